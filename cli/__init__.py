@@ -1,0 +1,1 @@
+"""Click commands: they parse, call and show; nothing here computes."""

@@ -1,0 +1,3 @@
+"""transferkit."""
+
+__version__ = "0.1.0"

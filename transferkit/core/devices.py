@@ -1,0 +1,61 @@
+"""Which device computes, and how precisely."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+
+from .errors import UsageError
+
+Precision = Literal["fp32", "bf16"]
+PrecisionChoice = Literal["auto", "fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A device and the precision of its matrix products."""
+
+    device: torch.device
+    precision: Precision
+
+    def autocast(self) -> torch.autocast:
+        """The context a forward pass runs in; does nothing at ``fp32``."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+
+def choose_compute(device: str = "auto", precision: PrecisionChoice = "auto") -> Compute:
+    """The compute that ``device`` and ``precision`` name.
+
+    Args:
+        device: ``auto`` (CUDA when there is one, else the CPU), or a torch device such as ``cuda:1``.
+        precision: ``auto`` is bf16 where the processor has it in hardware, else fp32.
+
+    Raises: UsageError: if the device is absent or the precision unknown.
+    """
+    if precision not in get_args(PrecisionChoice):
+        raise UsageError(
+            f"No precision named {precision!r}. Choose from: {', '.join(get_args(PrecisionChoice))}."
+        )
+    chosen = _device(device)
+    if precision == "auto":
+        precision = "bf16" if has_fast_bf16(chosen) else "fp32"
+    return Compute(chosen, precision)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        first = str(error).splitlines()[0]
+        raise UsageError(f"--device {name} cannot be used here: {first} Use cpu, or auto.") from error
+    return device
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether bf16 products are computed in hardware, and so faster than fp32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    return bool(device.type == "cpu" and torch.cpu._is_avx512_bf16_supported())

@@ -1,0 +1,92 @@
+"""The value that travels from the cache to the probes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import NonFiniteError, ShapeError
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """What one encoder says of one split at one layer: only rows that could be read.
+
+    Shapes: ``n`` samples, ``d`` features, ``c`` classes.
+
+    Attributes:
+        x: ``[n, d]`` floating point, finite.
+        labels: ``[n]`` integers in ``0 … c-1``.
+        ids: ``[n]`` stable names of the samples, in the order of the rows.
+        classes: ``[c]`` names; a class may have no row.
+        model, data, split, layer, pooling: where the features come from, as in the cache key.
+        weights: digest of the encoder's weights.
+        fingerprint: digest of the split's content.
+        skipped: rows left out because their file could not be read: ``(id, reason)``.
+    """
+
+    x: NDArray[np.floating]
+    labels: NDArray[np.int64]
+    ids: Sequence[str]
+    classes: tuple[str, ...]
+    model: str = "array"
+    data: str = "array"
+    split: str = "all"
+    layer: str = "last"
+    pooling: str = "none"
+    weights: str = ""
+    fingerprint: str = ""
+    skipped: tuple[tuple[str, str], ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        n = len(self.ids)
+        if self.x.ndim != 2 or self.x.shape[0] != n or self.labels.shape != (n,):
+            raise ShapeError(
+                f"Features of {n} ids need x [n, d] and labels [n], "
+                f"not {list(self.x.shape)} and {list(self.labels.shape)}."
+            )
+        if n and (self.labels.min() < 0 or self.labels.max() >= len(self.classes)):
+            raise ShapeError(f"Labels must lie in 0 … {len(self.classes) - 1}.")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def dim(self) -> int:
+        """``d``."""
+        return int(self.x.shape[1])
+
+    def rows(self, index: NDArray[np.integer]) -> "Features":
+        """The same features for the rows that ``index`` names."""
+        return replace(
+            self, x=self.x[index], labels=self.labels[index], ids=[self.ids[i] for i in index.tolist()]
+        )
+
+
+def concatenate(parts: Sequence[Features], *, split: str) -> Features:
+    """Rows of several splits of the same encoder, data and layer, one after another."""
+    return replace(
+        parts[0],
+        x=np.concatenate([part.x for part in parts]),
+        labels=np.concatenate([part.labels for part in parts]),
+        ids=[name for part in parts for name in part.ids],
+        split=split,
+        fingerprint="+".join(part.fingerprint for part in parts),
+        skipped=tuple(row for part in parts for row in part.skipped),
+    )
+
+
+def require_finite(x: NDArray[np.floating], *, what: str, ids: Sequence[str]) -> None:
+    """Refuse NaN and infinity, with the layer and the row.
+
+    Raises: NonFiniteError: naming ``what`` and the first bad row's id.
+    """
+    bad = ~np.isfinite(x).all(axis=1)
+    if bad.any():
+        row = int(bad.argmax())
+        raise NonFiniteError(
+            f"{what}: {int(bad.sum())} of {len(x)} rows are not finite, first {ids[row]!r}. "
+            "If the values are too large for float16, use --dtype float32; "
+            "if the network itself overflows, --precision fp32."
+        )

@@ -1,0 +1,93 @@
+"""Files that appear only when finished, digests, and room on the disk."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .errors import DiskSpaceError
+
+
+@contextmanager
+def appearing(path: Path) -> Iterator[Path]:
+    """Yield a scratch path; it becomes ``path`` only if the block ends without error.
+
+    The scratch file lies beside ``path``, and is flushed to the disk before it is renamed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    os.close(descriptor)
+    part = Path(name)
+    try:
+        yield part
+        part.chmod(0o644)
+        flush(part)
+        part.replace(path)
+        flush(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Force a file, or a folder's list of names, out to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sorted_json(value: Any) -> str:
+    """One spelling for equal values: sorted keys, two-space indent, a final newline."""
+    return json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` so that ``path`` holds either all of it or what it held before."""
+    with appearing(path) as part:
+        part.write_text(sorted_json(value), encoding="utf-8")
+
+
+def digest_of(value: Any) -> str:
+    """Hex SHA-256 of a JSON-able value's one spelling, 64 characters."""
+    return hashlib.sha256(sorted_json(value).encode()).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes, 64 characters."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def require_space(folder: Path, needed_bytes: int) -> None:
+    """Refuse at the start what would not fit at the end.
+
+    Raises: DiskSpaceError: if fewer than ``needed_bytes`` are free where ``folder`` is, or will be.
+    """
+    place = folder
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if needed_bytes > free:
+        raise DiskSpaceError(
+            f"{folder} needs {readable_bytes(needed_bytes)}, but only {readable_bytes(free)} are free there. "
+            "Free some room, choose fewer layers, or name another --workspace."
+        )
+
+
+def readable_bytes(count: float) -> str:
+    """A size as a person reads it.
+
+    >>> readable_bytes(1536), readable_bytes(12)
+    ('1.5 KiB', '12 B')
+    """
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(count) < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"

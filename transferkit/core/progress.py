@@ -1,0 +1,153 @@
+"""Saying how far long work has come: bars on a terminal, a plain line now and then elsewhere."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Task as RichTask
+from rich.text import Text
+
+
+class Task(Protocol):
+    """One stretch of work under way."""
+
+    def advance(self, count: int = 1) -> None:
+        """Say that ``count`` more units are done."""
+
+
+class Reporter(Protocol):
+    """Where long work says how far it has come. The library is handed one; the default is silent."""
+
+    def note(self, message: str) -> None:
+        """Say one thing that a user would want to know."""
+
+    def task(self, label: str, total: int, unit: str) -> AbstractContextManager[Task]:
+        """Work of ``total`` units, named ``label`` while it lasts."""
+
+
+class _Silence:
+    def advance(self, count: int = 1) -> None:
+        pass
+
+
+class Silent:
+    """Says nothing."""
+
+    def note(self, message: str) -> None:
+        """Say nothing."""
+
+    @contextmanager
+    def task(self, label: str, total: int, unit: str) -> Iterator[Task]:
+        """Work that is not spoken of."""
+        yield _Silence()
+
+
+SILENT = Silent()
+
+
+class PlainReporter:
+    """A line at the start, now and then, and at the end: for logs and pipes.
+
+    Args:
+        stream: where the lines go.
+        every_seconds: the time between two lines of one task.
+    """
+
+    def __init__(self, stream: TextIO | None = None, *, every_seconds: float = 15) -> None:
+        self._stream = stream or sys.stderr
+        self._every_seconds = every_seconds
+
+    def note(self, message: str) -> None:
+        """Write ``message`` as a line."""
+        print(message, file=self._stream, flush=True)
+
+    @contextmanager
+    def task(self, label: str, total: int, unit: str) -> Iterator[Task]:
+        """Write how far the work has come, and at the end how fast it went."""
+        task = _PlainTask(self, label, total, unit, self._every_seconds)
+        yield task
+        task.close()
+
+
+class _PlainTask:
+    def __init__(self, reporter: PlainReporter, label: str, total: int, unit: str, every: float) -> None:
+        self._reporter, self._label, self._total, self._unit, self._every = (
+            reporter,
+            label,
+            total,
+            unit,
+            every,
+        )
+        self._started = self._said = time.monotonic()
+        self._done = 0
+
+    def advance(self, count: int = 1) -> None:
+        self._done += count
+        now = time.monotonic()
+        if now - self._said >= self._every:
+            self._said = now
+            rate = self._done / max(now - self._started, 1e-9)
+            left = (self._total - self._done) / max(rate, 1e-9)
+            self._reporter.note(
+                f"{self._label}: {self._done}/{self._total} {self._unit}, {rate:.3g}/s, {left:.0f} s left"
+            )
+
+    def close(self) -> None:
+        if self._said > self._started:  # short work needs no closing line
+            elapsed = time.monotonic() - self._started
+            self._reporter.note(f"{self._label}: {self._done} {self._unit} in {elapsed:.0f} s")
+
+
+class RichReporter:
+    """A live bar with rate and time left, on a terminal."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+
+    def note(self, message: str) -> None:
+        """Print ``message`` above the bar."""
+        self._console.print(message, style="dim", highlight=False, markup=False)
+
+    @contextmanager
+    def task(self, label: str, total: int, unit: str) -> Iterator[Task]:
+        """A bar that goes away when the work is done."""
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            _Rate(unit),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self._console, transient=True) as progress:
+            yield _RichTask(progress, progress.add_task(label, total=total))
+
+
+class _RichTask:
+    def __init__(self, progress: Progress, identifier: object) -> None:
+        self._progress, self._identifier = progress, identifier
+
+    def advance(self, count: int = 1) -> None:
+        self._progress.advance(self._identifier, count)  # type: ignore[arg-type]
+
+
+class _Rate(TextColumn):
+    """Units a second."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__("")
+        self._unit = unit
+
+    def render(self, task: RichTask) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.3g} {self._unit}/s" if speed else f"… {self._unit}/s")
+
+
+def reporter_for(*, quiet: bool) -> Reporter:
+    """The reporter that suits standard error: silent, live or plain."""
+    if quiet:
+        return SILENT
+    return RichReporter() if sys.stderr.isatty() else PlainReporter()

@@ -1,0 +1,25 @@
+"""Randomness is an argument: every draw has its own generator, named by what it is for.
+
+Adding a draw or reordering a loop then cannot change the numbers of another one.
+"""
+
+import hashlib
+
+import numpy as np
+
+
+def seed_of(seed: int, *labels: str | int) -> int:
+    """A 64-bit seed hashed from ``seed`` and the labels; the same on every machine."""
+    text = "\x1f".join([str(int(seed)), *map(str, labels)])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+
+
+def generator(seed: int, *labels: str | int) -> np.random.Generator:
+    """An independent generator for the draw that ``labels`` name.
+
+    >>> a = generator(0, "fewshot", "mini/digits", 5, 17)
+    >>> b = generator(0, "fewshot", "mini/digits", 5, 17)
+    >>> bool((a.integers(100, size=9) == b.integers(100, size=9)).all())
+    True
+    """
+    return np.random.Generator(np.random.PCG64(seed_of(seed, *labels)))

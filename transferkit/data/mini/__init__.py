@@ -1,0 +1,1 @@
+"""The embedded suite: the study in miniature, offline."""

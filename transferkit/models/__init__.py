@@ -1,0 +1,1 @@
+"""Encoders: where networks come from, and where they are tapped."""

@@ -1,0 +1,1 @@
+"""Probes: cheap predictors fitted on features, and the numbers that judge them."""

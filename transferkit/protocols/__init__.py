@@ -1,0 +1,1 @@
+"""The upper floor: the only place where rooms meet."""
