@@ -23,7 +23,7 @@ class Compute:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
 
-def choose_compute(device: str = "auto", precision: PrecisionChoice = "auto") -> Compute:
+def choose_compute(device: str = "auto", precision: str = "auto") -> Compute:
     """The compute that ``device`` and ``precision`` name.
 
     Args:
@@ -38,8 +38,8 @@ def choose_compute(device: str = "auto", precision: PrecisionChoice = "auto") ->
         )
     chosen = _device(device)
     if precision == "auto":
-        precision = "bf16" if has_fast_bf16(chosen) else "fp32"
-    return Compute(chosen, precision)
+        return Compute(chosen, "bf16" if has_fast_bf16(chosen) else "fp32")
+    return Compute(chosen, "bf16" if precision == "bf16" else "fp32")
 
 
 def _device(name: str) -> torch.device:

@@ -1,7 +1,9 @@
 """The value that travels from the cache to the probes."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,7 @@ class Features:
         weights: digest of the encoder's weights.
         fingerprint: digest of the split's content.
         skipped: rows left out because their file could not be read: ``(id, reason)``.
+        view: what else of the cache key shaped the features: transform, dtype, precision, architecture.
     """
 
     x: NDArray[np.floating]
@@ -38,6 +41,7 @@ class Features:
     weights: str = ""
     fingerprint: str = ""
     skipped: tuple[tuple[str, str], ...] = field(default=())
+    view: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.ids)
@@ -57,10 +61,16 @@ class Features:
         """``d``."""
         return int(self.x.shape[1])
 
-    def rows(self, index: NDArray[np.integer]) -> "Features":
-        """The same features for the rows that ``index`` names."""
+    def rows(self, index: NDArray[np.integer | np.bool_]) -> "Features":
+        """The same features for the rows that ``index`` names, by number or as a mask ``[n]``."""
+        index = np.arange(len(self))[index]
+        chosen = hashlib.sha256(self.fingerprint.encode() + index.tobytes()).hexdigest()
         return replace(
-            self, x=self.x[index], labels=self.labels[index], ids=[self.ids[i] for i in index.tolist()]
+            self,
+            x=self.x[index],
+            labels=self.labels[index],
+            ids=[self.ids[i] for i in index.tolist()],
+            fingerprint=chosen,
         )
 
 

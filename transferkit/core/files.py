@@ -1,5 +1,6 @@
 """Files that appear only when finished, digests, and room on the disk."""
 
+import errno
 import hashlib
 import json
 import os
@@ -19,18 +20,51 @@ def appearing(path: Path) -> Iterator[Path]:
 
     The scratch file lies beside ``path``, and is flushed to the disk before it is renamed.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    with writing_to(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     os.close(descriptor)
     part = Path(name)
     try:
-        yield part
-        part.chmod(0o644)
-        flush(part)
-        part.replace(path)
-        flush(path.parent)
+        with writing_to(path):
+            yield part
+            part.chmod(0o644)
+            flush(part)
+            part.replace(path)
+            flush(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing_to(path: Path) -> Iterator[None]:
+    """Turn a disk that will not take ``path`` into an error fit for a user.
+
+    Raises: DiskSpaceError: if the disk is full, read-only, or closed to this user.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise DiskSpaceError(
+                f"The disk is full: {path} could not be written. What was finished is kept; "
+                "free some room and run the same command again."
+            ) from error
+        if error.errno in _NO_PERMISSION and _beside(error.filename, path):
+            raise DiskSpaceError(
+                f"{path} cannot be written ({error.strerror}). Name another folder with --workspace."
+            ) from error
+        raise
+
+
+def _beside(name: object, path: Path) -> bool:
+    """Whether an error about ``name`` is about writing ``path``: its folder or its scratch file."""
+    place = Path(str(name))
+    return place.parent == path.parent or place in path.parents
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_PERMISSION = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR)
 
 
 def flush(path: Path) -> None:

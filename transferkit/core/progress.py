@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Task as RichTask
 from rich.text import Text
 
@@ -50,54 +50,54 @@ SILENT = Silent()
 
 
 class PlainReporter:
-    """A line at the start, now and then, and at the end: for logs and pipes.
+    """A line now and then, and one at the end of work that took longer than that: for logs and pipes.
 
     Args:
         stream: where the lines go.
-        every_seconds: the time between two lines of one task.
+        every_seconds: the time between two lines, also where many short tasks follow each other.
     """
 
     def __init__(self, stream: TextIO | None = None, *, every_seconds: float = 15) -> None:
         self._stream = stream or sys.stderr
         self._every_seconds = every_seconds
+        self._said = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for another line."""
+        return time.monotonic() - self._said >= self._every_seconds
 
     def note(self, message: str) -> None:
         """Write ``message`` as a line."""
+        self._said = time.monotonic()
         print(message, file=self._stream, flush=True)
 
     @contextmanager
     def task(self, label: str, total: int, unit: str) -> Iterator[Task]:
         """Write how far the work has come, and at the end how fast it went."""
-        task = _PlainTask(self, label, total, unit, self._every_seconds)
+        task = _PlainTask(self, label, total, unit)
         yield task
         task.close()
 
 
 class _PlainTask:
-    def __init__(self, reporter: PlainReporter, label: str, total: int, unit: str, every: float) -> None:
-        self._reporter, self._label, self._total, self._unit, self._every = (
-            reporter,
-            label,
-            total,
-            unit,
-            every,
-        )
-        self._started = self._said = time.monotonic()
-        self._done = 0
+    def __init__(self, reporter: PlainReporter, label: str, total: int, unit: str) -> None:
+        self._reporter, self._label, self._unit, self._total = reporter, label, unit, total
+        self._started = time.monotonic()
+        self._done, self._spoke = 0, False
 
     def advance(self, count: int = 1) -> None:
         self._done += count
-        now = time.monotonic()
-        if now - self._said >= self._every:
-            self._said = now
-            rate = self._done / max(now - self._started, 1e-9)
+        if self._reporter.due:
+            self._spoke = True
+            rate = self._done / max(time.monotonic() - self._started, 1e-9)
             left = (self._total - self._done) / max(rate, 1e-9)
             self._reporter.note(
                 f"{self._label}: {self._done}/{self._total} {self._unit}, {rate:.3g}/s, {left:.0f} s left"
             )
 
     def close(self) -> None:
-        if self._said > self._started:  # short work needs no closing line
+        if self._spoke:  # short work needs no closing line
             elapsed = time.monotonic() - self._started
             self._reporter.note(f"{self._label}: {self._done} {self._unit} in {elapsed:.0f} s")
 
@@ -127,11 +127,11 @@ class RichReporter:
 
 
 class _RichTask:
-    def __init__(self, progress: Progress, identifier: object) -> None:
+    def __init__(self, progress: Progress, identifier: TaskID) -> None:
         self._progress, self._identifier = progress, identifier
 
     def advance(self, count: int = 1) -> None:
-        self._progress.advance(self._identifier, count)  # type: ignore[arg-type]
+        self._progress.advance(self._identifier, count)
 
 
 class _Rate(TextColumn):

@@ -1,10 +1,16 @@
 """What a finished cell leaves: a record that says which split chose and which split scored."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from .errors import DamagedError
 from .files import digest_of, write_json
@@ -23,6 +29,7 @@ class Cell:
         view: everything else of the cache key that shapes the features (transform, dtype, precision).
         settings: the protocol's settings, plain values.
         seed: of every draw.
+        version: of transferkit; a later one may compute otherwise, and does not reuse the number.
     """
 
     protocol: str
@@ -35,6 +42,7 @@ class Cell:
     view: Mapping[str, Any]
     settings: Mapping[str, Any]
     seed: int
+    version: str
 
     @property
     def digest(self) -> str:
@@ -99,9 +107,7 @@ class Result:
     view: Mapping[str, Any]
 
     @classmethod
-    def of(
-        cls, cell: Cell, score: Score, *, dim: int, skipped_rows: int, load_seconds: float, version: str
-    ) -> "Result":
+    def of(cls, cell: Cell, score: Score, *, dim: int, skipped_rows: int, load_seconds: float) -> "Result":
         """Join what defines a number with the number."""
         return cls(
             **{name: getattr(cell, name) for name in _CELL_FIELDS},
@@ -119,7 +125,6 @@ class Result:
             also=score.also,
             skipped_rows=skipped_rows,
             seconds={"load": load_seconds, **score.seconds},
-            version=version,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -153,10 +158,11 @@ class ResultStore:
 
     def add(self, result: Result) -> None:
         """Keep ``result``; a record of the same cell is replaced."""
-        write_json(self._path(result.cell), result.to_json())
+        value = result.to_json()
+        write_json(self._path(result.cell), {**value, "digest": digest_of(value)})
 
     def __iter__(self) -> Iterator[Result]:
-        """Every record, by model, data, protocol, layer and settings."""
+        """Every record, in the order of model, data, protocol, layer and digest."""
         records = [self._read(path) for path in self._folder.glob("*.json")]
         yield from sorted(records, key=lambda r: (r.model, r.data, r.protocol, r.layer, r.cell))
 
@@ -165,8 +171,90 @@ class ResultStore:
 
     def _read(self, path: Path) -> Result:
         try:
-            return Result(**json.loads(path.read_text(encoding="utf-8")))
-        except (TypeError, ValueError) as error:
+            value = json.loads(path.read_text(encoding="utf-8"))
+            if value.pop("digest") != digest_of(value) or not value["cell"].startswith(path.stem):
+                raise ValueError("its bytes are not those that were written")
+            return Result(**value)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DamagedError(
                 f"{path} is not a whole result record ({error}). Delete it; the next run computes it anew."
             ) from error
+
+
+class Results(Sequence[Result]):
+    """Several records that show themselves: in a terminal, in a notebook, as JSON.
+
+    Args:
+        records: kept in the order given.
+    """
+
+    def __init__(self, records: Iterable[Result] = ()) -> None:
+        self._records = tuple(records)
+
+    @overload
+    def __getitem__(self, index: int) -> Result: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Results": ...
+    def __getitem__(self, index: int | slice) -> "Result | Results":
+        return Results(self._records[index]) if isinstance(index, slice) else self._records[index]
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """The records as plain values."""
+        return [record.to_json() for record in self._records]
+
+    def __rich__(self) -> Table:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for heading in _HEADINGS:
+            table.add_column(heading, overflow="fold", justify="right" if heading in _NUMBERS else "left")
+        for record in self._records:
+            table.add_row(*map(Text, _row(record)))
+        return table
+
+    def __str__(self) -> str:
+        with (console := Console(width=160, color_system=None)).capture() as captured:
+            console.print(self)
+        return captured.get().rstrip()
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows; names given by users are escaped."""
+        cell = "<td>{}</td>".format
+        rows = "".join("<tr>" + "".join(cell(escape(c)) for c in _row(r)) + "</tr>" for r in self._records)
+        head = "".join(f"<th>{name}</th>" for name in _HEADINGS)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+_HEADINGS = (
+    "model",
+    "data",
+    "layer",
+    "protocol",
+    "metric",
+    "value",
+    "95 % interval",
+    "n",
+    "chosen on",
+    "scored on",
+    "unreadable",
+)
+_NUMBERS = ("value", "95 % interval", "n", "unreadable")
+
+
+def _row(record: Result) -> tuple[str, ...]:
+    shots = f" {record.settings['shots']}-shot" if "shots" in record.settings else ""
+    method = f" {record.settings['method']}" if "method" in record.settings else ""
+    return (
+        record.model,
+        record.data,
+        record.layer,
+        record.protocol + shots + method,
+        record.metric,
+        f"{record.value:.3f}",
+        f"{record.ci_low:.3f}–{record.ci_high:.3f}",
+        str(record.n),
+        record.selected_on,
+        record.evaluated_on,
+        str(record.skipped_rows),
+    )

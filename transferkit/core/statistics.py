@@ -44,7 +44,9 @@ def wilson_interval(correct: int, n: int) -> Interval:
     p, z2 = correct / n, Z95**2
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = Z95 / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-    return Interval(max(0.0, centre - half), min(1.0, centre + half), "wilson")
+    low = 0.0 if correct == 0 else centre - half  # exactly, not but for rounding
+    high = 1.0 if correct == n else centre + half
+    return Interval(low, high, "wilson")
 
 
 def bootstrap_mean_interval(values: NDArray[np.float64], *, draws: int, rng: np.random.Generator) -> Interval:

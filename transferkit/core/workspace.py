@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from .errors import UsageError
+
 DEFAULT_NAME = "transferkit-workspace"
 
 
@@ -23,6 +25,8 @@ class Workspace:
     def at(cls, path: str | os.PathLike[str] | None = None) -> "Workspace":
         """The workspace at ``path``, else ``$TRANSFERKIT_WORKSPACE``, else ``./transferkit-workspace``."""
         root = Path(path or os.environ.get("TRANSFERKIT_WORKSPACE") or DEFAULT_NAME).expanduser().absolute()
+        if root.exists() and not root.is_dir():
+            raise UsageError(f"{root} is a file and cannot be a workspace. Name a folder with --workspace.")
         data = os.environ.get("TRANSFERKIT_DATA")
         return cls(root, Path(data).expanduser().absolute() if data else root / "data")
 

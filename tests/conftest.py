@@ -1,0 +1,19 @@
+"""What every test can rely on: no settings of the person who runs it, no draws that differ by run."""
+
+import pytest
+import torch
+from hypothesis import settings
+
+settings.register_profile("transferkit", deadline=None, derandomize=True, database=None)
+settings.load_profile("transferkit")
+
+
+@pytest.fixture(autouse=True)
+def _no_personal_settings(monkeypatch):
+    monkeypatch.delenv("TRANSFERKIT_WORKSPACE", raising=False)
+    monkeypatch.delenv("TRANSFERKIT_DATA", raising=False)
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")

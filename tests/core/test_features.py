@@ -1,0 +1,98 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from transferkit.core.errors import NonFiniteError, ShapeError
+from transferkit.core.features import Features, concatenate, require_finite
+
+
+@pytest.fixture
+def leaves() -> Features:
+    return Features(
+        x=np.arange(12, dtype=np.float16).reshape(4, 3),
+        labels=np.array([0, 2, 0, 2]),
+        ids=("oak/1.jpg", "elm/1.jpg", "oak/2.jpg", "elm/2.jpg"),
+        classes=("oak", "ash", "elm"),
+        data="folder:leaves",
+        split="train",
+        fingerprint="f1",
+        skipped=(("ash/1.jpg", "truncated"),),
+    )
+
+
+def test_length_and_dimension(leaves):
+    assert (len(leaves), leaves.dim) == (4, 3)
+
+
+@pytest.mark.parametrize(
+    "index", [np.array([2, 0]), np.array([2, 0, 2]), np.array([-1]), np.array([], dtype=int)]
+)
+def test_rows_stay_together(leaves, index):
+    part = leaves.rows(index)
+    assert [leaves.ids.index(name) for name in part.ids] == [i % 4 for i in index.tolist()]
+    np.testing.assert_array_equal(part.x, leaves.x[index])
+    np.testing.assert_array_equal(part.labels, leaves.labels[index])
+    assert replace(part, x=leaves.x, labels=leaves.labels, ids=leaves.ids).classes == leaves.classes
+    assert (part.data, part.split, part.skipped) == (leaves.data, leaves.split, leaves.skipped)
+
+
+@pytest.mark.parametrize("mask", [[True, False, False, True], [True] * 4, [False] * 4])
+def test_rows_by_mask_are_the_rows_by_number(leaves, mask):
+    part = leaves.rows(np.array(mask))
+    assert part.ids == [name for name, kept in zip(leaves.ids, mask, strict=True) if kept]
+    np.testing.assert_array_equal(part.x, leaves.x[np.array(mask)])
+
+
+def test_concatenate_undoes_a_split(leaves):
+    first, second = leaves.rows(np.array([0, 1])), leaves.rows(np.array([2, 3]))
+    whole = concatenate([first, second], split="train+val")
+    np.testing.assert_array_equal(whole.x, leaves.x)
+    np.testing.assert_array_equal(whole.labels, leaves.labels)
+    assert tuple(whole.ids) == leaves.ids
+    assert (whole.split, whole.data) == ("train+val", "folder:leaves")
+    assert whole.fingerprint == f"{first.fingerprint}+{second.fingerprint}"
+    assert len({leaves.fingerprint, first.fingerprint, second.fingerprint}) == 3
+    assert whole.skipped == leaves.skipped * 2
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"x": np.zeros(4)},
+        {"x": np.zeros((3, 3))},
+        {"labels": np.zeros(3, int)},
+        {"labels": np.zeros((4, 1), int)},
+    ],
+)
+def test_shapes_must_agree(leaves, wrong):
+    with pytest.raises(ShapeError, match=r"^Features of 4 ids need x \[n, d\] and labels \[n\], not \["):
+        replace(leaves, **wrong)
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2, 3], [-1, 0, 0, 0]])
+def test_labels_must_name_classes(leaves, labels):
+    with pytest.raises(ShapeError, match=r"^Labels must lie in 0 … 2\.$"):
+        replace(leaves, labels=np.array(labels))
+
+
+def test_no_rows_are_features_too():
+    empty = Features(np.zeros((0, 5)), np.zeros(0, int), (), ("oak",))
+    assert (len(empty), empty.dim) == (0, 5)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_refused_with_layer_and_row(value):
+    x = np.ones((4, 3), dtype=np.float16)
+    x[2, 1] = x[3, 0] = value
+    with pytest.raises(NonFiniteError) as caught:
+        require_finite(x, what="layer4 of resnet50", ids="abcd")
+    assert str(caught.value) == (
+        "layer4 of resnet50: 2 of 4 rows are not finite, first 'c'. If the values are too large for float16, "
+        "use --dtype float32; if the network itself overflows, --precision fp32."
+    )
+
+
+def test_finite_rows_pass():
+    require_finite(np.full((2, 2), np.finfo(np.float16).max, np.float16), what="layer", ids="ab")
+    require_finite(np.zeros((0, 2)), what="layer", ids="")

@@ -1,0 +1,58 @@
+import pytest
+
+from transferkit.core.errors import UnknownNameError
+from transferkit.core.registry import Registry, unknown_name
+
+
+@pytest.fixture
+def fruit() -> Registry[int]:
+    registry: Registry[int] = Registry("fruit")
+    registry.register("apple")(1)
+    registry.register("pear")(2)
+    return registry
+
+
+def test_it_is_a_mapping_in_the_order_of_registration(fruit):
+    assert dict(fruit) == {"apple": 1, "pear": 2}
+    assert len(fruit) == 2
+    assert "pear" in fruit
+    assert "peach" not in fruit
+    assert fruit.get("peach") is None
+
+
+def test_it_cannot_be_written_to(fruit):
+    with pytest.raises(TypeError):
+        fruit["plum"] = 3
+
+
+def test_register_hands_the_decorated_object_back():
+    registry = Registry("probe")
+
+    @registry.register("knn")
+    def knn():
+        return 5
+
+    assert knn() == 5
+    assert registry["knn"] is knn
+
+
+def test_a_taken_name_is_refused_and_keeps_its_meaning(fruit):
+    with pytest.raises(ValueError, match=r"^There is already a fruit named 'apple'\.$"):
+        fruit.register("apple")(3)
+    assert fruit["apple"] == 1
+
+
+def test_a_typo_is_answered_with_the_nearest_name(fruit):
+    with pytest.raises(UnknownNameError) as caught:
+        fruit["aple"]
+    assert str(caught.value) == "No fruit named 'aple'. Did you mean 'apple'?"
+
+
+def test_a_name_like_no_other_is_answered_with_all_of_them(fruit):
+    with pytest.raises(UnknownNameError) as caught:
+        fruit["zzz"]
+    assert str(caught.value) == "No fruit named 'zzz'. Choose from: apple, pear."
+
+
+def test_unknown_name_serves_any_list_of_names():
+    assert str(unknown_name("layer", "layr3", ["layer3"])) == "No layer named 'layr3'. Did you mean 'layer3'?"

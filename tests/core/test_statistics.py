@@ -1,0 +1,140 @@
+import itertools
+import math
+import statistics
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from transferkit.core.errors import ShapeError
+from transferkit.core.seeding import generator
+from transferkit.core.statistics import (
+    Z95,
+    Interval,
+    bootstrap_mean_interval,
+    mean_interval,
+    wilson_interval,
+)
+
+
+def test_z95_is_the_normal_quantile():
+    assert pytest.approx(statistics.NormalDist().inv_cdf(0.975), rel=1e-15) == Z95
+
+
+def test_mean_interval_by_the_formula():
+    values = [0.2, 0.4, 0.4, 0.8, 0.9]
+    mean = sum(values) / 5
+    sigma = math.sqrt(sum((v - mean) ** 2 for v in values) / 4)
+    found = mean_interval(values)
+    assert (found.low, found.high) == pytest.approx(
+        (mean - Z95 * sigma / math.sqrt(5), mean + Z95 * sigma / math.sqrt(5))
+    )
+    assert found.method == "normal"
+
+
+def test_mean_interval_moves_and_stretches_with_its_values():
+    values = generator(0, "values").normal(size=30)
+    plain, moved = mean_interval(values), mean_interval(3 * values + 7)
+    assert (moved.low, moved.high) == pytest.approx((3 * plain.low + 7, 3 * plain.high + 7))
+
+
+def test_one_value_has_no_spread():
+    assert mean_interval([0.25]) == Interval(0.25, 0.25, "normal")
+
+
+def test_mean_interval_covers_the_mean_95_times_in_100():
+    draws = generator(0, "coverage").normal(2.0, 3.0, size=(4000, 100))
+    intervals = [mean_interval(row) for row in draws]
+    coverage = np.mean([one.low <= 2.0 <= one.high for one in intervals])
+    assert coverage == pytest.approx(0.947, abs=0.012)  # a t quantile would give 0.95
+
+
+@pytest.mark.parametrize(
+    ("correct", "n"), [(0, 1), (1, 1), (0, 50), (50, 50), (3, 50), (25, 50), (999, 1000), (1, 10**7)]
+)
+def test_wilson_agrees_with_scipy(correct, n):
+    theirs = stats.binomtest(correct, n).proportion_ci(confidence_level=0.95, method="wilson")
+    found = wilson_interval(correct, n)
+    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+    assert found.method == "wilson"
+
+
+def test_wilson_stays_inside_0_and_1_at_the_ends():
+    for n in range(1, 300):
+        assert wilson_interval(0, n).low >= 0
+        assert wilson_interval(n, n).high <= 1
+
+
+def test_wilson_bounds_are_where_the_score_test_is_on_the_edge():
+    found, p = wilson_interval(13, 40), 13 / 40
+    for edge in (found.low, found.high):
+        assert abs(p - edge) == pytest.approx(Z95 * math.sqrt(edge * (1 - edge) / 40))
+
+
+@pytest.mark.parametrize("n", [10, 50, 400])
+def test_wilson_covers_the_proportion_95_times_in_100(n):
+    intervals = [wilson_interval(k, n) for k in range(n + 1)]
+    proportions = np.linspace(0.02, 0.98, 97)
+    coverage = [
+        sum(stats.binom.pmf(k, n, p) for k, one in enumerate(intervals) if one.low <= p <= one.high)
+        for p in proportions
+    ]
+    assert np.mean(coverage) == pytest.approx(0.95, abs=0.01)
+
+
+def test_swapping_right_and_wrong_mirrors_wilson():
+    one, other = wilson_interval(7, 30), wilson_interval(23, 30)
+    assert (one.low, one.high) == pytest.approx((1 - other.high, 1 - other.low))
+
+
+@pytest.mark.parametrize(("correct", "n"), [(-1, 5), (6, 5), (0, 0)])
+def test_wilson_needs_a_proportion(correct, n):
+    with pytest.raises(ShapeError, match=rf"^{correct} of {n} is not a proportion\.$"):
+        wilson_interval(correct, n)
+
+
+def test_bootstrap_agrees_with_all_resamples_there_are():
+    values = np.array([0.0, 1.0, 2.5, 10.0])
+    means = sorted(sum(sample) / 4 for sample in itertools.product(values.tolist(), repeat=4))
+    exact = means[round(0.025 * 256)], means[round(0.975 * 256)]
+    found = bootstrap_mean_interval(values, draws=20000, rng=generator(0, "bootstrap"))
+    assert (found.low, found.high) == pytest.approx(exact, abs=0.13)  # the neighbouring means lie 0.25 apart
+    assert found.method == "bootstrap of 20000"
+
+
+def test_bootstrap_of_many_values_is_the_normal_interval():
+    values = generator(0, "many").normal(size=2000)
+    found = bootstrap_mean_interval(values, draws=4000, rng=generator(0, "draws"))
+    normal = mean_interval(values)
+    assert (found.low, found.high) == pytest.approx(
+        (normal.low, normal.high), abs=0.1 * (normal.high - normal.low)
+    )
+
+
+def test_bootstrap_covers_the_mean_about_95_times_in_100():
+    rng = generator(0, "coverage")
+    intervals = [bootstrap_mean_interval(rng.exponential(size=60), draws=200, rng=rng) for _ in range(300)]
+    coverage = np.mean([one.low <= 1.0 <= one.high for one in intervals])
+    assert 0.88 < coverage < 0.98  # 0.93 for so skewed a distribution
+
+
+def test_bootstrap_draws_only_from_its_generator():
+    values = np.arange(9.0)
+    one, same, other = (
+        bootstrap_mean_interval(values, draws=50, rng=generator(seed, "draws")) for seed in (0, 0, 1)
+    )
+    assert one == same
+    assert one != other
+
+
+def test_bootstrap_of_equal_values_has_no_width():
+    found = bootstrap_mean_interval(np.full(5, 0.5), draws=20, rng=generator(0))
+    assert (found.low, found.high) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("values", [[], [[1.0, 2.0]], 3.0])
+def test_means_need_a_row_of_values(values):
+    with pytest.raises(ShapeError, match=r"^An interval needs a row of at least one value, not shape \("):
+        mean_interval(values)
+    with pytest.raises(ShapeError, match=r"^A bootstrap needs a row of at least one value, not shape \("):
+        bootstrap_mean_interval(np.array(values), draws=5, rng=generator(0))

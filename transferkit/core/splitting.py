@@ -1,0 +1,63 @@
+"""Dividing rows into parts that resemble each other."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ShapeError, UsageError
+
+
+def stratified_split(
+    labels: NDArray[np.integer], fractions: Sequence[float], *, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], ...]:
+    """Divide rows so that every part has about its fraction of every class.
+
+    A class with at least as many rows as there are parts has a row in every part; a smaller one goes to
+    the parts with the larger fractions first. Rows are ordered by the raw output of ``rng``'s bit
+    generator, which NumPy keeps the same across versions, as it does not for ``permutation``.
+
+    Args:
+        labels: ``[n]``.
+        fractions: of each part; positive, adding up to 1.
+        rng: where the order comes from.
+
+    Returns: row numbers of each part, ascending; together every row once.
+
+    Raises:
+        UsageError: if the fractions are not that.
+        ShapeError: if the labels are not ``[n]``.
+    """
+    if not fractions or min(fractions) <= 0 or not math.isclose(sum(fractions), 1):
+        raise UsageError(f"Fractions must be positive and add up to 1, not {tuple(fractions)}.")
+    if labels.ndim != 1:
+        raise ShapeError(f"Labels must be [n], not {list(labels.shape)}.")
+    keys = np.asarray(rng.bit_generator.random_raw(len(labels)))
+    by_class = np.lexsort((keys, labels))
+    starts = np.flatnonzero(np.diff(labels[by_class])) + 1
+    part_of = np.empty(len(labels), dtype=np.int64)
+    for members in np.split(by_class, starts):
+        part_of[members] = np.repeat(np.arange(len(fractions)), shares(len(members), fractions))
+    return tuple(np.flatnonzero(part_of == part) for part in range(len(fractions)))
+
+
+def shares(count: int, fractions: Sequence[float]) -> list[int]:
+    """Whole numbers near ``count * fractions`` that add up to ``count``, by largest remainder.
+
+    None is zero if ``count`` suffices; else the larger fractions get one each.
+
+    >>> shares(10, (0.6, 0.2, 0.2)), shares(3, (0.6, 0.2, 0.2)), shares(2, (0.2, 0.5, 0.3))
+    ([6, 2, 2], [1, 1, 1], [0, 1, 1])
+    """
+    parts = range(len(fractions))
+    if count < len(fractions):
+        favoured = sorted(parts, key=lambda part: -fractions[part])[:count]
+        return [int(part in favoured) for part in parts]
+    exact = [round(count * fraction, 9) for fraction in fractions]
+    whole = [max(1, math.floor(share)) for share in exact]
+    while sum(whole) < count:
+        whole[max(parts, key=lambda part: exact[part] - whole[part])] += 1
+    while sum(whole) > count:
+        whole[max(parts, key=lambda part: (whole[part] > 1, whole[part] - exact[part]))] -= 1
+    return whole
