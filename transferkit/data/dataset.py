@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import DataError
+from ..core.progress import SILENT, Reporter
 from ..core.registry import Registry
 
 
@@ -91,13 +92,14 @@ class Dataset:
 class Opener(Protocol):
     """Opens the data set that ``rest`` (what follows the registered name) stands for."""
 
-    def __call__(self, rest: str, *, root: Path, seed: int) -> Dataset:
+    def __call__(self, rest: str, *, root: Path, seed: int, reporter: Reporter = SILENT) -> Dataset:
         """Open it.
 
         Args:
             rest: what stands behind the colon of the spec; empty for a plain name.
             root: the data folder, for sets that are kept there.
             seed: of the split, where the set has no official one.
+            reporter: told how far long work, such as drawing or hashing, has come.
         """
 
 

@@ -1,1 +1,5 @@
-"""The embedded suite: the study in miniature, offline."""
+"""The embedded suite: the study in miniature, offline. ``suite`` is the table of contents."""
+
+from .suite import DOWNSTREAM, SOURCE
+
+__all__ = ["DOWNSTREAM", "SOURCE"]

@@ -1,0 +1,139 @@
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from tests.reference.area_mean import area_mean
+from transferkit.core.errors import DataError
+from transferkit.data.mini import patches
+from transferkit.data.mini.canvas import quantised
+from transferkit.data.mini.medical import REGIONS, TISSUE, render_tissue
+from transferkit.data.mini.natural import PHOTOS, SUBJECTS, render_photos
+from transferkit.data.mini.patches import CYCLE, PHOTOGRAPHS, Area, Cut, cut, photograph, rescaled
+from transferkit.data.mini.rendered import SPLITS, Plan, gathered
+from transferkit.data.mini.texture import MATERIALS, SURFACES, render_materials
+
+SETS = {
+    "photos": (PHOTOS, SUBJECTS, render_photos),
+    "materials": (MATERIALS, SURFACES, render_materials),
+    "tissue": (TISSUE, REGIONS, render_tissue),
+}
+
+
+def overlap(a, b):
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_patches_of_different_splits_share_no_pixel(name):
+    plan, _, render = SETS[name]
+    rendered = gathered(plan, render())
+    owner = {}
+    for split in SPLITS:
+        rows = plan.extent(split)
+        for which, (left, top, right, bottom) in zip(
+            rendered.factors["photograph"][rows], rendered.factors["box"][rows], strict=True
+        ):
+            size = photograph(patches.Path(PHOTOGRAPHS[which]).stem).shape[:2]
+            claimed = owner.setdefault((int(which), split), np.zeros(size, bool))
+            assert 0 <= left < right <= size[1]
+            assert 0 <= top < bottom <= size[0]
+            claimed[top:bottom, left:right] = True
+    for (photo, one), (other, two) in combinations(owner, 2):
+        if photo == other and one != two:
+            assert not (owner[photo, one] & owner[photo, two]).any(), (PHOTOGRAPHS[photo], one, two)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_areas_lie_inside_their_photograph_and_serve_every_split(name):
+    _, areas, _ = SETS[name]
+    for kind, parts in areas.items():
+        for area in parts:
+            height, width = photograph(area.name).shape[:2]
+            left, top, right, bottom = area.box
+            assert 0 <= left < right <= width
+            assert 0 <= top < bottom <= height
+        for split in SPLITS:
+            assert any(area.cells(split) for area in parts), (kind, split)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_areas_of_one_class_do_not_overlap(name):
+    for parts in SETS[name][1].values():
+        for one, other in combinations(parts, 2):
+            assert one.name != other.name or not overlap(one.box, other.box)
+
+
+@pytest.mark.parametrize("grid", [(2, 3), (3, 2), (6, 1), (4, 5), (10, 10)])
+def test_cells_are_disjoint_and_half_of_them_train(grid):
+    area = Area("any", (7, 5, 127, 125), grid)
+    cells = {split: area.cells(split) for split in SPLITS}
+    everything = [cell for split in SPLITS for cell in cells[split]]
+    assert len(everything) == grid[0] * grid[1]
+    assert not any(overlap(a, b) for a, b in combinations(everything, 2))
+    assert all(cells.values())
+    assert sorted(CYCLE) == ["test", "test", "train", "train", "train", "val"]
+
+
+@pytest.mark.parametrize("side", [1, 3, 5, 6, 9, 12, 20])
+def test_rescaling_is_the_mean_over_each_area(side):
+    patch = np.random.default_rng(side).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    assert (rescaled(patch, 6) == area_mean(patch, 6)).all()
+
+
+def test_rescaling_to_the_same_size_changes_nothing():
+    patch = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    assert (rescaled(patch) == patch).all()
+
+
+def test_rescaling_commutes_with_turning():
+    patch = np.random.default_rng(0).integers(0, 256, (90, 90, 3), dtype=np.uint8)
+    assert (rescaled(np.rot90(patch)) == np.rot90(rescaled(patch))).all()
+
+
+def test_rescaling_rounds_halves_up():
+    patch = np.array([[0, 1], [1, 0]], dtype=np.uint8)[..., None].repeat(3, 2)
+    assert (rescaled(patch, 1) == 1).all()
+
+
+def test_a_patch_is_its_box_turned():
+    plan = Plan("probe", ("brick",), (12, 1, 1))
+    areas = {"brick": (Area("brick", (0, 0, 512, 512), (4, 4)),)}
+    rendered = gathered(plan, cut(plan, Cut(areas, lambda canvas, rng: canvas)))
+    for image, (x0, y0, x1, y1), turn in zip(
+        rendered.images, rendered.factors["box"], rendered.factors["turn"], strict=True
+    ):
+        square = np.rot90(rescaled(photograph("brick")[y0:y1, x0:x1]), turn % 4)
+        assert (image == (np.fliplr(square) if turn >= 4 else square)).all()
+    assert len(set(rendered.factors["turn"].tolist())) > 3
+
+
+def test_toning_leaves_neither_brightness_nor_contrast():
+    canvas = np.random.default_rng(0).random((64, 64, 3))
+    tone = np.array([0.8, 0.6, 0.5])
+
+    def print_of(source):
+        rng = np.random.default_rng(1)
+        return patches.toned(source, rng, tone=tone, contrast=(0.1, 0.2))
+
+    assert np.abs(print_of(canvas) - print_of(0.3 * canvas + 0.5)).max() < 1e-12
+    assert quantised(print_of(canvas)).std() > 2
+
+
+def test_a_rule_that_no_patch_meets_is_named():
+    plan = Plan("probe", ("brick",), (1, 1, 1))
+    how = Cut(
+        {"brick": (Area("brick", (0, 0, 512, 512), (4, 4)),)},
+        lambda canvas, rng: canvas,
+        accepts=lambda kind, patch: False,
+    )
+    with pytest.raises(DataError, match="No patch of the train cells shows 'brick'"):
+        gathered(plan, cut(plan, how))
+
+
+def test_a_package_without_the_photograph_is_named(monkeypatch):
+    monkeypatch.setattr(patches, "PHOTOGRAPHS", ("skimage/data/no-such.png", "no_such_package/a.png"))
+    with pytest.raises(DataError, match=r"This version of skimage does not carry data/no-such\.png"):
+        photograph.__wrapped__("no-such")
+    with pytest.raises(DataError, match="comes with no_such_package, which is not installed"):
+        photograph.__wrapped__("a")

@@ -1,0 +1,171 @@
+"""``folder:PATH``: images in one folder a class.
+
+Layouts:
+
+- ``PATH/cat/1.jpg``: a seeded, stratified 60 % train, 20 % val and 20 % test.
+- ``PATH/train/cat/1.jpg`` and ``PATH/test``, with or without ``PATH/val``: as they are. ``valid`` and
+  ``validation`` are other names of ``val``.
+- ``PATH/train`` and ``PATH/val`` without ``PATH/test``: a stratified 20 % of train become test.
+- ``PATH/train`` alone: divided like the first.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.errors import DataError, UsageError
+from ..core.files import digest_of
+from ..core.progress import SILENT, Reporter
+from ..core.seeding import generator
+from ..core.splitting import stratified_split
+from .dataset import DATASETS, Dataset, Split
+from .decoding import decode
+from .fingerprints import content_digests, fingerprint_of
+from .scanning import WHOLE, Part, Scan, expected, scan
+
+THREE_WAYS = {"train": 0.6, "val": 0.2, "test": 0.2}
+TWO_WAYS = {"train": 0.8, "test": 0.2}
+
+Rows = dict[str, int]
+"""Id → label, sorted by id."""
+
+
+@dataclass(frozen=True, eq=False)
+class FolderReader:
+    """Decodes files, and notices those that are no longer what was fingerprinted.
+
+    Attributes:
+        folder: what the ids are relative to.
+        ids: ``[n]``.
+        modified_ns: ``[n]`` when each file last changed; −1 where the disk did not say.
+    """
+
+    folder: Path
+    ids: tuple[str, ...]
+    modified_ns: NDArray[np.int64]
+
+    def image(self, row: int) -> NDArray[np.uint8]:
+        """As ``Reader.image``.
+
+        Raises: DataError: if the file changed after the folder was opened.
+        """
+        path = self.folder / self.ids[row]
+        try:
+            modified_ns = path.stat().st_mtime_ns
+        except OSError:
+            modified_ns = -1
+        if modified_ns != self.modified_ns[row]:
+            raise DataError(f"{path} changed after its folder was opened. Run the same command again.")
+        return decode(path)
+
+
+@DATASETS.register("folder")
+def open_folder(rest: str, *, root: Path, seed: int, reporter: Reporter = SILENT) -> Dataset:
+    """The data set made of the images below the folder ``rest``.
+
+    Raises:
+        UsageError: if no path is given.
+        DataError: if there is no such folder, or its images do not make classes and splits.
+    """
+    if not rest:
+        raise UsageError("folder: stands before a path, as in folder:photos.")
+    folder = _absolute(rest)
+    found = scan(folder)
+    classes = _class_names(folder, found.parts)
+    divided = _divided(
+        folder, {name: _rows(part, classes) for name, part in found.parts.items()}, classes, seed
+    )
+    _tell(folder, found, reporter)
+    memo = root / "fingerprints" / f"{digest_of(str(folder))[:32]}.json"
+    digests = content_digests(folder, found.stamps, memo=memo, reporter=reporter)
+    splits = {}
+    for name, rows in divided.items():
+        ids, labels = tuple(rows), np.fromiter(rows.values(), np.int64)
+        stamps = [found.stamps[one] for one in ids]
+        modified_ns = np.array([stamp.modified_ns if stamp else -1 for stamp in stamps], np.int64)
+        splits[name] = Split(
+            dataset=f"folder:{folder}",
+            name=name,
+            ids=ids,
+            labels=labels,
+            classes=classes,
+            fingerprint=fingerprint_of(ids, labels, classes, [digests[one] for one in ids]),
+            reader=FolderReader(folder, ids, modified_ns),
+        )
+    return Dataset(f"folder:{folder}", splits, source=str(folder))
+
+
+def _absolute(path: str) -> Path:
+    """Without ``~`` and ``..``; links are not followed, so that a data set can move behind one."""
+    place = Path.home() / path[2:] if path.startswith("~/") else Path(path)
+    return Path(os.path.normpath(place.absolute()))
+
+
+def _class_names(folder: Path, parts: Mapping[str, Part]) -> tuple[str, ...]:
+    """Sorted names of the classes, which are those of the first part.
+
+    Raises: DataError: if there are fewer than two, or a later part has others or no images.
+    """
+    first = next(iter(parts))
+    classes = tuple(sorted(parts[first]))
+    for part in parts:
+        if not any(parts[part].values()):
+            where = folder if part == WHOLE else f"{folder}: {part}"
+            raise DataError(f"{where} holds no images in class folders. {expected(folder)}")
+        if foreign := sorted(name for name, ids in parts[part].items() if ids and name not in classes):
+            named = _some([repr(name) for name in foreign])
+            raise DataError(
+                f"{folder}: {part} has classes that {first} lacks: {named}. "
+                f"Add images of them to {first}, or remove them from {part}."
+            )
+    if len(classes) == 1:
+        raise DataError(f"{folder} has one class, {classes[0]!r}; two are the fewest. {expected(folder)}")
+    return classes
+
+
+def _rows(part: Part, classes: Sequence[str]) -> Rows:
+    numbers = {name: number for number, name in enumerate(classes)}
+    return dict(sorted((one, numbers[name]) for name, ids in part.items() if ids for one in ids))
+
+
+def _divided(folder: Path, parts: Mapping[str, Rows], classes: Sequence[str], seed: int) -> dict[str, Rows]:
+    """Train, perhaps val, and test."""
+    first, *later = parts
+    ways = {} if "test" in parts else TWO_WAYS if later else THREE_WAYS
+    _require_each_class(folder, parts[first], classes, fewest=max(1, len(ways)))
+    if not ways:
+        return dict(parts)
+    ids, labels = tuple(parts[first]), np.fromiter(parts[first].values(), np.int64)
+    index = stratified_split(labels, tuple(ways.values()), rng=generator(seed, "folder", "split"))
+    cut = {name: {ids[i]: int(labels[i]) for i in rows} for name, rows in zip(ways, index, strict=True)}
+    whole = {**parts, **cut}
+    return {name: whole[name] for name in THREE_WAYS}
+
+
+def _require_each_class(folder: Path, rows: Rows, classes: Sequence[str], *, fewest: int) -> None:
+    counts = np.bincount(np.fromiter(rows.values(), np.int64), minlength=len(classes))
+    if few := [f"{name!r} ({count})" for name, count in zip(classes, counts, strict=True) if count < fewest]:
+        raise DataError(
+            f"{folder} has classes with too few images: {_some(few)}. "
+            f"Each needs {fewest} or more in train: add images, or remove the folder."
+        )
+
+
+def _some(names: Sequence[str], *, most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _tell(folder: Path, found: Scan, reporter: Reporter) -> None:
+    """What a user would want to know, and did not ask for."""
+    for names, why in ((found.loose, "in no class folder"), (found.others, "not an image by its name")):
+        if names:
+            reporter.note(f"{folder}: {len(names)} left out, {why}, such as {min(names)}")
+    if "test" not in found.parts and "val" in found.parts:
+        reporter.note(
+            f"{folder} has no test: a fifth of train is set apart. To score on val, rename it to test."
+        )

@@ -1,0 +1,107 @@
+"""Decode and frame batches of images, in worker processes or in this one."""
+
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from ..core.errors import DataError, UnreadableImageError
+from ..core.views import View
+from .dataset import Reader, Split
+from .framing import frame
+
+MOST_WORKERS = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Images ready for an encoder, but for its normalisation.
+
+    Attributes:
+        rows: ``[b]`` of the split.
+        images: uint8 ``[b, 3, crop, crop]``; zero where the file could not be read.
+        reasons: row → why it could not be read.
+    """
+
+    rows: NDArray[np.int64]
+    images: torch.Tensor
+    reasons: dict[int, str]
+
+
+def load_batches(
+    split: Split, view: View, batches: Iterable[NDArray[np.int64]], *, workers: int
+) -> Iterator[Batch]:
+    """Load ``batches`` of rows, as they are and in their order.
+
+    Args:
+        split: whose rows they are.
+        view: how an image is framed.
+        batches: read lazily: at most two a worker ahead of what is yielded, none ahead without workers.
+        workers: processes that decode; 0 decodes in this one.
+
+    Raises: DataError: if a reader refuses the data set itself, rather than one image.
+    """
+    loader: DataLoader[Any] = DataLoader(
+        _Frames(split.reader, view),
+        sampler=batches,
+        batch_size=None,
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        worker_init_fn=_leave_interrupts_to_the_parent,
+        generator=torch.Generator(),  # the global one would be advanced
+    )
+    loading: Any = iter(loader)
+    try:
+        for loaded in loading:
+            if isinstance(loaded, DataError):
+                raise loaded
+            yield loaded
+    finally:
+        if workers:
+            loading._shutdown_workers()  # now, not when the traceback that holds them is collected
+
+
+def default_workers() -> int:
+    """Decoding processes that suit this machine, at most ``MOST_WORKERS``.
+
+    Beside a GPU, every core but one decodes. Where the cores also run the network, a quarter of them does:
+    it costs tens of times what decoding does, and on two cores a second process gains nothing.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores - 1 if torch.cuda.is_available() else cores // 4, MOST_WORKERS)
+
+
+@dataclass(frozen=True)
+class _Frames(Dataset):
+    """Asked for the rows of a batch, gives the batch; asked by torch's loader."""
+
+    reader: Reader
+    view: View
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> Batch | DataError:
+        images = torch.zeros(len(rows), 3, self.view.crop, self.view.crop, dtype=torch.uint8)
+        reasons = {}
+        try:
+            for place, row in zip(images.numpy(), rows.tolist(), strict=True):
+                try:
+                    place[:] = frame(self.reader.image(row), self.view)
+                except UnreadableImageError as error:
+                    reasons[row] = str(error)
+        except DataError as error:  # as a value: the loader would bury its message in a traceback
+            return error
+        return Batch(rows, images, reasons)
+
+
+def _as_it_is(loaded: Any) -> Any:
+    return loaded
+
+
+def _leave_interrupts_to_the_parent(worker: int) -> None:
+    """A worker ends when its parent does; Ctrl-C is answered once, there."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

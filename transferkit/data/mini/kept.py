@@ -1,0 +1,103 @@
+"""Rendered sets on disk: ``NAME.rgb`` is the images' bytes, ``NAME.npz`` their factors and checksum."""
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.errors import UnreadableImageError
+from ...core.files import appearing
+from ..fingerprints import fingerprint_of, pixels_digest
+from .canvas import SIZE
+from .rendered import SPLITS, VERSION, Plan, Rendered
+
+IMAGE_SHAPE = (SIZE, SIZE, 3)
+IMAGE_BYTES = SIZE * SIZE * 3
+
+
+@dataclass(frozen=True)
+class KeptImages:
+    """Reads the images of one split from the file of its set, which needs no open handle between reads.
+
+    Attributes:
+        path: of the ``.rgb`` file.
+        first: the file's image that is row 0.
+    """
+
+    path: Path
+    first: int
+
+    def image(self, row: int) -> NDArray[np.uint8]:
+        """The image of ``row``: ``[64, 64, 3]``.
+
+        Raises: UnreadableImageError: if the file has been removed or cut short meanwhile.
+        """
+        at = (self.first + row) * IMAGE_BYTES
+        try:
+            pixels = np.fromfile(self.path, np.uint8, IMAGE_BYTES, offset=at)
+        except OSError as error:
+            raise UnreadableImageError(f"{self.path} cannot be read ({error.strerror}).") from error
+        if len(pixels) < IMAGE_BYTES:
+            raise UnreadableImageError(f"{self.path} ends before byte {at + IMAGE_BYTES}.")
+        return pixels.reshape(IMAGE_SHAPE)
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """What is known of a set without reading its images.
+
+    Attributes:
+        path: of the ``.rgb`` file.
+        fingerprints: of each split.
+        factors: by name, ``[n]`` or ``[n, k]``, all splits one after another.
+    """
+
+    path: Path
+    fingerprints: Mapping[str, str]
+    factors: Mapping[str, NDArray]
+
+
+def path_of(root: Path, name: str) -> Path:
+    """Where the images of ``name`` lie below the data folder ``root``."""
+    return root / f"mini-v{VERSION}" / f"{name}.rgb"
+
+
+def keep(root: Path, plan: Plan, rendered: Rendered) -> None:
+    """Write a rendered set; the file that vouches for the images is written after them."""
+    path = path_of(root, plan.name)
+    images = np.ascontiguousarray(rendered.images)
+    with appearing(path) as part:
+        images.tofile(part)
+    arrays = {f"factor-{name}": values for name, values in rendered.factors.items()}
+    prints = {f"fingerprint-{name}": np.array(_fingerprint(plan, images, name)) for name in SPLITS}
+    with appearing(path.with_suffix(".npz")) as part, part.open("wb") as file:
+        np.savez(file, allow_pickle=False, checksum=np.array(zlib.crc32(images.data)), **prints, **arrays)
+
+
+def kept(root: Path, plan: Plan) -> Kept | None:
+    """The set as it was written, or None if it was not, or is damaged."""
+    path = path_of(root, plan.name)
+    try:
+        with path.with_suffix(".npz").open("rb") as file, np.load(file, allow_pickle=False) as members:
+            arrays = dict(members)
+        images = np.memmap(path, np.uint8, mode="r")
+    except (OSError, ValueError, EOFError, BadZipFile):
+        return None
+    if zlib.crc32(images.data) != int(arrays.pop("checksum", -1)):
+        return None
+    prints = {name: str(value) for name, value in _named(arrays, "fingerprint-").items()}
+    return Kept(path, prints, _named(arrays, "factor-"))
+
+
+def _named(arrays: Mapping[str, NDArray], prefix: str) -> dict[str, NDArray]:
+    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+
+
+def _fingerprint(plan: Plan, images: NDArray[np.uint8], split: str) -> str:
+    extent = plan.extent(split)
+    contents = [pixels_digest(image) for image in images[extent]]
+    return fingerprint_of(plan.ids()[extent], plan.labels()[extent], plan.classes, contents)

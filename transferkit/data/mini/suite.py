@@ -1,0 +1,134 @@
+"""The thirteen sets, where they come from, and how one is opened."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...core.errors import DamagedError, UsageError
+from ...core.files import digest_file
+from ...core.progress import SILENT, Reporter
+from ..dataset import DATASETS, Dataset, Split
+from . import illustrative, medical, natural, objects, satellite, symbolic, terrain, texture
+from .kept import Kept, KeptImages, keep, kept, path_of
+from .rendered import SPLITS, Picture, Plan, gathered
+
+_DRAWN = "drawn by transferkit"
+_OURS = "Apache-2.0, as transferkit"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One set of the suite, and its opener.
+
+    Attributes:
+        plan: which images it has.
+        render: makes them.
+        domain: of the study's six; empty for the source set.
+        source, licence: for people.
+    """
+
+    plan: Plan
+    render: Callable[[], Iterator[Picture]]
+    domain: str
+    source: str = _DRAWN
+    licence: str = _OURS
+
+    @property
+    def spec(self) -> str:
+        """The name on the command line."""
+        return f"mini/{self.plan.name}"
+
+    def __call__(self, rest: str, *, root: Path, seed: int, reporter: Reporter = SILENT) -> Dataset:
+        """Open the set, rendering it first if ``root`` does not hold it whole; ``seed`` changes nothing.
+
+        Raises: UsageError: if anything stands behind the name.
+        """
+        if rest:
+            raise UsageError(f"{self.spec} is one data set: leave out {rest!r} behind it.")
+        whole = self.rendered(root, reporter=reporter)
+        splits = {name: self._split(name, whole) for name in SPLITS}
+        return Dataset(self.spec, splits, self.domain, self.source, self.licence)
+
+    def rendered(self, root: Path, *, reporter: Reporter = SILENT) -> Kept:
+        """The set on disk, rendered now if it is absent or damaged.
+
+        Raises: DamagedError: if the disk does not keep what is written.
+        """
+        whole = kept(root, self.plan)
+        if whole is None:
+            keep(root, self.plan, gathered(self.plan, self.render(), reporter=reporter))
+            whole = kept(root, self.plan)
+        if whole is None:
+            raise DamagedError(
+                f"{path_of(root, self.plan.name)} does not hold what was just written there: "
+                "the disk may be failing. Name another folder with --workspace."
+            )
+        return whole
+
+    def digest(self, root: Path) -> str:
+        """Hex SHA-256 of the images on disk, to be compared with ``DIGESTS``."""
+        self.rendered(root)
+        return digest_file(path_of(root, self.plan.name))
+
+    def _split(self, name: str, whole: Kept) -> Split:
+        extent = self.plan.extent(name)
+        return Split(
+            dataset=self.spec,
+            name=name,
+            ids=self.plan.ids()[extent],
+            labels=self.plan.labels()[extent],
+            classes=self.plan.classes,
+            fingerprint=whole.fingerprints[name],
+            reader=KeptImages(whole.path, extent.start),
+            factors={factor: values[extent] for factor, values in whole.factors.items()},
+        )
+
+
+MEMBERS = (
+    Member(objects.PLAN, objects.render, ""),
+    Member(natural.LEAVES, natural.render_leaves, "natural"),
+    Member(
+        natural.PHOTOS,
+        natural.render_photos,
+        "natural",
+        "patches of photographs in scikit-image and scikit-learn",
+        "public domain or CC0 (astronaut, camera, chelsea, coffee, coins, rocket), CC BY 2.0 (china.jpg by "
+        "danielbuechele, flower.jpg by vultilion), Middlebury 2014 stereo benchmark (motorcycle_left)",
+    ),
+    Member(satellite.LANDUSE, satellite.render_landuse, "satellite"),
+    Member(terrain.TERRAIN, terrain.render_terrain, "satellite"),
+    Member(
+        symbolic.DIGITS,
+        symbolic.render_digits,
+        "symbolic",
+        "handwritten digits of scikit-learn: the test set of UCI's Optical Recognition of Handwritten Digits "
+        "(Alpaydin and Kaynak, 1998), drawn in colour",
+        "CC BY 4.0",
+    ),
+    Member(symbolic.GLYPHS, symbolic.render_glyphs, "symbolic"),
+    Member(medical.CELLS, medical.render_cells, "medical"),
+    Member(
+        medical.TISSUE,
+        medical.render_tissue,
+        "medical",
+        "patches of scikit-image's ihc.png (colonic glands; CMMI) and retina.jpg (M. Häggström)",
+        "no known restrictions (ihc), CC0 (retina)",
+    ),
+    Member(illustrative.CARTOONS, illustrative.render_cartoons, "illustrative"),
+    Member(illustrative.SKETCHES, illustrative.render_sketches, "illustrative"),
+    Member(
+        texture.MATERIALS,
+        texture.render_materials,
+        "texture",
+        "patches of photographs in scikit-image and scikit-learn",
+        "CC0 (brick, grass, gravel, chelsea, coffee), CC BY 2.0 (china.jpg by danielbuechele, flower.jpg by "
+        "vultilion), as distributed with scikit-image (moon, page)",
+    ),
+    Member(texture.PATTERNS, texture.render_patterns, "texture"),
+)
+
+for _member in MEMBERS:
+    DATASETS.register(_member.spec)(_member)
+
+SOURCE = MEMBERS[0].spec
+DOWNSTREAM = tuple(member.spec for member in MEMBERS[1:])
