@@ -10,6 +10,8 @@ from torch import nn
 
 from ..core.registry import Registry
 from ..core.views import View
+from .fingerprint import weights_digest
+from .pooling import own_pooling
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +40,29 @@ class Encoder:
     def at(self, size: int | None) -> "Encoder":
         """The same encoder looking at squares of ``size`` pixels; unchanged for None."""
         return self if size is None else replace(self, view=self.view.at(size))
+
+
+def encoder_of(
+    module: nn.Module, *, name: str, view: View | None = None, architecture: str = "", source: str = ""
+) -> Encoder:
+    """Any network as an encoder; the network is switched to evaluation mode.
+
+    Args:
+        module: maps ``[b, 3, h, w]`` to anything; its layers are what is tapped.
+        name: the spec that stands in keys and records.
+        view: the view it was trained for; None is 224 pixels out of 256, normalised as for ImageNet.
+        architecture: the name to build it again; empty for ``name``.
+        source: where the weights come from, for people.
+    """
+    return Encoder(
+        spec=name,
+        architecture=architecture or name,
+        module=module.eval(),
+        weights=weights_digest(module),
+        view=view or View(),
+        pooling=own_pooling(module),
+        source=source,
+    )
 
 
 ENCODERS: Registry[Callable[[str], Encoder]] = Registry("model")

@@ -1,0 +1,103 @@
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from transferkit.core.errors import UnknownNameError, UsageError
+from transferkit.models.architectures import Architecture, find_architecture, random_encoder
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "short"),
+    [
+        ("resnet50", Architecture("torchvision", "resnet50"), "resnet50"),
+        ("torchvision:resnet50", Architecture("torchvision", "resnet50"), "resnet50"),
+        ("timm:resnet50", Architecture("timm", "resnet50"), "timm:resnet50"),
+        ("vit_tiny_patch16_224", Architecture("timm", "vit_tiny_patch16_224"), "vit_tiny_patch16_224"),
+        ("timm:resnet50.a1_in1k", Architecture("timm", "resnet50"), "timm:resnet50"),
+        ("imagenet-lite1", Architecture("timm", "tf_efficientnet_lite1"), "tf_efficientnet_lite1"),
+    ],
+)
+def test_names(text, found, short):
+    architecture = find_architecture(text)
+    assert architecture == found
+    assert architecture.short == short
+    assert find_architecture(str(architecture)) == architecture
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("resnet51", r"No architecture named 'resnet51'\. Did you mean 'resnet"),
+        ("timm:vit_tiny_patch16_225", r"Did you mean 'vit_tiny_patch16_224'\?"),
+        ("torchvision:vit_tiny_patch16_224", "No architecture named 'vit_tiny_patch16_224'"),
+        ("jax:resnet50", "No architecture named 'jax:resnet50'"),
+        ("fasterrcnn_resnet50_fpn", "No architecture named"),
+        ("", r"No architecture named ''\. Choose from: "),
+    ],
+)
+def test_unknown_names(text, message):
+    with pytest.raises(UnknownNameError, match=message) as error:
+        find_architecture(text)
+    assert error.value.exit_code == 2
+    assert len(str(error.value)) < 250
+
+
+def test_the_same_weights_on_any_call_and_other_weights_for_another_seed():
+    a, b, c = random_encoder("resnet18"), random_encoder("torchvision:resnet18"), random_encoder("resnet18@1")
+    assert a.weights == b.weights != c.weights
+    assert (a.spec, b.spec, c.spec) == ("random:resnet18", "random:resnet18", "random:resnet18@1")
+    assert random_encoder("resnet18@0").spec == "random:resnet18"
+    assert (a.architecture, a.source) == ("torchvision:resnet18", "untrained, seed 0")
+
+
+@pytest.mark.parametrize("text", ["resnet18", "tf_efficientnet_lite0", "vit_tiny_patch16_224"])
+def test_no_global_random_state_is_touched(text):
+    torch.manual_seed(5)
+    before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()
+    first = random_encoder(text).weights
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert (np.random.get_state()[1].tolist(), random.getstate()) == before[1:]
+    torch.manual_seed(6)
+    assert random_encoder(text).weights == first
+
+
+def test_the_view_is_that_of_the_pretrained_network():
+    view = random_encoder("efficientnet_b1").view
+    assert (view.resize, view.crop, view.interpolation, view.fit) == (255, 240, "bilinear", "shorter")
+    view = random_encoder("imagenet-lite2").view
+    assert (view.resize, view.crop, view.interpolation) == (292, 260, "bicubic")
+    assert (view.mean, view.std) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+def test_networks_that_ask_how_to_start(name):
+    assert random_encoder(name).view.crop == (224 if name == "googlenet" else 299)
+
+
+@pytest.mark.parametrize("seed", ["x", "-1", "1.5"])
+def test_a_seed_that_is_no_number(seed):
+    with pytest.raises(UsageError, match=f"has no seed '{seed}': write a number, such as random:resnet18@1"):
+        random_encoder(f"resnet18@{seed}")
+
+
+def test_each_library_is_loaded_only_when_asked():
+    code = """
+import sys
+from transferkit.models.catalog import known_models, load_encoder
+
+def loaded():
+    return {"timm", "torchvision"} & set(sys.modules)
+
+known_models(), load_encoder("pixels")
+assert not loaded()
+load_encoder("random:squeezenet1_1")
+assert loaded() == {"torchvision"}
+load_encoder("random:timm:mobilenetv3_small_050")
+assert loaded() == {"timm", "torchvision"}  # timm itself uses torchvision
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

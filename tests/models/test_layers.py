@@ -1,0 +1,266 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+from transferkit.core.errors import ModelError, UnknownNameError
+from transferkit.core.views import View
+from transferkit.models.catalog import load_encoder
+from transferkit.models.encoder import encoder_of
+from transferkit.models.layers import list_layers, resolve_layers
+from transferkit.models.taps import Taps
+
+
+def names(spec: str, choice: str) -> list[str]:
+    encoder = load_encoder(spec)
+    return [layer.name for layer in resolve_layers(encoder, [choice], encoder.pooling)]
+
+
+def small(module: nn.Module):
+    return encoder_of(module, name="mine", view=View(resize=16, crop=16))
+
+
+@pytest.mark.parametrize(
+    ("spec", "stages"),
+    [
+        ("random:resnet18", "layer1 layer2 layer3 layer4 avgpool"),
+        ("random:timm:resnet18", "layer1 layer2 layer3 layer4 global_pool"),
+        ("random:imagenet-lite0", "blocks.0 blocks.1 blocks.2 blocks.4 bn2 global_pool"),
+        ("random:efficientnet_b0", "features.1 features.2 features.3 features.5 features.8 avgpool"),
+        ("random:mobilenet_v2", "features.1 features.3 features.6 features.13 features.18 classifier.0"),
+        ("random:timm:vit_tiny_patch16_224", "blocks.2 blocks.5 blocks.8 blocks.11 fc_norm"),
+        ("random:timm:deit_tiny_distilled_patch16_224", "blocks.2 blocks.5 blocks.8 blocks.11 head.input"),
+        ("random:timm:convnext_atto", "stages.0 stages.1 stages.2 stages.3 head.norm"),
+        ("random:timm:regnety_002", "stem s1 s2 s3 s4 head.global_pool"),
+        ("random:timm:mixer_s32_224", "blocks.1 blocks.3 blocks.5 blocks.7 head_drop"),
+        (
+            "random:timm:levit_128s",
+            "stages.0.blocks.1 stages.1.blocks.1 stages.2.blocks.0 stages.2.blocks.3 head.bn",
+        ),
+        ("random:squeezenet1_1", "features.4 features.7 features.12 classifier.3"),
+        ("random:shufflenet_v2_x0_5", "conv1 stage2 stage3 conv5 fc.input"),
+        ("pixels", "pixels"),
+    ],
+)
+def test_stages_end_where_people_expect(spec, stages):
+    assert names(spec, "stages") == stages.split()
+    assert names(spec, "last") == [stages.split()[-1]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("spec", "stages"),
+    [
+        (
+            "random:vit_b_32",
+            " ".join(f"encoder.layers.encoder_layer_{i}" for i in (2, 5, 8, 11)) + " heads.head.input",
+        ),
+        (
+            "random:densenet121",
+            " ".join(f"features.denseblock{i}" for i in (1, 2, 3, 4)) + " classifier.input",
+        ),
+        ("random:timm:swin_tiny_patch4_window7_224", "layers.0 layers.1 layers.2 layers.3 head.global_pool"),
+        ("random:swin_t", "features.1 features.3 features.5 features.7 avgpool"),
+        ("random:convnext_tiny", "features.1 features.3 features.5 features.7 classifier.0"),
+        (
+            "random:vgg11",
+            "features.1 features.4 features.9 features.14 features.19 avgpool classifier.4",
+        ),
+        ("random:googlenet", "conv1 conv3 inception3b inception4e inception5b avgpool"),
+        ("random:timm:maxvit_rmlp_pico_rw_256", "stem stages.0 stages.1 stages.2 stages.3 head.global_pool"),
+    ],
+)
+def test_stages_of_larger_networks(spec, stages):
+    assert names(spec, "stages") == stages.split()
+
+
+@pytest.mark.parametrize(
+    ("spec", "blocks"),
+    [
+        ("random:resnet18", [f"layer{i}.{j}" for i in (1, 2, 3, 4) for j in (0, 1)]),
+        ("random:timm:vit_tiny_patch16_224", [f"blocks.{i}" for i in range(12)]),
+        (
+            "random:timm:levit_128s",
+            [f"stages.{i}.blocks.{j}" for i, n in enumerate((2, 3, 4)) for j in range(n)],
+        ),
+    ],
+)
+def test_all_is_stages_and_every_block_once_in_order(spec, blocks):
+    found = names(spec, "all")
+    assert [name for name in found if name in blocks] == blocks
+    assert len(found) == len(set(found))
+    assert set(found) == {*blocks, *names(spec, "stages")}
+
+
+def test_patterns_do_not_cross_dots():
+    assert names("random:resnet18", "layer*") == ["layer1", "layer2", "layer3", "layer4"]
+    assert names("random:resnet18", "layer[24].0") == ["layer2.0", "layer4.0"]
+    assert names("random:timm:vit_tiny_patch16_224", "blocks.[369]") == ["blocks.3", "blocks.6", "blocks.9"]
+
+
+def test_choices_are_joined_in_the_order_of_execution():
+    encoder = load_encoder("random:resnet18")
+    found = resolve_layers(encoder, ["last", "layer4", "layer*", "conv1"], "avgmax")
+    assert [layer.name for layer in found] == ["conv1", "layer1", "layer2", "layer3", "layer4", "avgpool"]
+    assert [(layer.kind, layer.dim) for layer in found[-2:]] == [("map", 1024), ("vector", 512)]
+    assert found[-2].shape == (512, 7, 7)
+
+
+def test_the_network_s_own_output_is_a_layer():
+    encoder = load_encoder("random:resnet18")
+    (output,) = resolve_layers(encoder, ["output"], "avg")
+    assert (output.kind, output.shape, output.dim) == ("vector", (1000,), 1000)
+    assert list_layers(encoder)[-1] == output
+
+
+def test_layers_before_pooling_have_as_many_features_as_channels():
+    shapes = {
+        layer.name: (layer.kind, layer.shape, layer.dim)
+        for layer in list_layers(load_encoder("random:resnet18"))
+    }
+    assert shapes["layer2"] == ("map", (128, 28, 28), 128)
+
+
+def test_dims_are_what_taps_return():
+    encoder = load_encoder("random:imagenet-lite0").at(64)
+    layers = resolve_layers(encoder, ["all"], "grid2")
+    with Taps(encoder, [layer.name for layer in layers], "grid2") as taps:
+        found = taps(torch.randn(1, 3, 64, 64))
+    assert {layer.name: layer.dim for layer in layers} == {name: x.shape[1] for name, x in found.items()}
+
+
+@pytest.mark.parametrize("pattern", ["layr4", "layer5"])
+def test_an_unknown_layer_is_answered_with_the_nearest(pattern):
+    with pytest.raises(UnknownNameError, match=f"No layer named '{pattern}'. Did you mean 'layer"):
+        names("random:resnet18", pattern)
+
+
+def test_a_pattern_like_nothing_is_answered_with_a_few():
+    with pytest.raises(UnknownNameError, match=r"No layer named 'zz\*'\. Choose from: ") as error:
+        names("random:resnet18", "zz*")
+    assert len(str(error.value)) < 200
+
+
+def test_a_pooling_that_does_not_fit_names_the_layer():
+    with pytest.raises(ModelError, match="Pooling 'cls' does not fit layer 'layer4'"):
+        resolve_layers(load_encoder("random:resnet18"), ["layer4"], "cls")
+
+
+def test_cls_on_what_comes_before_the_class_token():
+    encoder = load_encoder("random:timm:vit_tiny_patch16_224")
+    with pytest.raises(ModelError, match="layer 'patch_embed': it has no class token"):
+        resolve_layers(encoder, ["patch_embed"], "cls")
+
+
+class Awkward(nn.Module):
+    """Runs one module twice, one never, and returns tuples and other things on the way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.twice = nn.ReLU()
+        self.never = nn.Linear(4, 4)
+        self.pair = Pair()
+        self.windows = nn.Unflatten(0, (-1,))
+        self.words = Words()
+        self.norm = nn.LayerNorm(4)
+        self.fc = nn.Linear(4, 7)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.twice(self.twice(self.conv(x)))
+        x, _ = self.pair(x)
+        self.windows(x.flatten())
+        self.words(x)
+        return self.fc(self.norm(x.mean((2, 3))))
+
+
+class Pair(nn.Module):
+    def forward(self, x: Tensor) -> tuple[Tensor, list[int]]:
+        return x + 1, [1]
+
+
+class Words(nn.Module):
+    def forward(self, x: Tensor) -> str:
+        return "none"
+
+
+def test_any_module_can_be_traced():
+    encoder = small(Awkward())
+    assert [layer.name for layer in list_layers(encoder)] == ["conv", "pair", "norm", "fc", "output"]
+    assert [layer.name for layer in resolve_layers(encoder, ["last"], "avg")] == ["norm"]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("twice", "it runs 2 times in a forward pass"),
+        ("never", "it does not run in a forward pass"),
+        ("words", "it returns no tensor"),
+        ("windows", r"it returns \[2048\] for 2 images"),
+    ],
+)
+def test_what_cannot_be_tapped_says_why(name, reason):
+    with pytest.raises(ModelError, match=f"Layer '{name}' cannot be tapped: {reason}"):
+        resolve_layers(small(Awkward()), [name], "avg")
+
+
+def test_without_a_classifier_last_is_the_network_s_own_output():
+    headless = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1))
+    assert [layer.name for layer in resolve_layers(small(headless), ["last"], "avg")] == ["2"]
+
+
+class Normalised(nn.Module):
+    """Makes its representation between modules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.normalize(self.conv(x).mean((2, 3)))
+
+
+def test_last_is_called_output_where_no_module_returns_it():
+    assert [layer.name for layer in resolve_layers(small(Normalised()), ["last"], "avg")] == ["output"]
+
+
+def test_an_in_place_relu_is_not_mistaken_for_what_came_before():
+    module = nn.Sequential(
+        nn.Conv2d(3, 4, 3),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, 6),
+        nn.ReLU(True),
+        nn.Linear(6, 2),
+    )
+    assert [layer.name for layer in resolve_layers(small(module), ["last"], "avg")] == ["4"]
+
+
+def test_two_stages_are_too_few_and_single_modules_help():
+    module = nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(4, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 2),
+    )
+    encoder = small(module)
+    assert [layer.name for layer in resolve_layers(encoder, ["stages"], "avg")] == ["1", "4", "5"]
+
+
+def test_a_size_that_the_network_does_not_take():
+    encoder = load_encoder("random:timm:vit_tiny_patch16_224").at(100)
+    with pytest.raises(
+        ModelError, match=r"cannot run on 100×100 images: .* Name a size it takes with --size"
+    ):
+        list_layers(encoder)
+
+
+def test_tracing_leaves_no_hooks_and_no_marks():
+    module = Awkward()
+    encoder = small(module)
+    list_layers(encoder)
+    assert not any(part._forward_hooks for part in module.modules())
+    assert torch.is_grad_enabled()

@@ -1,0 +1,150 @@
+"""Networks by name, untrained: torchvision's and timm's. Each library is loaded only when it is asked.
+
+``ARCH`` is a torchvision name (``resnet50``), else a timm name (``vit_small_patch16_224``), or one of them
+with its library in front (``timm:resnet50``); ``imagenet-lite0`` stands for ``tf_efficientnet_lite0``.
+"""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from math import floor
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from ..core.errors import UnknownNameError, UsageError
+from ..core.registry import unknown_name
+from ..core.views import IMAGENET_MEAN, IMAGENET_STD, View
+from .encoder import ENCODERS, Encoder, encoder_of
+
+LITES = ("imagenet-lite0", "imagenet-lite1", "imagenet-lite2")
+
+_ASKS_ABOUT_ITS_START = ("googlenet", "inception_v3")  # torchvision warns unless told how to initialise
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network that can be built; ``str`` spells it with its library."""
+
+    library: Literal["torchvision", "timm"]
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.library}:{self.name}"
+
+    @property
+    def short(self) -> str:
+        """Its name alone, where that means the same."""
+        return self.name if find_architecture(self.name) == self else str(self)
+
+    def build(self, *, seed: int = 0) -> nn.Module:
+        """Untrained, the same weights for the same seed; no global random state is touched."""
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            return self._build()
+
+    def _build(self) -> nn.Module:
+        if self.library == "timm":
+            import timm
+
+            return timm.create_model(self.name, pretrained=False)
+        from torchvision import models
+
+        start = {"init_weights": True} if self.name in _ASKS_ABOUT_ITS_START else {}
+        return models.get_model(self.name, weights=None, **start)
+
+    def view(self, module: nn.Module) -> View:
+        """What its library trains it for."""
+        if self.library == "timm":
+            return timm_view(module)
+        from torchvision import models
+
+        return torchvision_view(models.get_model_weights(self.name)["DEFAULT"])
+
+
+def torchvision_names() -> list[str]:
+    """Image classifiers of torchvision."""
+    from torchvision import models
+
+    return models.list_models(module=models)
+
+
+def timm_names(*, tagged: bool = False) -> list[str]:
+    """Networks of timm; ``tagged`` adds the names of their weights, such as ``resnet50.a1_in1k``."""
+    import timm
+
+    return timm.list_models() + (timm.list_pretrained() if tagged else [])
+
+
+def unknown_of_many(kind: str, name: str, known: list[str]) -> UnknownNameError:
+    """As ``unknown_name``, naming the few nearest instead of all."""
+    return unknown_name(kind, name, get_close_matches(name, known, n=5, cutoff=0.0))
+
+
+def find_architecture(text: str) -> Architecture:
+    """The network that ``ARCH`` names.
+
+    Raises: UnknownNameError: if no library has it.
+    """
+    library, _, name = text.rpartition(":")
+    if text in LITES:
+        library, name = "timm", f"tf_efficientnet_{text.removeprefix('imagenet-')}"
+    if library in ("", "torchvision") and name in torchvision_names():
+        return Architecture("torchvision", name)
+    if library in ("", "timm") and name.split(".")[0] in timm_names():
+        return Architecture("timm", name.split(".")[0])
+    known = {"torchvision": torchvision_names, "timm": timm_names}.get(library, _all_names)
+    raise unknown_of_many("architecture", name if library in ("torchvision", "timm") else text, known())
+
+
+def _all_names() -> list[str]:
+    return [*torchvision_names(), *timm_names()]
+
+
+def torchvision_view(weights: Any) -> View:
+    """The view that a member of torchvision's weight enumerations was evaluated with."""
+    preset = weights.transforms()
+    return View(
+        resize=preset.resize_size[0],
+        crop=preset.crop_size[0],
+        interpolation="bilinear" if preset.interpolation.value == "bilinear" else "bicubic",
+        mean=tuple(preset.mean),
+        std=tuple(preset.std),
+    )
+
+
+def timm_view(module: nn.Module) -> View:
+    """The view in the configuration of a timm network; interpolations other than bilinear are bicubic."""
+    from timm.data import resolve_model_data_config
+
+    config = resolve_model_data_config(module)
+    crop = config["input_size"][-1]
+    return View(
+        resize=floor(crop / config["crop_pct"]),
+        crop=crop,
+        fit="squash" if config["crop_mode"] == "squash" else "shorter",
+        interpolation="bilinear" if config["interpolation"] == "bilinear" else "bicubic",
+        mean=tuple(config.get("mean", IMAGENET_MEAN)),
+        std=tuple(config.get("std", IMAGENET_STD)),
+    )
+
+
+@ENCODERS.register("random")
+def random_encoder(rest: str) -> Encoder:
+    """``random:ARCH`` or ``random:ARCH@SEED``: the untrained network, the floor for trained ones.
+
+    Raises: UsageError: for a seed that is no number.
+    """
+    text, _, digits = rest.partition("@")
+    if digits and not digits.isdecimal():
+        raise UsageError(f"random:{rest} has no seed {digits!r}: write a number, such as random:{text}@1.")
+    seed = int(digits or 0)
+    architecture = find_architecture(text)
+    module = architecture.build(seed=seed)
+    return encoder_of(
+        module,
+        name=f"random:{architecture.short}" + (f"@{seed}" if seed else ""),
+        view=architecture.view(module),
+        architecture=str(architecture),
+        source=f"untrained, seed {seed}",
+    )

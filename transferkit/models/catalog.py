@@ -1,0 +1,59 @@
+"""From the spec of a model, as it stands on the command line, to the encoder."""
+
+from pathlib import Path
+
+from ..core.errors import UnknownNameError, UsageError
+from . import architectures, checkpoints, embedded, pretrained  # noqa: F401  each registers its schemes
+from .encoder import ENCODERS, Encoder
+
+
+def load_encoder(spec: str, *, runs: Path | None = None) -> Encoder:
+    """The encoder that a spec names; ``known_models`` lists the forms.
+
+    Args:
+        spec: such as ``imagenet-lite0`` or ``torchvision:resnet50@DEFAULT``.
+        runs: the workspace's folder of pretraining runs.
+
+    Raises:
+        UnknownNameError: for a form or name that is not known, with the nearest one.
+        UsageError: for a malformed spec, and for a run that is not there.
+        ModelError: if the weights cannot be had, or do not fit.
+    """
+    scheme, _, rest = spec.partition(":")
+    if scheme in ("latest", "run"):
+        place = f" in {runs}" if runs else ""
+        raise UsageError(
+            f"{spec}: there is no pretraining run{place}. Name another model, such as {default_model(runs)}."
+        )
+    if scheme not in ENCODERS and scheme in architectures.torchvision_names():
+        raise UnknownNameError(
+            f"No model named {spec!r}. Did you mean 'torchvision:{scheme}@DEFAULT', or 'random:{scheme}'?"
+        )
+    if scheme not in ENCODERS and scheme.split(".")[0] in architectures.timm_names():
+        raise UnknownNameError(f"No model named {spec!r}. Did you mean 'timm:{spec}', or 'random:{spec}'?")
+    return ENCODERS[scheme](rest)
+
+
+def default_model(runs: Path | None = None) -> str:
+    """The model that is meant when none is named.
+
+    Args:
+        runs: the workspace's folder of pretraining runs.
+    """
+    return "imagenet-lite0"
+
+
+def known_models() -> list[tuple[str, str]]:
+    """The forms a spec can take, each with what it means."""
+    return [
+        ("imagenet-lite0", "EfficientNet-Lite0 with ImageNet weights, no download; lite1 and lite2 likewise"),
+        ("torchvision:NAME@WEIGHTS", "a torchvision classifier; @DEFAULT is its newest weights"),
+        ("timm:NAME", "a timm network with its weights, as timm:NAME@pretrained; NAME may carry a tag"),
+        ("timm:hf-hub:ORG/NAME", "a timm network from the Hugging Face hub"),
+        ("file:PATH#ARCH", "a local checkpoint (.pt, .pth, .ckpt, .safetensors); ARCH as for random:"),
+        (
+            "random:ARCH",
+            "an untrained torchvision or timm network: the floor; also random:ARCH@SEED",
+        ),
+        ("pixels", "the image itself, area-downsampled to 32×32: the other floor"),
+    ]

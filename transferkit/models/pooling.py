@@ -1,0 +1,149 @@
+"""How a layer's output becomes one vector an image.
+
+Shapes: ``b`` images, ``d`` features, ``h × w`` positions of a map, ``t`` tokens.
+"""
+
+from dataclasses import dataclass
+from math import isqrt
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..core.errors import ModelError
+from ..core.registry import unknown_name
+
+Kind = Literal["map", "tokens", "vector"]
+
+WIDTHS = {"avg": 1, "max": 1, "avgmax": 2, "grid2": 4, "cls": 1, "mean-tokens": 1}
+"""Pooling → how many values it keeps of each feature of a map or of tokens."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the axes of a layer's output mean.
+
+    Attributes:
+        kind: ``map`` ``[b, d, h, w]`` or ``[b, h, w, d]``, ``tokens`` ``[b, t, d]``, ``vector`` ``[b, d]``.
+        axis: where ``d`` stands.
+        prefix: class, distillation and register tokens that stand before those of the patches.
+    """
+
+    kind: Kind
+    axis: int
+    prefix: int = 0
+
+    @property
+    def poolings(self) -> tuple[str, ...]:
+        """The poolings that fit; a vector is left as it is by any."""
+        if self.kind == "map":
+            return ("avg", "max", "avgmax", "grid2", "mean-tokens")
+        if self.kind == "tokens":
+            return (*(("cls",) if self.prefix else ()), "avg", "max", "avgmax", "mean-tokens")
+        return tuple(WIDTHS)
+
+    def width(self, dim: int, pooling: str) -> int:
+        """How many features ``dim`` channels become."""
+        return dim if self.kind == "vector" else dim * WIDTHS[pooling]
+
+
+def form_of(shape: torch.Size, *, batch: int, prefix: int) -> Form | None:
+    """Read the axes off a shape; None when it has no row for each image, or is none of the three kinds.
+
+    Images are square, and so are maps: ``[b, d, s, s]`` is channels first, ``[b, s, s, d]`` channels last.
+
+    Args:
+        shape: of a layer's output.
+        batch: how many images went in.
+        prefix: tokens before those of the patches, where the network has them.
+    """
+    if len(shape) < 2 or shape[0] != batch:
+        return None
+    match list(shape[1:]):
+        case [_] | [_, 1, 1]:
+            return Form("vector", 1)
+        case [1, _]:
+            return Form("vector", 2)
+        case [1, 1, _]:
+            return Form("vector", 3)
+        case [tokens, _]:
+            return Form("tokens", 2, _prefix_among(tokens, prefix))
+        case [_, height, width] if height == width:
+            return Form("map", 1)
+        case [height, width, _] if height == width:
+            return Form("map", 3)
+    return None
+
+
+def _prefix_among(tokens: int, prefix: int) -> int:
+    """``prefix``, or 0 in a layer that comes before these tokens are added: there the tokens are a square."""
+    return 0 if tokens <= prefix or _is_square(tokens) else prefix
+
+
+def _is_square(number: int) -> bool:
+    return isqrt(number) ** 2 == number
+
+
+def require_fit(layer: str, form: Form, pooling: str) -> None:
+    """Refuse a pooling that the layer's output does not have.
+
+    Raises:
+        UnknownNameError: if there is no such pooling.
+        ModelError: if it does not fit, naming those that do.
+    """
+    if pooling not in WIDTHS:
+        raise unknown_name("pooling", pooling, list(WIDTHS))
+    if pooling not in form.poolings:
+        lack = "no class token" if pooling == "cls" else "no rows and columns"
+        raise ModelError(
+            f"Pooling {pooling!r} does not fit layer {layer!r}: it has {lack}. "
+            f"Poolings that fit: {', '.join(form.poolings)}."
+        )
+
+
+def pool(output: Tensor, form: Form, pooling: str) -> Tensor:
+    """One vector an image, a new tensor, computed in float32 or better.
+
+    ``avg`` and ``mean-tokens`` are the mean over all positions, without prefix tokens; ``max`` is the
+    largest value over them; ``avgmax`` is both, one after the other; ``grid2`` is the mean of each quarter
+    of a map, feature by feature; ``cls`` is the first token.
+
+    Args:
+        output: ``[b, …]``.
+        form: what its axes mean.
+        pooling: one of ``form.poolings``.
+
+    Returns: ``[b, form.width(d, pooling)]``.
+    """
+    dtype = torch.promote_types(output.dtype, torch.float32)
+    if form.kind == "vector":
+        return output.flatten(1).to(dtype, copy=True)
+    if pooling == "cls":
+        return output[:, 0].to(dtype, copy=True)
+    if pooling == "grid2":
+        channels_first = output.movedim(form.axis, 1).to(dtype)
+        return functional.adaptive_avg_pool2d(channels_first, 2).flatten(1)
+    if form.kind == "tokens":
+        output = output[:, form.prefix :]
+    positions = tuple(axis for axis in range(1, output.ndim) if axis != form.axis)
+    if pooling == "max":
+        return output.amax(positions).to(dtype)
+    mean = output.mean(positions, dtype=dtype)
+    return torch.cat([mean, output.amax(positions).to(dtype)], dim=1) if pooling == "avgmax" else mean
+
+
+def prefix_tokens(module: nn.Module) -> int:
+    """How many tokens stand before those of the patches: timm says so, others have a class token or none."""
+    counted = getattr(module, "num_prefix_tokens", None)
+    if isinstance(counted, int):
+        return counted
+    return int(any(isinstance(getattr(module, name, None), Tensor) for name in ("class_token", "cls_token")))
+
+
+def own_pooling(module: nn.Module) -> str:
+    """How the network itself makes one vector of its tokens; ``avg`` where it has none, or does not say."""
+    if isinstance(getattr(module, "num_prefix_tokens", None), int):  # timm's transformers
+        by_token = prefix_tokens(module) and getattr(module, "global_pool", "token") == "token"
+        return "cls" if by_token else "mean-tokens"
+    return "cls" if isinstance(getattr(module, "class_token", None), Tensor) else "avg"  # torchvision's

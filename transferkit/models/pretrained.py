@@ -1,0 +1,142 @@
+"""Weights that torchvision and timm publish; what is not in their caches yet is downloaded by them."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+from ..core.errors import ModelError, UsageError
+from ..core.registry import unknown_name
+from .architectures import (
+    Architecture,
+    find_architecture,
+    timm_names,
+    timm_view,
+    torchvision_view,
+    unknown_of_many,
+)
+from .encoder import ENCODERS, Encoder, encoder_of
+
+_PATIENCE_SECONDS = 20  # for a server's first answer; an open connection may take longer
+_HUB = "hf-hub:"
+
+
+@ENCODERS.register("torchvision")
+def torchvision_encoder(rest: str) -> Encoder:
+    """``torchvision:NAME@WEIGHTS``, where ``DEFAULT`` is the newest weights.
+
+    Raises:
+        UsageError: without ``@WEIGHTS``.
+        UnknownNameError: for a name or weights that torchvision does not have.
+        ModelError: if the weights cannot be downloaded.
+    """
+    from torchvision import models
+
+    name, _, tag = rest.partition("@")
+    architecture = find_architecture(f"torchvision:{name}")
+    if not tag:
+        raise UsageError(
+            f"torchvision:{name} names no weights. Write torchvision:{name}@DEFAULT for the newest, "
+            f"or random:{name} for the untrained network."
+        )
+    known = models.get_model_weights(name)
+    if tag not in known.__members__:
+        raise unknown_name(f"weights of {architecture}", tag, list(known.__members__))
+    weights = known[tag]
+    spec = f"{architecture}@{weights.name}"  # DEFAULT has become the name of what it means today
+    with _downloading(spec, architecture.name):
+        module = models.get_model(name, weights=weights)
+    return encoder_of(
+        module,
+        name=spec,
+        view=torchvision_view(weights),
+        architecture=str(architecture),
+        source=f"torchvision, {weights.url}",
+    )
+
+
+@ENCODERS.register("timm")
+def timm_encoder(rest: str) -> Encoder:
+    """``timm:NAME`` or ``timm:NAME@pretrained``: with weights; ``timm:hf-hub:…`` from the hub.
+
+    A name may carry a tag that says which weights (``resnet50.a1_in1k``); timm's default are meant without.
+
+    Raises:
+        UsageError: for anything but ``pretrained`` behind ``@``, and for a network without weights.
+        UnknownNameError: for a name that timm does not have.
+        ModelError: if the weights cannot be downloaded.
+    """
+    import timm
+
+    name, _, tag = rest.partition("@")
+    if tag not in ("", "pretrained"):
+        raise UsageError(
+            f"timm:{rest} cannot be meant: write timm:{name} for weights, or random:timm:{name} for none."
+        )
+    hub = name.startswith(_HUB)
+    if not hub:
+        _require_weights(name)
+    with _downloading(f"timm:{name}", "ARCH" if hub else f"timm:{name.split('.')[0]}"), _impatient_hub():
+        module = timm.create_model(name, pretrained=True)
+    config: Any = module.pretrained_cfg
+    architecture = Architecture("timm", config["architecture"])
+    full = name if hub else ".".join(filter(None, [architecture.name, config.get("tag")]))
+    return encoder_of(
+        module,
+        name=f"timm:{full}",
+        view=timm_view(module),
+        architecture=str(architecture),
+        source=f"timm, {config.get('hf_hub_id') or config.get('url')}, licence {config.get('license')}",
+    )
+
+
+def _require_weights(name: str) -> None:
+    import timm
+
+    known = timm_names(tagged=True)
+    if name not in known:
+        raise unknown_of_many("timm model", name, known)
+    if not timm.is_model_pretrained(name):
+        raise UsageError(f"timm has no weights for {name}. Use random:timm:{name} for the untrained network.")
+
+
+@contextmanager
+def _downloading(spec: str, arch: str) -> Iterator[None]:
+    """Turn a network that does not answer, or answers no, into one sentence."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_PATIENCE_SECONDS)
+    try:
+        yield
+    except OSError as error:  # of urllib, and of the hub's client
+        reason = " ".join(str(error).partition(". ")[0].split())
+        raise ModelError(
+            f"The weights of {spec} could not be downloaded ({reason}). Fetch them elsewhere "
+            f"and use file:PATH#{arch}; imagenet-lite0 needs no download."
+        ) from error
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+@contextmanager
+def _impatient_hub() -> Iterator[None]:
+    """Without a hub to talk to, use its cache alone: its client would retry each file for half a minute."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or not _answers(constants.ENDPOINT)
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _answers(url: str) -> bool:
+    try:
+        urlopen(Request(url, method="HEAD"), timeout=_PATIENCE_SECONDS).close()
+    except HTTPError:
+        return True  # a refusal is an answer
+    except OSError:
+        return False
+    return True
