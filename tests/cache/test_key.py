@@ -1,0 +1,47 @@
+import json
+from dataclasses import fields, replace
+
+import pytest
+
+from tests.cache.filling import KEY
+from transferkit.cache.key import EntryKey
+from transferkit.core.errors import UsageError
+
+OTHER = {"dtype": "float32", "format": 2, "transform": {**KEY.transform, "crop": 160}}
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(EntryKey)])
+def test_every_field_changes_the_digest(name):
+    other = replace(KEY, **{name: OTHER.get(name, "other")})
+    assert other.digest != KEY.digest
+    assert [pair[0].split(".")[0] for pair in KEY.differences(other)] == [name]
+
+
+def test_the_digest_is_the_same_on_every_machine_and_in_every_version():
+    assert KEY.digest == "6d8c2eac5c6bfe2eb4f6d611e18c72bdb437efd88db13964e81afb6a6f131fe0"
+
+
+def test_a_key_survives_json():
+    again = EntryKey.from_json(json.loads(json.dumps(KEY.to_json())))
+    assert (again, again.digest, KEY.differences(again)) == (KEY, KEY.digest, [])
+
+
+@pytest.mark.parametrize("value", [{"model": "m"}, {**KEY.to_json(), "more": 1}])
+def test_json_of_something_else_is_no_key(value):
+    with pytest.raises(TypeError):
+        EntryKey.from_json(value)
+
+
+def test_differences_name_the_field_and_both_values():
+    other = replace(KEY, dtype="float32", transform={"resize": 256, "crop": 160, "fit": "squash"})
+    assert KEY.differences(other) == [
+        ("transform.crop", 224, 160),
+        ("transform.mean", [0.5, 0.5, 0.5], None),
+        ("dtype", "float16", "float32"),
+        ("transform.fit", None, "squash"),
+    ]
+
+
+def test_an_unknown_dtype_is_refused():
+    with pytest.raises(UsageError, match=r"'int8'. Choose from: float16, float32"):
+        replace(KEY, dtype="int8")

@@ -1,0 +1,82 @@
+"""Features as plain files for other tools."""
+
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.errors import MissingExtraError, UsageError
+from ..core.files import appearing
+from .entry import Entry
+
+
+def export_arrays(entry: Entry, layers: Sequence[str], path: Path) -> None:
+    """Write ``x`` ``[n, d]``, ``labels`` ``[n]`` and ``ids`` ``[n]`` of the rows that could be read.
+
+    Several layers stand under their own names instead of ``x``; then a row that any of them lacks is left
+    out of all.
+
+    Args:
+        entry: what to read.
+        layers: at least one, complete.
+        path: ends in ``.npz`` or ``.parquet`` (one row a sample; features are lists of fixed size).
+
+    Raises:
+        UsageError: for another suffix, or no layer, or one named like ``labels`` or ``ids``.
+        MissingExtraError: if pyarrow is needed and not installed.
+        CacheError: if a layer is not complete.
+        DamagedError: if a byte is not the one that was written.
+    """
+    if path.suffix not in _WRITERS:
+        raise UsageError(f"Features cannot be written as {path.name!r}. Choose from: {', '.join(_WRITERS)}.")
+    if not layers or {"labels", "ids"} & set(layers):
+        raise UsageError(f"Name at least one layer, none called labels or ids, not {list(layers)}.")
+    write = _WRITERS[path.suffix]()
+    arrays = _arrays(entry, layers)
+    with appearing(path) as part:
+        write(part, arrays)
+
+
+def _arrays(entry: Entry, layers: Sequence[str]) -> dict[str, NDArray]:
+    features = [entry.features(layer) for layer in layers]
+    common = set.intersection(*(set(part.ids) for part in features))
+    kept = [part.rows(np.array([name in common for name in part.ids], dtype=bool)) for part in features]
+    names = layers if len(layers) > 1 else ["x"]
+    arrays: dict[str, NDArray] = {name: part.x for name, part in zip(names, kept, strict=True)}
+    return {**arrays, "labels": kept[0].labels, "ids": np.array(kept[0].ids, dtype=np.str_)}
+
+
+Writer = Callable[[Path, dict[str, NDArray]], None]
+
+
+def _npz() -> Writer:
+    def write(path: Path, arrays: dict[str, NDArray]) -> None:
+        with zipfile.ZipFile(path, "w") as archive:  # not np.savez, whose own parameters are taken names
+            for name, values in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                    np.lib.format.write_array(file, values, allow_pickle=False)
+
+    return write
+
+
+def _parquet() -> Writer:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise MissingExtraError("pyarrow", extra="parquet", purpose="to write .parquet files") from error
+
+    def column(values: NDArray) -> "pa.Array":
+        if values.ndim == 1:
+            return pa.array(values)
+        return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
+
+    def write(path: Path, arrays: dict[str, NDArray]) -> None:
+        pq.write_table(pa.table({name: column(values) for name, values in arrays.items()}), path)
+
+    return write
+
+
+_WRITERS: dict[str, Callable[[], Writer]] = {".npz": _npz, ".parquet": _parquet}
