@@ -1,0 +1,222 @@
+"""An encoder with all that its training objective needs: heads, momentum encoder, queue."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..core.errors import ShapeError, UsageError
+from .collectives import ALONE, Collectives, interleaving
+from .heads import build_head
+from .loss import UNLABELLED, BatchInputs, BatchTerm, QueueInputs, QueueTerm
+from .momentum import momentum_copy, update_momentum
+from .queue import LabelledQueue
+from .weighted import Objective
+
+
+@dataclass(frozen=True)
+class PretextSettings:
+    """The study's numbers, for ImageNet.
+
+    Attributes:
+        temperature: of every contrastive softmax.
+        projection: length of a key.
+        queue: how many keys are remembered.
+        momentum: of the key encoder.
+        shards: into how many parts, over all processes, a batch is cut for batch normalisation where there is
+            a key encoder; see ``Pretext``. The study's 24 processes are 24.
+    """
+
+    temperature: float = 0.07
+    projection: int = 128
+    queue: int = 64_000
+    momentum: float = 0.999
+    shards: int = 4
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.temperature) and self.temperature > 0):
+            raise UsageError(f"A temperature of {self.temperature} is not above 0: the study's is 0.07.")
+        if not 0 <= self.momentum <= 1:
+            raise UsageError(f"A momentum of {self.momentum} is not in 0 … 1: the study's is 0.999.")
+        for name in ("projection", "queue", "shards"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"The setting {name} is {getattr(self, name)}: give 1 or more.")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for records."""
+        return asdict(self)
+
+
+class Pretext(nn.Module):
+    """One training step's losses; the encoder is any network that maps images to ``[b, feature_dim]``.
+
+    Each term of the objective has a head of its own. Terms with a queue share one momentum encoder and one
+    queue, whose keys are those terms' projections side by side.
+
+    **Batch normalisation leaks.** Where a query and its own key are normalised with statistics of the same
+    images, those statistics tell the key from the queue's, and the encoder learns that instead [1]. So the
+    batch of all processes is cut into ``shards`` that are normalised one by one: queries in stretches as
+    they come, keys interleaved, so that each shard of keys draws evenly from all shards of queries. (MoCo
+    shuffles at random; here the sampler has already done that.) A shard lies within one process, which
+    calls the encoder once a shard: as long as the number of processes divides ``shards``, it does not change
+    the result. A single shard leaves the leak open, which is right only for encoders without batch
+    statistics. Without a key encoder nothing can leak, and nothing is cut.
+
+    Shapes: ``b`` images of this process, ``s`` pixels a side.
+
+    Args:
+        encoder: the network that is trained and kept.
+        objective: what it is trained for.
+        feature_dim: length of its features.
+        n_classes: how many classes the labels count.
+        settings: numbers of the contrastive terms.
+        collectives: the other processes; all must bring the same ``b``.
+
+    Raises: UsageError: if a loss needs classes and there are fewer than 2.
+
+    [1] He et al., Momentum Contrast for Unsupervised Visual Representation Learning, CVPR 2020, section 3.3.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        objective: Objective,
+        *,
+        feature_dim: int,
+        n_classes: int,
+        settings: PretextSettings = PretextSettings(),
+        collectives: Collectives = ALONE,
+    ) -> None:
+        super().__init__()
+        if objective.supervised and n_classes < 2:
+            raise UsageError(
+                f"The loss {objective.supervised} tells classes apart, but the data set has {n_classes}. "
+                "Use selfsupcon, which needs none."
+            )
+        self.objective, self.settings, self.collectives = objective, settings, collectives
+        self.feature_dim, self.n_classes = feature_dim, n_classes
+        self.encoder = encoder
+        self.heads = nn.ModuleDict(
+            {
+                name: build_head(term.head, feature_dim, projection=settings.projection, n_classes=n_classes)
+                for name, term in objective.terms.items()
+            }
+        )
+        self._queue_terms = {n: t for n, t in objective.terms.items() if isinstance(t, QueueTerm)}
+        self._batch_terms = {n: t for n, t in objective.terms.items() if isinstance(t, BatchTerm)}
+        if self._queue_terms:
+            self.key_encoder = momentum_copy(encoder)
+            self.key_heads = nn.ModuleDict(
+                {name: momentum_copy(self.heads[name]) for name in self._queue_terms}
+            )
+            self.queue = LabelledQueue(settings.queue, len(self._queue_terms) * settings.projection)
+
+    @property
+    def shards(self) -> int:
+        """How many parts this process normalises one by one."""
+        return math.ceil(self.settings.shards / self.collectives.world_size) if self._queue_terms else 1
+
+    def forward(self, views: Sequence[Tensor], labels: Tensor | None = None) -> dict[str, Tensor]:
+        """The losses of one step; moves the momentum encoder and the queue one step on.
+
+        Args:
+            views: at least ``objective.views`` augmentations of the same images, each ``[b, 3, s, s]``.
+            labels: ``[b]`` integers in ``0 … n_classes-1``; None or -1 where no class is known. They are
+                checked where they lie: on the CPU that does not wait for the device.
+
+        Returns: ``total``, the weighted sum, and each term by its name, unweighted.
+        Raises: ShapeError: if views or labels are missing, unlike, out of range or too few.
+        """
+        labels = self._checked(views, labels)
+        seen = views[: max((term.views for term in self._batch_terms.values()), default=1)]
+        features = self._encoded(self.encoder, torch.cat(tuple(seen))).split(len(labels))
+        losses = self._batch_losses(features, labels)
+        if self._queue_terms:
+            losses |= self._queue_losses(features[0], views[1], labels)
+        total = torch.stack([weight * losses[name] for name, weight in self.objective.weights]).sum()
+        return {"total": total, **{name: losses[name] for name in self.objective.terms}}
+
+    def update_momentum(self) -> None:
+        """Let the key encoder and its heads follow by one step."""
+        for name in self._queue_terms:
+            update_momentum(self.key_heads[name], self.heads[name], momentum=self.settings.momentum)
+        update_momentum(self.key_encoder, self.encoder, momentum=self.settings.momentum)
+
+    def _batch_losses(self, features: tuple[Tensor, ...], labels: Tensor) -> dict[str, Tensor]:
+        losses = {}
+        for name, term in self._batch_terms.items():
+            outputs = tuple(self.heads[name](view) for view in features[: term.views])
+            losses[name] = term.loss(
+                BatchInputs(outputs, labels, self.settings.temperature, self.collectives)
+            )
+        return losses
+
+    def _queue_losses(self, features: Tensor, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        self.update_momentum()
+        keys = self._keys(images)
+        before = self.queue.bank()
+        self.queue.enqueue(keys, self.collectives.gather(labels))
+        after = self.queue.bank()
+        width, losses = self.settings.projection, {}
+        for index, (name, term) in enumerate(self._queue_terms.items()):
+            inputs = QueueInputs(
+                queries=self.heads[name](features),
+                keys=self.collectives.own(keys)[:, index * width : (index + 1) * width],
+                labels=labels,
+                before=before.part(index, width),
+                after=after.part(index, width),
+                temperature=self.settings.temperature,
+            )
+            losses[name] = term.loss(inputs)
+        return losses
+
+    @torch.no_grad()
+    def _keys(self, images: Tensor) -> Tensor:
+        """Momentum projections of the images of all processes, in the order the images came."""
+        everyone = self.collectives.gather(images)
+        shards = self.shards * self.collectives.world_size
+        order = interleaving(len(everyone), shards, device=images.device)
+        features = self._encoded(self.key_encoder, everyone[self.collectives.own(order)])
+        keys = torch.cat([head(features) for head in self.key_heads.values()], 1)
+        return self.collectives.gather(keys)[order.argsort()]
+
+    def _encoded(self, encoder: nn.Module, images: Tensor) -> Tensor:
+        features = torch.cat([encoder(part) for part in images.tensor_split(self.shards)])
+        if features.shape != (len(images), self.feature_dim):
+            raise ShapeError(
+                f"The encoder gave {list(features.shape)} for {len(images)} images; "
+                f"it was said to give [{len(images)}, {self.feature_dim}]."
+            )
+        return features
+
+    def _checked(self, views: Sequence[Tensor], labels: Tensor | None) -> Tensor:
+        """The labels, on the images' device."""
+        if len(views) < self.objective.views or len({view.shape for view in views}) > 1:
+            raise ShapeError(
+                f"The loss {self.objective} needs {self.objective.views} views of each image, of one shape; "
+                f"it was given {[list(view.shape) for view in views]}."
+            )
+        images = views[0]
+        if len(images) < 2 * self.shards:
+            raise ShapeError(
+                f"A batch of {len(images)} images a process is too small: the loss {self.objective} needs "
+                f"{2 * self.shards} or more, 2 in each of {self.shards} shards."
+            )
+        if labels is None:
+            labels = torch.full((len(images),), UNLABELLED)
+        if labels.shape != (len(images),):
+            raise ShapeError(f"{len(images)} images need labels [{len(images)}], not {list(labels.shape)}.")
+        if self.objective.supervised:
+            self._require_classes(labels, self.objective.supervised)
+        return labels.to(images.device, non_blocking=True)
+
+    def _require_classes(self, labels: Tensor, loss: str) -> None:
+        low, high = torch.stack(torch.aminmax(labels)).tolist()
+        if low < 0 or high >= self.n_classes:
+            raise ShapeError(
+                f"The loss {loss} needs a class in 0 … {self.n_classes - 1} for every image, but the batch "
+                f"has {low if low < 0 else high}. Leave such images out, or use selfsupcon, which needs none."
+            )
