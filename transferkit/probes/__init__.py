@@ -1,1 +1,6 @@
 """Probes: cheap predictors fitted on features, and the numbers that judge them."""
+
+from . import fewshot, knn, linear  # noqa: F401, importing a probe registers it
+from .probe import PROBES
+
+__all__ = ["PROBES"]

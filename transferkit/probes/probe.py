@@ -22,7 +22,9 @@ class Settings(Protocol):
 class Probe(Protocol):
     """Fits on one split, selects on a second, scores on a third."""
 
-    settings_type: type
+    @property
+    def settings_type(self) -> type:
+        """The class of its settings."""
 
     def score(self, splits: Mapping[str, Features], settings: Any, *, seed: int) -> Score:
         """What the features of one layer are worth.

@@ -1,0 +1,173 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from transferkit.core.errors import DamagedError, DataError, UsageError
+from transferkit.core.seeding import generator
+from transferkit.probes.episodes import Episodes, Shape, draw_episodes, episodes_for
+
+LABELS = np.repeat(np.arange(7), [30, 25, 20, 20, 20, 9, 8])
+NAMES = [f"leaf/{i:03}.jpg" for i in range(len(LABELS))]
+SHAPE = Shape(ways=3, shots=5, queries=6, episodes=20)
+
+
+def drawn(shape=SHAPE, labels=LABELS, names=NAMES, seed=0):
+    return draw_episodes(labels, names, shape, seed=seed)
+
+
+def same(a, b):
+    return a.to_json() == b.to_json()
+
+
+def test_what_an_episode_is():
+    episodes = drawn()
+    assert episodes.support.shape == (20, 3, 5)
+    assert episodes.query.shape == (20, 3, 6)
+    for classes, support, query in zip(episodes.classes, episodes.support, episodes.query, strict=True):
+        assert len(set(classes.tolist())) == 3
+        assert len({*support.ravel().tolist(), *query.ravel().tolist()}) == 3 * 11
+        assert (LABELS[support] == classes[:, None]).all()
+        assert (LABELS[query] == classes[:, None]).all()
+
+
+def test_every_eligible_class_and_row_is_drawn_alike():
+    episodes = drawn(replace(SHAPE, episodes=2000))
+    times = np.bincount(episodes.classes.ravel(), minlength=7)
+    assert (times[5:] == 0).all()  # 9 and 8 rows, where 11 are needed
+    assert_array_equal(abs(times[:5] - 1200) < 100, True)
+    of_first = np.bincount(episodes.query[episodes.classes == 0].ravel(), minlength=30)[:30]
+    assert of_first.min() > 0.7 * of_first.mean()
+
+
+def test_small_classes_are_left_out_and_counted():
+    assert drawn().left_out == 2
+    assert drawn(replace(SHAPE, shots=2)).left_out == 0
+    assert drawn(replace(SHAPE, shots=3)).left_out == 1
+
+
+def test_one_more_episode_changes_no_other():
+    few, more = drawn(), drawn(replace(SHAPE, episodes=30))
+    assert_array_equal(more.support[:20], few.support)
+    assert_array_equal(more.query[:20], few.query)
+
+
+def test_more_shots_keep_queries_and_supports():
+    labels = np.repeat(np.arange(5), 40)
+    names = [f"{i:03}" for i in range(200)]
+    one, five, twenty = (drawn(replace(SHAPE, shots=k), labels, names) for k in (1, 5, 20))
+    assert_array_equal(five.query, one.query)
+    assert_array_equal(five.support[..., :1], one.support)
+    assert_array_equal(twenty.query, one.query)
+    assert_array_equal(twenty.support[..., :5], five.support)
+
+
+def test_order_of_rows_does_not_matter():
+    order = generator(0, "order").permutation(len(NAMES))
+    assert same(drawn(), drawn(labels=LABELS[order], names=[NAMES[i] for i in order]))
+
+
+def test_seeds_differ_and_repeat():
+    assert same(drawn(seed=1), drawn(seed=1))
+    assert not same(drawn(seed=1), drawn(seed=2))
+
+
+def test_the_draw_is_pinned():
+    """Episodes of one version are those of the next; a change here changes everybody's numbers."""
+    episodes = drawn(Shape(ways=2, shots=1, queries=2, episodes=2))
+    assert episodes.classes.tolist() == [[0, 5], [6, 1]]
+    assert episodes.query.tolist() == [[[20, 29], [120, 122]], [[130, 125], [36, 32]]]
+
+
+def test_rows_are_found_by_name():
+    episodes = drawn()
+    order = generator(0, "order").permutation(len(NAMES))
+    support, query = episodes.rows([NAMES[i] for i in order])
+    assert_array_equal(order[support], episodes.support)
+    assert_array_equal(order[query], episodes.query)
+
+
+def test_rows_that_are_not_there_are_refused():
+    missing = NAMES[int(drawn().query[0, 0, 0])]
+    with pytest.raises(DataError, match=r"drawn from other rows: 'leaf/.*' is not among the 131 here"):
+        drawn().rows([name for name in NAMES if name != missing])
+
+
+def test_a_file_replays_them(tmp_path):
+    episodes = drawn()
+    episodes.save(tmp_path / "e.json")
+    loaded = Episodes.load(tmp_path / "e.json")
+    assert same(loaded, episodes)
+    assert loaded.digest == episodes.digest
+    first = json.loads((tmp_path / "e.json").read_text())["drawn"][0]
+    assert first["classes"] == episodes.classes[0].tolist()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"ways": 0, "shots": 1, "queries": 1, "episodes": 1}'])
+def test_a_file_of_something_else_is_refused(tmp_path, text):
+    (tmp_path / "e.json").write_text(text)
+    with pytest.raises(DamagedError, match=r"e\.json holds no episodes .* Delete it"):
+        Episodes.load(tmp_path / "e.json")
+
+
+def test_a_file_that_was_changed_is_refused(tmp_path):
+    drawn().save(tmp_path / "e.json")
+    kept = json.loads((tmp_path / "e.json").read_text())
+    kept["drawn"][3]["query"][0][0] += 1
+    (tmp_path / "e.json").write_text(json.dumps(kept))
+    with pytest.raises(DamagedError, match=r"e\.json is not as it was written"):
+        Episodes.load(tmp_path / "e.json")
+
+
+def test_a_folder_keeps_one_file_for_one_question(tmp_path):
+    first = episodes_for(tmp_path, LABELS, NAMES, SHAPE, seed=0)
+    (path,) = tmp_path.iterdir()
+    written = path.stat().st_mtime_ns
+    assert same(episodes_for(tmp_path, LABELS, NAMES, SHAPE, seed=0), first)
+    assert path.stat().st_mtime_ns == written
+    assert same(episodes_for(None, LABELS, NAMES, SHAPE, seed=0), first)
+
+
+def test_a_kept_file_is_what_is_replayed(tmp_path):
+    episodes_for(tmp_path, LABELS, NAMES, SHAPE, seed=0)
+    (path,) = tmp_path.iterdir()
+    drawn(seed=5).save(path)
+    assert episodes_for(tmp_path, LABELS, NAMES, SHAPE, seed=0).seed == 5
+
+
+def test_whatever_changes_the_draw_has_its_own_file(tmp_path):
+    questions = [
+        (LABELS, NAMES, SHAPE, 0),
+        (LABELS, NAMES, SHAPE, 1),
+        ((LABELS + 1) % 7, NAMES, SHAPE, 0),
+        (LABELS, [f"new/{name}" for name in NAMES], SHAPE, 0),
+        *(
+            (LABELS, NAMES, replace(SHAPE, **{name: 4}), 0)
+            for name in ("ways", "shots", "queries", "episodes")
+        ),
+    ]
+    for labels, names, shape, seed in questions:
+        episodes_for(tmp_path, labels, names, shape, seed=seed)
+    assert len(list(tmp_path.iterdir())) == len(questions)
+
+
+def test_too_few_classes_are_refused():
+    words = (
+        "4-way episodes of 20 shots and 6 queries need 4 classes of at least 26 rows; 1 of 7 have them. "
+        "Ask for fewer --ways, --shots or --queries."
+    )
+    with pytest.raises(DataError, match=words):
+        drawn(Shape(ways=4, shots=20, queries=6, episodes=2))
+
+
+def test_names_that_repeat_are_refused():
+    with pytest.raises(DataError, match=r"'leaf/003\.jpg' stands there twice"):
+        drawn(names=[*NAMES[:-1], NAMES[3]])
+
+
+@pytest.mark.parametrize(("name", "value"), [("ways", 1), ("shots", 0), ("queries", 0), ("episodes", 0)])
+def test_shapes_that_cannot_be_meant_are_refused(name, value):
+    with pytest.raises(UsageError, match=f"--{name} {value} is too few: give {value + 1} or more"):
+        replace(SHAPE, **{name: value})

@@ -1,0 +1,142 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from tests.probes.features import features
+from transferkit.core.errors import UsageError
+from transferkit.core.files import sorted_json
+from transferkit.probes import PROBES
+from transferkit.probes.linear import LinearSettings
+
+SPLITS = {
+    "train": features(120, "train", classes=6, spread=1.5),
+    "val": features(60, "val", classes=6, spread=1.5),
+    "test": features(300, "test", classes=6, spread=1.5),
+}
+FEW = LinearSettings(penalties=7)
+
+
+def score(splits=SPLITS, settings=FEW, seed=0):
+    return PROBES["linear"].score(splits, settings, seed=seed)
+
+
+def by_scikit_learn(splits, settings):
+    """The protocol once more, with scikit-learn's solver."""
+    train, val, test = (splits[name] for name in ("train", "val", "test"))
+
+    def fit(x, labels, penalty):
+        model = LogisticRegression(C=1 / penalty, max_iter=5000, tol=1e-6)
+        return model.fit(x.astype(np.float64), labels)
+
+    accuracy = {p: fit(train.x, train.labels, p).score(val.x, val.labels) for p in settings.grid}
+    penalty = max(sorted(accuracy, reverse=True), key=accuracy.__getitem__)
+    both = np.concatenate([train.x, val.x]), np.concatenate([train.labels, val.labels])
+    return penalty, fit(*both, penalty).score(test.x, test.labels)
+
+
+def test_the_protocol_agrees_with_scikit_learn():
+    penalty, accuracy = by_scikit_learn(SPLITS, FEW)
+    found = score()
+    assert found.chosen == {"penalty": penalty, "C": 1 / penalty, "at_edge": False}
+    assert found.value == pytest.approx(accuracy, abs=0.005)
+    assert (found.metric, found.n, found.selected_on, found.evaluated_on) == ("top1", 300, "val", "test")
+    assert set(found.also) == {
+        *("mean_per_class", "nll", "ece", "top5", "iterations", "gradient", "unconverged"),
+    }
+    assert found.also["unconverged"] == 0
+    assert set(found.seconds) == {"fit", "score"}
+    sorted_json([found.also, found.chosen])  # plain values
+
+
+def test_the_test_split_selects_nothing():
+    swapped = {**SPLITS, "test": replace(SPLITS["test"], labels=(SPLITS["test"].labels + 1) % 6)}
+    assert score(swapped).chosen == score().chosen
+
+
+def test_without_val_a_fifth_of_train_selects():
+    splits = {name: SPLITS[name] for name in ("train", "test")}
+    found = score(splits)
+    assert found.selected_on == "20% of train"
+    assert found.value == score(splits).value
+
+
+def test_one_penalty_is_not_chosen():
+    found = score(settings=LinearSettings(penalties=1, penalty_min=0.1))
+    assert (found.selected_on, found.chosen) == ("none", {"penalty": 0.1, "C": 10.0, "at_edge": False})
+
+
+def test_a_choice_at_the_edge_is_marked():
+    assert score(settings=LinearSettings(penalties=3, penalty_min=1e4, penalty_max=1e6)).chosen["at_edge"]
+
+
+def test_of_equals_the_strongest_penalty_is_chosen():
+    easy = {name: features(60, name, spread=0.01) for name in ("train", "val", "test")}
+    found = score(easy, LinearSettings(penalties=4, penalty_min=1e-6, penalty_max=1e-3))
+    assert (found.value, found.chosen["penalty"]) == (1.0, 1e-3)
+
+
+def test_float16_features_do_not_overflow():
+    def half(part, factor):
+        return replace(part, x=(part.x * factor).astype(np.float16))
+
+    for normalize in ("none", "l2", "standardize"):
+        settings = LinearSettings(penalties=7, normalize=normalize)
+        large = score({name: half(part, 8000) for name, part in SPLITS.items()}, settings)
+        assert large.value > 0.6
+        assert np.isfinite(large.also["nll"])
+
+
+def test_standardizing_forgets_scale_and_shift():
+    scale = np.geomspace(1e-2, 1e2, 8, dtype=np.float32)
+    moved = {name: replace(part, x=part.x * scale + 5) for name, part in SPLITS.items()}
+    settings = LinearSettings(penalties=7, normalize="standardize")
+    assert score(moved, settings).value == pytest.approx(score(SPLITS, settings).value, abs=0.004)
+
+
+def test_l2_forgets_the_length_of_rows_and_survives_none():
+    longer = np.linspace(1, 9, 300, dtype=np.float32)[:, None]
+    moved = {**SPLITS, "test": replace(SPLITS["test"], x=SPLITS["test"].x * longer)}
+    settings = LinearSettings(penalties=7, normalize="l2")
+    assert score(moved, settings).value == score(SPLITS, settings).value
+    empty = {**SPLITS, "train": replace(SPLITS["train"], x=np.zeros_like(SPLITS["train"].x))}
+    assert np.isfinite(score(empty, settings).also["nll"])
+
+
+def test_a_class_that_train_lacks_is_missed_and_nothing_else():
+    train = SPLITS["train"]
+    splits = {"train": train.rows(train.labels != 2), "test": SPLITS["test"]}
+    found = score(splits)
+    assert found.value == pytest.approx(score().value * 5 / 6, abs=0.06)
+    assert np.isfinite(found.also["nll"])
+
+
+def test_one_class_alone():
+    one = {name: features(10, name, classes=1) for name in ("train", "test")}
+    assert score(one).value == 1.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"penalties": 0}, "--penalties 0 is too few"),
+        ({"penalty_min": 0}, "from 0 to 100000 are no range"),
+        ({"penalty_min": 2, "penalty_max": 1}, "from 2 to 1 are no range"),
+        ({"normalize": "max"}, "--normalize 'max' is unknown. Choose from: none, l2, standardize"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(settings, words):
+    with pytest.raises(UsageError, match=words):
+        LinearSettings(**settings)
+
+
+def test_defaults_are_kornbliths():
+    grid = LinearSettings().grid
+    assert grid == pytest.approx(np.logspace(-6, 5, 45))
+    assert LinearSettings().to_json() == {
+        "penalties": 45,
+        "penalty_min": 1e-6,
+        "penalty_max": 1e5,
+        "normalize": "none",
+    }

@@ -1,0 +1,238 @@
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+from sklearn.linear_model import LogisticRegression
+from torch.testing import assert_close
+
+from tests.reference import logistic as reference
+from transferkit.core.errors import ShapeError, UsageError
+from transferkit.core.seeding import generator
+from transferkit.probes import logistic
+from transferkit.probes.logistic import logistic_path
+
+PENALTIES = [1e-2, 1e2, 1.0]  # in no order
+
+
+def blobs(n, d, c, *, spread=1.0, name="blobs"):
+    """Rows around class means on correlated axes of very different lengths; every class has a row."""
+    rng = generator(0, name, n, d, c)
+    y = rng.permutation(np.arange(n) % c)
+    x = rng.normal(size=(c, d))[y] + spread * rng.normal(size=(n, d))
+    x = x * np.geomspace(3, 0.03, d) @ np.linalg.qr(rng.normal(size=(d, d)))[0] + rng.normal(size=d)
+    return torch.from_numpy(x.astype(np.float32)), torch.from_numpy(y)
+
+
+def objective(x, labels, weights, biases, penalty):
+    logits = x.double() @ weights.double() + biases.double()
+    nll = torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
+    return float(nll + penalty / 2 * weights.double().square().sum())
+
+
+def of_scikit_learn(x, labels, penalty, **options):
+    model = LogisticRegression(C=1 / penalty, max_iter=1000, **options)
+    return model.fit(x.double().numpy(), labels.numpy())
+
+
+@pytest.mark.parametrize(("n", "d", "c"), [(60, 4, 3), (12, 30, 3), (10, 10, 4), (40, 5, 6)])
+def test_the_gradient_vanishes(n, d, c):
+    x, y = blobs(n, d, c)
+    path = logistic_path(x, y, PENALTIES, c, tolerance=1e-8)
+    assert path.converged.all()
+    for i, penalty in enumerate(PENALTIES):
+        parts = reference.gradient(x, y.tolist(), path.weights[i], path.biases[i], penalty)
+        steepest = max(abs(value) for part in (*parts[0], parts[1]) for value in part)
+        assert steepest < 3e-3 * max(1, penalty * float(path.weights[i].abs().max()))
+
+
+def test_no_other_optimiser_gets_lower():
+    x, y = blobs(25, 3, 3)
+    path = logistic_path(x, y, [0.5], 3)
+
+    def of_vector(v):
+        return reference.objective(x, y.tolist(), v[:9].reshape(3, 3), v[9:], 0.5)
+
+    best = minimize(of_vector, np.zeros(12), method="BFGS").fun
+    found = reference.objective(x, y.tolist(), path.weights[0], path.biases[0], 0.5)
+    assert found == pytest.approx(best, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("n", "d", "c", "spread"),
+    [
+        (400, 20, 5, 2.0),
+        (400, 20, 2, 2.0),  # two classes: one vector, penalised differently
+        (60, 200, 4, 1.0),  # more columns than rows, separable
+        (900, 12, 30, 0.3),
+    ],
+)
+def test_as_low_as_scikit_learn_for_every_penalty(n, d, c, spread):
+    x, y = blobs(n, d, c, spread=spread)
+    penalties = np.geomspace(1e-6, 1e5, 12).tolist()
+    path = logistic_path(x, y, penalties, c)
+    assert path.converged.all()
+    for i, penalty in enumerate(penalties):
+        theirs = of_scikit_learn(x, y, penalty)
+        weights, biases = torch.from_numpy(theirs.coef_.T), torch.from_numpy(theirs.intercept_)
+        strength = penalty
+        if c == 2:
+            weights, biases, strength = (
+                torch.cat([-weights, weights], 1) / 2,
+                torch.stack([-biases, biases], 1) / 2,
+                2 * penalty,
+            )
+        ours = objective(x, y, path.weights[i], path.biases[i], strength)
+        assert ours <= objective(x, y, weights, biases, strength) * (1 + 1e-4)
+
+
+@pytest.mark.parametrize("c", [2, 5])
+def test_predictions_agree_with_scikit_learn_taken_to_the_end(c):
+    x, y = blobs(300, 20, c, spread=2.0)
+    new, _ = blobs(2000, 20, c, spread=2.0, name="new")
+    penalties = [1e-3, 1e-1, 10.0, 1e3]
+    path = logistic_path(x, y, penalties, c)
+    for i, penalty in enumerate(penalties):
+        theirs = of_scikit_learn(x, y, penalty, solver="newton-cholesky", tol=1e-8)
+        logits = new @ path.weights[i] + path.biases[i]
+        assert (logits.argmax(1).numpy() == theirs.predict(new.double().numpy())).mean() >= 0.995
+        far = logits.softmax(1).double().numpy() - theirs.predict_proba(new.double().numpy())
+        assert np.abs(far).mean() < 2e-3
+
+
+def fitted(x, y, c, new, **options):
+    path = logistic_path(x, y, PENALTIES, c, tolerance=1e-8, **options)
+    return new @ path.weights + path.biases[:, None]
+
+
+def test_order_of_rows_and_rotation_do_not_matter():
+    x, y = blobs(80, 8, 4)
+    new, _ = blobs(20, 8, 4, name="new")
+    plain = fitted(x, y, 4, new)
+    order = torch.from_numpy(generator(0, "order").permutation(80))
+    assert_close(fitted(x[order], y[order], 4, new), plain, atol=5e-3, rtol=1e-3)
+    turn = torch.linalg.qr(torch.from_numpy(generator(0, "turn").normal(size=(8, 8)))).Q.float()
+    assert_close(fitted(x @ turn, y, 4, new @ turn), plain, atol=5e-3, rtol=1e-3)
+
+
+def test_a_shift_of_the_features_does_not_matter():
+    x, y = blobs(80, 8, 4)
+    new, _ = blobs(20, 8, 4, name="new")
+    assert_close(fitted(x + 100, y, 4, new + 100), fitted(x, y, 4, new), atol=2e-2, rtol=1e-2)
+
+
+def test_every_row_twice_is_half_the_penalty():
+    x, y = blobs(50, 6, 3)
+    once = logistic_path(x, y, [1.0], 3, tolerance=1e-8)
+    twice = logistic_path(torch.cat([x, x]), torch.cat([y, y]), [2.0], 3, tolerance=1e-8)
+    assert_close(once.weights, twice.weights, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("group", ["GROUP_COLUMNS", "GROUP_ELEMENTS"])
+def test_groups_end_where_one_batch_ends(group, monkeypatch):
+    x, y = blobs(60, 40, 4)
+    together = fitted(x, y, 4, x)
+    monkeypatch.setattr(logistic, group, 1)
+    assert_close(fitted(x, y, 4, x), together, atol=2e-2, rtol=1e-2)
+
+
+def test_the_same_input_gives_the_same_bytes():
+    x, y = blobs(60, 40, 4)
+    a, b = (logistic_path(x, y, PENALTIES, 4) for _ in range(2))
+    assert torch.equal(a.weights, b.weights)
+    assert torch.equal(a.biases, b.biases)
+
+
+def test_a_strong_penalty_leaves_the_class_frequencies():
+    x, y = blobs(90, 5, 3)
+    y[:30] = 0
+    path = logistic_path(x, y, [1e9], 3)
+    shares = torch.bincount(y).float() / 90
+    assert_close(path.biases[0].softmax(0), shares, atol=5e-4, rtol=0)
+    assert path.weights.abs().max() < 1e-6
+
+
+def test_separable_data_are_separated_by_the_widest_margin():
+    x = torch.tensor([[0.0, 0.0], [0.0, 4.0], [2.0, 1.0], [2.0, 3.0]])
+    path = logistic_path(x, torch.tensor([0, 0, 1, 1]), [1e-6], 2)
+    normal = path.weights[0, :, 1] - path.weights[0, :, 0]
+    assert path.converged.all()
+    assert abs(normal[1] / normal[0]) < 0.02
+    assert -path.biases[0].diff() / normal[0] == pytest.approx(1, abs=0.02)
+
+
+def test_constant_columns_get_no_weight():
+    x, y = blobs(50, 6, 3)
+    x[:, 2] = 1000.0
+    path = logistic_path(x, y, PENALTIES, 3)
+    assert path.converged.all()
+    assert path.weights[:, 2].abs().max() < 1e-4
+
+
+def test_features_that_say_nothing_at_all():
+    path = logistic_path(torch.zeros(6, 3), torch.tensor([0, 0, 0, 1, 1, 2]), [1.0], 3)
+    assert_close(path.biases[0].softmax(0), torch.tensor([3, 2, 1]) / 6, atol=5e-4, rtol=0)
+
+
+def test_a_class_without_rows_is_never_named():
+    x, y = blobs(60, 5, 3)
+    sparse = logistic_path(x, y * 2, PENALTIES, 6)
+    dense = logistic_path(x, y, PENALTIES, 3)
+    assert_close(sparse.weights[:, :, ::2], dense.weights)
+    assert (sparse.weights[:, :, 1::2] == 0).all()
+    probabilities = (x @ sparse.weights[0] + sparse.biases[0]).softmax(1)
+    assert (probabilities[:, 1::2] == 0).all()
+
+
+def test_one_class_is_a_constant():
+    x, _ = blobs(10, 4, 2)
+    path = logistic_path(x, torch.full((10,), 2), PENALTIES, 3)
+    assert path.converged.all()
+    assert (x @ path.weights[0] + path.biases[0]).softmax(1).tolist() == [[0, 0, 1]] * 10
+
+
+def test_one_row_and_one_column():
+    assert logistic_path(torch.ones(1, 3), torch.tensor([0]), [1.0], 1).converged.all()
+    one = logistic_path(torch.tensor([[0.0], [1.0]]), torch.tensor([0, 1]), [1.0], 2)
+    assert (
+        (torch.tensor([[0.0], [1.0]]) @ one.weights[0] + one.biases[0]).argmax(1) == torch.tensor([0, 1])
+    ).all()
+
+
+def test_float16_features_near_their_limit_do_not_overflow():
+    x, y = blobs(60, 5, 3)
+    x = (x / x.abs().max() * 6e4).half()
+    path = logistic_path(x, y, PENALTIES, 3)
+    assert path.weights.isfinite().all()
+    single = logistic_path(x.float(), y, PENALTIES, 3)
+    assert torch.equal(path.weights, single.weights)
+
+
+def test_a_fit_cut_short_says_so():
+    x, y = blobs(60, 5, 3)
+    path = logistic_path(x, y, [1e-4, 1e9], 3, max_iterations=4)
+    assert path.converged.tolist() == [False, True]
+    assert path.iterations[0] == 4
+    assert path.gradients[0] > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "penalties", "error", "words"),
+    [
+        (torch.zeros(3), torch.zeros(3, dtype=int), [1.0], ShapeError, r"not \[3\] and \[3\]"),
+        (torch.zeros(0, 3), torch.zeros(0, dtype=int), [1.0], ShapeError, "at least 1"),
+        (torch.zeros(3, 0), torch.zeros(3, dtype=int), [1.0], ShapeError, "at least 1"),
+        (torch.zeros(3, 2), torch.zeros(2, dtype=int), [1.0], ShapeError, r"not \[3, 2\] and \[2\]"),
+        (torch.zeros(3, 2), torch.tensor([0, 1, 2]), [1.0], ShapeError, "0 … 1"),
+        (
+            torch.zeros(3, 2),
+            torch.tensor([0, 1, 1]),
+            [1.0, 0.0],
+            UsageError,
+            r"each above 0: not \[1.0, 0.0\]",
+        ),
+        (torch.zeros(3, 2), torch.tensor([0, 1, 1]), [], UsageError, "At least one penalty"),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused(x, y, penalties, error, words):
+    with pytest.raises(error, match=words):
+        logistic_path(x, y, penalties, 2)

@@ -1,0 +1,48 @@
+"""What every probe has to keep to, whichever it is."""
+
+import re
+from dataclasses import FrozenInstanceError, fields
+from inspect import getdoc
+
+import pytest
+
+from tests.probes.features import features
+from transferkit.core.files import sorted_json
+from transferkit.probes import PROBES
+
+SPLITS = {name: features(n, name, classes=5) for name, n in (("train", 100), ("val", 50), ("test", 100))}
+
+
+@pytest.fixture(params=PROBES)
+def probe(request):
+    return PROBES[request.param]
+
+
+def test_settings_are_a_value(probe):
+    settings = probe.settings_type()
+    assert settings == probe.settings_type()
+    sorted_json(settings.to_json())
+    assert set(settings.to_json()) == {field.name for field in fields(settings)}
+    with pytest.raises(FrozenInstanceError):
+        setattr(settings, fields(settings)[0].name, None)
+
+
+def test_every_setting_is_described(probe):
+    attributes = getdoc(probe.settings_type).partition("Attributes:\n")[2]
+    assert re.findall(r"^ {4}(\w+): \S", attributes, flags=re.MULTILINE) == [
+        field.name for field in fields(probe.settings_type)
+    ]
+
+
+def test_scores_repeat_and_leave_features_alone(probe):
+    before = {name: part.x.copy() for name, part in SPLITS.items()}
+    a, b = (probe.score(SPLITS, probe.settings_type(), seed=1) for _ in range(2))
+    assert (a.value, a.chosen, a.also) == (b.value, b.chosen, b.also)
+    assert all((SPLITS[name].x == x).all() for name, x in before.items())
+
+
+def test_what_selects_never_scores(probe):
+    score = probe.score(SPLITS, probe.settings_type(), seed=0)
+    assert score.selected_on != score.evaluated_on
+    assert score.value > 0.7  # the classes lie apart
+    assert set(score.seconds) == {"fit", "score"}

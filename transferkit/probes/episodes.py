@@ -1,0 +1,220 @@
+"""Few-shot episodes: drawn once, kept as a file, replayed for every model and layer.
+
+Everything is drawn by name. An episode's classes and a class's rows have generators of their own, so that
+one more episode changes no other; and queries come before supports, so that 1-shot, 5-shot and
+20-shot ask the same queries and each support is part of the next.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.errors import DamagedError, DataError, UsageError
+from ..core.files import digest_of, write_json
+from ..core.seeding import generator
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What an episode looks like, and how many there are.
+
+    Attributes:
+        ways: classes an episode.
+        shots: labelled rows a class.
+        queries: rows a class whose class is asked.
+        episodes: how many.
+    """
+
+    ways: int
+    shots: int
+    queries: int
+    episodes: int
+
+    def __post_init__(self) -> None:
+        for name, value, least in (
+            ("ways", self.ways, 2),
+            ("shots", self.shots, 1),
+            ("queries", self.queries, 1),
+            ("episodes", self.episodes, 1),
+        ):
+            if value < least:
+                raise UsageError(f"--{name} {value} is too few: give {least} or more.")
+
+
+@dataclass(frozen=True, eq=False)
+class Episodes:
+    """``e`` episodes over named rows; places in an episode are ``ways``, then ``shots`` or ``queries``.
+
+    Attributes:
+        shape: what they look like.
+        seed: they were drawn with.
+        names: ``[n]`` of all rows they were drawn from, sorted.
+        classes: ``[e, ways]`` labels.
+        support: ``[e, ways, shots]`` indices into ``names``.
+        query: ``[e, ways, queries]`` indices into ``names``.
+        left_out: classes with too few rows to take part.
+    """
+
+    shape: Shape
+    seed: int
+    names: tuple[str, ...]
+    classes: Indices
+    support: Indices
+    query: Indices
+    left_out: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, one object an episode."""
+        return {
+            **vars(self.shape),
+            "seed": self.seed,
+            "left_out": self.left_out,
+            "names": list(self.names),
+            "drawn": [
+                {"classes": c.tolist(), "support": s.tolist(), "query": q.tolist()}
+                for c, s, q in zip(self.classes, self.support, self.query, strict=True)
+            ],
+        }
+
+    @cached_property
+    def digest(self) -> str:
+        """Hex digest of all of it, 64 characters."""
+        return digest_of(self.to_json())
+
+    def save(self, path: Path) -> None:
+        """Write them as JSON, whole or not at all."""
+        write_json(path, {"digest": self.digest, **self.to_json()})
+
+    @classmethod
+    def load(cls, path: Path) -> "Episodes":
+        """Read what ``save`` wrote.
+
+        Raises: DamagedError: if the file is not what was written.
+        """
+        try:
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            loaded = cls._of(kept)
+            sound = loaded.digest == kept["digest"]
+        except (KeyError, TypeError, ValueError, UsageError) as error:
+            raise DamagedError(
+                f"{path} holds no episodes ({error!r}). Delete it; they are drawn anew."
+            ) from error
+        if not sound:
+            raise DamagedError(f"{path} is not as it was written. Delete it; its episodes are drawn anew.")
+        return loaded
+
+    @classmethod
+    def _of(cls, kept: dict[str, Any]) -> "Episodes":
+        shape = Shape(**{name: kept[name] for name in ("ways", "shots", "queries", "episodes")})
+        classes, support, query = (
+            np.array([episode[name] for episode in kept["drawn"]], dtype=np.int64)
+            for name in ("classes", "support", "query")
+        )
+        return cls(shape, kept["seed"], tuple(kept["names"]), classes, support, query, kept["left_out"])
+
+    def rows(self, names: Sequence[str]) -> tuple[Indices, Indices]:
+        """Support and query as row numbers of features whose rows are called ``names``, in any order.
+
+        Raises: DataError: if a row that takes part is not there.
+        """
+        row_of = {name: row for row, name in enumerate(names)}
+        where = np.array([row_of.get(name, -1) for name in self.names])
+        support, query = where[self.support], where[self.query]
+        if min(support.min(), query.min()) < 0:
+            missing = next(name for name, row in zip(self.names, where, strict=True) if row < 0)
+            raise DataError(
+                f"These episodes were drawn from other rows: {missing!r} is not among the {len(names)} here. "
+                "Draw episodes for this data set."
+            )
+        return support, query
+
+
+def draw_episodes(labels: NDArray[np.integer], names: Sequence[str], shape: Shape, *, seed: int) -> Episodes:
+    """Episodes over all classes with enough rows; the order of the rows does not matter.
+
+    Args:
+        labels: ``[n]``.
+        names: ``[n]``, unique.
+        shape: of the episodes.
+        seed: of every draw.
+
+    Raises: DataError: if names repeat, or fewer than ``ways`` classes have ``shots + queries`` rows.
+    """
+    order = sorted(range(len(names)), key=names.__getitem__)
+    ordered = tuple(names[row] for row in order)
+    _require_unique(ordered)
+    sorted_labels = np.asarray(labels)[order]
+    rows_of = {label: np.flatnonzero(sorted_labels == label) for label in np.unique(sorted_labels).tolist()}
+    eligible = _eligible(rows_of, shape)
+    classes = np.array([_draw_classes(rows_of, eligible, shape.ways, seed, e) for e in range(shape.episodes)])
+    needed = shape.queries + shape.shots
+    drawn = np.array(
+        [
+            [_shuffled(rows_of[label], seed, "rows", e, label)[:needed] for label in row]
+            for e, row in enumerate(classes.tolist())
+        ]
+    )  # [e, ways, queries + shots]
+    query, support = drawn[..., : shape.queries], drawn[..., shape.queries :]
+    return Episodes(shape, seed, ordered, classes, support, query, len(rows_of) - len(eligible))
+
+
+def _require_unique(ordered: tuple[str, ...]) -> None:
+    twice = [a for a, b in pairwise(ordered) if a == b]
+    if twice:
+        raise DataError(f"Episodes need rows of different names, but {twice[0]!r} stands there twice.")
+
+
+def _eligible(rows_of: dict[int, Indices], shape: Shape) -> set[int]:
+    needed = shape.shots + shape.queries
+    eligible = {label for label, rows in rows_of.items() if len(rows) >= needed}
+    if len(eligible) < shape.ways:
+        raise DataError(
+            f"{shape.ways}-way episodes of {shape.shots} shots and {shape.queries} queries need {shape.ways} "
+            f"classes of at least {needed} rows; {len(eligible)} of {len(rows_of)} have them. "
+            "Ask for fewer --ways, --shots or --queries."
+        )
+    return eligible
+
+
+def _draw_classes(rows_of: dict[int, Indices], eligible: set[int], ways: int, seed: int, e: int) -> list[int]:
+    """The first ``ways`` eligible classes of a shuffle of all, so that episodes of other shots agree."""
+    shuffled = _shuffled(np.array(list(rows_of)), seed, "classes", e).tolist()
+    return [label for label in shuffled if label in eligible][:ways]
+
+
+def _shuffled(values: Indices, seed: int, *labels: str | int) -> Indices:
+    """By the raw output of the bit generator, which NumPy keeps the same across versions."""
+    keys = generator(seed, "fewshot", *labels).bit_generator.random_raw(len(values))
+    return values[np.argsort(keys, kind="stable")]
+
+
+def episodes_for(
+    folder: Path | None,
+    labels: NDArray[np.integer],
+    names: Sequence[str],
+    shape: Shape,
+    *,
+    seed: int,
+) -> Episodes:
+    """The episodes of these rows: read from ``folder`` if they were drawn before, else drawn and kept there.
+
+    Without a folder they are drawn in memory; they are the same.
+    """
+    if folder is None:
+        return draw_episodes(labels, names, shape, seed=seed)
+    rows = sorted(zip(names, np.asarray(labels).tolist(), strict=True))
+    path = folder / f"{digest_of({'rows': rows, 'seed': seed, **vars(shape)})[:32]}.json"
+    if path.exists():
+        return Episodes.load(path)
+    episodes = draw_episodes(labels, names, shape, seed=seed)
+    episodes.save(path)
+    return episodes
