@@ -1,3 +1,58 @@
-"""transferkit."""
+"""Find out how well a visual representation transfers, why, and at what cost.
+
+The same as on the command line, from Python::
+
+    features = transferkit.extract("imagenet-lite0", "mini/digits", layers="stages")
+    print(transferkit.probe(features, protocol="linear"))
+
+Importing this package is cheap: what needs torch is loaded on first use.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .core.errors import TransferkitError
+    from .core.features import Features
+    from .core.results import Result, Results
+    from .core.views import View
+    from .data.catalog import open_dataset
+    from .models.catalog import load_encoder
+    from .protocols.notebook import extract, probe
+
+_HOMES = {
+    "extract": "protocols.notebook",
+    "probe": "protocols.notebook",
+    "load_encoder": "models.catalog",
+    "open_dataset": "data.catalog",
+    "Features": "core.features",
+    "Result": "core.results",
+    "Results": "core.results",
+    "View": "core.views",
+    "TransferkitError": "core.errors",
+}
+
+__all__ = [
+    "Features",
+    "Result",
+    "Results",
+    "TransferkitError",
+    "View",
+    "__version__",
+    "extract",
+    "load_encoder",
+    "open_dataset",
+    "probe",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

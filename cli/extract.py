@@ -1,0 +1,82 @@
+"""``transferkit extract``: fill the feature cache."""
+
+from typing import Any
+
+import click
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from transferkit.protocols.settings import ExtractSettings
+
+from .session import MODEL_HELP, Session, common_options, listed
+from .settings import given, with_options
+
+
+@click.command()
+@click.option("-m", "--model", multiple=True, callback=listed, metavar="SPEC,…", help=MODEL_HELP)
+@click.option(
+    "-d", "--data", multiple=True, default=("mini",), metavar="SPEC,…", help="Data sets.  [default: mini]"
+)
+@with_options(ExtractSettings)
+@click.option("--seed", default=0, show_default=True, help="Of the split, where a set has no official one.")
+@click.option("--estimate", is_flag=True, help="Say how much it will take, and stop.")
+@common_options
+def command(
+    session: Session, model: tuple[str, ...], data: tuple[str, ...], seed: int, estimate: bool, **options: Any
+) -> None:
+    """Fill the feature cache: many layers of each encoder over each data set, once.
+
+    What is already there is not computed again; an interrupted extraction goes on where it stopped.
+
+    \b
+    Example:
+      transferkit extract --model random:resnet18 --data mini/digits --layers stages
+    """
+    from transferkit.protocols.extract import extractions
+    from transferkit.protocols.place import Place
+
+    settings = ExtractSettings(**given(ExtractSettings, options))
+    place = Place(session.workspace, seed, session.reporter)
+    rows = []
+    for extraction in extractions(model, data, settings, place=place):
+        plan = extraction.plan(timed=estimate)
+        if not estimate:
+            extraction.run(session.reporter)
+        rows.append(_row(extraction, plan))
+    session.show(rows, _table(rows, "to do" if estimate else "entry"))
+
+
+def _row(extraction: Any, plan: Any) -> dict[str, Any]:
+    """What stands in the table and in the JSON."""
+    return {
+        "model": extraction.encoder.spec,
+        "data": extraction.split.dataset,
+        "split": extraction.split.name,
+        "images": len(extraction.split),
+        "unreadable": len(extraction.entry.skipped) if extraction.entry.begun else 0,
+        "layers": {layer.name: layer.dim for layer in extraction.layers},
+        "entry": extraction.entry.key.digest,
+        "rows": plan.rows,
+        "bytes": plan.bytes,
+        "seconds": plan.seconds,
+        "to do": str(plan),
+    }
+
+
+def _table(rows: list[dict[str, Any]], last: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("model", "data", "split", "images", "unreadable", "layers", last):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        layers = _shortly(row["layers"])
+        counts = str(row["images"]), str(row["unreadable"])
+        end = row["to do"] if last == "to do" else row["entry"][:12]
+        table.add_row(Text(row["model"]), Text(row["data"]), row["split"], *counts, Text(layers), end)
+    return table
+
+
+def _shortly(layers: dict[str, int]) -> str:
+    """Each layer with its features, or only the first and last when there are many."""
+    named = [f"{name} {dim}" for name, dim in layers.items()]
+    return ", ".join(named) if len(named) <= 6 else f"{named[0]} … {named[-1]} ({len(named)} layers)"

@@ -1,0 +1,72 @@
+"""``transferkit results``: the records that finished cells left."""
+
+from pathlib import Path
+
+import click
+from rich.text import Text
+
+from transferkit.core.results import Results, ResultStore
+from transferkit.reports.tables import write_table
+
+from .session import Section, Session, canonical, common_options
+
+
+@click.group(cls=Section)
+def command() -> None:
+    """List and export result records.
+
+    \b
+    Example:
+      transferkit results list
+    """
+
+
+def _selected(session: Session, **wanted: tuple[str, ...]) -> Results:
+    """Records whose named fields are among the wanted values; an empty wish takes all."""
+    records = ResultStore(session.workspace.results)
+    return Results(r for r in records if all(not v or getattr(r, k) in v for k, v in wanted.items()))
+
+
+def filters(function: click.decorators.FC) -> click.decorators.FC:
+    """Add the options that narrow a list of records."""
+    for name in ("protocol", "data", "model"):
+        option = click.option(
+            f"--{name}",
+            multiple=True,
+            callback=canonical,
+            metavar="NAME",
+            help=f"Only records of this {name}.",
+        )
+        function = option(function)
+    return function
+
+
+@command.command("list")
+@filters
+@common_options
+def list_records(session: Session, **wanted: tuple[str, ...]) -> None:
+    """List the records of this workspace.
+
+    \b
+    Example:
+      transferkit results list --protocol linear
+    """
+    results = _selected(session, **wanted)
+    session.show(results.to_json(), results if results else Text("No record matches."))
+
+
+@command.command()
+@filters
+@click.option("-o", "--output", required=True, metavar="FILE", help="A .csv, .json, .md or .tex file.")
+@common_options
+def export(session: Session, output: str, **wanted: tuple[str, ...]) -> None:
+    """Write the records of this workspace to a table file.
+
+    \b
+    Example:
+      transferkit results export --output results.csv
+    """
+    path = Path(output)
+    results = _selected(session, **wanted)
+    write_table(results, path)
+    session.show({"path": str(path), "records": len(results)}, f"{len(results)} records written to {path}")

@@ -1,0 +1,101 @@
+"""What every command shares: where it works, how it speaks, and what it prints."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console, RenderableType
+
+from transferkit.core.progress import Reporter, reporter_for
+from transferkit.core.workspace import Workspace
+
+MODEL_HELP = "Encoders; see transferkit models list.  [default: imagenet-lite0]"
+PIPE_WIDTH = 160  # of tables that go to a file or a pipe, where no terminal sets a limit
+
+
+class Section(click.Group):
+    """A group that lists its commands in the order in which they are written."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names, as written."""
+        return list(self.commands)
+
+
+@dataclass(frozen=True)
+class Session:
+    """The options that every command has.
+
+    Attributes:
+        workspace: where runs, features, results and reports lie.
+        reporter: where progress goes; never standard output.
+        as_json: whether standard output is for machines.
+    """
+
+    workspace: Workspace
+    reporter: Reporter
+    as_json: bool
+
+    def show(self, value: Any, table: RenderableType) -> None:
+        """Print the result: ``value`` as JSON, or ``table`` for people."""
+        if self.as_json:
+            click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+            return
+        console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+        console.print(table, markup=False, highlight=False, emoji=False)
+
+
+def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--workspace``, ``--json`` and ``--quiet``; the function gets a ``Session`` first."""
+
+    @click.option(
+        "--workspace", metavar="DIR", help="Folder of features and results.", envvar="TRANSFERKIT_WORKSPACE"
+    )
+    @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
+    @click.option("-q", "--quiet", is_flag=True, help="Say nothing but the result.")
+    @wraps(function)
+    def command(*, workspace: str | None, as_json: bool, quiet: bool, **options: Any) -> Any:
+        session = Session(Workspace.at(workspace), reporter_for(quiet=quiet), as_json)
+        return function(session, **options)
+
+    return command
+
+
+def listed(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Flatten an option given several times or as a comma list; repeats are dropped, order is kept."""
+    parts = [part.strip() for value in values for part in value.split(",")]
+    if "" in parts:
+        raise click.BadParameter("there is an empty item in the list.", ctx, param)
+    return tuple(dict.fromkeys(parts))
+
+
+def canonical(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """A list of specs as records and keys spell them: paths absolute, ``mini`` as its members."""
+    specs: list[str] = []
+    for spec in listed(ctx, param, values):
+        scheme, _, rest = spec.partition(":")
+        if scheme in ("folder", "file"):
+            specs.append(f"{scheme}:{os.path.normpath(Path(rest).expanduser().absolute())}")
+        elif spec == "mini":
+            from transferkit.data.mini import DOWNSTREAM
+
+            specs += DOWNSTREAM
+        else:
+            specs.append(spec)
+    return tuple(specs)
+
+
+def listed_integers(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[int, ...]:
+    """The same for positive whole numbers."""
+    try:
+        numbers = tuple(int(part) for part in listed(ctx, param, values))
+    except ValueError as error:
+        raise click.BadParameter(f"{','.join(values)} is not a list of whole numbers.", ctx, param) from error
+    if any(number < 1 for number in numbers):
+        raise click.BadParameter(f"{min(numbers)} is too small: give 1 or more.", ctx, param)
+    return numbers

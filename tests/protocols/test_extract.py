@@ -1,0 +1,277 @@
+"""Extraction end to end, with real networks on real files."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from transferkit.cache.store import FeatureStore
+from transferkit.core.errors import DataError, DiskSpaceError, NonFiniteError, UnknownNameError, UsageError
+from transferkit.core.views import View
+from transferkit.core.workspace import Workspace
+from transferkit.data.catalog import open_dataset
+from transferkit.models.catalog import load_encoder
+from transferkit.models.encoder import encoder_of
+from transferkit.protocols.extract import Extractor, extractions
+from transferkit.protocols.place import Place
+from transferkit.protocols.settings import ExtractSettings
+
+SMALL = ExtractSettings(
+    layers=("layer1", "layer4"), size=32, device="cpu", precision="fp32", batch=4, workers=0
+)
+
+
+def write_images(root: Path, *, per_class: int = 8, classes: tuple[str, ...] = ("cat", "dog")) -> Path:
+    rng = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for name in classes:
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for i in range(per_class):
+                pixels = rng.integers(0, 256, (40, 48, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{i:02}.png")
+    return root
+
+
+def extractor(
+    workspace: Path, settings: ExtractSettings = SMALL, model: str = "random:resnet18"
+) -> Extractor:
+    return Extractor(load_encoder(model), settings, store=FeatureStore(workspace / "features"))
+
+
+def opened(root: Path, workspace: Path, split: str = "train"):
+    return open_dataset(f"folder:{root}", root=workspace / "data").split(split)
+
+
+def shard_bytes(workspace: Path) -> dict[str, bytes]:
+    files = sorted((workspace / "features").rglob("*"))
+    return {str(f.relative_to(workspace)): f.read_bytes() for f in files if f.suffix in (".h5", ".json")}
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    return write_images(tmp_path / "photos")
+
+
+def test_features_are_those_of_the_plain_forward_pass(photos: Path, tmp_path: Path) -> None:
+    split = opened(photos, tmp_path)
+    network = extractor(tmp_path)
+    entry = network.open(split).run()
+    view, module = network.encoder.view, network.encoder.module
+    images = []
+    for name in split.ids:
+        image = Image.open(photos / name)
+        side = view.resize
+        width, height = image.size
+        scale = side / min(width, height)
+        image = image.resize((round(width * scale), round(height * scale)), Image.Resampling.BILINEAR)
+        left, top = (image.width - view.crop) // 2, (image.height - view.crop) // 2
+        images.append(np.asarray(image.crop((left, top, left + view.crop, top + view.crop))))
+    x = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
+    x = (x - torch.tensor(view.mean).view(1, 3, 1, 1)) / torch.tensor(view.std).view(1, 3, 1, 1)
+    with torch.inference_mode():
+        x = module.maxpool(module.relu(module.bn1(module.conv1(x))))
+        first = module.layer1(x)
+        fourth = module.layer4(module.layer3(module.layer2(first)))
+    for layer, maps in (("layer1", first), ("layer4", fourth)):
+        features = entry.features(layer)
+        assert list(features.ids) == list(split.ids)
+        np.testing.assert_allclose(
+            features.x.astype(np.float64), maps.mean((2, 3)).numpy(), rtol=0.03, atol=0.02
+        )
+
+
+def test_a_second_call_computes_nothing(photos: Path, tmp_path: Path) -> None:
+    split = opened(photos, tmp_path)
+    extractor(tmp_path).open(split).run()
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "features").rglob("*.h5")}
+    again = extractor(tmp_path).open(split)
+    assert again.missing == ()
+    assert again.plan(timed=False).rows == 0
+    again.run()
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "features").rglob("*.h5")} == before
+
+
+def test_more_layers_extract_only_the_missing_ones(photos: Path, tmp_path: Path) -> None:
+    split = opened(photos, tmp_path)
+    extractor(tmp_path).open(split).run()
+    before = shard_bytes(tmp_path)
+    more = ExtractSettings(**{**vars(SMALL), "layers": ("layer1", "layer2", "layer4")})
+    extraction = extractor(tmp_path, more).open(split)
+    assert extraction.missing == ("layer2",)
+    entry = extraction.run()
+    assert set(entry.layers) == {"layer1", "layer2", "layer4"}
+    after = shard_bytes(tmp_path)
+    assert all(after[name] == data for name, data in before.items() if name.endswith(".h5"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"size": 48}, {"precision": "bf16"}, {"pooling": "max"}, {"dtype": "float32"}],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_request_that_differs_never_reuses_an_entry(photos: Path, tmp_path: Path, change: dict) -> None:
+    split = opened(photos, tmp_path)
+    extractor(tmp_path).open(split).run()
+    other = ExtractSettings(**{**vars(SMALL), **change})
+    assert extractor(tmp_path, other).open(split).missing == ("layer1", "layer4")
+
+
+def test_a_changed_data_set_is_another_entry(photos: Path, tmp_path: Path) -> None:
+    extractor(tmp_path).open(opened(photos, tmp_path)).run()
+    victim = photos / "train" / "cat" / "00.png"
+    Image.new("RGB", (40, 48), "red").save(victim)
+    assert extractor(tmp_path).open(opened(photos, tmp_path)).missing == ("layer1", "layer4")
+
+
+def test_other_weights_are_another_entry(photos: Path, tmp_path: Path) -> None:
+    split = opened(photos, tmp_path)
+    extractor(tmp_path).open(split).run()
+    assert extractor(tmp_path, model="random:resnet18@1").open(split).missing == ("layer1", "layer4")
+
+
+def test_an_unreadable_file_keeps_its_row_and_is_counted(photos: Path, tmp_path: Path) -> None:
+    (photos / "train" / "cat" / "03.png").write_bytes(b"no image")
+    split = opened(photos, tmp_path)
+    entry = extractor(tmp_path).open(split).run()
+    features = entry.features("layer4")
+    assert entry.rows == 16
+    assert len(features) == 15
+    assert [name for name, _ in features.skipped] == ["train/cat/03.png"]
+    assert "train/cat/03.png" not in features.ids
+
+
+def test_on_error_stop_names_the_file_and_the_remedy(photos: Path, tmp_path: Path) -> None:
+    (photos / "train" / "dog" / "01.png").write_bytes(b"")
+    strict = ExtractSettings(**{**vars(SMALL), "on_error": "stop"})
+    with pytest.raises(DataError, match=r"train/dog/01\.png .*--on-error keep"):
+        extractor(tmp_path, strict).open(opened(photos, tmp_path)).run()
+
+
+def test_overflow_in_float16_is_refused_with_layer_and_row(photos: Path, tmp_path: Path) -> None:
+    class Loud(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer1 = torch.nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.layer1(x) * 1e7
+
+    settings = ExtractSettings(layers=("output",), size=32, device="cpu", precision="fp32", workers=0)
+    encoder = encoder_of(Loud(), name="loud", view=View())
+    network = Extractor(encoder, settings, store=FeatureStore(tmp_path / "features"))
+    with pytest.raises(NonFiniteError, match=r"output .*not finite.*--dtype float32"):
+        network.open(opened(photos, tmp_path)).run()
+
+
+def test_too_little_disk_is_refused_before_anything_is_computed(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: _Usage(10))
+    with pytest.raises(DiskSpaceError, match="only 10 B are free"):
+        extractor(tmp_path).open(opened(photos, tmp_path)).run()
+    assert not list(tmp_path.rglob("*.h5"))
+
+
+class _Usage:
+    def __init__(self, free: int) -> None:
+        self.free = free
+
+
+def test_unknown_layer_and_settings_say_what_to_do(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="layer4"):
+        extractor(tmp_path, ExtractSettings(layers=("layer9",), size=32))
+    with pytest.raises(UsageError, match="float16, float32"):
+        ExtractSettings(dtype="int8")
+    with pytest.raises(UsageError, match="keep, stop"):
+        ExtractSettings(on_error="skip")
+    with pytest.raises(UsageError, match="--batch 0"):
+        ExtractSettings(batch=0)
+    with pytest.raises(UsageError, match="--workers -1"):
+        ExtractSettings(workers=-1)
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+import transferkit.protocols.extract as extract
+extract.SHARD_ROWS = 8
+from transferkit.cache.store import FeatureStore
+from transferkit.data.catalog import open_dataset
+from transferkit.models.catalog import load_encoder
+from transferkit.protocols.settings import ExtractSettings
+photos, workspace = map(Path, sys.argv[1:3])
+exact = dict(device="cpu", precision="fp32", batch=4, workers=0)
+settings = ExtractSettings(layers=("layer1", "layer4"), size=32, **exact)
+split = open_dataset(f"folder:{photos}", root=workspace / "data").split("train")
+store = FeatureStore(workspace / "features")
+network = extract.Extractor(load_encoder("random:resnet18"), settings, store=store)
+print("ready", flush=True)
+network.open(split).run()
+"""
+
+
+def started(photos: Path, workspace: Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(photos), str(workspace)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    with process.stdout as said:
+        assert said.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    photos = write_images(tmp_path / "photos", per_class=60)
+    process = started(photos, tmp_path / "whole")
+    assert process.wait() == 0
+    whole = shard_bytes(tmp_path / "whole")
+    assert len([name for name in whole if name.endswith(".h5")]) == 15
+    rng = random.Random(0)
+    for attempt in range(4):
+        process = started(photos, tmp_path / "killed")
+        time.sleep(rng.uniform(0.02, 0.5) * (1 + attempt))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert started(photos, tmp_path / "killed").wait() == 0
+    assert shard_bytes(tmp_path / "killed") == whole
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_work_and_agree_with_one(tmp_path: Path) -> None:
+    photos = write_images(tmp_path / "photos", per_class=60)
+    assert started(photos, tmp_path / "alone").wait() == 0
+    pair = [started(photos, tmp_path / "both") for _ in range(2)]
+    assert [process.wait() for process in pair] == [0, 0]
+    assert shard_bytes(tmp_path / "both") == shard_bytes(tmp_path / "alone")
+
+
+def test_extractions_run_the_product(photos: Path, tmp_path: Path) -> None:
+    place = Place(Workspace.at(tmp_path / "workspace"))
+    found = list(
+        extractions(("random:resnet18", "pixels"), (f"folder:{photos}",), ExtractSettings(), place=place)
+    )
+    assert [(e.encoder.spec, e.split.name) for e in found] == [
+        (model, split) for model in ("random:resnet18", "pixels") for split in ("train", "test")
+    ]
+    assert not (tmp_path / "workspace" / "features").exists()  # nothing is written before it is run
+
+
+def test_the_plan_is_what_is_written(photos: Path, tmp_path: Path) -> None:
+    extraction = extractor(tmp_path).open(opened(photos, tmp_path))
+    plan = extraction.plan(timed=True)
+    assert plan.rows == 16
+    assert plan.bytes >= 16 * (64 + 512) * 2
+    assert plan.seconds is not None
+    assert plan.seconds > 0
+    assert str(plan).startswith("16 images, ")

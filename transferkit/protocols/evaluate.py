@@ -1,0 +1,171 @@
+"""Questions put to cached features: what is missing is extracted, what is finished is skipped."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from .. import __version__
+from ..cache.entry import Entry
+from ..cache.store import FeatureStore
+from ..core.errors import DataError, UsageError
+from ..core.features import Features
+from ..core.files import digest_of
+from ..core.results import Cell, Result, Results, ResultStore
+from ..data.catalog import expand_datasets
+from ..data.dataset import Dataset
+from ..models.catalog import default_model, load_encoder
+from ..models.encoder import Encoder
+from ..probes import PROBES
+from ..probes.fewshot import FewshotProbe
+from ..probes.probe import Probe, Settings
+from .extract import Extractor
+from .place import Place
+from .settings import ExtractSettings
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of every layer of every model on every data set.
+
+    Attributes:
+        protocol: a name in ``PROBES``.
+        settings: an instance of that probe's ``settings_type``.
+    """
+
+    protocol: str
+    settings: Settings
+
+
+def question(protocol: str, **settings: Any) -> Question:
+    """The question that a protocol's name and settings make.
+
+    Raises: UsageError: for a setting that the protocol does not have, saying which one has it.
+    """
+    settings_type = PROBES[protocol].settings_type
+    known = {name: {f.name for f in fields(probe.settings_type)} for name, probe in PROBES.items()}
+    for name in settings.keys() - known[protocol]:
+        owners = [other for other, names in known.items() if name in names]
+        meaning = f"it belongs to {' and '.join(owners)}" if owners else "no protocol has it"
+        raise UsageError(f"{name!r} means nothing to the {protocol} protocol: {meaning}.")
+    return Question(protocol, settings_type(**settings))
+
+
+class UnansweredError(DataError):
+    """Some questions could not be put to some features.
+
+    Attributes:
+        results: of all the others.
+    """
+
+    def __init__(self, message: str, results: Results) -> None:
+        super().__init__(message)
+        self.results = results
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """Answers questions.
+
+    Attributes:
+        place: where, by which seed, and who is told.
+        extraction: how features are taken, and of which layers.
+        force: compute finished cells anew.
+    """
+
+    place: Place
+    extraction: ExtractSettings
+    force: bool = False
+
+    def run(self, models: Sequence[str], datasets: Sequence[str], questions: Sequence[Question]) -> Results:
+        """The product of models, data sets, layers and questions.
+
+        Every model and data set is opened before the first image is run.
+
+        Args:
+            models: specs; none means the default model.
+            datasets: specs and groups.
+            questions: what is asked of each layer.
+
+        Raises: UnansweredError: if a question cannot be put to some features; it holds the other results.
+        """
+        workspace = self.place.workspace
+        opened = [self.place.open(name) for name in expand_datasets(datasets)]
+        encoders = [
+            load_encoder(spec, runs=workspace.runs) for spec in models or [default_model(workspace.runs)]
+        ]
+        results: list[Result] = []
+        problems: dict[str, None] = {}
+        for extractor in map(self.extractor, encoders):
+            for dataset in opened:
+                for answer in self.evaluate(extractor, dataset, questions):
+                    if isinstance(answer, Result):
+                        results.append(answer)
+                    else:
+                        problems[f"{dataset.spec}: {answer}"] = None
+        if problems:
+            raise UnansweredError(" ".join(problems), Results(results))
+        return Results(results)
+
+    def extractor(self, encoder: Encoder) -> Extractor:
+        """What takes the features of ``encoder``."""
+        return Extractor(encoder, self.extraction, store=FeatureStore(self.place.workspace.features))
+
+    def evaluate(
+        self, extractor: Extractor, dataset: Dataset, questions: Sequence[Question]
+    ) -> Iterator[Result | DataError]:
+        """One encoder on one data set: layer by layer, question by question; or why there is no answer."""
+        entries = {
+            name: extractor.open(split).run(self.place.reporter) for name, split in dataset.splits.items()
+        }
+        for layer in extractor.names:
+            features: dict[str, Features] = {}
+            for question in questions:
+                try:
+                    yield self._answer(entries, layer, question, features)
+                except DataError as error:
+                    yield error
+
+    def _probe(self, protocol: str) -> Probe:
+        """The probe; episodes are kept in the workspace, to be replayed."""
+        probe = PROBES[protocol]
+        if isinstance(probe, FewshotProbe):
+            return replace(probe, folder=self.place.workspace.episodes)
+        return probe
+
+    def _answer(
+        self, entries: Mapping[str, Entry], layer: str, question: Question, features: dict[str, Features]
+    ) -> Result:
+        """The kept record, or a new one; ``features`` are loaded when first needed."""
+        store = ResultStore(self.place.workspace.results)
+        cell = _cell(entries, layer, question, self.place.seed)
+        if not self.force and (found := store.find(cell)):
+            return found
+        started = time.perf_counter()
+        if not features:
+            features.update({split: entry.features(layer) for split, entry in entries.items()})
+        load_seconds = time.perf_counter() - started
+        score = self._probe(question.protocol).score(features, question.settings, seed=self.place.seed)
+        skipped = sum(len(part.skipped) for part in features.values())
+        dim = next(iter(features.values())).dim
+        result = Result.of(cell, score, dim=dim, skipped_rows=skipped, load_seconds=load_seconds)
+        store.add(result)
+        return result
+
+
+def _cell(entries: Mapping[str, Entry], layer: str, question: Question, seed: int) -> Cell:
+    """What defines the number: the keys of all splits, the question, the seed."""
+    key = next(iter(entries.values())).key
+    return Cell(
+        protocol=question.protocol,
+        model=key.model,
+        weights=key.weights,
+        data=key.data,
+        fingerprint=digest_of({split: entry.key.fingerprint for split, entry in entries.items()}),
+        layer=layer,
+        pooling=key.pooling,
+        view=key.circumstances,
+        settings=question.settings.to_json(),
+        seed=seed,
+        version=__version__,
+    )

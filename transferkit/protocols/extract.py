@@ -1,0 +1,293 @@
+"""Fill the feature cache: decode in workers, run and pool on the device, write from a thread of its own.
+
+Memory does not grow with the data set: what is alive at any moment is the loader's few batches, the
+shard being gathered, and the few finished shards that wait in the writer's bounded queue.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..cache.entry import Claim, Entry, planned_bytes
+from ..cache.key import EntryKey
+from ..cache.store import FeatureStore
+from ..core.devices import Compute, choose_compute
+from ..core.errors import DataError
+from ..core.files import readable_bytes, require_space
+from ..core.progress import SILENT, Reporter
+from ..data.catalog import expand_datasets
+from ..data.dataset import Split
+from ..data.loading import Batch, default_workers, load_batches
+from ..models.catalog import default_model, load_encoder
+from ..models.encoder import Encoder
+from ..models.fingerprint import weights_digest
+from ..models.layers import Layer, resolve_layers
+from ..models.taps import Taps
+from .place import Place
+from .settings import ExtractSettings
+from .writing import ShardWriter
+
+SHARD_ROWS = 2048
+LONG_SECONDS = 20  # an extraction expected to take longer announces itself
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an extraction will take, before it begins.
+
+    Attributes:
+        rows: images to run through the encoder.
+        bytes: that will be written.
+        seconds: expected from a short timing; None when nothing was timed.
+    """
+
+    rows: int
+    bytes: int
+    seconds: float | None = None
+
+    def __str__(self) -> str:
+        text = f"{self.rows} images, {readable_bytes(self.bytes)} of features"
+        return text if self.seconds is None else f"{text}, about {_readable_seconds(self.seconds)}"
+
+
+def _readable_seconds(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+@dataclass(frozen=True, eq=False)
+class Extraction:
+    """One encoder × split × settings: the entry it fills and how.
+
+    Attributes:
+        encoder, split: what is run over what; the encoder's view is the one in the key.
+        settings: as the user gave them.
+        layers: what the choice resolved to, in the order of execution.
+        entry: where the features lie.
+        compute: device and precision.
+    """
+
+    encoder: Encoder
+    split: Split
+    settings: ExtractSettings
+    layers: tuple[Layer, ...]
+    entry: Entry
+    compute: Compute
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the layers."""
+        return tuple(layer.name for layer in self.layers)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Layers that are not complete yet."""
+        return self.entry.missing(self.names) if self.entry.begun else self.names
+
+    def plan(self, *, timed: bool) -> Plan:
+        """What is still to be done; ``timed`` runs a few images to say how long it will take."""
+        missing = self.missing
+        if not missing:
+            return Plan(0, 0, 0.0 if timed else None)
+        rows = self.entry.rows_missing(missing) if self.entry.begun else len(self.split)
+        dims = [layer.dim for layer in self.layers if layer.name in missing]
+        size = planned_bytes(rows, dims, self.settings.dtype)
+        return Plan(rows, size, rows / self._images_per_second(missing) if timed else None)
+
+    def run(self, reporter: Reporter = SILENT) -> Entry:
+        """Fill what is missing; returns at once when nothing is.
+
+        Raises:
+            DiskSpaceError: if the features will not fit, before anything is computed.
+            DataError: for an unreadable image, when ``on_error`` is ``stop``.
+        """
+        if self.missing:
+            require_space(self.entry.folder, self.plan(timed=False).bytes)
+            self._announce(reporter)
+            split = self.split
+            self.entry.begin(split.ids, split.labels, split.classes, shard_rows=SHARD_ROWS, batch=self._batch)
+        while missing := self.missing:
+            self._fill(missing, reporter)
+            self.entry.wait()
+        return self.entry
+
+    def _announce(self, reporter: Reporter) -> None:
+        if len(self.split) * 4 > SHARD_ROWS:
+            plan = self.plan(timed=True)
+            if (plan.seconds or 0) > LONG_SECONDS:
+                reporter.note(f"{self.split.dataset} {self.split.name}: {plan}")
+
+    @property
+    def _batch(self) -> int:
+        if self.entry.begun:
+            return self.entry.batch  # a resumed run repeats the batches, and their bits
+        return self.settings.batch or (256 if self.compute.device.type == "cuda" else 32)
+
+    @property
+    def _workers(self) -> int:
+        return default_workers() if self.settings.workers is None else self.settings.workers
+
+    def _images_per_second(self, layers: Sequence[str]) -> float:
+        """Measured on one batch of the split's own images: the slower of decoding and forward pass."""
+        rows = np.arange(min(self._batch, len(self.split)))
+        started = time.perf_counter()
+        batch = next(iter(load_batches(self.split, self.encoder.view, [rows], workers=0)))
+        decode = (time.perf_counter() - started) / max(1, self._workers)
+        with Taps(self.encoder, layers, self.entry.key.pooling) as taps:
+            _forward(taps, batch, self.encoder, self.compute)  # the first pass also plans and allocates
+            started = time.perf_counter()
+            _forward(taps, batch, self.encoder, self.compute)
+        return len(rows) / max(decode, time.perf_counter() - started)
+
+    def _fill(self, layers: Sequence[str], reporter: Reporter) -> None:
+        """Run the shards that no other process is filling."""
+        label = f"{self.encoder.spec} on {self.split.dataset} {self.split.name}"
+        pending: list[_Shard] = []
+        with (
+            Taps(self.encoder, layers, self.entry.key.pooling) as taps,
+            ShardWriter() as writer,
+            reporter.task(label, self.entry.rows_missing(layers), "images") as task,
+        ):
+            try:
+                batches = _claimed_batches(self.entry, layers, self._batch, pending)
+                for batch in load_batches(self.split, self.encoder.view, batches, workers=self._workers):
+                    self._refuse_unreadable(batch)
+                    pending[0].add(batch, _forward(taps, batch, self.encoder, self.compute))
+                    if pending[0].full:
+                        writer.put(pending[0].finish)
+                        pending.pop(0)
+                    task.advance(len(batch.rows))
+            finally:
+                for shard in pending:
+                    shard.claim.close()
+
+    def _refuse_unreadable(self, batch: Batch) -> None:
+        if batch.reasons and self.settings.on_error == "stop":
+            row, reason = next(iter(batch.reasons.items()))
+            raise DataError(
+                f"{self.split.ids[row]} of {self.split.dataset} cannot be read: {reason}. "
+                "Mend or remove the file, or use --on-error keep to leave such rows out."
+            )
+
+
+@dataclass(eq=False)
+class _Shard:
+    """One shard's features while they come in."""
+
+    claim: Claim
+    dtype: str
+    reasons: dict[int, str] = field(default_factory=dict)
+    features: dict[str, NDArray] = field(default_factory=dict)
+    filled: int = 0
+
+    @property
+    def full(self) -> bool:
+        return self.filled == len(self.claim.rows)
+
+    def add(self, batch: Batch, pooled: dict[str, torch.Tensor]) -> None:
+        rows = slice(self.filled, self.filled + len(batch.rows))
+        for name in self.claim.layers:
+            values = pooled[name]
+            if name not in self.features:
+                self.features[name] = np.empty((len(self.claim.rows), values.shape[1]), self.dtype)
+            with np.errstate(over="ignore"):  # what overflows becomes infinite, and the cache refuses it
+                self.features[name][rows] = values.numpy()
+        self.reasons |= batch.reasons
+        self.filled = rows.stop
+
+    def finish(self) -> None:
+        try:
+            self.claim.write(self.reasons, self.features)
+        finally:
+            self.claim.close()
+
+
+def _claimed_batches(
+    entry: Entry, layers: Sequence[str], size: int, pending: list[_Shard]
+) -> Iterator[NDArray[np.int64]]:
+    """Batches of the shards this process claims, aligned with them, so that a resumed run repeats them."""
+    for claim in entry.claim(layers):
+        pending.append(_Shard(claim, entry.key.dtype))
+        for start in range(0, len(claim.rows), size):
+            yield claim.rows[start : start + size]
+
+
+def _forward(taps: Taps, batch: Batch, encoder: Encoder, compute: Compute) -> dict[str, torch.Tensor]:
+    """Normalise on the device, run, pool: layer → ``[b, d]`` float32 on the CPU."""
+    view = encoder.view
+    images = batch.images.to(compute.device, non_blocking=True)
+    images = images.to(torch.float32, memory_format=torch.channels_last)
+    mean = torch.tensor(view.mean, device=compute.device).view(1, 3, 1, 1) * 255
+    std = torch.tensor(view.std, device=compute.device).view(1, 3, 1, 1) * 255
+    with torch.inference_mode(), compute.autocast():
+        pooled = taps((images - mean) / std)
+    return {name: values.float().cpu() for name, values in pooled.items()}
+
+
+class Extractor:
+    """One encoder, ready to be run over any number of splits; its layers are resolved once.
+
+    Args:
+        encoder: moved to the device that the settings name.
+        settings: how features are taken.
+        store: where they are kept.
+
+    Raises: UsageError, ModelError: for layers, pooling, size or device that cannot be had.
+    """
+
+    def __init__(self, encoder: Encoder, settings: ExtractSettings, *, store: FeatureStore) -> None:
+        encoder = replace(encoder, weights=weights_digest(encoder.module))  # it may have been trained since
+        self.encoder = encoder.at(settings.size)
+        self.settings, self.store = settings, store
+        self.pooling = settings.pooling or encoder.pooling
+        self.layers = resolve_layers(self.encoder, settings.layers, self.pooling)
+        self.compute = choose_compute(settings.device, settings.precision)
+        self.encoder.module.to(self.compute.device).to(memory_format=torch.channels_last)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the layers, in the order of execution."""
+        return tuple(layer.name for layer in self.layers)
+
+    def open(self, split: Split) -> Extraction:
+        """The extraction over ``split``; nothing is computed or written yet."""
+        entry = self.store.entry(self._key(split))
+        return Extraction(self.encoder, split, self.settings, self.layers, entry, self.compute)
+
+    def _key(self, split: Split) -> EntryKey:
+        return EntryKey(
+            model=self.encoder.spec,
+            weights=self.encoder.weights,
+            architecture=self.encoder.architecture,
+            data=split.dataset,
+            fingerprint=split.fingerprint,
+            split=split.name,
+            transform=self.encoder.view.to_json(),
+            pooling=self.pooling,
+            dtype=self.settings.dtype,
+            precision=self.compute.precision,
+        )
+
+
+def extractions(
+    models: Sequence[str], datasets: Sequence[str], settings: ExtractSettings, *, place: Place
+) -> Iterator[Extraction]:
+    """Every model over every split of every data set, opened and not yet run.
+
+    Args:
+        models: specs; none means the default model.
+        datasets: specs and groups.
+        settings: how features are taken.
+        place: where, by which seed, and who is told.
+    """
+    workspace = place.workspace
+    for spec in models or [default_model(workspace.runs)]:
+        encoder = load_encoder(spec, runs=workspace.runs)
+        extractor = Extractor(encoder, settings, store=FeatureStore(workspace.features))
+        for name in expand_datasets(datasets):
+            yield from map(extractor.open, place.open(name).splits.values())

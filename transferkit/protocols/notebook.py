@@ -1,0 +1,207 @@
+"""The same from Python: any network over any map-style data set, cached the same way."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from .. import __version__
+from ..cache.store import FeatureStore
+from ..core.errors import UsageError
+from ..core.features import Features
+from ..core.files import digest_of
+from ..core.progress import reporter_for
+from ..core.registry import unknown_name
+from ..core.results import Cell, Result, Results
+from ..core.seeding import generator
+from ..core.splitting import stratified_split
+from ..core.views import View
+from ..core.workspace import Workspace
+from ..data.arrays import from_torch_dataset
+from ..data.catalog import open_dataset
+from ..data.dataset import Dataset, Split
+from ..models.catalog import load_encoder
+from ..models.encoder import Encoder, encoder_of
+from ..probes import PROBES
+from .evaluate import question
+from .extract import Extractor
+from .settings import ExtractSettings
+
+Extracted = dict[str, dict[str, Features]]
+"""Layer → split → features."""
+
+
+def extract(
+    model: str | nn.Module | Encoder,
+    data: Any,
+    layers: str | Sequence[str] = "last",
+    *,
+    view: View | None = None,
+    workspace: str | Path | None = None,
+    quiet: bool = False,
+    **settings: Any,
+) -> Extracted:
+    """Features of many layers, from the cache or by one pass over the images.
+
+    Args:
+        model: a spec such as ``imagenet-lite0``, any ``nn.Module``, or an ``Encoder``. A module is left
+            in evaluation mode, on the device that was used.
+        data: a spec such as ``mini/digits`` or ``folder:photos``; a map-style data set of
+            ``(image, label)``; or several of them by split, ``{"train": …, "test": …}``.
+        layers: ``last``, ``stages``, ``all`` or module-name patterns.
+        view: what a plain module was trained to see; 224 pixels and ImageNet's mean and standard
+            deviation unless given.
+        workspace: the folder of the cache; as on the command line unless given.
+        quiet: show no progress.
+        settings: further fields of ``ExtractSettings``, such as ``size`` or ``precision``.
+
+    Returns: features by layer, then by split; a single data set is the split ``all``.
+
+    ::
+
+        features = extract("random:resnet18", "mini/digits")
+        features["avgpool"]["train"].x.shape  # (280, 512)
+    """
+    place = Workspace.at(workspace)
+    reporter = reporter_for(quiet=quiet)
+    names = (layers,) if isinstance(layers, str) else tuple(layers)
+    chosen = _settings(names, settings)
+    extractor = Extractor(_encoder(model, view, place), chosen, store=FeatureStore(place.features))
+    extracted: Extracted = {layer: {} for layer in extractor.names}
+    for split in _splits(data, place):
+        entry = extractor.open(split).run(reporter)
+        for layer in extractor.names:
+            extracted[layer][split.name] = entry.features(layer)
+    return extracted
+
+
+def probe(
+    features: Extracted | Mapping[str, Features] | Features,
+    protocol: str = "linear",
+    *,
+    seed: int = 0,
+    **settings: Any,
+) -> Results:
+    """Evaluate features by a protocol; every layer gives one result.
+
+    Args:
+        features: what ``extract`` returned; or one layer's features by split; or the features of one
+            split, of which a seeded, stratified 60 % train, 20 % select and 20 % score.
+        protocol: ``linear``, ``knn``, ``fewshot``, …
+        seed: of every draw.
+        settings: fields of the protocol's settings, such as ``shots=1`` or ``k=(20,)``.
+
+    Returns: records that render themselves, also in a notebook.
+    """
+    asked = question(protocol, **settings)
+    return Results(_answer(splits, protocol, asked.settings, seed) for splits in _by_layer(features, seed))
+
+
+def _by_layer(features: Any, seed: int) -> list[dict[str, Features]]:
+    if isinstance(features, Features):
+        features = {"all": features}
+    if not isinstance(features, Mapping) or not features:
+        raise UsageError("There are no features: give what extract returned, or Features by split.")
+    layers = [features] if isinstance(next(iter(features.values())), Features) else list(features.values())
+    return [_parted(splits, seed) for splits in layers]
+
+
+def _parted(splits: Mapping[str, Features], seed: int) -> dict[str, Features]:
+    """Train, val and test; the single split ``all`` is divided, and its skipped rows counted once."""
+    if set(splits) != {"all"}:
+        return dict(splits)
+    whole = splits["all"]
+    train, val, test = stratified_split(
+        whole.labels, (0.6, 0.2, 0.2), rng=generator(seed, "notebook", "split")
+    )
+    rest = replace(whole, skipped=())
+    return {"train": whole.rows(train), "val": rest.rows(val), "test": rest.rows(test)}
+
+
+def _answer(splits: Mapping[str, Features], protocol: str, settings: Any, seed: int) -> Result:
+    score = PROBES[protocol].score(splits, settings, seed=seed)
+    first = next(iter(splits.values()))
+    cell = Cell(
+        protocol=protocol,
+        model=first.model,
+        weights=first.weights,
+        data=first.data,
+        fingerprint=digest_of({name: part.fingerprint for name, part in splits.items()}),
+        layer=first.layer,
+        pooling=first.pooling,
+        view=first.view,
+        settings=settings.to_json(),
+        seed=seed,
+        version=__version__,
+    )
+    skipped = sum(len(part.skipped) for part in splits.values())
+    return Result.of(cell, score, dim=first.dim, skipped_rows=skipped, load_seconds=0.0)
+
+
+def _settings(layers: tuple[str, ...], given: dict[str, Any]) -> ExtractSettings:
+    """Settings by name, a wrong name answered with the nearest."""
+    known = [field.name for field in fields(ExtractSettings)]
+    for name in given:
+        if name not in known:
+            raise unknown_name("setting", name, known)
+    return ExtractSettings(layers=layers, **given)
+
+
+def _encoder(model: Any, view: View | None, workspace: Workspace) -> Encoder:
+    if isinstance(model, str):
+        return load_encoder(model, runs=workspace.runs)
+    if isinstance(model, nn.Module):
+        name = type(model).__name__
+        return encoder_of(model, view=view, name=name, architecture=f"{name}-{_structure(model)[:16]}")
+    if isinstance(model, Encoder):
+        return model
+    raise UsageError(f"A {type(model).__name__} is no model: give a spec, an nn.Module or an Encoder.")
+
+
+def _structure(module: nn.Module) -> str:
+    """Digest of what a network computes beside its weights: its modules, their settings and their code."""
+    classes = {type(part) for part in module.modules() if not type(part).__module__.startswith("torch.")}
+    code = {f"{kind.__module__}.{kind.__qualname__}": _source(kind) for kind in classes}
+    return digest_of({"modules": repr(module), "code": code})
+
+
+def _source(kind: type) -> str:
+    """The text of a class, or where that is not kept, the bytecode of its forward pass."""
+    try:
+        return inspect.getsource(kind)
+    except (OSError, TypeError):
+        code = getattr(kind.forward, "__code__", None)  # type: ignore[attr-defined]
+        return "" if code is None else f"{code.co_code.hex()} {code.co_names} {code.co_consts!r}"
+
+
+def _splits(data: Any, workspace: Workspace) -> list[Split]:
+    if isinstance(data, str):
+        return list(open_dataset(data, root=workspace.data).splits.values())
+    if isinstance(data, Dataset):
+        return list(data.splits.values())
+    parts = data if isinstance(data, Mapping) else {"all": data}
+    if any(isinstance(part, str) for part in parts.values()):
+        raise UsageError(
+            "A spec names all splits of a data set: give it alone, not as one of several splits."
+        )
+    splits = [from_torch_dataset(part, name=type(part).__name__, split=name) for name, part in parts.items()]
+    return _alike(splits)
+
+
+def _alike(splits: list[Split]) -> list[Split]:
+    """The splits with one list of classes; where classes are only numbers, the longest list serves all.
+
+    Raises: UsageError: if the splits name different classes, so that equal labels mean different things.
+    """
+    longest = max((split.classes for split in splits), key=len)
+    for split in splits:
+        numbered = all(name.isdigit() for name in split.classes)
+        if split.classes != longest and not (numbered and split.classes == longest[: len(split.classes)]):
+            raise UsageError(
+                f"Split {split.name!r} has the classes {', '.join(split.classes)}; another has "
+                f"{', '.join(longest)}. Give every split the same classes, in the same order."
+            )
+    return [replace(split, classes=longest) for split in splits]

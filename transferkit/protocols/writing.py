@@ -1,0 +1,51 @@
+"""A thread that writes while the device computes."""
+
+import queue
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+QUEUE_LENGTH = 2  # finished shards that may wait; more would let memory grow when the disk is slow
+
+
+class ShardWriter:
+    """Runs the jobs it is given, one after another, in a thread of its own.
+
+    The queue is bounded: ``put`` waits while the disk is slower than the device. The first error of a
+    job is raised by the next ``put``, or at the end of the block; later jobs still run, so that what
+    they hold is released.
+    """
+
+    def __init__(self) -> None:
+        self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue(QUEUE_LENGTH)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="shard-writer", daemon=True)
+
+    def put(self, job: Callable[[], None]) -> None:
+        """Hand over ``job``; waits while the queue is full."""
+        self._raise()
+        self._jobs.put(job)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._jobs.put(None)
+        self._thread.join()
+        if error is None:
+            self._raise()
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                job()
+            except BaseException as error:
+                self._error = self._error or error
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error

@@ -1,0 +1,119 @@
+"""Results as tables: the pivot that people compare models in, and files for other programs."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from ..core.errors import UsageError
+from ..core.files import appearing
+from ..core.results import Result, Results
+
+COLUMNS = (
+    "model",
+    "data",
+    "layer",
+    "protocol",
+    "metric",
+    "value",
+    "ci_low",
+    "ci_high",
+    "n",
+    "selected_on",
+    "evaluated_on",
+    "skipped_rows",
+    "seed",
+    "pooling",
+    "settings",
+    "chosen",
+    "cell",
+)
+
+
+def rows_of(results: Sequence[Result]) -> list[list[str]]:
+    """Heading and rows of plain text, in the order of ``COLUMNS``; fractions keep four digits."""
+    return [list(COLUMNS), *([_text(getattr(r, name)) for name in COLUMNS] for r in results)]
+
+
+def _text(value: object) -> str:
+    if isinstance(value, Mapping):
+        return json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def as_csv(results: Sequence[Result]) -> str:
+    """Comma-separated values."""
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows(rows_of(results))
+    return stream.getvalue()
+
+
+def as_markdown(results: Sequence[Result]) -> str:
+    """A pipe table; pipes in names are escaped."""
+    head, *rows = [[_markdown(cell) for cell in row] for row in rows_of(results)]
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _markdown(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def as_latex(results: Sequence[Result]) -> str:
+    """A ``tabular`` with booktabs rules."""
+    head, *rows = [[_latex(cell) for cell in row] for row in rows_of(results)]
+    body = "".join(f"{' & '.join(row)} \\\\\n" for row in rows)
+    rule = "l" * len(head)
+    return (
+        f"\\begin{{tabular}}{{{rule}}}\n\\toprule\n{' & '.join(head)} \\\\\n\\midrule\n"
+        f"{body}\\bottomrule\n\\end{{tabular}}\n"
+    )
+
+
+def _latex(text: str) -> str:
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return "".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
+
+
+def as_json(results: Sequence[Result]) -> str:
+    """The whole records."""
+    return json.dumps([r.to_json() for r in results], indent=2, ensure_ascii=False) + "\n"
+
+
+WRITERS = {".csv": as_csv, ".md": as_markdown, ".tex": as_latex, ".json": as_json}
+
+
+def write_table(results: Results, path: Path) -> None:
+    """Write ``results`` in the form that the file's ending names.
+
+    Raises: UsageError: for another ending.
+    """
+    if path.suffix not in WRITERS:
+        raise UsageError(f"{path} ends in {path.suffix!r}. Choose one of: {', '.join(WRITERS)}.")
+    text = WRITERS[path.suffix](results)
+    with appearing(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def pivot(results: Sequence[Result], *, title: str) -> Table:
+    """One row a data set, one column a model; the interval's half width stands behind the value."""
+    models = list(dict.fromkeys(r.model for r in results))
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    table.add_column("data")
+    for model in models:
+        table.add_column(Text(model), justify="right")
+    found = {(r.data, r.model): r for r in results}
+    for data in dict.fromkeys(r.data for r in results):
+        table.add_row(Text(data), *(_value(found.get((data, model))) for model in models))
+    return table
+
+
+def _value(result: Result | None) -> str:
+    if result is None:
+        return "–"
+    return f"{result.value:.3f} ±{(result.ci_high - result.ci_low) / 2:.3f}"
