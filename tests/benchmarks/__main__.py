@@ -1,0 +1,21 @@
+"""Prints the tables of measured ratios: all of them, or those named on the command line.
+
+They assert nothing about time. Each file holds one table and its ``main()``.
+"""
+
+import importlib
+import sys
+
+TABLES = ("cache", "extraction", "help")
+
+
+def main(chosen: list[str]) -> None:
+    unknown = [name for name in chosen if name not in TABLES]
+    if unknown:
+        sys.exit(f"No table named {', '.join(unknown)}. Choose from: {', '.join(TABLES)}.")
+    for name in chosen or TABLES:
+        importlib.import_module(f"tests.benchmarks.{name}").main()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
