@@ -92,7 +92,8 @@ MEMBERS = (
         natural.render_photos,
         "natural",
         "patches of photographs in scikit-image and scikit-learn",
-        "public domain or CC0 (astronaut, camera, chelsea, coffee, coins, rocket), CC BY 2.0 (china.jpg by "
+        "public domain or CC0 (astronaut, camera, chelsea, coffee, rocket), no known restrictions (coins), "
+        "CC BY 2.0 (china.jpg by "
         "danielbuechele, flower.jpg by vultilion), Middlebury 2014 stereo benchmark (motorcycle_left)",
     ),
     Member(satellite.LANDUSE, satellite.render_landuse, "satellite"),
