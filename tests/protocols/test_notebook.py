@@ -100,3 +100,14 @@ def test_the_public_names_are_these():
         assert getattr(transferkit, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = transferkit.nothing
+
+
+def test_the_same_weights_in_another_network_are_not_mistaken(tmp_path):
+    def network(activation: nn.Module) -> nn.Module:
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Conv2d(3, 4, 3), activation)
+
+    settings = {"workspace": tmp_path, **SETTINGS}
+    one = transferkit.extract(network(nn.ReLU()), coloured(6, 0), ["1"], **settings)["1"]["all"]
+    two = transferkit.extract(network(nn.Tanh()), coloured(6, 0), ["1"], **settings)["1"]["all"]
+    assert not np.array_equal(one.x, two.x)
