@@ -143,6 +143,15 @@ def test_what_may_have_been_meant_is_told(make_folder, data_root, notes):
     ]
 
 
+def test_images_without_class_folders_are_all_train_and_of_no_class(make_folder, data_root, notes):
+    folder = make_folder({".": 3})
+    dataset = opened(folder, data_root, reporter=notes)
+    assert {name: part.ids for name, part in dataset.splits.items()} == {"train": ("0.png", "1.png", "2.png")}
+    assert dataset.classes == ("unlabelled",)
+    assert dataset.split("train").labels.tolist() == [0, 0, 0]
+    assert notes.notes == [f"{folder} has no class folders: its images have no labels, and are all train."]
+
+
 def test_corrupt_files_keep_their_rows(make_folder, data_root):
     folder = make_folder({"train/a": 1, "train/b": 1, "test/a": 1})
     (folder / "test/a/empty.jpg").touch()
@@ -318,10 +327,6 @@ def test_no_images(make_folder, data_root, counts):
     folder = make_folder(counts)
     words = refusal(folder, data_root)
     assert "holds no images in class folders. " + EXPECTED.format(folder) in words
-
-
-def test_images_without_classes(make_folder, data_root):
-    assert "holds no images in class folders" in refusal(make_folder({".": 3}), data_root)
 
 
 def test_a_split_without_images(make_folder, data_root):

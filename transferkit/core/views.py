@@ -41,3 +41,11 @@ class View:
     def to_json(self) -> dict[str, Any]:
         """Plain values, for keys and records."""
         return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def of_json(cls, value: dict[str, Any]) -> "View":
+        """The reverse of ``to_json``.
+
+        Raises: TypeError, KeyError: if ``value`` is nothing of the kind.
+        """
+        return cls(**{**value, "mean": tuple(value["mean"]), "std": tuple(value["std"])})

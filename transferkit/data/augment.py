@@ -18,6 +18,8 @@ from ..core.errors import ShapeError, UsageError
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 NEUTRAL = (1.0, 1.0, 1.0, 0.0)  # the factors that change nothing
 
+Sides = int | NDArray[np.int64]
+
 _ATTEMPTS = 10  # how often torchvision's RandomResizedCrop tries to fit a crop into the image
 _UNIFORMS = 2 * _ATTEMPTS + 15  # random numbers that one view takes, whatever the settings
 
@@ -97,7 +99,7 @@ class ViewDraws:
     """What was drawn for ``n`` views; what does not happen to a view stands here as a neutral value.
 
     Attributes:
-        boxes: ``[n, 4]`` top, left, height and width of the crop, in whole pixels of the image.
+        boxes: ``[n, 4]`` top, left, height and width of the crop in pixels, whole as they are drawn.
         factors: ``[n, 4]`` brightness, contrast, saturation, hue; ``NEUTRAL`` without jitter.
         orders: ``[n, 4]`` the four steps of the jitter in the order they are taken.
         gray: ``[n]`` whether all colour goes.
@@ -105,7 +107,7 @@ class ViewDraws:
         flipped: ``[n]`` whether left and right change places.
     """
 
-    boxes: NDArray[np.int64]
+    boxes: NDArray[np.int64] | NDArray[np.float64]
     factors: NDArray[np.float64]
     orders: NDArray[np.int64]
     gray: NDArray[np.bool_]
@@ -117,12 +119,19 @@ class ViewDraws:
 
 
 def draw_views(
-    settings: AugmentSettings, rng: np.random.Generator, *, n: int, height: int, width: int
+    settings: AugmentSettings, rng: np.random.Generator, *, n: int, height: Sides, width: Sides
 ) -> ViewDraws:
     """Independent draws for ``n`` views of images of ``height`` × ``width`` pixels.
 
     Every view takes the same number of random numbers, one row after another: the first ``k`` of ``n``
     views are the ``k`` views that an equal generator draws alone.
+
+    Args:
+        settings: what may be drawn.
+        rng: gives the random numbers.
+        n: how many views.
+        height: of the images, one number or ``[n]``.
+        width: likewise.
     """
     crops, chances, strengths, orders = np.split(rng.random((n, _UNIFORMS)), np.cumsum([22, 4, 5]), axis=1)
     jittered, gray, blurred, flipped = (
@@ -130,7 +139,7 @@ def draw_views(
     ).T
     factors = np.array(NEUTRAL) + np.array(settings.jitter) * (2 * strengths[:, :4] - 1)
     return ViewDraws(
-        boxes=_crop_boxes(settings, crops, height, width),
+        boxes=_crop_boxes(settings, crops, np.broadcast_to(height, n), np.broadcast_to(width, n)),
         factors=np.where(jittered[:, None], factors, NEUTRAL),
         orders=orders.argsort(axis=1),
         gray=gray,
@@ -140,22 +149,27 @@ def draw_views(
 
 
 def _crop_boxes(
-    settings: AugmentSettings, uniforms: NDArray[np.float64], height: int, width: int
+    settings: AugmentSettings,
+    uniforms: NDArray[np.float64],
+    heights: NDArray[np.int64],
+    widths: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """As torchvision's RandomResizedCrop: the first attempt that fits, else the largest central crop.
 
     From ``[n, 22]`` uniform numbers (ten areas, ten ratios, the two of the corner) to ``[n, 4]`` top, left,
-    height, width, for images of ``height`` × ``width``.
+    height, width, for images of ``heights`` × ``widths``, each ``[n]``.
     """
-    area = height * width * _between(settings.scale, uniforms[:, :_ATTEMPTS])
+    whole = np.stack([heights, widths], axis=-1)  # [n, 2]
+    area = whole.prod(axis=1, keepdims=True) * _between(settings.scale, uniforms[:, :_ATTEMPTS])
     low, high = settings.ratio
     ratio = np.exp(_between((math.log(low), math.log(high)), uniforms[:, _ATTEMPTS:-2]))
     sides = np.stack([np.rint(np.sqrt(area / ratio)), np.rint(np.sqrt(area * ratio))], axis=-1)
-    fits = ((sides >= 1) & (sides <= (height, width))).all(axis=-1)  # [n, attempts]
+    fits = ((sides >= 1) & (sides <= whole[:, None])).all(axis=-1)  # [n, attempts]
     chosen = sides[np.arange(len(sides)), fits.argmax(axis=1)]  # [n, 2]
-    corner = np.floor(uniforms[:, -2:] * (np.array([height, width]) - chosen + 1))
+    corner = np.floor(uniforms[:, -2:] * (whole - chosen + 1))
     boxes = np.concatenate([corner, chosen], axis=1)
-    boxes[~fits.any(axis=-1)] = _central_box(settings.ratio, height, width)
+    for row in np.flatnonzero(~fits.any(axis=-1)):
+        boxes[row] = _central_box(settings.ratio, int(heights[row]), int(widths[row]))
     return boxes.astype(np.int64)
 
 
@@ -190,7 +204,7 @@ def augment_cpu(
 
 def render_view(image: NDArray[np.uint8], draws: ViewDraws, settings: AugmentSettings) -> NDArray[np.uint8]:
     """The view ``[3, size, size]`` of an image ``[h, w, 3]`` that the first of ``draws`` describes."""
-    top, left, tall, wide = draws.boxes[0].tolist()
+    top, left, tall, wide = map(int, draws.boxes[0].tolist())
     crop = torch.tensor(image[top : top + tall, left : left + wide]).permute(2, 0, 1)
     view = transforms.resize(crop, [settings.size] * 2, antialias=True) / 255  # bytes are resized faster
     for step in draws.orders[0].tolist():

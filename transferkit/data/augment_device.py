@@ -7,7 +7,9 @@ Shapes: ``b`` images of ``h`` × ``w`` pixels, or views of ``s`` × ``s``.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,15 +21,24 @@ from ..core.errors import ShapeError
 from .augment import BRIGHTNESS, CONTRAST, HUE, NEUTRAL, SATURATION, AugmentSettings, ViewDraws, draw_views
 
 
-def augment_batch(images: Tensor, settings: AugmentSettings, rng: np.random.Generator) -> Tensor:
+def augment_batch(
+    images: Tensor,
+    settings: AugmentSettings,
+    rng: np.random.Generator,
+    *,
+    sizes: NDArray[np.int64] | None = None,
+) -> Tensor:
     """One random view of every image, from the same distribution as ``augment_cpu``.
 
-    The draws are made on the host: they are the same for every device, and nothing waits for the GPU.
+    The draws are made on the host: they are the same for every device, and nothing waits for the GPU. Crops
+    are drawn in the pixels that the file has, and then found in the image that was squashed to one size:
+    its aspect ratio changes nothing.
 
     Args:
-        images: ``[b, 3, h, w]`` uint8 RGB, all decoded to one size.
+        images: ``[b, 3, h, w]`` uint8 RGB, all squashed to one size.
         settings: what may be drawn.
         rng: named by seed, epoch, batch and view.
+        sizes: ``[b, 2]`` height and width before the squashing; None if there was none.
 
     Returns: ``[b, 3, s, s]`` float32 in 0 … 1, where the images are.
     Raises: ShapeError: if the images are not RGB bytes.
@@ -37,8 +48,22 @@ def augment_batch(images: Tensor, settings: AugmentSettings, rng: np.random.Gene
             f"Views need uint8 images [b, 3, h, w], not {images.dtype} {list(images.shape)}. "
             "Scale and normalise after the views are drawn."
         )
-    n, _, height, width = images.shape
-    return render_views(images, draw_views(settings, rng, n=n, height=height, width=width), settings)
+    whole = np.array(images.shape[2:])
+    sizes = np.broadcast_to(whole, (len(images), 2)) if sizes is None else sizes
+    draws = draw_views(settings, rng, n=len(images), height=sizes[:, 0], width=sizes[:, 1])
+    return render_views(images, replace(draws, boxes=_squashed(draws.boxes, whole / sizes, whole)), settings)
+
+
+def _squashed(
+    boxes: NDArray[Any], factors: NDArray[np.float64], whole: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Boxes ``[b, 4]`` where the image was scaled by ``factors`` ``[b, 2]`` to ``whole`` ``[2]`` pixels.
+
+    Two pixels are the least that is left of a side: a crop without the middle of a pixel would be empty.
+    """
+    sides = np.maximum(boxes[:, 2:] * factors, np.minimum(2, whole))
+    corners = np.minimum(boxes[:, :2] * factors, whole - sides)
+    return np.concatenate([corners, sides], axis=1)
 
 
 @torch.no_grad()
@@ -71,14 +96,12 @@ def _change_rows(
     views.index_copy_(0, rows, changed)
 
 
-def resized_crops(
-    images: Tensor, boxes: NDArray[np.int64], flipped: NDArray[np.bool_], *, size: int
-) -> Tensor:
+def resized_crops(images: Tensor, boxes: NDArray[Any], flipped: NDArray[np.bool_], *, size: int) -> Tensor:
     """Crops resized with the antialiased triangle filter of Pillow, mirrored where asked.
 
     Args:
         images: ``[b, 3, h, w]`` uint8.
-        boxes: ``[b, 4]`` top, left, height, width.
+        boxes: ``[b, 4]`` top, left, height, width, in pixels or parts of them.
         flipped: ``[b]``.
         size: ``s``.
 

@@ -7,10 +7,12 @@ Layouts:
   ``validation`` are other names of ``val``.
 - ``PATH/train`` and ``PATH/val`` without ``PATH/test``: a stratified 20 % of train become test.
 - ``PATH/train`` alone: divided like the first.
+- ``PATH/1.jpg`` without any folder: all of it is train, of the one class ``unlabelled``. That is enough to
+  pretrain by a loss that reads no labels, and to extract.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +27,7 @@ from ..core.splitting import stratified_split
 from .dataset import DATASETS, Dataset, Split
 from .decoding import decode
 from .fingerprints import content_digests, fingerprint_of
-from .scanning import WHOLE, Part, Scan, expected, scan
+from .scanning import UNLABELLED, WHOLE, Part, Scan, expected, scan
 
 THREE_WAYS = {"train": 0.6, "val": 0.2, "test": 0.2}
 TWO_WAYS = {"train": 0.8, "test": 0.2}
@@ -114,7 +116,7 @@ def _class_names(folder: Path, parts: Mapping[str, Part]) -> tuple[str, ...]:
     classes = tuple(sorted(parts[first]))
     for part in parts:
         if not any(parts[part].values()):
-            where = folder if part == WHOLE else f"{folder}: {part}"
+            where = folder if part == WHOLE or _unlabelled(parts) else f"{folder}: {part}"
             raise DataError(f"{where} holds no images in class folders. {expected(folder)}")
         if foreign := sorted(name for name, ids in parts[part].items() if ids and name not in classes):
             named = _some([repr(name) for name in foreign])
@@ -122,9 +124,14 @@ def _class_names(folder: Path, parts: Mapping[str, Part]) -> tuple[str, ...]:
                 f"{folder}: {part} has classes that {first} lacks: {named}. "
                 f"Add images of them to {first}, or remove them from {part}."
             )
-    if len(classes) == 1:
+    if len(classes) == 1 and not _unlabelled(parts):
         raise DataError(f"{folder} has one class, {classes[0]!r}; two are the fewest. {expected(folder)}")
     return classes
+
+
+def _unlabelled(parts: Mapping[str, Collection[str]]) -> bool:
+    """Whether these parts, each with its classes, are those of a folder without class folders."""
+    return list(parts) == ["train"] and UNLABELLED in parts["train"]
 
 
 def _rows(part: Part, classes: Sequence[str]) -> Rows:
@@ -135,6 +142,8 @@ def _rows(part: Part, classes: Sequence[str]) -> Rows:
 def _divided(folder: Path, parts: Mapping[str, Rows], classes: Sequence[str], seed: int) -> dict[str, Rows]:
     """Train, perhaps val, and test."""
     first, *later = parts
+    if tuple(classes) == (UNLABELLED,):
+        return dict(parts)
     ways = {} if "test" in parts else TWO_WAYS if later else THREE_WAYS
     _require_each_class(folder, parts[first], classes, fewest=max(1, len(ways)))
     if not ways:
@@ -165,6 +174,8 @@ def _tell(folder: Path, found: Scan, reporter: Reporter) -> None:
     for names, why in ((found.loose, "in no class folder"), (found.others, "not an image by its name")):
         if names:
             reporter.note(f"{folder}: {len(names)} left out, {why}, such as {min(names)}")
+    if _unlabelled(found.parts):
+        reporter.note(f"{folder} has no class folders: its images have no labels, and are all train.")
     if "test" not in found.parts and "val" in found.parts:
         reporter.note(
             f"{folder} has no test: a fifth of train is set apart. To score on val, rename it to test."

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from ..core.errors import ShapeError
 from ..core.views import View
@@ -71,3 +72,19 @@ _PILLOW = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
 }
+
+
+def normalised(images: Tensor, view: View, *, white: float = 255) -> Tensor:
+    """What an encoder is fed: each channel less its mean, by its deviation.
+
+    Args:
+        images: ``[b, 3, s, s]`` where the encoder is; black is 0.
+        view: says which mean and deviation.
+        white: the largest value of ``images``.
+
+    Returns: ``[b, 3, s, s]`` float32, channels last in memory.
+    """
+    images = images.to(torch.float32, memory_format=torch.channels_last)
+    mean = torch.tensor(view.mean, device=images.device).view(1, 3, 1, 1) * white
+    std = torch.tensor(view.std, device=images.device).view(1, 3, 1, 1) * white
+    return (images - mean) / std

@@ -47,8 +47,21 @@ def load_batches(
 
     Raises: DataError: if a reader refuses the data set itself, rather than one image.
     """
+    yield from load_items(_Frames(split.reader, view), batches, workers=workers)
+
+
+def load_items(dataset: Any, batches: Iterable[NDArray[np.int64]], *, workers: int) -> Iterator[Any]:
+    """``dataset[rows]`` for each of ``batches``, in their order, computed by worker processes.
+
+    Args:
+        dataset: gives what is asked for, or a ``DataError`` as a value; picklable.
+        batches: read lazily, as in ``load_batches``.
+        workers: processes; 0 computes in this one.
+
+    Raises: DataError: the one that was given.
+    """
     loader: DataLoader[Any] = DataLoader(
-        _Frames(split.reader, view),
+        dataset,
         sampler=batches,
         batch_size=None,
         num_workers=workers,

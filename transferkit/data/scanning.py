@@ -15,6 +15,9 @@ SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "
 WHOLE = "all"
 """The only split of a folder that is not divided."""
 
+UNLABELLED = "unlabelled"
+"""The one class of a folder that has images and no class folders."""
+
 _SURELY_NO_IMAGE = frozenset(
     (".csv", ".db", ".html", ".ini", ".json", ".md", ".tsv", ".txt", ".xml", ".yaml", ".yml")
 )
@@ -43,7 +46,8 @@ class Scan:
 def scan(folder: Path) -> Scan:
     """Look at every file below ``folder`` once, without opening any.
 
-    ``folder`` is divided if ``folder/train`` has folders; otherwise ``train`` is a class like another.
+    ``folder`` is divided if ``folder/train`` has folders; otherwise ``train`` is a class like another. Images
+    in a folder without folders are all ``train``, of no class.
 
     Raises: DataError: if the folder cannot be listed, or is laid out in another way.
     """
@@ -56,8 +60,10 @@ def scan(folder: Path) -> Scan:
         raise DataError(
             f"{folder} has {', '.join(names)}, but no class folders in {folder / 'train'}. {expected(folder)}"
         )
-    else:
+    elif names:
         found.parts[WHOLE] = _part(folder, "", found)
+    else:
+        found.parts["train"] = {UNLABELLED: _images(folder, "", found)}
     _require_text(folder, found)
     return found
 

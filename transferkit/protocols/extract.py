@@ -21,6 +21,7 @@ from ..core.files import readable_bytes, require_space
 from ..core.progress import SILENT, Reporter
 from ..data.catalog import expand_datasets
 from ..data.dataset import Split
+from ..data.framing import normalised
 from ..data.loading import Batch, default_workers, load_batches
 from ..models.catalog import default_model, load_encoder
 from ..models.encoder import Encoder
@@ -219,13 +220,9 @@ def _claimed_batches(
 
 def _forward(taps: Taps, batch: Batch, encoder: Encoder, compute: Compute) -> dict[str, torch.Tensor]:
     """Normalise on the device, run, pool: layer → ``[b, d]`` float32 on the CPU."""
-    view = encoder.view
     images = batch.images.to(compute.device, non_blocking=True)
-    images = images.to(torch.float32, memory_format=torch.channels_last)
-    mean = torch.tensor(view.mean, device=compute.device).view(1, 3, 1, 1) * 255
-    std = torch.tensor(view.std, device=compute.device).view(1, 3, 1, 1) * 255
     with torch.inference_mode(), compute.autocast():
-        pooled = taps((images - mean) / std)
+        pooled = taps(normalised(images, encoder.view))
     return {name: values.float().cpu() for name, values in pooled.items()}
 
 
