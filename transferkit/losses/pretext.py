@@ -14,6 +14,7 @@ from .heads import build_head
 from .loss import UNLABELLED, BatchInputs, BatchTerm, QueueInputs, QueueTerm
 from .momentum import momentum_copy, update_momentum
 from .queue import LabelledQueue
+from .sharding import normalise_in_shards
 from .weighted import Objective
 
 
@@ -60,15 +61,15 @@ class Pretext(nn.Module):
     images, those statistics tell the key from the queue's, and the encoder learns that instead [1]. So the
     batch of all processes is cut into ``shards`` that are normalised one by one: queries in stretches as
     they come, keys interleaved, so that each shard of keys draws evenly from all shards of queries. (MoCo
-    shuffles at random; here the sampler has already done that.) A shard lies within one process, which
-    calls the encoder once a shard: as long as the number of processes divides ``shards``, it does not change
-    the result. A single shard leaves the leak open, which is right only for encoders without batch
-    statistics. Without a key encoder nothing can leak, and nothing is cut.
+    shuffles at random; here the sampler has already done that.) A shard lies within one process: as long as
+    the number of processes divides ``shards``, it does not change the result. A single shard leaves the leak
+    open, which is right only for encoders without batch statistics. Without a key encoder nothing can leak,
+    and nothing is cut.
 
     Shapes: ``b`` images of this process, ``s`` pixels a side.
 
     Args:
-        encoder: the network that is trained and kept.
+        encoder: the network that is trained and kept; its batch normalisations are made to work by shards.
         objective: what it is trained for.
         feature_dim: length of its features.
         n_classes: how many classes the labels count.
@@ -109,6 +110,8 @@ class Pretext(nn.Module):
         self._batch_terms = {n: t for n, t in objective.terms.items() if isinstance(t, BatchTerm)}
         if self._queue_terms:
             self.key_encoder = momentum_copy(encoder)
+            for network in (encoder, self.key_encoder):
+                normalise_in_shards(network, self.shards)
             self.key_heads = nn.ModuleDict(
                 {name: momentum_copy(self.heads[name]) for name in self._queue_terms}
             )
@@ -138,6 +141,21 @@ class Pretext(nn.Module):
             losses |= self._queue_losses(features[0], views[1], labels)
         total = torch.stack([weight * losses[name] for name, weight in self.objective.weights]).sum()
         return {"total": total, **{name: losses[name] for name in self.objective.terms}}
+
+    def require_batch(self, size: int) -> None:
+        """Refuse a batch of ``size`` images a process if it cannot be trained on.
+
+        Raises:
+            ShapeError: if it cannot be cut into shards of 2 or more.
+            UsageError: if the queue is not larger than the batch of all processes.
+        """
+        if size < 2 * self.shards:
+            raise ShapeError(
+                f"A batch of {size} images a process is too small: the loss {self.objective} needs "
+                f"{2 * self.shards} or more, 2 in each of {self.shards} shards."
+            )
+        if self._queue_terms:
+            self.queue.require_larger_than(size * self.collectives.world_size)
 
     def update_momentum(self) -> None:
         """Let the key encoder and its heads follow by one step."""
@@ -184,7 +202,7 @@ class Pretext(nn.Module):
         return self.collectives.gather(keys)[order.argsort()]
 
     def _encoded(self, encoder: nn.Module, images: Tensor) -> Tensor:
-        features = torch.cat([encoder(part) for part in images.tensor_split(self.shards)])
+        features: Tensor = encoder(images)
         if features.shape != (len(images), self.feature_dim):
             raise ShapeError(
                 f"The encoder gave {list(features.shape)} for {len(images)} images; "
@@ -200,11 +218,7 @@ class Pretext(nn.Module):
                 f"it was given {[list(view.shape) for view in views]}."
             )
         images = views[0]
-        if len(images) < 2 * self.shards:
-            raise ShapeError(
-                f"A batch of {len(images)} images a process is too small: the loss {self.objective} needs "
-                f"{2 * self.shards} or more, 2 in each of {self.shards} shards."
-            )
+        self.require_batch(len(images))
         if labels is None:
             labels = torch.full((len(images),), UNLABELLED)
         if labels.shape != (len(images),):

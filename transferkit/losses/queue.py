@@ -39,6 +39,8 @@ class LabelledQueue(nn.Module):
     Args:
         size: places, ``K``.
         dim: length of a key.
+
+    Raises: UsageError: if that many do not fit into memory.
     """
 
     keys: Tensor
@@ -48,7 +50,11 @@ class LabelledQueue(nn.Module):
 
     def __init__(self, size: int, dim: int) -> None:
         super().__init__()
-        self.register_buffer("keys", torch.zeros(size, dim))
+        try:
+            keys = torch.zeros(size, dim)
+        except RuntimeError as error:  # what the allocator raises
+            raise UsageError(f"A queue of {size} keys does not fit into memory: remember fewer.") from error
+        self.register_buffer("keys", keys)
         self.register_buffer("labels", torch.full((size,), -1))
         self.register_buffer("position", torch.zeros((), dtype=torch.long))  # the next place to write
         self.register_buffer("filled", torch.zeros((), dtype=torch.long))  # how many were ever written
@@ -67,16 +73,23 @@ class LabelledQueue(nn.Module):
                 f"A queue of keys [{dim}] takes keys [n, {dim}] and labels [n], "
                 f"not {list(keys.shape)} and {list(labels.shape)}."
             )
-        if n >= size:
-            raise UsageError(
-                f"A queue of {size} keys cannot take batches of {n} (all processes together): it would hold "
-                "nothing but the batch itself. Make the queue larger or the batch smaller."
-            )
+        self.require_larger_than(n)
         places = (self.position + torch.arange(n, device=self.keys.device)) % size
         self.keys[places] = keys.to(self.keys.dtype)
         self.labels[places] = labels
         self.position.add_(n).remainder_(size)
         self.filled.add_(n).clamp_(max=size)
+
+    def require_larger_than(self, batch: int) -> None:
+        """Refuse batches that would leave no older keys.
+
+        Raises: UsageError: if the queue has no more places than a ``batch`` of all processes.
+        """
+        if batch >= len(self.keys):
+            raise UsageError(
+                f"A queue of {len(self.keys)} keys cannot take batches of {batch} (all processes together): "
+                "it would hold nothing but the batch itself. Make the queue larger or the batch smaller."
+            )
 
     def bank(self) -> Bank:
         """A copy: the next batch overwrites the ring, and a backward pass still needs what it held."""
