@@ -1,5 +1,8 @@
 """``transferkit models``: encoders and their layers."""
 
+from pathlib import Path
+from typing import Any
+
 import click
 from rich import box
 from rich.table import Table
@@ -10,7 +13,7 @@ from .session import Section, Session, common_options, listed
 
 @click.group(cls=Section)
 def command() -> None:
-    """Show encoders and their layers.
+    """Show encoders and their layers; bring checkpoints in, and take weights out.
 
     \b
     Example:
@@ -21,21 +24,34 @@ def command() -> None:
 @command.command("list")
 @common_options
 def list_models(session: Session) -> None:
-    """List the forms that --model takes.
+    """List the forms that --model takes, and the runs of this workspace.
 
     \b
     Example:
       transferkit models list
     """
     from transferkit.models.catalog import known_models
+    from transferkit.models.runs import known_runs
 
     models = known_models()
+    models += [(f"run:{run.name}", _said_of(run)) for run in known_runs(session.workspace.runs)]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("spec")
     table.add_column("what it means")
     for spec, meaning in models:
         table.add_row(Text(spec), Text(meaning))
     session.show([{"spec": spec, "meaning": meaning} for spec, meaning in models], table)
+
+
+def _said_of(run: Any) -> str:
+    """What was trained on what; a damaged run hides no other."""
+    from transferkit.core.errors import CheckpointError
+
+    try:
+        description = run.read()
+    except CheckpointError as error:
+        return f"damaged: {error}"
+    return description.source + ("" if description.finished or not description.identity else " (unfinished)")
 
 
 @command.command()
@@ -67,3 +83,52 @@ def layers(
         table.add_row(Text(layer.name), layer.kind, " × ".join(map(str, layer.shape)), str(layer.dim))
     value = [{"layer": x.name, "kind": x.kind, "shape": list(x.shape), "features": x.dim} for x in found]
     session.show(value, table)
+
+
+@command.command("export")
+@click.argument("spec")
+@click.option("-o", "--output", required=True, metavar="FILE", help="Where to: .safetensors, .pt or .pth.")
+@click.option(
+    "--style",
+    type=click.Choice(["torchvision", "timm"]),
+    help="Whose names the weights get.  [default: the library that built the network]",
+)
+@common_options
+def export(session: Session, spec: str, output: str, style: Any) -> None:
+    """Write the weights of SPEC so that torchvision or timm loads them, with no key missing.
+
+    A model that was trained without a classifier is given one of zeros.
+
+    \b
+    Example:
+      transferkit models export random:resnet18 --output weights.safetensors
+    """
+    from transferkit.models.exchange import export_weights
+
+    exported = export_weights(spec, Path(output), style=style, runs=session.workspace.runs)
+    session.show_facts(exported.to_json())
+
+
+@command.command("import")
+@click.argument("file", metavar="FILE")
+@click.option("--arch", required=True, metavar="ARCH", help="The network it holds, as for random:ARCH.")
+@click.option("--name", required=True, metavar="NAME", help="Of the run that it becomes: run:NAME.")
+@click.option("--size", type=click.IntRange(min=1), help="Pixels of the square the encoder is shown.")
+@common_options
+def import_(session: Session, file: str, arch: str, name: str, size: int | None) -> None:
+    """Copy the weights in FILE into the workspace, whichever program wrote them.
+
+    A classifier with another number of classes than ARCH's own is left out.
+
+    \b
+    Example:
+      transferkit models import weights.safetensors --arch resnet18 --name mine
+    """
+    from transferkit.models.exchange import import_weights
+    from transferkit.models.runs import Run
+
+    run = Run.named(name, session.workspace.runs)
+    encoder = import_weights(Path(file).expanduser(), arch, run=run, size=size)
+    session.show_facts(
+        {"model": encoder.spec, "architecture": encoder.architecture, "weights": encoder.weights}
+    )

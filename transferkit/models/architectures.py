@@ -37,21 +37,26 @@ class Architecture:
         """Its name alone, where that means the same."""
         return self.name if find_architecture(self.name) == self else str(self)
 
-    def build(self, *, seed: int = 0) -> nn.Module:
-        """Untrained, the same weights for the same seed; no global random state is touched."""
+    def build(self, *, seed: int = 0, classes: int | None = None) -> nn.Module:
+        """Untrained, the same weights for the same seed; no global random state is touched.
+
+        Args:
+            seed: of the weights.
+            classes: rows of the classifier; as many as its library gives it unless given.
+        """
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            return self._build()
+            return self._build({} if classes is None else {"num_classes": classes})
 
-    def _build(self) -> nn.Module:
+    def _build(self, options: dict[str, Any]) -> nn.Module:
         if self.library == "timm":
             import timm
 
-            return timm.create_model(self.name, pretrained=False)
+            return timm.create_model(self.name, pretrained=False, **options)
         from torchvision import models
 
         start = {"init_weights": True} if self.name in _ASKS_ABOUT_ITS_START else {}
-        return models.get_model(self.name, weights=None, **start)
+        return models.get_model(self.name, weights=None, **start, **options)
 
     def view(self, module: nn.Module) -> View:
         """What its library trains it for."""

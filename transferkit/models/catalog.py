@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from ..core.errors import UnknownNameError, UsageError
+from ..core.errors import UnknownNameError
 from . import architectures, checkpoints, embedded, pretrained  # noqa: F401  each registers its schemes
 from .encoder import ENCODERS, Encoder
+from .runs import finished_runs, run_encoder
 
 
 def load_encoder(spec: str, *, runs: Path | None = None) -> Encoder:
@@ -21,10 +22,7 @@ def load_encoder(spec: str, *, runs: Path | None = None) -> Encoder:
     """
     scheme, _, rest = spec.partition(":")
     if scheme in ("latest", "run"):
-        place = f" in {runs}" if runs else ""
-        raise UsageError(
-            f"{spec}: there is no pretraining run{place}. Name another model, such as {default_model(runs)}."
-        )
+        return run_encoder(spec, runs)
     if scheme not in ENCODERS and scheme in architectures.torchvision_names():
         raise UnknownNameError(
             f"No model named {spec!r}. Did you mean 'torchvision:{scheme}@DEFAULT', or 'random:{scheme}'?"
@@ -35,17 +33,19 @@ def load_encoder(spec: str, *, runs: Path | None = None) -> Encoder:
 
 
 def default_model(runs: Path | None = None) -> str:
-    """The model that is meant when none is named.
+    """The model that is meant when none is named: ``latest``, or ``imagenet-lite0`` where no run is finished.
 
     Args:
         runs: the workspace's folder of pretraining runs.
     """
-    return "imagenet-lite0"
+    return "latest" if runs and finished_runs(runs) else "imagenet-lite0"
 
 
 def known_models() -> list[tuple[str, str]]:
     """The forms a spec can take, each with what it means."""
     return [
+        ("latest", "the pretraining run of this workspace that finished last"),
+        ("run:NAME", "a pretraining run of this workspace; run:NAME@best where its k-NN was best"),
         ("imagenet-lite0", "EfficientNet-Lite0 with ImageNet weights, no download; lite1 and lite2 likewise"),
         ("torchvision:NAME@WEIGHTS", "a torchvision classifier; @DEFAULT is its newest weights"),
         ("timm:NAME", "a timm network with its weights, as timm:NAME@pretrained; NAME may carry a tag"),

@@ -90,8 +90,8 @@ def trace(encoder: Encoder) -> Trace:
 def _run(encoder: Encoder) -> None:
     side = encoder.view.crop
     like = next(encoder.module.parameters(), torch.empty(0))
-    noise = torch.randn(_BATCH, 3, side, side, generator=torch.Generator().manual_seed(0))
     try:
+        noise = torch.randn(_BATCH, 3, side, side, generator=torch.Generator().manual_seed(0))
         encoder.module(noise.to(like))
     except (RuntimeError, AssertionError, ValueError, TypeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]

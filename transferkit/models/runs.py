@@ -1,0 +1,183 @@
+"""Pretraining runs by name: what a run keeps on disk so that its encoder can be loaded.
+
+A run is a folder ``runs/NAME``. ``run.json`` describes it; ``encoder.safetensors`` holds the newest weights
+under the network's own names, ``best.safetensors`` those that the monitor liked best. Each file is replaced
+whole. What training needs to go on lies beside them and is no business of this room.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import CheckpointError, UnknownNameError, UsageError
+from ..core.files import write_json
+from ..core.views import View
+from .checkpoints import file_encoder
+from .encoder import Encoder
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+
+
+@dataclass(frozen=True)
+class Description:
+    """What ``run.json`` says.
+
+    Attributes:
+        architecture: the name to build the network again.
+        view: what the encoder is shown once it is trained.
+        source: what was trained on what, for people.
+        classes: names of the classes that were trained on.
+        identity: everything that the weights depend on, field → plain value; a run that is gone on with
+            must have the same.
+        finished: when it ended, ISO 8601 in UTC; empty while it is under way.
+    """
+
+    architecture: str
+    view: View
+    source: str
+    classes: tuple[str, ...] = ()
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    finished: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**asdict(self), "view": self.view.to_json()}
+
+    @classmethod
+    def of_json(cls, value: Any) -> "Description":
+        """The reverse of ``to_json``.
+
+        Raises: KeyError, TypeError, ValueError: if ``value`` is nothing of the kind.
+        """
+        view = View.of_json(value["view"])
+        return cls(**{**value, "view": view, "classes": tuple(value["classes"])})
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of a run, which need not be there yet."""
+
+    folder: Path
+
+    @classmethod
+    def named(cls, name: str, runs: Path) -> "Run":
+        """The run ``name`` in the folder ``runs``.
+
+        Raises: UsageError: for a name that cannot stand in a spec or a path.
+        """
+        if not _NAME.fullmatch(name):
+            raise UsageError(
+                f"A run cannot be named {name[:120]!r}: use at most 100 letters, digits and, later, . _ + -"
+            )
+        return cls(runs / name)
+
+    @property
+    def name(self) -> str:
+        """As in ``run:NAME``."""
+        return self.folder.name
+
+    @property
+    def begun(self) -> bool:
+        """Whether it has been described."""
+        return (self.folder / "run.json").exists()
+
+    @property
+    def newest(self) -> Path:
+        """The encoder as of the last checkpoint."""
+        return self.folder / "encoder.safetensors"
+
+    @property
+    def best(self) -> Path:
+        """The encoder as of the checkpoint that the monitor liked best."""
+        return self.folder / "best.safetensors"
+
+    def read(self) -> Description:
+        """What is known about it.
+
+        Raises: CheckpointError: if its description is missing or damaged.
+        """
+        path = self.folder / "run.json"
+        try:
+            return Description.of_json(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, UsageError) as error:
+            raise CheckpointError(
+                f"{path} does not describe a run ({error}). Name another run, or remove this folder."
+            ) from error
+
+    def describe(self, description: Description) -> None:
+        """Write it down."""
+        write_json(self.folder / "run.json", description.to_json())
+
+
+def known_runs(runs: Path) -> list[Run]:
+    """All runs of a workspace, by name."""
+    return [run for folder in sorted(runs.iterdir()) if (run := Run(folder)).begun] if runs.is_dir() else []
+
+
+def finished_runs(runs: Path) -> list[Run]:
+    """Those with a finished encoder, the oldest first; what cannot be read is left out."""
+    found = []
+    for run in known_runs(runs):
+        try:
+            if run.newest.exists() and (finished := run.read().finished):
+                found.append((finished, run.name, run))
+        except CheckpointError:
+            continue
+    return [run for *_, run in sorted(found, key=lambda each: each[:2])]
+
+
+def run_encoder(spec: str, runs: Path | None) -> Encoder:
+    """The encoder of ``latest``, ``run:NAME`` or ``run:NAME@best``.
+
+    ``latest`` is the run that finished last. ``run:NAME`` is its newest checkpoint, also while it is under
+    way; behind ``@best`` stands the checkpoint with the best k-NN accuracy on held-out images of its source.
+
+    Raises:
+        UsageError: if there is no such run, naming those there are.
+        CheckpointError: if its files are damaged.
+    """
+    path, description = run_weights(spec, runs)
+    encoder = file_encoder(f"{path}#{description.architecture}")
+    name = f"run:{path.parent.name}" + ("@best" if path.stem == "best" else "")
+    return replace(encoder, spec=name, view=description.view, source=description.source)
+
+
+def run_weights(spec: str, runs: Path | None) -> tuple[Path, Description]:
+    """The file with the weights that ``spec`` names, and what it is; raises as ``run_encoder`` does."""
+    run, weights = _found(spec, runs)
+    path = run.best if weights == "best" else run.newest
+    description = run.read()
+    if not path.exists() and weights and run.newest.exists():
+        raise UsageError(f"{spec}: the run has not been watched yet, and has no best. Use run:{run.name}.")
+    if not path.exists():
+        raise UsageError(
+            f"{spec} has kept no weights yet. Go on with: transferkit pretrain --name {run.name}"
+        )
+    return path, description
+
+
+def _found(spec: str, runs: Path | None) -> tuple[Run, str]:
+    """The run, and which of its weights."""
+    finished = finished_runs(runs) if runs else []
+    place = f" in {runs}" if runs else ""
+    if spec == "latest":
+        if not finished:
+            raise UsageError(
+                f"latest: there is no finished pretraining run{place}. "
+                "Make one with transferkit pretrain, or name another model, such as imagenet-lite0."
+            )
+        return finished[-1], ""
+    scheme, _, rest = spec.partition(":")
+    name, mark, weights = rest.partition("@")
+    if scheme == "latest" or not name or (mark and weights != "best"):
+        raise UsageError(f"{spec} is no run: write latest, run:NAME or run:NAME@best.")
+    if runs is None or not Run.named(name, runs).begun:
+        names = [run.name for run in known_runs(runs)] if runs else []
+        near = get_close_matches(name, names, n=1)
+        hint = f"Did you mean 'run:{near[0]}'?" if near else f"There are: {', '.join(names) or 'none'}."
+        raise UnknownNameError(f"No run named {name!r}{place}. {hint}")
+    return Run.named(name, runs), weights

@@ -1,0 +1,52 @@
+"""A network without its classifier: what pretraining trains, and how a classifier is put back."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from ..core.errors import ModelError
+from .encoder import Encoder
+from .tracing import OUTPUT, trace
+
+
+@dataclass(frozen=True, eq=False)
+class Trunk:
+    """What pretraining trains.
+
+    Attributes:
+        module: maps ``[b, 3, s, s]`` to ``[b, dim]``; its parameters have the names they had.
+        dim: length of its features.
+        classifier: names of the linear modules that were taken off; empty if there was none to put back.
+    """
+
+    module: nn.Module
+    dim: int
+    classifier: tuple[str, ...]
+
+    def weights(self, head: nn.Linear | None) -> dict[str, Tensor]:
+        """The weights under the network's own names, with ``head`` where the classifier was."""
+        held = dict(self.module.state_dict())
+        if head is not None:
+            for name in self.classifier:
+                held |= {f"{name}.{part}": value for part, value in head.state_dict().items()}
+        return held
+
+
+def trunk_of(encoder: Encoder) -> Trunk:
+    """The encoder's network with its classifier, if it has one, replaced by an identity, in place.
+
+    Raises: ModelError: if what is left does not give one vector an image, or has nothing to train.
+    """
+    classifier = trace(encoder).classifier
+    linear = tuple(n for n in classifier if isinstance(encoder.module.get_submodule(n), nn.Linear))
+    for name in classifier:
+        encoder.module.set_submodule(name, nn.Identity())
+    output = next((call for call in trace(encoder).calls if call.name == OUTPUT), None)
+    if output is None or len(output.shape) != 2:
+        raise ModelError(
+            f"{encoder.spec} does not end in one vector an image, and cannot be pretrained. "
+            "Name a classification network."
+        )
+    if not any(parameter.requires_grad for parameter in encoder.module.parameters()):
+        raise ModelError(f"{encoder.spec} has no weights to train. Name a network, such as random:resnet18.")
+    return Trunk(encoder.module, output.shape[1], linear)
