@@ -11,11 +11,12 @@ from transferkit.core.registry import unknown_name
 
 COMMANDS = {
     "demo": "Run the whole chain on embedded images and weights.",
+    "pretrain": "Train an encoder with cross-entropy, contrastive or joint objectives.",
     "extract": "Fill the feature cache.",
     "probe": "Evaluate cached features; extract what is missing first.",
     "results": "List and export result records.",
     "datasets": "Show what data there is.",
-    "models": "Show encoders and their layers.",
+    "models": "Show encoders and their layers; checkpoints in and out.",
     "cache": "Look after the feature cache.",
     "doctor": "Show what this machine can do.",
 }

@@ -3,19 +3,22 @@
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
+from rich import box
 from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
 
 from transferkit.core.progress import Reporter, reporter_for
 from transferkit.core.workspace import Workspace
 
-MODEL_HELP = "Encoders; see transferkit models list.  [default: imagenet-lite0]"
+MODEL_HELP = "Encoders; see transferkit models list.  [default: latest, else imagenet-lite0]"
 PIPE_WIDTH = 160  # of tables that go to a file or a pipe, where no terminal sets a limit
 
 
@@ -48,6 +51,13 @@ class Session:
             return
         console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
         console.print(table, markup=False, highlight=False, emoji=False)
+
+    def show_facts(self, value: Mapping[str, Any]) -> None:
+        """Print one thing: as JSON, or a line for each of its fields."""
+        table = Table(box=box.SIMPLE_HEAD, show_header=False, pad_edge=False)
+        for name, text in value.items():
+            table.add_row(name, Text(str(text)))
+        self.show(dict(value), table)
 
 
 def common_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,7 +6,7 @@ They assert nothing about time. Each file holds one table and its ``main()``.
 import importlib
 import sys
 
-TABLES = ("cache", "extraction", "help")
+TABLES = ("cache", "extraction", "pretraining", "help")
 
 
 def main(chosen: list[str]) -> None:

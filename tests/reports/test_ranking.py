@@ -74,3 +74,21 @@ def test_tables_hold_a_row_a_model_and_a_row_a_layer():
     results = [record("a", "x", 0.9, layer="one"), record("b", "x", 0.7, layer="two")]
     assert ranking_table({"linear": standings(results)}, title="").row_count == 2
     assert depth_table(results, title="").row_count == 2
+
+
+def test_layers_of_networks_that_share_only_the_last_stand_by_depth():
+    layers = {
+        "deep": ("blocks.0", "blocks.1", "blocks.2", "pool"),
+        "short": ("conv", "pool"),
+        "flat": ("pixels",),
+    }
+    results = [record(model, "x", 0.5, layer=layer) for model, names in layers.items() for layer in names]
+    table = depth_table(results, title="")
+    assert [str(cell) for cell in table.columns[0].cells] == [
+        "blocks.0",
+        "blocks.1",
+        "conv",
+        "blocks.2",
+        "pool",
+        "pixels",
+    ]

@@ -1,15 +1,21 @@
-"""The whole chain on embedded data and weights: one real network, its untrained twin, and bare pixels."""
+"""The whole chain on embedded data and weights: two networks trained here, one from ImageNet, two floors."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from ..core.results import Results
-from .evaluate import Evaluator, question
+from ..core.results import Result, Results
+from .evaluate import Evaluator, Question, question
 from .place import Place
+from .pretraining.pretrain import pretrain
+from .pretraining.settings import PretrainSettings
 from .settings import ExtractSettings
 
 PENALTIES = 12  # of the linear probes: enough to find the peak, quicker than the 45 of a study
-MODELS = ("imagenet-lite0", "random:tf_efficientnet_lite0", "pixels")
+PRETRAINED = PretrainSettings(epochs=10, warmup=1, watch=5)  # the preset mini, shortened
+LOSSES = ("ce", "joint")
 DATASETS = ("mini",)
+FLOOR = PRETRAINED.model  # untrained, it is shown what the trained ones are shown
+MODELS = ("imagenet-lite0", *(f"run:demo-{loss}" for loss in LOSSES), "pixels")
 
 
 @dataclass(frozen=True)
@@ -35,17 +41,24 @@ class Demo:
 
 
 def run_demo(place: Place) -> Demo:
-    """Extract five layers of three models over twelve data sets, and probe them three ways."""
-    stages = Evaluator(place, ExtractSettings(layers=("stages",)))
-    last = Evaluator(place, ExtractSettings(layers=("last",)))
-    by_depth = stages.run(MODELS, DATASETS, [question("linear", penalties=PENALTIES)])
-    rest = last.run(MODELS, DATASETS, [question("knn"), question("fewshot", shots=5)])
+    """Pretrain two encoders, then probe the stages of five models over twelve data sets, three ways."""
+    for loss in LOSSES:
+        pretrain(replace(PRETRAINED, loss=loss), place=place, name=f"demo-{loss}")
+    by_depth = Results(_asked(place, "stages", [question("linear", penalties=PENALTIES)]))
+    rest = list(_asked(place, "last", [question("knn"), question("fewshot", shots=5)]))
     return Demo(
         by_depth=by_depth,
         at_last=_last_layers(by_depth),
         neighbours=Results(r for r in rest if r.protocol == "knn"),
         fewshot=Results(r for r in rest if r.protocol == "fewshot"),
     )
+
+
+def _asked(place: Place, layers: str, questions: Sequence[Question]) -> Iterator[Result]:
+    """The answers for every model and data set, each model shown what suits it."""
+    yield from Evaluator(place, ExtractSettings(layers=(layers,))).run(MODELS, DATASETS, questions)
+    alike = ExtractSettings(layers=(layers,), size=PRETRAINED.test_crop)
+    yield from Evaluator(place, alike).run([FLOOR], DATASETS, questions)
 
 
 def _last_layers(results: Results) -> Results:

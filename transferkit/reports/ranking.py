@@ -103,16 +103,26 @@ def ranking_table(by_protocol: dict[str, list[Standing]], *, title: str) -> Tabl
 
 
 def depth_table(results: Sequence[Result], *, title: str) -> Table:
-    """Mean over data sets, layer by layer: one row a layer, one column a model."""
+    """Mean over data sets, layer by layer: one row a layer, the deepest last; one column a model."""
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     models = list(dict.fromkeys(r.model for r in results))
     table.add_column("layer")
     for model in models:
         table.add_column(Text(model), justify="right")
-    for layer in dict.fromkeys(r.layer for r in results):
+    for layer in _by_depth(results):
         here = [[r.value for r in results if r.model == m and r.layer == layer] for m in models]
         table.add_row(Text(layer), *(f"{np.mean(v):.3f}" if v else "–" for v in here))
     return table
+
+
+def _by_depth(results: Sequence[Result]) -> list[str]:
+    """Layers by how far along their networks they lie; records come in order of depth."""
+    depths: dict[str, list[float]] = {}
+    for model in dict.fromkeys(r.model for r in results):
+        layers = list(dict.fromkeys(r.layer for r in results if r.model == model))
+        for index, layer in enumerate(layers, 1):
+            depths.setdefault(layer, []).append(index / len(layers))
+    return sorted(depths, key=lambda layer: math.fsum(depths[layer]) / len(depths[layer]))
 
 
 def finding(results: Sequence[Result]) -> str:

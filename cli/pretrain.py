@@ -1,0 +1,97 @@
+"""``transferkit pretrain``: train an encoder."""
+
+from typing import Any
+
+import click
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from transferkit.protocols.pretraining.presets import PRESETS
+from transferkit.protocols.pretraining.settings import Machinery, PretrainSettings
+
+from .session import Session, common_options
+from .settings import given, with_options
+
+
+@click.command()
+@click.option(
+    "--preset", metavar="NAME", help=f"Where the numbers come from: {', '.join(PRESETS)}.  [default: mini]"
+)
+@click.option("--presets", "show_presets", is_flag=True, help="Describe the presets, and stop.")
+@click.option("--name", metavar="NAME", help="Of the run.  [default: made of loss, data, model and seed]")
+@click.option(
+    "--resume/--no-resume",
+    default=None,
+    help="Go on where the run stopped, or begin it anew.  [default: go on if there is one]",
+)
+@with_options(PretrainSettings, Machinery)
+@common_options
+def command(
+    session: Session,
+    preset: str | None,
+    show_presets: bool,
+    name: str | None,
+    resume: bool | None,
+    **options: Any,
+) -> None:
+    """Train an encoder with cross-entropy, contrastive or joint objectives.
+
+    The defaults shown are those of the preset mini, which runs anywhere. The run is kept in the workspace,
+    and is the model run:NAME from then on; latest is the run that finished last. An interrupted run goes on
+    exactly where it stopped: give the same command again, or only its --name.
+
+    \b
+    Example:
+      transferkit pretrain --loss joint
+    """
+    if show_presets:
+        _show_presets(session)
+        return
+    from transferkit.protocols.place import Place
+    from transferkit.protocols.pretraining.pretrain import pretrain
+    from transferkit.protocols.pretraining.resuming import settings_for
+
+    changes = given(PretrainSettings, options)
+    runs = session.workspace.runs
+    settings = settings_for(preset, changes, name=name if resume is not False else None, runs=runs)
+    machinery = Machinery(**given(Machinery, options))
+    place = Place(session.workspace, reporter=session.reporter)
+    trained = pretrain(settings, place=place, name=name, machinery=machinery, resume=resume)
+    if trained.process == 0:
+        session.show(trained.to_json(), _page(trained))
+
+
+def _page(trained: Any) -> Group:
+    """At most ten epochs, those that were watched if any were, and what to do next."""
+    columns = list(dict.fromkeys(key for line in trained.history for key in line))
+    columns = [key for key in columns if key not in ("gradient_norm", "knn", "seconds")] + ["knn", "seconds"]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for key in columns:
+        table.add_column("k-NN" if key == "knn" else key, justify="right")
+    lines = [line for line in trained.history if "knn" in line] or trained.history
+    every = -(-len(lines) // 10)
+    for line in lines[::-1][::every][::-1]:
+        table.add_row(*(_number(key, line[key]) if key in line else "–" for key in columns))
+    unreadable = f"{trained.unreadable} times an image could not be read, and another was shown.\n"
+    return Group(
+        Text(f"run:{trained.run}: {trained.source}"),
+        table,
+        Text(unreadable if trained.unreadable else "", end=""),
+        Text(f"Next: transferkit probe --model run:{trained.run}"),
+    )
+
+
+def _number(key: str, value: float) -> str:
+    return f"{value:.0f}" if key in ("epoch", "seconds") else f"{value:.3f}"
+
+
+def _show_presets(session: Session) -> None:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_lines=True)
+    for heading in ("preset", "source", "hardware", "outcome"):
+        table.add_column(heading, overflow="fold")
+    for name, preset in PRESETS.items():
+        table.add_row(name, preset.source, preset.hardware, preset.outcome)
+    value = [{"preset": name, **preset.to_json()} for name, preset in PRESETS.items()]
+    session.show(value, table)

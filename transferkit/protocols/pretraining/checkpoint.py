@@ -1,0 +1,99 @@
+"""The state of training on disk: one file that appears whole or not at all, and holds no code.
+
+A safetensors file with the tensors of the network, its heads, the momentum encoder, the queue and the
+optimizer; whatever is no tensor stands as JSON in its header.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ...core.errors import CheckpointError
+from ...core.files import appearing
+
+_STATE = "transferkit training state"
+_MODULE, _OPTIMIZER = "module.", "optimizer."
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+    """Write tensors and their JSON state.
+
+    Raises: DiskSpaceError: if there is no room; what was there before is intact.
+    """
+    header = {_STATE: json.dumps(state, sort_keys=True, allow_nan=False)}
+    apart = {
+        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
+    with appearing(path) as part:
+        try:
+            save_file(apart, part, metadata=header)
+        except SafetensorError as error:  # it hides what the disk said
+            raise _as_os_error(error) from error
+
+
+def _as_os_error(error: SafetensorError) -> OSError:
+    """The operating system's error inside a message such as ``… No space left on device (os error 28)``."""
+    _, _, tail = str(error).rpartition("os error ")
+    number = int(digits) if (digits := tail.split(")")[0]).isdigit() else 5
+    return OSError(number, str(error))
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What ``save_tensors`` wrote.
+
+    Raises: CheckpointError: if the file is damaged, or not one of these.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = json.loads((file.metadata() or {})[_STATE])
+            return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        why = "it has no training state" if isinstance(error, KeyError) else str(error)
+        raise CheckpointError(
+            f"{path} is damaged, or no checkpoint of a run ({why}). "
+            "Begin the run anew with --no-resume, or train another with --name."
+        ) from error
+
+
+def training_tensors(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Everything that training changes, by name."""
+    tensors = {_MODULE + name: value for name, value in module.state_dict().items()}
+    for index, values in optimizer.state_dict()["state"].items():
+        for name, value in values.items():
+            if value is not None:
+                tensors[f"{_OPTIMIZER}{index}.{name}"] = torch.as_tensor(value)
+    return tensors
+
+
+def restore_training(
+    tensors: Mapping[str, Tensor], module: nn.Module, optimizer: torch.optim.Optimizer, *, where: Path
+) -> None:
+    """Put back what ``training_tensors`` gave, in the memory layout of the weights.
+
+    Raises: CheckpointError: if the tensors are those of another network.
+    """
+    own = {name.removeprefix(_MODULE): t for name, t in tensors.items() if name.startswith(_MODULE)}
+    try:
+        module.load_state_dict(own)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(
+            f"{where} is a checkpoint of another network ({reason}). "
+            "Begin the run anew with --no-resume, or train another with --name."
+        ) from error
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith(_OPTIMIZER):
+            index, _, part = name.removeprefix(_OPTIMIZER).partition(".")
+            like = parameters[int(index)]
+            laid_out = torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
+            state.setdefault(int(index), {})[part] = laid_out
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

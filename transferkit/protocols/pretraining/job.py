@@ -1,0 +1,130 @@
+"""A run put together on this process: network, heads, data, devices, monitor."""
+
+from dataclasses import dataclass
+
+import torch
+from lightning.fabric import Fabric
+from torch import nn
+
+from ...core.errors import DataError
+from ...core.seeding import seed_of
+from ...core.views import View
+from ...data.dataset import Dataset, Split
+from ...data.loading import default_workers
+from ...losses.pretext import Pretext
+from ...models.encoder import Encoder
+from ...models.runs import Description, Run
+from ...models.trunk import Trunk, trunk_of
+from .devices import collectives_of, compute_of
+from .monitor import Monitor
+from .settings import Machinery, PretrainSettings
+from .trainer import Trainer
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One process's part of a run.
+
+    Attributes:
+        run: where it is kept.
+        description: what it is.
+        settings: its numbers.
+        fabric: devices, precision, processes, loggers.
+        trunk: the network that is trained and kept.
+        trainer: moves its weights.
+        monitor: watches held-out images; None where the data set has none.
+    """
+
+    run: Run
+    description: Description
+    settings: PretrainSettings
+    fabric: Fabric
+    trunk: Trunk
+    trainer: Trainer
+    monitor: Monitor | None
+
+    @property
+    def pretext(self) -> Pretext:
+        """Network, heads and queue."""
+        return self.trainer.pretext
+
+    @property
+    def classifier(self) -> nn.Linear | None:
+        """The head that tells the classes apart, where the loss has one."""
+        return next((head for head in self.pretext.heads.values() if isinstance(head, nn.Linear)), None)
+
+
+def job_of(
+    settings: PretrainSettings,
+    dataset: Dataset,
+    run: Run,
+    *,
+    encoder: Encoder,
+    fabric: Fabric,
+    machinery: Machinery,
+) -> Job:
+    """Put a run together; nothing is written.
+
+    Args:
+        settings: its numbers; ``precision`` says which, not ``auto``.
+        dataset: what is trained on and watched.
+        run: where it will be kept.
+        encoder: what is trained; its network is changed.
+        fabric: launched.
+        machinery: what it runs on.
+
+    Raises:
+        UsageError: if the loss needs classes and the data have none.
+        DataError: for too few images, or a class without any.
+        ModelError: if the network cannot be trained.
+    """
+    split = dataset.split("train")
+    if loss := settings.objective.supervised:
+        _require_every_class(split, loss)
+    view = View(resize=settings.test_resize, crop=settings.test_crop)
+    description = Description(
+        architecture=encoder.architecture,
+        view=view,
+        source=f"{settings.loss} on {settings.data}, {settings.epochs} epochs from {settings.model}",
+        classes=split.classes,
+        identity={
+            **settings.to_json(),
+            "images": split.fingerprint,
+            "weights": encoder.weights,
+            "processes": fabric.world_size,
+        },
+    )
+    trunk = trunk_of(encoder.at(settings.size))
+    pretext = _pretext(trunk, split, settings, fabric)
+    workers = default_workers() if machinery.workers is None else machinery.workers
+    trainer = Trainer(pretext, split, settings, fabric=fabric, workers=workers)
+    if machinery.compile:
+        trainer.compile()
+    held_out = dataset.splits.get("val")
+    compute = compute_of(fabric, settings.precision)
+    monitor = Monitor(split, held_out, view, compute, workers) if held_out else None
+    return Job(run, description, settings, fabric, trunk, trainer, monitor)
+
+
+def _pretext(trunk: Trunk, split: Split, settings: PretrainSettings, fabric: Fabric) -> Pretext:
+    """Heads draw their first weights from the run's seed, whatever was drawn before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed_of(settings.seed, "heads") % 2**63)
+        return Pretext(
+            trunk.module.to(memory_format=torch.channels_last).train(),
+            settings.objective,
+            feature_dim=trunk.dim,
+            n_classes=len(split.classes),
+            settings=settings.pretext,
+            collectives=collectives_of(fabric),
+        )
+
+
+def _require_every_class(split: Split, loss: str) -> None:
+    counts = torch.bincount(torch.from_numpy(split.labels), minlength=len(split.classes))
+    absent = [name for name, count in zip(split.classes, counts.tolist(), strict=True) if not count]
+    if absent:
+        raise DataError(
+            f"{split.dataset} has no image of the class {absent[0]!r} to train on, which the loss {loss} "
+            "would have to learn. Add some, remove the class, or use selfsupcon."
+        )

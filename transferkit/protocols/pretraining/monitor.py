@@ -1,0 +1,79 @@
+"""A k-NN classifier on held-out images while training runs: learning made visible, not only a loss."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ...core.devices import Compute
+from ...core.errors import DataError
+from ...core.views import View
+from ...data.dataset import Split
+from ...data.framing import normalised
+from ...data.loading import load_batches
+from ...probes.knn import knn_scores
+
+_BANK = 5000  # training images that vote, at most
+_QUERIES = 2000  # held-out images that are asked, at most
+_BATCH = 250
+_NEIGHBOURS = 20
+_TEMPERATURE = 0.07
+
+
+@dataclass(frozen=True, eq=False)
+class Monitor:
+    """Accuracy of 20 nearest neighbours among training images, for held-out images of the same set.
+
+    Attributes:
+        train, held_out: the two splits; of large ones an even selection, always the same.
+        view: what the network is shown.
+        compute: on what, and how precisely.
+        workers: decoding processes.
+    """
+
+    train: Split
+    held_out: Split
+    view: View
+    compute: Compute
+    workers: int = 0
+
+    def accuracy(self, network: nn.Module) -> float:
+        """Fraction of held-out images whose neighbours vote for their class; the network's mode is kept.
+
+        Raises: DataError: if no image of a split can be read.
+        """
+        was_training = network.training
+        network.eval()
+        try:
+            bank, bank_labels = self._features(network, self.train, _BANK)
+            queries, labels = self._features(network, self.held_out, _QUERIES)
+        finally:
+            network.train(was_training)
+        k, c = min(_NEIGHBOURS, len(bank)), len(self.train.classes)
+        scores = knn_scores(queries, bank, bank_labels, k=k, temperature=_TEMPERATURE, n_classes=c)
+        return float((np.asarray(scores).argmax(1) == labels).mean())
+
+    def _features(
+        self, network: nn.Module, split: Split, most: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """``[n, d]`` of unit length and labels ``[n]`` of the images that can be read."""
+        rows = np.linspace(0, len(split) - 1, min(most, len(split))).astype(np.int64)
+        batches = [rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH)]
+        parts, read = [], []
+        for batch in load_batches(split, self.view, batches, workers=self.workers):
+            good = np.array([row not in batch.reasons for row in batch.rows.tolist()])
+            read.append(batch.rows[good])
+            if not good.any():
+                continue
+            images = normalised(batch.images[good].to(self.compute.device), self.view)
+            with torch.inference_mode(), self.compute.autocast():
+                parts.append(network(images).float().cpu())
+        if not sum(map(len, read)):
+            raise DataError(
+                f"None of the {split.name} images of {split.dataset} that the monitor looks at can be read. "
+                "Mend or remove them."
+            )
+        features = torch.nn.functional.normalize(torch.cat(parts), dim=1).numpy()
+        return features, split.labels[np.concatenate(read)]

@@ -1,0 +1,43 @@
+"""How weights move: the optimizers, and the course of the learning rate."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from .settings import PretrainSettings
+
+WARMUP_START = 0.01  # of the learning rate, as in the study
+
+
+def learning_rate(step: float, *, steps: float, warmup: float, highest: float, lowest: float) -> float:
+    """Linear from 1 % to ``highest`` over ``warmup`` steps, then half a cosine down to ``lowest``.
+
+    Args:
+        step: 0 … ``steps``.
+        steps: of the whole run.
+        warmup: steps of the rise; 0 starts at the top.
+        highest: where the rise ends.
+        lowest: where the cosine ends.
+
+    >>> [round(learning_rate(s, steps=10, warmup=2, highest=1.0, lowest=0.0), 3) for s in (0, 1, 2, 6, 10)]
+    [0.01, 0.505, 1.0, 0.5, 0.0]
+    """
+    if step < warmup:
+        return highest * (WARMUP_START + (1 - WARMUP_START) * step / warmup)
+    progress = (step - warmup) / (steps - warmup)
+    return lowest + (highest - lowest) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def build_optimizer(parameters: Iterable[nn.Parameter], settings: PretrainSettings) -> torch.optim.Optimizer:
+    """The optimizer that the settings name, over those parameters that are trained."""
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    decay = settings.weight_decay
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(trained, lr=settings.lr, weight_decay=decay)
+    if settings.optimizer == "lars":
+        from timm.optim import Lars
+
+        return Lars(trained, lr=settings.lr, momentum=settings.sgd_momentum, weight_decay=decay)
+    return torch.optim.SGD(trained, lr=settings.lr, momentum=settings.sgd_momentum, weight_decay=decay)

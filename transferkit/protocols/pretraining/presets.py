@@ -1,0 +1,111 @@
+"""Settings that results can be compared with, each with its source, hardware and expected outcome."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from ...core.errors import UsageError
+from ...core.registry import Registry
+from .settings import PretrainSettings
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings, and what a user should know before choosing them.
+
+    Attributes:
+        settings: the numbers.
+        source: where they come from.
+        hardware: on which they were meant to run, and for how long.
+        outcome: what to expect.
+        needs_data: whether the user has to bring the images.
+    """
+
+    settings: PretrainSettings
+    source: str
+    hardware: str
+    outcome: str
+    needs_data: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+PRESETS: Registry[Preset] = Registry("preset")
+
+PRESETS.register("mini")(
+    Preset(
+        PretrainSettings(),
+        source="chosen on the validation split of mini/objects",
+        hardware="two CPU cores, under 4 minutes",
+        outcome="see docs/findings.md",
+        needs_data=False,
+    )
+)
+
+_STUDY = (
+    "Islam et al., A Broad Study on the Transferability of Visual Representations, ICCV 2021, public code"
+)
+
+_IMAGENET = PretrainSettings(
+    data="",
+    model="random:resnet50",
+    epochs=400,
+    batch=64,
+    size=224,
+    test_resize=257,
+    test_crop=224,
+    lr=0.02,
+    warmup=5,
+    weight_decay=1e-4,
+    temperature=0.07,
+    queue=64_000,
+    momentum=0.999,
+    shards=24,
+    blur=0.5,
+    augment="cpu",
+    watch=10,
+)
+
+PRESETS.register("imagenet")(
+    Preset(
+        _IMAGENET,
+        source=_STUDY,
+        hardware="24 GPUs of 64 images each (--devices 8 --nodes 3), days",
+        outcome="the study's encoders; its tables hold their transfer",
+    )
+)
+
+PRESETS.register("miniimagenet")(
+    Preset(
+        replace(
+            _IMAGENET,
+            model="random:resnet18",
+            epochs=700,
+            size=84,
+            test_resize=96,
+            test_crop=84,
+            queue=16_384,
+            shards=4,
+        ),
+        source=_STUDY,
+        hardware="one GPU and up, a day; the learning rate scales with the number of processes",
+        outcome="the study's few-shot encoders; its tables hold their accuracy",
+    )
+)
+
+
+def preset_settings(name: str, changes: Mapping[str, Any]) -> PretrainSettings:
+    """The settings of the preset ``name`` with some fields changed.
+
+    Raises:
+        UnknownNameError: for an unknown preset.
+        UsageError: if the preset needs data that were not named.
+    """
+    preset = PRESETS[name]
+    if preset.needs_data and "data" not in changes:
+        raise UsageError(
+            f"The preset {name} needs your images: add --data folder:PATH, with one folder a class."
+        )
+    return replace(preset.settings, **changes)

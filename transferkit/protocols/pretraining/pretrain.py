@@ -1,0 +1,222 @@
+"""Train an encoder, or go on with a run exactly where it stopped."""
+
+import time
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from ...cache.locks import Lock
+from ...core.errors import DataError, UsageError
+from ...core.progress import SILENT, Reporter, Task
+from ...models.catalog import load_encoder
+from ...models.runs import Run
+from ..place import Place
+from .checkpoint import save_tensors, training_tensors
+from .devices import chosen_precision, close_loggers, launched_fabric
+from .job import Job, job_of
+from .resuming import claim, first_weights, restored, training_file
+from .settings import Machinery, PretrainSettings
+from .standing import Gauge, Standing
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a finished run left.
+
+    Attributes:
+        run: its name, as in ``run:NAME``.
+        source: what was trained on what.
+        history: one line an epoch: mean losses, ``knn`` when it was watched, ``seconds``.
+        unreadable: how often an image could not be read, and another was shown in its place.
+        process: which of the run's processes says so; 0 is the one that speaks.
+    """
+
+    run: str
+    source: str
+    history: list[dict[str, float]]
+    unreadable: int = 0
+    process: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {name: value for name, value in asdict(self).items() if name != "process"}
+
+
+def default_name(settings: PretrainSettings) -> str:
+    """The name of a run that was given none: which loss, which images, which network.
+
+    >>> default_name(PretrainSettings(loss="ce + 0.5*selfsupcon", seed=1))
+    'ce+0.5-selfsupcon_objects_resnet10t_seed1'
+    """
+    data = settings.data.rstrip("/").rpartition("/")[2].rpartition(":")[2]
+    parts = [settings.loss.replace(" ", ""), data, settings.model.rpartition(":")[2]]
+    parts += [f"seed{settings.seed}"] if settings.seed else []
+    return "".join(c if c.isascii() and (c.isalnum() or c in "._+-") else "-" for c in "_".join(parts))
+
+
+def pretrain(
+    settings: PretrainSettings,
+    *,
+    place: Place,
+    name: str | None = None,
+    machinery: Machinery | None = None,
+    resume: bool | None = None,
+) -> Trained:
+    """Train an encoder; ``run:NAME`` is its spec from then on.
+
+    Args:
+        settings: everything that the weights depend on.
+        place: the workspace, and who is told.
+        name: of the run; ``default_name`` unless given.
+        machinery: what it runs on; one process unless given.
+        resume: whether to go on with the run where it stopped; None does if there is one. A finished run is
+            not trained again. False begins anew.
+
+    Raises:
+        UsageError: for settings that cannot be meant, or differ from those that the run began with.
+        DataError: for a data set without the classes, or the images, that the loss needs.
+        CheckpointError: if the run's checkpoint is damaged or foreign.
+        ModelError: if the network cannot be trained, or training diverges; the last checkpoint is intact.
+    """
+    machinery = machinery or Machinery()
+    _ = settings.objective, settings.pretext, settings.views  # each refuses what cannot be meant
+    run = Run.named(default_name(settings) if name is None else name, place.workspace.runs)
+    if resume and not run.begun:
+        raise UsageError(f"There is no run {run.name} to go on with in {place.workspace.runs}.")
+    settings = replace(settings, precision=chosen_precision(settings.precision, machinery.device))
+    first = first_weights(settings, run, anew=resume is False)
+    encoder = load_encoder(first, runs=place.workspace.runs)
+    if encoder.spec.removesuffix("@best") == f"run:{run.name}":
+        raise UsageError(f"{encoder.spec} cannot be trained into itself. Give the new run another --name.")
+    fabric = launched_fabric(machinery, precision=settings.precision, folder=run.folder)
+    with fabric.rank_zero_first():  # which draws or fingerprints the images for all
+        dataset = place.open(settings.data)
+    settings = replace(settings, data=dataset.spec, model=encoder.spec)
+    job = job_of(settings, dataset, run, encoder=encoder, fabric=fabric, machinery=machinery)
+    lock = Lock(run.folder / "lock")
+    try:
+        refusal = claim(job, lock, anew=resume is False) if fabric.is_global_zero else None
+        if refusal := fabric.broadcast(refusal):  # so that no process waits for one that has stopped
+            raise refusal
+        reporter = place.reporter if fabric.is_global_zero else SILENT
+        return _Training(job, restored(job), reporter, machinery.checkpoint_minutes * 60).run()
+    finally:
+        lock.release()
+        close_loggers(fabric)
+
+
+class _Training:
+    """The epochs that are left."""
+
+    def __init__(self, job: Job, standing: Standing, reporter: Reporter, patience_seconds: float) -> None:
+        self.job, self.standing, self.reporter = job, standing, reporter
+        self.patience_seconds = patience_seconds
+        self.gauge = Gauge(
+            standing,
+            advice="Training diverged; the last checkpoint, if there was one, is intact. "
+            f"Lower --lr (now {job.settings.lr:g}), set --clip, or use --precision fp32.",
+        )
+
+    def run(self) -> Trained:
+        """Train to the end."""
+        job, standing, trainer = self.job, self.standing, self.job.trainer
+        left = trainer.steps - standing.step
+        if standing.step and left:
+            self.reporter.note(
+                f"Going on with the run {job.run.name} at step {standing.step} of {trainer.steps}."
+            )
+        if left:
+            label = f"{job.settings.loss} on {job.settings.data}"
+            with self.reporter.task(label, left * trainer.whole_batch, "images") as task:
+                while standing.step < trainer.steps:
+                    self._epoch(task)
+        elif job.run.read().finished:
+            self.reporter.note(f"The run {job.run.name} is finished; --no-resume would train it anew.")
+        self._finish()
+        rank, source = job.fabric.global_rank, job.description.source
+        return Trained(job.run.name, source, standing.history, standing.unreadable, rank)
+
+    def _epoch(self, task: Task) -> None:
+        """The rest of an epoch; a checkpoint when it has been long since the last, and at the end."""
+        trainer, standing = self.job.trainer, self.standing
+        started = saved = time.perf_counter()
+        before = standing.seconds
+        for step in trainer.epoch(standing.step):
+            self._log(self.gauge.add(step))
+            standing.step = step.number + 1
+            self._tell_unreadable(step.reasons)
+            task.advance(trainer.whole_batch)
+            now = time.perf_counter()
+            standing.seconds = before + now - started
+            at_rest = standing.step % self.job.settings.accumulate == 0  # no gradient is held
+            within = standing.step % trainer.steps_an_epoch  # its end is kept once it is in the history
+            if now - saved > self.patience_seconds and at_rest and within:
+                self._save()
+                saved = now
+        self._close_epoch()
+
+    def _log(self, readings: dict[str, float]) -> None:
+        """Hand what was read, if anything was, to the loggers."""
+        if readings:
+            step = self.standing.step
+            self.job.fabric.log_dict({**readings, "lr": self.job.trainer.rate(step)}, step)
+
+    def _close_epoch(self) -> None:
+        self._log(self.gauge.read())
+        standing, settings = self.standing, self.job.settings
+        number = len(standing.history) + 1
+        due = number == settings.epochs or (settings.watch and number % settings.watch == 0)
+        extra = {}
+        if due and self.job.monitor and self.job.fabric.is_global_zero:
+            try:
+                extra["knn"] = self.job.monitor.accuracy(self.job.pretext.encoder)
+                self.job.fabric.log("knn", extra["knn"], standing.step)
+            except DataError as error:  # what is watched must not stop what is trained
+                self.reporter.note(str(error))
+        line = standing.close_epoch(**extra)
+        self.reporter.note(_spoken(line, settings.epochs))
+        self._save(best=standing.best_is_last)
+        self.job.fabric.barrier()
+
+    def _tell_unreadable(self, reasons: dict[int, str]) -> None:
+        """Each epoch meets the same files; they are named once."""
+        if reasons and not self.standing.history:
+            ids = self.job.trainer.split.ids
+            for row, reason in reasons.items():
+                self.reporter.note(
+                    f"{ids[row]} cannot be read: {reason}. Another image is shown in its place."
+                )
+        self.standing.unreadable += len(reasons)
+
+    def _save(self, *, best: bool = False) -> None:
+        """Keep everything, from the process that speaks."""
+        job = self.job
+        if not job.fabric.is_global_zero:
+            return
+        self._log(self.gauge.read())
+        encoder = job.trunk.weights(job.classifier)
+        state = {
+            "identity": dict(job.description.identity),
+            "standing": self.standing.to_json(),
+            "scaler": job.fabric.strategy.precision.state_dict(),
+        }
+        if best:
+            save_tensors(job.run.best, encoder, {})
+        save_tensors(job.run.newest, encoder, {})
+        tensors = training_tensors(job.pretext, job.trainer.optimizer)
+        save_tensors(training_file(job.run), tensors, state)
+
+    def _finish(self) -> None:
+        job = self.job
+        if job.fabric.is_global_zero and not (description := job.run.read()).finished:
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            job.run.describe(replace(description, finished=now))
+
+
+def _spoken(line: dict[str, float], epochs: int) -> str:
+    """``epoch 3/12: total 2.911, ce 1.702, selfsupcon 2.418; k-NN 0.412 on held-out images (19 s)``."""
+    losses = ", ".join(
+        f"{k} {v:.3f}" for k, v in line.items() if k not in ("epoch", "knn", "seconds", "gradient_norm")
+    )
+    knn = f"; k-NN {line['knn']:.3f} on held-out images" if "knn" in line else ""
+    return f"epoch {line['epoch']:.0f}/{epochs}: {losses}{knn} ({line['seconds']:.0f} s)"

@@ -1,0 +1,192 @@
+"""What a pretraining run is, and what it runs on."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from ...core.errors import UsageError
+
+if TYPE_CHECKING:  # torch comes with them, and a help page has no use for it
+    from ...data.augment import AugmentSettings
+    from ...losses.pretext import PretextSettings
+    from ...losses.weighted import Objective
+
+Optimizer = Literal["sgd", "lars", "adamw"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+@dataclass(frozen=True)
+class PretrainSettings:
+    """Everything that the weights depend on. The defaults are the preset ``mini``.
+
+    Attributes:
+        loss: ``ce``, ``selfsupcon``, ``supcon``, ``supcon-batch``, ``joint``, ``joint-supcon``, or a weighted
+            sum such as ``ce + 0.5*selfsupcon``.
+        data: the data set; its train split is trained on, its val split is watched.
+        model: what is trained: ``random:ARCH``, or any encoder to go on from.
+        epochs: passes over the train split.
+        batch: images a step and process.
+        size: pixels of the squares that are trained on.
+        test_resize: pixels of an image's shorter side when the trained encoder is used.
+        test_crop: pixels of the central square that it is then shown.
+        optimizer: ``sgd``, ``lars`` or ``adamw``.
+        lr: the highest learning rate of one process; multiplied by the number of processes.
+        warmup: epochs in which it rises from 1 %.
+        min_lr: where the cosine ends.
+        sgd_momentum: of SGD and LARS.
+        weight_decay: of every weight.
+        temperature: of the contrastive softmax.
+        projection: length of a key.
+        queue: how many keys are remembered.
+        momentum: of the key encoder.
+        shards: into how many parts a batch is cut for batch normalisation, where there are keys.
+        min_crop: smallest share of an image's area that a view keeps.
+        gray: probability that a view loses its colour.
+        blur: probability that a view is blurred, by a Gaussian of 0.1 to 2 pixels.
+        augment: where views are drawn: ``cpu`` in the decoding processes, ``device`` by the batch.
+        accumulate: steps whose gradients are added up before the weights move.
+        clip: largest norm of the gradient; 0 leaves it as it is.
+        watch: epochs between two looks of the k-NN monitor; 0 looks at the end only.
+        precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``; auto is bf16 where the processor has it.
+        seed: of the first weights, the order of the images, and every view.
+    """
+
+    loss: str = "joint"
+    data: str = "mini/objects"
+    model: str = "random:resnet10t"
+    epochs: int = 24
+    batch: int = 128
+    size: int = 32
+    test_resize: int = 48
+    test_crop: int = 48
+    optimizer: Optimizer = "sgd"
+    lr: float = 0.3
+    warmup: float = 1
+    min_lr: float = 1e-8
+    sgd_momentum: float = 0.9
+    weight_decay: float = 5e-4
+    temperature: float = 0.1
+    projection: int = 128
+    queue: int = 4096
+    momentum: float = 0.99
+    shards: int = 2
+    min_crop: float = 0.2
+    gray: float = 0.2
+    blur: float = 0.0
+    augment: Literal["cpu", "device"] = "device"
+    accumulate: int = 1
+    clip: float = 0.0
+    watch: int = 4
+    precision: Precision = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                raise UsageError(
+                    f"--{name} {getattr(self, name)!r} is unknown. Choose from: {', '.join(known)}."
+                )
+        for name, lowest in _LOWEST.items():
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= lowest):
+                raise UsageError(_out_of_range(name, getattr(self, name), f"{lowest} or more"))
+        for name, highest in _HIGHEST.items():
+            if getattr(self, name) > highest:
+                raise UsageError(_out_of_range(name, getattr(self, name), f"{highest} or less"))
+        if not (math.isfinite(self.lr) and self.lr > self.min_lr):
+            raise UsageError(
+                f"--lr {self.lr} is not above --min-lr {self.min_lr}, where the cosine ends: give more."
+            )
+        if self.warmup >= self.epochs:
+            raise UsageError(
+                f"--warmup {self.warmup} leaves nothing of --epochs {self.epochs}: give fewer epochs of it."
+            )
+        if self.test_crop > self.test_resize:
+            raise UsageError(
+                f"--test-crop {self.test_crop} cannot be cut out of --test-resize {self.test_resize}: "
+                "give as many pixels or fewer."
+            )
+
+    @property
+    def objective(self) -> "Objective":
+        """What is trained for."""
+        from ...losses.weighted import parse_loss
+
+        return parse_loss(self.loss)
+
+    @property
+    def pretext(self) -> "PretextSettings":
+        """Numbers of the contrastive terms."""
+        from ...losses.pretext import PretextSettings
+
+        return PretextSettings(self.temperature, self.projection, self.queue, self.momentum, self.shards)
+
+    @property
+    def views(self) -> "AugmentSettings":
+        """From which distributions views are drawn."""
+        from ...data.augment import AugmentSettings
+
+        return AugmentSettings(size=self.size, scale=(self.min_crop, 1.0), gray_p=self.gray, blur_p=self.blur)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+_CHOICES = {
+    "optimizer": ("sgd", "lars", "adamw"),
+    "augment": ("cpu", "device"),
+    "precision": ("auto", "fp32", "bf16", "fp16"),
+}
+_LOWEST = {
+    "epochs": 1,
+    "batch": 2,
+    "size": 8,
+    "test_crop": 8,
+    "accumulate": 1,
+    "warmup": 0,
+    "weight_decay": 0,
+    "sgd_momentum": 0,
+    "clip": 0,
+    "watch": 0,
+    "min_lr": 0,
+    "seed": 0,
+    "gray": 0,
+    "blur": 0,
+    "min_crop": 0.01,
+}
+_HIGHEST = {"gray": 1, "blur": 1, "min_crop": 1, "sgd_momentum": 1, "seed": 2**63 - 1}
+
+
+def _out_of_range(name: str, value: float, limits: str) -> str:
+    return f"--{name.replace('_', '-')} {value} cannot be meant: give a number of {limits}."
+
+
+@dataclass(frozen=True)
+class Machinery:
+    """What a run runs on, and what it leaves besides the weights.
+
+    Attributes:
+        device: ``auto`` (a GPU where there is one), ``cpu`` or ``cuda``.
+        devices: processes on this machine; one a GPU.
+        nodes: machines.
+        workers: decoding processes of each; a number that suits the cores unless given.
+        compile: whether the network is compiled; the first step then takes minutes.
+        logger: ``csv``, ``tensorboard``, ``wandb``, or several.
+        checkpoint_minutes: the longest time between two checkpoints; one is also made after each epoch.
+    """
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: int = 1
+    nodes: int = 1
+    workers: int | None = None
+    compile: bool = False
+    logger: tuple[str, ...] = ()
+    checkpoint_minutes: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise UsageError(f"--device {self.device!r} is unknown. Choose from: auto, cpu, cuda.")
+        for name, lowest in (("devices", 1), ("nodes", 1), ("workers", 0), ("checkpoint_minutes", 0)):
+            value = getattr(self, name)
+            if value is not None and not value >= lowest:
+                raise UsageError(_out_of_range(name, value, f"{lowest} or more"))

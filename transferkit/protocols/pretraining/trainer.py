@@ -1,0 +1,154 @@
+"""One step after another: views, losses, gradients, weights.
+
+Every random draw is named by the step it belongs to, so a checkpoint needs no state of a generator: a run
+that was interrupted takes the same steps as one that ran through.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...core.errors import DataError, ModelError
+from ...core.seeding import generator
+from ...core.views import View
+from ...data.dataset import Split
+from ...data.framing import normalised
+from ...data.view_loading import ViewBatch, ViewSettings, load_views
+from ...losses.pretext import Pretext
+from .optimizing import build_optimizer, learning_rate
+from .settings import PretrainSettings
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What one step showed; tensors stay where they are, so that nobody waits for the device.
+
+    Attributes:
+        number: 0 for the first of the run.
+        readings: the loss ``total``, each term by its name, and ``gradient_norm`` where the weights moved;
+            each of shape ``[]``.
+        reasons: row → why its image could not be read.
+    """
+
+    number: int
+    readings: dict[str, Tensor]
+    reasons: dict[int, str]
+
+
+class Trainer:
+    """Moves the weights of a ``Pretext`` on this process.
+
+    Args:
+        pretext: encoder, heads, queue.
+        split: what is trained on.
+        settings: of the run.
+        fabric: devices, precision, processes; launched.
+        workers: decoding processes.
+
+    Raises:
+        ShapeError, UsageError: if the batch is too small to be cut, or not smaller than the queue.
+        DataError: if the split has fewer images than one batch of all processes.
+    """
+
+    def __init__(
+        self, pretext: Pretext, split: Split, settings: PretrainSettings, *, fabric: Fabric, workers: int
+    ) -> None:
+        self.pretext, self.split, self.settings, self.fabric = pretext, split, settings, fabric
+        self.whole_batch = settings.batch * fabric.world_size
+        moves_an_epoch = len(split) // (self.whole_batch * settings.accumulate)
+        if not moves_an_epoch:
+            most = len(split) // (fabric.world_size * settings.accumulate)
+            raise DataError(
+                f"{split.dataset} has {len(split)} images to train on, fewer than one batch of "
+                f"{self.whole_batch * settings.accumulate} (--batch, --accumulate and all processes): "
+                + (f"give --batch {most} or less." if most else "give a smaller --accumulate.")
+            )
+        pretext.require_batch(settings.batch)
+        self.steps_an_epoch = moves_an_epoch * settings.accumulate
+        self.steps = settings.epochs * self.steps_an_epoch
+        self.model, self.optimizer = fabric.setup(pretext, build_optimizer(pretext.parameters(), settings))
+        self._labels = torch.from_numpy(split.labels)
+        self._views = ViewSettings(
+            augment=settings.views,
+            count=pretext.objective.views,
+            where=settings.augment,
+            workers=workers,
+            seed=settings.seed,
+        )
+
+    def epoch(self, first: int) -> Iterator[Step]:
+        """Take the step numbered ``first`` and all others of its epoch.
+
+        Raises: ModelError: if the GPU is too small, naming a batch size to try.
+        """
+        epoch, done = divmod(first, self.steps_an_epoch)
+        batches = load_views(
+            self.split, self._views, self._rows(epoch, done), epoch=epoch, device=self.fabric.device
+        )
+        try:
+            for number, batch in enumerate(batches, start=first):
+                yield Step(number, self.step(number, batch), batch.reasons)
+        except torch.OutOfMemoryError as error:
+            half, twice = self.settings.batch // 2, self.settings.accumulate * 2
+            raise ModelError(
+                f"The GPU has too little memory for --batch {self.settings.batch}: "
+                f"try --batch {half} --accumulate {twice}."
+            ) from error
+
+    def _rows(self, epoch: int, skipped: int) -> Iterator[NDArray[np.int64]]:
+        """This process's part of each batch, in the epoch's order; what is no whole batch is left over."""
+        order = generator(self.settings.seed, "order", epoch).permutation(len(self.split))
+        for index in range(skipped, self.steps_an_epoch):
+            start = index * self.whole_batch + self.fabric.global_rank * self.settings.batch
+            yield order[start : start + self.settings.batch]
+
+    def step(self, number: int, batch: ViewBatch) -> dict[str, Tensor]:
+        """Compute the losses, and move the weights when enough gradients are gathered."""
+        settings = self.settings
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate(number)
+        views = [normalised(view, View(), white=1) for view in batch.views]
+        moving = (number + 1) % settings.accumulate == 0
+        with self.fabric.no_backward_sync(self.model, enabled=not moving):
+            losses = self.model(views, self._labels[batch.rows])
+            self.fabric.backward(losses["total"] / settings.accumulate)
+        readings = {name: value.detach() for name, value in losses.items()}
+        if moving:
+            norm = self._limited_norm()
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            if settings.precision != "fp16":  # which tries how far it can be scaled up, and skips such moves
+                readings["gradient_norm"] = norm
+        return readings
+
+    def _limited_norm(self) -> Tensor:
+        """The gradient's norm, which is scaled down where it is too large."""
+        if self.settings.clip:
+            norm = self.fabric.clip_gradients(
+                self.model, self.optimizer, max_norm=self.settings.clip, error_if_nonfinite=False
+            )
+            assert norm is not None  # as only sharded strategies give
+            return norm
+        return torch.nn.utils.get_total_norm(p.grad for p in self.pretext.parameters() if p.grad is not None)
+
+    def rate(self, number: int) -> float:
+        """The learning rate of a step: the same for all whose gradients are added up, as for one large step."""
+        settings = self.settings
+        return learning_rate(
+            number - number % settings.accumulate,
+            steps=self.steps,
+            warmup=settings.warmup * self.steps_an_epoch,
+            highest=settings.lr * self.fabric.world_size,
+            lowest=settings.min_lr,
+        )
+
+    def compile(self) -> None:
+        """Compile the encoder, and the one that makes the keys."""
+        self.pretext.encoder.compile()
+        if hasattr(self.pretext, "key_encoder"):
+            self.pretext.key_encoder.compile()
