@@ -14,6 +14,7 @@ from ...data.loading import default_workers
 from ...losses.pretext import Pretext
 from ...models.encoder import Encoder
 from ...models.runs import Description, Run
+from ...models.single_pixel import multiply_single_pixels
 from ...models.trunk import Trunk, trunk_of
 from .devices import collectives_of, compute_of
 from .monitor import Monitor
@@ -95,6 +96,7 @@ def job_of(
         },
     )
     trunk = trunk_of(encoder.at(settings.size))
+    multiply_single_pixels(trunk.module)
     pretext = _pretext(trunk, split, settings, fabric)
     workers = default_workers() if machinery.workers is None else machinery.workers
     trainer = Trainer(pretext, split, settings, fabric=fabric, workers=workers)

@@ -137,7 +137,7 @@ class Trainer:
         return torch.nn.utils.get_total_norm(p.grad for p in self.pretext.parameters() if p.grad is not None)
 
     def rate(self, number: int) -> float:
-        """The learning rate of a step: the same for all whose gradients are added up, as for one large step."""
+        """The learning rate of a step: one for all whose gradients are added up, as for one large step."""
         settings = self.settings
         return learning_rate(
             number - number % settings.accumulate,
