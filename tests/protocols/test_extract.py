@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,10 @@ from transferkit.core.errors import DataError, DiskSpaceError, NonFiniteError, U
 from transferkit.core.views import View
 from transferkit.core.workspace import Workspace
 from transferkit.data.catalog import open_dataset
+from transferkit.data.framing import frame, normalised
 from transferkit.models.catalog import load_encoder
 from transferkit.models.encoder import encoder_of
+from transferkit.models.taps import Taps
 from transferkit.protocols.extract import Extractor, extractions
 from transferkit.protocols.place import Place
 from transferkit.protocols.settings import ExtractSettings
@@ -124,6 +127,24 @@ def test_a_request_that_differs_never_reuses_an_entry(photos: Path, tmp_path: Pa
     assert extractor(tmp_path, other).open(split).missing == ("layer1", "layer4")
 
 
+def test_a_variant_is_another_entry_with_the_features_of_the_changed_images(
+    photos: Path, tmp_path: Path
+) -> None:
+    split = opened(photos, tmp_path)
+    plain = extractor(tmp_path).open(split).run()
+    network = extractor(tmp_path, replace(SMALL, variant="rotate:180"))
+    variant = network.open(split).run()
+    assert plain.key.differences(variant.key) == [("view", "test", "rotate:180")]
+    squares = np.stack([frame(split.reader.image(row), network.encoder.view) for row in range(len(split))])
+    images = normalised(torch.from_numpy(squares).flip(2, 3), network.encoder.view)
+    with torch.inference_mode(), Taps(network.encoder, ["layer4"], "avg") as taps:
+        expected = taps(images)["layer4"]
+    np.testing.assert_allclose(variant.features("layer4").x, expected, rtol=0.01, atol=0.01)
+    assert np.abs(variant.features("layer4").x - plain.features("layer4").x).max() > 0.2
+    with pytest.raises(UsageError, match="rotate:90, rotate:180"):
+        extractor(tmp_path, replace(SMALL, variant="rotate:45"))
+
+
 def test_a_changed_data_set_is_another_entry(photos: Path, tmp_path: Path) -> None:
     extractor(tmp_path).open(opened(photos, tmp_path)).run()
     victim = photos / "train" / "cat" / "00.png"
@@ -207,6 +228,7 @@ import transferkit.protocols.extract as extract
 extract.SHARD_ROWS = 8
 from transferkit.cache.store import FeatureStore
 from transferkit.data.catalog import open_dataset
+from transferkit.data.framing import frame, normalised
 from transferkit.models.catalog import load_encoder
 from transferkit.protocols.settings import ExtractSettings
 photos, workspace = map(Path, sys.argv[1:3])

@@ -14,9 +14,10 @@ from torch.utils.data import DataLoader, Dataset
 from ..core.errors import DataError, UnreadableImageError
 from ..core.views import View
 from .dataset import Reader, Split
-from .framing import frame
+from .variants import Variant
 
 MOST_WORKERS = 16
+PLAIN = Variant()
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +36,12 @@ class Batch:
 
 
 def load_batches(
-    split: Split, view: View, batches: Iterable[NDArray[np.int64]], *, workers: int
+    split: Split,
+    view: View,
+    batches: Iterable[NDArray[np.int64]],
+    *,
+    workers: int,
+    variant: Variant = PLAIN,
 ) -> Iterator[Batch]:
     """Load ``batches`` of rows, as they are and in their order.
 
@@ -44,10 +50,11 @@ def load_batches(
         view: how an image is framed.
         batches: read lazily: at most two a worker ahead of what is yielded, none ahead without workers.
         workers: processes that decode; 0 decodes in this one.
+        variant: how it is changed.
 
     Raises: DataError: if a reader refuses the data set itself, rather than one image.
     """
-    yield from load_items(_Frames(split.reader, view), batches, workers=workers)
+    yield from load_items(_Frames(split.reader, view, variant), batches, workers=workers)
 
 
 def load_items(dataset: Any, batches: Iterable[NDArray[np.int64]], *, workers: int) -> Iterator[Any]:
@@ -96,6 +103,7 @@ class _Frames(Dataset):
 
     reader: Reader
     view: View
+    variant: Variant
 
     def __getitem__(self, rows: NDArray[np.int64]) -> Batch | DataError:
         images = torch.zeros(len(rows), 3, self.view.crop, self.view.crop, dtype=torch.uint8)
@@ -103,7 +111,7 @@ class _Frames(Dataset):
         try:
             for place, row in zip(images.numpy(), rows.tolist(), strict=True):
                 try:
-                    place[:] = frame(self.reader.image(row), self.view)
+                    place[:] = self.variant.square(self.reader.image(row), self.view, row=row)
                 except UnreadableImageError as error:
                     reasons[row] = str(error)
         except DataError as error:  # as a value: the loader would bury its message in a traceback

@@ -1,8 +1,8 @@
 """Convolutions that give a single pixel, computed as the matrix products that they are.
 
 Small images end in maps of one pixel. What a padded kernel sees of such a map is a part of itself, the rest
-falls on padding; libraries for convolutions multiply that rest too, and on a CPU their backward pass takes ten
-times what the product takes.
+falls on padding; libraries for convolutions multiply that rest too, and on a CPU their backward pass takes
+ten times what the product takes.
 """
 
 from functools import partial

@@ -5,7 +5,7 @@ shard being gathered, and the few finished shards that wait in the writer's boun
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -23,6 +23,7 @@ from ..data.catalog import expand_datasets
 from ..data.dataset import Split
 from ..data.framing import normalised
 from ..data.loading import Batch, default_workers, load_batches
+from ..data.variants import Variant
 from ..models.catalog import default_model, load_encoder
 from ..models.encoder import Encoder
 from ..models.fingerprint import weights_digest
@@ -133,11 +134,15 @@ class Extraction:
     def _workers(self) -> int:
         return default_workers() if self.settings.workers is None else self.settings.workers
 
+    def _batches(self, rows: Iterable[NDArray[np.int64]], *, workers: int) -> Iterator[Batch]:
+        variant = Variant(self.settings.variant)
+        return load_batches(self.split, self.encoder.view, rows, workers=workers, variant=variant)
+
     def _images_per_second(self, layers: Sequence[str]) -> float:
         """Measured on one batch of the split's own images: the slower of decoding and forward pass."""
         rows = np.arange(min(self._batch, len(self.split)))
         started = time.perf_counter()
-        batch = next(iter(load_batches(self.split, self.encoder.view, [rows], workers=0)))
+        batch = next(iter(self._batches([rows], workers=0)))
         decode = (time.perf_counter() - started) / max(1, self._workers)
         with Taps(self.encoder, layers, self.entry.key.pooling) as taps:
             _forward(taps, batch, self.encoder, self.compute)  # the first pass also plans and allocates
@@ -156,7 +161,7 @@ class Extraction:
         ):
             try:
                 batches = _claimed_batches(self.entry, layers, self._batch, pending)
-                for batch in load_batches(self.split, self.encoder.view, batches, workers=self._workers):
+                for batch in self._batches(batches, workers=self._workers):
                     self._refuse_unreadable(batch)
                     pending[0].add(batch, _forward(taps, batch, self.encoder, self.compute))
                     if pending[0].full:
@@ -241,6 +246,7 @@ class Extractor:
         encoder = replace(encoder, weights=weights_digest(encoder.module))  # it may have been trained since
         self.encoder = encoder.at(settings.size)
         self.settings, self.store = settings, store
+        _ = Variant(settings.variant)  # refused now rather than by the first image
         self.pooling = settings.pooling or encoder.pooling
         self.layers = resolve_layers(self.encoder, settings.layers, self.pooling)
         self.compute = choose_compute(settings.device, settings.precision)
@@ -268,6 +274,7 @@ class Extractor:
             pooling=self.pooling,
             dtype=self.settings.dtype,
             precision=self.compute.precision,
+            view=self.settings.variant,
         )
 
 

@@ -14,6 +14,8 @@ class ExtractSettings:
         pooling: how a map becomes a vector: ``avg``, ``max``, ``avgmax``, ``grid2``, ``cls`` or
             ``mean-tokens``; the encoder's own unless given.
         size: pixels of the square the encoder sees; the size it was trained for unless given.
+        variant: how each image is changed first, such as ``rotate:90``, ``blur:3`` or ``augment:0``; ``test``
+            leaves it as it is.
         dtype: of the stored features, ``float16`` or ``float32``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` …
         precision: ``auto``, ``fp32`` or ``bf16`` of the forward pass.
@@ -25,6 +27,7 @@ class ExtractSettings:
     layers: tuple[str, ...] = ("last",)
     pooling: str | None = None
     size: int | None = None
+    variant: str = "test"
     dtype: str = "float16"
     device: str = "auto"
     precision: str = "auto"
