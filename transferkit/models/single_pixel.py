@@ -31,8 +31,8 @@ def _is_plain(module: nn.Conv2d) -> bool:
 
 
 def _convolved(module: nn.Conv2d, x: Tensor) -> Tensor:
-    sides = x.shape[2:]
-    kernel, padding, stride = module.kernel_size, module.padding, module.stride
+    sides, kernel, padding, stride = x.shape[2:], module.kernel_size, module.padding, module.stride
+    assert not isinstance(padding, str)  # as plain ones never are
     single = all((h + 2 * p - k) // s == 0 for h, k, p, s in zip(sides, kernel, padding, stride, strict=True))
     if not single:
         return nn.Conv2d.forward(module, x)

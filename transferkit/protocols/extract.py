@@ -1,18 +1,15 @@
-"""Fill the feature cache: decode in workers, run and pool on the device, write from a thread of its own.
-
-Memory does not grow with the data set: what is alive at any moment is the loader's few batches, the
-shard being gathered, and the few finished shards that wait in the writer's bounded queue.
-"""
+"""Fill the feature cache: decode in workers, run and pool on the device, write from a thread of its own."""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..cache.entry import Claim, Entry, planned_bytes
+from ..cache.entry import Entry, planned_bytes
 from ..cache.key import EntryKey
 from ..cache.store import FeatureStore
 from ..core.devices import Compute, choose_compute
@@ -29,11 +26,10 @@ from ..models.encoder import Encoder
 from ..models.fingerprint import weights_digest
 from ..models.layers import Layer, resolve_layers
 from ..models.taps import Taps
+from .filling import SHARD_ROWS, fill
 from .place import Place
 from .settings import ExtractSettings
-from .writing import ShardWriter
 
-SHARD_ROWS = 2048
 LONG_SECONDS = 20  # an extraction expected to take longer announces itself
 
 
@@ -153,24 +149,17 @@ class Extraction:
     def _fill(self, layers: Sequence[str], reporter: Reporter) -> None:
         """Run the shards that no other process is filling."""
         label = f"{self.encoder.spec} on {self.split.dataset} {self.split.name}"
-        pending: list[_Shard] = []
         with (
             Taps(self.encoder, layers, self.entry.key.pooling) as taps,
-            ShardWriter() as writer,
             reporter.task(label, self.entry.rows_missing(layers), "images") as task,
         ):
-            try:
-                batches = _claimed_batches(self.entry, layers, self._batch, pending)
-                for batch in self._batches(batches, workers=self._workers):
-                    self._refuse_unreadable(batch)
-                    pending[0].add(batch, _forward(taps, batch, self.encoder, self.compute))
-                    if pending[0].full:
-                        writer.put(pending[0].finish)
-                        pending.pop(0)
-                    task.advance(len(batch.rows))
-            finally:
-                for shard in pending:
-                    shard.claim.close()
+
+            def features_of(batch: Batch) -> dict[str, NDArray[np.float32]]:
+                self._refuse_unreadable(batch)
+                return _forward(taps, batch, self.encoder, self.compute)
+
+            load = partial(self._batches, workers=self._workers)
+            fill(self.entry, layers, load, features_of, batch=self._batch, task=task)
 
     def _refuse_unreadable(self, batch: Batch) -> None:
         if batch.reasons and self.settings.on_error == "stop":
@@ -181,54 +170,12 @@ class Extraction:
             )
 
 
-@dataclass(eq=False)
-class _Shard:
-    """One shard's features while they come in."""
-
-    claim: Claim
-    dtype: str
-    reasons: dict[int, str] = field(default_factory=dict)
-    features: dict[str, NDArray] = field(default_factory=dict)
-    filled: int = 0
-
-    @property
-    def full(self) -> bool:
-        return self.filled == len(self.claim.rows)
-
-    def add(self, batch: Batch, pooled: dict[str, torch.Tensor]) -> None:
-        rows = slice(self.filled, self.filled + len(batch.rows))
-        for name in self.claim.layers:
-            values = pooled[name]
-            if name not in self.features:
-                self.features[name] = np.empty((len(self.claim.rows), values.shape[1]), self.dtype)
-            with np.errstate(over="ignore"):  # what overflows becomes infinite, and the cache refuses it
-                self.features[name][rows] = values.numpy()
-        self.reasons |= batch.reasons
-        self.filled = rows.stop
-
-    def finish(self) -> None:
-        try:
-            self.claim.write(self.reasons, self.features)
-        finally:
-            self.claim.close()
-
-
-def _claimed_batches(
-    entry: Entry, layers: Sequence[str], size: int, pending: list[_Shard]
-) -> Iterator[NDArray[np.int64]]:
-    """Batches of the shards this process claims, aligned with them, so that a resumed run repeats them."""
-    for claim in entry.claim(layers):
-        pending.append(_Shard(claim, entry.key.dtype))
-        for start in range(0, len(claim.rows), size):
-            yield claim.rows[start : start + size]
-
-
-def _forward(taps: Taps, batch: Batch, encoder: Encoder, compute: Compute) -> dict[str, torch.Tensor]:
-    """Normalise on the device, run, pool: layer → ``[b, d]`` float32 on the CPU."""
+def _forward(taps: Taps, batch: Batch, encoder: Encoder, compute: Compute) -> dict[str, NDArray[np.float32]]:
+    """Normalise on the device, run, pool: layer → ``[b, d]``."""
     images = batch.images.to(compute.device, non_blocking=True)
     with torch.inference_mode(), compute.autocast():
         pooled = taps(normalised(images, encoder.view))
-    return {name: values.float().cpu() for name, values in pooled.items()}
+    return {name: values.float().cpu().numpy() for name, values in pooled.items()}
 
 
 class Extractor:

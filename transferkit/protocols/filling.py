@@ -1,0 +1,108 @@
+"""Fill the missing shards of a cache entry, batch by batch, whatever the features are.
+
+Memory does not grow with the data set: what is alive at any moment is the loader's few batches, the
+shard being gathered, and the few finished shards that wait in the writer's bounded queue.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cache.entry import Claim, Entry
+from ..core.progress import Task
+from .writing import ShardWriter
+
+SHARD_ROWS = 2048
+
+
+class Loaded(Protocol):
+    """What a loader gives for a batch of rows."""
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """``[b]``, as they were asked for."""
+
+    @property
+    def reasons(self) -> Mapping[int, str]:
+        """Row → why its image could not be read."""
+
+
+B = TypeVar("B", bound=Loaded)
+
+
+def fill(
+    entry: Entry,
+    layers: Sequence[str],
+    load: Callable[[Iterable[NDArray[np.int64]]], Iterator[B]],
+    features_of: Callable[[B], Mapping[str, NDArray[np.floating]]],
+    *,
+    batch: int,
+    task: Task,
+) -> None:
+    """Fill the shards that lack some of ``layers`` and that no other process is filling.
+
+    Args:
+        entry: begun.
+        layers: what is asked for.
+        load: gives what is needed of batches of rows, in their order; it reads them lazily.
+        features_of: layer → ``[b, d]`` of what was loaded, all layers asked for and perhaps more.
+        batch: rows a batch; batches do not cross shards, so that a resumed run repeats them.
+        task: told how far it has come.
+    """
+    pending: list[_Shard] = []
+    with ShardWriter() as writer:
+        try:
+            for loaded in load(_claimed_batches(entry, layers, batch, pending)):
+                pending[0].add(loaded, features_of(loaded))
+                if pending[0].full:
+                    writer.put(pending[0].finish)
+                    pending.pop(0)
+                task.advance(len(loaded.rows))
+        finally:
+            for shard in pending:
+                shard.claim.close()
+
+
+@dataclass(eq=False)
+class _Shard:
+    """One shard's features while they come in."""
+
+    claim: Claim
+    dtype: str
+    reasons: dict[int, str] = field(default_factory=dict)
+    features: dict[str, NDArray] = field(default_factory=dict)
+    filled: int = 0
+
+    @property
+    def full(self) -> bool:
+        return self.filled == len(self.claim.rows)
+
+    def add(self, loaded: Loaded, features: Mapping[str, NDArray[np.floating]]) -> None:
+        rows = slice(self.filled, self.filled + len(loaded.rows))
+        for name in self.claim.layers:
+            values = features[name]
+            if name not in self.features:
+                self.features[name] = np.empty((len(self.claim.rows), values.shape[1]), self.dtype)
+            with np.errstate(over="ignore"):  # what overflows becomes infinite, and the cache refuses it
+                self.features[name][rows] = values
+        self.reasons |= loaded.reasons
+        self.filled = rows.stop
+
+    def finish(self) -> None:
+        try:
+            self.claim.write(self.reasons, self.features)
+        finally:
+            self.claim.close()
+
+
+def _claimed_batches(
+    entry: Entry, layers: Sequence[str], size: int, pending: list[_Shard]
+) -> Iterator[NDArray[np.int64]]:
+    """Batches of the shards this process claims, aligned with them."""
+    for claim in entry.claim(layers):
+        pending.append(_Shard(claim, entry.key.dtype))
+        for start in range(0, len(claim.rows), size):
+            yield claim.rows[start : start + size]
