@@ -25,7 +25,8 @@ from tests.cache.filling import (
 )
 from transferkit.cache.entry import planned_bytes
 from transferkit.cache.store import FeatureStore
-from transferkit.core.errors import CacheError, ShapeError
+from transferkit.core.blocks import Blocks
+from transferkit.core.errors import CacheError, DamagedError, ShapeError
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
@@ -241,3 +242,28 @@ def test_the_cache_does_not_need_torch():
         "import sys, transferkit.cache.store, transferkit.cache.export; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_a_layer_larger_than_its_memory_stays_on_the_disk(tmp_path):
+    entry = filled(tmp_path)
+    held = entry.features("layer1")
+    size = held.x.nbytes
+    assert isinstance(entry.features("layer1", memory_bytes=size).x, np.ndarray)
+    left = entry.features("layer1", memory_bytes=size - 1)
+    assert isinstance(left.x, Blocks)
+    assert (left.x.shape, left.x.dtype, left.ids) == (held.x.shape, held.x.dtype, held.ids)
+    for _ in range(2):
+        np.testing.assert_array_equal(np.asarray(left.x), held.x)
+    assert max(len(piece) for piece in left.x.pieces()) <= SHARD_ROWS
+
+
+def test_a_damaged_layer_on_the_disk_is_refused_when_it_is_gone_through(tmp_path):
+    entry = filled(tmp_path)
+    left = entry.features("layer1", memory_bytes=0)
+    path = entry.folder / "shard-00001.h5"
+    data = bytearray(path.read_bytes())
+    at = data.find(truth("layer1")[SHARD_ROWS].tobytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(DamagedError, match=r"shard-00001\.h5 is damaged in 'layers/layer1'"):
+        np.asarray(left.x)

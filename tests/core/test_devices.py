@@ -1,10 +1,11 @@
+import os
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from transferkit.core.devices import Compute, choose_compute, has_fast_bf16
+from transferkit.core.devices import Compute, choose_compute, free_memory_bytes, has_fast_bf16
 from transferkit.core.errors import UsageError
 
 CPU = torch.device("cpu")
@@ -51,3 +52,8 @@ def test_an_unknown_precision_is_answered_with_those_there_are():
 def test_an_absent_device_is_refused_with_the_reason_and_the_remedy(device):
     with pytest.raises(UsageError, match=rf"^--device {device} cannot be used here: .+ Use cpu, or auto\.$"):
         choose_compute(device)
+
+
+def test_free_memory_is_what_the_machine_says_of_itself():
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert 0 < free_memory_bytes() < total

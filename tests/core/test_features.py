@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from transferkit.core.blocks import Blocks
 from transferkit.core.errors import NonFiniteError, ShapeError
 from transferkit.core.features import Features, concatenate, require_finite
 
@@ -96,3 +97,26 @@ def test_what_is_not_finite_is_refused_with_layer_and_row(value):
 def test_finite_rows_pass():
     require_finite(np.full((2, 2), np.finfo(np.float16).max, np.float16), what="layer", ids="ab")
     require_finite(np.zeros((0, 2)), what="layer", ids="")
+
+
+def blocks(x):
+    return Blocks(x.shape, x.dtype, lambda: iter(np.split(x, (1, 3))))
+
+
+def test_rows_and_concatenation_of_features_out_of_memory(leaves):
+    lazy = replace(leaves, x=blocks(leaves.x))
+    part = lazy.rows(np.array([True, False, True, True]))
+    assert isinstance(part.x, Blocks)
+    assert part.fingerprint == leaves.rows(np.array([0, 2, 3])).fingerprint
+    np.testing.assert_array_equal(np.asarray(part.x), leaves.x[[0, 2, 3]])
+    np.testing.assert_array_equal(lazy.rows(np.array([3, 0])).x, leaves.x[[3, 0]])
+    whole = concatenate([lazy, leaves], split="both")
+    assert isinstance(whole.x, Blocks)
+    np.testing.assert_array_equal(np.asarray(whole.x), np.concatenate([leaves.x] * 2))
+
+
+def test_what_is_not_finite_is_found_out_of_memory():
+    x = np.ones((4, 3), dtype=np.float16)
+    x[3, 0] = np.nan
+    with pytest.raises(NonFiniteError, match=r"1 of 4 rows are not finite, first 'd'"):
+        require_finite(blocks(x), what="layer", ids="abcd")

@@ -4,7 +4,8 @@ from dataclasses import fields, replace
 import pytest
 
 from transferkit.core.errors import DamagedError
-from transferkit.core.files import digest_of
+from transferkit.core.files import digest_of, write_json
+from transferkit.core.outcomes import row_outcomes
 from transferkit.core.results import Cell, Result, Results, ResultStore, Score
 from transferkit.core.statistics import Interval
 
@@ -31,6 +32,7 @@ SCORE = Score(
     chosen={"k": 20},
     also={"ece": 0.1},
     seconds={"fit": 0.0, "score": 1.5},
+    outcomes=row_outcomes(["x", "y", "z"], [1, 0, 1]),
 )
 
 
@@ -74,6 +76,7 @@ def test_a_result_joins_cell_and_score():
         "also": {"ece": 0.1},
         "skipped_rows": 2,
         "seconds": {"load": 0.25, "fit": 0.0, "score": 1.5},
+        "outcomes": {"unit": "rows", "of": SCORE.outcomes.of, "answers": 1, "right": "101"},
     }
 
 
@@ -90,6 +93,25 @@ def test_a_result_comes_back_as_it_was(tmp_path):
     assert store.find(CELL) == result_of(CELL)
     assert store.find(replace(CELL, seed=1)) is None
     assert list(store) == [result_of(CELL)]
+
+
+def test_a_score_without_outcomes_leaves_none(tmp_path):
+    store = ResultStore(tmp_path)
+    bare = Result.of(CELL, replace(SCORE, outcomes=None), dim=320, skipped_rows=0, load_seconds=0.0)
+    store.add(bare)
+    assert store.find(CELL) == bare
+    assert bare.to_json()["outcomes"] is None
+
+
+def test_a_record_from_before_there_were_outcomes_is_read_but_not_reused(tmp_path, monkeypatch):
+    old = result_of(CELL).to_json()
+    del old["outcomes"]
+    monkeypatch.setattr("transferkit.core.results.RECORD", 1)
+    old["cell"] = CELL.digest
+    write_json(tmp_path / f"{CELL.digest[:32]}.json", {**old, "digest": digest_of(old)})
+    monkeypatch.undo()
+    assert [(one.value, one.outcomes) for one in ResultStore(tmp_path)] == [(0.875, None)]
+    assert ResultStore(tmp_path).find(CELL) is None
 
 
 def test_a_second_record_of_a_cell_replaces_the_first(tmp_path):
@@ -130,6 +152,12 @@ def damaged_texts() -> dict[str, bytes]:
         "not text": b"\xff\xfe\x00",
         "not a record": b"[1, 2]",
         "a field too few": json.dumps({k: v for k, v in record.items() if k != "value"}).encode(),
+        "an outcome that cannot be": json.dumps(
+            {
+                **(odd := {**record, "outcomes": {**record["outcomes"], "right": "12"}}),
+                "digest": digest_of(odd),
+            }
+        ).encode(),
         "a field too many": json.dumps({**record, "colour": "red"}).encode(),
         "an edited value": json.dumps({**record, "digest": digest_of(record), "value": 0.999}).encode(),
         "another cell": json.dumps({**OTHER, "digest": digest_of(OTHER)}).encode(),

@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from transferkit.core.errors import ShapeError
+from transferkit.core.errors import ShapeError, UsageError
 from transferkit.core.seeding import generator
 from transferkit.core.statistics import (
+    CHUNK,
     Z95,
     Interval,
+    bootstrap_group_mean_interval,
     bootstrap_mean_interval,
     mean_interval,
+    t_interval,
     wilson_interval,
 )
 
@@ -138,3 +141,87 @@ def test_means_need_a_row_of_values(values):
         mean_interval(values)
     with pytest.raises(ShapeError, match=r"^A bootstrap needs a row of at least one value, not shape \("):
         bootstrap_mean_interval(np.array(values), draws=5, rng=generator(0))
+
+
+def test_bootstrap_does_not_depend_on_how_many_draws_are_held_at_once(monkeypatch):
+    values = generator(0, "held at once").normal(size=50)
+    whole = bootstrap_mean_interval(values, draws=400, rng=generator(0))
+    monkeypatch.setattr("transferkit.core.statistics.CHUNK", 50 * 7)
+    assert bootstrap_mean_interval(values, draws=400, rng=generator(0)) == whole
+    assert CHUNK > 50 * 400
+
+
+def test_bootstrap_of_the_mirrored_values_is_mirrored():
+    values = generator(0, "mirrored").normal(size=50)
+    one, other = (bootstrap_mean_interval(sign * values, draws=300, rng=generator(0)) for sign in (1, -1))
+    assert (one.low, one.high) == pytest.approx((-other.high, -other.low), rel=1e-12)
+
+
+def test_groups_agree_with_rows_drawn_one_by_one():
+    rng = generator(0, "groups")
+    groups = [np.array([1, 1, 1, 0, 0]), np.array([1] * 30 + [0] * 10), np.array([1, 1, 1])]
+    means = [
+        np.mean([np.mean([group[rng.integers(len(group))] for _ in group]) for group in groups])
+        for _ in range(4000)
+    ]
+    low, high = np.quantile(means, [0.025, 0.975])
+    found = bootstrap_group_mean_interval(
+        np.array([3, 30, 3]), np.array([5, 40, 3]), draws=4000, rng=generator(0, "groups", "drawn")
+    )
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.02)
+    assert found.method == "bootstrap of 4000"
+
+
+def test_one_group_is_the_bootstrap_of_a_proportion():
+    right = np.repeat([1.0, 0.0], [300, 100])
+    rows = bootstrap_mean_interval(right, draws=4000, rng=generator(0, "rows"))
+    group = bootstrap_group_mean_interval(
+        np.array([300]), np.array([400]), draws=4000, rng=generator(0, "group")
+    )
+    assert (group.low, group.high) == pytest.approx((rows.low, rows.high), abs=0.006)
+    wilson = wilson_interval(300, 400)
+    assert (group.low, group.high) == pytest.approx((wilson.low, wilson.high), abs=0.006)
+
+
+@pytest.mark.parametrize(
+    ("correct", "count", "words"),
+    [
+        ([1], [1, 2], r"not \[1\] and \[2\]"),
+        ([], [], r"not \[0\] and \[0\]"),
+        ([1, 3], [1, 2], "3 of 2 is not a proportion"),
+        ([0], [0], "0 of 0 is not a proportion"),
+        ([2, -1], [2, 2], "-1 of 2 is not a proportion"),
+    ],
+)
+def test_groups_need_proportions(correct, count, words):
+    with pytest.raises(ShapeError, match=words):
+        bootstrap_group_mean_interval(np.array(correct), np.array(count), draws=5, rng=generator(0))
+
+
+def test_a_bootstrap_needs_a_draw():
+    for make in (
+        lambda: bootstrap_mean_interval(np.ones(3), draws=0, rng=generator(0)),
+        lambda: bootstrap_group_mean_interval(np.array([1]), np.array([2]), draws=0, rng=generator(0)),
+    ):
+        with pytest.raises(UsageError, match="A bootstrap of 0 draws has no interval"):
+            make()
+
+
+def test_students_t_by_its_table():
+    """Three draws have two degrees of freedom, and 4.303 stands in every table."""
+    found = t_interval([0.5, 0.6, 0.7])
+    assert (found.high + found.low) / 2 == pytest.approx(0.6)
+    assert (found.high - found.low) / 2 == pytest.approx(4.302653 * 0.1 / 3**0.5)
+    assert found.method == "student t"
+
+
+def test_students_t_becomes_the_normal_one():
+    values = generator(0, "t").normal(size=20_000)
+    found, normal = t_interval(values), mean_interval(values)
+    assert (found.low, found.high) == pytest.approx((normal.low, normal.high), rel=1e-3)
+
+
+@pytest.mark.parametrize("values", [[], [0.5], [[0.5, 0.6]]])
+def test_students_t_needs_a_spread(values):
+    with pytest.raises(ShapeError, match="at least two values"):
+        t_interval(values)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.blocks import Blocks, Matrix
 from ..core.errors import CacheError, ShapeError
 from ..core.features import Features
 from .claim import Claim, Target
@@ -21,6 +22,7 @@ __all__ = ["Claim", "Entry", "planned_bytes"]
 
 _ROW_BYTES = 64  # id, label and status of a row
 _FILE_BYTES = 1 << 14  # names, shapes and offsets of a shard file
+_PIECE_ROWS = 1 << 13  # of a layer that is left on the disk
 
 
 def planned_bytes(n_rows: int, dims: Sequence[int], dtype: str) -> int:
@@ -114,8 +116,13 @@ class Entry:
 
     # Reading
 
-    def features(self, layer: str) -> Features:
+    def features(self, layer: str, *, memory_bytes: float = float("inf")) -> Features:
         """The rows that could be read, in the stored dtype.
+
+        Args:
+            layer: a complete one.
+            memory_bytes: a layer that takes more is left on the disk, and its ``x`` are ``Blocks``: every
+                byte is checked each time they are gone through.
 
         Raises:
             CacheError: if the layer is not complete, with the command that fills it.
@@ -123,9 +130,15 @@ class Entry:
         """
         manifest, key = self.manifest, self.key
         rows = self._rows_beside(manifest, layer)
-        x = read_layer(self.folder, manifest, layer)
+        shape = int(rows.read.sum()), layer_files(manifest, layer)[0].layers[layer]
+        dtype = np.dtype(key.dtype).newbyteorder("<")
+        x: Matrix
+        if shape[0] * shape[1] * dtype.itemsize > memory_bytes:
+            x = Blocks(shape, dtype, lambda: (part for part, _ in self.chunks(layer, _PIECE_ROWS)))
+        else:
+            x = _only(read_layer(self.folder, manifest, layer), rows.read)
         return Features(
-            x=_only(x, rows.read),
+            x=x,
             labels=_only(rows.labels, rows.read),
             ids=rows.ids if rows.read.all() else rows.ids.where(rows.read),
             classes=manifest.classes,

@@ -44,7 +44,7 @@ def _arrays(entry: Entry, layers: Sequence[str]) -> dict[str, NDArray]:
     common = set.intersection(*(set(part.ids) for part in features))
     kept = [part.rows(np.array([name in common for name in part.ids], dtype=bool)) for part in features]
     names = layers if len(layers) > 1 else ["x"]
-    arrays: dict[str, NDArray] = {name: part.x for name, part in zip(names, kept, strict=True)}
+    arrays: dict[str, NDArray] = {name: np.asarray(part.x) for name, part in zip(names, kept, strict=True)}
     return {**arrays, "labels": kept[0].labels, "ids": np.array(kept[0].ids, dtype=np.str_)}
 
 

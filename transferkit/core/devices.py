@@ -1,6 +1,8 @@
 """Which device computes, and how precisely."""
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 import torch
@@ -59,3 +61,13 @@ def has_fast_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
     return bool(device.type == "cpu" and torch.cpu._is_avx512_bf16_supported())
+
+
+def free_memory_bytes() -> int:
+    """What this machine can give away without swapping; half of all where it does not say."""
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        for line in meminfo.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2

@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .blocks import Matrix, chunks, stacked
 from .errors import NonFiniteError, ShapeError
+
+_ROWS = 8192  # looked at together
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +21,8 @@ class Features:
     Shapes: ``n`` samples, ``d`` features, ``c`` classes.
 
     Attributes:
-        x: ``[n, d]`` floating point, finite.
+        x: ``[n, d]`` floating point, finite; an array, or ``Blocks`` where it is larger than memory.
+            ``core.blocks.chunks`` goes through either, ``numpy.asarray`` makes either an array.
         labels: ``[n]`` integers in ``0 … c-1``.
         ids: ``[n]`` stable names of the samples, in the order of the rows.
         classes: ``[c]`` names; a class may have no row.
@@ -27,9 +31,10 @@ class Features:
         fingerprint: digest of the split's content.
         skipped: rows left out because their file could not be read: ``(id, reason)``.
         view: what else of the cache key shaped the features: transform, dtype, precision, architecture.
+        targets: what else is known of each row, by name: numbers ``[n, t]``, or categories ``[n]``.
     """
 
-    x: NDArray[np.floating]
+    x: Matrix
     labels: NDArray[np.int64]
     ids: Sequence[str]
     classes: tuple[str, ...]
@@ -42,6 +47,7 @@ class Features:
     fingerprint: str = ""
     skipped: tuple[tuple[str, str], ...] = field(default=())
     view: Mapping[str, Any] = field(default_factory=dict)
+    targets: Mapping[str, NDArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.ids)
@@ -52,6 +58,8 @@ class Features:
             )
         if n and (self.labels.min() < 0 or self.labels.max() >= len(self.classes)):
             raise ShapeError(f"Labels must lie in 0 … {len(self.classes) - 1}.")
+        if strays := [name for name, value in self.targets.items() if len(value) != n]:
+            raise ShapeError(f"The target {strays[0]!r} needs {n} rows, not {len(self.targets[strays[0]])}.")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -63,14 +71,15 @@ class Features:
 
     def rows(self, index: NDArray[np.integer | np.bool_]) -> "Features":
         """The same features for the rows that ``index`` names, by number or as a mask ``[n]``."""
-        index = np.arange(len(self))[index]
-        chosen = hashlib.sha256(self.fingerprint.encode() + index.tobytes()).hexdigest()
+        numbers = np.arange(len(self))[index]
+        chosen = hashlib.sha256(self.fingerprint.encode() + numbers.tobytes()).hexdigest()
         return replace(
             self,
-            x=self.x[index],
-            labels=self.labels[index],
-            ids=[self.ids[i] for i in index.tolist()],
+            x=self.x[numbers],
+            labels=self.labels[numbers],
+            ids=[self.ids[i] for i in numbers.tolist()],
             fingerprint=chosen,
+            targets={name: value[index] for name, value in self.targets.items()},
         )
 
 
@@ -78,25 +87,26 @@ def concatenate(parts: Sequence[Features], *, split: str) -> Features:
     """Rows of several splits of the same encoder, data and layer, one after another."""
     return replace(
         parts[0],
-        x=np.concatenate([part.x for part in parts]),
+        x=stacked([part.x for part in parts]),
         labels=np.concatenate([part.labels for part in parts]),
         ids=[name for part in parts for name in part.ids],
         split=split,
         fingerprint="+".join(part.fingerprint for part in parts),
         skipped=tuple(row for part in parts for row in part.skipped),
+        targets={name: np.concatenate([part.targets[name] for part in parts]) for name in parts[0].targets},
     )
 
 
-def require_finite(x: NDArray[np.floating], *, what: str, ids: Sequence[str]) -> None:
+def require_finite(x: Matrix, *, what: str, ids: Sequence[str]) -> None:
     """Refuse NaN and infinity, with the layer and the row.
 
     Raises: NonFiniteError: naming ``what`` and the first bad row's id.
     """
-    bad = ~np.isfinite(x).all(axis=1)
-    if bad.any():
-        row = int(bad.argmax())
+    bad = [~np.isfinite(rows).all(axis=1) for rows in chunks(x, _ROWS)]
+    if any(part.any() for part in bad):
+        rows = np.flatnonzero(np.concatenate(bad))
         raise NonFiniteError(
-            f"{what}: {int(bad.sum())} of {len(x)} rows are not finite, first {ids[row]!r}. "
+            f"{what}: {len(rows)} of {len(x)} rows are not finite, first {ids[rows[0]]!r}. "
             "If the values are too large for float16, use --dtype float32; "
             "if the network itself overflows, --precision fp32."
         )

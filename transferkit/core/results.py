@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from html import escape
 from pathlib import Path
 from typing import Any, overload
@@ -14,7 +14,14 @@ from rich.text import Text
 
 from .errors import DamagedError
 from .files import digest_of, write_json
+from .outcomes import Outcomes
 from .statistics import Interval
+
+RECORD = 2
+"""The form of the record: raised when a record gains a field, so that one without it is not reused.
+
+Since 2 it says what became of each row or episode. Older records can still be read.
+"""
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,7 @@ class Cell:
     @property
     def digest(self) -> str:
         """Hex digest, 64 characters; the record's file is named by it."""
-        return digest_of(asdict(self))
+        return digest_of({**asdict(self), "record": RECORD})
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,7 @@ class Score:
         chosen: the hyper-parameters that selection arrived at.
         also: further metrics.
         seconds: ``fit`` and ``score``.
+        outcomes: what became of each test row or episode, where the metric counts right answers.
     """
 
     metric: str
@@ -74,6 +82,7 @@ class Score:
     chosen: Mapping[str, Any] = field(default_factory=dict)
     also: Mapping[str, Any] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
+    outcomes: Outcomes | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +114,7 @@ class Result:
     pooling: str
     fingerprint: str
     view: Mapping[str, Any]
+    outcomes: Outcomes | None = None
 
     @classmethod
     def of(cls, cell: Cell, score: Score, *, dim: int, skipped_rows: int, load_seconds: float) -> "Result":
@@ -125,11 +135,19 @@ class Result:
             also=score.also,
             skipped_rows=skipped_rows,
             seconds={"load": load_seconds, **score.seconds},
+            outcomes=score.outcomes,
         )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return asdict(self)
+        outcomes = self.outcomes.to_json() if self.outcomes else None
+        return {**asdict(replace(self, outcomes=None)), "outcomes": outcomes}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Result":
+        """The inverse of ``to_json``; records from before there were outcomes have none."""
+        outcomes = value.get("outcomes")
+        return cls(**{**value, "outcomes": Outcomes.from_json(outcomes) if outcomes else None})
 
     def __str__(self) -> str:
         return (
@@ -174,7 +192,7 @@ class ResultStore:
             value = json.loads(path.read_text(encoding="utf-8"))
             if value.pop("digest") != digest_of(value) or not value["cell"].startswith(path.stem):
                 raise ValueError("its bytes are not those that were written")
-            return Result(**value)
+            return Result.from_json(value)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DamagedError(
                 f"{path} is not a whole result record ({error}). Delete it; the next run computes it anew."
@@ -242,14 +260,24 @@ _HEADINGS = (
 _NUMBERS = ("value", "95 % interval", "n", "unreadable")
 
 
+def recipe(protocol: str, settings: Mapping[str, Any]) -> str:
+    """A protocol with what tells its records apart at a glance.
+
+    >>> recipe("fewshot", {"shots": 5, "method": "lr", "queries": 15})
+    'fewshot 5-shot lr'
+    """
+    shots = f" {settings['shots']}-shot" if "shots" in settings else ""
+    method = f" {settings['method']}" if "method" in settings else ""
+    level = f" {settings['level']}" if "level" in settings else ""
+    return protocol + shots + method + level
+
+
 def _row(record: Result) -> tuple[str, ...]:
-    shots = f" {record.settings['shots']}-shot" if "shots" in record.settings else ""
-    method = f" {record.settings['method']}" if "method" in record.settings else ""
     return (
         record.model,
         record.data,
         record.layer,
-        record.protocol + shots + method,
+        recipe(record.protocol, record.settings),
         record.metric,
         f"{record.value:.3f}",
         f"{record.ci_low:.3f}–{record.ci_high:.3f}",

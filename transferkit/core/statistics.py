@@ -6,9 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import ShapeError
+from .errors import ShapeError, UsageError
 
 Z95 = 1.959963984540054  # the standard normal's 97.5 % quantile
+
+CHUNK = 2**16
+"""Row numbers that a bootstrap draws at once: as many as stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,24 @@ def mean_interval(values: ArrayLike) -> Interval:
     return Interval(mean - half, mean + half, "normal")
 
 
+def t_interval(values: ArrayLike) -> Interval:
+    """Mean ± t s / √n by Student's t, for a few independent draws of about the same spread.
+
+    Args:
+        values: ``[n]``, n ≥ 2.
+
+    Raises: ShapeError: if there are fewer than two values.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim != 1 or len(values) < 2:
+        raise ShapeError(f"Student's t needs a row of at least two values, not shape {values.shape}.")
+    from scipy.special import stdtrit  # slow to import, and seldom needed
+
+    half = float(stdtrit(len(values) - 1, 0.975)) * float(values.std(ddof=1)) / math.sqrt(len(values))
+    mean = float(values.mean())
+    return Interval(mean - half, mean + half, "student t")
+
+
 def wilson_interval(correct: int, n: int) -> Interval:
     """Wilson's score interval for a proportion [1]; stays inside 0 … 1 also at the ends.
 
@@ -49,17 +70,70 @@ def wilson_interval(correct: int, n: int) -> Interval:
     return Interval(low, high, "wilson")
 
 
-def bootstrap_mean_interval(values: NDArray[np.float64], *, draws: int, rng: np.random.Generator) -> Interval:
-    """Percentile interval of the mean over rows drawn with replacement.
+def bootstrap_mean_interval(
+    values: NDArray[np.floating], *, draws: int, rng: np.random.Generator
+) -> Interval:
+    """Percentile interval of the mean over rows drawn with replacement [2].
 
     Args:
         values: ``[n]``.
         draws: how many resamples.
         rng: where the draws come from.
+
+    Raises:
+        ShapeError: if there is no row of values.
+        UsageError: if there is no draw.
+
+    [2] Efron and Tibshirani, An introduction to the bootstrap, 1993.
     """
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 1 or not len(values):
         raise ShapeError(f"A bootstrap needs a row of at least one value, not shape {values.shape}.")
-    means = np.array([values[rng.integers(len(values), size=len(values))].mean() for _ in range(draws)])
+    _require_draws(draws)
+    n, means = len(values), np.empty(draws)
+    together = max(1, CHUNK // n)
+    for start in range(0, draws, together):
+        part = means[start : start + together]
+        part[:] = values.take(rng.integers(n, size=(len(part), n))).mean(axis=1)
+    return _percentiles(means)
+
+
+def bootstrap_group_mean_interval(
+    correct: NDArray[np.integer], count: NDArray[np.integer], *, draws: int, rng: np.random.Generator
+) -> Interval:
+    """Percentile interval of the mean over groups of proportions, rows drawn anew within each group.
+
+    Of ``count`` rows with ``correct`` right ones, as many drawn with replacement have a binomial number of
+    right ones: it is drawn at once. With one group this is the bootstrap of a proportion.
+
+    Args:
+        correct: ``[g]``, ``0 … count``.
+        count: ``[g]``, at least 1.
+        draws: how many resamples.
+        rng: where the draws come from.
+
+    Raises:
+        ShapeError: if these are no proportions.
+        UsageError: if there is no draw.
+    """
+    correct, count = np.asarray(correct), np.asarray(count)
+    if correct.ndim != 1 or correct.shape != count.shape or not len(count):
+        raise ShapeError(
+            f"Groups need correct [g] and count [g], not {list(correct.shape)} and {list(count.shape)}."
+        )
+    if (count < 1).any() or (correct < 0).any() or (correct > count).any():
+        group = int(((count < 1) | (correct < 0) | (correct > count)).argmax())
+        raise ShapeError(f"{correct[group]} of {count[group]} is not a proportion.")
+    _require_draws(draws)
+    drawn = rng.binomial(count, correct / count, size=(draws, len(count)))
+    return _percentiles((drawn / count).mean(axis=1))
+
+
+def _require_draws(draws: int) -> None:
+    if draws < 1:
+        raise UsageError(f"A bootstrap of {draws} draws has no interval: give 1 or more.")
+
+
+def _percentiles(means: NDArray[np.float64]) -> Interval:
     low, high = np.quantile(means, [0.025, 0.975])
-    return Interval(float(low), float(high), f"bootstrap of {draws}")
+    return Interval(float(low), float(high), f"bootstrap of {len(means)}")

@@ -1,0 +1,68 @@
+import json
+
+import numpy as np
+import pytest
+
+from transferkit.core.errors import DataError, ShapeError
+from transferkit.core.outcomes import Outcomes, episode_outcomes, require_same_units, row_outcomes
+
+ROWS = row_outcomes(["a", "b", "c"], np.array([True, False, True]))
+EPISODES = episode_outcomes("e" * 64, np.array([75, 0, 40]), answers=75)
+
+
+def test_single_answers_read_as_digits_and_several_as_numbers():
+    assert ROWS.to_json() == {"unit": "rows", "of": ROWS.of, "answers": 1, "right": "101"}
+    assert EPISODES.to_json() == {"unit": "episodes", "of": "e" * 64, "answers": 75, "right": [75, 0, 40]}
+    assert row_outcomes(["a", "b"], [3, 0], answers=3).to_json()["right"] == [3, 0]
+
+
+@pytest.mark.parametrize("outcomes", [ROWS, EPISODES, row_outcomes(["a"], [0])])
+def test_outcomes_come_back_from_json_as_they_were(outcomes):
+    assert Outcomes.from_json(json.loads(json.dumps(outcomes.to_json()))) == outcomes
+
+
+def test_accuracies_are_parts_of_the_answers():
+    assert len(EPISODES) == 3
+    assert EPISODES.accuracies.tolist() == [1.0, 0.0, 40 / 75]
+    assert ROWS.accuracies.tolist() == [1.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize("ids", [["a", "c", "b"], ["a", "b", "d"], ["a", "bc", ""]])
+def test_the_digest_is_of_names_and_order(ids):
+    assert row_outcomes(ids, [1, 0, 1]).of != ROWS.of
+    assert row_outcomes(["a", "b", "c"], [0, 0, 0]).of == ROWS.of
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: row_outcomes(["a"], [1, 0]), r"1 rows need outcomes \[1\], not \[2\]"),
+        (lambda: episode_outcomes("e", [[1]], answers=1), r"need outcomes \[e\], not \[1, 1\]"),
+        (lambda: row_outcomes([], []), "0 rows of 1 answers have no outcome"),
+        (lambda: episode_outcomes("e", [0], answers=0), "1 episodes of 0 answers have no outcome"),
+        (lambda: row_outcomes(["a", "b"], [2, 0]), "lie in 0 … 1, not in 0 … 2"),
+        (lambda: episode_outcomes("e", [-1, 5], answers=5), "lie in 0 … 5, not in -1 … 5"),
+        (lambda: Outcomes("images", "d", 1, (1,)), "of rows or episodes, not of 'images'"),  # type: ignore[arg-type]
+    ],
+)
+def test_outcomes_that_cannot_be_are_refused(make, words):
+    with pytest.raises(ShapeError, match=words):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (EPISODES, "scored on rows and the other on episodes"),
+        (row_outcomes(["a", "b"], [1, 0]), "on 3 rows of 1 answers, the other on 2 of 1"),
+        (row_outcomes(["a", "b", "c"], [1, 0, 2], answers=2), "on 3 rows of 1 answers, the other on 3 of 2"),
+        (
+            row_outcomes(["a", "c", "b"], [1, 0, 1]),
+            "The 3 rows are not the same ones, or not in the same order",
+        ),
+    ],
+)
+def test_what_is_not_the_same_is_not_paired(other, words):
+    with pytest.raises(DataError, match=words):
+        require_same_units(ROWS, other)
+    require_same_units(ROWS, row_outcomes(["a", "b", "c"], [0, 0, 0]))
