@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .core.views import View
     from .data.catalog import open_dataset
     from .models.catalog import load_encoder
+    from .probes.estimators import KNNProbe, LinearProbe, PrototypeProbe, RidgeProbe
     from .protocols.notebook import extract, probe
 
 _HOMES = {
@@ -27,6 +28,10 @@ _HOMES = {
     "probe": "protocols.notebook",
     "load_encoder": "models.catalog",
     "open_dataset": "data.catalog",
+    "KNNProbe": "probes.estimators",
+    "LinearProbe": "probes.estimators",
+    "PrototypeProbe": "probes.estimators",
+    "RidgeProbe": "probes.estimators",
     "Features": "core.features",
     "Result": "core.results",
     "Results": "core.results",
@@ -36,8 +41,12 @@ _HOMES = {
 
 __all__ = [
     "Features",
+    "KNNProbe",
+    "LinearProbe",
+    "PrototypeProbe",
     "Result",
     "Results",
+    "RidgeProbe",
     "TransferkitError",
     "View",
     "__version__",

@@ -6,7 +6,18 @@ They assert nothing about time. Each file holds one table and its ``main()``.
 import importlib
 import sys
 
-TABLES = ("cache", "extraction", "pretraining", "help")
+TABLES = (
+    "analysis",
+    "cache",
+    "extraction",
+    "pretraining",
+    "fewshot",
+    "knn",
+    "linear",
+    "memory",
+    "semantics",
+    "help",
+)
 
 
 def main(chosen: list[str]) -> None:

@@ -1,10 +1,21 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tests.probes.features import features
 from transferkit.core.errors import DataError, NonFiniteError
+from transferkit.core.outcomes import row_outcomes
+from transferkit.core.seeding import generator
 from transferkit.core.statistics import wilson_interval
-from transferkit.probes.classification import classification_score, selection, train_and_test
+from transferkit.probes.calibration import calibration, fitted_temperature, tempered
+from transferkit.probes.classification import (
+    Choice,
+    calibration_record,
+    classification_score,
+    selection,
+    train_and_test,
+)
 
 
 def test_val_joins_train_to_fit():
@@ -62,8 +73,9 @@ def scored(n_classes):
     probabilities = np.full((8, n_classes), 0.4 / (n_classes - 1))
     probabilities[:, 0] = 0.6
     labels = np.array([0, 0, 0, 0, 0, 0, 1, 2])
+    test = replace(features(8, "test", classes=n_classes), labels=labels)
     return classification_score(
-        probabilities, labels, selected_on="val", chosen={"k": 3}, also={"bank": 5}, seconds={"fit": 1.0}
+        probabilities, test, Choice("val", {"k": 3}), seed=0, also={"bank": 5}, seconds={"fit": 1.0}
     )
 
 
@@ -73,14 +85,76 @@ def test_the_score_says_all_it_should():
     assert score.interval == wilson_interval(6, 8)
     assert (score.selected_on, score.evaluated_on) == ("val", "test")
     assert (score.chosen, score.seconds) == ({"k": 3}, {"fit": 1.0})
+    calibrated = score.also["calibration"]
     assert score.also == {
         "mean_per_class": pytest.approx(1 / 3),
+        "mean_per_class_interval": pytest.approx(
+            [1 / 3, 1 / 3]
+        ),  # all of one class are right, of others none
         "nll": pytest.approx(-(6 * np.log(0.6) + 2 * np.log(0.2)) / 8),
         "ece": pytest.approx(0.15),
+        "calibration": calibrated,
         "bank": 5,
     }
+    assert (calibrated["before"]["nll"], calibrated["before"]["ece"]) == (
+        score.also["nll"],
+        score.also["ece"],
+    )
+
+
+def test_the_score_says_what_became_of_each_row():
+    ids = [f"test/{i}" for i in range(8)]
+    assert scored(3).outcomes == row_outcomes(ids, [1, 1, 1, 1, 1, 1, 0, 0])
+
+
+def test_the_interval_of_the_mean_over_classes_draws_each_class_by_itself():
+    rng = generator(0, "per class")
+    labels = np.repeat([0, 1], [400, 20])
+    right = np.where(labels == 0, rng.random(420) < 0.9, rng.random(420) < 0.5)
+    probabilities = np.eye(2)[np.where(right, labels, 1 - labels)]
+    test = replace(features(420, "test", classes=2), labels=labels)
+    parts = [right[labels == c] for c in (0, 1)]
+    half = 1.96 * np.sqrt(sum(p.var() / len(p) for p in parts)) / 2  # of the mean of two proportions
+    found = [
+        classification_score(probabilities, test, Choice(), seed=seed, also={}, seconds={}).also
+        for seed in (0, 0, 1)
+    ]
+    low, high = found[0]["mean_per_class_interval"]
+    assert (low, high) == pytest.approx(
+        (found[0]["mean_per_class"] - half, found[0]["mean_per_class"] + half), abs=half / 5
+    )
+    assert found[0] == found[1]
+    assert found[0] != found[2]
 
 
 def test_top_5_needs_more_than_five_classes():
     assert "top5" not in scored(5).also
     assert scored(6).also["top5"] == 1.0
+
+
+def test_the_temperature_comes_from_the_rows_that_selected():
+    rng = generator(0, "held")
+    held = rng.dirichlet(np.ones(3), size=60), rng.integers(3, size=60)
+    tested = rng.dirichlet(np.ones(3), size=40), rng.integers(3, size=40)
+    record = calibration_record(*tested, Choice("20% of train", {}, held))
+    temperature = fitted_temperature(*held)
+    assert temperature is not None
+    assert record == {
+        "before": calibration(*tested),
+        "after": calibration(tempered(tested[0], temperature), tested[1]),
+        "temperature": temperature,
+        "fitted_on": "20% of train",
+    }
+    flipped = tested[0], (tested[1] + 1) % 3
+    assert calibration_record(*flipped, Choice("20% of train", {}, held))["temperature"] == temperature
+
+
+def test_without_answers_to_fit_it_to_there_is_no_temperature():
+    tested = np.array([[0.6, 0.4]]), np.array([0])
+    assert calibration_record(*tested, Choice()) == {"before": calibration(*tested), "temperature": None}
+    all_right = np.array([[0.6, 0.4], [0.4, 0.6]]), np.array([0, 1])
+    assert calibration_record(*tested, Choice("val", {}, all_right)) == {
+        "before": calibration(*tested),
+        "temperature": None,
+        "fitted_on": "val",
+    }

@@ -1,138 +1,55 @@
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.linear_model import LogisticRegression
-from torch.testing import assert_close
 
 from tests.probes.features import features
-from tests.reference import fewshot as reference
-from tests.reference import logistic
 from transferkit.core.errors import DataError, NonFiniteError, UsageError
 from transferkit.core.files import sorted_json
 from transferkit.core.seeding import generator
-from transferkit.core.statistics import mean_interval
+from transferkit.core.statistics import mean_interval, t_interval, wilson_interval
 from transferkit.probes import PROBES, fewshot
 from transferkit.probes.episodes import Episodes
-from transferkit.probes.fewshot import FewshotSettings, fewshot_accuracies, lr_scores, nn_scores, proto_scores
+from transferkit.probes.fewshot import FewshotSettings, right_answers
 
 SPLITS = {
     "train": features(120, "train", classes=6, d=12, spread=1.5),
     "test": features(90, "test", classes=6, d=12, spread=1.5),
 }
 FEW = FewshotSettings(ways=3, shots=2, queries=5, episodes=40)
-METHODS = ("lr", "proto", "nn")
-
-
-def episode_rows(b, ways, shots, queries, d, *, spread=1.5):
-    """Unit rows of ``b`` episodes: support ``[b, ways·shots, d]``, query ``[b, ways·queries, d]``."""
-    rng = generator(0, "episodes", b, ways, shots, d)
-    means = rng.normal(size=(b, ways, 1, d))
-    rows = [means + spread * rng.normal(size=(b, ways, k, d)) + 1 for k in (shots, queries)]
-    return tuple(
-        torch.nn.functional.normalize(torch.from_numpy(r).float().flatten(1, 2), dim=2) for r in rows
-    )
-
-
-def products(support, query):
-    return support @ support.mT, query @ support.mT
+METHODS = ("lr", "ridge", "proto", "nn")
 
 
 def score(settings=FEW, splits=SPLITS, probe=PROBES["fewshot"]):
     return probe.score(splits, settings, seed=0)
 
 
-@pytest.mark.parametrize(("ways", "shots", "d"), [(5, 1, 64), (5, 5, 64), (2, 5, 20), (3, 20, 6)])
-@pytest.mark.parametrize("penalty", [0.01, 1.0, 100.0])
-def test_lr_agrees_with_scikit_learn(ways, shots, d, penalty):
-    support, query = episode_rows(20, ways, shots, 15, d)
-    found = lr_scores(*products(support, query), shots=shots, penalty=penalty).argmax(2).numpy()
-    labels = np.repeat(np.arange(ways), shots)
-    theirs = [
-        LogisticRegression(C=1 / penalty, tol=1e-7, max_iter=5000).fit(s.double(), labels).predict(q.double())
-        for s, q in zip(support, query, strict=True)
-    ]
-    assert (found == np.array(theirs)).mean() >= 0.999
-
-
-@pytest.mark.parametrize(("ways", "shots", "d"), [(3, 2, 10), (3, 4, 5)])
-def test_lr_satisfies_its_defining_equation(ways, shots, d):
-    support, _ = episode_rows(2, ways, shots, 1, d)
-    labels = np.repeat(np.arange(ways), shots).tolist()
-    ends = torch.cat([torch.zeros(1, d), torch.eye(d)])  # logits there are the biases, and these plus weights
-    for s in support:
-        logits = lr_scores(*products(s[None], ends[None]), shots=shots, penalty=0.5)[0].double()
-        weights, biases = logits[1:] - logits[0], logits[0]
-        by_weight, by_bias = logistic.gradient(s, labels, weights, biases, 0.5)
-        assert_allclose(by_weight, 0, atol=1e-5)
-        assert_allclose(by_bias, 0, atol=1e-5)
-
-
-def test_lr_solves_each_episode_as_if_alone():
-    support, query = episode_rows(6, 5, 3, 4, 16)
-    together = lr_scores(*products(support, query), shots=3, penalty=0.1)
-    alone = torch.cat(
-        [
-            lr_scores(*products(s[None], q[None]), shots=3, penalty=0.1)
-            for s, q in zip(support, query, strict=True)
-        ]
-    )
-    assert_close(together, alone, atol=1e-4, rtol=0)
-
-
-def test_lr_forgets_rotation():
-    support, query = episode_rows(6, 5, 3, 4, 16)
-    turn = torch.linalg.qr(torch.from_numpy(generator(0, "turn").normal(size=(16, 16)))).Q.float()
-    assert_close(
-        lr_scores(*products(support @ turn, query @ turn), shots=3, penalty=1.0),
-        lr_scores(*products(support, query), shots=3, penalty=1.0),
-        atol=1e-5,
-        rtol=0,
-    )
-
-
-def test_lr_under_a_strong_penalty_asks_class_means():
-    """For λ → ∞ the weights tend to Sᵀ(Y − 1/c)/λ: inner products with class means."""
-    support, query = episode_rows(6, 4, 3, 5, 16)
-    found = lr_scores(*products(support, query), shots=3, penalty=1e5)
-    means = support.unflatten(1, (4, 3)).mean(2) - support.mean(1, keepdim=True)
-    expected = (query - support.mean(1, keepdim=True)) @ means.mT * 3 / 1e5
-    assert_close(found.float(), expected, rtol=1e-2, atol=1e-7)
-
-
-def test_lr_of_rows_that_are_all_alike():
-    logits = lr_scores(torch.ones(1, 6, 6), torch.ones(1, 2, 6), shots=2, penalty=1.0)
-    assert logits.abs().max() < 1e-9
-
-
-@pytest.mark.parametrize("shots", [1, 4])
-def test_proto_and_nn_agree_with_the_reference(shots):
-    support, query = episode_rows(5, 4, shots, 6, 10)
-    proto = proto_scores(*products(support, query), shots=shots).argmax(2)
-    nearest = nn_scores(*products(support, query), shots=shots).argmax(2)
-    for e in range(5):
-        rows, asked = support[e].double().unflatten(0, (4, shots)).tolist(), query[e].double().tolist()
-        assert proto[e].tolist() == reference.proto_predictions(rows, asked)
-        assert nearest[e].tolist() == reference.nn_predictions(rows, asked)
-
-
-def test_one_shot_makes_proto_and_nn_the_same():
-    support, query = episode_rows(5, 4, 1, 6, 10)
-    assert_array_equal(
-        proto_scores(*products(support, query), shots=1).argmax(2),
-        nn_scores(*products(support, query), shots=1).argmax(2),
-    )
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_chunks_do_not_matter(method, monkeypatch):
     support, query = (generator(0, name).integers(50, size=(7, 3, 4)) for name in ("support", "query"))
     x = torch.nn.functional.normalize(torch.from_numpy(generator(0, "x").normal(size=(50, 9))).float())
-    together = fewshot_accuracies(x, support, query, method=method, penalty=1.0)
+    together = right_answers(x, support, query, method=method, penalty=1.0)
     monkeypatch.setattr(fewshot, "CHUNK", 1)
-    assert_array_equal(fewshot_accuracies(x, support, query, method=method, penalty=1.0), together)
+    assert_array_equal(right_answers(x, support, query, method=method, penalty=1.0), together)
+    monkeypatch.setattr(fewshot, "MOST_SHARED", 1)
+    assert_array_equal(right_answers(x, support, query, method=method, penalty=1.0), together)
+
+
+@pytest.mark.parametrize("d", [3, 40])  # fewer features than the 12 support rows, and more
+@pytest.mark.parametrize("shared", [1, 2**26])
+def test_products_are_those_of_the_rows(shared, d, monkeypatch):
+    monkeypatch.setattr(fewshot, "MOST_SHARED", shared)
+    s, q = (torch.from_numpy(generator(0, name).integers(9, 30, size=(5, 12))) for name in ("s", "q"))
+    x = torch.from_numpy(generator(0, "x").normal(size=(30, d))).float()
+    some = torch.tensor([3, 1])
+    gram, cross = fewshot._products_of(x, s, q)(some)
+    assert gram.dtype == (torch.float64 if d == 3 else torch.float32)
+    for found, e in zip(range(2), some.tolist(), strict=True):
+        assert_allclose(gram[found], x[s[e]] @ x[s[e]].T, atol=1e-5)
+        assert_allclose(cross[found], x[q[e]] @ x[s[e]].T, atol=1e-5)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -149,13 +66,16 @@ def test_the_protocol(method):
 
 def test_the_interval_is_over_episodes():
     support = np.arange(6).reshape(3, 2, 1)
-    accuracies = fewshot_accuracies(torch.eye(6), support, support, method="proto", penalty=1.0)
-    assert accuracies.tolist() == [1, 1, 1]
+    right = right_answers(torch.eye(6), support, support, method="proto", penalty=1.0)
+    assert right.tolist() == [2, 2, 2]
     found = score()
     x, labels, names = fewshot._pool(SPLITS, "all")
     drawn = fewshot.episodes_for(None, labels, names, FEW.shape, seed=0)
-    accuracies = fewshot_accuracies(x, *drawn.rows(names), method="lr", penalty=1.0)
-    assert found.interval == mean_interval(accuracies)
+    right = right_answers(x, *drawn.rows(names), method="lr", penalty=1.0)
+    assert found.interval == mean_interval(right / 15)
+    assert (found.outcomes.unit, found.outcomes.answers) == ("episodes", 15)
+    assert found.outcomes.right == tuple(right.tolist())
+    assert found.outcomes.of == drawn.digest
 
 
 def test_kept_episodes_are_replayed_for_another_model(tmp_path):
@@ -213,7 +133,11 @@ def test_too_few_rows_are_refused():
     [
         ({"ways": 1}, "--ways 1 is too few"),
         ({"shots": 0}, "--shots 0 is too few"),
-        ({"method": "svm"}, "--method 'svm' is unknown. Choose from: lr, proto, nn"),
+        ({"method": "svm"}, "--method 'svm' is unknown. Choose from: lr, ridge, proto, nn"),
+        ({"scheme": "oneway"}, "--scheme 'oneway' is unknown. Choose from: episodes, allway"),
+        ({"repeats": 0}, "--repeats 0 is too few"),
+        ({"class_rows": -1}, "--class-rows -1 is too few"),
+        ({"scheme": "allway", "split": "test"}, "--split test means nothing to --scheme allway"),
         ({"split": "dev"}, "--split 'dev' is unknown. Choose from: all, train, val, test"),
         ({"penalty": 0.0}, "--penalty 0 must be above 0"),
     ],
@@ -223,13 +147,91 @@ def test_settings_that_cannot_be_meant_are_refused(settings, words):
         FewshotSettings(**settings)
 
 
-def test_defaults_are_the_studys():
+def test_defaults_are_the_studys_and_big_visions():
     assert FewshotSettings().to_json() == {
+        "scheme": "episodes",
         "ways": 5,
         "shots": 1,
         "queries": 15,
         "episodes": 600,
+        "repeats": 3,
         "method": "lr",
         "penalty": 1.0,
         "split": "all",
+        "class_rows": 0,
     }
+    allway = FewshotSettings(scheme="allway").to_json()
+    assert (allway["method"], allway["penalty"], allway["repeats"]) == ("ridge", 1024, 3)
+    assert FewshotSettings(scheme="allway", method="lr").to_json()["penalty"] == 1
+    assert FewshotSettings(scheme="allway", penalty=2.0).to_json()["penalty"] == 2
+
+
+def uneven(counts):
+    """Rows of one split, so many a class."""
+    rows = features(sum(counts), "train", classes=len(counts), d=6)
+    labels = np.repeat(np.arange(len(counts)), counts)
+    return {"train": replace(rows, labels=labels)}
+
+
+def test_a_curve_over_shots_asks_the_same_classes_when_told_to(monkeypatch):
+    """Each support is part of the next, of the same classes and with the same queries."""
+    splits, asked, real = uneven([30, 30, 30, 30, 12]), [], fewshot.right_answers
+    monkeypatch.setattr(
+        fewshot, "right_answers", lambda x, s, q, **rest: asked.append((s, q)) or real(x, s, q, **rest)
+    )
+    for shots in (1, 5, 20):
+        settings = FewshotSettings(ways=3, shots=shots, queries=6, episodes=30, class_rows=26)
+        found = score(settings, splits)
+        assert (found.also["classes"], found.also["classes_left_out"]) == (4, 1)
+    for (few, same), (many, queries) in pairwise(asked):
+        assert_array_equal(queries, same)
+        assert_array_equal(many[..., : few.shape[2]], few)
+
+
+def test_without_that_each_number_of_shots_takes_the_classes_it_can():
+    splits = uneven([30, 30, 30, 30, 12])
+    taking_part = [
+        score(FewshotSettings(ways=3, shots=shots, queries=6, episodes=3), splits).also["classes"]
+        for shots in (1, 20)
+    ]
+    assert taking_part == [5, 4]
+
+
+ALLWAY = FewshotSettings(scheme="allway", shots=5)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_allway(method):
+    found = score(replace(ALLWAY, method=method))
+    assert (found.metric, found.n, found.selected_on, found.evaluated_on) == ("top1", 90, "none", "test")
+    assert 1 / 6 < found.interval.low < found.value < found.interval.high
+    assert found.interval == t_interval(found.also["accuracies"])
+    assert found.value == pytest.approx(np.mean(found.also["accuracies"]))
+    assert (found.outcomes.unit, found.outcomes.answers, len(found.outcomes)) == ("rows", 3, 90)
+    assert sum(found.outcomes.right) / 270 == pytest.approx(found.value)
+    assert found.also["classes"] == 6
+    sorted_json(found.also)  # plain values
+
+
+def test_allway_of_one_draw_has_the_interval_of_test_rows():
+    found = score(replace(ALLWAY, repeats=1))
+    assert found.interval == wilson_interval(sum(found.outcomes.right), 90)
+
+
+def test_allway_counts_classes_of_too_few_rows():
+    train = features(60, "train", classes=4, d=6)
+    train = replace(train, labels=np.repeat([0, 1, 2], [40, 17, 3]))
+    found = score(ALLWAY, {"train": train, "test": features(40, "test", classes=4, d=6)})
+    about = ("classes", "classes_of_fewer_rows", "classes_only_in_test")
+    assert [found.also[name] for name in about] == [3, 1, 1]
+
+
+def test_allway_does_not_ask_for_the_order_of_rows():
+    order = generator(0, "order").permutation(120)
+    shuffled = {**SPLITS, "train": SPLITS["train"].rows(order)}
+    assert score(ALLWAY, shuffled).also == score(ALLWAY).also
+
+
+def test_allway_without_test_is_refused():
+    with pytest.raises(DataError, match="needs rows of train and of test"):
+        score(ALLWAY, {"train": SPLITS["train"]})

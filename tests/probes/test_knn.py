@@ -1,4 +1,4 @@
-import subprocess
+import math
 import sys
 from dataclasses import replace
 
@@ -9,11 +9,12 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from tests.probes.features import features
 from tests.reference import knn as reference
-from transferkit.core.errors import ShapeError, UsageError
+from transferkit.core.blocks import Blocks
+from transferkit.core.errors import NonFiniteError, UsageError
 from transferkit.core.files import sorted_json
 from transferkit.core.seeding import generator
 from transferkit.probes import PROBES, knn
-from transferkit.probes.knn import KnnSettings, knn_scores, neighbours
+from transferkit.probes.knn import KnnSettings, Vote, answers, knn_scores
 
 SPLITS = {
     "train": features(90, "train", classes=6, spread=1.5),
@@ -55,23 +56,12 @@ def test_scores_agree_with_the_reference(k, temperature):
 @pytest.mark.usefixtures("backend")
 def test_euclidean_scores_agree_with_the_reference_and_scikit_learn():
     bank, test = SPLITS["train"], SPLITS["test"]
-    settings = KnnSettings(k=(9,), metric="euclidean")
-    found = knn._scores(test, bank, settings)[9]
+    settings = KnnSettings(k=(9,), metric=("euclidean",))
+    found = answers(test, bank, settings).scores
     expected = reference.euclidean_scores(test.x, bank.x, bank.labels.tolist(), 9, 6)
     assert_allclose(found, expected, atol=1e-4)
     theirs = KNeighborsClassifier(9, weights="distance").fit(bank.x, bank.labels)
     assert_array_equal(found.argmax(1), theirs.predict(test.x))
-
-
-@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-def test_faiss_and_torch_find_the_same_rows(metric, monkeypatch):
-    with_faiss = neighbours(QUERIES, BANK, k=13, metric=metric)
-    monkeypatch.setitem(sys.modules, "faiss", None)
-    monkeypatch.setattr(knn, "CHUNK", 200)  # four queries at once
-    monkeypatch.setattr(knn, "_search_faiss", None)
-    without = neighbours(QUERIES, BANK, k=13, metric=metric)
-    assert_allclose(with_faiss[0], without[0], atol=1e-5)
-    assert_array_equal(with_faiss[1], without[1])
 
 
 @pytest.mark.usefixtures("backend")
@@ -96,21 +86,12 @@ def test_boundless_temperature_counts_heads():
 
 
 @pytest.mark.usefixtures("backend")
-def test_equals_stand_in_the_order_of_the_bank():
-    twice = np.concatenate([BANK, BANK])
-    _, rows = neighbours(QUERIES, twice, k=100, metric="cosine")
-    assert (rows[:, 1::2] - rows[:, ::2] == 50).all()
-
-
-@pytest.mark.usefixtures("backend")
 def test_the_protocol():
     found = score(KnnSettings(k=(1, 5, 20)))
     assert found.selected_on == "val"
     assert found.evaluated_on == "test"
     on_val = {
-        k: (
-            knn._scores(SPLITS["val"], SPLITS["train"], KnnSettings())[k].argmax(1) == SPLITS["val"].labels
-        ).mean()
+        k: answers(SPLITS["val"], SPLITS["train"], KnnSettings(k=(k,))).accuracy[Vote(k, 0.07, "cosine")]
         for k in (1, 5, 20)
     }
     assert found.chosen == {"k": max(on_val, key=on_val.__getitem__)}
@@ -146,28 +127,15 @@ def test_cosine_forgets_the_length_of_rows_and_survives_none():
 def test_float16_features_do_not_overflow(metric):
     large = {name: replace(part, x=(part.x * 8000).astype(np.float16)) for name, part in SPLITS.items()}
     plain = {name: replace(part, x=part.x * 8000) for name, part in SPLITS.items()}
-    settings = KnnSettings(k=(20,), metric=metric)
+    settings = KnnSettings(k=(20,), metric=(metric,))
     assert score(settings, large).value == pytest.approx(score(settings, plain).value, abs=0.01)
 
 
 def test_a_query_that_stands_in_the_bank():
-    scores = knn._scores(SPLITS["train"], SPLITS["train"], KnnSettings(k=(5,), metric="euclidean"))[5]
+    settings = KnnSettings(k=(5,), metric=("euclidean",))
+    scores = answers(SPLITS["train"], SPLITS["train"], settings).scores
     assert np.isfinite(scores).all()
     assert_array_equal(scores.argmax(1), SPLITS["train"].labels)
-
-
-@pytest.mark.parametrize(
-    ("queries", "bank", "k", "words"),
-    [
-        (QUERIES, BANK, 51, "A bank of 50 rows has no 51 neighbours: ask for 1 … 50"),
-        (QUERIES, BANK, 0, "no 0 neighbours"),
-        (QUERIES[:, :3], BANK, 1, r"Queries \[20, 3\] and bank \[50, 6\]"),
-        (QUERIES[0], BANK, 1, r"Queries \[6\]"),
-    ],
-)
-def test_a_search_that_cannot_be_answered_is_refused(queries, bank, k, words):
-    with pytest.raises(ShapeError, match=words):
-        neighbours(queries, bank, k=k, metric="cosine")
 
 
 @pytest.mark.parametrize(
@@ -175,8 +143,12 @@ def test_a_search_that_cannot_be_answered_is_refused(queries, bank, k, words):
     [
         ({"k": ()}, "--k"),
         ({"k": (5, 0)}, "--k 5,0"),
-        ({"temperature": 0.0}, "--temperature 0 must be above 0"),
-        ({"metric": "manhattan"}, "--metric 'manhattan' is unknown. Choose from: cosine, euclidean"),
+        ({"temperature": (0.07, 0.0)}, "--temperature 0 must be a number above 0"),
+        ({"temperature": (math.inf,)}, "--temperature inf must be a number above 0"),
+        ({"temperature": ()}, "--temperature names none"),
+        ({"metric": ("manhattan",)}, "--metric 'manhattan' is unknown. Choose from: cosine, euclidean"),
+        ({"metric": ()}, "--metric names none"),
+        ({"index": "tree"}, "--index 'tree' is unknown. Choose from: auto, flat, ivf"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(settings, words):
@@ -184,20 +156,125 @@ def test_settings_that_cannot_be_meant_are_refused(settings, words):
         KnnSettings(**settings)
 
 
-def test_torch_and_faiss_share_a_process():
-    """Both bring an OpenMP; two threads, in turn, within a minute."""
-    code = """
-import numpy as np, torch
-from transferkit.probes.knn import neighbours
-torch.set_num_threads(2)
-x = np.random.default_rng(0).normal(size=(2000, 64)).astype(np.float32)
-for _ in range(5):
-    torch.from_numpy(x) @ torch.from_numpy(x).T
-    neighbours(x, x, k=5, metric="euclidean")
-"""
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+def test_ivf_without_faiss_is_refused(monkeypatch):
+    monkeypatch.setattr(knn, "has_faiss", lambda: False)
+    with pytest.raises(
+        UsageError, match="--index ivf needs FAISS: pip install faiss-cpu, or take --index flat"
+    ):
+        KnnSettings(index="ivf")
 
 
-def test_faiss_is_loaded_when_first_needed():
-    code = "import sys, transferkit.probes; sys.exit('faiss' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+def test_every_vote_of_one_search_is_that_vote_asked_alone(monkeypatch):
+    searches = []
+    plain = knn.neighbours
+    monkeypatch.setattr(knn, "neighbours", lambda *a, **b: searches.append(b["metric"]) or plain(*a, **b))
+    settings = KnnSettings(k=(20, 3, 7), temperature=(0.02, 0.5), metric=("cosine", "euclidean"))
+    together = answers(SPLITS["test"], SPLITS["train"], settings)
+    assert searches == ["cosine", "euclidean"]
+    assert len(together.accuracy) == settings.candidates == 9
+    for vote, accuracy in together.accuracy.items():
+        alone = KnnSettings(k=(vote.k,), temperature=(vote.temperature or 1.0,), metric=(vote.metric,))
+        found = answers(SPLITS["test"], SPLITS["train"], alone)
+        assert found.accuracy == {Vote(vote.k, vote.temperature, vote.metric): accuracy}
+        kept = answers(SPLITS["test"], SPLITS["train"], settings, keep=vote)
+        assert kept.best == vote
+        assert_allclose(kept.scores, found.scores, atol=1e-6)
+
+
+def test_scores_by_k_agree_with_the_reference_at_every_k_and_temperature():
+    test, bank = SPLITS["test"].rows(np.arange(15)), SPLITS["train"]
+    settings = KnnSettings(k=(4, 40, 90), temperature=(0.05, 0.7))
+    for k in settings.k:
+        for temperature in settings.temperature:
+            found = answers(test, bank, settings, keep=Vote(k, temperature, "cosine")).scores
+            expected = reference.cosine_scores(test.x, bank.x, bank.labels.tolist(), k, temperature, 6)
+            assert_allclose(found, expected, atol=1e-5)
+
+
+def test_temperature_and_metric_are_chosen_on_validation_rows_too():
+    settings = KnnSettings(k=(1, 9, 40), temperature=(0.02, 0.07, 0.6), metric=("cosine", "euclidean"))
+    found = score(settings)
+    on_val = answers(SPLITS["val"], SPLITS["train"], settings)
+    assert on_val.accuracy[on_val.best] == max(on_val.accuracy.values())
+    assert found.chosen == on_val.best.chosen(settings)
+    assert found.value == found.also[on_val.best.name(settings)]
+    assert {"top1@k=9,T=0.6,metric=cosine", "top1@k=40,metric=euclidean"} < set(found.also)
+    assert found.selected_on == "val"
+    sorted_json([found.also, found.chosen, settings.to_json()])
+
+
+def test_of_equals_the_smallest_k_then_the_usual_temperature_then_the_first_metric_is_taken():
+    """Rows without noise: every vote is right."""
+    splits = {name: features(60, name, classes=3, spread=0.001) for name in ("train", "val", "test")}
+    settings = KnnSettings(k=(7, 3, 5), temperature=(0.5, 0.07, 0.02), metric=("euclidean", "cosine"))
+    assert score(settings, splits).chosen == {"k": 3, "metric": "euclidean"}
+    settings = replace(settings, metric=("cosine", "euclidean"))
+    assert score(settings, splits).chosen == {"k": 3, "temperature": 0.07, "metric": "cosine"}
+    settings = replace(settings, metric=("cosine",), temperature=(0.5, 0.02))
+    assert score(settings, splits).chosen == {"k": 3, "temperature": 0.02}  # by its ratio to 0.07
+
+
+def test_one_candidate_is_one_whatever_euclidean_makes_of_temperatures():
+    settings = KnnSettings(k=(5,), temperature=(0.1, 0.2), metric=("euclidean",))
+    assert settings.candidates == 1
+    assert score(settings).selected_on == "none"
+
+
+@pytest.mark.parametrize("k", [1, 12, 150])
+def test_predictions_agree_with_scikit_learn_by_brute_force(k):
+    bank, test = SPLITS["train"], SPLITS["test"]
+    theirs = KNeighborsClassifier(
+        min(k, len(bank)), algorithm="brute", metric="cosine", weights=lambda d: np.exp((1 - d) / 0.07)
+    ).fit(bank.x, bank.labels)
+    ours = answers(test, bank, KnnSettings(k=(k,))).scores
+    assert_allclose(ours, theirs.predict_proba(test.x), atol=1e-4)
+    assert_array_equal(ours.argmax(1), theirs.predict(test.x))
+
+
+def test_one_class_and_duplicated_rows():
+    one = {name: features(20, name, classes=1) for name in ("train", "test")}
+    assert score(KnnSettings(k=(1, 50)), one).value == 1
+    bank, test = SPLITS["train"], SPLITS["test"]
+    twice = replace(
+        bank, x=np.repeat(bank.x, 2, axis=0), labels=np.repeat(bank.labels, 2), ids=[*bank.ids] * 2
+    )
+    assert_allclose(
+        answers(test, twice, KnnSettings(k=(18,))).scores,
+        answers(test, bank, KnnSettings(k=(9,))).scores,
+        atol=1e-5,
+    )
+
+
+def test_features_that_are_not_finite_are_refused():
+    x = SPLITS["test"].x.copy()
+    x[3, 2] = np.nan
+    with pytest.raises(NonFiniteError, match="1 of 120 rows are not finite"):
+        score(KnnSettings(), {**SPLITS, "test": replace(SPLITS["test"], x=x)})
+
+
+def test_a_bank_larger_than_memory_is_answered_alike(monkeypatch):
+    monkeypatch.setattr(knn, "IVF_ROWS", 10)
+    monkeypatch.setattr(knn, "IVF_QUERIES", 10)  # but it is searched exactly all the same
+    lazy = {
+        name: replace(part, x=Blocks(part.x.shape, part.x.dtype, lambda x=part.x: iter(np.split(x, 10))))
+        for name, part in SPLITS.items()
+    }
+    assert score(KnnSettings(index="flat")).also == score(KnnSettings(), lazy).also
+
+
+def test_the_record_says_what_an_inverted_file_found(monkeypatch):
+    settings = KnnSettings(k=(1, 20), metric=("cosine", "euclidean"), index="ivf")
+    found, exact = score(settings), score(replace(settings, index="flat"))
+    for metric in settings.metric:
+        assert found.also[f"index@metric={metric}"] == "ivf"
+        assert found.also[f"nprobe@metric={metric}"] >= 1
+        assert 0.9 < found.also[f"recall@metric={metric}"] <= 1
+    assert found.value == pytest.approx(exact.value, abs=0.03)
+    assert not {name for name in exact.also if "index" in name}
+    monkeypatch.setattr(knn, "IVF_QUERIES", 120)
+    monkeypatch.setattr(knn, "IVF_ROWS", 150)  # the rows of train and val: test is searched so, val is not
+    assert score(KnnSettings(k=(20,))).also["index"] == "ivf"
+    for name, value in (("IVF_ROWS", 151), ("IVF_QUERIES", 121)):
+        with monkeypatch.context() as patch:
+            patch.setattr(knn, name, value)
+            assert "index" not in score(KnnSettings(k=(20,))).also

@@ -5,9 +5,10 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from tests.probes.features import features
+from transferkit.core.blocks import Blocks
 from transferkit.core.errors import UsageError
 from transferkit.core.files import sorted_json
-from transferkit.probes import PROBES
+from transferkit.probes import PROBES, linear
 from transferkit.probes.linear import LinearSettings
 
 SPLITS = {
@@ -43,7 +44,8 @@ def test_the_protocol_agrees_with_scikit_learn():
     assert found.value == pytest.approx(accuracy, abs=0.005)
     assert (found.metric, found.n, found.selected_on, found.evaluated_on) == ("top1", 300, "val", "test")
     assert set(found.also) == {
-        *("mean_per_class", "nll", "ece", "top5", "iterations", "gradient", "unconverged"),
+        *("mean_per_class", "mean_per_class_interval", "nll", "ece", "calibration", "top5"),
+        *("iterations", "gradient", "unconverged"),
     }
     assert found.also["unconverged"] == 0
     assert set(found.seconds) == {"fit", "score"}
@@ -124,6 +126,9 @@ def test_one_class_alone():
         ({"penalty_min": 0}, "from 0 to 100000 are no range"),
         ({"penalty_min": 2, "penalty_max": 1}, "from 2 to 1 are no range"),
         ({"normalize": "max"}, "--normalize 'max' is unknown. Choose from: none, l2, standardize"),
+        ({"solver": "adam"}, "--solver 'adam' is unknown. Choose from: lbfgs, sgd"),
+        ({"solver": "sgd", "penalties": 5}, "no penalties: leave out --penalties, or"),
+        ({"solver": "sgd", "penalty_max": 1.0}, "no penalties: leave out --penalty-max, or"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(settings, words):
@@ -139,4 +144,25 @@ def test_defaults_are_kornbliths():
         "penalty_min": 1e-6,
         "penalty_max": 1e5,
         "normalize": "none",
+        "solver": "lbfgs",
     }
+
+
+@pytest.mark.parametrize("normalize", ["none", "l2", "standardize"])
+@pytest.mark.parametrize("held_out", [True, False], ids=["val", "part of train"])
+def test_features_out_of_memory_score_as_in_memory(normalize, held_out):
+    def streamed(part):
+        return replace(part, x=Blocks(part.x.shape, part.x.dtype, lambda: iter(np.split(part.x, (5, 50)))))
+
+    names = ("train", "val", "test") if held_out else ("train", "test")
+    settings = LinearSettings(penalties=5, normalize=normalize)
+    found = score({name: streamed(SPLITS[name]) for name in names}, settings)
+    whole = score({name: SPLITS[name] for name in names}, settings)
+    assert (found.value, found.chosen) == (pytest.approx(whole.value, abs=0.004), whole.chosen)
+    assert found.also["nll"] == pytest.approx(whole.also["nll"], rel=1e-3)
+
+
+def test_few_logits_at_once_score_the_same(monkeypatch):
+    whole = score()
+    monkeypatch.setattr(linear, "LOGITS", 300)
+    assert (score().value, score().chosen) == (whole.value, whole.chosen)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -6,12 +8,14 @@ from sklearn.linear_model import LogisticRegression
 from torch.testing import assert_close
 
 from tests.reference import logistic as reference
+from transferkit.core.blocks import Blocks
 from transferkit.core.errors import ShapeError, UsageError
 from transferkit.core.seeding import generator
-from transferkit.probes import logistic
-from transferkit.probes.logistic import logistic_path
+from transferkit.probes.descent import Limits
+from transferkit.probes.logistic import LIMITS, logistic_path
 
 PENALTIES = [1e-2, 1e2, 1.0]  # in no order
+CLOSE = Limits(tolerance=1e-8, flat=0, iterations=300)
 
 
 def blobs(n, d, c, *, spread=1.0, name="blobs"):
@@ -37,7 +41,7 @@ def of_scikit_learn(x, labels, penalty, **options):
 @pytest.mark.parametrize(("n", "d", "c"), [(60, 4, 3), (12, 30, 3), (10, 10, 4), (40, 5, 6)])
 def test_the_gradient_vanishes(n, d, c):
     x, y = blobs(n, d, c)
-    path = logistic_path(x, y, PENALTIES, c, tolerance=1e-8)
+    path = logistic_path(x, y, PENALTIES, c, limits=CLOSE)
     assert path.converged.all()
     for i, penalty in enumerate(PENALTIES):
         parts = reference.gradient(x, y.tolist(), path.weights[i], path.biases[i], penalty)
@@ -99,8 +103,8 @@ def test_predictions_agree_with_scikit_learn_taken_to_the_end(c):
         assert np.abs(far).mean() < 2e-3
 
 
-def fitted(x, y, c, new, **options):
-    path = logistic_path(x, y, PENALTIES, c, tolerance=1e-8, **options)
+def fitted(x, y, c, new):
+    path = logistic_path(x, y, PENALTIES, c, limits=CLOSE)
     return new @ path.weights + path.biases[:, None]
 
 
@@ -122,17 +126,39 @@ def test_a_shift_of_the_features_does_not_matter():
 
 def test_every_row_twice_is_half_the_penalty():
     x, y = blobs(50, 6, 3)
-    once = logistic_path(x, y, [1.0], 3, tolerance=1e-8)
-    twice = logistic_path(torch.cat([x, x]), torch.cat([y, y]), [2.0], 3, tolerance=1e-8)
+    once = logistic_path(x, y, [1.0], 3, limits=CLOSE)
+    twice = logistic_path(torch.cat([x, x]), torch.cat([y, y]), [2.0], 3, limits=CLOSE)
     assert_close(once.weights, twice.weights, atol=1e-3, rtol=1e-3)
 
 
-@pytest.mark.parametrize("group", ["GROUP_COLUMNS", "GROUP_ELEMENTS"])
-def test_groups_end_where_one_batch_ends(group, monkeypatch):
+def blocks(x, cuts=(7, 7, 31)):
+    """``x`` out of memory, in uneven pieces, one of them empty."""
+    return Blocks(tuple(x.shape), x.numpy().dtype, lambda: iter(np.split(x.numpy(), cuts)))
+
+
+@pytest.mark.parametrize(("n", "d"), [(60, 8), (40, 70)])  # the second is read whole: its rows are few
+def test_rows_out_of_memory_end_where_rows_in_memory_end(n, d):
+    x, y = blobs(n, d, 4)
+    before = x.clone()
+    streamed = logistic_path(blocks(x), y, PENALTIES, 4, limits=CLOSE)
+    whole = logistic_path(x, y, PENALTIES, 4, limits=CLOSE)
+    assert torch.equal(x, before)
+    assert_close(streamed.weights, whole.weights, atol=5e-3, rtol=1e-2)
+    assert_close(streamed.biases, whole.biases, atol=5e-3, rtol=1e-2)
+
+
+def test_a_penalty_does_not_depend_on_those_beside_it():
     x, y = blobs(60, 40, 4)
-    together = fitted(x, y, 4, x)
-    monkeypatch.setattr(logistic, group, 1)
-    assert_close(fitted(x, y, 4, x), together, atol=2e-2, rtol=1e-2)
+    alone = logistic_path(x, y, PENALTIES[2:], 4, limits=CLOSE)
+    assert_close(x @ alone.weights[0] + alone.biases[0], fitted(x, y, 4, x)[2], atol=2e-2, rtol=1e-2)
+
+
+@pytest.mark.gpu
+def test_a_gpu_ends_where_a_cpu_ends():
+    x, y = blobs(60, 40, 4)
+    path = logistic_path(x.cuda(), y.cuda(), PENALTIES, 4, limits=CLOSE)
+    logits = x.cuda() @ path.weights + path.biases[:, None]
+    assert_close(logits.cpu(), fitted(x, y, 4, x), atol=2e-2, rtol=1e-2)
 
 
 def test_the_same_input_gives_the_same_bytes():
@@ -209,7 +235,7 @@ def test_float16_features_near_their_limit_do_not_overflow():
 
 def test_a_fit_cut_short_says_so():
     x, y = blobs(60, 5, 3)
-    path = logistic_path(x, y, [1e-4, 1e9], 3, max_iterations=4)
+    path = logistic_path(x, y, [1e-4, 1e9], 3, limits=replace(LIMITS, iterations=4))
     assert path.converged.tolist() == [False, True]
     assert path.iterations[0] == 4
     assert path.gradients[0] > 1e-4

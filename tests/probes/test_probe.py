@@ -1,7 +1,7 @@
 """What every probe has to keep to, whichever it is."""
 
 import re
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 from inspect import getdoc
 
 import pytest
@@ -10,7 +10,8 @@ from tests.probes.features import features
 from transferkit.core.files import sorted_json
 from transferkit.probes import PROBES
 
-SPLITS = {name: features(n, name, classes=5) for name, n in (("train", 100), ("val", 50), ("test", 100))}
+PLAIN = {name: features(n, name, classes=5) for name, n in (("train", 100), ("val", 50), ("test", 100))}
+SPLITS = {name: replace(part, targets={"class": part.labels}) for name, part in PLAIN.items()}
 
 
 @pytest.fixture(params=PROBES)

@@ -40,3 +40,20 @@ def vote(ranked, labels, k, n_classes, weight):
 
 def dot(a, b):
     return sum(float(u) * float(v) for u, v in zip(a, b, strict=True))
+
+
+def cosine_nearness(queries, bank, k):
+    """Of each query the ``k`` most similar rows: ``(cosine, row)``, best first."""
+    return [
+        ranked(((dot(q, row) / math.sqrt(dot(q, q) * dot(row, row)), i) for i, row in enumerate(bank)), k)
+        for q in queries
+    ]
+
+
+def euclidean_nearness(queries, bank, k):
+    """The same by less the squared distance."""
+    return [ranked(((-(math.dist(q, row) ** 2), i) for i, row in enumerate(bank)), k) for q in queries]
+
+
+def ranked(pairs, k):
+    return sorted(pairs, key=lambda pair: (-pair[0], pair[1]))[:k]

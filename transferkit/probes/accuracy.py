@@ -37,9 +37,24 @@ def top_k_accuracy(scores: NDArray[np.floating], labels: NDArray[np.integer], *,
 
 def mean_per_class_accuracy(scores: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
     """The mean over classes of how often each is recognised."""
-    hits = np.bincount(labels, weights=ranks(scores, labels) == 0)
+    hits, count = class_hits(ranks(scores, labels), labels)
+    return float((hits / count).mean())
+
+
+def class_hits(
+    rank: NDArray[np.integer], labels: NDArray[np.integer]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """How many rows of each class are recognised, and how many there are, ``[c']`` each.
+
+    Args:
+        rank: ``[n]``, as ``ranks`` gives it.
+        labels: ``[n]``.
+
+    Returns: only of the ``c'`` classes that have a row.
+    """
     count = np.bincount(labels)
-    return float((hits[count > 0] / count[count > 0]).mean())
+    hits = np.bincount(labels[rank == 0], minlength=len(count))
+    return hits[count > 0], count[count > 0]
 
 
 def require_scores(scores: NDArray[np.floating], labels: NDArray[np.integer]) -> None:

@@ -1,6 +1,7 @@
 """What the probes that classify a test split have in common: how splits are used, how they are scored."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -8,18 +9,39 @@ from numpy.typing import NDArray
 
 from ..core.errors import DataError
 from ..core.features import Features, concatenate, require_finite
+from ..core.outcomes import row_outcomes
 from ..core.results import Score
 from ..core.seeding import generator
 from ..core.splitting import stratified_split
-from ..core.statistics import wilson_interval
-from .accuracy import mean_per_class_accuracy, ranks
-from .calibration import expected_calibration_error, negative_log_likelihood
+from ..core.statistics import bootstrap_group_mean_interval, wilson_interval
+from .accuracy import class_hits, mean_per_class_accuracy, ranks
+from .calibration import calibration, fitted_temperature, tempered
 
 VALIDATION = 0.2
 """Of train, where the data set has no ``val`` [1].
 
 [1] Kornblith et al., Do better ImageNet models transfer better?, CVPR 2019.
 """
+
+BOOTSTRAP = 2000
+"""Resamples of the test rows, class by class."""
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What selection arrived at, and how it answered the rows that it was selected on.
+
+    Attributes:
+        selected_on: name of the split, or ``none`` when nothing was chosen.
+        chosen: the hyper-parameters that selection arrived at.
+        held: probabilities ``[h, c]`` that the chosen candidate, fitted on other rows, gives the rows of
+            ``selected_on``, and their labels ``[h]``; None when nothing was chosen, or nothing is to be
+            calibrated.
+    """
+
+    selected_on: str = "none"
+    chosen: Mapping[str, Any] = field(default_factory=dict)
+    held: tuple[NDArray[np.floating], NDArray[np.integer]] | None = None
 
 
 def train_and_test(splits: Mapping[str, Features]) -> tuple[Features, Features]:
@@ -63,10 +85,10 @@ def selection(splits: Mapping[str, Features], *, seed: int) -> tuple[Features, F
 
 def classification_score(
     probabilities: NDArray[np.floating],
-    labels: NDArray[np.integer],
+    test: Features,
+    choice: Choice,
     *,
-    selected_on: str,
-    chosen: Mapping[str, Any],
+    seed: int,
     also: Mapping[str, Any],
     seconds: Mapping[str, float],
 ) -> Score:
@@ -74,18 +96,24 @@ def classification_score(
 
     Args:
         probabilities: ``[n, c]``, rows sum to 1.
-        labels: ``[n]``.
-        selected_on: as in ``Score``, like the following.
-        chosen: the hyper-parameters that selection arrived at.
+        test: the ``n`` rows that are scored.
+        choice: how the probe that scores them was chosen.
+        seed: of the bootstrap of ``mean_per_class``.
         also: what the probe has to add to the metrics.
         seconds: ``fit`` and ``score``.
     """
+    labels = test.labels
     rank = ranks(probabilities, labels)
     correct, n = int((rank == 0).sum()), len(labels)
+    calibrated = calibration_record(probabilities, labels, choice)
+    rng = generator(seed, "mean per class")
+    spread = bootstrap_group_mean_interval(*class_hits(rank, labels), draws=BOOTSTRAP, rng=rng)
     metrics = {
         "mean_per_class": mean_per_class_accuracy(probabilities, labels),
-        "nll": negative_log_likelihood(probabilities, labels),
-        "ece": expected_calibration_error(probabilities, labels),
+        "mean_per_class_interval": [spread.low, spread.high],
+        "nll": calibrated["before"]["nll"],
+        "ece": calibrated["before"]["ece"],
+        "calibration": calibrated,
     }
     if probabilities.shape[1] > 5:
         metrics["top5"] = float((rank < 5).mean())
@@ -94,9 +122,34 @@ def classification_score(
         value=correct / n,
         interval=wilson_interval(correct, n),
         n=n,
-        selected_on=selected_on,
+        selected_on=choice.selected_on,
         evaluated_on="test",
-        chosen=chosen,
+        chosen=choice.chosen,
         also={**metrics, **also},
         seconds=seconds,
+        outcomes=row_outcomes(test.ids, rank == 0),
     )
+
+
+def calibration_record(
+    probabilities: NDArray[np.floating], labels: NDArray[np.integer], choice: Choice
+) -> dict[str, Any]:
+    """How honest the probabilities are ``before`` and ``after`` their temperature is set.
+
+    The ``temperature`` is fitted on the rows that selection used, on the answers of the candidate that was
+    fitted without them: never on the rows that are scored. Without such rows, or where they tell no
+    temperature, it is None and there is no ``after``.
+
+    Args:
+        probabilities: ``[n, c]`` of the rows that are scored.
+        labels: ``[n]``.
+        choice: with the answers that the temperature is fitted to.
+    """
+    record: dict[str, Any] = {"before": calibration(probabilities, labels), "temperature": None}
+    if choice.held is None:
+        return record
+    temperature = fitted_temperature(*choice.held)
+    record |= {"temperature": temperature, "fitted_on": choice.selected_on}
+    if temperature is not None:
+        record["after"] = calibration(tempered(probabilities, temperature), labels)
+    return record

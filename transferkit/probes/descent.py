@@ -1,279 +1,247 @@
-"""Many convex descents that share their products with the data: L-BFGS on principal axes, in batches.
+"""The descent of logistic regression: L-BFGS along principal axes, one penalty after another.
 
-One problem, logistic regression of ``n`` rows on ``r`` axes and a constant; ``p`` fits of it that differ in
-their penalty. Every array ends in ``p``, so that finished fits are dropped by one index.
-
-- All fits share one ``z @ w`` and one ``z.T @ residual`` an iteration.
 - Along the principal axes the Hessian is nearly diagonal, ``spectrum · w̄ + λ`` with ``w̄`` the mean of
   ``(1 − Σⱼ pⱼ²) / (c − 1)`` over the rows; L-BFGS [1] starts from its inverse.
+- What L-BFGS remembers of the curvature outlives a penalty: a remembered change of gradient is that of the
+  loss, to which the next penalty adds its own.
 - Logits are kept as margins over the true class. Losses and residuals are then exact to the last digits
   of float32 even where the data are separable and the loss all but vanishes.
+- An evaluation goes through the rows once and keeps nothing of them, so rows need not lie in memory.
 
 [1] Nocedal, Updating quasi-Newton matrices with limited storage, Mathematics of Computation 1980.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-MEMORY = 10
-"""Pairs of steps and gradient changes that L-BFGS remembers."""
+MEMORY = 60
+"""Pairs of steps and gradient changes that L-BFGS remembers, at most."""
+
+MEMORY_ELEMENTS = 2**25
+"""Weights in all of those pairs' steps: 128 MiB, and as much twice again for the gradient changes."""
+
+LEAST_MEMORY = 5
+"""Pairs that are remembered however large they are."""
 
 TRUSTED = 3
-"""Iterations after which the distance to the minimum is believed: before, L-BFGS knows too little."""
+"""Pairs after which the estimated distance to the minimum is believed."""
 
 TRIES = 20
 """Steps tried along one direction; the first is nearly always good."""
 
+ENOUGH = 1e-4
+"""Of the fall that the slope promises, what a step has to deliver."""
 
-@dataclass(frozen=True)
-class Fits:
-    """Where fits stopped: ``w`` is ``[r+1, c, p]``, its last row the biases; the others are ``[p]``."""
+NOISE = 1e-7
+"""Of the loss, what float32 cannot tell from nothing: there the slope decides [2].
 
-    w: Tensor
-    iterations: Tensor
-    gradients: Tensor
-    converged: Tensor
-
-    def note(
-        self, state: "_State", over: Tensor, iteration: int, gradient: Tensor, converged: Tensor
-    ) -> None:
-        """Write down where the fits that are ``over`` ``[p]`` stand."""
-        which = state.which[over]
-        self.w[..., which] = state.w[..., over]
-        self.iterations[which] = iteration
-        self.gradients[which] = gradient[..., over].square().sum((0, 1)).sqrt()
-        self.converged[which] = converged[over]
+[2] Hager and Zhang, A new conjugate gradient method with guaranteed descent, SIAM J. Optimization 2005.
+"""
 
 
 @dataclass(frozen=True)
-class _State:
-    """The fits still under way, ``p`` of them; every array ends in ``p``.
+class Limits:
+    """When a fit stops.
 
     Attributes:
-        which: ``[p]`` their places in the group.
-        ridge: ``[r+1, 1, p]`` penalties per row; 0 for the bias.
-        w: ``[r+1, c, p]``.
-        margins: ``[n, c, p]`` logits less the true class's.
-        residual: ``[n, c, p]`` probabilities less 1 at the true class.
-        loss: ``[p]`` mean over the rows, float64.
+        tolerance: its objective is estimated to lie within this fraction of the minimum;
+        flat: or the Euclidean norm of the gradient, per row, is at most this;
+        iterations: or it has taken so many.
     """
 
-    which: Tensor
-    ridge: Tensor
-    w: Tensor
-    margins: Tensor
-    residual: Tensor
-    loss: Tensor
-
-    def of(self, columns: Tensor) -> "_State":
-        """Only the fits that ``columns`` names."""
-        return _State(**{name: value[..., columns] for name, value in vars(self).items()})
-
-    @property
-    def objective(self) -> Tensor:
-        """``[p]`` per row."""
-        return self.loss + (self.ridge * self.w.square()).sum((0, 1)) / 2
+    tolerance: float
+    flat: float
+    iterations: int
 
 
 @dataclass(frozen=True)
-class Solver:
-    """One problem; the penalties come and go.
+class Point:
+    """The loss, without penalty, of some weights.
 
     Attributes:
-        z: ``[n, r+1]`` rows along their principal axes; the last column is 1.
-        spectrum: ``[r+1]`` mean squares of the columns of ``z``.
-        labels: ``[n]`` integers in ``0 … n_classes-1``.
+        w: ``[c, r+1]``, the last column the biases.
+        loss: mean over the rows.
+        pull: ``[c, r+1]`` its gradient.
+        unsure: ``w̄``: how much curvature the rows contribute.
+    """
+
+    w: Tensor
+    loss: float
+    pull: Tensor
+    unsure: float
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Where the descent of one penalty stopped."""
+
+    point: Point
+    iterations: int
+    gradient: float
+    converged: bool
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The rows and what is to be told apart; ``n`` rows, ``d`` columns, ``r`` axes, ``c`` classes.
+
+    Attributes:
+        rows: goes through the rows once, ``[m, d]`` float32, centred, in pieces.
+        axes: ``[d, r]`` orthonormal; None where the columns are the axes.
+        spectrum: ``[r]`` mean squares along the axes.
+        labels: ``[n]`` integers in ``0 … c-1``.
         n_classes: ``c``; each has a row.
-        tolerance: of the estimated distance to the minimum, as a fraction of the objective.
-        max_iterations: a fit stops here at the latest.
     """
 
-    z: Tensor
+    rows: Callable[[], Iterator[Tensor]]
+    axes: Tensor | None
     spectrum: Tensor
     labels: Tensor
     n_classes: int
-    tolerance: float
-    max_iterations: int
 
-    def solve(self, ridge: Tensor, w: Tensor) -> Fits:
-        """Descend from ``w`` ``[r+1, c, p]`` for the penalties per row ``ridge`` ``[p]``."""
-        fits = Fits(
-            w.clone(),
-            torch.zeros_like(ridge, dtype=torch.int64),
-            torch.zeros_like(ridge),
-            torch.zeros_like(ridge, dtype=torch.bool),
-        )
-        state, memory = self._start(ridge, w), _Memory()
-        step = torch.ones_like(ridge)
-        for iteration in range(self.max_iterations + 1):
-            gradient = self._gradient(state)  # [r+1, c, p]
-            memory.complete(gradient)
-            direction = -memory.times(gradient, self._inverse_hessian(state))
-            slope = _dot(gradient, direction)  # [p]
-            near = -slope / 2 <= self.tolerance * state.objective
-            stuck = (step == 0) | (slope == 0)
-            converged = near & (stuck | (iteration >= TRUSTED))
-            over = converged | stuck | (iteration == self.max_iterations)
-            fits.note(state, over, iteration, gradient, converged)
-            if over.all():
-                break
-            if over.any():
-                state, direction, slope = state.of(~over), direction[..., ~over], slope[~over]
-                gradient = gradient[..., ~over]
-                memory.keep(~over)
-            state, step = self._advance(state, direction, slope)
-            memory.begin(step * direction, gradient)
-        return fits
-
-    def _start(self, ridge: Tensor, w: Tensor) -> _State:
-        penalised = ridge.expand(len(w), 1, -1).clone()
-        penalised[-1] = 0
-        margins = self._margins(w)
-        residual, loss = self.residual(margins)
-        return _State(torch.arange(len(ridge), device=w.device), penalised, w, margins, residual, loss)
-
-    def _margins(self, w: Tensor) -> Tensor:
-        """``[n, c, p]`` logits of ``w`` less the true class's; linear in ``w``."""
-        logits = (self.z @ w.flatten(1)).view(-1, *w.shape[1:])
-        return logits.sub_(logits[self._rows, self.labels].unsqueeze(1))
-
-    def residual(self, margins: Tensor) -> tuple[Tensor, Tensor]:
-        """Probabilities less 1 at the true class ``[n, c, p]``, and the mean loss ``[p]``."""
-        top = margins.amax(1)  # [n, p], at least 0
-        odds = margins.sub(top.unsqueeze(1)).exp_()
-        odds[self._rows, self.labels] = 0
-        wrong = odds.sum(1)
-        total = wrong + torch.exp(-top)
-        odds.div_(total.unsqueeze(1))
-        odds[self._rows, self.labels] = -wrong / total
-        loss = top + torch.log1p(wrong + torch.expm1(-top))
-        return odds, loss.mean(0, dtype=torch.float64)
-
-    def _gradient(self, state: _State) -> Tensor:
-        """``[r+1, c, p]`` of the objective per row."""
-        pull = self.z.T @ state.residual.flatten(1)
-        return (pull.view(state.w.shape) / len(self.labels)).addcmul_(state.ridge, state.w)
-
-    def _inverse_hessian(self, state: _State) -> Tensor:
-        """``[r+1, 1, p]`` diagonal, a rough one: see the top of this file for ``w̄``."""
-        unsure = -2 * state.residual[self._rows, self.labels] - state.residual.square().sum(1)  # [n, p]
-        mean = unsure.mean(0) / max(1, self.n_classes - 1)
-        return 1 / (self.spectrum[:, None, None] * mean + state.ridge).clamp(min=1e-20)
-
-    def _advance(self, state: _State, direction: Tensor, slope: Tensor) -> tuple[_State, Tensor]:
-        """Go along ``direction`` to about where the objective stops falling; also the steps ``[p]``."""
-        line = _Line(self, state, direction, self._margins(direction))
-        step, residual, loss = line.search(slope)
-        moved = replace(
-            state,
-            w=state.w + step * direction,
-            margins=state.margins.addcmul_(line.onward, step),
-            residual=residual,
-            loss=loss,
-        )
-        return moved, step
-
-    @property
-    def _rows(self) -> Tensor:
-        return torch.arange(len(self.labels), device=self.labels.device)
+    def at(self, w: Tensor) -> Point:
+        """Evaluate ``w`` ``[c, r+1]``."""
+        slopes = w[:, :-1] if self.axes is None else w[:, :-1] @ self.axes.T  # [c, d]
+        pull = torch.zeros_like(slopes)
+        lean = slopes.new_zeros(self.n_classes, dtype=torch.float64)
+        loss = unsure = 0.0
+        start = 0
+        for x in self.rows():
+            labels = self.labels[start : start + len(x)]
+            logits = torch.nn.functional.linear(x, slopes, w[:, -1]).T.contiguous()  # [c, m]
+            residual, losses, doubts = _residual(logits, labels)
+            pull.addmm_(residual, x)
+            lean += residual.sum(1, dtype=torch.float64)
+            loss += float(losses.sum(dtype=torch.float64))
+            unsure += float(doubts.sum(dtype=torch.float64))
+            start += len(x)
+        pull = pull if self.axes is None else pull @ self.axes
+        gradient = torch.cat([pull, lean.float()[:, None]], 1) / start
+        return Point(w, loss / start, gradient, unsure / start / max(1, self.n_classes - 1))
 
 
-@dataclass(frozen=True)
-class _Line:
-    """The objective along one direction for each fit.
+def _residual(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of ``[c, m]``: probabilities less 1 at the true class; losses ``[m]``; ``1 − Σⱼ pⱼ²`` ``[m]``."""
+    true = labels[None]
+    margins = logits.sub_(logits.gather(0, true))
+    top = margins.amax(0)  # [m], at least 0
+    odds = margins.sub_(top).exp_().scatter_(0, true, 0)
+    wrong = odds.sum(0)
+    total = wrong + torch.exp(-top)
+    mistake = wrong / total
+    residual = odds.div_(total).scatter_(0, true, -mistake[None])
+    losses = top + torch.log1p(wrong + torch.expm1(-top))
+    return residual, losses, 2 * mistake - residual.square().sum(0)
 
-    The margins ``onward`` along it are known, so a step is tried without a product with ``x``.
+
+class Descent:
+    """Fits penalties one after another; each starts where the last ended, knowing what it knew.
+
+    Args:
+        problem: what is fitted.
+        limits: when a fit stops.
     """
 
-    solver: Solver
-    start: _State
-    direction: Tensor
-    onward: Tensor
+    def __init__(self, problem: Problem, limits: Limits) -> None:
+        self._problem = problem
+        self._limits = limits
+        self._memory = _Memory(problem.n_classes * (len(problem.spectrum) + 1))
+        self._spectrum = torch.cat([problem.spectrum, problem.spectrum.new_ones(1)])
+        self._point = problem.at(self._spectrum.new_zeros(problem.n_classes, len(self._spectrum)))
 
-    def search(self, slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Steps ``[p]`` at which the objective is lower and its slope at most half of ``slope``.
+    def fit(self, ridge: float) -> Fit:
+        """Descend for the penalty per row ``ridge``."""
+        penalty = torch.full_like(self._spectrum, ridge)  # [r+1]
+        penalty[-1] = 0
+        self._memory.penalise(penalty)
+        step = 1.0
+        for iteration in range(self._limits.iterations + 1):
+            point = self._point
+            gradient = point.pull + penalty * point.w
+            inverse = 1 / (self._spectrum * point.unsure + penalty).clamp(min=1e-20)
+            direction = -self._memory.times(gradient, inverse)
+            slope = _dot(gradient, direction)
+            norm = float(gradient.norm())
+            stuck = step == 0 or slope == 0
+            trusted = stuck or len(self._memory) >= TRUSTED
+            near = -slope / 2 <= self._limits.tolerance * _objective(point, penalty)
+            converged = norm <= self._limits.flat or (near and trusted)
+            if converged or stuck or iteration == self._limits.iterations:
+                break
+            self._point, step = self._advance(penalty, direction, slope)
+            self._memory.add(step * direction, self._point.pull - point.pull)
+        return Fit(point, iteration, norm, converged)
 
-        Newton's method, kept between steps known to be too short and too long: the objective is convex,
-        so its slope says which. A step is 0 where float32 finds nothing lower.
+    def _advance(self, penalty: Tensor, direction: Tensor, slope: float) -> tuple[Point, float]:
+        """Go along ``direction`` until the objective has fallen enough; also the step.
 
-        Returns: steps, and the residuals and losses there.
+        A step too long is shortened to the minimum of the parabola through what is known. It is 0 where
+        float32 finds nothing lower.
         """
-        short, long = torch.zeros_like(slope), torch.full_like(slope, torch.inf)
-        step = -slope / self._slopes(short, self.start.residual)[1]
+        start, step = self._point, 1.0
         for _ in range(TRIES):
-            residual, loss = self._at(step)
-            slope_there, bend = self._slopes(step, residual)
-            higher = loss - self.start.loss + self._ridge_rise(step) > 0
-            good = ~higher & (slope_there.abs() <= slope.abs() / 2)
-            if good.all():
-                return step, residual, loss
-            beyond = higher | (slope_there > 0)
-            short, long = torch.where(beyond, short, step), torch.where(beyond, step, long)
-            newton = step - slope_there / bend
-            middle = torch.where(long.isinf(), 2 * step, (short + long) / 2)
-            inside = (short < newton) & (newton < long)
-            step = torch.where(good, step, torch.where(inside, newton, middle))
-        step = torch.where(good, step, 0)
-        return step, *self._at(step)
+            point = self._problem.at(start.w + step * direction)
+            bend = _dot(penalty * direction, start.w + step / 2 * direction)
+            rise = point.loss - start.loss + step * bend
+            there = _dot(point.pull + penalty * point.w, direction)
+            flatter = rise <= NOISE * start.loss and abs(there) <= -slope / 2
+            if rise <= ENOUGH * step * slope or flatter:
+                return point, step
+            shorter = -slope * step / (2 * (rise / step - slope)) if rise < float("inf") else 0.0
+            step = min(max(shorter, 0.1 * step), 0.5 * step)
+        return start, 0.0
 
-    def _at(self, step: Tensor) -> tuple[Tensor, Tensor]:
-        return self.solver.residual(torch.addcmul(self.start.margins, self.onward, step))
 
-    def _slopes(self, step: Tensor, residual: Tensor) -> tuple[Tensor, Tensor]:
-        """First and second derivative at ``step``, ``[p]``."""
-        ridge = self.start.ridge
-        pulls = residual * self.onward  # the true class's margin is 0 all along
-        mean = pulls.sum(1)  # [n, p]
-        spread = pulls.mul_(self.onward).sum(1) - mean.square()
-        first = mean.mean(0) + (ridge * self.direction).mul_(self.start.w + step * self.direction).sum((0, 1))
-        return first, spread.mean(0) + (ridge * self.direction.square()).sum((0, 1))
-
-    def _ridge_rise(self, step: Tensor) -> Tensor:
-        change = step * self.direction
-        return (self.start.ridge * change * (self.start.w + change / 2)).sum((0, 1))
+def _objective(point: Point, penalty: Tensor) -> float:
+    return point.loss + _dot(penalty * point.w, point.w) / 2
 
 
 class _Memory:
-    """What L-BFGS knows of the curvature: the last steps and how the gradient changed over them."""
+    """What L-BFGS knows of the curvature: the last steps and how the gradient changed over them.
 
-    def __init__(self) -> None:
-        self._pairs: list[tuple[Tensor, Tensor, Tensor]] = []  # s, y [r+1, c, p] and 1 / (s · y) [p]
-        self._begun: tuple[Tensor, Tensor] | None = None
+    Args:
+        size: elements of a step.
+    """
 
-    def begin(self, step: Tensor, gradient: Tensor) -> None:
-        """Remember ``step``, taken from where ``gradient`` was."""
-        self._begun = step, gradient
+    def __init__(self, size: int) -> None:
+        self._most = max(LEAST_MEMORY, min(MEMORY, MEMORY_ELEMENTS // size))
+        self._penalty = torch.zeros(())
+        self._pairs: list[tuple[Tensor, Tensor, Tensor, float]] = []  # s, of the loss, y, 1 / (s · y)
 
-    def complete(self, gradient: Tensor) -> None:
-        """Say what the gradient is after the step; the oldest pair is forgotten."""
-        if self._begun is not None:
-            s, before = self._begun
-            y = gradient - before
-            product = _dot(s, y)
-            inverse = torch.where(product > 0, 1 / product, 0)  # a pair without curvature says nothing
-            self._pairs = [*self._pairs, (s, y, inverse)][-MEMORY:]
+    def __len__(self) -> int:
+        return len(self._pairs)
 
-    def keep(self, columns: Tensor) -> None:
-        """Forget all other fits."""
-        self._pairs = [(s[..., columns], y[..., columns], q[..., columns]) for s, y, q in self._pairs]
+    def penalise(self, penalty: Tensor) -> None:
+        """From now on the penalties per row are ``penalty`` ``[r+1]``."""
+        self._penalty = penalty
+        known, self._pairs = self._pairs, []
+        for step, change, _, _ in known:
+            self.add(step, change)
+
+    def add(self, step: Tensor, change: Tensor) -> None:
+        """Remember ``step`` and the change of the loss's gradient over it; the oldest is forgotten."""
+        y = change + self._penalty * step
+        product = _dot(step, y)
+        if product > 0:  # a pair without curvature says nothing
+            self._pairs = [*self._pairs, (step, change, y, 1 / product)][-self._most :]
 
     def times(self, gradient: Tensor, diagonal: Tensor) -> Tensor:
         """The inverse Hessian times ``gradient``, starting from ``diagonal`` scaled to the last pair."""
         out, weights = gradient.clone(), []
-        for s, y, inverse in reversed(self._pairs):
+        for s, _, y, inverse in reversed(self._pairs):
             weights.append(inverse * _dot(s, out))
-            out.addcmul_(y, weights[-1], value=-1)
+            out.sub_(y, alpha=weights[-1])
         out *= diagonal
         if self._pairs:
-            _, y, inverse = self._pairs[-1]
-            out *= torch.where(inverse > 0, 1 / (inverse * _dot(y, y * diagonal)), 1)
-        for (s, y, inverse), weight in zip(self._pairs, reversed(weights), strict=True):
-            out.addcmul_(s, weight - inverse * _dot(y, out))
+            _, _, y, inverse = self._pairs[-1]
+            out /= inverse * _dot(y, y * diagonal)
+        for (s, _, y, inverse), weight in zip(self._pairs, reversed(weights), strict=True):
+            out.add_(s, alpha=weight - inverse * _dot(y, out))
         return out
 
 
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """``[p]`` inner products of ``[r+1, c, p]``."""
-    return (a * b).sum((0, 1))
+def _dot(a: Tensor, b: Tensor) -> float:
+    return float(torch.dot(a.flatten(), b.flatten()))

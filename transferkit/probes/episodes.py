@@ -159,7 +159,7 @@ def draw_episodes(labels: NDArray[np.integer], names: Sequence[str], shape: Shap
     needed = shape.queries + shape.shots
     drawn = np.array(
         [
-            [_shuffled(rows_of[label], seed, "rows", e, label)[:needed] for label in row]
+            [shuffled(rows_of[label], seed, "rows", e, label)[:needed] for label in row]
             for e, row in enumerate(classes.tolist())
         ]
     )  # [e, ways, queries + shots]
@@ -187,12 +187,15 @@ def _eligible(rows_of: dict[int, Indices], shape: Shape) -> set[int]:
 
 def _draw_classes(rows_of: dict[int, Indices], eligible: set[int], ways: int, seed: int, e: int) -> list[int]:
     """The first ``ways`` eligible classes of a shuffle of all, so that episodes of other shots agree."""
-    shuffled = _shuffled(np.array(list(rows_of)), seed, "classes", e).tolist()
-    return [label for label in shuffled if label in eligible][:ways]
+    order = shuffled(np.array(list(rows_of)), seed, "classes", e).tolist()
+    return [label for label in order if label in eligible][:ways]
 
 
-def _shuffled(values: Indices, seed: int, *labels: str | int) -> Indices:
-    """By the raw output of the bit generator, which NumPy keeps the same across versions."""
+def shuffled(values: Indices, seed: int, *labels: str | int) -> Indices:
+    """The values in an order that ``seed`` and ``labels`` name.
+
+    It is made from the raw output of the bit generator, which NumPy keeps the same across versions.
+    """
     keys = generator(seed, "fewshot", *labels).bit_generator.random_raw(len(values))
     return values[np.argsort(keys, kind="stable")]
 

@@ -5,7 +5,7 @@
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -17,64 +17,104 @@ from torch import Tensor
 
 from ..core.errors import DataError, UsageError
 from ..core.features import Features, require_finite
+from ..core.files import digest_of
+from ..core.outcomes import episode_outcomes, row_outcomes
 from ..core.results import Score
-from ..core.statistics import mean_interval
+from ..core.statistics import mean_interval, t_interval, wilson_interval
+from .allway import PENALTY, Method, allway_predictions, draw_shots
+from .classification import train_and_test
 from .episodes import Episodes, Shape, episodes_for
+from .gram import lr_scores, nn_scores, proto_scores, ridge_scores
 from .probe import PROBES
 
-Method = Literal["lr", "proto", "nn"]
+Scheme = Literal["episodes", "allway"]
 Rows = Literal["all", "train", "val", "test"]
 
-CHUNK = 2**24
-"""Feature values gathered at once, and inner products held at once: 64 MiB."""
+CHUNK = 2**20
+"""Feature values gathered at once, and inner products solved at once: few enough to stay in a processor's
+cache."""
+
+MOST_SHARED = 2**26
+"""Inner products of all rows that are kept to be looked up: 256 MiB."""
 
 
 @dataclass(frozen=True)
 class FewshotSettings:
-    """What the episodes look like and how they are solved.
+    """What is drawn and how it is solved.
 
     Attributes:
+        scheme: ``episodes`` (many small problems of a few classes each) or ``allway`` (shots of every class
+            of train, scored on the whole test split, as big_vision does).
         ways: classes an episode.
         shots: labelled rows a class.
-        queries: rows a class whose class is asked.
+        queries: rows a class whose class is asked in an episode.
         episodes: how many episodes.
-        method: ``lr`` (logistic regression), ``proto`` (nearest class mean) or ``nn`` (nearest row).
-        penalty: L2 penalty of ``lr``, 1/C in scikit-learn's terms.
+        repeats: how many draws of ``allway``.
+        method: ``lr`` (logistic regression), ``ridge`` (least squares to ±1), ``proto`` (nearest class mean)
+            or ``nn`` (nearest row); by default ``lr`` for episodes and ``ridge`` for allway.
+        penalty: L2 penalty of ``lr`` (1/C in scikit-learn's terms) and ``ridge``; by default 1, and 1024 for
+            ``ridge`` in allway.
         split: the rows that episodes are drawn from: ``all``, ``train``, ``val`` or ``test``.
+        class_rows: rows that a class must have to take part in episodes; 0 is as many as shots and queries
+            need. Give it to ask several shots of the same classes.
     """
 
+    scheme: Scheme = "episodes"
     ways: int = 5
     shots: int = 1
     queries: int = 15
     episodes: int = 600
-    method: Method = "lr"
-    penalty: float = 1.0
+    repeats: int = 3
+    method: Method | None = None
+    penalty: float | None = None
     split: Rows = "all"
+    class_rows: int = 0
 
     def __post_init__(self) -> None:
         _ = self.shape  # refuses numbers that are too small
         for name, value, known in (
-            ("method", self.method, get_args(Method)),
+            ("scheme", self.scheme, get_args(Scheme)),
+            ("method", self.solver, get_args(Method)),
             ("split", self.split, get_args(Rows)),
         ):
             if value not in known:
                 raise UsageError(f"--{name} {value!r} is unknown. Choose from: {', '.join(known)}.")
-        if not 0 < self.penalty < float("inf"):
-            raise UsageError(f"--penalty {self.penalty:g} must be above 0.")
+        if not 0 < self.strength < float("inf"):
+            raise UsageError(f"--penalty {self.strength:g} must be above 0 and finite.")
+        if self.repeats < 1:
+            raise UsageError(f"--repeats {self.repeats} is too few: give 1 or more.")
+        if self.class_rows < 0:
+            raise UsageError(f"--class-rows {self.class_rows} is too few: give 0 or more.")
+        if self.scheme == "allway" and self.split != "all":
+            raise UsageError(
+                f"--split {self.split} means nothing to --scheme allway: it fits train and scores test."
+            )
 
     @property
     def shape(self) -> Shape:
         """Of the episodes."""
         return Shape(self.ways, self.shots, self.queries, self.episodes)
 
+    @property
+    def solver(self) -> Method:
+        """The method that was given, or the scheme's own."""
+        return self.method or ("ridge" if self.scheme == "allway" else "lr")
+
+    @property
+    def strength(self) -> float:
+        """The penalty that was given, or the scheme's own."""
+        if self.penalty is not None:
+            return self.penalty
+        return PENALTY if (self.scheme, self.solver) == ("allway", "ridge") else 1.0
+
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for records."""
-        return asdict(self)
+        """Plain values, for records; method and penalty as they are used."""
+        return {**asdict(self), "method": self.solver, "penalty": self.strength}
 
 
 @dataclass(frozen=True)
 class FewshotProbe:
-    """Mean accuracy over episodes.
+    """Mean accuracy over episodes, or over draws of all classes.
 
     Attributes:
         folder: where episodes are kept to be replayed; None draws the same ones in memory.
@@ -85,13 +125,17 @@ class FewshotProbe:
 
     def score(self, splits: Mapping[str, Features], settings: FewshotSettings, *, seed: int) -> Score:
         """What the features of one layer are worth; nothing is selected."""
+        if settings.scheme == "allway":
+            return _allway_score(splits, settings, seed)
         started = time.perf_counter()
         x, labels, names = _pool(splits, settings.split)
-        episodes = episodes_for(self.folder, labels, names, settings.shape, seed=seed)
+        many = _classes_of(labels, settings.class_rows)  # [n] booleans
+        taking_part = [name for name, part in zip(names, many.tolist(), strict=True) if part]
+        episodes = episodes_for(self.folder, labels[many], taking_part, settings.shape, seed=seed)
         drawn = time.perf_counter()
-        accuracies = fewshot_accuracies(
-            x, *episodes.rows(names), method=settings.method, penalty=settings.penalty
-        )
+        right = right_answers(x, *episodes.rows(names), method=settings.solver, penalty=settings.strength)
+        answers = settings.ways * settings.queries
+        accuracies = right / answers
         return Score(
             metric="accuracy",
             value=float(accuracies.mean()),
@@ -99,8 +143,9 @@ class FewshotProbe:
             n=len(accuracies),
             selected_on="none",
             evaluated_on=settings.split,
-            also=_about(episodes, labels),
+            also=_about(episodes, labels, labels[many]),
             seconds={"fit": drawn - started, "score": time.perf_counter() - drawn},
+            outcomes=episode_outcomes(episodes.digest, right, answers=answers),
         )
 
 
@@ -114,54 +159,136 @@ def _pool(splits: Mapping[str, Features], split: Rows) -> tuple[Tensor, NDArray[
         raise DataError(f"There is no split {split!r} to draw episodes from, only {', '.join(splits)}.")
     for name, part in chosen.items():
         require_finite(part.x, what=f"{part.data} {name}, layer {part.layer}", ids=part.ids)
-    x = torch.cat([torch.from_numpy(part.x).float() for part in chosen.values()])
+    x = torch.cat([torch.from_numpy(np.asarray(part.x)).float() for part in chosen.values()])
     names = [f"{name}:{row}" for name, part in chosen.items() for row in part.ids]
     labels = np.concatenate([part.labels for part in chosen.values()])
     return torch.nn.functional.normalize(x), labels, names
 
 
-def _about(episodes: Episodes, labels: NDArray[np.int64]) -> dict[str, Any]:
-    classes = len(np.unique(labels))
+def _classes_of(labels: NDArray[np.int64], least: int) -> NDArray[np.bool_]:
+    """Which rows are of a class of at least so many, ``[n]``."""
+    return np.bincount(labels)[labels] >= least
+
+
+def _about(episodes: Episodes, labels: NDArray[np.int64], many: NDArray[np.int64]) -> dict[str, Any]:
+    taking_part = len(np.unique(many)) - episodes.left_out
     return {
         "episodes": episodes.digest,
-        "classes": classes - episodes.left_out,
-        "classes_left_out": episodes.left_out,
+        "classes": taking_part,
+        "classes_left_out": len(np.unique(labels)) - taking_part,
     }
 
 
-def fewshot_accuracies(
+def _allway_score(splits: Mapping[str, Features], settings: FewshotSettings, seed: int) -> Score:
+    """Mean over draws, with Student's t over them; one draw has Wilson's interval over test rows."""
+    started = time.perf_counter()
+    train_and_test(splits)  # refuses what cannot be fitted or scored
+    train, test = splits["train"], splits["test"]
+    draws = [
+        draw_shots(train.labels, train.ids, shots=settings.shots, seed=seed, repeat=repeat)
+        for repeat in range(settings.repeats)
+    ]
+    drawn = time.perf_counter()
+    x, labels, queries = (torch.from_numpy(np.asarray(part)) for part in (train.x, train.labels, test.x))
+    hits = np.array(
+        [
+            allway_predictions(
+                x[rows], labels[rows], queries, method=settings.solver, penalty=settings.strength
+            ).numpy()
+            == test.labels
+            for rows in map(torch.from_numpy, draws)
+        ]
+    )  # [repeats, n]
+    accuracies = hits.mean(1)
+    return Score(
+        metric="top1",
+        value=float(accuracies.mean()),
+        interval=t_interval(accuracies) if len(hits) > 1 else wilson_interval(int(hits.sum()), len(test)),
+        n=len(test),
+        selected_on="none",
+        evaluated_on="test",
+        also=_about_draws(train, test, draws, settings.shots) | {"accuracies": accuracies.tolist()},
+        seconds={"fit": drawn - started, "score": time.perf_counter() - drawn},
+        outcomes=row_outcomes(test.ids, hits.sum(0), answers=len(hits)),
+    )
+
+
+def _about_draws(
+    train: Features, test: Features, draws: Sequence[NDArray[np.int64]], shots: int
+) -> dict[str, Any]:
+    """Which rows were fitted, and how many classes had too few of them, or none."""
+    counts = np.bincount(train.labels)
+    return {
+        "draws": digest_of([[train.ids[row] for row in rows.tolist()] for rows in draws]),
+        "classes": int((counts > 0).sum()),
+        "classes_of_fewer_rows": int(((counts > 0) & (counts < shots)).sum()),
+        "classes_only_in_test": len(np.setdiff1d(test.labels, train.labels)),
+    }
+
+
+def right_answers(
     x: Tensor,
     support: NDArray[np.int64],
     query: NDArray[np.int64],
     *,
     method: Method,
     penalty: float,
-) -> NDArray[np.float64]:
-    """The accuracy of each episode, ``[e]``.
+) -> NDArray[np.int64]:
+    """How many queries of each episode are answered with their class, ``[e]``.
 
     Args:
         x: ``[n, d]`` float32, rows of unit length.
         support: ``[e, ways, shots]`` row numbers.
         query: ``[e, ways, queries]`` row numbers.
-        method: ``lr``, ``proto`` or ``nn``.
-        penalty: of ``lr``.
+        method: ``lr``, ``ridge``, ``proto`` or ``nn``.
+        penalty: of ``lr`` and ``ridge``.
     """
     e, ways, shots = support.shape
     truth = torch.arange(ways).repeat_interleave(query.shape[2])  # [ways * queries]
     s, q = torch.from_numpy(support).flatten(1), torch.from_numpy(query).flatten(1)
-    products = s.shape[1] * (s.shape[1] + q.shape[1])
+    solve = _SOLVERS[method]
+    options = {"penalty": penalty} if method in ("lr", "ridge") else {}
+    products = _products_of(x, s, q)
     hits = []
-    for part in torch.arange(e).split(max(1, CHUNK // products)):
-        gram, cross = _products(x, s[part], q[part])
-        if method == "lr":
-            scores = lr_scores(gram, cross, shots=shots, penalty=penalty)
-        else:
-            scores = (proto_scores if method == "proto" else nn_scores)(gram, cross, shots=shots)
-        hits.append((scores.argmax(2) == truth).double().mean(1))
+    for part in torch.arange(e).split(max(1, CHUNK // (s.shape[1] * (s.shape[1] + q.shape[1])))):
+        scores = solve(*products(part), shots=shots, **options)
+        hits.append((scores.argmax(2) == truth).sum(1))
     return torch.cat(hits).numpy()
 
 
-def _products(x: Tensor, support: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
+_SOLVERS: dict[str, Callable[..., Tensor]] = {
+    "lr": lr_scores,
+    "ridge": ridge_scores,
+    "proto": proto_scores,
+    "nn": nn_scores,
+}
+
+
+def _products_of(x: Tensor, s: Tensor, q: Tensor) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    """What gives the inner products ``gram`` and ``cross`` of some episodes, given their numbers.
+
+    Episodes draw the same rows again and again. While all products of the rows in use are fewer than those of
+    the episodes, they are taken once and looked up; otherwise each episode multiplies its own. Rows of fewer
+    features than support rows depend on each other, and tell so only if their products are exact: float64.
+
+    Args:
+        x: ``[n, d]``.
+        s: ``[e, m]`` row numbers of supports.
+        q: ``[e, q]`` row numbers of queries.
+    """
+    used, places = torch.cat([s, q], 1).unique(return_inverse=True)
+    x = x[used].double() if x.shape[1] < s.shape[1] else x[used]
+    s, q = places[:, : s.shape[1]], places[:, s.shape[1] :]
+    if len(x) ** 2 <= min(MOST_SHARED, s.numel() * places.shape[1]):
+        shared = x @ x.T
+        return lambda part: (
+            shared[s[part, :, None], s[part, None]],
+            shared[q[part, :, None], s[part, None]],
+        )
+    return lambda part: _gathered_products(x, s[part], q[part])
+
+
+def _gathered_products(x: Tensor, support: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
     """Of support with support ``[b, m, m]`` and query with support ``[b, q, m]``, given row numbers."""
     pieces = max(1, CHUNK // (support.shape[1] + query.shape[1]) // x.shape[1])
     grams, crosses = [], []
@@ -170,93 +297,3 @@ def _products(x: Tensor, support: Tensor, query: Tensor) -> tuple[Tensor, Tensor
         grams.append(rows @ rows.mT)
         crosses.append(x[q] @ rows.mT)
     return torch.cat(grams), torch.cat(crosses)
-
-
-def nn_scores(gram: Tensor, cross: Tensor, *, shots: int) -> Tensor:
-    """The similarity of each query to the most similar row of each class, ``[b, q, ways]``.
-
-    Args:
-        gram: ``[b, m, m]`` inner products of the ``m = ways * shots`` support rows, class after class.
-        cross: ``[b, q, m]`` inner products of queries with them.
-        shots: rows a class.
-    """
-    return cross.unflatten(2, (-1, shots)).amax(3)
-
-
-def proto_scores(gram: Tensor, cross: Tensor, *, shots: int) -> Tensor:
-    """Less the squared distance to each class's mean row [2], ``[b, q, ways]``; arguments as ``nn_scores``.
-
-    With ``μ`` a class's mean, ``−|q − μ|² = 2qμ − |μ|² − |q|²``, and the last is the same for all classes.
-    The means of unit rows are not brought to unit length again.
-
-    [2] Snell et al., Prototypical networks for few-shot learning, NeurIPS 2017.
-    """
-    blocks = gram.unflatten(2, (-1, shots)).unflatten(1, (-1, shots)).mean((2, 4))  # [b, ways, ways]
-    return 2 * cross.unflatten(2, (-1, shots)).mean(3) - blocks.diagonal(dim1=1, dim2=2).unsqueeze(1)
-
-
-def lr_scores(
-    gram: Tensor, cross: Tensor, *, shots: int, penalty: float, tolerance: float = 1e-6, limit: int = 5000
-) -> Tensor:
-    """Logits ``[b, q, ways]`` of multinomial logistic regression as scikit-learn fits it for C = 1/penalty.
-
-    All episodes at once, in Gram space: the weights lie in the span of the support rows, ``W = Sᵀα``, and
-    the minimum of ``NLL + λ/2 ‖W‖²`` is where ``α = (Y − P)/λ``. As the softmax never bends more than
-    ``½`` [3], stepping by ``(K/2 + λ)⁻¹ (Y − P − λα)`` with ``K = SSᵀ`` only ever descends; Nesterov's
-    momentum, dropped where it points uphill [4], makes it quick.
-
-    Args:
-        gram: ``[b, m, m]`` inner products of the ``m = ways * shots`` support rows, class after class.
-        cross: ``[b, q, m]`` inner products of queries with them.
-        shots: rows a class.
-        penalty: ``λ``; two classes count it twice, as scikit-learn does by penalising ``w₁ − w₀``.
-        tolerance: largest entry of ``Y − P − λα`` at which the episodes are solved.
-        limit: of the iterations.
-
-    [3] Böhning, Multinomial logistic regression algorithm, AISM 1992.
-    [4] O'Donoghue and Candès, Adaptive restart for accelerated gradient schemes, FoCM 2015.
-    """
-    gram, cross = _centred(gram.double(), cross.double())
-    m = gram.shape[1]
-    ways = m // shots
-    strength = penalty * (2 if ways == 2 else 1)
-    identity = torch.eye(m, dtype=gram.dtype, device=gram.device)
-    inverse = torch.linalg.inv(gram / 2 + strength * identity)
-    truth = torch.eye(ways, dtype=gram.dtype, device=gram.device).repeat_interleave(shots, 0)  # [m, ways]
-    alpha, bias = _ascend(gram, inverse, truth, strength, tolerance, limit)
-    return cross @ alpha + bias
-
-
-def _centred(gram: Tensor, cross: Tensor) -> tuple[Tensor, Tensor]:
-    """The same products about the mean support row: the bias takes that up, and no longer mixes with W."""
-    to_mean = gram.mean(1, keepdim=True)  # [b, 1, m]
-    of_mean = to_mean.mean(2, keepdim=True)
-    gram = gram - to_mean - to_mean.mT + of_mean
-    return gram, cross - to_mean - cross.mean(2, keepdim=True) + of_mean
-
-
-def _ascend(
-    gram: Tensor, inverse: Tensor, truth: Tensor, strength: float, tolerance: float, limit: int
-) -> tuple[Tensor, Tensor]:
-    """``α`` ``[b, m, ways]`` and biases ``[b, 1, ways]`` at the optimum."""
-    alpha = gram.new_zeros(len(gram), *truth.shape)
-    bias = gram.new_zeros(len(gram), 1, truth.shape[1])
-    ahead, ahead_bias = alpha, bias
-    age = gram.new_ones(len(gram), 1, 1)
-    for _ in range(limit):
-        error = truth - (gram @ ahead + ahead_bias).softmax(2)
-        slope = error - strength * ahead
-        if max(slope.abs().max(), error.sum(1).abs().max()) <= tolerance:
-            break
-        step, step_bias = inverse @ slope, 2 * error.mean(1, keepdim=True)
-        new, new_bias = ahead + step, ahead_bias + step_bias
-        moved, moved_bias = new - alpha, new_bias - bias
-        uphill = (slope * (gram @ moved)).sum((1, 2)) + (error.sum(1, keepdim=True) * moved_bias).sum(
-            (1, 2)
-        ) < 0
-        age = torch.where(uphill[:, None, None], 1, age)
-        older = (1 + (1 + 4 * age.square()).sqrt()) / 2
-        momentum = (age - 1) / older
-        alpha, bias, age = new, new_bias, older
-        ahead, ahead_bias = new + momentum * moved, new_bias + momentum * moved_bias
-    return ahead, ahead_bias

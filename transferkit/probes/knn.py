@@ -5,24 +5,24 @@
     k in 10, 20, 100, 200.
 """
 
-import importlib.util
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from ..core.errors import ShapeError, UsageError
+from ..core.blocks import Blocks
+from ..core.errors import UsageError
 from ..core.features import Features
 from ..core.results import Score
-from .classification import classification_score, selection, train_and_test
+from .classification import Choice, classification_score, selection, train_and_test
+from .neighbours import Array, Metric, Rows, approximate_neighbours, has_faiss, neighbours
 from .probe import PROBES
 
-Metric = Literal["cosine", "euclidean"]
-Array = NDArray[np.float32]
+Index = Literal["auto", "flat", "ivf"]
 
 NEAR = 1e-5
 """Added to a distance before it divides [3].
@@ -30,8 +30,11 @@ NEAR = 1e-5
 [3] solo-learn, ``WeightedKNNClassifier``: https://github.com/vturrisi/solo-learn
 """
 
-CHUNK = 2**26
-"""Similarities that torch holds at once where FAISS is missing: 256 MiB."""
+TEMPERATURE = 0.07
+"""DINO's [2]."""
+
+IVF_ROWS, IVF_QUERIES = 500_000, 5000
+"""Bank rows and queries from which ``auto`` is ``ivf``: see ``tests/benchmarks/knn.py``."""
 
 
 @dataclass(frozen=True)
@@ -39,51 +42,118 @@ class KnnSettings:
     """How neighbours vote.
 
     Attributes:
-        k: numbers of neighbours that are tried; with one, nothing is chosen.
-        temperature: of the votes exp(similarity / temperature); ``euclidean`` has none.
-        metric: ``cosine``, or ``euclidean`` on the features as they are with votes 1 / distance.
+        k: numbers of neighbours that are tried.
+        temperature: temperatures that are tried, of the votes exp(similarity / temperature); ``euclidean``
+            has none.
+        metric: metrics that are tried: ``cosine``, or ``euclidean`` on the features as they are with votes
+            1 / distance.
+        index: ``flat`` searches exactly; ``ivf`` looks where the nearest rows are likely, and the record says
+            how many it found; ``auto`` is ``ivf`` from half a million rows in memory.
     """
 
     k: tuple[int, ...] = (1, 5, 20, 100, 200)
-    temperature: float = 0.07
-    metric: Metric = "cosine"
+    temperature: tuple[float, ...] = (TEMPERATURE,)
+    metric: tuple[Metric, ...] = ("cosine",)
+    index: Index = "auto"
 
     def __post_init__(self) -> None:
         if not self.k or min(self.k) < 1:
             raise UsageError(f"--k {','.join(map(str, self.k))} is no number of neighbours: give 1 or more.")
-        if not 0 < self.temperature < float("inf"):
-            raise UsageError(f"--temperature {self.temperature:g} must be above 0.")
-        if self.metric not in ("cosine", "euclidean"):
-            raise UsageError(f"--metric {self.metric!r} is unknown. Choose from: cosine, euclidean.")
+        for name in ("temperature", "metric"):
+            if not getattr(self, name):
+                raise UsageError(f"--{name} names none to try: give one or more.")
+        for temperature in self.temperature:
+            if not 0 < temperature < float("inf"):
+                raise UsageError(f"--temperature {temperature:g} must be a number above 0.")
+        for metric in self.metric:
+            if metric not in ("cosine", "euclidean"):
+                raise UsageError(f"--metric {metric!r} is unknown. Choose from: cosine, euclidean.")
+        if self.index not in ("auto", "flat", "ivf"):
+            raise UsageError(f"--index {self.index!r} is unknown. Choose from: auto, flat, ivf.")
+        if self.index == "ivf" and not has_faiss():
+            raise UsageError("--index ivf needs FAISS: pip install faiss-cpu, or take --index flat.")
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for records."""
-        return {**asdict(self), "k": list(self.k)}
+        lists = {name: list(getattr(self, name)) for name in ("k", "temperature", "metric")}
+        return {**asdict(self), **lists}
+
+    @property
+    def candidates(self) -> int:
+        """Combinations that are tried; with one, nothing is chosen."""
+        temperatures = [len(self.temperature) if metric == "cosine" else 1 for metric in self.metric]
+        return len(self.k) * sum(temperatures)
+
+
+class Vote(NamedTuple):
+    """One way to ask: a combination of settings."""
+
+    k: int
+    temperature: float | None
+    metric: Metric
+
+    def preference(self, settings: KnnSettings) -> tuple[float, ...]:
+        """Of equally accurate ones the lowest is taken: small k, T near DINO's, the metric named first."""
+        distance = abs(math.log(self.temperature / TEMPERATURE)) if self.temperature else 0.0
+        return (self.k, distance, settings.metric.index(self.metric))
+
+    def chosen(self, settings: KnnSettings) -> dict[str, Any]:
+        """What of it had to be chosen; k always."""
+        several = {"temperature": len(settings.temperature) > 1, "metric": len(settings.metric) > 1}
+        rest = {name: getattr(self, name) for name, tried in several.items() if tried}
+        return {"k": self.k, **{name: value for name, value in rest.items() if value is not None}}
+
+    def name(self, settings: KnnSettings) -> str:
+        """Of its accuracy in the record: ``top1@k=20``, and what else there was to choose."""
+        own = self.chosen(settings)
+        parts = [f"k={self.k}"]
+        parts += [f"T={own['temperature']:g}"] if "temperature" in own else []
+        parts += [f"metric={self.metric}"] if "metric" in own else []
+        return "top1@" + ",".join(parts)
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """How one split was answered by another.
+
+    Attributes:
+        accuracy: of every vote.
+        best: the vote whose scores are kept.
+        scores: ``[q, c]``, rows sum to 1.
+        search: what there is to say about searches that were not exact.
+    """
+
+    accuracy: Mapping[Vote, float]
+    best: Vote
+    scores: Array
+    search: Mapping[str, Any]
 
 
 class KnnProbe:
-    """The k that is most accurate on validation rows, scored on ``test`` with train + val as its bank."""
+    """The vote that is most accurate on validation rows, scored on ``test`` with train + val as its bank."""
 
     settings_type = KnnSettings
 
     def score(self, splits: Mapping[str, Features], settings: KnnSettings, *, seed: int) -> Score:
-        """What the features of one layer are worth; every k's test accuracy stands in ``also``."""
+        """What the features of one layer are worth; every vote's test accuracy stands in ``also``."""
         started = time.perf_counter()
         bank, test = train_and_test(splits)
-        k, selected_on = settings.k[0], "none"
-        if len(settings.k) > 1:
+        vote, choice = None, Choice()
+        if settings.candidates > 1:
             train, held, selected_on = selection(splits, seed=seed)
-            accuracy = {k: _accuracy(s, held) for k, s in _scores(held, train, settings).items()}
-            k = max(sorted(accuracy), key=accuracy.__getitem__)  # the smallest of equals
+            on_held = answers(held, train, settings)
+            vote = on_held.best
+            choice = Choice(selected_on, vote.chosen(settings), (on_held.scores, held.labels))
         chosen = time.perf_counter()
-        scores = _scores(test, bank, settings)
-        also: dict[str, Any] = {f"top1@k={k}": _accuracy(scores[k], test) for k in settings.k}
+        found = answers(test, bank, settings, keep=vote)
+        also: dict[str, Any] = {vote.name(settings): value for vote, value in found.accuracy.items()}
+        also |= {"bank": len(bank), "whole_bank": [k for k in settings.k if k > len(bank)], **found.search}
         return classification_score(
-            scores[k],
-            test.labels,
-            selected_on=selected_on,
-            chosen={"k": k} if selected_on != "none" else {},
-            also={**also, "bank": len(bank), "whole_bank": [k for k in settings.k if k > len(bank)]},
+            found.scores,
+            test,
+            choice,
+            seed=seed,
+            also=also,
             seconds={"fit": chosen - started, "score": time.perf_counter() - chosen},
         )
 
@@ -91,22 +161,71 @@ class KnnProbe:
 PROBES.register("knn")(KnnProbe())
 
 
-def _accuracy(scores: Array, rows: Features) -> float:
-    return float((scores.argmax(axis=1) == rows.labels).mean())
+def answers(queries: Features, bank: Features, settings: KnnSettings, *, keep: Vote | None = None) -> Answers:
+    """How ``bank`` answers ``queries``, by all votes from one search a metric.
+
+    A k beyond the bank is answered by the whole bank.
+
+    Args:
+        queries: ``q`` rows, whose labels say which answers are right.
+        bank: ``n`` rows of the same classes.
+        settings: the votes, and how to search.
+        keep: the vote whose scores are kept, else the most accurate one. Of equals that is the one with the
+            smallest k, then the temperature nearest to 0.07, then the metric named first.
+    """
+    accuracy: dict[Vote, float] = {}
+    best, kept = None, np.empty(0, np.float32)
+    search: dict[str, dict[str, Any]] = {}
+    for metric in settings.metric:
+        near, rows, search[metric] = _searched(queries, bank, metric, settings)
+        for vote, scores in _all_scores(near, bank.labels[rows], len(bank.classes), metric, settings):
+            accuracy[vote] = float((scores.argmax(axis=1) == queries.labels).mean())
+            if vote == keep or (keep is None and (best is None or _beats(vote, best, accuracy, settings))):
+                best, kept = vote, scores
+    assert best is not None  # settings hold at least one vote
+    return Answers(accuracy, best, kept, _told(search))
 
 
-def _scores(queries: Features, bank: Features, settings: KnnSettings) -> dict[int, Array]:
-    """Class scores ``[q, c]`` by k, from one search; a k beyond the bank is answered by the whole bank."""
-    q, x = (_inputs(rows.x, settings.metric) for rows in (queries, bank))
-    near, rows = neighbours(q, x, k=min(max(settings.k), len(bank)), metric=settings.metric)
-    votes = _votes(near, settings.metric, settings.temperature)
-    of = bank.labels[rows]  # [q, k]
-    return {k: _tally(votes[:, :k], of[:, :k], len(bank.classes)) for k in settings.k}
+def _beats(vote: Vote, other: Vote, accuracy: Mapping[Vote, float], settings: KnnSettings) -> bool:
+    if accuracy[vote] != accuracy[other]:
+        return accuracy[vote] > accuracy[other]
+    return vote.preference(settings) < other.preference(settings)
 
 
-def _inputs(x: NDArray[np.floating], metric: Metric) -> Array:
-    x = np.ascontiguousarray(x, dtype=np.float32)
-    return torch.nn.functional.normalize(torch.from_numpy(x)).numpy() if metric == "cosine" else x
+def _told(search: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """For the record: of one metric what is to be said, of several under their names; nothing if exact."""
+    said = {metric: words for metric, words in search.items() if words}
+    if len(search) == 1:
+        return dict(next(iter(search.values())))
+    return {
+        f"{name}@metric={metric}": value for metric, words in said.items() for name, value in words.items()
+    }
+
+
+def _searched(
+    queries: Features, bank: Features, metric: Metric, settings: KnnSettings
+) -> tuple[Array, Rows, dict[str, Any]]:
+    """Nearness and rows ``[q, k]`` for the largest k, and what is to be said of the search."""
+    k = min(max(settings.k), len(bank))
+    large = len(bank) >= IVF_ROWS and len(queries) >= IVF_QUERIES
+    large = large and has_faiss() and not isinstance(bank.x, Blocks)
+    if settings.index == "ivf" or (settings.index == "auto" and large):
+        found = approximate_neighbours(queries.x, bank.x, k=k, metric=metric)
+        return found.near, found.rows, {"index": "ivf", "nprobe": found.nprobe, "recall": found.recall}
+    return *neighbours(queries.x, bank.x, k=k, metric=metric), {}
+
+
+def _all_scores(
+    near: Array, of: NDArray[np.integer], n_classes: int, metric: Metric, settings: KnnSettings
+) -> Iterator[tuple[Vote, Array]]:
+    """Every vote of one search, and its class scores ``[q, c]``; votes add up from one k to the next."""
+    for temperature in settings.temperature if metric == "cosine" else (None,):
+        votes = _votes(near, temperature)
+        total, counted = np.zeros((len(near), n_classes)), 0
+        for k in sorted(set(settings.k)):
+            _add(total, votes[:, counted:k], of[:, counted:k])
+            counted = k
+            yield Vote(k, temperature, metric), _shares(total)
 
 
 def knn_scores(
@@ -118,8 +237,8 @@ def knn_scores(
     Shapes: ``q`` queries, ``n`` bank rows, ``d`` features, ``c`` classes.
 
     Args:
-        queries: ``[q, d]``, rows of unit length.
-        bank: ``[n, d]``, rows of unit length.
+        queries: ``[q, d]``.
+        bank: ``[n, d]``.
         labels: ``[n]`` integers in ``0 … c-1``.
         k: at most ``n``.
         temperature: above 0; near 0 only the nearest neighbour counts.
@@ -129,67 +248,24 @@ def knn_scores(
     Raises: ShapeError: if ``k`` exceeds ``n``, or the shapes do not fit.
     """
     near, rows = neighbours(queries, bank, k=k, metric="cosine")
-    return _tally(_votes(near, "cosine", temperature), labels[rows], n_classes)
+    total = np.zeros((len(near), n_classes))
+    _add(total, _votes(near, temperature), labels[rows])
+    return _shares(total)
 
 
-def _votes(near: Array, metric: Metric, temperature: float) -> Array:
-    """``[q, k]`` up to one factor a query, so that no temperature overflows."""
-    if metric == "euclidean":
+def _votes(near: Array, temperature: float | None) -> Array:
+    """``[q, k]`` up to one factor a query, so that no temperature overflows; by distance without one."""
+    if temperature is None:
         return (1 / (np.sqrt(np.maximum(-near, 0)) + NEAR)).astype(np.float32)
     return np.exp((near - near[:, :1]) / temperature)
 
 
-def _tally(votes: Array, of: NDArray[np.integer], n_classes: int) -> Array:
-    """Votes ``[q, k]`` of neighbours of class ``of`` ``[q, k]``, summed by class and divided by all."""
-    cells = of + n_classes * np.arange(len(of))[:, None]
-    total = np.bincount(cells.ravel(), weights=votes.ravel(), minlength=len(of) * n_classes)
-    scores = total.reshape(len(of), n_classes)
-    return (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
+def _add(total: NDArray[np.float64], votes: Array, of: NDArray[np.integer]) -> None:
+    """Add votes ``[q, k]`` of neighbours of class ``of`` ``[q, k]`` to ``total`` ``[q, c]``."""
+    cells = of + total.shape[1] * np.arange(len(of))[:, None]
+    np.add.at(total.reshape(-1), cells.ravel(), votes.ravel().astype(np.float64))
 
 
-def neighbours(queries: Array, bank: Array, *, k: int, metric: Metric) -> tuple[Array, NDArray[np.int64]]:
-    """The ``k`` nearest bank rows of each query, exactly; equals in the order of the bank.
-
-    Args:
-        queries: ``[q, d]`` float32.
-        bank: ``[n, d]`` float32.
-        k: at most ``n``.
-        metric: ``cosine`` takes rows as they are: of unit length.
-
-    Returns: nearness ``[q, k]``, descending, and row numbers ``[q, k]``. Nearness is the inner product,
-    or less the squared distance.
-    Raises: ShapeError: if ``k`` exceeds ``n``, or the shapes do not fit.
-    """
-    if queries.ndim != 2 or bank.ndim != 2 or queries.shape[1] != bank.shape[1]:
-        raise ShapeError(
-            f"Queries {list(queries.shape)} and bank {list(bank.shape)} must be [q, d] and [n, d]."
-        )
-    if not 1 <= k <= len(bank):
-        raise ShapeError(f"A bank of {len(bank)} rows has no {k} neighbours: ask for 1 … {len(bank)}.")
-    search = _search_faiss if importlib.util.find_spec("faiss") else _search_torch
-    near, rows = search(queries, bank, k, metric)
-    order = np.lexsort((rows, -near))
-    return np.take_along_axis(near, order, 1), np.take_along_axis(rows, order, 1)
-
-
-def _search_faiss(queries: Array, bank: Array, k: int, metric: Metric) -> tuple[Array, NDArray[np.int64]]:
-    import faiss  # here, because it brings a second OpenMP and most commands need neither
-
-    index = faiss.IndexFlatIP(bank.shape[1]) if metric == "cosine" else faiss.IndexFlatL2(bank.shape[1])
-    index.add(bank)
-    near, rows = index.search(queries, k)
-    return (near if metric == "cosine" else -near), rows
-
-
-def _search_torch(queries: Array, bank: Array, k: int, metric: Metric) -> tuple[Array, NDArray[np.int64]]:
-    """The same without FAISS."""
-    x = torch.from_numpy(bank)
-    squares = x.square().sum(1)
-    parts = []
-    for q in torch.from_numpy(queries).split(max(1, CHUNK // len(bank))):
-        near = q @ x.T  # [q, n]
-        if metric == "euclidean":
-            near = 2 * near - squares - q.square().sum(1, keepdim=True)
-        parts.append(near.topk(k, dim=1))
-    near, rows = (torch.cat([part[i] for part in parts]).numpy() for i in (0, 1))
-    return near, rows
+def _shares(total: NDArray[np.float64]) -> Array:
+    """Votes by class ``[q, c]``, divided by all."""
+    return (total / total.sum(axis=1, keepdims=True)).astype(np.float32)

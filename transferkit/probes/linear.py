@@ -5,8 +5,8 @@
 """
 
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,14 +14,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..core.devices import choose_compute
 from ..core.errors import UsageError
 from ..core.features import Features
 from ..core.results import Score
-from .classification import classification_score, selection, train_and_test
+from .classification import Choice, classification_score, selection, train_and_test
 from .logistic import LogisticPath, logistic_path
+from .normalizing import Normalize, normalized, normalizer, pieces_of
 from .probe import PROBES
+from .sgd import sgd_score
 
-Normalize = Literal["none", "l2", "standardize"]
+Solver = Literal["lbfgs", "sgd"]
+
+LOGITS = 2**24
+"""Of all penalties, that are held at once: 64 MiB."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +40,15 @@ class LinearSettings:
         penalty_max: the strongest penalty.
         normalize: what is done to features first: ``none``, ``l2`` (rows to unit length) or
             ``standardize`` (columns to mean 0 and deviation 1 over the fitted rows).
+        solver: ``lbfgs``, or ``sgd`` as in the study: a grid of learning rates, batch sizes and weight
+            decays in place of penalties.
     """
 
     penalties: int = 45
     penalty_min: float = 1e-6
     penalty_max: float = 1e5
     normalize: Normalize = "none"
+    solver: Solver = "lbfgs"
 
     def __post_init__(self) -> None:
         if self.penalties < 1:
@@ -53,6 +62,14 @@ class LinearSettings:
             raise UsageError(
                 f"--normalize {self.normalize!r} is unknown. Choose from: none, l2, standardize."
             )
+        if self.solver not in ("lbfgs", "sgd"):
+            raise UsageError(f"--solver {self.solver!r} is unknown. Choose from: lbfgs, sgd.")
+        for field in fields(self)[:3]:
+            if self.solver == "sgd" and getattr(self, field.name) != field.default:
+                raise UsageError(
+                    f"--solver sgd has a grid of its own and no penalties: leave out "
+                    f"--{field.name.replace('_', '-')}, or use --solver lbfgs."
+                )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for records."""
@@ -71,21 +88,19 @@ class LinearProbe:
 
     def score(self, splits: Mapping[str, Features], settings: LinearSettings, *, seed: int) -> Score:
         """What the features of one layer are worth; whether fits converged stands in ``also``."""
+        if settings.solver == "sgd":
+            return sgd_score(splits, lambda rows, fitted: _whole(rows, fitted, settings), seed=seed)
         started = time.perf_counter()
         fitting, test = train_and_test(splits)
-        chosen, selected_on, unconverged = _choose(splits, settings, seed)
-        fit = _fit(fitting, [chosen], settings)
+        choice, unconverged = _choose(splits, settings, seed)
+        fit = _fit(fitting, [choice.chosen["penalty"]], settings)
         fitted = time.perf_counter()
-        probabilities = _probabilities(fit, _inputs(test, fitting, settings))[0]
+        probabilities = _probabilities(fit, 0, test, fitting, settings)
         return classification_score(
             probabilities,
-            test.labels,
-            selected_on=selected_on,
-            chosen={
-                "penalty": chosen,
-                "C": 1 / chosen,
-                "at_edge": len(settings.grid) > 1 and chosen in (settings.grid[0], settings.grid[-1]),
-            },
+            test,
+            choice,
+            seed=seed,
             also={
                 "iterations": int(fit.iterations[0]),
                 "gradient": float(fit.gradients[0]),
@@ -98,35 +113,57 @@ class LinearProbe:
 PROBES.register("linear")(LinearProbe())
 
 
-def _choose(splits: Mapping[str, Features], settings: LinearSettings, seed: int) -> tuple[float, str, int]:
-    """The penalty most accurate on validation rows, the strongest of equals; the split; failed fits."""
+def _choose(splits: Mapping[str, Features], settings: LinearSettings, seed: int) -> tuple[Choice, int]:
+    """The penalty most accurate on validation rows, the strongest of equals; and how many fits failed."""
     penalties = settings.grid[::-1]
     if len(penalties) == 1:
-        return penalties[0], "none", 0
+        return Choice(chosen=_chosen(0, penalties)), 0
     train, held, name = selection(splits, seed=seed)
     path = _fit(train, penalties, settings)
-    accuracy = (_probabilities(path, _inputs(held, train, settings)).argmax(2) == held.labels).mean(axis=1)
-    return penalties[int(accuracy.argmax())], name, int((~path.converged).sum())
+    hits = np.zeros(len(penalties), np.int64)
+    start = 0
+    for logits in _logits(path, held, train, settings):
+        labels = torch.from_numpy(held.labels[start : start + logits.shape[1]])
+        hits += (logits.argmax(2).cpu() == labels).sum(1).numpy()
+        start += logits.shape[1]
+    best = int(hits.argmax())
+    held_probabilities = _probabilities(path, best, held, train, settings)
+    choice = Choice(name, _chosen(best, penalties), (held_probabilities, held.labels))
+    return choice, int((~path.converged).sum())
+
+
+def _chosen(index: int, penalties: list[float]) -> dict[str, Any]:
+    at_edge = len(penalties) > 1 and index in (0, len(penalties) - 1)
+    return {"penalty": penalties[index], "C": 1 / penalties[index], "at_edge": at_edge}
 
 
 def _fit(rows: Features, penalties: list[float], settings: LinearSettings) -> LogisticPath:
-    x = _inputs(rows, rows, settings)
-    return logistic_path(x, torch.from_numpy(rows.labels), penalties, len(rows.classes))
+    """On a GPU where there is one."""
+    device = choose_compute().device
+    x = normalized(rows.x, normalizer(rows.x, settings.normalize))
+    labels = torch.from_numpy(rows.labels).to(device)
+    return logistic_path(x, labels, penalties, len(rows.classes))
 
 
-def _probabilities(path: LogisticPath, x: Tensor) -> NDArray[np.float32]:
-    """``[p, n, c]``."""
-    logits = (x @ weights + biases for weights, biases in zip(path.weights, path.biases, strict=True))
-    return torch.stack([each.softmax(1) for each in logits]).numpy()
+def _logits(
+    path: LogisticPath, rows: Features, fitted: Features, settings: LinearSettings
+) -> Iterator[Tensor]:
+    """``[p, m, c]`` of one piece of the rows after another."""
+    change = normalizer(fitted.x, settings.normalize)
+    most = max(1, LOGITS // path.biases.numel())
+    for x in pieces_of(rows.x, change, path.weights.device, most):
+        yield x @ path.weights + path.biases[:, None]
 
 
-def _inputs(rows: Features, fitted: Features, settings: LinearSettings) -> Tensor:
+def _probabilities(
+    path: LogisticPath, index: int, rows: Features, fitted: Features, settings: LinearSettings
+) -> NDArray[np.float32]:
+    """``[n, c]`` by the fit ``index``."""
+    one = replace(path, weights=path.weights[index, None], biases=path.biases[index, None])
+    pieces = (logits[0].softmax(1).cpu().numpy() for logits in _logits(one, rows, fitted, settings))
+    return np.concatenate(list(pieces))
+
+
+def _whole(rows: Features, fitted: Features, settings: LinearSettings) -> Tensor:
     """``[n, d]`` float32, normalised as the settings say, by what ``fitted`` rows are like."""
-    x = torch.from_numpy(rows.x).float()
-    if settings.normalize == "l2":
-        return torch.nn.functional.normalize(x)
-    if settings.normalize == "standardize":
-        deviation, mean = torch.std_mean(torch.from_numpy(fitted.x).double(), 0, correction=0)
-        scale = torch.where(deviation > 0, deviation, 1)  # a constant column says nothing either way
-        return ((x - mean) / scale).float()
-    return x
+    return normalizer(fitted.x, settings.normalize)(torch.from_numpy(np.asarray(rows.x)))

@@ -7,28 +7,28 @@ For every penalty ``λ`` the weights ``W`` and biases ``b`` that minimise
 which is scikit-learn's objective [1] for ``C = 1/λ``, times ``λ``. Nothing is divided by the number of
 rows, and biases are not penalised. The problem is convex; this is how it is made small and round:
 
-- The columns are centred, which the bias takes up, and turned to their principal axes: in the row space
-  where there are fewer rows than columns. Neither changes the objective.
-- Penalties descend in groups (``descent.py``), from strong to weak; a group starts where the last ended.
+- The columns are centred, which the bias takes up, and the descent goes along their principal axes: in the
+  row space where there are fewer rows than columns. Neither changes the objective.
+- Penalties descend (``descent.py``), from strong to weak; each starts where the last ended.
 
 [1] https://scikit-learn.org/stable/modules/linear_model.html#logistic-regression
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from ..core.blocks import Blocks
 from ..core.errors import ShapeError, UsageError
-from .descent import MEMORY, Fits, Solver
+from .descent import Descent, Limits, Problem
 
-GROUP_COLUMNS = 128
-"""Weight vectors that are solved for together: enough to keep a product busy, few enough that the next
-penalties can start from where these end."""
-
-GROUP_ELEMENTS = 2**25
-"""Logits, or weights remembered, of all that are solved for together: 128 MiB an array."""
+LIMITS = Limits(tolerance=2e-6, flat=2e-5, iterations=300)
+"""The gradient is asked to be five times flatter, as a whole, than scikit-learn asks of its largest entry
+(``tol=1e-4``) unless the objective is known better than that. On separable data and weak penalties, where
+the minimum lies far away and the loss all but vanishes, the gradient decides, as it does there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,9 +38,9 @@ class LogisticPath:
     Attributes:
         weights: ``[p, d, c]``; zero for a class without rows.
         biases: ``[p, c]``; minus infinity for a class without rows.
-        iterations: ``[p]`` until each fit stopped.
+        iterations: ``[p]`` until each fit stopped, counted from where the next stronger one ended.
         gradients: ``[p]`` Euclidean norm of the gradient, per row, where each fit stopped.
-        converged: ``[p]`` whether the estimated distance to the minimum is within the tolerance.
+        converged: ``[p]`` whether each fit stopped for its tolerance or for a flat gradient.
     """
 
     weights: Tensor
@@ -51,26 +51,25 @@ class LogisticPath:
 
 
 def logistic_path(
-    x: Tensor,
+    x: Tensor | Blocks,
     labels: Tensor,
     penalties: Sequence[float],
     n_classes: int,
     *,
-    tolerance: float = 1e-6,
-    max_iterations: int = 300,
+    limits: Limits = LIMITS,
 ) -> LogisticPath:
-    """Fit every penalty; deterministic, on the device of ``x``.
+    """Fit every penalty; deterministic, on the device of ``labels``.
 
     Two classes follow scikit-learn too: it penalises ``w = w₁ − w₀`` by ``‖w‖²/2``, which is twice what
     the formula above says for the same ``w``.
 
     Args:
-        x: ``[n, d]`` floating point, finite; computed in float32.
+        x: ``[n, d]`` floating point, finite; computed in float32. Blocks are gone through once an
+            evaluation and never held, whatever ``n``.
         labels: ``[n]`` integers in ``0 … n_classes-1``. One class only is fitted by a constant.
         penalties: ``λ``, ``[p]``, each above 0, in any order.
         n_classes: ``c``.
-        tolerance: a fit stops when its objective is estimated to lie within this fraction of the minimum.
-        max_iterations: a fit stops here at the latest.
+        limits: when a fit stops.
 
     Raises:
         ShapeError: if ``x`` has no rows or no columns, or the labels do not fit.
@@ -78,19 +77,29 @@ def logistic_path(
     """
     _require_problem(x, labels, penalties, n_classes)
     present, y = labels.unique(return_inverse=True)
-    axes = _principal_axes(x.float())
-    ridge = torch.tensor(penalties, dtype=torch.float64, device=x.device) / len(x)
-    solver = Solver(axes.z, axes.spectrum, y, len(present), tolerance, max_iterations)
-    fits = _solve_in_groups(solver, (ridge * 2 if len(present) == 2 else ridge).float())
-    weights = x.new_zeros((len(penalties), x.shape[1], n_classes), dtype=torch.float32)
-    biases = weights.new_full((len(penalties), n_classes), -torch.inf)
-    turned = torch.einsum("dr,rcp->pdc", axes.basis, fits.w[:-1])
-    weights[:, :, present] = turned
-    biases[:, present] = fits.w[-1].T - axes.mean @ turned
-    return LogisticPath(weights, biases, fits.iterations, fits.gradients, fits.converged)
+    axes = _principal_axes(x, labels.device)
+    problem = Problem(axes.rows, axes.inner, axes.spectrum, y, len(present))
+    descent = Descent(problem, limits)
+    factor = (2 if len(present) == 2 else 1) / len(y)
+    order = sorted(range(len(penalties)), key=lambda i: -penalties[i])
+    path = LogisticPath(
+        weights=axes.basis.new_zeros(len(penalties), x.shape[1], n_classes),
+        biases=axes.basis.new_full((len(penalties), n_classes), -torch.inf),
+        iterations=torch.zeros(len(penalties), dtype=torch.int64),
+        gradients=torch.zeros(len(penalties)),
+        converged=torch.zeros(len(penalties), dtype=torch.bool),
+    )
+    for i in order:
+        fit = descent.fit(penalties[i] * factor)
+        turned = axes.basis @ fit.point.w[:, :-1].T  # [d, c]
+        path.weights[i, :, present] = turned
+        path.biases[i, present] = fit.point.w[:, -1] - axes.mean @ turned
+        path.iterations[i], path.gradients[i] = fit.iterations, fit.gradient
+        path.converged[i] = fit.converged
+    return path
 
 
-def _require_problem(x: Tensor, labels: Tensor, penalties: Sequence[float], n_classes: int) -> None:
+def _require_problem(x: Tensor | Blocks, labels: Tensor, penalties: Sequence[float], n_classes: int) -> None:
     if x.ndim != 2 or 0 in x.shape or labels.shape != x.shape[:1]:
         raise ShapeError(
             f"Logistic regression needs x [n, d] and labels [n], n and d at least 1, "
@@ -104,46 +113,72 @@ def _require_problem(x: Tensor, labels: Tensor, penalties: Sequence[float], n_cl
 
 @dataclass(frozen=True)
 class _Axes:
-    """``x`` turned: ``(x − mean) @ basis = z`` without its last column, which is 1 and carries the bias.
+    """Centred rows and their principal axes, ``r`` of them.
 
-    ``r`` axes. ``basis`` ``[d, r]`` has orthonormal columns, ``mean`` is ``[d]``, ``z`` ``[n, r+1]``;
-    ``spectrum`` ``[r+1]`` holds the mean squares of z's columns.
+    Attributes:
+        mean: ``[d]`` of the columns.
+        basis: ``[d, r]`` the axes, orthonormal.
+        rows: goes through the rows: centred; or already along the axes.
+        inner: ``basis``; or None where ``rows`` gives ``[m, r]`` along the axes.
+        spectrum: ``[r]`` mean squares of the rows along the axes.
     """
 
-    basis: Tensor
     mean: Tensor
-    z: Tensor
+    basis: Tensor
+    rows: Callable[[], Iterator[Tensor]]
+    inner: Tensor | None
     spectrum: Tensor
 
 
-def _principal_axes(x: Tensor) -> _Axes:
-    """Centre ``x`` ``[n, d]`` and turn it; ``r`` is the smaller of ``n`` and ``d``."""
+def _principal_axes(x: Tensor | Blocks, device: torch.device) -> _Axes:
+    """``r`` is the smaller of ``n`` and ``d``.
+
+    Where rows are many they are left as they are and the weights are turned instead, ``n / d`` times less
+    work. Where they are few they are turned, once.
+    """
     n, d = x.shape
-    mean = x.mean(0, dtype=torch.float64).float()
-    x = x - mean
-    row_space = None
     if n < d:
-        row_space, upper = torch.linalg.qr(x.T)  # [d, n], [n, n]
-        x = upper.T
-    spectrum, axes = torch.linalg.eigh((x.T @ x).double() / n)
-    basis = axes.float()
-    z = torch.cat([x @ basis, x.new_ones(n, 1)], 1)
-    spectrum = torch.cat([spectrum.clamp(min=0).float(), x.new_ones(1)])
-    return _Axes(basis if row_space is None else row_space @ basis, mean, z, spectrum)
+        return _row_space(_in_memory(x, device))
+    raw = _pieces(x, device)
+    mean = _summed(piece.sum(0, dtype=torch.float64) for piece in raw()).div(n).float()
+    rows = _centred(x, mean, device)
+    gram = _summed(piece.T @ piece for piece in rows())
+    spectrum, basis = torch.linalg.eigh(gram / n)
+    return _Axes(mean, basis, rows, basis, spectrum.clamp(min=0))
 
 
-def _solve_in_groups(solver: Solver, ridge: Tensor) -> Fits:
-    """The fits of penalties per row ``ridge`` ``[p]``, in that order."""
-    order = ridge.argsort(descending=True, stable=True)
-    rows, columns = solver.z.shape
-    each = solver.n_classes * max(rows, columns * MEMORY)
-    size = max(1, min(GROUP_COLUMNS // solver.n_classes, GROUP_ELEMENTS // each))
-    start = ridge.new_zeros(columns, solver.n_classes, 1)
-    parts = []
-    for group in order.split(size):
-        parts.append(solver.solve(ridge[group], start.expand(-1, -1, len(group)).clone()))
-        start = parts[-1].w[..., -1:]
-    back = order.argsort()
-    w = torch.cat([part.w for part in parts], 2)[..., back]
-    rest = ("iterations", "gradients", "converged")
-    return Fits(w, *(torch.cat([getattr(part, name) for part in parts])[back] for name in rest))
+def _row_space(x: Tensor) -> _Axes:
+    """Fewer rows than columns: ``x`` ``[n, d]`` in coordinates of its own, ``[n, n]``."""
+    mean = x.mean(0, dtype=torch.float64).float()
+    space, upper = torch.linalg.qr((x - mean).T)  # [d, n], [n, n]
+    spectrum, turn = torch.linalg.eigh(upper @ upper.T / len(x))
+    z = upper.T @ turn
+    return _Axes(mean, space @ turn, lambda: iter((z,)), None, spectrum.clamp(min=0))
+
+
+def _pieces(x: Tensor | Blocks, device: torch.device) -> Callable[[], Iterator[Tensor]]:
+    """Goes through ``x`` in float32."""
+    if isinstance(x, Blocks):
+        return lambda: (torch.from_numpy(piece).to(device).float() for piece in x.pieces())
+    whole = x.to(device).float()
+    return lambda: iter((whole,))
+
+
+def _centred(x: Tensor | Blocks, mean: Tensor, device: torch.device) -> Callable[[], Iterator[Tensor]]:
+    """Goes through ``x`` less ``mean``; a copy where ``x`` lies in memory."""
+    if isinstance(x, Blocks):
+        raw = _pieces(x, device)
+        return lambda: (piece - mean for piece in raw())
+    whole = x.to(device).float() - mean
+    return lambda: iter((whole,))
+
+
+def _in_memory(x: Tensor | Blocks, device: torch.device) -> Tensor:
+    return (torch.from_numpy(np.asarray(x)) if isinstance(x, Blocks) else x).to(device).float()
+
+
+def _summed(parts: Iterator[Tensor]) -> Tensor:
+    total = next(parts).clone()
+    for part in parts:
+        total += part
+    return total

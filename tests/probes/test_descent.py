@@ -1,0 +1,112 @@
+import pytest
+import torch
+from torch.testing import assert_close
+
+from tests.reference import logistic as reference
+from transferkit.probes import descent
+from transferkit.probes.descent import Descent, Limits, Problem, _Memory
+
+CLOSE = Limits(tolerance=1e-8, flat=0, iterations=200)
+
+
+def problem(n=40, r=5, c=3, pieces=1, seed=0):
+    rng = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, r, generator=rng) * torch.logspace(0.5, -1, r)
+    labels = torch.arange(n) % c
+    x[labels == 0, 0] += 1
+    return Problem(lambda: iter(x.chunk(pieces)), None, x.square().mean(0), labels, c), x
+
+
+def objective(fit, ridge):
+    return fit.point.loss + ridge / 2 * float(fit.point.w[:, :-1].double().square().sum())
+
+
+def test_loss_and_gradient_are_the_references():
+    task, x = problem(n=12)
+    w = torch.randn(3, 6, generator=torch.Generator().manual_seed(1))
+    point = task.at(w)
+    weights, biases = w[:, :-1].T, w[:, -1]
+    loss = reference.objective(x, task.labels.tolist(), weights, biases, 0)
+    by_weight, by_bias = reference.gradient(x, task.labels.tolist(), weights, biases, 0)
+    assert point.loss == pytest.approx(loss / 12, rel=1e-5)
+    assert_close(point.pull[:, :-1].T * 12, torch.tensor(by_weight), atol=1e-4, rtol=1e-4)
+    assert_close(point.pull[:, -1] * 12, torch.tensor(by_bias), atol=1e-4, rtol=1e-4)
+    p = (x @ weights + biases).softmax(1)
+    assert point.unsure == pytest.approx(float((1 - p.square().sum(1)).mean()) / 2, rel=1e-4)
+
+
+def test_pieces_and_turned_axes_change_nothing():
+    task, x = problem()
+    turn = torch.linalg.qr(torch.randn(5, 5, generator=torch.Generator().manual_seed(2))).Q
+    turned = Problem(lambda: iter((x @ turn.T).chunk(7)), turn, task.spectrum, task.labels, 3)
+    w = torch.randn(3, 6, generator=torch.Generator().manual_seed(1))
+    assert task.at(w).loss == pytest.approx(turned.at(w).loss, rel=1e-6)
+    assert_close(task.at(w).pull, turned.at(w).pull, atol=1e-5, rtol=1e-5)
+
+
+def test_margins_of_thousands_lose_no_digit():
+    task = Problem(
+        lambda: iter((torch.tensor([[1e4], [-1e4]]),)), None, torch.ones(1), torch.tensor([0, 1]), 2
+    )
+    point = task.at(torch.tensor([[-0.5, 0.0], [0.5, 0.0]]))
+    assert point.loss == 1e4
+    assert_close(point.pull[:, 0], torch.tensor([-1e4, 1e4]))
+    right = task.at(torch.tensor([[1e-3, 0.0], [-1e-3, 0.0]]))  # a margin of 20
+    assert right.loss == pytest.approx(2.0611536e-9, rel=1e-5)
+
+
+@pytest.mark.parametrize("ridge", [10.0, 1e-1, 1e-3])
+def test_the_gradient_vanishes(ridge):
+    fit = Descent(problem()[0], CLOSE).fit(ridge)
+    gradient = fit.point.pull.clone()
+    gradient[:, :-1] += ridge * fit.point.w[:, :-1]
+    assert fit.converged
+    assert fit.gradient == pytest.approx(float(gradient.norm()), rel=1e-4, abs=1e-7)
+    assert fit.gradient < 1e-4
+
+
+def test_what_was_learnt_serves_the_next_penalty():
+    path = Descent(problem(200, 30, 5)[0], CLOSE)
+    path.fit(1e-2)
+    following = path.fit(8e-3)
+    assert following.iterations < Descent(problem(200, 30, 5)[0], CLOSE).fit(8e-3).iterations
+
+
+def test_little_memory_is_slower_and_ends_where_much_ends(monkeypatch):
+    much = Descent(problem(200, 30, 5)[0], CLOSE).fit(1e-3)
+    monkeypatch.setattr(descent, "MEMORY_ELEMENTS", 1)
+    little = Descent(problem(200, 30, 5)[0], CLOSE).fit(1e-3)
+    assert little.iterations >= much.iterations
+    assert_close(little.point.w, much.point.w, atol=2e-2, rtol=2e-2)
+
+
+@pytest.mark.parametrize(
+    ("limits", "converged"),
+    [
+        (Limits(tolerance=0, flat=1e-2, iterations=100), True),
+        (Limits(tolerance=1e-2, flat=0, iterations=100), True),
+        (Limits(tolerance=0, flat=0, iterations=2), False),
+    ],
+)
+def test_each_limit_stops(limits, converged):
+    fit = Descent(problem()[0], limits).fit(1e-4)
+    best = Descent(problem()[0], CLOSE).fit(1e-4)
+    assert fit.converged == converged
+    assert fit.iterations < best.iterations
+    assert objective(fit, 1e-4) > objective(best, 1e-4)
+    if limits.flat:
+        assert fit.gradient <= limits.flat
+
+
+def test_under_another_penalty_the_last_step_still_explains_its_change_of_gradient():
+    rng = torch.Generator().manual_seed(3)
+    memory = _Memory(12)
+    memory.penalise(torch.tensor([1.0, 1, 1, 0]))
+    for _ in range(4):
+        step = torch.randn(3, 4, generator=rng)
+        change = step * torch.tensor([1.0, 2, 3, 4])
+        memory.add(step, change)
+    penalty = torch.tensor([0.5, 0.5, 0.5, 0])
+    memory.penalise(penalty)
+    assert len(memory) == 4
+    assert_close(memory.times(change + penalty * step, torch.ones(4)), step)  # the secant equation

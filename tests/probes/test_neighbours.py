@@ -1,0 +1,228 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.neighbors import NearestNeighbors
+
+from tests.reference import knn as reference
+from transferkit.core.blocks import Blocks
+from transferkit.core.errors import ShapeError
+from transferkit.core.seeding import generator
+from transferkit.probes import neighbours as search
+from transferkit.probes.neighbours import approximate_neighbours, in_order, neighbours
+
+
+def rows_of(n, d, name):
+    return generator(0, name, n, d).normal(size=(n, d)).astype(np.float32)
+
+
+QUERIES, BANK = rows_of(20, 6, "queries"), rows_of(50, 6, "bank")
+METRICS = pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+
+
+@pytest.fixture(params=["faiss", "torch"])
+def backend(request, monkeypatch):
+    if request.param == "torch":
+        monkeypatch.setitem(sys.modules, "faiss", None)  # as if it were not installed
+        monkeypatch.setattr(search, "has_faiss", lambda: False)
+    return request.param
+
+
+@METRICS
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("k", [1, 13, 50])
+def test_the_nearest_rows_are_those_of_the_reference(metric, k):
+    near, rows = neighbours(QUERIES, BANK, k=k, metric=metric)
+    expected = getattr(reference, f"{metric}_nearness")(QUERIES, BANK, k)
+    assert_allclose(near, [[value for value, _ in ranked] for ranked in expected], atol=2e-5)
+    assert_array_equal(rows, [[row for _, row in ranked] for ranked in expected])
+
+
+@METRICS
+def test_and_those_of_scikit_learn(metric):
+    theirs = NearestNeighbors(n_neighbors=20, algorithm="brute", metric=metric).fit(BANK)
+    distance, rows = theirs.kneighbors(QUERIES)
+    near, found = neighbours(QUERIES, BANK, k=20, metric=metric)
+    assert_array_equal(found, rows)
+    assert_allclose(1 - near if metric == "cosine" else np.sqrt(-near), distance, atol=1e-4)
+
+
+@METRICS
+def test_faiss_and_torch_agree(metric, monkeypatch):
+    with_faiss = neighbours(QUERIES, BANK, k=13, metric=metric)
+    monkeypatch.setattr(search, "SIMILARITIES", 200)  # four queries at once
+    monkeypatch.setattr(search, "_search_faiss", None)
+    monkeypatch.setattr(search, "has_faiss", lambda: False)
+    without = neighbours(QUERIES, BANK, k=13, metric=metric)
+    assert_allclose(with_faiss[0], without[0], atol=1e-5)
+    assert_array_equal(with_faiss[1], without[1])
+
+
+@METRICS
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("k", [1, 9, 50])
+@pytest.mark.parametrize("rows", [1, 7, 49])
+def test_chunk_by_chunk_finds_what_one_search_finds(metric, k, rows, monkeypatch):
+    whole = neighbours(QUERIES, BANK, k=k, metric=metric)
+    monkeypatch.setattr(search, "CHUNK", 6 * rows)
+    lazy = Blocks(BANK.shape, BANK.dtype, lambda: iter(np.split(BANK, [3, 5, 30])))
+    for bank in (BANK, lazy):
+        near, found = neighbours(QUERIES, bank, k=k, metric=metric)
+        assert_array_equal(found, whole[1])
+        assert_allclose(near, whole[0], atol=1e-5)
+
+
+def test_no_chunk_is_larger_than_asked_and_small_pieces_are_joined():
+    lazy = Blocks(BANK.shape, BANK.dtype, lambda: iter(np.split(BANK, [3, 5, 30])))
+    parts = list(search._gathered(lazy, 10))
+    assert [len(part) for part in parts] == [5, 10, 10, 5, 10, 10]
+    assert_array_equal(np.concatenate(parts), BANK)
+
+
+@METRICS
+@pytest.mark.usefixtures("backend")
+def test_order_of_the_bank_and_rotation_do_not_matter(metric):
+    order = generator(0, "order").permutation(50)
+    turn = np.linalg.qr(generator(0, "turn").normal(size=(6, 6)))[0].astype(np.float32)
+    near, rows = neighbours(QUERIES, BANK, k=9, metric=metric)
+    moved, found = neighbours(QUERIES @ turn, (BANK @ turn)[order], k=9, metric=metric)
+    assert_allclose(moved, near, atol=1e-4)
+    assert_array_equal(order[found], rows)
+
+
+@METRICS
+@pytest.mark.usefixtures("backend")
+def test_equals_stand_in_the_order_of_the_bank(metric):
+    _, rows = neighbours(QUERIES, np.concatenate([BANK, BANK]), k=100, metric=metric)
+    assert (rows[:, 1::2] - rows[:, ::2] == 50).all()
+
+
+def test_in_order_by_hand():
+    near = np.array([[3, 2, 2, 1], [1, 5, 5, 5], [4, 3, 2, 1]], np.float32)
+    rows = np.array([[0, 9, 4, 1], [7, 3, 2, 1], [3, 2, 1, 0]])
+    found = in_order(near, rows)
+    assert found[0].tolist() == [[3, 2, 2, 1], [5, 5, 5, 1], [4, 3, 2, 1]]
+    assert found[1].tolist() == [[0, 4, 9, 1], [1, 2, 3, 7], [3, 2, 1, 0]]
+    assert rows[0].tolist() == [0, 9, 4, 1]  # what was given stays
+
+
+@pytest.mark.usefixtures("backend")
+def test_rows_of_no_length_are_as_far_from_all():
+    near, rows = neighbours(np.zeros((2, 6), np.float32), BANK, k=50, metric="cosine")
+    assert_array_equal(near, np.zeros((2, 50)))
+    assert_array_equal(rows, [np.arange(50)] * 2)
+
+
+@METRICS
+def test_float16_banks_are_searched_in_float32(metric):
+    half = (BANK * 1000).astype(np.float16)
+    found = neighbours(QUERIES * 1000, half, k=9, metric=metric)
+    expected = neighbours(QUERIES * 1000, half.astype(np.float32), k=9, metric=metric)
+    assert_array_equal(found[1], expected[1])
+    assert np.isfinite(found[0]).all()
+
+
+CLUSTERED = rows_of(40, 8, "centres")[np.arange(2000) % 40] + 0.3 * rows_of(2000, 8, "around")
+ASKED = rows_of(40, 8, "centres")[np.arange(200) % 40] + 0.3 * rows_of(200, 8, "asked")
+
+
+@METRICS
+def test_an_inverted_file_finds_nearly_all_and_says_how_many(metric):
+    found = approximate_neighbours(ASKED, CLUSTERED, k=10, metric=metric)
+    near, rows = neighbours(ASKED, CLUSTERED, k=10, metric=metric)
+    hits = [len(set(a) & set(b)) for a, b in zip(found.rows.tolist(), rows.tolist(), strict=True)]
+    odd = np.array(hits)[1::2]  # all queries are in the sample: every other one is measured
+    assert found.recall == pytest.approx(odd.sum() / (10 * len(odd)))
+    assert found.recall > 0.97
+    assert 1 <= found.nprobe < 22  # of √2000 / 2 lists
+    same = (found.rows == rows).all(axis=1)
+    assert_allclose(found.near[same], near[same], atol=1e-4)
+
+
+@METRICS
+def test_an_inverted_file_is_the_same_twice(metric):
+    one, two = (approximate_neighbours(ASKED, CLUSTERED, k=10, metric=metric) for _ in range(2))
+    assert_array_equal(one.rows, two.rows)
+    assert_array_equal(one.near, two.near)
+    assert (one.nprobe, one.recall) == (two.nprobe, two.recall)
+
+
+@METRICS
+def test_an_inverted_file_probed_as_a_whole_is_exact(metric):
+    found = approximate_neighbours(QUERIES, BANK, k=50, metric=metric)
+    near, rows = neighbours(QUERIES, BANK, k=50, metric=metric)
+    assert (found.nprobe, found.recall) == (4, 1.0)
+    assert_array_equal(found.rows, rows)
+    assert_allclose(found.near, near, atol=1e-5)
+
+
+def test_lists_too_short_for_a_query_are_joined_by_more(monkeypatch):
+    monkeypatch.setattr(search, "RECALL", 0.0)  # the first list is thought to be enough
+    found = approximate_neighbours(QUERIES, BANK, k=30, metric="cosine")
+    assert found.rows.min() >= 0
+    assert found.nprobe > 1
+
+
+@METRICS
+def test_lists_hold_every_row_once_and_by_the_nearest_centre(metric):
+    lists = search._inverted_lists(CLUSTERED, metric)
+    assert sorted(lists.rows.tolist()) == list(range(2000))
+    assert_allclose(lists.bank, search._prepared(CLUSTERED, metric)[lists.rows], atol=1e-6)
+    home = neighbours(CLUSTERED, lists.centres, k=1, metric=metric)[1][:, 0]
+    for number in range(len(lists)):
+        held = lists.rows[lists.bounds[number] : lists.bounds[number + 1]]
+        assert (home[held] == number).mean() > 0.99 if len(held) else True
+
+
+def test_an_inverted_file_of_one_query_measures_that_query():
+    assert approximate_neighbours(QUERIES[:1], BANK, k=5, metric="cosine").recall >= 0.99
+
+
+@pytest.mark.gpu
+@METRICS
+def test_a_gpu_finds_what_the_processor_finds(metric, monkeypatch):
+    found = neighbours(ASKED, CLUSTERED, k=10, metric=metric)
+    monkeypatch.setattr(search, "has_faiss", lambda: False)
+    by_torch = neighbours(ASKED, CLUSTERED, k=10, metric=metric)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    near, rows = neighbours(ASKED, CLUSTERED, k=10, metric=metric)
+    for there in (found, by_torch):
+        assert_allclose(there[0], near, atol=1e-3)
+        assert (there[1] == rows).mean() > 0.99
+
+
+@pytest.mark.parametrize("subject", [neighbours, approximate_neighbours])
+@pytest.mark.parametrize(
+    ("queries", "bank", "k", "words"),
+    [
+        (QUERIES, BANK, 51, "A bank of 50 rows has no 51 neighbours: ask for 1 … 50"),
+        (QUERIES, BANK, 0, "no 0 neighbours"),
+        (QUERIES[:, :3], BANK, 1, r"Queries \[20, 3\] and bank \[50, 6\]"),
+        (QUERIES[0], BANK, 1, r"Queries \[6\]"),
+    ],
+)
+def test_a_search_that_cannot_be_answered_is_refused(subject, queries, bank, k, words):
+    with pytest.raises(ShapeError, match=words):
+        subject(queries, bank, k=k, metric="cosine")
+
+
+def test_torch_and_faiss_share_a_process():
+    """Both bring an OpenMP; two threads, in turn, within a minute."""
+    code = """
+import numpy as np, torch
+from transferkit.probes.neighbours import neighbours
+torch.set_num_threads(2)
+x = np.random.default_rng(0).normal(size=(2000, 64)).astype(np.float32)
+for _ in range(5):
+    torch.from_numpy(x) @ torch.from_numpy(x).T
+    neighbours(x, x, k=5, metric="euclidean")
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_faiss_is_loaded_when_first_needed():
+    code = "import sys, transferkit.probes; sys.exit('faiss' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,200 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+from sklearn.metrics import r2_score
+
+from transferkit.core.errors import DataError, ShapeError, UsageError
+from transferkit.core.features import Features
+from transferkit.core.seeding import generator
+from transferkit.probes.semantic import SemanticProbe, SemanticSettings, target_scores
+
+GRID = SemanticSettings().grid
+SIZES = {"train": 120, "val": 60, "test": 80}
+
+
+def splits(targets_of, *, d=12, **changes):
+    """Gaussian features by split, with the targets that ``targets_of`` makes of them."""
+    found = {}
+    for name, n in SIZES.items():
+        rng = generator(0, "semantic", name)
+        x = rng.normal(size=(n, d)) * np.geomspace(0.1, 10, d)
+        found[name] = Features(
+            x=x.astype(np.float32),
+            labels=np.arange(n) % 3,
+            ids=[f"{name}{i}" for i in range(n)],
+            classes=("a", "b", "c"),
+            split=name,
+            targets=targets_of(x, rng),
+            **changes,
+        )
+    return found
+
+
+MIX = generator(0, "mix").normal(size=(12, 3))
+
+
+def noisy_sum(x, rng):
+    return {"sum": x @ MIX + 5 * rng.normal(size=(len(x), 3))}
+
+
+def test_the_score_is_the_r2_of_scikit_learns_ridge():
+    parts = splits(noisy_sum)
+    found = target_scores(parts, GRID, seed=0)[0]["sum"]
+    best = max(GRID, key=lambda penalty: (of_scikit_learn(parts, ("train",), "val", penalty), penalty))
+    assert found.penalty == pytest.approx(best)
+    expected = of_scikit_learn(parts, ("train", "val"), "test", best)
+    assert found.value == pytest.approx(expected, abs=1e-6)
+    assert 0.1 < found.value < 0.999
+    assert found.low < found.value < found.high
+
+
+def of_scikit_learn(parts, fitted, asked, penalty):
+    x = np.concatenate([parts[name].x for name in fitted]).astype(float)
+    y = np.concatenate([parts[name].targets["sum"] for name in fitted])
+    mean, deviation = x.mean(0), x.std(0)
+    model = Ridge(alpha=penalty).fit((x - mean) / deviation, y)
+    truth = parts[asked].targets["sum"]
+    predicted = model.predict((parts[asked].x - mean) / deviation)
+    return r2_score(truth, predicted, multioutput="variance_weighted")
+
+
+def test_what_is_linear_in_the_features_is_known_and_noise_is_not():
+    def targets(x, rng):
+        return {"linear": x @ MIX, "noise": rng.normal(size=(len(x), 2))}
+
+    found, constant = target_scores(splits(targets), GRID, seed=0)
+    assert constant == ()
+    assert found["linear"].value > 0.999
+    assert abs(found["noise"].value) < 0.1
+
+
+def test_a_target_alone_scores_as_among_others():
+    def both(x, rng):
+        return {**noisy_sum(x, rng), "other": x[:, :1] ** 2}
+
+    among = target_scores(splits(both), GRID, seed=0)[0]["sum"]
+    alone = target_scores(splits(noisy_sum), GRID, seed=0)[0]["sum"]
+    assert among.to_json() == pytest.approx(alone.to_json(), rel=1e-9)
+
+
+def test_scale_and_shift_of_features_and_targets_do_not_matter():
+    plain = target_scores(splits(noisy_sum), GRID, seed=0)[0]["sum"].value
+    parts = {
+        name: replace(part, x=part.x * 100 + 3, targets={"sum": part.targets["sum"] * 7 - 2})
+        for name, part in splits(noisy_sum).items()
+    }
+    assert target_scores(parts, GRID, seed=0)[0]["sum"].value == pytest.approx(plain, abs=1e-4)
+
+
+def test_an_angle_is_known_from_its_cosine_and_sine_and_not_from_its_number():
+    def targets(x, rng):
+        angle = rng.uniform(0, 2 * np.pi, len(x))
+        return {"angle": np.stack([np.cos(angle), np.sin(angle)], 1)}
+
+    parts = splits(targets)
+    both = {name: replace(p, x=p.targets["angle"].astype(np.float32)) for name, p in parts.items()}
+    number = {
+        name: replace(p, x=np.arctan2(*p.targets["angle"].T[::-1])[:, None].astype(np.float32))
+        for name, p in parts.items()
+    }
+    assert target_scores(both, GRID, seed=0)[0]["angle"].value > 0.999
+    assert target_scores(number, GRID, seed=0)[0]["angle"].value < 0.6
+
+
+def test_categories_are_scored_by_the_errors_that_are_not_made():
+    def targets(x, rng):
+        return {"sign": (x[:, -1] > 0).astype(int), "chance": rng.integers(4, size=len(x))}
+
+    found = target_scores(splits(targets), GRID, seed=0)[0]
+    assert found["sign"].value > 0.9
+    assert abs(found["chance"].value) < 0.25
+    missed, commonest = found["chance"].terms.mean(0)
+    assert found["chance"].value == pytest.approx(1 - missed / commonest)
+
+
+def test_a_rotation_is_at_chance_for_features_that_turning_leaves_alone():
+    """Means over the image know nothing of a quarter turn; the pixels of an image lit from above do."""
+
+    def turned(invariant):
+        parts = {}
+        for name, n in SIZES.items():
+            rng = generator(0, "turned", name)
+            lit = rng.normal(size=(n, 6, 6)) + np.linspace(2, -2, 6)[:, None]
+            views = np.stack([np.rot90(lit, k, axes=(1, 2)) for k in range(4)], 1).reshape(4 * n, -1)
+            x = np.sort(views, axis=1) if invariant else views
+            labels = np.tile(np.arange(4), n)
+            ids = [f"{name}{i}" for i in range(4 * n)]
+            parts[name] = Features(
+                x.astype(np.float32), labels, ids, ("0", "90", "180", "270"), split=name,
+                targets={"rotation": labels},
+            )  # fmt: skip
+        return target_scores(parts, GRID, seed=0)[0]["rotation"]
+
+    invariant = turned(True)
+    assert abs(invariant.value) < 0.12
+    assert invariant.low < 0.05
+    assert turned(False).value > 0.9
+
+
+def test_more_features_than_rows_and_constant_columns():
+    def targets(x, rng):
+        return {"first": x[:, -1:]}
+
+    parts = splits(targets, d=400)
+    for name, part in parts.items():
+        parts[name] = replace(part, x=np.pad(part.x, ((0, 0), (0, 2)), constant_values=1))
+    assert target_scores(parts, GRID, seed=0)[0]["first"].value > 0.1
+
+
+def test_a_constant_target_is_named_and_left_out():
+    def targets(x, rng):
+        return {"gray": np.zeros((len(x), 2)), "one": np.zeros(len(x), int), **noisy_sum(x, rng)}
+
+    score = SemanticProbe().score(splits(targets), SemanticSettings(), seed=0)
+    assert score.also["constant"] == ["gray", "one"]
+    assert set(score.also["targets"]) == {"sum"}
+    assert score.value == score.also["targets"]["sum"]["value"]
+    assert score.interval.low < score.value < score.interval.high
+
+
+def test_the_mean_over_targets():
+    def targets(x, rng):
+        return {"linear": x @ MIX, "noise": rng.normal(size=(len(x), 2))}
+
+    score = SemanticProbe().score(splits(targets), SemanticSettings(), seed=0)
+    each = [one["value"] for one in score.also["targets"].values()]
+    assert score.value == pytest.approx(np.mean(np.maximum(each, 0)))
+    again = SemanticProbe().score(splits(targets), SemanticSettings(), seed=0)
+    assert (again.value, again.interval) == (score.value, score.interval)
+
+
+def test_the_interval_covers_what_it_should():
+    """Of many data sets with the same true score, about 95 % of the intervals hold it."""
+    truth, held = 0.5, 0
+    for trial in range(60):
+        rng = generator(trial, "coverage")
+        parts = {}
+        for name, n in {"train": 400, "val": 100, "test": 150}.items():
+            x = rng.normal(size=(n, 2))
+            y = x[:, :1] + rng.normal(size=(n, 1))  # half of the variance is noise
+            parts[name] = Features(
+                x.astype(np.float32), np.zeros(n, int), [str(i) for i in range(n)], ("a",), split=name,
+                targets={"y": y},
+            )  # fmt: skip
+        found = target_scores(parts, GRID, seed=0)[0]["y"]
+        held += found.low <= truth <= found.high
+    assert 50 <= held <= 60
+
+
+def test_what_cannot_be_scored_is_refused():
+    with pytest.raises(DataError, match="no targets to predict"):
+        target_scores(splits(lambda x, rng: {}), GRID, seed=0)
+    parts = splits(lambda x, rng: {"gray": np.zeros((len(x), 1))})
+    with pytest.raises(DataError, match="Nothing varies over these rows: gray"):
+        SemanticProbe().score(parts, SemanticSettings(), seed=0)
+    with pytest.raises(UsageError, match="--penalties 1 leaves nothing to choose"):
+        SemanticSettings(penalties=1)
+    with pytest.raises(ShapeError, match="'short' needs 120 rows, not 3"):
+        splits(lambda x, rng: {"short": np.zeros((3, 1))})

@@ -1,0 +1,264 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from tests.probes.features import features
+from tests.reference import sgd as reference
+from transferkit.core.errors import DataError, ShapeError, UsageError
+from transferkit.core.features import concatenate
+from transferkit.core.files import sorted_json
+from transferkit.core.seeding import generator
+from transferkit.core.splitting import stratified_split
+from transferkit.probes import PROBES, sgd
+from transferkit.probes.linear import LinearSettings
+from transferkit.probes.sgd import (
+    GRID,
+    SgdSetting,
+    epoch_order,
+    sgd_choice,
+    sgd_fits,
+    starting_weights,
+)
+
+ROWS = features(97, "train", classes=4, spread=1.0, dtype=np.float64)
+X, LABELS = torch.from_numpy(3 * ROWS.x + 1), torch.from_numpy(ROWS.labels)
+SMALL = [SgdSetting(lr, batch, decay) for lr in (0.1, 0.01) for batch in (32, 24) for decay in (0, 0.1)]
+
+
+def fits(views=(X,), labels=LABELS, settings=SMALL, epochs=8, seed=3):
+    return sgd_fits(views, labels, 4, settings, epochs=epochs, seed=seed)
+
+
+def logits(found, i, x=X):
+    return x @ found.weights[i] + found.biases[i]
+
+
+@pytest.mark.parametrize("i", range(len(SMALL)))
+def test_every_setting_agrees_with_a_plain_loop(i):
+    """97 rows: batches of 32 leave one row over, which is dropped, and of 24 too."""
+    setting = SMALL[i]
+    network = reference.train(
+        [X],
+        LABELS,
+        4,
+        lr=setting.lr,
+        batch=setting.batch,
+        weight_decay=setting.weight_decay,
+        epochs=8,
+        start=starting_weights(8, 4, seed=3),
+        orders=[epoch_order(97, epoch, seed=3) for epoch in range(8)],
+    )
+    assert_close(logits(fits(), i), network(X).detach(), rtol=1e-9, atol=1e-9)
+
+
+def test_a_shorter_last_batch_and_several_views_agree_with_a_plain_loop():
+    views, setting = [X, X.flip(1), X + 1], SgdSetting(0.05, 40, 1e-3)
+    network = reference.train(
+        views,
+        LABELS,
+        4,
+        lr=0.05,
+        batch=40,
+        weight_decay=1e-3,
+        epochs=5,
+        start=starting_weights(8, 4, seed=3),
+        orders=[epoch_order(97, epoch, seed=3) for epoch in range(5)],
+    )
+    found = fits(views, settings=[setting], epochs=5)
+    assert_close(logits(found, 0), network(X).detach(), rtol=1e-9, atol=1e-9)
+
+
+def test_twelve_at_once_are_twelve_alone():
+    together = fits(settings=GRID, epochs=4)
+    for i, setting in enumerate(GRID):
+        alone = fits(settings=[setting], epochs=4)
+        assert_close(together.weights[i], alone.weights[0], rtol=1e-10, atol=1e-12)
+        assert_close(together.biases[i], alone.biases[0], rtol=1e-10, atol=1e-12)
+
+
+def test_scale_and_shift_of_columns_are_forgotten():
+    """All but the ε below the variance, once the running statistics have forgotten their start."""
+    moved = X * torch.logspace(0, 4, 8, dtype=torch.float64) - 7
+    setting = [SgdSetting(0.01, 32, 1e-3)]
+    found = logits(fits([moved], settings=setting, epochs=70), 0, moved)
+    assert_close(found, logits(fits(settings=setting, epochs=70), 0), rtol=1e-4, atol=1e-4)
+
+
+def test_many_epochs_reach_the_minimum_of_the_regularised_loss():
+    """One batch of all rows, no drop that matters: the gradient of loss + decay/2 · ‖w‖² vanishes."""
+    setting = SgdSetting(1.0, 97, 0.5)
+    found = fits(settings=[setting], epochs=400)
+    deviation, mean = torch.std_mean(X, 0, correction=0)
+    running = (deviation.square() * 97 / 96 + 1e-5).sqrt()
+    w = found.weights[0] * running[:, None]
+    b = found.biases[0] + mean @ found.weights[0]
+    z = (X - mean) / (deviation.square() + 1e-5).sqrt()
+    residual = (z @ w + b).softmax(1) - torch.nn.functional.one_hot(LABELS, 4)
+    assert_close(z.T @ residual / 97 + 0.5 * w, torch.zeros_like(w), rtol=0, atol=1e-8)
+    assert_close(residual.mean(0) + 0.5 * b, torch.zeros_like(b), rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_lower_precision_says_nearly_the_same(dtype):
+    found = fits([X.to(dtype)])
+    assert found.weights.dtype == torch.float32
+    assert_close(logits(found, 0, X.float()), logits(fits(), 0).float(), rtol=0.02, atol=0.02)
+
+
+def test_the_same_seed_is_the_same_fit_and_another_is_not():
+    assert_close(fits().weights, fits().weights, rtol=0, atol=0)
+    assert not torch.equal(fits().weights, fits(seed=4).weights)
+    assert sorted(epoch_order(97, 0, seed=3).tolist()) == list(range(97))
+    assert not torch.equal(epoch_order(97, 0, seed=3), epoch_order(97, 1, seed=3))
+
+
+def test_threads_are_left_as_they_were(monkeypatch):
+    seen = []
+    monkeypatch.setattr(sgd._SideBySide, "step", lambda *_, **__: seen.append(torch.get_num_threads()))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        fits()
+        assert set(seen) == {1}
+        seen.clear()
+        monkeypatch.setattr(sgd, "SMALL_STEP", 0)
+        fits()
+        assert set(seen) == {2}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_constant_columns_and_a_class_without_rows_stay_finite():
+    x = torch.cat([X, torch.full((97, 1), 5.0, dtype=torch.float64)], 1)
+    found = sgd_fits([x], LABELS, 6, SMALL[:1], epochs=60, seed=0)
+    assert found.weights.isfinite().all()
+    assert logits(found, 0, x).argmax(1).max() < 4
+
+
+def test_the_start_is_as_wide_as_a_linear_layers():
+    start = starting_weights(400, 50, seed=0)
+    assert start.shape == (401, 50)
+    assert start.abs().max() <= 1 / 20
+    assert start.std() == pytest.approx(1 / 20 / 3**0.5, rel=0.02)
+
+
+def test_the_choice_is_the_most_accurate_on_held_out_rows():
+    """Of a setting that learns and one that stands still, whichever comes first."""
+    learns, idle = SgdSetting(0.1, 32, 0.0), SgdSetting(1e-12, 32, 0.0)
+    for settings in ([learns, idle], [idle, learns]):
+        assert sgd_choice([X], ROWS.labels, 4, settings, seed=0)[0] is learns
+    twin = SgdSetting(0.1, 32, 0.0)
+    assert sgd_choice([X], ROWS.labels, 4, [learns, twin], seed=0)[0] is learns, "the first of equals"
+
+
+def test_the_held_rows_are_answered_by_the_chosen_setting_without_having_seen_them():
+    settings = [SgdSetting(1e-12, 32, 0.0), SgdSetting(0.1, 32, 0.0)]
+    _, (probabilities, labels) = sgd_choice([X], ROWS.labels, 4, settings, seed=0)
+    assert len(labels) == pytest.approx(0.3 * 97, abs=4)
+    assert_close(probabilities.sum(1), np.ones(len(labels)))
+    assert (probabilities.argmax(1) == labels).mean() > 0.7
+    rng = generator(0, "sgd", "validation")
+    kept, held = stratified_split(ROWS.labels, (0.7, 0.3), rng=rng)
+    alone = fits([X[kept]], LABELS[kept], settings[1:], epochs=20, seed=0)
+    assert_close(probabilities, logits(alone, 0, X[held]).softmax(1).numpy())
+    assert (labels == ROWS.labels[held]).all()
+
+
+def test_the_first_view_judges():
+    noise = torch.zeros_like(X)
+    settings = [SgdSetting(1e-12, 32, 0.0), SgdSetting(0.1, 32, 0.0)]
+    assert sgd_choice([noise, X], ROWS.labels, 4, settings, seed=0)[0] is settings[0], (
+        "nothing to see: a draw"
+    )
+    assert sgd_choice([X, noise], ROWS.labels, 4, settings, seed=0)[0] is settings[1]
+
+
+def test_the_grid_is_the_studys():
+    assert len(GRID) == len(set(GRID)) == 12
+    assert {s.lr for s in GRID} == {0.01, 0.001}
+    assert {s.batch for s in GRID} == {128, 32}
+    assert {s.weight_decay for s in GRID} == {0, 1e-4, 1e-5}
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"views": []}, ShapeError, "not no view and \\[97\\]"),
+        ({"views": [X, X[:, :3]]}, ShapeError, "views of one shape .* not \\[97, 3\\], \\[97, 8\\]"),
+        ({"views": [X[:1]], "labels": LABELS[:1]}, ShapeError, "n at least 2"),
+        ({"labels": LABELS[:5]}, ShapeError, "and \\[5\\]"),
+        ({"labels": LABELS + 1}, ShapeError, "Labels must lie in 0 … 3"),
+        ({"settings": []}, UsageError, "not 0 and 8"),
+        ({"epochs": 0}, UsageError, "not 8 and 0"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(changes, error, words):
+    with pytest.raises(error, match=words):
+        fits(**changes)
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ((0.1, 1, 0.0), "A batch of 1 has no variance"),
+        ((0.0, 32, 0.0), "Learning rate 0 must be above 0"),
+        ((0.1, 32, -1.0), "weight decay -1 at least 0"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(setting, words):
+    with pytest.raises(UsageError, match=words):
+        SgdSetting(*setting)
+
+
+def test_one_row_a_class_leaves_nothing_to_choose_on():
+    with pytest.raises(DataError, match=r"The 4 rows to train on leave none .* --solver lbfgs"):
+        sgd_choice([X[:4]], np.arange(4), 4, seed=0)
+
+
+SPLITS = {name: features(n, name, classes=4, spread=1.0) for name, n in (("train", 90), ("val", 30))}
+SPLITS["test"] = features(200, "test", classes=4, spread=1.0)
+
+
+def by_hand(splits, rows):
+    """The protocol once more: the reference trains the chosen setting on ``rows``."""
+    x, labels = torch.from_numpy(rows.x), torch.from_numpy(rows.labels)
+    setting, _ = sgd_choice([x], rows.labels, 4, seed=5)
+    network = reference.train(
+        [x],
+        labels,
+        4,
+        lr=setting.lr,
+        batch=setting.batch,
+        weight_decay=setting.weight_decay,
+        epochs=50,
+        start=starting_weights(8, 4, seed=5),
+        orders=[epoch_order(len(rows), epoch, seed=5) for epoch in range(50)],
+    )
+    guesses = network(torch.from_numpy(splits["test"].x).double()).argmax(1).numpy()
+    return setting, (guesses == splits["test"].labels).mean()
+
+
+@pytest.mark.parametrize("names", [("train", "val"), ("train",)])
+def test_the_linear_protocol_by_sgd(names):
+    splits = {name: SPLITS[name] for name in (*names, "test")}
+    found = PROBES["linear"].score(splits, LinearSettings(solver="sgd"), seed=5)
+    rows = concatenate([SPLITS[name] for name in names], split="+".join(names))
+    setting, accuracy = by_hand(splits, rows)
+    assert found.chosen == {"lr": setting.lr, "batch": setting.batch, "weight_decay": setting.weight_decay}
+    assert found.value == pytest.approx(accuracy, abs=0.005)
+    assert found.value > 0.7
+    assert (found.selected_on, found.evaluated_on) == (f"30% of {'+'.join(names)}", "test")
+    assert found.also["calibration"]["fitted_on"] == found.selected_on
+    sorted_json([found.also, found.chosen])  # plain values
+
+
+def test_the_test_split_selects_nothing():
+    turned = {**SPLITS, "test": replace(SPLITS["test"], labels=(SPLITS["test"].labels + 1) % 4)}
+    settings = LinearSettings(solver="sgd", normalize="l2")
+    first, second = (PROBES["linear"].score(splits, settings, seed=0) for splits in (SPLITS, turned))
+    assert first.chosen == second.chosen
+    assert second.value < 0.3 < first.value

@@ -1,0 +1,64 @@
+"""What is done to features before a linear probe sees them, chunk by chunk: they may exceed memory."""
+
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..core.blocks import Blocks, Matrix, chunks
+
+Normalize = Literal["none", "l2", "standardize"]
+Normalizer = Callable[[Tensor], Tensor]
+
+ROWS = 8192
+"""Rows that are normalised together."""
+
+
+def normalizer(fitted: Matrix, normalize: Normalize) -> Normalizer:
+    """What turns rows ``[m, d]`` of any floating point into float32 rows ``[m, d]``, normalised.
+
+    Args:
+        fitted: ``[n, d]``, whose mean and deviation ``standardize`` uses.
+        normalize: ``none``, ``l2`` (rows to unit length) or ``standardize`` (columns to mean 0 and
+            deviation 1; a constant column keeps its deviation of 0).
+    """
+    if normalize == "l2":
+        return lambda x: torch.nn.functional.normalize(x.float())
+    if normalize == "standardize":
+        deviation, mean = _deviation_and_mean(fitted)
+        scale = torch.where(deviation > 0, deviation, 1)  # a constant column says nothing either way
+        return lambda x: ((x - mean) / scale).float()
+    return lambda x: x.float()
+
+
+def _deviation_and_mean(x: Matrix) -> tuple[Tensor, Tensor]:
+    """``[d]`` each, float64."""
+    mean, variance = torch.zeros(2, x.shape[1], dtype=torch.float64)
+    for rows in chunks(x, ROWS):
+        mean += _tensor(rows).double().sum(0) / len(x)
+    for rows in chunks(x, ROWS):
+        variance += (_tensor(rows) - mean).square().sum(0) / len(x)
+    return variance.sqrt(), mean
+
+
+def normalized(x: Matrix, change: Normalizer) -> Tensor | Blocks:
+    """All of ``x`` ``[n, d]`` changed: a float32 tensor, or blocks that are changed as they are read."""
+    if not isinstance(x, Blocks):
+        return change(_tensor(x))
+
+    def pieces() -> Iterator[NDArray]:
+        for rows in chunks(x, ROWS):
+            yield change(_tensor(rows)).numpy()
+
+    return Blocks(x.shape, torch.zeros(0).numpy().dtype, pieces)
+
+
+def pieces_of(x: Matrix, change: Normalizer, device: torch.device, most: int) -> Iterator[Tensor]:
+    """``x`` ``[n, d]`` changed, in order, as tensors of at most ``most`` rows on ``device``."""
+    return (change(_tensor(rows)).to(device) for rows in chunks(x, most))
+
+
+def _tensor(rows: NDArray) -> Tensor:
+    return torch.from_numpy(rows)

@@ -1,0 +1,277 @@
+"""How much of what can be read off an image stands, linearly, in its features: one score a target.
+
+A continuous target ``y`` ``[n, t]`` is predicted by ridge regression; its score is the share of its variance
+that is explained on test rows,
+
+    R² = 1 − Σᵢ ‖yᵢ − ŷᵢ‖² / Σᵢ ‖yᵢ − ȳ‖²,
+
+and a target on the circle is a unit vector ``(cos, sin)``, for which the same formula holds. A categorical
+target is predicted by logistic regression; its score is the share of the errors of always naming the
+commonest class that are not made, ``1 − errors / errors of the commonest``. So 0 is knowing nothing and 1 is
+knowing all, for every target. Penalties are chosen on validation rows, one a target.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..core.errors import DataError, UsageError
+from ..core.features import Features
+from ..core.registry import unknown_name
+from ..core.results import Score
+from ..core.seeding import generator
+from ..core.statistics import Interval
+from .classification import selection, train_and_test
+from .logistic import logistic_path
+from .probe import PROBES
+from .ridge import ridge_weights
+
+Level = Literal["low", "mid", "high"]
+LEVELS = get_args(Level)
+Array = NDArray[np.float64]
+
+DRAWS = 500
+"""Resamples of the test rows behind an interval."""
+
+_LEAST_SPREAD = 1e-9  # of a target's variance: below, it is constant
+
+
+@dataclass(frozen=True)
+class SemanticSettings:
+    """Which targets are predicted, and how.
+
+    Attributes:
+        level: ``low`` (colour, contrast, orientation, frequency), ``mid`` (texture, shape, symmetry, figure
+            and ground) or ``high`` (the class).
+        transforms: tasks of level ``mid`` that take further views of every image: ``rotation`` (four
+            views), ``patch`` (nine) and ``corruption`` (twelve); ``none`` for none of them.
+        penalties: how many L2 penalties are tried, log-spaced, on standardised features.
+    """
+
+    level: Level = "low"
+    transforms: tuple[str, ...] = ("rotation",)
+    penalties: int = 13
+
+    def __post_init__(self) -> None:
+        if self.level not in LEVELS:
+            raise unknown_name("level", self.level, list(LEVELS))
+        if self.penalties < 2:
+            raise UsageError(f"--penalties {self.penalties} leaves nothing to choose: give 2 or more.")
+
+    @property
+    def grid(self) -> list[float]:
+        """The penalties, ascending, for features of deviation 1."""
+        return np.geomspace(1e-2, 1e6, self.penalties).tolist()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for records."""
+        value = asdict(self)
+        return {**value, "transforms": list(self.transforms) if self.level == "mid" else []}
+
+
+@dataclass(frozen=True)
+class TargetScore:
+    """What features say of one target.
+
+    Attributes:
+        value: 1 is knowing all, 0 nothing; below is worse than always guessing the same.
+        low, high: 95 % interval, by bootstrap over test rows.
+        penalty: chosen on validation rows.
+        n: test rows.
+        terms: ``[n, 2]`` of the test rows: what was missed, and what a constant misses; their sums give
+            ``value``.
+    """
+
+    value: float
+    low: float
+    high: float
+    penalty: float
+    n: int
+    terms: Array
+
+    def to_json(self) -> dict[str, float]:
+        """Plain values, without the rows."""
+        return {name: value for name, value in vars(self).items() if name != "terms"}
+
+
+class SemanticProbe:
+    """The mean score of all targets that the features carry."""
+
+    settings_type = SemanticSettings
+
+    def score(self, splits: Mapping[str, Features], settings: SemanticSettings, *, seed: int) -> Score:
+        """What the features of one layer say of their ``targets``; those that are constant are named."""
+        started = time.perf_counter()
+        scores, constant = target_scores(splits, settings.grid, seed=seed)
+        return summary(scores, constant, seed=seed, seconds=time.perf_counter() - started)
+
+
+PROBES.register("semantic")(SemanticProbe())
+
+
+def target_scores(
+    splits: Mapping[str, Features], penalties: Sequence[float], *, seed: int
+) -> tuple[dict[str, TargetScore], tuple[str, ...]]:
+    """A score for every target of the splits, and the names of those that do not vary.
+
+    Args:
+        splits: ``train``, ``test`` and, where there is one, ``val``; with the same ``targets``: floating
+            point ``[n, t]``, or integers ``[n]`` for categories.
+        penalties: for standardised features, each above 0.
+        seed: of the bootstrap, and of the validation rows where there is no ``val``.
+
+    Raises: DataError: if there are no targets, or too few rows.
+    """
+    fitting, test = train_and_test(splits)
+    train, held, _ = selection(splits, seed=seed)
+    if not test.targets:
+        raise DataError("There are no targets to predict: name some, or use --protocol linear for classes.")
+    constant = tuple(name for name in test.targets if _constant(name, (train, held, test)))
+    names = [name for name in test.targets if name not in constant]
+    measured = [name for name in names if test.targets[name].ndim == 2]
+    scores = _continuous(_Rows(fitting, train, held, test), measured, penalties) if measured else {}
+    for name in names:
+        if name not in measured:
+            scores[name] = _categorical(_Rows(fitting, train, held, test), name, penalties)
+    rng = generator(seed, "semantic", "bootstrap")
+    counts = rng.multinomial(len(test), np.full(len(test), 1 / len(test)), size=DRAWS)  # [draws, n]
+    return {name: _with_interval(scores[name], counts) for name in names}, constant
+
+
+def summary(
+    scores: Mapping[str, TargetScore], constant: Sequence[str], *, seed: int, seconds: float
+) -> Score:
+    """The mean over targets, its interval, and each target's own.
+
+    In the mean, worse than knowing nothing counts as nothing: one prediction far off would outweigh all else.
+    The interval takes the targets as they are and resamples the rows of each.
+
+    Raises: DataError: if every target is constant.
+    """
+    if not scores:
+        raise DataError(f"Nothing varies over these rows: {', '.join(constant)} are constant.")
+    rng = generator(seed, "semantic", "summary")
+    drawn = np.array([_resampled(score.terms, rng) for score in scores.values()]).clip(0).mean(0)  # [draws]
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Score(
+        metric="explained",
+        value=float(np.mean([max(0.0, score.value) for score in scores.values()])),
+        interval=Interval(float(low), float(high), f"bootstrap of {DRAWS}"),
+        n=max(score.n for score in scores.values()),
+        selected_on="validation rows",
+        evaluated_on="test",
+        also={
+            "targets": {name: score.to_json() for name, score in scores.items()},
+            "constant": list(constant),
+        },
+        seconds={"fit": seconds, "score": 0.0},
+    )
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Standardised features of the rows that fit, of those that choose and were fitted without, and of test.
+
+    Attributes:
+        fitting: train and val.
+        train, held: the rows that penalties are chosen with.
+        test: what scores.
+    """
+
+    fitting: Features
+    train: Features
+    held: Features
+    test: Features
+
+    def inputs(self, rows: Features, fitted: Features) -> torch.Tensor:
+        """``[n, d]`` float64 of ``rows``, each column by its mean and deviation over ``fitted``."""
+        reference = torch.from_numpy(np.asarray(fitted.x, np.float64))
+        deviation, mean = torch.std_mean(reference, 0, correction=0)
+        scale = torch.where(deviation > 0, deviation, 1)  # a constant column says nothing either way
+        return (torch.from_numpy(np.asarray(rows.x, np.float64)) - mean) / scale
+
+
+def _constant(name: str, parts: Sequence[Features]) -> bool:
+    """Whether a target does not vary over the rows of some part."""
+    values = [part.targets[name] for part in parts]
+    if values[0].ndim == 1:
+        return any(len(np.unique(value)) < 2 for value in values)
+    spread = [np.square(value - value.mean(0)).sum(1).mean() for value in values]
+    return min(spread) <= _LEAST_SPREAD * max(1.0, float(np.square(values[0]).sum(1).mean()))
+
+
+def _continuous(rows: _Rows, names: Sequence[str], penalties: Sequence[float]) -> dict[str, TargetScore]:
+    """All at once: every penalty and every column from one decomposition; a penalty for each target."""
+    columns = np.cumsum([0, *(rows.test.targets[name].shape[1] for name in names)])
+    places = {name: slice(a, b) for name, a, b in zip(names, columns, columns[1:], strict=False)}
+
+    def predicted(fitted: Features, asked: Features) -> Array:
+        y = torch.from_numpy(_stacked(fitted, names))
+        weights, biases = ridge_weights(rows.inputs(fitted, fitted), y, penalties)
+        return (rows.inputs(asked, fitted) @ weights + biases[:, None]).numpy()  # [p, n, t]
+
+    on_held, on_test = predicted(rows.train, rows.held), predicted(rows.fitting, rows.test)
+    scores = {}
+    for name, place in places.items():
+        truth = rows.held.targets[name]
+        missed = np.square(on_held[..., place] - truth).sum((1, 2))  # [p]
+        best = len(penalties) - 1 - int(missed[::-1].argmin())  # the strongest of equals
+        terms = _terms(on_test[best][:, place], rows.test.targets[name])
+        scores[name] = _score_of(terms, penalties[best])
+    return scores
+
+
+def _stacked(rows: Features, names: Sequence[str]) -> Array:
+    return np.concatenate([rows.targets[name] for name in names], axis=1).astype(np.float64)
+
+
+def _terms(predicted: Array, truth: NDArray) -> Array:
+    """Squared distances ``[n, 2]`` to the prediction and to the mean."""
+    return np.stack(
+        [np.square(truth - predicted).sum(1), np.square(truth - truth.mean(0)).sum(1)], axis=1
+    ).astype(np.float64)
+
+
+def _categorical(rows: _Rows, name: str, penalties: Sequence[float]) -> TargetScore:
+    """By logistic regression; errors are counted."""
+
+    def predicted(fitted: Features, asked: Features, tried: Sequence[float]) -> NDArray[np.int64]:
+        y = torch.from_numpy(fitted.targets[name].astype(np.int64))
+        path = logistic_path(rows.inputs(fitted, fitted).float(), y, tried, int(y.max()) + 1)
+        logits = rows.inputs(asked, fitted).float() @ path.weights + path.biases[:, None]
+        return logits.argmax(2).numpy()  # [p, n]
+
+    right = (predicted(rows.train, rows.held, penalties) == rows.held.targets[name]).mean(1)
+    best = penalties[len(penalties) - 1 - int(right[::-1].argmax())]
+    truth = rows.test.targets[name]
+    commonest = np.bincount(rows.fitting.targets[name]).argmax()
+    wrong = predicted(rows.fitting, rows.test, [best])[0] != truth
+    return _score_of(np.stack([wrong, truth != commonest], axis=1).astype(np.float64), best)
+
+
+def _score_of(terms: Array, penalty: float) -> TargetScore:
+    missed, all_of_it = terms.sum(0)
+    value = float(1 - missed / all_of_it)
+    return TargetScore(value, value, value, penalty, len(terms), terms)
+
+
+def _with_interval(score: TargetScore, counts: NDArray[np.int64]) -> TargetScore:
+    """By resamples in which row ``i`` comes ``counts[draw, i]`` times."""
+    low, high = np.quantile(_ratio(counts @ score.terms), [0.025, 0.975])
+    return replace(score, low=float(low), high=float(high))
+
+
+def _resampled(terms: Array, rng: np.random.Generator) -> Array:
+    """Scores ``[draws]`` of rows drawn with replacement."""
+    return _ratio(rng.multinomial(len(terms), np.full(len(terms), 1 / len(terms)), size=DRAWS) @ terms)
+
+
+def _ratio(sums: Array) -> Array:
+    """Scores ``[draws]`` of sums ``[draws, 2]``; a draw in which nothing varies counts as knowing nothing."""
+    missed, all_of_it = sums.T
+    return np.where(all_of_it > 0, 1 - missed / np.where(all_of_it > 0, all_of_it, 1), 0.0)
