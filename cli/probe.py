@@ -1,15 +1,22 @@
 """``transferkit probe``: evaluate cached features."""
 
 from collections.abc import Iterator
-from typing import Any
+from itertools import product
+from typing import TYPE_CHECKING, Any
 
 import click
+from rich.console import Group
 
 from transferkit.probes import PROBES
+from transferkit.probes.semantic import LEVELS
 from transferkit.protocols.settings import ExtractSettings
 
 from .session import MODEL_HELP, Session, common_options, listed, listed_integers
 from .settings import given, with_options
+
+if TYPE_CHECKING:
+    from transferkit.core.results import Results
+    from transferkit.protocols.compare import Comparisons
 
 _SETTINGS = tuple(probe.settings_type for probe in PROBES.values())
 
@@ -31,10 +38,26 @@ _SETTINGS = tuple(probe.settings_type for probe in PROBES.values())
 @click.option(
     "--shots", multiple=True, callback=listed_integers, metavar="N,…", help="Labelled images a class."
 )
-@with_options(*_SETTINGS, skip=("shots",))
+@click.option(
+    "--level",
+    multiple=True,
+    callback=listed,
+    metavar="NAME,…",
+    help="Of semantic targets: low, mid, high.  [default: all three]",
+)
+@with_options(*_SETTINGS, skip=("shots", "level"))
 @with_options(ExtractSettings)
 @click.option("--seed", default=0, show_default=True, help="Of splits and draws.")
 @click.option("--force", is_flag=True, help="Compute finished cells anew.")
+@click.option(
+    "--memory",
+    type=float,
+    metavar="GIB",
+    help="What probing a layer may take; larger ones are read in pieces.  [default: half of what is free]",
+)
+@click.option(
+    "--compare", is_flag=True, help="Also compare the models, pair by pair, on the same rows or episodes."
+)
 @common_options
 def command(
     session: Session,
@@ -42,8 +65,11 @@ def command(
     data: tuple[str, ...],
     protocol: tuple[str, ...],
     shots: tuple[int, ...],
+    level: tuple[str, ...],
     seed: int,
     force: bool,
+    memory: float | None,
+    compare: bool,
     **options: Any,
 ) -> None:
     """Evaluate cached features; what is missing is extracted first.
@@ -51,40 +77,63 @@ def command(
     Options given several times or as comma lists are combined: every model on every data set, every
     layer, every protocol. The split that selects is never the split that scores.
 
+    With --compare, every layer that two models share is compared, or else the last of each; --json then
+    gives an object: the records are its "results", and "comparisons" and "over_datasets" follow.
+
     \b
     Example:
       transferkit probe --model random:resnet18 --data mini/digits --protocol fewshot --shots 1,5
     """
+    from transferkit.protocols.compare import require_two_models
     from transferkit.protocols.evaluate import Evaluator, UnansweredError
     from transferkit.protocols.place import Place
 
+    if compare:
+        require_two_models(model)
     extraction = ExtractSettings(**given(ExtractSettings, options))
-    questions = list(_questions(protocol, shots, options))
+    several = {"shots": shots, "level": level}
+    questions = list(_questions(protocol, several, options))
     place = Place(session.workspace, seed, session.reporter)
-    evaluator = Evaluator(place, extraction, force)
+    evaluator = Evaluator(place, extraction, force, memory)
     try:
         results = evaluator.run(model, data, questions)
     except UnansweredError as error:
-        session.show(error.results.to_json(), error.results)
+        _show(session, error.results, compare)
         raise
-    session.show(results.to_json(), results)
+    _show(session, results, compare).require_all()
 
 
-def _questions(protocols: tuple[str, ...], shots: tuple[int, ...], options: dict[str, Any]) -> Iterator[Any]:
-    """Protocols × shots; each protocol takes the options that are its own.
+def _show(session: Session, results: "Results", compare: bool) -> "Comparisons":
+    """Print the records, and the comparisons where they are asked for."""
+    from transferkit.protocols.compare import Comparisons, compare_models
+    from transferkit.reports.comparison import comparison_tables
+
+    if not compare:
+        session.show(results.to_json(), results)
+        return Comparisons((), ())
+    comparisons = compare_models(results)
+    value = {"results": results.to_json(), **comparisons.to_json()}
+    session.show(value, Group(results, comparison_tables(comparisons)))
+    return comparisons
+
+
+def _questions(
+    protocols: tuple[str, ...], several: dict[str, tuple[Any, ...]], options: dict[str, Any]
+) -> Iterator[Any]:
+    """Protocols × shots × levels; each protocol takes the options that are its own.
 
     An option that none of the protocols has is an error, not something to be quietly ignored.
     """
     from transferkit.protocols.evaluate import question
 
-    asked = {name: value for name, value in options.items() if value not in (None, ())}
+    asked = {name: value for name, value in {**options, **several}.items() if value not in (None, ())}
     asked = {name: value for name, value in asked.items() if any(given(s, {name: value}) for s in _SETTINGS)}
     taken = {name for protocol in protocols for name in given(PROBES[protocol].settings_type, asked)}
+    stray = {name: value for name, value in asked.items() if name not in taken}
     for protocol in protocols:
-        own = given(PROBES[protocol].settings_type, asked)
-        stray = {name: value for name, value in asked.items() if name not in taken}
-        wants_shots = bool(given(PROBES[protocol].settings_type, {"shots": shots}))
-        if shots and (wants_shots or len(protocols) == 1):
-            yield from (question(protocol, shots=count, **own, **stray) for count in shots)
-        else:
-            yield question(protocol, **own, **stray)
+        own = given(PROBES[protocol].settings_type, asked) | stray
+        if protocol == "semantic":
+            own.setdefault("level", LEVELS)
+        each = {name: own.pop(name) for name in several if name in own}
+        for chosen in product(*each.values()):
+            yield question(protocol, **own, **dict(zip(each, chosen, strict=True)))

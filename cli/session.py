@@ -109,3 +109,11 @@ def listed_integers(ctx: click.Context, param: click.Parameter, values: tuple[st
     if any(number < 1 for number in numbers):
         raise click.BadParameter(f"{min(numbers)} is too small: give 1 or more.", ctx, param)
     return numbers
+
+
+def listed_numbers(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[float, ...]:
+    """The same for numbers of any kind."""
+    try:
+        return tuple(float(part) for part in listed(ctx, param, values))
+    except ValueError as error:
+        raise click.BadParameter(f"{','.join(values)} is not a list of numbers.", ctx, param) from error

@@ -9,7 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import click
 
-from .session import listed, listed_integers
+from .session import listed, listed_integers, listed_numbers
 
 
 def described(settings_type: type) -> dict[str, str]:
@@ -56,11 +56,12 @@ def _kind(hint: Any) -> dict[str, Any]:
     if get_origin(hint) is Literal:
         return {"type": click.Choice(get_args(hint))}
     if get_origin(hint) is tuple:
-        number = get_args(hint)[0] is int
+        item = get_args(hint)[0]
+        callback = {int: listed_integers, float: listed_numbers}.get(item, listed)
         return {
             "multiple": True,
-            "callback": listed_integers if number else listed,
-            "metavar": "N,…" if number else "NAME,…",
+            "callback": callback,
+            "metavar": {int: "N,…", float: "X,…"}.get(item, "NAME,…"),
         }
     if hint is bool:
         return {"is_flag": True, "default": None}

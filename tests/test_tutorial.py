@@ -38,10 +38,11 @@ def test_the_tutorial_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     photographs(tmp_path / "photos")
     assert {language for language, _ in BLOCKS} == {"bash", "python"}
+    names: dict[str, object] = {}
     for language, text in BLOCKS:
         if language == "python":
             capsys.readouterr()
-            exec(compile(text, "tutorial.md", "exec"), {})
+            exec(compile(text, "tutorial.md", "exec"), names)
             assert "(40, 512)" in capsys.readouterr().out
             continue
         for line in text.strip().splitlines():

@@ -1,0 +1,46 @@
+from rich.console import Console
+
+from tests.reports.records import record
+from transferkit.core.outcomes import episode_outcomes, row_outcomes
+from transferkit.protocols.compare import compare_models
+from transferkit.reports.comparison import comparison_tables
+
+IDS = [f"{i}" for i in range(40)]
+GOOD, FAIR = row_outcomes(IDS, [1] * 40), row_outcomes(IDS, [1] * 20 + [0] * 20)
+
+
+def shown(results) -> str:
+    with (console := Console(width=160, color_system=None)).capture() as captured:
+        console.print(comparison_tables(compare_models(results)))
+    return captured.get()
+
+
+def lines_of(text: str) -> list[str]:
+    return [" ".join(line.split()) for line in text.splitlines()]
+
+
+def test_differences_are_a_table():
+    text = shown([record("[good]", "x", 1.0, outcomes=GOOD), record("fair", "x", 0.5, outcomes=FAIR)])
+    lines = lines_of(text)
+    assert lines[0] == "Differences on the same test rows or episodes"
+    assert "data layer protocol first second first − second 95 % interval p first ahead behind of" in lines
+    row = next(line for line in lines if line.startswith("x "))
+    assert row.startswith("x last linear [good] 1.000 fair 0.500 +0.500 +0.3")
+    assert row.endswith("<0.001 20 0 40")
+    assert "p by McNemar, mid-p; bootstrap of 2000." in lines
+    assert "over data sets" not in text
+
+
+def test_sets_are_summed_up_and_layers_named():
+    episodes = episode_outcomes("e", [3, 4, 5, 2], answers=5), episode_outcomes("e", [3, 3, 5, 4], answers=5)
+    results = [
+        record(model, data, one.accuracies.mean(), layer=model, settings={"shots": 5}, outcomes=one)
+        for model, one in zip("ab", episodes, strict=True)
+        for data in ("x", "y")
+    ]
+    lines = lines_of(shown(results))
+    assert any(line.startswith("x a / b linear 5-shot a 0.700 b 0.750 -0.050") for line in lines)
+    summed = next(line for line in lines if line.startswith("2 data sets"))
+    assert summed == "2 data sets a / b linear 5-shot a 0.700 b 0.750 -0.050 -0.050 to -0.050 0.500 0 2 2"
+    assert any("paired t" in line for line in lines)
+    assert any("Wilcoxon signed-rank, exact; Student's t over data sets" in line for line in lines)
