@@ -54,7 +54,7 @@ def load_batches(
 
     Raises: DataError: if a reader refuses the data set itself, rather than one image.
     """
-    yield from load_items(_Frames(split.reader, view, variant), batches, workers=workers)
+    yield from load_items(Frames(split.reader, view, variant), batches, workers=workers)
 
 
 def load_items(dataset: Any, batches: Iterable[NDArray[np.int64]], *, workers: int) -> Iterator[Any]:
@@ -98,12 +98,12 @@ def default_workers() -> int:
 
 
 @dataclass(frozen=True)
-class _Frames(Dataset):
+class Frames(Dataset):
     """Asked for the rows of a batch, gives the batch; asked by torch's loader."""
 
     reader: Reader
     view: View
-    variant: Variant
+    variant: Variant = PLAIN
 
     def __getitem__(self, rows: NDArray[np.int64]) -> Batch | DataError:
         images = torch.zeros(len(rows), 3, self.view.crop, self.view.crop, dtype=torch.uint8)

@@ -8,6 +8,7 @@ from typing import Any
 from .. import __version__
 from ..cache.entry import Entry
 from ..cache.store import FeatureStore
+from ..core.devices import free_memory_bytes
 from ..core.errors import DataError, UsageError
 from ..core.features import Features
 from ..core.files import digest_of
@@ -19,8 +20,10 @@ from ..models.encoder import Encoder
 from ..probes import PROBES
 from ..probes.fewshot import FewshotProbe
 from ..probes.probe import Probe, Settings
+from ..probes.semantic import SemanticSettings
 from .extract import Extractor
 from .place import Place
+from .semantic import Semantics
 from .settings import ExtractSettings
 
 
@@ -71,11 +74,18 @@ class Evaluator:
         place: where, by which seed, and who is told.
         extraction: how features are taken, and of which layers.
         force: compute finished cells anew.
+        memory: GiB that probing one layer may take; half of what is free unless given. Features that need
+            more stay on the disk, and are gone through in pieces by the probes that can.
     """
 
     place: Place
     extraction: ExtractSettings
     force: bool = False
+    memory: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.memory is not None and not self.memory >= 0:
+            raise UsageError(f"--memory {self.memory:g} GiB is no amount: give 0 or more.")
 
     def run(self, models: Sequence[str], datasets: Sequence[str], questions: Sequence[Question]) -> Results:
         """The product of models, data sets, layers and questions.
@@ -118,13 +128,21 @@ class Evaluator:
         entries = {
             name: extractor.open(split).run(self.place.reporter) for name, split in dataset.splits.items()
         }
+        semantics = Semantics(extractor, dataset, self.place)
         for layer in extractor.names:
             features: dict[str, Features] = {}
             for question in questions:
                 try:
-                    yield self._answer(entries, layer, question, features)
+                    yield self._answer(entries, layer, question, features, semantics)
                 except DataError as error:
                     yield error
+
+    def _load(self, entries: Mapping[str, Entry], layer: str) -> dict[str, Features]:
+        """All splits of a layer; in memory only if the memory holds them as float32, twice."""
+        free = free_memory_bytes() / 2 if self.memory is None else self.memory * 2**30
+        needed = sum(8 * entry.rows * entry.layers[layer] for entry in entries.values())
+        budget = float("inf") if needed <= free else 0
+        return {split: entry.features(layer, memory_bytes=budget) for split, entry in entries.items()}
 
     def _probe(self, protocol: str) -> Probe:
         """The probe; episodes are kept in the workspace, to be replayed."""
@@ -134,7 +152,12 @@ class Evaluator:
         return probe
 
     def _answer(
-        self, entries: Mapping[str, Entry], layer: str, question: Question, features: dict[str, Features]
+        self,
+        entries: Mapping[str, Entry],
+        layer: str,
+        question: Question,
+        features: dict[str, Features],
+        semantics: Semantics,
     ) -> Result:
         """The kept record, or a new one; ``features`` are loaded when first needed."""
         store = ResultStore(self.place.workspace.results)
@@ -143,9 +166,12 @@ class Evaluator:
             return found
         started = time.perf_counter()
         if not features:
-            features.update({split: entry.features(layer) for split, entry in entries.items()})
+            features.update(self._load(entries, layer))
         load_seconds = time.perf_counter() - started
-        score = self._probe(question.protocol).score(features, question.settings, seed=self.place.seed)
+        if isinstance(question.settings, SemanticSettings):
+            score = semantics.score(layer, question.settings)
+        else:
+            score = self._probe(question.protocol).score(features, question.settings, seed=self.place.seed)
         skipped = sum(len(part.skipped) for part in features.values())
         dim = next(iter(features.values())).dim
         result = Result.of(cell, score, dim=dim, skipped_rows=skipped, load_seconds=load_seconds)

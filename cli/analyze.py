@@ -1,0 +1,261 @@
+"""``transferkit analyze``: look inside representations."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Group
+from rich.text import Text
+
+from transferkit.analysis.inversion_settings import InversionSettings
+from transferkit.protocols.invert_settings import InvertSettings
+from transferkit.protocols.settings import ExtractSettings
+
+from .session import MODEL_HELP, Section, Session, common_options, listed, listed_integers
+from .settings import given, with_options
+
+
+@click.group(cls=Section)
+def command() -> None:
+    """Look inside representations, layer by layer.
+
+    Each analysis prints a table, leaves records among the results, and draws a figure as SVG and PNG into the
+    workspace's reports.
+
+    \b
+    Example:
+      transferkit analyze separation --model random:resnet18 --data mini/digits --layers stages --size 48
+    """
+
+
+def _looking(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What all of them take."""
+    for option in reversed(
+        [
+            click.option("-m", "--model", multiple=True, callback=listed, metavar="SPEC,…", help=MODEL_HELP),
+            click.option(
+                "-d",
+                "--data",
+                multiple=True,
+                default=("mini",),
+                metavar="SPEC,…",
+                help="Data sets.  [default: mini]",
+            ),
+            with_options(ExtractSettings),
+            click.option("--seed", default=0, show_default=True, help="Of splits and draws."),
+            click.option(
+                "--figure", metavar="PATH", help="Where figures go, without an ending.  [default: reports]"
+            ),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+def _place(session: Session, seed: int) -> Any:
+    from transferkit.protocols.place import Place
+
+    return Place(session.workspace, seed, session.reporter)
+
+
+def _drawn(session: Session, place: str | None, name: str, figures: dict[str, Any]) -> Text:
+    """Save figures, each by its own name where there are several; say where."""
+    from transferkit.reports.figures import save_figure
+
+    written = []
+    for key, figure in figures.items():
+        base = Path(place).expanduser() if place else session.workspace.reports / name
+        named = base if len(figures) == 1 else base.with_name(f"{base.name}-{key.replace('/', '-')}")
+        written += save_figure(figure, named)
+    return Text("".join(f"Drawn: {path}\n" for path in written if path.suffix == ".png").rstrip())
+
+
+@command.command()
+@_looking
+@common_options
+def cka(
+    session: Session,
+    model: tuple[str, ...],
+    data: tuple[str, ...],
+    seed: int,
+    figure: str | None,
+    **options: Any,
+) -> None:
+    """Compare layers with each other, within a model and between models, by debiased linear CKA.
+
+    \b
+    Example:
+      transferkit analyze cka --model random:resnet18,pixels --data mini/digits --layers stages --size 48
+    """
+    from transferkit.protocols.analyses.similarity import likeness
+    from transferkit.reports.figures import Words, heat_map
+
+    extraction = ExtractSettings(**given(ExtractSettings, options))
+    found = list(likeness(model, data, extraction, place=_place(session, seed)))
+    figures = {
+        one.data: heat_map(one.values, one.names, one.names, Words(f"CKA on {one.data}")) for one in found
+    }
+    drawn = _drawn(session, figure, "cka", figures)
+    session.show([one.to_json() for one in found], Group(*found, drawn))
+
+
+@command.command()
+@_looking
+@click.option("--force", is_flag=True, help="Compute finished cells anew.")
+@common_options
+def separation(
+    session: Session,
+    model: tuple[str, ...],
+    data: tuple[str, ...],
+    seed: int,
+    figure: str | None,
+    force: bool,
+    **options: Any,
+) -> None:
+    """Measure how far classes lie apart, and how features fill their space.
+
+    Class separation, distances within and between classes, alignment and uniformity, effective rank (RankMe),
+    and the decay of the spectrum (α-ReQ).
+
+    \b
+    Example:
+      transferkit analyze separation --model random:resnet18 --data mini/digits --size 48
+    """
+    from transferkit.protocols.analyses.separation import separation_table, separations
+    from transferkit.reports.depth import depth_figure
+
+    extraction = ExtractSettings(**given(ExtractSettings, options))
+    records = separations(model, data, extraction, place=_place(session, seed), force=force)
+    drawn = _drawn(session, figure, "separation", {"": depth_figure(records, "class separation")})
+    session.show(records.to_json(), Group(separation_table(records), drawn))
+
+
+@command.command()
+@_looking
+@click.option("--force", is_flag=True, help="Compute finished cells anew.")
+@common_options
+def transferability(
+    session: Session,
+    model: tuple[str, ...],
+    data: tuple[str, ...],
+    seed: int,
+    figure: str | None,
+    force: bool,
+    **options: Any,
+) -> None:
+    """Predict transfer without training, and say how well that ranked the models of this workspace.
+
+    LogME, H-score and its regularised form, TransRate, GBC, NLEEP, and LEEP and NCE for models with a
+    classifier of their own, from train and val. Where the workspace has accuracies of linear probes or
+    fine-tuning for at least three of the models, Kendall's weighted τ between score and accuracy is shown.
+
+    \b
+    Example:
+      transferkit analyze transferability --model random:resnet18,pixels --data mini/digits --size 48
+    """
+    from transferkit.protocols.analyses.transferability import transferability as score
+    from transferkit.reports.agreement import agreement_figures
+
+    extraction = ExtractSettings(**given(ExtractSettings, options))
+    found = score(model, data, extraction, place=_place(session, seed), force=force)
+    drawn = _drawn(session, figure, "transferability", agreement_figures(found.records, found.accuracies))
+    session.show(found.to_json(), Group(found, drawn))
+
+
+@command.command()
+@_looking
+@click.option(
+    "--corruptions",
+    multiple=True,
+    callback=listed,
+    metavar="NAME,…",
+    help="Kinds.  [default: noise,blur,contrast,jpeg]",
+)
+@click.option(
+    "--severities",
+    multiple=True,
+    callback=listed_integers,
+    metavar="N,…",
+    help="Strengths.  [default: 1,2,3,4,5]",
+)
+@click.option("--penalties", type=int, metavar="N", help="Of the linear probe.  [default: 12]")
+@click.option("--force", is_flag=True, help="Compute finished cells anew.")
+@common_options
+def robustness(
+    session: Session,
+    model: tuple[str, ...],
+    data: tuple[str, ...],
+    seed: int,
+    figure: str | None,
+    force: bool,
+    **options: Any,
+) -> None:
+    """Fit a linear probe on clean images and score it on corrupted ones, at rising severity.
+
+    \b
+    Example:
+      transferkit analyze robustness --model pixels --data mini/digits --corruptions blur --severities 1,5
+    """
+    from transferkit.protocols.analyses.robustness import (
+        RobustnessSettings,
+        robustness_table,
+        severity_curves,
+    )
+    from transferkit.protocols.analyses.robustness import robustness as suffer
+    from transferkit.reports.figures import Line, Words, curves
+
+    extraction = ExtractSettings(**given(ExtractSettings, options))
+    settings = RobustnessSettings(**given(RobustnessSettings, options))
+    records = suffer(model, data, extraction, settings, place=_place(session, seed), force=force)
+    figures = {}
+    for name in dict.fromkeys(record.data for record in records):
+        panels = {
+            kind: {spec: Line(*points.T) for spec, points in lines.items()}
+            for kind, lines in severity_curves(records, name).items()
+        }
+        figures[name] = curves(panels, Words(f"Corrupted images of {name}", "severity", "accuracy"))
+    session.show(
+        records.to_json(), Group(robustness_table(records), _drawn(session, figure, "robustness", figures))
+    )
+
+
+@command.command()
+@click.option("-m", "--model", multiple=True, callback=listed, metavar="SPEC,…", help=MODEL_HELP)
+@click.option("-d", "--data", default="mini/photos", show_default=True, metavar="SPEC", help="One data set.")
+@with_options(InvertSettings, InversionSettings)
+@click.option("--full", is_flag=True, help="Search as long as the published method does, for a GPU.")
+@click.option("--seed", default=0, show_default=True, help="Of what is drawn first.")
+@click.option(
+    "--figure", metavar="PATH", help="Where the pictures go, without an ending.  [default: reports]"
+)
+@common_options
+def inversion(
+    session: Session,
+    model: tuple[str, ...],
+    data: str,
+    full: bool,
+    seed: int,
+    figure: str | None,
+    **options: Any,
+) -> None:
+    """Look for images that a layer cannot tell from given ones: what comes back is what it holds.
+
+    One column an image, the originals first, then one row a model and layer. Options of the search given
+    beside --full win.
+
+    \b
+    Example:
+      transferkit analyze inversion --model random:resnet18 --layers layer1 --images 1 --size 32 --steps 5
+    """
+    from transferkit.analysis.inversion_settings import FULL
+    from transferkit.protocols.invert import invert_layers
+    from transferkit.reports.figures import save_pictures
+
+    settings = InvertSettings(**given(InvertSettings, options))
+    search = replace(FULL if full else InversionSettings(), **given(InversionSettings, options))
+    found = invert_layers(model, data, settings, search, place=_place(session, seed))
+    base = Path(figure).expanduser() if figure else session.workspace.reports / "inversion"
+    path = save_pictures(found.pictures(), base.with_name(f"{base.name}.png"))
+    session.show(found.to_json(), Group(found, Text(f"Drawn: {path}")))

@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+
+from tests.protocols.analyses.pictures import LAST, MODEL, place
+from transferkit.core.errors import UnknownNameError, UsageError
+from transferkit.probes.estimators import LinearProbe
+from transferkit.protocols.analyses.looking import looks
+from transferkit.protocols.analyses.robustness import (
+    RobustnessSettings,
+    robustness,
+    robustness_table,
+    severity_curves,
+)
+
+FEW = RobustnessSettings(corruptions=("noise", "contrast"), severities=(1, 5), penalties=3)
+
+
+def test_the_clean_probe_is_scored_on_every_corruption(discs, shared):
+    records = robustness([MODEL], [discs], LAST, FEW, place=place(shared))
+    asked = [(r.settings["corruption"], r.settings["severity"]) for r in records]
+    assert asked == [("clean", 0), ("noise", 1), ("noise", 5), ("contrast", 1), ("contrast", 5)]
+    assert all(record.ci_low <= record.value <= record.ci_high for record in records)
+    assert all(0 <= record.also["ece"] <= 1 for record in records)
+    (look,) = looks([MODEL], [discs], LAST, place=place(shared))
+    parts = look.splits(look.layers[0])
+    x = np.concatenate([np.asarray(parts[name].x, np.float32) for name in ("train", "val")])
+    labels = np.concatenate([parts[name].labels for name in ("train", "val")])
+    probe = LinearProbe(np.geomspace(1e-6, 1e5, 3).tolist()).fit(x, labels)
+    test = parts["test"]
+    assert records[0].value == pytest.approx(probe.score(np.asarray(test.x, np.float32), test.labels))
+    assert records[0].chosen == {"penalty": probe.penalty_}
+    again = robustness([MODEL], [discs], LAST, FEW, place=place(shared))
+    assert again.to_json() == records.to_json()
+
+
+def test_the_table_and_the_curves_hold_the_same_numbers(discs, shared):
+    records = robustness([MODEL], [discs], LAST, FEW, place=place(shared))
+    assert robustness_table(records).row_count == 2
+    curves = severity_curves(records, records[0].data)
+    assert set(curves) == {"noise", "contrast"}
+    points = curves["noise"][MODEL]
+    assert points[:, 0].tolist() == [0, 1, 5]
+    assert points[:, 1].tolist() == [records[0].value, records[1].value, records[2].value]
+
+
+def test_what_does_not_exist_is_answered():
+    with pytest.raises(UnknownNameError, match="Did you mean 'noise'"):
+        RobustnessSettings(corruptions=("noises",))
+    with pytest.raises(UsageError, match="--severities 6"):
+        RobustnessSettings(severities=(6,))
+    with pytest.raises(UsageError, match="--penalties 0"):
+        RobustnessSettings(penalties=0)

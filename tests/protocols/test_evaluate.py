@@ -1,0 +1,54 @@
+import pytest
+
+from transferkit.core.blocks import Blocks
+from transferkit.core.errors import UsageError
+from transferkit.core.workspace import Workspace
+from transferkit.protocols import evaluate
+from transferkit.protocols.evaluate import Evaluator, question
+from transferkit.protocols.place import Place
+from transferkit.protocols.settings import ExtractSettings
+
+QUESTIONS = [
+    question("linear", penalties=4),
+    question("knn", k=(5,)),
+    question("fewshot", episodes=20),
+]
+
+
+def evaluator(root, **options):
+    return Evaluator(Place(Workspace.at(root)), ExtractSettings(), **options)
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """What kind of features each probe was handed."""
+    kinds = []
+    original = Evaluator._load
+
+    def noted(*arguments):
+        features = original(*arguments)
+        kinds.append({type(part.x) for part in features.values()})
+        return features
+
+    monkeypatch.setattr(Evaluator, "_load", noted)
+    return kinds
+
+
+def test_features_that_need_more_memory_stay_on_the_disk_and_score_the_same(tmp_path, loaded):
+    held = evaluator(tmp_path, memory=1.0).run(["pixels"], ["mini/digits"], QUESTIONS)
+    left = evaluator(tmp_path, memory=0.0, force=True).run(["pixels"], ["mini/digits"], QUESTIONS)
+    assert [Blocks in kinds for kinds in loaded] == [False, True]
+    assert [r.value for r in left] == pytest.approx([r.value for r in held], abs=0.004)
+
+
+def test_half_of_what_is_free_is_taken_unless_told_otherwise(tmp_path, loaded, monkeypatch):
+    evaluator(tmp_path).run(["pixels"], ["mini/digits"], QUESTIONS[1:2])
+    monkeypatch.setattr(evaluate, "free_memory_bytes", lambda: 1000)
+    evaluator(tmp_path, force=True).run(["pixels"], ["mini/digits"], QUESTIONS[1:2])
+    assert [Blocks in kinds for kinds in loaded] == [False, True]
+
+
+@pytest.mark.parametrize("memory", [-1.0, float("nan")])
+def test_an_amount_that_cannot_be_meant_is_refused(tmp_path, memory):
+    with pytest.raises(UsageError, match=r"--memory (-1|nan) GiB is no amount: give 0 or more"):
+        evaluator(tmp_path, memory=memory)

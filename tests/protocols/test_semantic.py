@@ -1,0 +1,148 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.protocols.analyses.pictures import LAST, MODEL, STAGES, draw_discs, place
+from transferkit.cache.store import FeatureStore
+from transferkit.core.errors import UnknownNameError
+from transferkit.models.catalog import load_encoder
+from transferkit.probes.semantic import SemanticSettings, target_scores
+from transferkit.protocols.evaluate import Evaluator, question
+from transferkit.protocols.extract import Extractor
+from transferkit.protocols.semantic import TASKS, Semantics, _against
+from transferkit.protocols.targets import measured, targets_of, with_targets
+from transferkit.semantics import TARGETS
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("semantic")
+
+
+@pytest.fixture(scope="module")
+def discs(root):
+    return f"folder:{draw_discs(root / 'discs')}"
+
+
+def semantics(root, data, settings=STAGES, model=MODEL):
+    here = place(root)
+    extractor = Extractor(load_encoder(model), settings, store=FeatureStore(here.workspace.features))
+    return Semantics(extractor, here.open(data), here)
+
+
+def test_targets_are_measured_once_a_view_and_not_once_an_encoder(root, discs, monkeypatch):
+    asked = semantics(root, discs)
+    split, view = asked.dataset.split("train"), asked.extractor.encoder.view
+    entry = measured(split, view, targets_of("low"), store=asked.extractor.store)
+    monkeypatch.setattr("transferkit.protocols.targets.measure_batch", None)  # never again
+    other = replace(view, mean=(0.5, 0.5, 0.5))
+    again = measured(split, other, targets_of("low"), store=asked.extractor.store)
+    assert again.folder == entry.folder
+    assert again.verify() == []
+    smaller = asked.extractor.store.entry(replace(entry.key, transform=view.at(16).to_json()))
+    assert not smaller.begun
+
+
+def test_every_row_has_its_targets(root, discs):
+    asked = semantics(root, discs)
+    entry = measured(
+        asked.dataset.split("test"),
+        asked.extractor.encoder.view,
+        targets_of("low"),
+        store=asked.extractor.store,
+    )
+    features = asked.extractor.open(asked.dataset.split("test")).run().features("layer1")
+    found = with_targets(features, entry, targets_of("low"))
+    assert {name: value.shape[1] for name, value in found.targets.items()} == {
+        name: TARGETS[name].dimension for name in targets_of("low")
+    }
+    large = np.array(["large" in name for name in features.ids])
+    luminance = found.targets["luminance"][:, 0]
+    assert luminance[large].mean() > luminance[~large].mean()
+
+
+def test_the_score_is_that_of_the_features_and_stands_beside_its_floors(root, discs):
+    asked = semantics(root, discs, model=f"{MODEL}@1")
+    settings = SemanticSettings(level="low", penalties=4)
+    score = asked.score("layer1", settings)
+    store = asked.extractor.store
+    splits = {}
+    for name, split in asked.dataset.splits.items():
+        entry = measured(split, asked.extractor.encoder.view, targets_of("low"), store=store)
+        features = asked.extractor.open(split).run().features("layer1")
+        splits[name] = with_targets(features, entry, targets_of("low"))
+    plain, constant = target_scores(splits, settings.grid, seed=0)
+    assert list(constant) == score.also["constant"]
+    for name, target in score.also["targets"].items():
+        assert target["value"] == plain[name].value
+        assert set(target["floors"]) == {"pixels"}  # an untrained network is the other floor itself
+        assert -1 <= target["normalised"] <= 1
+    assert score.also["normalised"] == pytest.approx(
+        np.mean([target["normalised"] for target in score.also["targets"].values()])
+    )
+
+
+def test_a_gray_set_has_no_colour_targets_and_says_so(tmp_path):
+    data = f"folder:{draw_discs(tmp_path / 'gray', gray=True)}"
+    score = semantics(tmp_path, data).score("layer1", SemanticSettings(level="low", penalties=3))
+    assert {"saturation", "hue", "colourfulness"} <= set(score.also["constant"])
+    assert "luminance" in score.also["targets"]
+
+
+def test_the_class_stands_on_the_same_axis(root, discs):
+    score = semantics(root, discs).score("layer4", SemanticSettings(level="high", penalties=4))
+    assert set(score.also["targets"]) == {"class"}
+    assert score.n == 24
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_tasks_stack_the_views_they_take(name, root, discs):
+    asked = semantics(root, discs, LAST)
+    layer = asked.extractor.names[0]
+    stack = asked._stacked(MODEL, layer, TASKS[name], "test")
+    dim = asked.extractor.layers[0].dim
+    pairs = {"rotation": 4, "patch": 8, "corruption": 12}[name]
+    assert stack.x.shape == (24 * pairs, 2 * dim if name == "patch" else dim)
+    assert len(set(stack.ids)) == len(stack)
+    for value in stack.targets.values():
+        assert len(np.unique(np.asarray(value), axis=0)) == {"rotation": 4, "patch": 8, "corruption": 4}[
+            name
+        ] - (value.ndim == 2)
+
+
+def test_rotation_is_one_of_the_mid_level_targets_unless_it_is_left_out(root, discs):
+    asked = semantics(root, discs)
+    with_it = asked.score("layer1", SemanticSettings(level="mid", penalties=3))
+    without = asked.score("layer1", SemanticSettings(level="mid", penalties=3, transforms=("none",)))
+    assert set(with_it.also["targets"]) - set(without.also["targets"]) == {"rotation"}
+    with pytest.raises(UnknownNameError, match="Did you mean 'rotation'"):
+        asked.score("layer1", SemanticSettings(level="mid", transforms=("rotate",)))
+
+
+def test_the_protocol_leaves_a_record_a_layer_and_level(root, discs):
+    asked = [question("semantic", level=level, penalties=3, transforms=()) for level in ("low", "high")]
+    results = Evaluator(place(root), STAGES).run([MODEL], [discs], asked)
+    assert [(r.layer, r.settings["level"]) for r in results] == [
+        ("layer1", "low"),
+        ("layer1", "high"),
+        ("layer4", "low"),
+        ("layer4", "high"),
+    ]
+    assert all(r.ci_low <= r.value <= r.ci_high for r in results)
+    assert Evaluator(place(root), STAGES).run([MODEL], [discs], asked).to_json() == results.to_json()
+
+
+@pytest.mark.parametrize(
+    ("value", "floors", "normalised"),
+    [
+        (0.8, {"a": 0.6}, 0.5),
+        (0.3, {"a": 0.6}, -0.5),
+        (-2, {"a": 0.5, "b": 0.1}, -1),
+        (0.4, {"a": -1}, 0.4),
+        (1, {"a": 1}, 0),
+    ],
+)
+def test_minus_one_is_nothing_zero_the_floor_and_one_all(value, floors, normalised):
+    assert _against(value, floors)["normalised"] == pytest.approx(normalised)
+    assert _against(value, {}) == {}

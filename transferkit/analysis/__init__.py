@@ -1,0 +1,1 @@
+"""Looking inside representations: arrays in, numbers out."""

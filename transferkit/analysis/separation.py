@@ -1,0 +1,147 @@
+"""How far classes lie apart, and how features fill their space.
+
+Shapes: ``n`` rows, ``d`` features, ``c`` classes. All is exact: sums over pairs are closed forms of class
+means, ``O(n d)``, except uniformity, ``O(n² d)`` in time and never ``n × n`` in memory.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .labelled import Array, Labelled, labelled, matrix
+
+CHUNK = 2**24
+"""Similarities that uniformity holds at once: 64 MiB."""
+
+_ROUNDING = 1e-24  # the variance of unit rows that differ by rounding alone
+
+
+@dataclass(frozen=True)
+class Separation:
+    """What pairs of rows say of classes. A number whose pairs do not exist is None.
+
+    *Cosine* numbers are of rows scaled to unit length; rows of zeros have no direction and are left out.
+
+    Attributes:
+        intra_squared: mean squared Euclidean distance of two rows of one class, over all such pairs.
+        inter_squared: the same of two rows of different classes.
+        intra_cosine: mean of 1 - cosine similarity of two rows of one class, over all such pairs.
+        inter_cosine: the same of two rows of different classes.
+        class_separation: R² of [1], 1 - within / overall: the mean cosine distances inside a class and
+            between any two rows, every class weighing the same and a row being its own pair too; 0 … 1.
+        alignment: mean squared distance of unit rows of one class: that of [2], with pairs of one class for
+            its pairs of views. Twice ``intra_cosine``.
+        uniformity: log mean exp(-2 ‖u - v‖²) over all pairs of unit rows [2]; lower is more uniform.
+        zero_rows: how many rows the cosine numbers leave out.
+
+    [1] Kornblith et al., Why do better loss functions lead to less transferable features?, NeurIPS 2021.
+    [2] Wang and Isola, Understanding contrastive representation learning through alignment and uniformity on
+        the hypersphere, ICML 2020.
+    """
+
+    intra_squared: float | None
+    inter_squared: float | None
+    intra_cosine: float | None
+    inter_cosine: float | None
+    class_separation: float | None
+    alignment: float | None
+    uniformity: float | None
+    zero_rows: int
+
+
+def separation(x: ArrayLike, labels: ArrayLike) -> Separation:
+    """How far the classes of ``x`` ``[n, d]`` lie apart; ``labels`` ``[n]`` are integers.
+
+    Raises:
+        ShapeError: if they do not fit.
+        NonFiniteError: if ``x`` holds NaN or infinity.
+
+    >>> found = separation([[1, 0], [2, 0], [0, 1], [0, 3]], [0, 0, 1, 1])
+    >>> found.intra_squared, found.inter_squared, found.class_separation
+    (2.5, 7.5, 1.0)
+    """
+    rows = labelled(x, labels)
+    intra, inter = _pair_means(rows)
+    u, kept = _directions(rows.x)
+    if not kept.any():
+        return Separation(intra, inter, None, None, None, None, None, len(kept))
+    unit = labelled(u, rows.y[kept])
+    alignment, apart = _pair_means(unit)
+    return Separation(
+        intra_squared=intra,
+        inter_squared=inter,
+        intra_cosine=None if alignment is None else alignment / 2,
+        inter_cosine=None if apart is None else apart / 2,
+        class_separation=_class_separation(unit),
+        alignment=alignment,
+        uniformity=_uniformity(u),
+        zero_rows=int((~kept).sum()),
+    )
+
+
+def uniformity(x: ArrayLike) -> float | None:
+    """Log mean exp(-2 ‖u - v‖²) over all pairs of the directions of ``x`` ``[n, d]`` [2 of Separation].
+
+    Similarities are taken in float32, which the result shares to six digits.
+
+    Returns: at most 0; None where fewer than two rows have a direction.
+    Raises: ShapeError, NonFiniteError: if ``x`` is no finite matrix.
+    """
+    return _uniformity(_directions(matrix(x))[0])
+
+
+def _directions(x: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """Unit rows ``[m, d]`` of those that are not zero, and which these are, ``[n]``."""
+    largest = np.abs(x).max(axis=1)
+    kept = largest > 0
+    u = x[kept] / largest[kept, None]  # so that no square under- or overflows
+    u /= np.linalg.norm(u, axis=1, keepdims=True)
+    return u, kept
+
+
+def _pair_means(rows: Labelled) -> tuple[float | None, float | None]:
+    """Mean squared distance over pairs of one class, and over pairs of two.
+
+    With ``S`` a class's sum of squares around its mean ``μ``: ordered pairs of one class sum to ``2 n S``,
+    and those of classes a, b to ``n_b S_a + n_a S_b + n_a n_b ‖μ_a - μ_b‖²``. All terms are positive:
+    nothing cancels.
+    """
+    x = rows.x - rows.x.mean(axis=0)
+    means, count, n = rows.means(x), rows.count, len(x)
+    spread = np.bincount(rows.y, ((x - means[rows.y]) ** 2).sum(axis=1))  # [c], S
+    same, different = float((count * (count - 1)).sum()), float(n * n - (count**2).sum())
+    within = 2 * (count * spread).sum()
+    between = 2 * ((n - count) * spread).sum() + 2 * n * (count * (means**2).sum(axis=1)).sum()
+    return float(within / same) if same else None, float(between / different) if different else None
+
+
+def _class_separation(unit: Labelled) -> float | None:
+    """R² of [1]: the share of balanced variance that lies between classes.
+
+    For unit rows, 1 - cosine is half the squared distance, so a mean over pairs is a variance. None if no
+    class has two rows, or all rows point the same way.
+    """
+    if unit.count.max() < 2:
+        return None
+    means = unit.means(unit.x)  # [c, d]
+    within = unit.means(((unit.x - means[unit.y]) ** 2).sum(axis=1, keepdims=True)).mean()
+    between = ((means - means.mean(axis=0)) ** 2).sum(axis=1).mean()
+    overall = within + between
+    return float(between / overall) if overall > _ROUNDING else None
+
+
+def _uniformity(u: Array) -> float | None:
+    n = len(u)
+    if n < 2:
+        return None
+    u32 = u.astype(np.float32)
+    total, step = 0.0, max(1, CHUNK // n)
+    for start in range(0, n, step):
+        part = u32[start : start + step]
+        near = part @ u32[start:].T  # [step, n - start], each pair once but inside the leading square
+        np.exp(4 * (near - 1), out=near)  # -2 ‖u - v‖² = 4 (cos - 1)
+        m = len(part)
+        square = near[:, :m].sum(dtype=np.float64) - np.trace(near[:, :m], dtype=np.float64)
+        total += square + 2 * near[:, m:].sum(dtype=np.float64)
+    return min(0.0, float(np.log(total / (n * (n - 1)))))

@@ -1,0 +1,69 @@
+"""H-score [1], and with a covariance that is estimated well where rows are few [2].
+
+[1] Bao et al., An information-theoretic approach to transferability in task transfer learning, ICIP 2019.
+[2] Ibrahim et al., Newer is not always better: rethinking transferability metrics, their peculiarities,
+    stability and performance, ECML PKDD 2022.
+[3] Ledoit and Wolf, A well-conditioned estimator for large-dimensional covariance matrices, 2004.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.covariance import ledoit_wolf_shrinkage
+
+from ..labelled import Array
+from .score import SCORES, TransferScore, two_classes
+
+
+def h_score(x: ArrayLike, labels: ArrayLike) -> float:
+    """``tr(cov(x)⁺ cov(E[x | y]))`` [1]: how many directions of ``x`` the classes explain, 0 … c-1.
+
+    Where there are fewer rows than features it tends to c-1 for any features: use ``regularized_h_score``.
+
+    Args:
+        x: ``[n, d]``. No invertible linear map of it matters.
+        labels: ``[n]`` integers of at least 2 classes.
+
+    Raises: as ``two_classes``.
+    """
+    rows = two_classes(x, labels)
+    x = _centred(rows.x)
+    share, means = rows.count / len(x), rows.means(x)
+    return _explained(x.T @ x / len(x), means * np.sqrt(share)[:, None])
+
+
+def regularized_h_score(x: ArrayLike, labels: ArrayLike) -> float:
+    """``(1 - s) tr(C⁻¹ cov(E[x | y]))``, ``C = (1 - s) cov(x) + s tr(cov(x))/d I`` [2], with ``s`` from [3].
+
+    Args:
+        x: ``[n, d]``. No scale, shift or rotation of it matters.
+        labels: ``[n]`` integers of at least 2 classes.
+
+    Raises: as ``two_classes``.
+    """
+    rows = two_classes(x, labels)
+    x = _centred(rows.x)
+    if not x.any():
+        return 0.0
+    shrinkage = float(ledoit_wolf_shrinkage(x, assume_centered=True))
+    covariance = (1 - shrinkage) * (x.T @ x / len(x))
+    covariance.flat[:: x.shape[1] + 1] += shrinkage * (x**2).sum() / x.size
+    share, means = rows.count / len(x), rows.means(x)
+    return (1 - shrinkage) * _explained(covariance, means * np.sqrt(share)[:, None])
+
+
+def _centred(x: Array) -> Array:
+    """``x`` less its mean, its largest entry 1; exactly zero where a column is constant."""
+    x = x - x[0]
+    x = np.where((x == 0).all(axis=0), 0, x - x.mean(axis=0))
+    return x / (np.abs(x).max() or 1.0)
+
+
+def _explained(covariance: Array, means: Array) -> float:
+    """``tr(covariance⁺ Mᵀ M)`` of ``[d, d]`` and ``M`` ``[c, d]``; eigenvalues of rounding are left out."""
+    values, vectors = np.linalg.eigh(covariance)
+    kept = values > max(values[-1], 0) * len(values) * np.finfo(np.float64).eps
+    return float(((means @ vectors[:, kept]) ** 2 / values[kept]).sum())
+
+
+SCORES.register("hscore")(TransferScore(h_score, "features", "H-score"))
+SCORES.register("hscore-regularized")(TransferScore(regularized_h_score, "features", "regularised H-score"))

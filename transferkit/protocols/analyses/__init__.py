@@ -1,0 +1,1 @@
+"""Looking inside representations: from specs to features, from features to numbers and records."""

@@ -1,0 +1,121 @@
+"""One model on one data set, ready to be looked at layer by layer; and how what is seen is recorded."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ... import __version__
+from ...cache.entry import Entry
+from ...cache.store import FeatureStore
+from ...core.features import Features, concatenate
+from ...core.files import digest_of
+from ...core.results import Cell, Result, ResultStore, Score
+from ...data.catalog import expand_datasets
+from ...data.dataset import Dataset
+from ...models.catalog import default_model, load_encoder
+from ..extract import Extractor
+from ..place import Place
+from ..settings import ExtractSettings
+
+
+@dataclass(frozen=True)
+class Look:
+    """One model on one data set; what is missing is extracted when it is first asked for.
+
+    Attributes:
+        extractor: of the model; its layers are looked at.
+        dataset: what it looks at.
+        place: where, by which seed, and who is told.
+    """
+
+    extractor: Extractor
+    dataset: Dataset
+    place: Place
+
+    @property
+    def model(self) -> str:
+        """Its spec."""
+        return self.extractor.encoder.spec
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """In the order of execution."""
+        return self.extractor.names
+
+    @cached_property
+    def entries(self) -> dict[str, Entry]:
+        """By split, filled."""
+        return {
+            name: self.extractor.open(split).run(self.place.reporter)
+            for name, split in self.dataset.splits.items()
+        }
+
+    def splits(self, layer: str) -> dict[str, Features]:
+        """The features of a layer, by split."""
+        return {name: entry.features(layer) for name, entry in self.entries.items()}
+
+    def rows(self, layer: str) -> Features:
+        """All rows of all splits, one after another."""
+        return concatenate(list(self.splits(layer).values()), split="all")
+
+    def fitting(self, layer: str) -> Features:
+        """Train, together with val where there is one: what scores of transferability may see."""
+        parts = [part for name, part in self.splits(layer).items() if name != "test"]
+        return concatenate(parts, split="+".join(part.split for part in parts))
+
+    def recorded(
+        self,
+        protocol: str,
+        layer: str,
+        settings: Mapping[str, Any],
+        score: Callable[[], Score],
+        *,
+        force: bool = False,
+    ) -> Result:
+        """The record of a cell that was finished before, else of what ``score`` finds out now."""
+        key = next(iter(self.entries.values())).key
+        cell = Cell(
+            protocol=protocol,
+            model=key.model,
+            weights=key.weights,
+            data=key.data,
+            fingerprint=digest_of({split: entry.key.fingerprint for split, entry in self.entries.items()}),
+            layer=layer,
+            pooling=key.pooling,
+            view=key.circumstances,
+            settings=settings,
+            seed=self.place.seed,
+            version=__version__,
+        )
+        store = ResultStore(self.place.workspace.results)
+        if not force and (found := store.find(cell)):
+            return found
+        dim = next(iter(self.entries.values())).layers[layer]
+        skipped = sum(len(entry.skipped) for entry in self.entries.values())
+        result = Result.of(cell, score(), dim=dim, skipped_rows=skipped, load_seconds=0.0)
+        store.add(result)
+        return result
+
+
+def looks(
+    models: Sequence[str], datasets: Sequence[str], settings: ExtractSettings, *, place: Place
+) -> Iterator[Look]:
+    """Every model on every data set, data sets outermost; all are opened before the first is looked at.
+
+    Args:
+        models: specs; none means the default model.
+        datasets: specs and groups.
+        settings: how features are taken, and of which layers.
+        place: where, by which seed, and who is told.
+    """
+    workspace = place.workspace
+    opened = [place.open(name) for name in expand_datasets(datasets)]
+    store = FeatureStore(workspace.features)
+    extractors = [
+        Extractor(load_encoder(spec, runs=workspace.runs), settings, store=store)
+        for spec in models or [default_model(workspace.runs)]
+    ]
+    for dataset in opened:
+        for extractor in extractors:
+            yield Look(extractor, dataset, place)

@@ -1,0 +1,177 @@
+"""A linear probe fitted on clean features and scored on corrupted views: accuracy, and calibration."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from ...core.errors import UsageError
+from ...core.features import Features
+from ...core.registry import unknown_name
+from ...core.results import Results, Score
+from ...core.statistics import wilson_interval
+from ...data.variants import CORRUPTIONS, PLAIN, SEVERITIES
+from ...probes.calibration import expected_calibration_error, negative_log_likelihood
+from ...probes.estimators import LinearProbe
+from ..extract import Extractor
+from ..place import Place
+from ..settings import ExtractSettings
+from .looking import Look, looks
+
+
+@dataclass(frozen=True)
+class RobustnessSettings:
+    """What the test images suffer.
+
+    Attributes:
+        corruptions: kinds: ``noise``, ``blur``, ``contrast``, ``jpeg``.
+        severities: strengths, 1 to 5; the clean images are always scored too, as severity 0.
+        penalties: how many L2 penalties of the linear probe are tried.
+    """
+
+    corruptions: tuple[str, ...] = CORRUPTIONS
+    severities: tuple[int, ...] = SEVERITIES
+    penalties: int = 12
+
+    def __post_init__(self) -> None:
+        for name in self.corruptions:
+            if name not in CORRUPTIONS:
+                raise unknown_name("corruption", name, list(CORRUPTIONS))
+        for severity in self.severities:
+            if severity not in SEVERITIES:
+                raise UsageError(f"--severities {severity} is none: give some of 1, 2, 3, 4, 5.")
+        if self.penalties < 1:
+            raise UsageError(f"--penalties {self.penalties} is too few: give 1 or more.")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for records."""
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+
+
+def robustness(
+    models: Sequence[str],
+    datasets: Sequence[str],
+    extraction: ExtractSettings,
+    settings: RobustnessSettings,
+    *,
+    place: Place,
+    force: bool = False,
+) -> Results:
+    """One record a model, data set, layer, corruption and severity; its value is the accuracy.
+
+    Args:
+        models: specs; none means the default model.
+        datasets: specs and groups.
+        extraction: how features are taken, and of which layers.
+        settings: what the test images suffer.
+        place: where, by which seed, and who is told.
+        force: compute finished cells anew.
+    """
+    return Results(
+        record
+        for look in looks(models, datasets, extraction, place=place)
+        for layer in look.layers
+        for record in _of_layer(look, layer, settings, force=force)
+    )
+
+
+def _of_layer(look: Look, layer: str, settings: RobustnessSettings, *, force: bool) -> Results:
+    fitted: list[LinearProbe] = []
+
+    def probe() -> LinearProbe:
+        """Fitted when the first record asks for it."""
+        if not fitted:
+            fitted.append(_fit(look.splits(layer), settings))
+        return fitted[0]
+
+    cells = [(PLAIN, "clean", 0)]
+    cells += [
+        (f"{kind}:{level}", kind, level) for kind in settings.corruptions for level in settings.severities
+    ]
+    records = []
+    for variant, kind, severity in cells:
+
+        def score(variant: str = variant) -> Score:
+            return _score(probe(), _test_rows(look, layer, variant))
+
+        cell = {"corruption": kind, "severity": severity, "penalties": settings.penalties}
+        records.append(look.recorded("robustness", layer, cell, score, force=force))
+    return Results(records)
+
+
+def _fit(splits: Mapping[str, Features], settings: RobustnessSettings) -> LinearProbe:
+    """On clean train and val; a penalty is chosen on a fifth of them, never on test."""
+    parts = [part for name, part in splits.items() if name != "test"]
+    x = np.concatenate([np.asarray(part.x, np.float32) for part in parts])
+    penalties = np.geomspace(1e-6, 1e5, settings.penalties).tolist()
+    probe = LinearProbe(penalties if len(penalties) > 1 else 1.0)
+    probe.fit(x, np.concatenate([part.labels for part in parts]))
+    return probe
+
+
+def _test_rows(look: Look, layer: str, variant: str) -> Features:
+    if variant == PLAIN:
+        return look.splits(layer)["test"]
+    extraction = replace(look.extractor.settings, variant=variant)
+    extractor = Extractor(look.extractor.encoder, extraction, store=look.extractor.store)
+    return extractor.open(look.dataset.split("test")).run(look.place.reporter).features(layer)
+
+
+def _score(probe: LinearProbe, test: Features) -> Score:
+    probabilities = np.zeros((len(test), len(test.classes)))
+    probabilities[:, probe.classes_] = probe.predict_proba(np.asarray(test.x, np.float32))
+    right = int((probabilities.argmax(1) == test.labels).sum())
+    return Score(
+        metric="top1",
+        value=right / len(test),
+        interval=wilson_interval(right, len(test)),
+        n=len(test),
+        selected_on="a fifth of train and val",
+        evaluated_on="test",
+        chosen={"penalty": probe.penalty_},
+        also={
+            "ece": expected_calibration_error(probabilities, test.labels),
+            "nll": negative_log_likelihood(probabilities, test.labels),
+        },
+    )
+
+
+def robustness_table(records: Results) -> Table:
+    """One row a model, data set, layer and corruption; accuracy and calibration error by severity."""
+    severities = sorted({int(record.settings["severity"]) for record in records})
+    table = Table(title="Accuracy (calibration error) by severity", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.title_justify = "left"
+    for heading in ("model", "data", "layer", "corruption"):
+        table.add_column(heading, overflow="fold")
+    for severity in severities:
+        table.add_column(str(severity), justify="right")
+    cells = {(r.model, r.data, r.layer, r.settings["corruption"], r.settings["severity"]): r for r in records}
+    for row in dict.fromkeys(key[:4] for key in cells):
+        clean = cells.get((*row[:3], "clean", 0))
+        if row[3] == "clean" and len(severities) > 1:
+            continue
+        found = [clean if severity == 0 else cells.get((*row, severity)) for severity in severities]
+        shown = ("–" if r is None else f"{r.value:.3f} ({r.also['ece']:.3f})" for r in found)
+        table.add_row(*map(Text, row), *shown)
+    return table
+
+
+def severity_curves(records: Results, data: str) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Corruption → model → ``[s, 4]`` severity, accuracy and its interval, at the last layer on ``data``."""
+    last = {record.model: record.layer for record in records if record.data == data}
+    here = [r for r in records if r.data == data and r.layer == last[r.model]]
+    found: dict[str, dict[str, NDArray[np.float64]]] = {}
+    for kind in dict.fromkeys(r.settings["corruption"] for r in here if r.settings["severity"]):
+        for model in last:
+            points = [
+                (r.settings["severity"], r.value, r.ci_low, r.ci_high)
+                for r in here
+                if r.model == model and r.settings["corruption"] in ("clean", kind)
+            ]
+            found.setdefault(kind, {})[model] = np.array(sorted(points), dtype=np.float64)
+    return found

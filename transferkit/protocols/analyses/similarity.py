@@ -1,0 +1,147 @@
+"""How alike layers are, within a model and between models."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from ...analysis.cka import BATCH, CkaMatrix, CkaSums, row_batches
+from ...core.errors import DataError
+from ...core.features import Features
+from ...core.results import Result, Score
+from ...core.seeding import generator
+from ...core.statistics import Interval
+from ..place import Place
+from ..settings import ExtractSettings
+from .looking import Look, looks
+
+MOST_ROWS = 10_000
+"""Of a data set, all splits together; of larger sets an even selection takes part."""
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """CKA of every layer of every model with every other, on one data set.
+
+    Attributes:
+        data: the data set.
+        names: ``model layer`` of each row and column, ``[l]``.
+        matrix: the values, and which layers are constant.
+        records: one for each pair of models, a model with itself too.
+    """
+
+    data: str
+    names: tuple[str, ...]
+    matrix: CkaMatrix
+    records: tuple[Result, ...]
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """``[l, l]``; NaN where a layer is constant."""
+        lines = [[np.nan if value is None else value for value in line] for line in self.matrix.values]
+        return np.array(lines, dtype=np.float64)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "data": self.data,
+            "layers": list(self.names),
+            "cka": [list(line) for line in self.matrix.values],
+            "constant": list(self.matrix.constant[0]),
+            "n": self.matrix.n,
+            "records": [record.to_json() for record in self.records],
+        }
+
+    def __rich__(self) -> Table:
+        table = Table(title=f"CKA on {self.data}, {self.matrix.n} rows", box=box.SIMPLE_HEAD, pad_edge=False)
+        table.title_justify = "left"
+        table.add_column("layer", overflow="fold")
+        for number in range(1, len(self.names) + 1):
+            table.add_column(str(number), justify="right")
+        for number, (name, line) in enumerate(zip(self.names, self.matrix.values, strict=True), 1):
+            cells = ("constant" if value is None else f"{value:.2f}" for value in line)
+            table.add_row(Text(f"{number} {name}"), *cells)
+        return table
+
+
+def likeness(
+    models: Sequence[str], datasets: Sequence[str], settings: ExtractSettings, *, place: Place
+) -> Iterator[Likeness]:
+    """CKA over all rows that every model could read, one data set after another.
+
+    Args:
+        models: specs; none means the default model.
+        datasets: specs and groups.
+        settings: how features are taken, and of which layers.
+        place: where, by which seed, and who is told.
+
+    Raises: DataError: if the models' rows differ.
+    """
+    for _, group in groupby(
+        looks(models, datasets, settings, place=place), key=lambda look: look.dataset.spec
+    ):
+        seen = list(group)
+        features = {f"{look.model} {layer}": look.rows(layer) for look in seen for layer in look.layers}
+        matrix = _matrix(features, seed=place.seed)
+        yield Likeness(seen[0].dataset.spec, tuple(features), matrix, tuple(_records(seen, matrix)))
+
+
+def _matrix(features: dict[str, Features], *, seed: int) -> CkaMatrix:
+    first = next(iter(features.values()))
+    for name, rows in features.items():
+        if list(rows.ids) != list(first.ids):
+            raise DataError(
+                f"{name} could read {len(rows)} rows, {next(iter(features))} {len(first)}: CKA needs the "
+                "same ones. Mend the unreadable files, or compare the models on another data set."
+            )
+    chosen = np.linspace(0, len(first) - 1, min(len(first), MOST_ROWS)).astype(np.int64)
+    sums = CkaSums(list(features))
+    for part in row_batches(len(chosen), batch=BATCH, rng=generator(seed, "cka")):
+        index = np.sort(chosen[part])
+        sums.add({name: np.asarray(rows.x[index]) for name, rows in features.items()})
+    return sums.matrix()
+
+
+def _records(seen: Sequence[Look], matrix: CkaMatrix) -> Iterator[Result]:
+    """For each pair of models the mean, over the layers of one, of the most alike layer of the other."""
+    places = {name: place for place, name in enumerate(matrix.rows)}
+    for number, one in enumerate(seen):
+        for other in seen[number:]:
+            table = {
+                layer: {
+                    theirs: matrix.values[places[f"{one.model} {layer}"]][places[f"{other.model} {theirs}"]]
+                    for theirs in other.layers
+                }
+                for layer in one.layers
+            }
+            yield _record(one, other, table, matrix.n)
+
+
+def _record(one: Look, other: Look, table: dict[str, dict[str, float | None]], n: int) -> Result:
+    rest = {
+        layer: [v for theirs, v in line.items() if v is not None and (one is not other or theirs != layer)]
+        for layer, line in table.items()
+    }
+    best = [max(values) for values in rest.values() if values]
+    value = float(np.mean(best)) if best else 1.0 if one is other else 0.0
+    settings = {"other": other.model, "other_weights": other.extractor.encoder.weights, "layers": list(table)}
+    return one.recorded(
+        "cka",
+        one.layers[-1],
+        settings | {"other_layers": list(other.layers)},
+        lambda: Score(
+            metric="cka",
+            value=value,
+            interval=Interval(value, value, "none"),
+            n=n,
+            selected_on="none",
+            evaluated_on="all",
+            also={"cka": table},
+        ),
+    )

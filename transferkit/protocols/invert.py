@@ -1,0 +1,319 @@
+"""The inversion protocol: what layers keep of images, seen by looking for images that they cannot tell apart.
+
+Every model is shown the same squares: the shorter side resized to ``size``, the centre cropped; only the
+normalisation is each model's own. A reconstruction is compared with the square itself: by its pixels (PSNR),
+their structure (SSIM), and to the eye of one network (perceptual). Nothing is fitted or selected.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from torch import Tensor
+
+from ..analysis.inversion import invert
+from ..analysis.inversion_settings import InversionSettings
+from ..analysis.likeness import perceptual_distances, psnr, ssim
+from ..core.devices import choose_compute
+from ..core.errors import DataError, MissingExtraError, ModelError, ShapeError
+from ..core.progress import Reporter
+from ..core.views import View
+from ..data.dataset import Split
+from ..data.framing import normalised
+from ..data.loading import load_batches
+from ..models.catalog import default_model, load_encoder
+from ..models.encoder import Encoder
+from ..models.layers import Layer, list_layers, resolve_layers
+from ..models.raw import raw_outputs
+from .invert_settings import InvertSettings
+from .place import Place
+
+EYE = "imagenet-lite0"
+"""Whose maps at the ends of its stages ``perceptual`` compares. It favours reconstructions from itself."""
+
+_GROUPS = ("stages", "all")  # choices of layers that may hold some without a map
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstructions:
+    """The images found behind one layer of one model. Shapes: ``n`` images of side ``s``.
+
+    Attributes:
+        model, weights: the encoder's spec and the digest of its weights.
+        layer: name.
+        shape: of its output for one image.
+        measures: name → ``[n]``: ``distance`` of the features, ``psnr`` in decibels, ``ssim``, and
+            ``perceptual`` where the network for it is installed.
+        pictures: uint8 ``[n, 3, s, s]``.
+        seconds: that the search took.
+    """
+
+    model: str
+    weights: str
+    layer: str
+    shape: tuple[int, ...]
+    measures: Mapping[str, tuple[float, ...]]
+    pictures: NDArray[np.uint8]
+    seconds: float
+
+    @property
+    def means(self) -> dict[str, float]:
+        """Of each measure, over the images."""
+        return {name: float(np.mean(values)) for name, values in self.measures.items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, without the pictures."""
+        each = {name: list(values) for name, values in self.measures.items()}
+        told = {name: getattr(self, name) for name in ("model", "weights", "layer")}
+        return {**told, "shape": list(self.shape), **self.means, "each": each, "seconds": self.seconds}
+
+
+@dataclass(frozen=True, eq=False)
+class Inversions:
+    """Reconstructions from the layers of models, of the same images.
+
+    Attributes:
+        data, evaluated_on: the data set and the split that the images are of.
+        ids: ``[n]`` of the images.
+        originals: uint8 ``[n, 3, s, s]``.
+        rows: model by model, layer by layer.
+        settings, search: how it was asked and how it was looked.
+        seed: of what is drawn first.
+    """
+
+    data: str
+    evaluated_on: str
+    ids: tuple[str, ...]
+    originals: NDArray[np.uint8]
+    rows: tuple[Reconstructions, ...]
+    settings: InvertSettings
+    search: InversionSettings
+    seed: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the rows of the picture: ``original``, then ``model layer``."""
+        return ("original", *(f"{row.model} {row.layer}" for row in self.rows))
+
+    def pictures(self) -> NDArray[np.uint8]:
+        """``[height, width, 3]``: the originals, then a row a model and layer; a column an image."""
+        return picture_grid([self.originals, *(row.pictures for row in self.rows)])
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, without the pictures; measures are means over images, with ``each`` beside them."""
+        return {
+            "data": self.data,
+            "evaluated_on": self.evaluated_on,
+            "ids": list(self.ids),
+            "n": len(self.ids),
+            "perceptual_by": EYE if any("perceptual" in row.measures for row in self.rows) else None,
+            "settings": self.settings.to_json(),
+            "search": self.search.to_json(),
+            "seed": self.seed,
+            "inversions": [row.to_json() for row in self.rows],
+        }
+
+    def __rich__(self) -> Table:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for heading in ("model", "layer", "shape"):
+            table.add_column(heading, overflow="fold")
+        for heading in ("distance", "PSNR dB", "SSIM", "perceptual", "n"):
+            table.add_column(heading, justify="right")
+        for row in self.rows:
+            shape = "×".join(map(str, row.shape))
+            table.add_row(*map(Text, (row.model, row.layer, shape, *_shown(row), str(len(self.ids)))))
+        return table
+
+    def __str__(self) -> str:
+        with (console := Console(width=160, color_system=None)).capture() as captured:
+            console.print(self)
+        return captured.get().rstrip()
+
+
+def _shown(row: Reconstructions) -> tuple[str, ...]:
+    means = row.means
+    perceptual = f"{means['perceptual']:.3f}" if "perceptual" in means else "–"
+    return f"{means['distance']:.3g}", f"{means['psnr']:.1f}", f"{means['ssim']:.3f}", perceptual
+
+
+def invert_layers(
+    models: Sequence[str],
+    data: str,
+    settings: InvertSettings,
+    search: InversionSettings,
+    *,
+    place: Place,
+) -> Inversions:
+    """Look for images behind each layer of each model.
+
+    Every model is loaded, its layers resolved and the images read before the first step.
+
+    Args:
+        models: specs; none means the default model.
+        data: the spec of one data set.
+        settings: which images and layers.
+        search: how they are looked for.
+        place: where, by which seed, and who is told.
+
+    Raises:
+        UnknownNameError, UsageError: for a model, data set, layer, size or device that cannot be meant.
+        ModelError: for a layer without a map, or a network that does not take images of this size.
+        DataError: if there is no such split, or one of the images cannot be read.
+        NonFiniteError: if a search goes astray.
+    """
+    split = place.open(data).split(settings.split)
+    device = choose_compute(settings.device, "fp32").device
+    runs = place.workspace.runs
+    encoders = [load_encoder(spec, runs=runs).at(settings.size) for spec in models or [default_model(runs)]]
+    layers = [spatial_layers(encoder, settings.layers) for encoder in encoders]
+    ids, originals = _read(split, settings)
+    with _eye(settings.size, device, place.reporter) as maps_of:
+        task = _Task(torch.from_numpy(originals).to(device).float() / 255, maps_of, search, place)
+        rows = [
+            task.run(encoder, layer) for encoder, some in zip(encoders, layers, strict=True) for layer in some
+        ]
+    return Inversions(split.dataset, split.name, ids, originals, tuple(rows), settings, search, place.seed)
+
+
+def spatial_layers(encoder: Encoder, choice: Sequence[str]) -> tuple[Layer, ...]:
+    """The layers with a map or tokens that a choice names; ``stages`` and ``all`` may name others too.
+
+    Raises:
+        UnknownNameError: for a pattern that matches nothing.
+        ModelError: for a layer named otherwise that returns one vector an image, or if there is no other.
+    """
+    named = [pattern for pattern in choice if pattern not in _GROUPS]
+    for layer in resolve_layers(encoder, named, "avg") if named else ():
+        if layer.kind == "vector":
+            raise ModelError(
+                f"Layer {layer.name!r} of {encoder.spec} returns one vector an image: nothing in it has a "
+                f"place. {_remedy(encoder)}"
+            )
+    found = tuple(layer for layer in resolve_layers(encoder, choice, "avg") if layer.kind != "vector")
+    if not found:
+        raise ModelError(
+            f"{encoder.spec} has no layer among {', '.join(choice)} with a place for what it sees. "
+            f"{_remedy(encoder)}"
+        )
+    return found
+
+
+def _remedy(encoder: Encoder) -> str:
+    stages = [layer.name for layer in resolve_layers(encoder, ["stages"], "avg") if layer.kind != "vector"]
+    names = stages or [layer.name for layer in list_layers(encoder) if layer.kind != "vector"]
+    if not names:
+        return "Name another model: no layer of this one has a map."
+    return f"Give a layer with a map, such as {names[-1]}."
+
+
+def picture_grid(rows: Sequence[NDArray[np.uint8]], *, gap: int = 2) -> NDArray[np.uint8]:
+    """Rows of pictures as one, white between them.
+
+    Args:
+        rows: each uint8 ``[n, 3, s, s]``; one or more.
+        gap: pixels between two pictures.
+
+    Returns: ``[r·s + (r-1)·gap, n·s + (n-1)·gap, 3]``.
+    Raises: ShapeError: if there is no picture, or rows differ in shape.
+    """
+    shapes = {row.shape for row in rows}
+    if len(shapes) != 1 or not all(row.size and row.ndim == 4 for row in rows):
+        shown = ", ".join(str(list(shape)) for shape in sorted(shapes)) or "no rows"
+        raise ShapeError(f"A grid of pictures needs rows of the same [n, 3, s, s], not {shown}.")
+    pictures = np.stack(rows).transpose(0, 1, 3, 4, 2)  # [r, n, s, s, 3]
+    r, n, height, width, _ = pictures.shape
+    room = np.full((r, n, height + gap, width + gap, 3), 255, dtype=np.uint8)
+    room[:, :, :height, :width] = pictures
+    whole = room.transpose(0, 2, 1, 3, 4).reshape(r * (height + gap), n * (width + gap), 3)
+    return np.ascontiguousarray(whole[: len(whole) - gap, : whole.shape[1] - gap])
+
+
+def _read(split: Split, settings: InvertSettings) -> tuple[tuple[str, ...], NDArray[np.uint8]]:
+    """Ids and squares ``[n, 3, s, s]`` of evenly spaced rows."""
+    rows = np.unique(np.linspace(0, len(split) - 1, settings.images).astype(np.int64))
+    view = View(resize=settings.size, crop=settings.size)
+    batch = next(iter(load_batches(split, view, [rows], workers=0)))
+    for row, reason in batch.reasons.items():
+        raise DataError(
+            f"{split.ids[row]} of {split.dataset} cannot be read: {reason}. "
+            "Mend or remove the file, or ask for another number of --images."
+        )
+    return tuple(split.ids[row] for row in rows), batch.images.numpy()
+
+
+@contextmanager
+def _eye(
+    size: int, device: torch.device, reporter: Reporter
+) -> Iterator[Callable[[Tensor], list[Tensor]] | None]:
+    """From images in 0 … 1 to the maps that ``perceptual`` compares; None where they cannot be had."""
+    try:
+        encoder = load_encoder(EYE).at(size)
+    except MissingExtraError as error:
+        reporter.note(f"No perceptual distance: {error}")
+        yield None
+        return
+    names = [layer.name for layer in spatial_layers(encoder, ["stages"])]
+    encoder.module.to(device)
+    with raw_outputs(encoder, names) as outputs:
+        yield lambda images: list(outputs(normalised(images, encoder.view, white=1)).values())
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """The same images, looked for behind one layer after another: ``originals`` ``[n, 3, s, s]`` in 0 … 1."""
+
+    originals: Tensor
+    maps_of: Callable[[Tensor], list[Tensor]] | None
+    search: InversionSettings
+    place: Place
+
+    def run(self, encoder: Encoder, layer: Layer) -> Reconstructions:
+        encoder.module.to(self.originals.device)
+        started = time.perf_counter()
+        label = f"{encoder.spec} {layer.name}"
+        with (
+            raw_outputs(encoder, [layer.name]) as outputs,
+            self.place.reporter.task(label, self.search.steps, "steps") as task,
+        ):
+
+            def features_of(images: Tensor) -> Tensor:
+                return outputs(normalised(images, encoder.view, white=1))[layer.name]
+
+            with torch.no_grad():
+                target = features_of(self.originals)
+            found = invert(
+                features_of,
+                target,
+                size=self.originals.shape[-1],
+                settings=self.search,
+                seed=self.place.seed,
+                on_step=task.advance,
+            )
+        return Reconstructions(
+            model=encoder.spec,
+            weights=encoder.weights,
+            layer=layer.name,
+            shape=layer.shape,
+            measures=self._measures(found.images, found.distances),
+            pictures=(found.images * 255).round().to(torch.uint8).cpu().numpy(),
+            seconds=time.perf_counter() - started,
+        )
+
+    def _measures(self, images: Tensor, distances: Tensor) -> dict[str, tuple[float, ...]]:
+        measures: dict[str, Any] = {
+            "distance": distances.cpu().numpy(),
+            "psnr": psnr(self.originals, images),
+            "ssim": ssim(self.originals, images),
+        }
+        if self.maps_of is not None:
+            measures["perceptual"] = perceptual_distances(self.maps_of, self.originals, images)
+        return {name: tuple(values.tolist()) for name, values in measures.items()}

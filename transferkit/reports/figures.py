@@ -1,0 +1,203 @@
+"""Figures as SVG and PNG: curves with intervals, heat maps, scatters; colours that the colour-blind can tell.
+
+Nothing here keeps global state: every figure is an object of its own, drawn without a screen.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.errors import MissingExtraError, ShapeError
+from ..core.files import appearing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
+"""Okabe and Ito, Color universal design, 2008."""
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_FORMATS = ("svg", "png")
+_STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "transferkit",
+    "figure.dpi": 150,
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve.
+
+    Attributes:
+        x: ``[n]`` places.
+        y: ``[n]`` heights.
+        low, high: ``[n]`` of the interval; empty for none.
+    """
+
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
+
+
+@dataclass(frozen=True)
+class Words:
+    """What stands around a panel."""
+
+    title: str = ""
+    x: str = ""
+    y: str = ""
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _in_style(draw: Callable[P, T]) -> Callable[P, T]:
+    """Draw with our settings, and leave matplotlib's own as they were."""
+
+    @wraps(draw)
+    def styled(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            import matplotlib
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("matplotlib", extra="report", purpose="for figures") from error
+        with matplotlib.rc_context(_STYLE):
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+@_in_style
+def curves(panels: Mapping[str, Mapping[str, Line]], words: Words) -> "Figure":
+    """One panel beside another, with the same lines in the same colours, and one legend.
+
+    Args:
+        panels: title → name → line.
+        words: the title of all, and what the axes are.
+    """
+    figure = _figure(3.2 * max(1, len(panels)) + 1.2, 3.2)
+    names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
+    for index, (title, lines) in enumerate(panels.items(), 1):
+        axes = figure.add_subplot(1, len(panels), index)
+        for name, line in lines.items():
+            _draw(axes, line, names.index(name), name)
+        axes.set(title=title, xlabel=words.x, ylabel=words.y if index == 1 else "")
+    return _finished(figure, words.title)
+
+
+def _draw(axes: "Axes", line: Line, index: int, name: str) -> None:
+    colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
+    axes.plot(line.x, line.y, color=colour, marker=marker, markersize=4, linewidth=1.4, label=name)
+    if len(line.low):
+        axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.15, linewidth=0)
+
+
+def _finished(figure: "Figure", title: str) -> "Figure":
+    """With a title, and one legend for all panels."""
+    handles: dict[str, Any] = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(str(label), handle)
+    columns = min(4, len(handles) or 1)
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=columns)
+    figure.suptitle(title)
+    return figure
+
+
+@_in_style
+def heat_map(
+    values: NDArray[np.floating], rows: Sequence[str], columns: Sequence[str], words: Words
+) -> "Figure":
+    """A matrix in colours, with its numbers where there is room for them; what is missing stays white.
+
+    Args:
+        values: ``[r, c]`` in 0 … 1; NaN where there is no value.
+        rows: names.
+        columns: names.
+        words: the title, and what rows (``y``) and columns (``x``) are.
+
+    Raises: ShapeError: if the names do not fit.
+    """
+    if values.shape != (len(rows), len(columns)):
+        raise ShapeError(f"{list(values.shape)} values need as many names, not {len(rows)} × {len(columns)}.")
+    figure = _figure(1.8 + 0.5 * len(columns), 1.4 + 0.4 * len(rows))
+    axes = figure.add_subplot()
+    axes.grid(visible=False)
+    image = axes.imshow(values, vmin=0, vmax=1, cmap="viridis", aspect="auto")
+    axes.set(title=words.title, xlabel=words.x, ylabel=words.y)
+    axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right")
+    axes.set_yticks(range(len(rows)), rows)
+    if len(columns) <= 16:
+        for (row, column), value in np.ndenumerate(values):
+            if np.isfinite(value):
+                ink = "white" if value < 0.6 else "black"
+                axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=ink, fontsize=7)
+    figure.colorbar(image, ax=axes)
+    return figure
+
+
+@_in_style
+def scatter(panels: Mapping[str, Mapping[str, tuple[float, float]]], words: Words) -> "Figure":
+    """Named points, one panel beside another.
+
+    Args:
+        panels: title → name → place.
+        words: the title of all, and what the axes are.
+    """
+    figure = _figure(2.8 * max(1, len(panels)) + 0.6, 3.4)
+    names = list(dict.fromkeys(name for points in panels.values() for name in points))
+    for index, (title, points) in enumerate(panels.items(), 1):
+        axes = figure.add_subplot(1, len(panels), index)
+        for name, (x, y) in points.items():
+            place = names.index(name)
+            colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+            axes.plot([x], [y], color=colour, marker=marker, linestyle="none", label=name)
+        axes.set(title=title, xlabel=words.x, ylabel=words.y if index == 1 else "")
+    return _finished(figure, words.title)
+
+
+def _figure(width: float, height: float) -> "Figure":
+    """An empty one, in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+@_in_style
+def save_figure(figure: "Figure", place: Path) -> list[Path]:
+    """Write ``place`` with the endings ``.svg`` and ``.png``; the same figure gives the same bytes.
+
+    Returns: the two paths.
+    """
+    written = []
+    for form in _FORMATS:
+        path = place.parent / f"{place.name}.{form}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with appearing(path) as part:
+            figure.savefig(part, format=form, metadata={"Date": None} if form == "svg" else None)
+        written.append(path)
+    return written
+
+
+def save_pictures(pictures: NDArray[np.uint8], path: Path) -> Path:
+    """Write ``[h, w, 3]`` pixels as PNG."""
+    from PIL import Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with appearing(path) as part:
+        Image.fromarray(pictures).save(part, format="PNG")
+    return path
