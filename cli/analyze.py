@@ -153,7 +153,7 @@ def transferability(
 
     \b
     Example:
-      transferkit analyze transferability --model random:resnet18,pixels --data mini/digits --size 48
+      transferkit analyze transferability --model random:resnet18 --data mini/digits --size 48
     """
     from transferkit.protocols.analyses.transferability import transferability as score
     from transferkit.reports.agreement import agreement_figures
@@ -227,9 +227,7 @@ def robustness(
 @with_options(InvertSettings, InversionSettings)
 @click.option("--full", is_flag=True, help="Search as long as the published method does, for a GPU.")
 @click.option("--seed", default=0, show_default=True, help="Of what is drawn first.")
-@click.option(
-    "--figure", metavar="PATH", help="Where the pictures go, without an ending.  [default: reports]"
-)
+@click.option("--figure", metavar="PATH", help="Where figures go, without an ending.  [default: reports]")
 @common_options
 def inversion(
     session: Session,
@@ -251,11 +249,11 @@ def inversion(
     """
     from transferkit.analysis.inversion_settings import FULL
     from transferkit.protocols.invert import invert_layers
-    from transferkit.reports.figures import save_pictures
+    from transferkit.reports.figures import Words, picture_rows
 
     settings = InvertSettings(**given(InvertSettings, options))
     search = replace(FULL if full else InversionSettings(), **given(InversionSettings, options))
     found = invert_layers(model, data, settings, search, place=_place(session, seed))
-    base = Path(figure).expanduser() if figure else session.workspace.reports / "inversion"
-    path = save_pictures(found.pictures(), base.with_name(f"{base.name}.png"))
-    session.show(found.to_json(), Group(found, Text(f"Drawn: {path}")))
+    rows = dict(zip(found.names, [found.originals, *(row.pictures for row in found.rows)], strict=True))
+    drawn = _drawn(session, figure, "inversion", {"": picture_rows(rows, Words(found.data))})
+    session.show(found.to_json(), Group(found, drawn))

@@ -29,7 +29,7 @@ ROWS, QUERIES, WIDTH = 50_000, 10_000, 512
 NEIGHBOURS = 200
 NOISE = 0.1  # of a column's deviation
 REPEATS = 3
-LISTED = (50_000, 100_000, 200_000, 400_000)
+LISTED = (100_000, 400_000, 1_000_000)
 BEYOND = 1_000_000
 SMALL = 8192  # rows of a piece of the bank beyond memory
 

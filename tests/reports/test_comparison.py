@@ -27,7 +27,7 @@ def test_differences_are_a_table():
     row = next(line for line in lines if line.startswith("x "))
     assert row.startswith("x last linear [good] 1.000 fair 0.500 +0.500 +0.3")
     assert row.endswith("<0.001 20 0 40")
-    assert "p by McNemar, mid-p; bootstrap of 2000." in lines
+    assert "p: McNemar, mid-p. Interval: bootstrap of 2000." in lines
     assert "over data sets" not in text
 
 
@@ -42,5 +42,5 @@ def test_sets_are_summed_up_and_layers_named():
     assert any(line.startswith("x a / b linear 5-shot a 0.700 b 0.750 -0.050") for line in lines)
     summed = next(line for line in lines if line.startswith("2 data sets"))
     assert summed == "2 data sets a / b linear 5-shot a 0.700 b 0.750 -0.050 -0.050 to -0.050 0.500 0 2 2"
-    assert any("paired t" in line for line in lines)
-    assert any("Wilcoxon signed-rank, exact; Student's t over data sets" in line for line in lines)
+    assert "p: paired t. Interval: bootstrap of 2000." in lines
+    assert "p: Wilcoxon signed-rank, exact. Interval: Student's t over data sets." in lines

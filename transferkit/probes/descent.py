@@ -20,8 +20,8 @@ from torch import Tensor
 MEMORY = 60
 """Pairs of steps and gradient changes that L-BFGS remembers, at most."""
 
-MEMORY_ELEMENTS = 2**25
-"""Weights in all of those pairs' steps: 128 MiB, and as much twice again for the gradient changes."""
+MEMORY_ELEMENTS = 2**20
+"""Weights in all of those pairs' steps, 4 MiB: more costs as much to go through as the rows do."""
 
 LEAST_MEMORY = 5
 """Pairs that are remembered however large they are."""

@@ -33,7 +33,7 @@ NEAR = 1e-5
 TEMPERATURE = 0.07
 """DINO's [2]."""
 
-IVF_ROWS, IVF_QUERIES = 500_000, 5000
+IVF_ROWS, IVF_QUERIES = 1_000_000, 10_000
 """Bank rows and queries from which ``auto`` is ``ivf``: see ``tests/benchmarks/knn.py``."""
 
 
@@ -48,7 +48,7 @@ class KnnSettings:
         metric: metrics that are tried: ``cosine``, or ``euclidean`` on the features as they are with votes
             1 / distance.
         index: ``flat`` searches exactly; ``ivf`` looks where the nearest rows are likely, and the record says
-            how many it found; ``auto`` is ``ivf`` from half a million rows in memory.
+            how many it found; ``auto`` is ``ivf`` for 10 000 queries and more of a million rows in memory.
     """
 
     k: tuple[int, ...] = (1, 5, 20, 100, 200)

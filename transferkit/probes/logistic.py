@@ -25,8 +25,8 @@ from ..core.blocks import Blocks
 from ..core.errors import ShapeError, UsageError
 from .descent import Descent, Limits, Problem
 
-LIMITS = Limits(tolerance=2e-6, flat=2e-5, iterations=300)
-"""The gradient is asked to be five times flatter, as a whole, than scikit-learn asks of its largest entry
+LIMITS = Limits(tolerance=5e-6, flat=3e-5, iterations=300)
+"""The gradient, as a whole, is asked to be three times flatter than scikit-learn asks of its largest entry
 (``tol=1e-4``) unless the objective is known better than that. On separable data and weak penalties, where
 the minimum lies far away and the loss all but vanishes, the gradient decides, as it does there."""
 

@@ -28,8 +28,9 @@ def _table(rows: Sequence[Comparison], title: str) -> Table:
         table.add_column(heading, overflow="fold")
     for heading in _NUMBERS:
         table.add_column(heading, justify="right")
-    tests = dict.fromkeys(f"{row.found.test}; {row.found.interval.method}" for row in rows)
-    table.caption = f"p by {', '.join(tests)}." if rows else None
+    tests = " or ".join(dict.fromkeys(row.found.test for row in rows))
+    intervals = " or ".join(dict.fromkeys(row.found.interval.method for row in rows))
+    table.caption = f"p: {tests}. Interval: {intervals}." if rows else None
     table.caption_justify = "left"
     for row in rows:
         table.add_row(*map(Text, _cells(row)))

@@ -178,6 +178,28 @@ def _figure(width: float, height: float) -> "Figure":
 
 
 @_in_style
+def picture_rows(rows: Mapping[str, NDArray[np.uint8]], words: Words) -> "Figure":
+    """Rows of pictures under each other, each with its name at its left.
+
+    Args:
+        rows: name → ``[n, 3, s, s]`` pixels.
+        words: the title.
+    """
+    widest = max(len(pictures) for pictures in rows.values())
+    figure = _figure(1.9 + 1.1 * widest, 0.5 + 1.15 * len(rows))
+    for index, (name, pictures) in enumerate(rows.items(), 1):
+        axes = figure.add_subplot(len(rows), 1, index)
+        axes.grid(visible=False)
+        axes.imshow(np.concatenate(list(pictures.transpose(0, 2, 3, 1)), axis=1), interpolation="nearest")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set_visible(False)
+        axes.set_ylabel(name.replace(" ", "\n"), rotation=0, ha="right", va="center")
+    figure.suptitle(words.title)
+    return figure
+
+
+@_in_style
 def save_figure(figure: "Figure", place: Path) -> list[Path]:
     """Write ``place`` with the endings ``.svg`` and ``.png``; the same figure gives the same bytes.
 
@@ -191,13 +213,3 @@ def save_figure(figure: "Figure", place: Path) -> list[Path]:
             figure.savefig(part, format=form, metadata={"Date": None} if form == "svg" else None)
         written.append(path)
     return written
-
-
-def save_pictures(pictures: NDArray[np.uint8], path: Path) -> Path:
-    """Write ``[h, w, 3]`` pixels as PNG."""
-    from PIL import Image
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with appearing(path) as part:
-        Image.fromarray(pictures).save(part, format="PNG")
-    return path

@@ -60,9 +60,9 @@ class Scene:
         """The reduced image: ``[3, w, w]`` in 0 … 1, ``w`` at most 96."""
         side = self.square.shape[1]
         if side <= LARGEST_REDUCED_SIDE:
-            return self.square.astype(np.float32) / np.float32(255)
+            return np.asarray(self.square.astype(np.float32) / np.float32(255))
         weights = area_weights(side, LARGEST_REDUCED_SIDE)
-        return np.asarray(weights @ self.square.astype(np.float32) @ weights.T) / np.float32(255)
+        return np.asarray(weights @ self.square.astype(np.float32) @ weights.T / 255, np.float32)
 
     @cached_property
     def reduced(self) -> Plane:

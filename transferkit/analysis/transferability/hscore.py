@@ -26,7 +26,7 @@ def h_score(x: ArrayLike, labels: ArrayLike) -> float:
     Raises: as ``two_classes``.
     """
     rows = two_classes(x, labels)
-    x = _centred(rows.x)
+    x = _coordinates(_centred(rows.x))
     share, means = rows.count / len(x), rows.means(x)
     return _explained(x.T @ x / len(x), means * np.sqrt(share)[:, None])
 
@@ -45,8 +45,10 @@ def regularized_h_score(x: ArrayLike, labels: ArrayLike) -> float:
     if not x.any():
         return 0.0
     shrinkage = float(ledoit_wolf_shrinkage(x, assume_centered=True))
+    variance = (x**2).sum() / x.size
+    x = _coordinates(x)
     covariance = (1 - shrinkage) * (x.T @ x / len(x))
-    covariance.flat[:: x.shape[1] + 1] += shrinkage * (x**2).sum() / x.size
+    covariance.flat[:: x.shape[1] + 1] += shrinkage * variance
     share, means = rows.count / len(x), rows.means(x)
     return (1 - shrinkage) * _explained(covariance, means * np.sqrt(share)[:, None])
 
@@ -56,6 +58,14 @@ def _centred(x: Array) -> Array:
     x = x - x[0]
     x = np.where((x == 0).all(axis=0), 0, x - x.mean(axis=0))
     return x / (np.abs(x).max() or 1.0)
+
+
+def _coordinates(x: Array) -> Array:
+    """``x`` ``[n, d]`` along axes of its row space, ``[n, n]``, where that is smaller."""
+    if len(x) >= x.shape[1]:
+        return x
+    _, upper = np.linalg.qr(x.T)
+    return np.asarray(upper).T
 
 
 def _explained(covariance: Array, means: Array) -> float:
