@@ -67,19 +67,19 @@ def seen_features() -> Features:
 
 
 def grown(seen: Features, n: int, seed: int) -> Features:
-    """``n`` rows from those of ``seen``."""
+    """``n`` rows from those of ``seen``, float16."""
     rng = np.random.default_rng(seed)
     real = np.asarray(seen.x)[:, :WIDTH].astype(np.float32)
     order = np.argsort(seen.labels, kind="stable")
     first = np.searchsorted(seen.labels[order], np.arange(len(seen.classes) + 1))
     labels = rng.integers(len(seen.classes), size=n)
-    spread, x = NOISE * real.std(axis=0), np.empty((n, WIDTH), np.float32)
+    spread, x = NOISE * real.std(axis=0), np.empty((n, WIDTH), np.float16)
     for rows in np.array_split(np.arange(n), -(-n // ROWS)):
         low, high = first[labels[rows]], first[labels[rows] + 1]
         one, other = (order[rng.integers(low, high)] for _ in range(2))
         share = rng.uniform(0, 0.5, (len(rows), 1)).astype(np.float32)
-        x[rows] = (1 - share) * real[one] + share * real[other]
-        x[rows] += spread * rng.standard_normal((len(rows), WIDTH), dtype=np.float32)
+        noise = spread * rng.standard_normal((len(rows), WIDTH), dtype=np.float32)
+        x[rows] = (1 - share) * real[one] + share * real[other] + noise
     return Features(x, labels, [str(row) for row in range(n)], seen.classes)
 
 

@@ -39,7 +39,7 @@ GPU_NEIGHBOURS = 2048
 RECALL = 0.995
 """Of the nearest rows that lists must find in a sample of queries, so that about 0.99 is found in others."""
 
-SAMPLE = 512
+SAMPLE = 400
 """Queries that are also searched exactly: one half sets how many lists are probed, the other
 tells what that finds."""
 
@@ -82,8 +82,7 @@ def neighbours(queries: Matrix, bank: Matrix, *, k: int, metric: Metric) -> tupl
     _require_answerable(queries, bank, k)
     q = _prepared(np.asarray(queries), metric)
     near, rows, first = np.empty((len(q), 0), np.float32), np.empty((len(q), 0), np.int64), 0
-    for part in _gathered(bank, max(1, CHUNK // bank.shape[1])):
-        x = _prepared(part, metric)
+    for x in _parts(bank, metric):
         there, numbers = _search(q, x, min(k, len(x)), metric)
         near, rows = _merged((near, rows), (there, numbers + first), k)
         first += len(x)
@@ -203,6 +202,11 @@ def _prepared(x: NDArray[np.floating], metric: Metric) -> Array:
     return torch.nn.functional.normalize(torch.from_numpy(x)).numpy() if metric == "cosine" else x
 
 
+def _parts(bank: Matrix, metric: Metric) -> Iterator[Array]:
+    """The bank in order, as it is searched."""
+    return (_prepared(part, metric) for part in _gathered(bank, max(1, CHUNK // bank.shape[1])))
+
+
 def _gathered(bank: Matrix, rows: int) -> Iterator[NDArray[np.floating]]:
     """The bank in order, in parts of at most ``rows`` rows, small pieces joined."""
     held: list[NDArray[np.floating]] = []
@@ -262,21 +266,20 @@ def _search_torch(queries: Array, bank: Array, k: int, metric: Metric) -> tuple[
 
 
 def _inverted_lists(bank: Matrix, metric: Metric) -> InvertedLists:
-    """About √n lists around centres that k-means finds in a selection of the rows."""
+    """About √n / 2 lists around centres that k-means finds in a selection of the rows."""
     import faiss
 
     n, d = bank.shape
-    count = max(1, round(n**0.5))
+    count = max(1, round(n**0.5 / 2))
     chosen = np.unique(np.linspace(0, n - 1, min(n, TRAINING * count)).astype(np.int64))
     kmeans = faiss.Kmeans(d, count, niter=10, seed=0, spherical=metric == "cosine", min_points_per_centroid=1)
     kmeans.train(_prepared(np.asarray(bank[chosen]), metric))
     centres: Array = np.asarray(kmeans.centroids)
-    x, home, at = np.empty((n, d), np.float32), np.empty(n, np.int64), 0
-    for part in _gathered(bank, max(1, CHUNK // d)):
-        block = slice(at, at + len(part))
-        x[block] = _prepared(part, metric)
-        home[block] = _search(x[block], centres, 1, metric)[1][:, 0]
-        at += len(part)
-    order = np.argsort(home, kind="stable")
-    bounds = np.searchsorted(home[order], np.arange(count + 1))
-    return InvertedLists(centres, x[order], order, bounds, metric)
+    homes = [_search(x, centres, 1, metric)[1][:, 0] for x in _parts(bank, metric)]
+    order = np.argsort(np.concatenate(homes), kind="stable")
+    bounds = np.searchsorted(np.concatenate(homes)[order], np.arange(count + 1))
+    place, listed, at = np.argsort(order), np.empty((n, d), np.float32), 0
+    for x in _parts(bank, metric):  # once more, rather than to hold the bank twice
+        listed[place[at : at + len(x)]] = x
+        at += len(x)
+    return InvertedLists(centres, listed, order, bounds, metric)
