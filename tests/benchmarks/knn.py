@@ -4,7 +4,6 @@ Features are those of imagenet-lite0 on mini/objects, 512 of its 1280: pairs of 
 some noise, make as many rows as are wanted.
 """
 
-import resource
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,7 @@ import numpy as np
 from sklearn.neighbors import KNeighborsClassifier
 
 import transferkit
-from tests.benchmarks.timing import median_ratio
+from tests.benchmarks.timing import median_ratio, peak_gib
 from transferkit.core.blocks import Blocks
 from transferkit.core.features import Features
 from transferkit.probes.knn import KnnProbe, KnnSettings
@@ -151,8 +150,7 @@ def beyond_memory(queries: int = QUERIES) -> None:
         started = time.perf_counter()
         neighbours(asked, bank, k=20, metric="cosine")
         seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"{seconds:.0f} s, peak {peak:.2f} GiB resident")
+    print(f"{seconds:.0f} s, peak {peak_gib():.2f} GiB resident")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """A linear path on a cache larger than the memory that it is given, in a process of its own."""
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.benchmarks.timing import peak_gib
 from transferkit.cache.entry import Entry
 from transferkit.cache.key import EntryKey
 from transferkit.cache.store import FeatureStore
@@ -77,11 +77,6 @@ def probed(folder: Path) -> dict[str, float]:
         "top1": score.value,
         "unconverged": score.also["unconverged"],
     }
-
-
-def peak_gib() -> float:
-    """The most that this process has had in memory."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 if __name__ == "__main__":

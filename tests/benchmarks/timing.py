@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -55,3 +56,13 @@ def _seconds(work: Callable[[], object], clock: Callable[[], float]) -> float:
     started = clock()
     work()
     return clock() - started
+
+
+def peak_gib() -> float:
+    """The most that this process has had in memory, as Linux counts it since the program began.
+
+    ``getrusage`` would count what the process that started this one had, too.
+    """
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(kilobytes) / 2**20
