@@ -120,3 +120,22 @@ def test_what_is_not_finite_is_found_out_of_memory():
     x[3, 0] = np.nan
     with pytest.raises(NonFiniteError, match=r"1 of 4 rows are not finite, first 'd'"):
         require_finite(blocks(x), what="layer", ids="abcd")
+
+
+def test_what_is_known_of_rows_goes_with_them():
+    known = {"size": np.arange(8.0).reshape(4, 2), "kind": np.array([0, 1, 0, 1])}
+    x = np.arange(12.0).reshape(4, 3)
+    rows = Features(x, np.zeros(4, int), list("abcd"), ("one",), targets=known, augmented=(x + 100,))
+    chosen = rows.rows(np.array([2, 0]))
+    assert chosen.targets["size"].tolist() == [[4, 5], [0, 1]]
+    assert chosen.targets["kind"].tolist() == [0, 0]
+    assert chosen.augmented[0].tolist() == (chosen.x + 100).tolist()
+    both = concatenate([rows, chosen], split="both")
+    assert both.targets["kind"].tolist() == [0, 1, 0, 1, 0, 0]
+    assert both.augmented[0].tolist() == (both.x + 100).tolist()
+    with pytest.raises(
+        ShapeError, match=r"Other views of \[4, 3\] features need that shape, not \[\[4, 2\]\]"
+    ):
+        replace(rows, augmented=(x[:, :2],))
+    with pytest.raises(ShapeError, match="'kind' needs 4 rows, not 3"):
+        replace(rows, targets={"kind": np.zeros(3)})

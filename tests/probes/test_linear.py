@@ -128,6 +128,8 @@ def test_one_class_alone():
         ({"normalize": "max"}, "--normalize 'max' is unknown. Choose from: none, l2, standardize"),
         ({"solver": "adam"}, "--solver 'adam' is unknown. Choose from: lbfgs, sgd"),
         ({"solver": "sgd", "penalties": 5}, "no penalties: leave out --penalties, or"),
+        ({"views": 2}, "--views 2 cannot be meant: give 0 or more, and --solver sgd"),
+        ({"solver": "sgd", "views": -1}, "--views -1 cannot be meant"),
         ({"solver": "sgd", "penalty_max": 1.0}, "no penalties: leave out --penalty-max, or"),
     ],
 )
@@ -145,6 +147,7 @@ def test_defaults_are_kornbliths():
         "penalty_max": 1e5,
         "normalize": "none",
         "solver": "lbfgs",
+        "views": 0,
     }
 
 

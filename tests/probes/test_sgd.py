@@ -262,3 +262,17 @@ def test_the_test_split_selects_nothing():
     first, second = (PROBES["linear"].score(splits, settings, seed=0) for splits in (SPLITS, turned))
     assert first.chosen == second.chosen
     assert second.value < 0.3 < first.value
+
+
+def test_augmented_views_are_trained_on_and_the_rows_judged_as_they_are():
+    """Views without the class teach nothing, whatever the rows themselves show; equal ones change nothing."""
+    splits = {"train": ROWS, "test": features(60, "test", classes=4)}
+    plain = PROBES["linear"].score(splits, LinearSettings(solver="sgd"), seed=0)
+    same = {**splits, "train": replace(ROWS, augmented=(ROWS.x, ROWS.x))}
+    again = PROBES["linear"].score(same, LinearSettings(solver="sgd", views=2), seed=0)
+    assert (again.value, again.chosen) == (plain.value, plain.chosen)
+    assert again.also["augmented_views"] == 2
+    noise = generator(0, "noise").normal(size=ROWS.x.shape).astype(np.float32)
+    taught = {**splits, "train": replace(ROWS, augmented=(noise,))}
+    lost = PROBES["linear"].score(taught, LinearSettings(solver="sgd", views=1), seed=0)
+    assert lost.value < plain.value - 0.2

@@ -1,5 +1,7 @@
 import pytest
 
+from tests.protocols.analyses.pictures import LAST, MODEL, draw_discs, place
+from transferkit.cache.store import FeatureStore
 from transferkit.core.blocks import Blocks
 from transferkit.core.errors import UsageError
 from transferkit.core.workspace import Workspace
@@ -52,3 +54,21 @@ def test_half_of_what_is_free_is_taken_unless_told_otherwise(tmp_path, loaded, m
 def test_an_amount_that_cannot_be_meant_is_refused(tmp_path, memory):
     with pytest.raises(UsageError, match=r"--memory (-1|nan) GiB is no amount: give 0 or more"):
         evaluator(tmp_path, memory=memory)
+
+
+def test_augmented_views_are_extracted_of_the_rows_that_are_trained_on(tmp_path):
+    data = f"folder:{draw_discs(tmp_path / 'discs')}"
+    here = place(tmp_path / "w")
+    asked = [question("linear", solver="sgd"), question("linear", solver="sgd", views=2)]
+    plain, augmented = Evaluator(here, LAST).run([MODEL], [data], asked)
+    assert plain.also["augmented_views"] == 0
+    assert augmented.also["augmented_views"] == 2
+    entries = FeatureStore(here.workspace.features).entries()
+    found = sorted((entry.key.split, entry.key.view) for entry in entries)
+    views = ("augment:0", "augment:1", "test")
+    assert found == [
+        ("test", "test"),
+        *(("train", view) for view in views),
+        *(("val", view) for view in views),
+    ]
+    assert plain.evaluated_on == augmented.evaluated_on == "test"

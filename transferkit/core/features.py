@@ -32,6 +32,7 @@ class Features:
         skipped: rows left out because their file could not be read: ``(id, reason)``.
         view: what else of the cache key shaped the features: transform, dtype, precision, architecture.
         targets: what else is known of each row, by name: numbers ``[n, t]``, or categories ``[n]``.
+        augmented: the same rows seen otherwise, ``[n, d]`` each: for probes that train on several views.
     """
 
     x: Matrix
@@ -48,6 +49,7 @@ class Features:
     skipped: tuple[tuple[str, str], ...] = field(default=())
     view: Mapping[str, Any] = field(default_factory=dict)
     targets: Mapping[str, NDArray] = field(default_factory=dict)
+    augmented: tuple[Matrix, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.ids)
@@ -58,6 +60,9 @@ class Features:
             )
         if n and (self.labels.min() < 0 or self.labels.max() >= len(self.classes)):
             raise ShapeError(f"Labels must lie in 0 … {len(self.classes) - 1}.")
+        if any(view.shape != self.x.shape for view in self.augmented):
+            shapes = [list(view.shape) for view in self.augmented]
+            raise ShapeError(f"Other views of {list(self.x.shape)} features need that shape, not {shapes}.")
         if strays := [name for name, value in self.targets.items() if len(value) != n]:
             raise ShapeError(f"The target {strays[0]!r} needs {n} rows, not {len(self.targets[strays[0]])}.")
 
@@ -79,7 +84,8 @@ class Features:
             labels=self.labels[numbers],
             ids=[self.ids[i] for i in numbers.tolist()],
             fingerprint=chosen,
-            targets={name: value[index] for name, value in self.targets.items()},
+            targets={name: value[numbers] for name, value in self.targets.items()},
+            augmented=tuple(view[numbers] for view in self.augmented),
         )
 
 
@@ -94,6 +100,7 @@ def concatenate(parts: Sequence[Features], *, split: str) -> Features:
         fingerprint="+".join(part.fingerprint for part in parts),
         skipped=tuple(row for part in parts for row in part.skipped),
         targets={name: np.concatenate([part.targets[name] for part in parts]) for name in parts[0].targets},
+        augmented=tuple(stacked(views) for views in zip(*(part.augmented for part in parts), strict=True)),
     )
 
 

@@ -42,6 +42,8 @@ class LinearSettings:
             ``standardize`` (columns to mean 0 and deviation 1 over the fitted rows).
         solver: ``lbfgs``, or ``sgd`` as in the study: a grid of learning rates, batch sizes and weight
             decays in place of penalties.
+        views: how many augmented views of the rows ``sgd`` trains on, an epoch by each in turn; 0 trains on
+            the images as they are.
     """
 
     penalties: int = 45
@@ -49,6 +51,7 @@ class LinearSettings:
     penalty_max: float = 1e5
     normalize: Normalize = "none"
     solver: Solver = "lbfgs"
+    views: int = 0
 
     def __post_init__(self) -> None:
         if self.penalties < 1:
@@ -64,6 +67,10 @@ class LinearSettings:
             )
         if self.solver not in ("lbfgs", "sgd"):
             raise UsageError(f"--solver {self.solver!r} is unknown. Choose from: lbfgs, sgd.")
+        if self.views < 0 or (self.views and self.solver != "sgd"):
+            raise UsageError(
+                f"--views {self.views} cannot be meant: give 0 or more, and --solver sgd with it."
+            )
         for field in fields(self)[:3]:
             if self.solver == "sgd" and getattr(self, field.name) != field.default:
                 raise UsageError(

@@ -17,7 +17,7 @@ forth, one back and one update. SGD is PyTorch's [2]: with ``g`` the gradient of
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -174,15 +174,17 @@ def sgd_choice(
     settings: Sequence[SgdSetting] = GRID,
     *,
     seed: int,
+    judged: Tensor | None = None,
 ) -> tuple[SgdSetting, Held]:
     """The setting most accurate on a seeded, stratified 30 % of the rows after 20 epochs on the others.
 
     Args:
-        views: ``[n, d]`` each, as ``sgd_fits`` takes them; accuracy is judged in the first.
+        views: ``[n, d]`` each, as ``sgd_fits`` takes them.
         labels: ``[n]``.
         n_classes: ``c``.
         settings: what is tried; the first of equals is chosen.
         seed: of the split and of the training.
+        judged: ``[n, d]``, the rows as accuracy is judged; the first view unless given.
 
     Returns: the setting; and the probabilities ``[h, c]`` that it gives the held rows, with their labels.
     Raises: DataError: if no row is left to choose on.
@@ -197,7 +199,7 @@ def sgd_choice(
     y = torch.from_numpy(labels).to(views[0].device)
     train = [view[kept] for view in views]
     fits = sgd_fits(train, y[kept], n_classes, settings, epochs=CHOOSING_EPOCHS, seed=seed)
-    x = views[0][held].to(fits.weights.dtype)
+    x = (views[0] if judged is None else judged)[held].to(fits.weights.dtype)
     logits = torch.einsum("nd,pdc->pnc", x, fits.weights) + fits.biases[:, None]
     best = int((logits.argmax(2) == y[held]).double().mean(1).argmax())
     return settings[best], (logits[best].softmax(1).cpu().numpy(), labels[held])
@@ -208,7 +210,8 @@ def sgd_score(
 ) -> Score:
     """The ``linear`` protocol by SGD: a setting is chosen, trained on train + val, scored on ``test``.
 
-    A ``val`` is part of what is trained on, as with the other solver; 30 % of it all selects.
+    A ``val`` is part of what is trained on, as with the other solver; 30 % of it all selects. Rows with
+    augmented views are trained on by these, one after another, and judged as they are.
 
     Args:
         splits: ``train``, ``test`` and perhaps ``val``.
@@ -218,9 +221,10 @@ def sgd_score(
     started = time.perf_counter()
     fitting, test = train_and_test(splits)
     x, classes = inputs(fitting, fitting), len(fitting.classes)
-    setting, held = sgd_choice([x], fitting.labels, classes, seed=seed)
+    views = [inputs(replace(fitting, x=view), fitting) for view in fitting.augmented] or [x]
+    setting, held = sgd_choice(views, fitting.labels, classes, seed=seed, judged=x)
     labels = torch.from_numpy(fitting.labels).to(x.device)
-    fit = sgd_fits([x], labels, classes, [setting], epochs=EPOCHS, seed=seed)
+    fit = sgd_fits(views, labels, classes, [setting], epochs=EPOCHS, seed=seed)
     fitted = time.perf_counter()
     logits = inputs(test, fitting) @ fit.weights[0] + fit.biases[0]
     return classification_score(
@@ -228,7 +232,7 @@ def sgd_score(
         test,
         Choice(f"{HELD_OUT:.0%} of {fitting.split}", asdict(setting), held),
         seed=seed,
-        also={"epochs": EPOCHS},
+        also={"epochs": EPOCHS, "augmented_views": len(fitting.augmented)},
         seconds={"fit": fitted - started, "score": time.perf_counter() - fitted},
     )
 

@@ -19,6 +19,7 @@ from ..models.catalog import default_model, load_encoder
 from ..models.encoder import Encoder
 from ..probes import PROBES
 from ..probes.fewshot import FewshotProbe
+from ..probes.linear import LinearSettings
 from ..probes.probe import Probe, Settings
 from ..probes.semantic import SemanticSettings
 from .extract import Extractor
@@ -144,6 +145,20 @@ class Evaluator:
         budget = float("inf") if needed <= free else 0
         return {split: entry.features(layer, memory_bytes=budget) for split, entry in entries.items()}
 
+    def _augmented(
+        self, semantics: Semantics, layer: str, features: Mapping[str, Features], views: int
+    ) -> dict[str, Features]:
+        """The rows that are trained on, with augmented views; these are extracted where they are missing."""
+        seen = dict(features)
+        for split in features.keys() - {"test"}:
+            rows = semantics.dataset.split(split)
+            looks = [semantics.extractor.looking(f"augment:{number}") for number in range(views)]
+            entries = [look.open(rows).run(self.place.reporter) for look in looks]
+            seen[split] = replace(
+                features[split], augmented=tuple(entry.features(layer).x for entry in entries)
+            )
+        return seen
+
     def _probe(self, protocol: str) -> Probe:
         """The probe; episodes are kept in the workspace, to be replayed."""
         probe = PROBES[protocol]
@@ -171,7 +186,10 @@ class Evaluator:
         if isinstance(question.settings, SemanticSettings):
             score = semantics.score(layer, question.settings)
         else:
-            score = self._probe(question.protocol).score(features, question.settings, seed=self.place.seed)
+            seen = features
+            if isinstance(question.settings, LinearSettings) and question.settings.views:
+                seen = self._augmented(semantics, layer, features, question.settings.views)
+            score = self._probe(question.protocol).score(seen, question.settings, seed=self.place.seed)
         skipped = sum(len(part.skipped) for part in features.values())
         dim = next(iter(features.values())).dim
         result = Result.of(cell, score, dim=dim, skipped_rows=skipped, load_seconds=load_seconds)

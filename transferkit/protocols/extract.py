@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -203,6 +204,12 @@ class Extractor:
     def names(self) -> tuple[str, ...]:
         """Of the layers, in the order of execution."""
         return tuple(layer.name for layer in self.layers)
+
+    def looking(self, variant: str) -> "Extractor":
+        """The same encoder and layers, shown another variant of the images."""
+        other = copy(self)
+        other.settings = replace(self.settings, variant=Variant(variant).name)
+        return other
 
     def open(self, split: Split) -> Extraction:
         """The extraction over ``split``; nothing is computed or written yet."""

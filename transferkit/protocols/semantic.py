@@ -23,7 +23,6 @@ from ..models.encoder import Encoder
 from ..probes.semantic import SemanticSettings, TargetScore, summary, target_scores
 from .extract import Extractor
 from .place import Place
-from .settings import ExtractSettings
 from .targets import measured, targets_of, with_targets
 
 MOST_ROWS = 2400
@@ -114,7 +113,7 @@ class Semantics:
     _known: dict[tuple[str, ...], tuple[dict[str, TargetScore], tuple[str, ...]]] = field(
         default_factory=dict
     )
-    _extractors: dict[tuple[str, str], Extractor] = field(default_factory=dict)
+    _extractors: dict[str, Extractor] = field(default_factory=dict)
 
     def score(self, layer: str, settings: SemanticSettings) -> Score:
         """What ``layer`` says of the targets of a level, and what the floors say.
@@ -199,29 +198,25 @@ class Semantics:
         return task.stacked(views)
 
     def _features(self, spec: str, layer: str, view: str, split: str) -> Features:
-        entry = self._extractor(spec, view).open(self.dataset.split(split)).run(self.place.reporter)
-        return entry.features(layer)
+        extractor = self._extractor(spec).looking(view)
+        return extractor.open(self.dataset.split(split)).run(self.place.reporter).features(layer)
 
-    def _extractor(self, spec: str, view: str) -> Extractor:
-        """Of the encoder, or of a floor, for one view of the images; built once."""
-        key = spec, view
-        if key not in self._extractors:
-            own = self.extractor
-            settings = replace(own.settings, variant=view)
-            if spec == own.encoder.spec:
-                encoder = own.encoder
-            elif spec == PIXELS:
+    def _extractor(self, spec: str) -> Extractor:
+        """Of the encoder, or of a floor; built once."""
+        own = self.extractor
+        if spec == own.encoder.spec:
+            return own
+        if spec not in self._extractors:
+            settings = own.settings
+            if spec == PIXELS:
                 encoder = load_encoder(PIXELS)
                 settings = replace(settings, layers=("last",), size=None, pooling=None)
             else:
                 found = self._untrained()
                 assert found is not None  # or it is no floor
                 encoder = found
-            self._extractors[key] = self._built(encoder, settings)
-        return self._extractors[key]
-
-    def _built(self, encoder: Encoder, settings: ExtractSettings) -> Extractor:
-        return Extractor(encoder, settings, store=self.extractor.store)
+            self._extractors[spec] = Extractor(encoder, settings, store=own.store)
+        return self._extractors[spec]
 
 
 def _against(value: float, floors: Mapping[str, float]) -> dict[str, Any]:

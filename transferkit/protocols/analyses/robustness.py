@@ -1,7 +1,7 @@
 """A linear probe fitted on clean features and scored on corrupted views: accuracy, and calibration."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,6 @@ from ...core.statistics import wilson_interval
 from ...data.variants import CORRUPTIONS, PLAIN, SEVERITIES
 from ...probes.calibration import expected_calibration_error, negative_log_likelihood
 from ...probes.estimators import LinearProbe
-from ..extract import Extractor
 from ..place import Place
 from ..settings import ExtractSettings
 from .looking import Look, looks
@@ -117,8 +116,7 @@ def _fit(splits: Mapping[str, Features], settings: RobustnessSettings) -> Linear
 def _test_rows(look: Look, layer: str, variant: str) -> Features:
     if variant == PLAIN:
         return look.splits(layer)["test"]
-    extraction = replace(look.extractor.settings, variant=variant)
-    extractor = Extractor(look.extractor.encoder, extraction, store=look.extractor.store)
+    extractor = look.extractor.looking(variant)
     return extractor.open(look.dataset.split("test")).run(look.place.reporter).features(layer)
 
 
