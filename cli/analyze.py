@@ -2,12 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Group
-from rich.text import Text
 
 from transferkit.analysis.inversion_settings import InversionSettings
 from transferkit.protocols.invert_settings import InvertSettings
@@ -60,18 +58,6 @@ def _place(session: Session, seed: int) -> Any:
     return Place(session.workspace, seed, session.reporter)
 
 
-def _drawn(session: Session, place: str | None, name: str, figures: dict[str, Any]) -> Text:
-    """Save figures, each by its own name where there are several; say where."""
-    from transferkit.reports.figures import save_figure
-
-    written = []
-    for key, figure in figures.items():
-        base = Path(place).expanduser() if place else session.workspace.reports / name
-        named = base if len(figures) == 1 else base.with_name(f"{base.name}-{key.replace('/', '-')}")
-        written += save_figure(figure, named)
-    return Text("".join(f"Drawn: {path}\n" for path in written if path.suffix == ".png").rstrip())
-
-
 @command.command()
 @_looking
 @common_options
@@ -97,7 +83,7 @@ def cka(
     figures = {
         one.data: heat_map(one.values, one.names, one.names, Words(f"CKA on {one.data}")) for one in found
     }
-    drawn = _drawn(session, figure, "cka", figures)
+    drawn = session.drawn(figure, "cka", figures)
     session.show([one.to_json() for one in found], Group(*found, drawn))
 
 
@@ -128,7 +114,7 @@ def separation(
 
     extraction = ExtractSettings(**given(ExtractSettings, options))
     records = separations(model, data, extraction, place=_place(session, seed), force=force)
-    drawn = _drawn(session, figure, "separation", {"": depth_figure(records, "class separation")})
+    drawn = session.drawn(figure, "separation", {"": depth_figure(records, "class separation")})
     session.show(records.to_json(), Group(separation_table(records), drawn))
 
 
@@ -160,7 +146,7 @@ def transferability(
 
     extraction = ExtractSettings(**given(ExtractSettings, options))
     found = score(model, data, extraction, place=_place(session, seed), force=force)
-    drawn = _drawn(session, figure, "transferability", agreement_figures(found.records, found.accuracies))
+    drawn = session.drawn(figure, "transferability", agreement_figures(found.records, found.accuracies))
     session.show(found.to_json(), Group(found, drawn))
 
 
@@ -217,7 +203,7 @@ def robustness(
         }
         figures[name] = curves(panels, Words(f"Corrupted images of {name}", "severity", "accuracy"))
     session.show(
-        records.to_json(), Group(robustness_table(records), _drawn(session, figure, "robustness", figures))
+        records.to_json(), Group(robustness_table(records), session.drawn(figure, "robustness", figures))
     )
 
 
@@ -255,5 +241,5 @@ def inversion(
     search = replace(FULL if full else InversionSettings(), **given(InversionSettings, options))
     found = invert_layers(model, data, settings, search, place=_place(session, seed))
     rows = dict(zip(found.names, [found.originals, *(row.pictures for row in found.rows)], strict=True))
-    drawn = _drawn(session, figure, "inversion", {"": picture_rows(rows, Words(found.data))})
+    drawn = session.drawn(figure, "inversion", {"": picture_rows(rows, Words(found.data))})
     session.show(found.to_json(), Group(found, drawn))

@@ -5,8 +5,9 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Group
+from rich.console import Group, RenderableType
 
+from transferkit.core.errors import MissingExtraError
 from transferkit.probes import PROBES
 from transferkit.probes.semantic import LEVELS
 from transferkit.protocols.settings import ExtractSettings
@@ -108,13 +109,29 @@ def _show(session: Session, results: "Results", compare: bool) -> "Comparisons":
     from transferkit.protocols.compare import Comparisons, compare_models
     from transferkit.reports.comparison import comparison_tables
 
+    shown = [results, *_semantics(session, results)]
     if not compare:
-        session.show(results.to_json(), results)
+        session.show(results.to_json(), Group(*shown))
         return Comparisons((), ())
     comparisons = compare_models(results)
     value = {"results": results.to_json(), **comparisons.to_json()}
-    session.show(value, Group(results, comparison_tables(comparisons)))
+    session.show(value, Group(*shown, comparison_tables(comparisons)))
     return comparisons
+
+
+def _semantics(session: Session, results: "Results") -> Iterator[RenderableType]:
+    """The curves over depth, in one table and one figure, where the protocol was asked for."""
+    from transferkit.reports.depth import depth_figure, semantic_table
+
+    records = [record for record in results if record.protocol == "semantic"]
+    if not records:
+        return
+    yield semantic_table(records)
+    try:
+        figure = depth_figure(records, "explained", panel=lambda record: record.settings["level"])
+        yield session.drawn(None, "semantic", {"": figure})
+    except MissingExtraError as error:
+        session.reporter.note(f"No figure is drawn: {error}")
 
 
 def _questions(

@@ -52,6 +52,23 @@ class Session:
         console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
         console.print(table, markup=False, highlight=False, emoji=False)
 
+    def drawn(self, place: str | None, name: str, figures: Mapping[str, Any]) -> Text:
+        """Save figures, each by its own name where there are several; say where.
+
+        Args:
+            place: a path without an ending; the workspace's reports unless given.
+            name: of the files in the reports.
+            figures: key → figure.
+        """
+        from transferkit.reports.figures import save_figure
+
+        written: list[Path] = []
+        for key, figure in figures.items():
+            base = Path(place).expanduser() if place else self.workspace.reports / name
+            named = base if len(figures) == 1 else base.with_name(f"{base.name}-{key.replace('/', '-')}")
+            written += save_figure(figure, named)
+        return Text("".join(f"Drawn: {path}\n" for path in written if path.suffix == ".png").rstrip())
+
     def show_facts(self, value: Mapping[str, Any]) -> None:
         """Print one thing: as JSON, or a line for each of its fields."""
         table = Table(box=box.SIMPLE_HEAD, show_header=False, pad_edge=False)

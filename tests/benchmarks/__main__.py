@@ -16,6 +16,7 @@ TABLES = (
     "linear",
     "memory",
     "semantics",
+    "semantic_probe",
     "help",
 )
 

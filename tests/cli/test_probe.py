@@ -47,3 +47,14 @@ def test_models_are_compared_on_the_same_rows_and_episodes(tmp_path):
         assert (one["ahead"], one["n"]) == (sum(ahead), len(ahead))
     text = invoke(*arguments, "--compare").stdout
     assert "Differences on the same test rows or episodes" in text
+
+
+@pytest.mark.slow
+def test_the_semantic_protocol_ends_in_a_table_and_a_figure(tmp_path):
+    arguments = ["--model", "pixels", "--data", "mini/digits", "--protocol", "semantic", "--level", "high"]
+    text = invoke(*arguments, "--workspace", str(tmp_path)).stdout
+    assert "Semantics: explained share of the targets" in text
+    drawn = tmp_path / "reports" / "semantic.png"
+    assert f"Drawn: {drawn}" in text
+    assert drawn.stat().st_size > 1000
+    assert drawn.with_suffix(".svg").exists()

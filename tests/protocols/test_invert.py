@@ -11,6 +11,7 @@ from PIL import Image
 
 from transferkit.analysis.inversion_settings import InversionSettings
 from transferkit.core.errors import DataError, ModelError, ShapeError, UnknownNameError, UsageError
+from transferkit.core.results import ResultStore
 from transferkit.core.workspace import Workspace
 from transferkit.models.catalog import load_encoder
 from transferkit.protocols.invert import EYE, invert_layers, picture_grid, spatial_layers
@@ -100,6 +101,12 @@ def test_every_layer_of_every_model_is_inverted(photos, place):
         error = (row.pictures.astype(np.float64) - found.originals).reshape(2, -1) / 255
         np.testing.assert_allclose(row.measures["psnr"], -10 * np.log10((error**2).mean(1)), atol=0.05)
         assert row.measures["distance"] == pytest.approx(distances(row, found), rel=0.05)
+    records = list(ResultStore(place.workspace.results))
+    assert [(r.protocol, r.model, r.layer, r.n) for r in records] == [
+        ("inversion", model, layer, 2) for model, layer in expected
+    ]
+    assert [r.value for r in records] == pytest.approx([row.means["psnr"] for row in found.rows])
+    assert all(r.ci_low < r.value < r.ci_high and r.dim == np.prod([64, 8, 8]) for r in records[::2])
     once = found.rows[1]
     again = invert_layers([MODEL], f"folder:{photos}", SMALL, QUICK, place=place).rows[1]
     np.testing.assert_array_equal(once.pictures, again.pictures)  # whatever ran before it

@@ -1,5 +1,9 @@
+import numpy as np
+import pytest
+from rich.console import Console
+
 from tests.reports.records import record
-from transferkit.reports.depth import MOST_PANELS, depth_figure
+from transferkit.reports.depth import MOST_PANELS, depth_figure, semantic_table
 
 
 def test_one_curve_a_model_from_the_first_layer_to_the_last():
@@ -23,3 +27,30 @@ def test_panels_are_chosen_by_the_caller_and_are_not_too_many():
     assert len(depth_figure(records, "y").axes) == MOST_PANELS
     by_level = depth_figure(records, "y", panel=lambda r: r.settings["level"])
     assert [axes.get_title() for axes in by_level.axes] == ["mid", "low"]
+
+
+def test_data_sets_of_one_panel_are_averaged_with_the_interval_of_the_mean():
+    records = [record("m", data, value, half=0.3) for data, value in (("d", 0.2), ("e", 0.4), ("f", 0.9))]
+    (axes,) = depth_figure(records, "y", panel=lambda r: "all").axes
+    (line,) = axes.get_lines()
+    assert line.get_xydata().tolist() == [[1.0, pytest.approx(0.5)]]
+    (band,) = axes.collections
+    heights = band.get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == pytest.approx((0.5 - 0.3 / np.sqrt(3), 0.5 + 0.3 / np.sqrt(3)))
+
+
+def test_the_semantic_table_has_a_row_a_layer_and_a_column_a_level():
+    def semantic(layer, level, value, **also):
+        return record("m", "d", value, half=0.1, layer=layer, settings={"level": level}, also=also)
+
+    records = [
+        semantic("a", "low", 0.25, normalised=-0.5),
+        semantic("a", "high", 0.5),
+        semantic("b", "low", 0.75, normalised=0.125),
+    ]
+    with (console := Console(width=120, color_system=None)).capture() as captured:
+        console.print(semantic_table(records))
+    rows = [line.split() for line in captured.get().splitlines()]
+    assert ["model", "layer", "low", "high"] in rows
+    assert ["m", "a", "0.250", "±0.100", "(-0.50)", "0.500", "±0.100"] in rows
+    assert ["m", "b", "0.750", "±0.100", "(+0.12)", "–"] in rows

@@ -138,8 +138,7 @@ def target_scores(
     for name in names:
         if name not in measured:
             scores[name] = _categorical(_Rows(fitting, train, held, test), name, penalties)
-    rng = generator(seed, "semantic", "bootstrap")
-    counts = rng.multinomial(len(test), np.full(len(test), 1 / len(test)), size=DRAWS)  # [draws, n]
+    counts = _redrawn(len(test), generator(seed, "semantic", "bootstrap"))
     return {name: _with_interval(scores[name], counts) for name in names}, constant
 
 
@@ -149,14 +148,16 @@ def summary(
     """The mean over targets, its interval, and each target's own.
 
     In the mean, worse than knowing nothing counts as nothing: one prediction far off would outweigh all else.
-    The interval takes the targets as they are and resamples the rows of each.
+    The interval takes the targets as they are and resamples the rows, the same for targets of the same rows.
 
     Raises: DataError: if every target is constant.
     """
     if not scores:
         raise DataError(f"Nothing varies over these rows: {', '.join(constant)} are constant.")
-    rng = generator(seed, "semantic", "summary")
-    drawn = np.array([_resampled(score.terms, rng) for score in scores.values()]).clip(0).mean(0)  # [draws]
+    sizes = {len(score.terms) for score in scores.values()}
+    counts = {n: _redrawn(n, generator(seed, "semantic", "summary", n)) for n in sizes}
+    each = [_ratio(counts[len(score.terms)] @ score.terms) for score in scores.values()]
+    drawn = np.array(each).clip(0).mean(0)  # [draws]
     low, high = np.quantile(drawn, [0.025, 0.975])
     return Score(
         metric="explained",
@@ -260,15 +261,16 @@ def _score_of(terms: Array, penalty: float) -> TargetScore:
     return TargetScore(value, value, value, penalty, len(terms), terms)
 
 
-def _with_interval(score: TargetScore, counts: NDArray[np.int64]) -> TargetScore:
+def _with_interval(score: TargetScore, counts: Array) -> TargetScore:
     """By resamples in which row ``i`` comes ``counts[draw, i]`` times."""
     low, high = np.quantile(_ratio(counts @ score.terms), [0.025, 0.975])
     return replace(score, low=float(low), high=float(high))
 
 
-def _resampled(terms: Array, rng: np.random.Generator) -> Array:
-    """Scores ``[draws]`` of rows drawn with replacement."""
-    return _ratio(rng.multinomial(len(terms), np.full(len(terms), 1 / len(terms)), size=DRAWS) @ terms)
+def _redrawn(n: int, rng: np.random.Generator) -> Array:
+    """How often each of ``n`` rows comes, ``[draws, n]``, when as many are drawn with replacement."""
+    rows = rng.integers(n, size=(DRAWS, n)) + n * np.arange(DRAWS)[:, None]
+    return np.bincount(rows.ravel(), minlength=DRAWS * n).reshape(DRAWS, n).astype(np.float64)
 
 
 def _ratio(sums: Array) -> Array:

@@ -24,7 +24,7 @@ from ..probes.probe import Probe, Settings
 from ..probes.semantic import SemanticSettings
 from .extract import Extractor
 from .place import Place
-from .semantic import Semantics
+from .semantic import Known, Semantics
 from .settings import ExtractSettings
 
 
@@ -107,9 +107,10 @@ class Evaluator:
         ]
         results: list[Result] = []
         problems: dict[str, None] = {}
+        known: Known = {}
         for extractor in map(self.extractor, encoders):
             for dataset in opened:
-                for answer in self.evaluate(extractor, dataset, questions):
+                for answer in self.evaluate(extractor, dataset, questions, known):
                     if isinstance(answer, Result):
                         results.append(answer)
                     else:
@@ -123,13 +124,21 @@ class Evaluator:
         return Extractor(encoder, self.extraction, store=FeatureStore(self.place.workspace.features))
 
     def evaluate(
-        self, extractor: Extractor, dataset: Dataset, questions: Sequence[Question]
+        self, extractor: Extractor, dataset: Dataset, questions: Sequence[Question], known: Known
     ) -> Iterator[Result | DataError]:
-        """One encoder on one data set: layer by layer, question by question; or why there is no answer."""
+        """One encoder on one data set: layer by layer, question by question; or why there is no answer.
+
+        Args:
+            extractor: of the encoder.
+            dataset: whose features.
+            questions: what is asked of each layer.
+            known: semantic scores, kept for the next encoder; most are of floors that they share.
+        """
         entries = {
             name: extractor.open(split).run(self.place.reporter) for name, split in dataset.splits.items()
         }
-        semantics = Semantics(extractor, dataset, self.place)
+        asked = [q.settings.level for q in questions if isinstance(q.settings, SemanticSettings)]
+        semantics = Semantics(extractor, dataset, self.place, tuple(dict.fromkeys(asked)), known)
         for layer in extractor.names:
             features: dict[str, Features] = {}
             for question in questions:

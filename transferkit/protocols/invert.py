@@ -2,9 +2,11 @@
 
 Every model is shown the same squares: the shorter side resized to ``size``, the centre cropped; only the
 normalisation is each model's own. A reconstruction is compared with the square itself: by its pixels (PSNR),
-their structure (SSIM), and to the eye of one network (perceptual). Nothing is fitted or selected.
+their structure (SSIM), and to the eye of one network (perceptual). Nothing is fitted or selected. Each model
+and layer leaves a record among the results; the search is always made anew, for its pictures.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,12 +22,15 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
+from .. import __version__
 from ..analysis.inversion import invert
 from ..analysis.inversion_settings import InversionSettings
 from ..analysis.likeness import perceptual_distances, psnr, ssim
 from ..core.devices import choose_compute
 from ..core.errors import DataError, MissingExtraError, ModelError, ShapeError
 from ..core.progress import Reporter
+from ..core.results import Cell, Result, ResultStore, Score
+from ..core.statistics import Interval, t_interval
 from ..core.views import View
 from ..data.dataset import Split
 from ..data.framing import normalised
@@ -176,12 +181,47 @@ def invert_layers(
     encoders = [load_encoder(spec, runs=runs).at(settings.size) for spec in models or [default_model(runs)]]
     layers = [spatial_layers(encoder, settings.layers) for encoder in encoders]
     ids, originals = _read(split, settings)
+    records = ResultStore(place.workspace.results)
+    rows = []
     with _eye(settings.size, device, place.reporter) as maps_of:
         task = _Task(torch.from_numpy(originals).to(device).float() / 255, maps_of, search, place)
-        rows = [
-            task.run(encoder, layer) for encoder, some in zip(encoders, layers, strict=True) for layer in some
-        ]
+        for encoder, some in zip(encoders, layers, strict=True):
+            for layer in some:
+                rows.append(task.run(encoder, layer))
+                asked = {**settings.to_json(), "search": search.to_json()}
+                records.add(_record(rows[-1], split, encoder, asked, seed=place.seed))
     return Inversions(split.dataset, split.name, ids, originals, tuple(rows), settings, search, place.seed)
+
+
+def _record(
+    row: Reconstructions, split: Split, encoder: Encoder, settings: Mapping[str, Any], *, seed: int
+) -> Result:
+    """The PSNR of one layer, with its spread over the images; of one image there is no interval."""
+    cell = Cell(
+        protocol="inversion",
+        model=row.model,
+        weights=row.weights,
+        data=split.dataset,
+        fingerprint=split.fingerprint,
+        layer=row.layer,
+        pooling="none",
+        view=encoder.view.to_json(),
+        settings=settings,
+        seed=seed,
+        version=__version__,
+    )
+    value, psnrs = row.means["psnr"], row.measures["psnr"]
+    score = Score(
+        metric="psnr",
+        value=value,
+        interval=t_interval(psnrs) if len(psnrs) > 1 else Interval(value, value, "none"),
+        n=len(psnrs),
+        selected_on="none",
+        evaluated_on=split.name,
+        also=row.means,
+        seconds={"fit": row.seconds, "score": 0.0},
+    )
+    return Result.of(cell, score, dim=math.prod(row.shape), skipped_rows=0, load_seconds=0.0)
 
 
 def spatial_layers(encoder: Encoder, choice: Sequence[str]) -> tuple[Layer, ...]:

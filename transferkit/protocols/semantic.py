@@ -8,19 +8,21 @@ of the same network untrained. Normalised, -1 is knowing nothing, 0 what the bet
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..core.errors import UnknownNameError
 from ..core.features import Features
+from ..core.files import digest_of
 from ..core.registry import Registry
 from ..core.results import Score
 from ..data.dataset import Dataset
 from ..data.variants import GRID, PLAIN
 from ..models.catalog import load_encoder
 from ..models.encoder import Encoder
-from ..probes.semantic import SemanticSettings, TargetScore, summary, target_scores
+from ..probes.semantic import LEVELS, SemanticSettings, TargetScore, summary, target_scores
 from .extract import Extractor
 from .place import Place
 from .targets import measured, targets_of, with_targets
@@ -97,6 +99,13 @@ TASKS.register("corruption")(
 )
 
 
+CLASS = "class"
+"""The target of level ``high``."""
+
+Known = dict[str, tuple[dict[str, TargetScore], tuple[str, ...]]]
+"""What was scored → scores by target, and the targets that are constant."""
+
+
 @dataclass(eq=False)
 class Semantics:
     """Semantic questions about one encoder on one data set.
@@ -105,14 +114,16 @@ class Semantics:
         extractor: of the encoder; its layers are asked about.
         dataset: whose images.
         place: where, by which seed, and who is told.
+        levels: that will be asked about; a layer's targets of all of them are scored together, from one
+            decomposition of its features.
+        known: filled here, and shared by the questions about several encoders: their floors are the same.
     """
 
     extractor: Extractor
     dataset: Dataset
     place: Place
-    _known: dict[tuple[str, ...], tuple[dict[str, TargetScore], tuple[str, ...]]] = field(
-        default_factory=dict
-    )
+    levels: tuple[str, ...] = ()
+    known: Known = field(default_factory=dict)
     _extractors: dict[str, Extractor] = field(default_factory=dict)
 
     def score(self, layer: str, settings: SemanticSettings) -> Score:
@@ -126,7 +137,7 @@ class Semantics:
         scores, constant = self._scores(self.extractor.encoder.spec, layer, settings, tasks)
         floors = {name: self._floor(name, layer, settings, tasks) for name in self._floors()}
         score = summary(scores, constant, seed=self.place.seed, seconds=time.perf_counter() - started)
-        targets = {
+        targets: dict[str, dict[str, Any]] = {
             name: {**value, **_against(value["value"], {f: known[name].value for f, known in floors.items()})}
             for name, value in score.also["targets"].items()
         }
@@ -160,33 +171,52 @@ class Semantics:
     def _scores(
         self, spec: str, layer: str, settings: SemanticSettings, tasks: Mapping[str, Task]
     ) -> tuple[dict[str, TargetScore], tuple[str, ...]]:
-        """Every target's score by one layer of one encoder; computed once."""
-        key = (spec, layer, settings.level, *tasks)
-        if key not in self._known:
-            splits = {
-                name: self._with_targets(spec, layer, settings.level, name) for name in self.dataset.splits
-            }
-            scores, constant = target_scores(splits, settings.grid, seed=self.place.seed)
-            for task in tasks.values():
-                stacks = {name: self._stacked(spec, layer, task, name) for name in self.dataset.splits}
-                more, never = target_scores(stacks, settings.grid, seed=self.place.seed)
-                scores, constant = scores | more, constant + never
-            self._known[key] = scores, constant
-        return self._known[key]
-
-    def _with_targets(self, spec: str, layer: str, level: str, split: str) -> Features:
-        features = self._features(spec, layer, PLAIN, split)
-        if level == "high":
-            return replace(features, targets={"class": features.labels})
-        names = targets_of(level)
-        entry = measured(
-            self.dataset.split(split),
-            self.extractor.encoder.view,
-            names,
-            store=self.extractor.store,
-            reporter=self.place.reporter,
+        """The score by one layer of one encoder of every target of the level and of the tasks."""
+        names = self.dataset.splits
+        levels = [level for level in LEVELS if level in (*self.levels, settings.level)]
+        scores, constant = self._once(
+            (spec, layer, levels, settings.grid),
+            lambda: {name: self._with_targets(spec, layer, levels, name) for name in names},
+            settings,
         )
-        return with_targets(features, entry, names)
+        own = (CLASS,) if settings.level == "high" else targets_of(settings.level)
+        scores = {name: score for name, score in scores.items() if name in own}
+        constant = tuple(name for name in constant if name in own)
+        for title, task in tasks.items():
+            stacks = partial(self._stacks, spec, layer, task)
+            more, never = self._once((spec, layer, title, settings.grid), stacks, settings)
+            scores, constant = scores | more, constant + never
+        return scores, constant
+
+    def _once(
+        self, asked: tuple[Any, ...], splits: Callable[[], dict[str, Features]], settings: SemanticSettings
+    ) -> tuple[dict[str, TargetScore], tuple[str, ...]]:
+        """What is known of features with targets, else scored now."""
+        of = self._extractor(asked[0])
+        entries = [of.open(split).entry.key.to_json() for split in self.dataset.splits.values()]
+        key = digest_of([*asked, entries, self.place.seed])
+        if key not in self.known:
+            self.known[key] = target_scores(splits(), settings.grid, seed=self.place.seed)
+        return self.known[key]
+
+    def _with_targets(self, spec: str, layer: str, levels: Sequence[str], split: str) -> Features:
+        features = self._features(spec, layer, PLAIN, split)
+        targets = {CLASS: features.labels} if "high" in levels else {}
+        for level in levels:
+            if level != "high":
+                names = targets_of(level)
+                entry = measured(
+                    self.dataset.split(split),
+                    self.extractor.encoder.view,
+                    names,
+                    store=self.extractor.store,
+                    reporter=self.place.reporter,
+                )
+                targets |= with_targets(features, entry, names).targets
+        return replace(features, targets=targets)
+
+    def _stacks(self, spec: str, layer: str, task: Task) -> dict[str, Features]:
+        return {name: self._stacked(spec, layer, task, name) for name in self.dataset.splits}
 
     def _stacked(self, spec: str, layer: str, task: Task, split: str) -> Features:
         views = {view: self._features(spec, layer, view, split) for view in task.variants}

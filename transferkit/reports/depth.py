@@ -3,6 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
 from ..core.results import Result
 from .figures import Line, Words, curves
 
@@ -17,7 +22,8 @@ def depth_figure(
 ) -> "Figure":
     """Values by how far along its network a layer lies, 0 the image and 1 the last layer.
 
-    Of more panels than fit, those that come first are drawn.
+    Several data sets in one panel are averaged; the interval is that of their mean. Of more panels than fit,
+    those that come first are drawn.
 
     Args:
         records: in order of depth.
@@ -33,6 +39,48 @@ def _lines(records: Sequence[Result]) -> Mapping[str, Line]:
     lines = {}
     for model in dict.fromkeys(record.model for record in records):
         own = [record for record in records if record.model == model]
-        places = [(index + 1) / len(own) for index in range(len(own))]
-        lines[model] = Line(places, [r.value for r in own], [r.ci_low for r in own], [r.ci_high for r in own])
+        layers = list(dict.fromkeys(record.layer for record in own))
+        means = [_mean([record for record in own if record.layer == layer]) for layer in layers]
+        places = [(index + 1) / len(layers) for index in range(len(layers))]
+        lines[model] = Line(places, *(list(column) for column in zip(*means, strict=True)))
     return lines
+
+
+def _mean(records: Sequence[Result]) -> tuple[float, float, float]:
+    """The mean of independent values, and its interval."""
+    value = float(np.mean([record.value for record in records]))
+    below = np.linalg.norm([record.value - record.ci_low for record in records]) / len(records)
+    above = np.linalg.norm([record.ci_high - record.value for record in records]) / len(records)
+    return value, value - float(below), value + float(above)
+
+
+def semantic_table(records: Sequence[Result]) -> Table:
+    """What layers say of each level: means over data sets, and where they lie between their floors.
+
+    One row a model and layer; a column a level, with the normalised mean behind it where there are floors.
+
+    Args:
+        records: of the protocol ``semantic``, in order of depth.
+    """
+    levels = list(dict.fromkeys(record.settings["level"] for record in records))
+    table = Table(
+        title="Semantics: explained share of the targets, and (normalised) between the floors and all",
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        pad_edge=False,
+    )
+    for heading in ("model", "layer", *levels):
+        table.add_column(heading, justify="right" if heading in levels else "left")
+    for model, layer in dict.fromkeys((record.model, record.layer) for record in records):
+        own = [record for record in records if (record.model, record.layer) == (model, layer)]
+        cells = [_semantic_cell([r for r in own if r.settings["level"] == level]) for level in levels]
+        table.add_row(Text(model), Text(layer), *cells)
+    return table
+
+
+def _semantic_cell(records: Sequence[Result]) -> str:
+    if not records:
+        return "–"
+    value, low, high = _mean(records)
+    known = [record.also["normalised"] for record in records if "normalised" in record.also]
+    return f"{value:.3f} ±{(high - low) / 2:.3f}" + (f" ({np.mean(known):+.2f})" if known else "")
