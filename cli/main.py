@@ -14,6 +14,7 @@ COMMANDS = {
     "pretrain": "Train an encoder with cross-entropy, contrastive or joint objectives.",
     "extract": "Fill the feature cache.",
     "probe": "Evaluate cached features; extract what is missing first.",
+    "finetune": "Train the whole network on a target.",
     "analyze": "Look inside representations, layer by layer.",
     "results": "List and export result records.",
     "datasets": "Show what data there is.",

@@ -34,9 +34,10 @@ def options_of(settings_type: type, *, skip: tuple[str, ...] = ()) -> list[Calla
             continue
         default = field.default if field.default is not MISSING else None
         shown = "" if default is None or default == "" else f"  [default: {_shown(default)}]"
+        option = "--" + field.name.replace("_", "-")
         options.append(
             click.option(
-                "--" + field.name.replace("_", "-"),
+                f"{option}/--no-{option[2:]}" if hints[field.name] is bool else option,
                 field.name,
                 help=help_texts[field.name] + shown,
                 **_kind(hints[field.name]),
@@ -64,7 +65,7 @@ def _kind(hint: Any) -> dict[str, Any]:
             "metavar": {int: "N,…", float: "X,…"}.get(item, "NAME,…"),
         }
     if hint is bool:
-        return {"is_flag": True, "default": None}
+        return {"default": None}
     return {"type": hint, "metavar": {int: "N", float: "X", str: "NAME"}[hint]}
 
 

@@ -51,6 +51,11 @@ class Workspace:
         return self.root / "runs"
 
     @property
+    def finetuned(self) -> Path:
+        """Fine-tuning under way, and weights that are kept."""
+        return self.root / "finetuned"
+
+    @property
     def reports(self) -> Path:
         """Pages, tables and figures."""
         return self.root / "reports"

@@ -1,0 +1,276 @@
+"""Fine-tuning end to end, with a small real network on small real files."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from torch.testing import assert_close
+
+from tests.protocols.pretraining.runs import Notes, command, draw_pictures
+from tests.reference import finetuning as reference
+from transferkit.core.errors import DataError, ModelError, UnknownNameError, UsageError
+from transferkit.core.results import ResultStore
+from transferkit.core.workspace import Workspace
+from transferkit.data.catalog import open_dataset
+from transferkit.data.framing import frame
+from transferkit.models.catalog import load_encoder
+from transferkit.protocols.evaluate import Evaluator, question
+from transferkit.protocols.finetuning import finetune as module
+from transferkit.protocols.finetuning.cost import images_seen, require_patience
+from transferkit.protocols.finetuning.finetune import SETTING, Wish, finetune
+from transferkit.protocols.finetuning.settings import FinetuneSettings
+from transferkit.protocols.place import Place
+from transferkit.protocols.pretraining.settings import Machinery
+from transferkit.protocols.settings import ExtractSettings
+
+MODEL = "random:test_resnet"
+SMALL = FinetuneSettings(lr=(0.02,), batch=(8,), epochs=2, size=32, precision="fp32", min_crop=0.5)
+ALONE = Machinery(device="cpu", workers=0)
+WEIGHTS = "encoder.safetensors"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Work as small as this only waits for a second one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_pictures(tmp_path_factory.mktemp("pictures"))
+
+
+def tuned(pictures, workspace, settings=SMALL, *, reporter=None, wish=None):
+    place = Place(Workspace(workspace, workspace / "data"), settings.seed, reporter or Notes())
+    wish = wish or Wish(keep=True, yes=True)
+    return finetune(
+        [MODEL], [f"folder:{pictures}"], settings, place=place, machinery=ALONE, wish=wish
+    ).results
+
+
+def kept(workspace: Path, file: str = WEIGHTS) -> dict[str, torch.Tensor]:
+    (path,) = (workspace / "finetuned").glob(f"*/{file}")
+    return load_file(path)
+
+
+def test_it_learns_and_says_how(pictures, tmp_path):
+    (record,) = tuned(pictures, tmp_path, replace(SMALL, epochs=6, head="zero"))
+    assert record.value == 1.0
+    assert (record.protocol, record.layer, record.selected_on, record.evaluated_on, record.n) == (
+        *("finetune", "all", "none", "test"),
+        6,
+    )
+    curve = record.also["curve"]
+    assert [line["epoch"] for line in curve] == [1, 2, 3, 4, 5, 6]
+    assert curve[-1]["loss"] < curve[0]["loss"]
+    assert record.also["trained_rows"] == 54  # train and val together
+    assert record.also["steps"] == 6 * (54 // 8)
+    assert {"ece", "nll", "mean_per_class"} <= record.also.keys()
+    assert not list((tmp_path / "finetuned").glob("*/training.safetensors"))
+
+
+def test_a_plain_loop_ends_with_the_same_weights(pictures, tmp_path):
+    """All rows in one batch, so that their order does not matter."""
+    settings = replace(SMALL, batch=(54,), epochs=5, augment=False, warmup=0.0, head="zero", lr=(0.05,))
+    tuned(pictures, tmp_path, settings)
+    encoder = load_encoder(MODEL).at(32)
+    dataset = open_dataset(f"folder:{pictures}", root=tmp_path)
+    rows = [
+        (split, row) for split in (dataset.split("train"), dataset.split("val")) for row in range(len(split))
+    ]
+    images = torch.stack(
+        [torch.from_numpy(frame(split.reader.image(row), encoder.view).copy()) for split, row in rows]
+    )
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (encoder.view.mean, encoder.view.std))
+    images = (images.float() / 255 - mean) / std
+    labels = torch.tensor([int(split.labels[row]) for split, row in rows])
+    head = nn.Linear(encoder.module.num_features, 3)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    encoder.module.reset_classifier(0)
+    reference.finetuned(encoder.module, head, images, labels, lr=0.05, decay=1e-4, steps=5)
+    ours = kept(tmp_path)
+    assert_close(ours, dict(encoder.module.state_dict()), rtol=1e-3, atol=1e-5)
+    assert_close(kept(tmp_path, "head.safetensors"), dict(head.state_dict()), rtol=1e-3, atol=1e-5)
+
+
+def test_without_a_rate_it_is_the_linear_probe_that_it_starts_from(pictures, tmp_path):
+    (record,) = tuned(pictures, tmp_path, replace(SMALL, lr=(0.0,), batch=(54,), weight_decay=(0.0,)))
+    place = Place(Workspace(tmp_path, tmp_path / "data"))
+    (probe,) = Evaluator(place, ExtractSettings(size=32)).run(
+        [MODEL], [f"folder:{pictures}"], [question("linear", penalties=12)]
+    )
+    assert list(record.outcomes.right) == list(probe.outcomes.right)
+    assert record.also["nll"] == pytest.approx(probe.also["nll"], rel=0.02)  # the cache holds half precision
+    before = load_encoder(MODEL).module.state_dict()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in kept(tmp_path).items())
+
+
+class Stop(Exception):
+    pass
+
+
+class Stopping(Notes):
+    """Stops the training after so many images."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.after = after
+
+    def advance(self, count: int = 1) -> None:
+        super().advance(count)
+        if self.advanced >= self.after:
+            raise Stop
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"statistics": "moving", "mixup": 0.4}, {"optimizer": "adamw", "randaugment": 5}]
+)
+def test_an_interrupted_run_ends_with_the_same_bits(changes, pictures, tmp_path):
+    settings = replace(SMALL, epochs=3, head="zero", **changes)
+    whole = tuned(pictures, tmp_path / "whole", settings)
+    with pytest.raises(Stop):
+        tuned(pictures, tmp_path / "cut", settings, reporter=Stopping(8 * 8))  # in the second epoch
+    again = tuned(pictures, tmp_path / "cut", settings)
+    ours, theirs = kept(tmp_path / "whole"), kept(tmp_path / "cut")
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+    assert whole[0].value == again[0].value
+    first = load_encoder(MODEL).module.state_dict()
+    assert any(not torch.equal(tensor, first[name]) for name, tensor in ours.items())
+
+
+def test_the_best_setting_is_trained_again_and_finished_ones_are_not(pictures, tmp_path, monkeypatch):
+    settings = replace(SMALL, lr=(0.0, 0.05), head="zero", epochs=4)
+    (record,) = tuned(pictures, tmp_path, settings)
+    assert record.selected_on == "val"
+    assert record.chosen["lr"] == 0.05
+    compared = record.chosen["compared"]
+    assert compared["lr 0.05, batch 8, weight decay 0.0001"] == max(compared.values()) > 0.9
+    tried = [r for r in ResultStore(tmp_path / "results") if r.protocol == SETTING]
+    assert [r.evaluated_on for r in tried] == ["val", "val"]
+    assert record.also["calibration"]["fitted_on"] == "val"
+    counted = []
+    monkeypatch.setattr(module.Fit, "run", lambda self: counted.append(self))
+    (again,) = tuned(pictures, tmp_path, settings)
+    assert (again.value, counted) == (record.value, [])
+    tuned(pictures, tmp_path, replace(settings, lr=(0.0, 0.05, 0.1)))
+    assert len(counted) == 2  # the setting that is new, and the final training
+
+
+def test_test_images_choose_nothing(pictures, tmp_path):
+    """Labels of test turned round change the score, and nothing else."""
+    turned = tmp_path / "turned"
+    for path in pictures.rglob("*.png"):
+        split, name, file = path.relative_to(pictures).parts
+        other = {"blue": "green", "green": "red", "red": "blue"}[name] if split == "test" else name
+        (turned / split / other).mkdir(parents=True, exist_ok=True)
+        (turned / split / other / file).write_bytes(path.read_bytes())
+    settings = replace(SMALL, lr=(0.0, 0.05), head="zero", epochs=4)
+    (plain,), (wrong,) = tuned(pictures, tmp_path / "a", settings), tuned(turned, tmp_path / "b", settings)
+    assert plain.chosen == wrong.chosen
+    assert (plain.value, wrong.value) == (1.0, 0.0)
+
+
+def test_what_lies_below_a_layer_is_not_trained(pictures, tmp_path):
+    tuned(pictures, tmp_path, replace(SMALL, train_from="layer2", statistics="moving", head="zero"))
+    before, after = load_encoder(MODEL).module.state_dict(), kept(tmp_path)
+    moved = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
+    assert moved
+    assert not [name for name in moved if name.startswith(("conv1", "bn1", "layer1", "layer2"))]
+    assert "layer4.0.conv1.weight" in moved
+    assert "layer3.0.bn1.running_mean" in moved
+
+
+def test_patience_ends_a_training_that_no_longer_gains(pictures, tmp_path):
+    (record,) = tuned(pictures, tmp_path, replace(SMALL, lr=(0.0,), epochs=9, patience=2, head="zero"))
+    assert [line["epoch"] for line in record.also["curve"]] == [1, 2, 3]
+    assert record.also["trained_rows"] == 36  # val tells when to stop
+    assert all("held_out" in line for line in record.also["curve"])
+
+
+def test_an_unreadable_test_image_is_left_out_and_counted(pictures, tmp_path):
+    own = draw_pictures(tmp_path / "own")
+    (own / "test" / "red" / "00.png").write_bytes(b"not an image")
+    (own / "train" / "red" / "00.png").write_bytes(b"not an image")
+    (record,) = tuned(own, tmp_path / "w")
+    assert (record.n, record.skipped_rows) == (5, 1)
+
+
+def test_a_loss_that_is_not_finite_names_the_setting(pictures, tmp_path):
+    with pytest.raises(ModelError, match=r"diverged at lr 1e\+18, batch 8.*leave that learning rate out"):
+        tuned(pictures, tmp_path, replace(SMALL, lr=(1e18,), head="zero", statistics="moving"))
+
+
+def test_what_cannot_be_is_refused(pictures, tmp_path):
+    with pytest.raises(UnknownNameError, match="No layer named 'layer9'"):
+        tuned(pictures, tmp_path, replace(SMALL, train_from="layer9"))
+    place = Place(Workspace(tmp_path, tmp_path / "data"))
+    with pytest.raises(ModelError, match="pixels has no weights to train"):
+        finetune(["pixels"], [f"folder:{pictures}"], SMALL, place=place, machinery=ALONE)
+    few = tmp_path / "few"
+    for path in pictures.rglob("00.png"):
+        split, name, file = path.relative_to(pictures).parts
+        if split != "val":
+            (few / split / name).mkdir(parents=True)
+            (few / split / name / file).write_bytes(path.read_bytes())
+    with pytest.raises(DataError, match="too few images to hold some out"):
+        tuned(few, tmp_path)
+
+
+def test_hours_on_a_cpu_need_a_yes():
+    encoder = load_encoder(MODEL).at(32)
+    long = replace(SMALL, lr=(0.1, 0.01), epochs=50, choosing_epochs=20)
+    assert images_seen(long, 1000) == 50_000 + 2 * 20_000
+    assert images_seen(replace(long, steps=10), 1000) == 80 + 2 * 80
+    with pytest.raises(
+        UsageError, match=r"would take about \d+\.\d hours on this CPU: \d+ images of 32 pixels.*--yes"
+    ):
+        require_patience(encoder, long, 10**9)
+    require_patience(encoder, SMALL, 100)
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_one_does(pictures, tmp_path):
+    """Without augmentation, batch statistics or leftovers, two halves of a batch are the batch."""
+    settings = replace(SMALL, batch=(27,), augment=False, head="zero", epochs=2, lr=(0.01,))
+    options = [
+        f"--{name.replace('_', '-')}={','.join(map(str, value)) if isinstance(value, list) else value}"
+        for name, value in settings.to_json().items()
+        if not isinstance(value, bool) and value is not None and name != "train_from"
+    ]
+    process = command(
+        *("transferkit", "finetune", f"--model={MODEL}", f"--data=folder:{pictures}", *options),
+        *(
+            "--no-augment",
+            "--device=cpu",
+            "--devices=2",
+            "--keep",
+            "--json",
+            f"--workspace={tmp_path / 'two'}",
+        ),
+    )
+    output, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    (record,) = json.loads(output)  # one process speaks
+    alone = replace(settings, batch=(54,), lr=(0.02,))  # the rate is multiplied by the processes
+    (one,) = tuned(pictures, tmp_path / "one", alone)
+    assert record["value"] == one.value
+    assert_close(kept(tmp_path / "one"), kept(tmp_path / "two"), rtol=1e-4, atol=1e-6)
+
+
+def test_kept_weights_are_a_model(pictures, tmp_path):
+    notes = Notes()
+    tuned(pictures, tmp_path, replace(SMALL, epochs=1), reporter=notes)
+    (said,) = [note for note in notes.notes if "fine-tuned weights are the model" in note]
+    encoder = load_encoder(said.rpartition(" ")[2])
+    saved = kept(tmp_path)
+    assert all(torch.equal(tensor, saved[name]) for name, tensor in encoder.module.state_dict().items())
+    assert np.isfinite([tensor.double().sum() for tensor in saved.values()]).all()

@@ -1,0 +1,51 @@
+import pytest
+
+from transferkit.core.errors import UnknownNameError, UsageError
+from transferkit.protocols.finetuning.presets import PRESETS, preset_settings
+from transferkit.protocols.finetuning.settings import FinetuneSettings, Setting
+
+
+def test_the_grid_is_every_combination():
+    settings = FinetuneSettings(lr=(0.1, 0.01), batch=(32,), weight_decay=(0.0, 1e-3))
+    assert settings.grid == (
+        Setting(0.1, 32, 0.0),
+        Setting(0.1, 32, 1e-3),
+        Setting(0.01, 32, 0.0),
+        Setting(0.01, 32, 1e-3),
+    )
+
+
+def test_presets_have_the_numbers_of_their_sources():
+    study = PRESETS["study"].settings
+    assert len(study.grid) == 12
+    assert (study.epochs, study.choosing_epochs, study.batch_norm, study.held_out) == (50, 20, True, 0.3)
+    kornblith = PRESETS["kornblith"].settings
+    assert len(kornblith.grid) == 20
+    assert (kornblith.steps, kornblith.nesterov, kornblith.batch) == (5000, True, (64,))
+    strongest = kornblith.grid[-1]
+    assert (strongest.lr, strongest.weight_decay) == pytest.approx((0.1, 1e-2))  # 1e-3 by the rate
+    assert kornblith.grid[1].weight_decay == pytest.approx(1e-6 / 1e-4)
+    assert preset_settings("quick", {"epochs": 3}) == FinetuneSettings(epochs=3)
+    with pytest.raises(UnknownNameError, match="Did you mean 'study'"):
+        preset_settings("stud", {})
+    assert all(preset.to_json()["source"] for preset in PRESETS.values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"lr": (-1.0,)}, "--lr -1 cannot be meant: give 0 or more"),
+        ({"lr": (float("nan"),)}, "--lr nan cannot be meant"),
+        ({"lr": ()}, "--lr is empty"),
+        ({"batch": (0,)}, "--batch 0 cannot be meant: give 1 or more"),
+        ({"epochs": 0}, "--epochs 0 cannot be meant"),
+        ({"flip": 1.5}, "--flip 1.5 cannot be meant: give 0 or more and at most 1"),
+        ({"optimizer": "adam"}, "--optimizer 'adam' is unknown. Choose from: sgd, adamw"),
+        ({"head": "one"}, "--head 'one' is unknown. Choose from: zero, probe"),
+        ({"batch_norm": True}, "use --head zero with --batch-norm"),
+        ({"decay_over_lr": True, "lr": (0.0,)}, "divides by the learning rate"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(changes, words):
+    with pytest.raises(UsageError, match=words.replace("(", r"\(")):
+        FinetuneSettings(**changes)

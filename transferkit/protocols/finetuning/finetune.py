@@ -1,0 +1,348 @@
+"""The fine-tuning protocol: settings judged on held-out rows, the best trained on all and scored on test."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.fabric import Fabric
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from ... import __version__
+from ...cache.locks import Lock
+from ...cache.store import FeatureStore
+from ...core.errors import DataError, UsageError
+from ...core.features import Features
+from ...core.files import digest_of
+from ...core.progress import SILENT
+from ...core.results import Cell, Result, Results, ResultStore, Score
+from ...core.seeding import generator
+from ...core.splitting import stratified_split
+from ...core.statistics import wilson_interval
+from ...data.catalog import expand_datasets
+from ...data.dataset import Dataset, Split
+from ...data.loading import default_workers
+from ...data.parts import chosen_rows, joined
+from ...models.catalog import default_model, load_encoder
+from ...models.encoder import Encoder
+from ...probes.classification import Choice, classification_score
+from ..extract import Extractor
+from ..place import Place
+from ..pretraining.checkpoint import save_tensors
+from ..pretraining.devices import chosen_precision, launched_fabric
+from ..pretraining.settings import Machinery
+from ..settings import ExtractSettings
+from .beginning import ProbeStarts, Start
+from .cost import require_patience
+from .network import Network
+from .settings import FinetuneSettings, Setting
+from .training import Answers, Course, Fit
+
+PROTOCOL, SETTING = "finetune", "finetune-setting"
+"""Of the record of a fine-tuned network, and of those of the settings that were compared."""
+
+LAYER = "all"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What else a user may say.
+
+    Attributes:
+        force: compute finished cells anew.
+        yes: begin however long it takes.
+        keep: leave the fine-tuned weights in the workspace.
+    """
+
+    force: bool = False
+    yes: bool = False
+    keep: bool = False
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """What was found.
+
+    Attributes:
+        results: one record a model and data set.
+        process: which of the processes says so; 0 is the one that speaks.
+    """
+
+    results: Results
+    process: int = 0
+
+
+def finetune(
+    models: Sequence[str],
+    datasets: Sequence[str],
+    settings: FinetuneSettings,
+    *,
+    place: Place,
+    machinery: Machinery | None = None,
+    wish: Wish | None = None,
+) -> Finetuned:
+    """Fine-tune every model on every data set; finished ones are not trained again.
+
+    Args:
+        models: specs; none means the default model.
+        datasets: specs and groups.
+        settings: the grid, and what its settings have in common.
+        place: the workspace, and who is told.
+        machinery: what it runs on; one process unless given.
+        wish: what else was said.
+
+    Raises:
+        UsageError: for what cannot be meant, or takes hours on a CPU and was not said yes to.
+        DataError: for too few images.
+        ModelError: if the network cannot be trained, or training diverges; finished settings are kept.
+    """
+    machinery = machinery or Machinery()
+    runs = place.workspace.runs
+    settings = replace(settings, precision=chosen_precision(settings.precision, machinery.device))
+    specs = list(models) or [default_model(runs)]
+    for spec in specs:  # each is loaded before the first is trained
+        load_encoder(spec, runs=runs)
+    fabric = launched_fabric(machinery, precision=settings.precision, folder=place.workspace.root)
+    with fabric.rank_zero_first():  # which draws or fingerprints the images for all
+        opened = [place.open(name) for name in expand_datasets(datasets)]
+    workers = default_workers() if machinery.workers is None else machinery.workers
+    told = place if fabric.is_global_zero else replace(place, reporter=SILENT)
+    found = [
+        _Target(spec, dataset, settings, told, fabric, workers, wish or Wish()).result()
+        for dataset in opened
+        for spec in specs
+    ]
+    return Finetuned(Results(found), fabric.global_rank)
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """The rows that may be fitted: those that candidates train on, and those that judge them."""
+
+    train: Split
+    held: Split
+    held_name: str
+    starts: ProbeStarts | None
+
+    def start(self, encoder: Encoder, rows: Split) -> Start:
+        return self.starts.start(rows) if self.starts else Start.zero(encoder, len(rows.classes))
+
+
+@dataclass(frozen=True, eq=False)
+class _Target:
+    """One model on one data set."""
+
+    spec: str
+    dataset: Dataset
+    settings: FinetuneSettings
+    place: Place
+    fabric: Fabric
+    workers: int
+    wish: Wish
+
+    def result(self) -> Result:
+        """The record that there is, else that of a training now."""
+        cell = self._cell(PROTOCOL, self.settings.to_json())
+        if found := self._recorded(cell):
+            return found
+        lock = Lock(self._folder(cell) / "lock")
+        mine = lock.acquire(wait=False) if self.fabric.is_global_zero else True
+        if not self.fabric.broadcast(mine):
+            raise UsageError(
+                f"Another process is fine-tuning {self.spec} on {self.dataset.spec}. Wait for it."
+            )
+        try:
+            return self._trained(cell)
+        finally:
+            lock.release()
+
+    def _trained(self, cell: Cell) -> Result:
+        """Choose a setting, train it on all rows, score it."""
+        started = time.perf_counter()
+        if self.fabric.device.type == "cpu" and not self.wish.yes:
+            require_patience(self._encoder(), self.settings, len(self.dataset.split("train")))
+        rows = self._rows()
+        setting, choice = self._choice(rows)
+        if self.settings.patience:
+            fit = self._fit(setting, rows, rows.train, cell, held=rows.held)
+        else:
+            fit = self._fit(setting, rows, joined([self.dataset.split(n) for n in self._fitting]), cell)
+        fit.run()
+        fitted = time.perf_counter()
+        answers = fit.answers(self.dataset.split("test"))
+        score = self._score(answers, choice, fit)
+        score = replace(score, seconds={"fit": fitted - started, "score": time.perf_counter() - fitted})
+        if self.wish.keep:
+            self._keep(fit.network, cell)
+        return self._finished(cell, score, fit, skipped=len(answers.reasons))
+
+    def _choice(self, rows: _Rows) -> tuple[Setting, Choice]:
+        """The setting of the grid that is most accurate on the held-out rows; the first of equals."""
+        grid = self.settings.grid
+        if len(grid) == 1:
+            return grid[0], Choice()
+        tried = [self._tried(setting, rows) for setting in grid]
+        values = [record.value for record in tried]
+        best = int(np.argmax(values))
+        kept = tried[best].also["held"]
+        chosen = {**asdict(grid[best]), "compared": dict(zip(map(str, grid), values, strict=True))}
+        return grid[best], Choice(
+            rows.held_name, chosen, (np.array(kept["probabilities"]), np.array(kept["labels"]))
+        )
+
+    def _tried(self, setting: Setting, rows: _Rows) -> Result:
+        """The accuracy of one setting on the held-out rows, and its answers there."""
+        cell = self._cell(SETTING, {**self.settings.to_json(), **asdict(setting)})
+        if found := self._recorded(cell):
+            return found
+        started = time.perf_counter()
+        fit = self._fit(setting, rows, rows.train, cell, epochs=self.settings.choosing_epochs)
+        fit.run()
+        fitted = time.perf_counter()
+        answers = fit.answers(rows.held)
+        labels = rows.held.labels[answers.rows]
+        right = int((answers.logits.argmax(1) == labels).sum())
+        score = Score(
+            metric="top1",
+            value=right / len(labels),
+            interval=wilson_interval(right, len(labels)),
+            n=len(labels),
+            selected_on="none",
+            evaluated_on=rows.held_name,
+            also={"held": {"probabilities": _softmax(answers).tolist(), "labels": labels.tolist()}},
+            seconds={"fit": fitted - started, "score": time.perf_counter() - fitted},
+        )
+        return self._finished(cell, score, fit, skipped=len(answers.reasons))
+
+    def _fit(
+        self,
+        setting: Setting,
+        rows: _Rows,
+        trained: Split,
+        cell: Cell,
+        *,
+        held: Split | None = None,
+        epochs: int = 0,
+    ) -> Fit:
+        """A network at its beginning, or where its last checkpoint left it."""
+        encoder = self._encoder()
+        network = Network(encoder, self.settings, rows.start(encoder, trained))
+        identity = {"cell": cell.digest, "rows": trained.fingerprint, "processes": self.fabric.world_size}
+        course = Course(
+            split=trained,
+            view=encoder.view,
+            settings=self.settings,
+            setting=setting,
+            epochs=epochs or self.settings.epochs,
+            held=held,
+            folder=self._folder(cell),
+            identity={**identity, **asdict(setting)},
+            workers=self.workers,
+        )
+        return Fit(network, course, fabric=self.fabric, reporter=self.place.reporter)
+
+    def _score(self, answers: Answers, choice: Choice, fit: Fit) -> Score:
+        test = self.dataset.split("test")
+        rows = Features(
+            answers.logits,
+            test.labels[answers.rows],
+            [test.ids[row] for row in answers.rows.tolist()],
+            test.classes,
+        )
+        curve = [{k: v for k, v in line.items() if k != "seconds"} for line in fit.standing.history]
+        told = {"curve": curve, "steps": fit.standing.step, "trained_rows": len(fit.course.split)}
+        return classification_score(
+            _softmax(answers), rows, choice, seed=self.settings.seed, also=told, seconds={}
+        )
+
+    def _finished(self, cell: Cell, score: Score, fit: Fit, *, skipped: int) -> Result:
+        dim = fit.network.trunk.dim
+        result = Result.of(cell, score, dim=dim, skipped_rows=skipped, load_seconds=0.0)
+        if self.fabric.is_global_zero:
+            self._store.add(result)
+        fit.forget()
+        return result
+
+    def _recorded(self, cell: Cell) -> Result | None:
+        found = None if self.wish.force else self._store.find(cell)
+        answer: Result | None = self.fabric.broadcast(found)
+        return answer
+
+    def _rows(self) -> _Rows:
+        """Those of ``val`` judge where there are any, else a seeded and stratified share of train."""
+        train, name = self.dataset.split("train"), "val"
+        if "val" in self.dataset.splits and len(self.dataset.split("val")):
+            held = self.dataset.split("val")
+        else:
+            share = self.settings.held_out
+            rng = generator(self.settings.seed, "validation")
+            kept, apart = stratified_split(train.labels, (1 - share, share), rng=rng)
+            if not len(apart):
+                raise DataError(f"{self.dataset.spec} has too few images to hold some out. Add images.")
+            name = f"{share:.0%} of train"
+            held, train = chosen_rows(train, apart, name=name), chosen_rows(train, kept, name="rest of train")
+        starts = None
+        if self.settings.head == "probe":
+            starts = ProbeStarts.chosen(self._probe_features(), train, held)
+        return _Rows(train, held, name, starts)
+
+    def _probe_features(self) -> dict[str, Features]:
+        """Of the last layer, of each split that may be fitted."""
+        encoder = self._encoder()
+        extraction = ExtractSettings(size=encoder.view.crop, device=self.fabric.device.type)
+        extractor = Extractor(encoder, extraction, store=FeatureStore(self.place.workspace.features))
+        found = {}
+        with self.fabric.rank_zero_first():
+            for name in self._fitting:
+                entry = extractor.open(self.dataset.split(name)).run(self.place.reporter)
+                found[name] = entry.features(extractor.names[-1])
+        return found
+
+    @property
+    def _fitting(self) -> list[str]:
+        return [name for name in self.dataset.splits if name != "test"]
+
+    def _encoder(self) -> Encoder:
+        """Afresh, at the size it is shown."""
+        encoder = load_encoder(self.spec, runs=self.place.workspace.runs)
+        own = encoder.view.crop
+        return encoder.at(self.settings.size or min(own, self.settings.largest or own))
+
+    def _cell(self, protocol: str, settings: Mapping[str, Any]) -> Cell:
+        encoder = self._encoder()
+        return Cell(
+            protocol=protocol,
+            model=encoder.spec,
+            weights=encoder.weights,
+            data=self.dataset.spec,
+            fingerprint=digest_of({name: split.fingerprint for name, split in self.dataset.splits.items()}),
+            layer=LAYER,
+            pooling=encoder.pooling,
+            view=encoder.view.to_json(),
+            settings=settings,
+            seed=self.settings.seed,
+            version=__version__,
+        )
+
+    @property
+    def _store(self) -> ResultStore:
+        return ResultStore(self.place.workspace.results)
+
+    def _folder(self, cell: Cell) -> Path:
+        return self.place.workspace.finetuned / cell.digest[:32]
+
+    def _keep(self, network: Network, cell: Cell) -> None:
+        if self.fabric.is_global_zero:
+            path = self._folder(cell) / "encoder.safetensors"
+            save_tensors(path, network.trunk.weights(None), {})
+            save_tensors(path.with_name("head.safetensors"), network.head.state_dict(), {})
+            architecture = self._encoder().architecture
+            self.place.reporter.note(f"The fine-tuned weights are the model file:{path}#{architecture}")
+
+
+def _softmax(answers: Answers) -> NDArray[np.float64]:
+    probabilities: NDArray[np.float64] = softmax(answers.logits.astype(np.float64), axis=1)
+    return probabilities

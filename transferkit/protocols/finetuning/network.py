@@ -1,0 +1,99 @@
+"""A network with a new classifier: how it begins, what of it is trained, and how fast."""
+
+import re
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...core.errors import ModelError
+from ...models.depths import parameter_stages, parameters_below
+from ...models.encoder import Encoder
+from ...models.single_pixel import multiply_single_pixels
+from ...models.trunk import Trunk, trunk_of
+from .beginning import Start
+from .settings import FinetuneSettings, Setting
+
+_NORMALISATIONS = nn.modules.batchnorm._BatchNorm
+
+
+class Network(nn.Module):
+    """A trunk, perhaps a batch normalisation, and a classifier.
+
+    Args:
+        encoder: its network is changed: the classifier is taken off, and what is frozen gets no gradient.
+        settings: say what is trained.
+        start: where the classifier begins.
+
+    Raises:
+        ModelError: if the network does not end in one vector an image, or nothing is left to train.
+        UnknownNameError: if ``train_from`` names no layer.
+    """
+
+    def __init__(self, encoder: Encoder, settings: FinetuneSettings, start: Start) -> None:
+        super().__init__()
+        stages = parameter_stages(encoder)
+        frozen = parameters_below(encoder, settings.train_from) if settings.train_from else frozenset()
+        self.trunk: Trunk = trunk_of(encoder)
+        self.body = self.trunk.module
+        if start.weights.shape[1] != self.trunk.dim:
+            raise ModelError(
+                f"{encoder.spec} ends in {self.trunk.dim} features, not {start.weights.shape[1]}: "
+                "use --head zero."
+            )
+        multiply_single_pixels(self.body)
+        self.norm = nn.BatchNorm1d(self.trunk.dim) if settings.batch_norm else nn.Identity()
+        self.head = nn.Linear(self.trunk.dim, len(start.biases))
+        with torch.no_grad():
+            self.head.weight.copy_(start.weights)
+            self.head.bias.copy_(start.biases)
+        for name, parameter in self.body.named_parameters():
+            parameter.requires_grad_(name not in frozen)
+        self._frozen = frozen
+        self._moving = settings.statistics == "moving"
+        self._stages = stages
+        self._decay = settings.layer_decay
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``[b, 3, s, s]`` normalised to logits ``[b, c]``."""
+        return self.head(self.norm(self.body(images)))
+
+    def train(self, mode: bool = True) -> "Network":
+        """As usual; frozen statistics stay as they are."""
+        super().train(mode)
+        for name, part in self.body.named_modules():
+            if isinstance(part, _NORMALISATIONS) and (not self._moving or self._is_frozen(name)):
+                part.eval()
+        return self
+
+    def _is_frozen(self, module: str) -> bool:
+        own = re.compile(re.escape(module) + r"\.[^.]+")
+        return any(own.fullmatch(name) for name in self._frozen)
+
+    def groups(self, lr: float) -> list[dict[str, Any]]:
+        """Parameters by learning rate: the head at ``lr``, each stage below by ``layer_decay`` less."""
+        by_stage: dict[int, list[nn.Parameter]] = {}
+        for name, parameter in self.body.named_parameters():
+            if parameter.requires_grad:
+                by_stage.setdefault(self._stages[name], []).append(parameter)
+        top = max(self._stages.values(), default=0) + 1
+        head = [*self.norm.parameters(), *self.head.parameters()]
+        groups = [{"params": head, "lr": lr, "scale": 1.0}]
+        for stage, parameters in sorted(by_stage.items(), reverse=True):
+            scale = self._decay ** (top - stage)
+            groups.append({"params": parameters, "lr": lr * scale, "scale": scale})
+        return groups
+
+
+def build_optimizer(network: Network, setting: Setting, settings: FinetuneSettings) -> torch.optim.Optimizer:
+    """The optimizer that the settings name, with the rates and the decay of one place of the grid."""
+    groups = network.groups(setting.lr)
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=setting.lr, weight_decay=setting.weight_decay)
+    return torch.optim.SGD(
+        groups,
+        lr=setting.lr,
+        momentum=settings.momentum,
+        nesterov=settings.nesterov and settings.momentum > 0,
+        weight_decay=setting.weight_decay,
+    )

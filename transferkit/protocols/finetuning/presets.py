@@ -1,0 +1,117 @@
+"""Fine-tuning settings that results can be compared with, each with its source, hardware and outcome."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ...core.registry import Registry
+from .settings import FinetuneSettings
+
+
+@dataclass(frozen=True)
+class FinetunePreset:
+    """Settings, and what a user should know before choosing them.
+
+    Attributes:
+        settings: the numbers.
+        source: where they come from.
+        hardware: on which they are meant to run, and for how long.
+        outcome: what to expect.
+    """
+
+    settings: FinetuneSettings
+    source: str
+    hardware: str
+    outcome: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**vars(self), "settings": self.settings.to_json()}
+
+
+PRESETS: Registry[FinetunePreset] = Registry("preset")
+
+PRESETS.register("quick")(
+    FinetunePreset(
+        FinetuneSettings(),
+        source="linear probing, then fine-tuning: Kumar et al., ICLR 2022; one setting, nothing is selected",
+        hardware="two CPU cores, minutes for a thousand images of 128 pixels",
+        outcome="usually above the linear probe that it starts from; see docs/findings.md",
+    )
+)
+
+PRESETS.register("study")(
+    FinetunePreset(
+        FinetuneSettings(
+            lr=(0.01, 0.001),
+            batch=(128, 32),
+            weight_decay=(0.0, 1e-4, 1e-5),
+            epochs=50,
+            choosing_epochs=20,
+            schedule="tenths",
+            warmup=0.0,
+            head="zero",
+            batch_norm=True,
+            statistics="moving",
+            min_crop=0.2,
+            held_out=0.3,
+            largest=0,
+        ),
+        source="Islam et al., A Broad Study on the Transferability of Visual Representations, ICCV 2021",
+        hardware="one GPU, hours a data set: twelve settings of 20 epochs, then 50 epochs",
+        outcome="full-network transfer of the study; its tables hold what its encoders reach",
+    )
+)
+
+_KORNBLITH = FinetuneSettings(
+    lr=tuple(np.logspace(-4, -1, 4).round(8).tolist()),
+    batch=(64,),
+    weight_decay=(0.0, *np.logspace(-6, -3, 4).round(12).tolist()),
+    decay_over_lr=True,
+    steps=5000,
+    nesterov=True,
+    warmup=0.0,
+    head="zero",
+    statistics="moving",
+    min_crop=0.08,
+    largest=0,
+)
+
+PRESETS.register("kornblith")(
+    FinetunePreset(
+        _KORNBLITH,
+        source="Kornblith, Shlens, Le, Do better ImageNet models transfer better?, CVPR 2019",
+        hardware="one GPU, a day a data set: twenty settings of 5 000 steps at batch 64, then 5 000 more",
+        outcome="its table 2 holds what thirteen ImageNet networks reach",
+    )
+)
+
+PRESETS.register("vtab1k")(
+    FinetunePreset(
+        FinetuneSettings(
+            lr=(0.1, 0.01),
+            batch=(64,),
+            weight_decay=(0.0,),
+            steps=2500,
+            head="zero",
+            statistics="moving",
+            min_crop=0.08,
+            held_out=0.2,
+            largest=0,
+        ),
+        source="Zhai et al., A large-scale study of representation learning with VTAB, arXiv 1910.04867, "
+        "the light sweep: two learning rates, 2 500 steps",
+        hardware="one GPU, under an hour a data set; meant for 800 images to train on and 200 to choose on",
+        outcome="comparable with VTAB-1k tables when the data are limited to its 1 000 images",
+    )
+)
+
+
+def preset_settings(name: str, changes: Mapping[str, Any]) -> FinetuneSettings:
+    """The settings of the preset ``name`` with some fields changed.
+
+    Raises: UnknownNameError: for an unknown preset.
+    """
+    return replace(PRESETS[name].settings, **changes)

@@ -1,0 +1,165 @@
+"""How a network is fine-tuned: the grid that is tried, and what all of it has in common."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import Any, Literal
+
+from ...core.errors import UsageError
+from ..pretraining.settings import Precision
+
+Head = Literal["zero", "probe"]
+Schedule = Literal["cosine", "tenths"]
+Optimizer = Literal["sgd", "adamw"]
+
+
+@dataclass(frozen=True)
+class FinetuneSettings:
+    """How a network is fine-tuned. The defaults are the preset ``quick``.
+
+    Several learning rates, batches or weight decays make a grid: each setting is trained on a part of train
+    and judged on the rest, and the best is trained again on all of it.
+
+    Attributes:
+        lr: highest learning rates of one process; multiplied by the number of processes.
+        batch: images a step and process.
+        weight_decay: of every weight.
+        decay_over_lr: whether weight decay is divided by the learning rate, as Kornblith et al. do.
+        epochs: passes over the images, in the final training.
+        choosing_epochs: passes while settings are compared; 0 as many as in the final training.
+        steps: in place of epochs; 0 counts epochs.
+        optimizer: ``sgd`` or ``adamw``.
+        momentum: of SGD.
+        nesterov: whether SGD looks ahead.
+        schedule: ``cosine``, or ``tenths``: a tenth after half, and again after three quarters.
+        warmup: share of the steps in which the rate rises from 1 %.
+        head: the classifier starts from ``zero``, or from the linear ``probe`` of the frozen features.
+        batch_norm: whether a batch normalisation stands before the classifier, as in the study.
+        statistics: those of the network's batch normalisations: ``frozen``, or ``moving`` with the batches.
+        train_from: a layer below which nothing is trained.
+        layer_decay: by how much the learning rate shrinks from each stage to the one below it.
+        augment: whether images are cropped and flipped at random, or shown as they are tested.
+        min_crop: smallest share of an image's area that a crop keeps.
+        flip: probability that an image is mirrored.
+        randaugment: strength of RandAugment, 0 … 30; 0 is none.
+        mixup: parameter of mixup's beta distribution; 0 is none.
+        held_out: share of train that settings are judged on, where the data set has no val.
+        patience: epochs without a better held-out accuracy after which training stops; 0 never stops.
+        size: pixels of the square that is shown; the model's own unless given.
+        largest: pixels that the model's own square is limited to; 0 leaves it.
+        precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``; auto is bf16 where the processor has it.
+        seed: of the order of the images, of every crop, and of the held-out rows.
+    """
+
+    lr: tuple[float, ...] = (0.001,)
+    batch: tuple[int, ...] = (32,)
+    weight_decay: tuple[float, ...] = (1e-4,)
+    decay_over_lr: bool = False
+    epochs: int = 8
+    choosing_epochs: int = 0
+    steps: int = 0
+    optimizer: Optimizer = "sgd"
+    momentum: float = 0.9
+    nesterov: bool = False
+    schedule: Schedule = "cosine"
+    warmup: float = 0.1
+    head: Head = "probe"
+    batch_norm: bool = False
+    statistics: Literal["frozen", "moving"] = "frozen"
+    train_from: str = ""
+    layer_decay: float = 1.0
+    augment: bool = True
+    min_crop: float = 0.5
+    flip: float = 0.5
+    randaugment: int = 0
+    mixup: float = 0.0
+    held_out: float = 0.2
+    patience: int = 0
+    size: int | None = None
+    largest: int = 128
+    precision: Precision = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                raise UsageError(
+                    f"{_option(name)} {getattr(self, name)!r} is unknown. Choose from: {', '.join(known)}."
+                )
+        for name, (lowest, highest) in _LIMITS.items():
+            value = getattr(self, name)
+            for one in value if isinstance(value, tuple) else (value,):
+                if not lowest <= one <= highest:
+                    most = "" if math.isinf(highest) else f" and at most {highest:g}"
+                    raise UsageError(
+                        f"{_option(name)} {one:g} cannot be meant: give {lowest:g} or more{most}."
+                    )
+        for name in ("lr", "batch", "weight_decay"):
+            if not getattr(self, name):
+                raise UsageError(f"{_option(name)} is empty: give one value or more.")
+        if self.decay_over_lr and not min(self.lr):
+            raise UsageError("--decay-over-lr divides by the learning rate: give --lr above 0.")
+        if self.batch_norm and self.head == "probe":
+            raise UsageError(
+                "--head probe starts from features as they are: use --head zero with --batch-norm."
+            )
+
+    @property
+    def grid(self) -> tuple["Setting", ...]:
+        """Every combination, in the order of the options."""
+        return tuple(self._grid())
+
+    def _grid(self) -> Iterator["Setting"]:
+        for lr, batch, decay in product(self.lr, self.batch, self.weight_decay):
+            yield Setting(lr, batch, decay / lr if self.decay_over_lr else decay)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for records."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()
+        }
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One place of the grid: learning rate, images a step, weight decay."""
+
+    lr: float
+    batch: int
+    weight_decay: float
+
+    def __str__(self) -> str:
+        return f"lr {self.lr:g}, batch {self.batch}, weight decay {self.weight_decay:g}"
+
+
+_CHOICES = {
+    "optimizer": ("sgd", "adamw"),
+    "schedule": ("cosine", "tenths"),
+    "head": ("zero", "probe"),
+    "statistics": ("frozen", "moving"),
+    "precision": ("auto", "fp32", "bf16", "fp16"),
+}
+_LIMITS = {
+    "lr": (0.0, math.inf),
+    "batch": (1, math.inf),
+    "weight_decay": (0.0, math.inf),
+    "epochs": (1, math.inf),
+    "choosing_epochs": (0, math.inf),
+    "steps": (0, math.inf),
+    "momentum": (0.0, 1.0),
+    "warmup": (0.0, 0.9),
+    "layer_decay": (0.0, 1.0),
+    "min_crop": (0.01, 1.0),
+    "flip": (0.0, 1.0),
+    "randaugment": (0, 30),
+    "mixup": (0.0, math.inf),
+    "held_out": (0.01, 0.9),
+    "patience": (0, math.inf),
+    "largest": (0, math.inf),
+    "seed": (0, 2**63 - 1),
+}
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

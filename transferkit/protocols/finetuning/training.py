@@ -1,0 +1,298 @@
+"""One setting, trained: step after step, resumable to the bit, and the answers of the trained network.
+
+Every random draw is named by the epoch or step it belongs to, so a checkpoint needs no generator's state.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+from torchvision.transforms import v2
+
+from ...core.devices import Compute
+from ...core.errors import CheckpointError, DataError, ModelError
+from ...core.files import require_space
+from ...core.progress import Reporter
+from ...core.seeding import generator, seed_of
+from ...core.views import View
+from ...data.augment import AugmentSettings
+from ...data.dataset import Split
+from ...data.framing import normalised
+from ...data.loading import load_batches
+from ...data.view_loading import ViewSettings, load_views
+from ..pretraining.checkpoint import load_tensors, restore_training, save_tensors, training_tensors
+from ..pretraining.optimizing import learning_rate
+from ..pretraining.standing import Gauge, Standing
+from ..pretraining.trainer import Step
+from .network import Network, build_optimizer
+from .settings import FinetuneSettings, Setting
+
+_TEST_BATCH = 64
+_PATIENCE_SECONDS = 600.0  # the longest time between two checkpoints
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a network says of some rows. Shapes: ``n`` readable rows, ``c`` classes.
+
+    Attributes:
+        rows: ``[n]`` of the split.
+        logits: ``[n, c]`` float32.
+        reasons: row → why it could not be read.
+    """
+
+    rows: NDArray[np.int64]
+    logits: NDArray[np.float32]
+    reasons: dict[int, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """What is trained, on what, for how long, and where it is kept.
+
+    Attributes:
+        split: the rows that are trained on.
+        view: how an image is shown when it is not augmented.
+        settings, setting: of all settings, and of this one.
+        epochs: passes over the rows, unless ``settings.steps`` counts steps.
+        held: rows that tell when to stop early; None trains to the end.
+        folder: of checkpoints.
+        identity: everything that the weights depend on.
+        workers: decoding processes.
+    """
+
+    split: Split
+    view: View
+    settings: FinetuneSettings
+    setting: Setting
+    epochs: int
+    held: Split | None
+    folder: Path
+    identity: dict[str, Any]
+    workers: int
+
+    @property
+    def file(self) -> Path:
+        """Everything that training needs to go on."""
+        return self.folder / "training.safetensors"
+
+
+class Fit:
+    """The training of one network on this process.
+
+    Args:
+        network: begins where the settings say.
+        course: what it is trained on.
+        fabric: devices, precision, processes; launched.
+        reporter: told how far it has come.
+
+    Raises: DataError: if there are fewer rows than processes.
+    """
+
+    def __init__(self, network: Network, course: Course, *, fabric: Fabric, reporter: Reporter) -> None:
+        self.course, self.fabric, self.reporter = course, fabric, reporter
+        rows = len(course.split)
+        self.batch = min(course.setting.batch, rows // fabric.world_size)
+        if self.batch < (2 if course.settings.batch_norm or course.settings.statistics == "moving" else 1):
+            raise DataError(
+                f"{course.split.dataset} has {rows} images to train on, too few for {fabric.world_size} "
+                "processes: use fewer --devices, or more images."
+            )
+        self.steps_an_epoch = rows // (self.batch * fabric.world_size)
+        self.steps = course.settings.steps or course.epochs * self.steps_an_epoch
+        self.network = network.to(memory_format=torch.channels_last)
+        optimizer = build_optimizer(self.network, course.setting, course.settings)
+        self.model, self.optimizer = fabric.setup(self.network, optimizer)
+        self.standing = self._restored()
+        self.gauge = Gauge(
+            self.standing,
+            advice=f"Fine-tuning diverged at {course.setting}: leave that learning rate out, or use "
+            "--precision fp32.",
+        )
+
+    def run(self) -> None:
+        """Train to the end, or until the held-out rows say that it is enough."""
+        left = self.steps - self.standing.step
+        if left <= 0 or self._exhausted:
+            return
+        label = f"fine-tuning on {self.course.split.dataset} ({self.course.setting})"
+        with self.reporter.task(label, left * self.batch * self.fabric.world_size, "images") as task:
+            while self.standing.step < self.steps and not self._exhausted:
+                self._epoch(task)
+
+    @property
+    def _exhausted(self) -> bool:
+        """Whether the held-out accuracy has not risen for too many epochs."""
+        seen = [line["held_out"] for line in self.standing.history if "held_out" in line]
+        return bool(seen) and len(seen) - 1 - int(np.argmax(seen)) >= self.course.settings.patience
+
+    def _epoch(self, task: Any) -> None:
+        standing = self.standing
+        started = saved = time.perf_counter()
+        before = standing.seconds
+        self.model.train()
+        try:
+            for images, labels, reasons in self._batches(standing.step):
+                readings = self._step(standing.step, images, labels)
+                self.gauge.add(Step(standing.step, readings, reasons))
+                standing.step += 1
+                standing.unreadable += len(reasons)
+                standing.seconds = before + time.perf_counter() - started
+                task.advance(self.batch * self.fabric.world_size)
+                if time.perf_counter() - saved > _PATIENCE_SECONDS:
+                    self._save()
+                    saved = time.perf_counter()
+        except torch.OutOfMemoryError as error:
+            raise ModelError(
+                f"The GPU has too little memory for --batch {self.batch}: try --batch {self.batch // 2}."
+            ) from error
+        self.gauge.read()
+        extra = {}
+        if self.course.held is not None and self.course.settings.patience:
+            answers = self.answers(self.course.held)
+            right = answers.logits.argmax(1) == self.course.held.labels[answers.rows]
+            extra["held_out"] = float(right.mean())
+        standing.close_epoch(**extra)
+        self._save()
+        self.fabric.barrier()
+
+    def _batches(self, first: int) -> Iterator[tuple[Tensor, Tensor, dict[int, str]]]:
+        """What is left of the epoch that step ``first`` lies in: normalised images, labels, reasons."""
+        course, settings = self.course, self.course.settings
+        epoch, done = divmod(first, self.steps_an_epoch)
+        last = min(self.steps_an_epoch, self.steps - epoch * self.steps_an_epoch)
+        rows = self._rows(epoch, done, last)
+        labels = torch.from_numpy(course.split.labels)
+        if not settings.augment:
+            for batch in load_batches(course.split, course.view, rows, workers=course.workers):
+                images = batch.images.to(self.fabric.device)
+                yield normalised(images, course.view), labels[batch.rows], batch.reasons
+            return
+        views = ViewSettings(
+            augment=AugmentSettings(
+                size=course.view.crop,
+                scale=(settings.min_crop, 1.0),
+                jitter_p=0.0,
+                gray_p=0.0,
+                blur_p=0.0,
+                flip_p=settings.flip,
+            ),
+            count=1,
+            workers=course.workers,
+            seed=settings.seed,
+        )
+        for step, drawn in enumerate(
+            load_views(course.split, views, rows, epoch=epoch, device=self.fabric.device), first
+        ):
+            images = self._stronger(drawn.views[0], step)
+            yield normalised(images, course.view, white=1), labels[drawn.rows], drawn.reasons
+
+    def _rows(self, epoch: int, skipped: int, last: int) -> Iterator[NDArray[np.int64]]:
+        """This process's part of each batch; what is no whole batch is left over."""
+        order = generator(self.course.settings.seed, "order", epoch).permutation(len(self.course.split))
+        whole = self.batch * self.fabric.world_size
+        for index in range(skipped, last):
+            start = index * whole + self.fabric.global_rank * self.batch
+            yield order[start : start + self.batch]
+
+    def _stronger(self, images: Tensor, step: int) -> Tensor:
+        """With RandAugment, where it is asked for; ``[b, 3, s, s]`` in 0 … 1."""
+        strength = self.course.settings.randaugment
+        if not strength:
+            return images
+        change = v2.RandAugment(magnitude=strength)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(
+                seed_of(self.course.settings.seed, "randaugment", step, self.fabric.global_rank) % 2**63
+            )
+            changed = [change((image * 255).to(torch.uint8)) for image in images.cpu()]
+        return (torch.stack(changed).float() / 255).to(images.device)
+
+    def _step(self, number: int, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Move the weights once."""
+        settings = self.course.settings
+        rate = self._rate(number)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["scale"]
+        labels = labels.to(images.device)
+        if settings.mixup:
+            rng = generator(settings.seed, "mixup", number, self.fabric.global_rank)
+            share = float(rng.beta(settings.mixup, settings.mixup))
+            other = torch.from_numpy(rng.permutation(len(labels))).to(images.device)
+            logits = self.model(share * images + (1 - share) * images[other])
+            loss = share * functional.cross_entropy(logits, labels)
+            loss = loss + (1 - share) * functional.cross_entropy(logits, labels[other])
+        else:
+            loss = functional.cross_entropy(self.model(images), labels)
+        self.fabric.backward(loss)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return {"loss": loss.detach()}
+
+    def _rate(self, number: int) -> float:
+        """The learning rate of the head at a step."""
+        settings, highest = self.course.settings, self.course.setting.lr * self.fabric.world_size
+        if settings.schedule == "tenths":
+            done = number / self.steps
+            return highest * (0.1 if done >= 0.5 else 1.0) * (0.1 if done >= 0.75 else 1.0)
+        warmup = settings.warmup * self.steps
+        return learning_rate(number, steps=self.steps, warmup=warmup, highest=highest, lowest=0.0)
+
+    @torch.inference_mode()
+    def answers(self, split: Split) -> Answers:
+        """What the network says of the rows of ``split``, shown as they are tested."""
+        self.model.eval()
+        compute = Compute(self.fabric.device, "fp32")
+        rows, logits = [], []
+        reasons: dict[int, str] = {}
+        batches = np.array_split(np.arange(len(split)), max(1, -(-len(split) // _TEST_BATCH)))
+        for batch in load_batches(split, self.course.view, batches, workers=self.course.workers):
+            readable = np.array([row not in batch.reasons for row in batch.rows.tolist()], bool)
+            images = normalised(batch.images.to(compute.device), self.course.view)
+            logits.append(self.network(images).float().cpu().numpy()[readable])
+            rows.append(batch.rows[readable])
+            reasons |= batch.reasons
+        return Answers(np.concatenate(rows), np.concatenate(logits), reasons)
+
+    def _save(self) -> None:
+        """Keep everything, from the process that speaks."""
+        if not self.fabric.is_global_zero:
+            return
+        self.gauge.read()
+        tensors = training_tensors(self.network, self.optimizer)
+        state = {
+            "identity": self.course.identity,
+            "standing": self.standing.to_json(),
+            "scaler": self.fabric.strategy.precision.state_dict(),
+        }
+        save_tensors(self.course.file, tensors, state)
+
+    def _restored(self) -> Standing:
+        """Where it stopped, with weights and optimizer as they were then."""
+        path = self.course.file
+        if not path.exists():
+            size = sum(t.nbytes for t in training_tensors(self.network, self.optimizer).values())
+            require_space(self.course.folder, 4 * size)
+            return Standing()
+        tensors, state = load_tensors(path)
+        if state.get("identity") != self.course.identity:
+            raise CheckpointError(f"{path} is of other settings. Remove {self.course.folder}.")
+        restore_training(tensors, self.network, self.optimizer, where=path)
+        self.fabric.strategy.precision.load_state_dict(state["scaler"])
+        return Standing(**state["standing"])
+
+    def forget(self) -> None:
+        """Remove the checkpoint of a training whose result is recorded."""
+        if self.fabric.is_global_zero:
+            self.course.file.unlink(missing_ok=True)
+            with suppress(OSError):
+                self.course.folder.rmdir()
