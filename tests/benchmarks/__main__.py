@@ -10,6 +10,7 @@ TABLES = (
     "analysis",
     "cache",
     "extraction",
+    "finetuning",
     "pretraining",
     "fewshot",
     "knn",

@@ -1,4 +1,4 @@
-"""Seconds of the semantic protocol: all targets, at stages and at all layers of a network, everything cached."""
+"""Seconds of the semantic protocol: all targets at stages and at all layers of a network, from the cache."""
 
 import tempfile
 import time

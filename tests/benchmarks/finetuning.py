@@ -1,0 +1,58 @@
+"""Images a second of a fine-tuning step, against a plain loop: same network, batch and augmented images."""
+
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from tests.benchmarks.semantic_probe import drawn
+from tests.benchmarks.timing import median_ratio
+from transferkit.core.progress import SILENT
+from transferkit.data.catalog import open_dataset
+from transferkit.models.catalog import load_encoder
+from transferkit.protocols.finetuning.beginning import Start
+from transferkit.protocols.finetuning.network import Network
+from transferkit.protocols.finetuning.settings import FinetuneSettings, Setting
+from transferkit.protocols.finetuning.training import Course, Fit
+from transferkit.protocols.pretraining.devices import launched_fabric
+from transferkit.protocols.pretraining.settings import Machinery
+
+MODEL, SIZE, BATCH, STEPS, REPEATS = "random:resnet18", 64, 32, 6, 5
+
+
+def main() -> None:
+    """Print the ratio; both sides load the same crops with the same reader."""
+    with tempfile.TemporaryDirectory() as folder:
+        split = open_dataset(f"folder:{drawn(Path(folder))}", root=Path(folder)).split("train")
+        settings = FinetuneSettings(head="zero", statistics="moving", precision="fp32")
+        encoder = load_encoder(MODEL).at(SIZE)
+        network = Network(encoder, settings, Start.zero(encoder, len(split.classes)))
+        setting = Setting(0.01, BATCH, 1e-4)
+        course = Course(split, encoder.view, settings, setting, 99, None, Path(folder, "ft"), {}, 0)
+        fabric = launched_fabric(Machinery(device="cpu"), precision="fp32", folder=Path(folder))
+        fit = Fit(network, course, fabric=fabric, reporter=SILENT)
+        fit.model.train()
+
+        def ours() -> None:
+            for number, (images, labels, _) in zip(range(STEPS), fit._batches(0), strict=False):
+                fit._step(number, images, labels)
+
+        ratio = median_ratio(ours, plain(fit, len(split.classes)), repeats=REPEATS)
+        print(f"{MODEL}, {SIZE} pixels, batch {BATCH}, {STEPS} steps, against a plain loop: {ratio}")
+
+
+def plain(fit: Fit, n_classes: int):
+    """The usual loop over the same loader: zero_grad, loss, backward, step."""
+    network = load_encoder(MODEL).module
+    network.fc = nn.Linear(network.fc.in_features, n_classes)
+    network.train()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
+
+    def loop() -> None:
+        for _, (images, labels, _) in zip(range(STEPS), fit._batches(0), strict=False):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(network(images), labels).backward()
+            optimizer.step()
+
+    return loop
