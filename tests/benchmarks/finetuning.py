@@ -29,7 +29,7 @@ def main() -> None:
         encoder = load_encoder(MODEL).at(SIZE)
         network = Network(encoder, settings, Start.zero(encoder, len(split.classes)))
         setting = Setting(0.01, BATCH, 1e-4)
-        course = Course(split, encoder.view, settings, setting, 99, None, Path(folder, "ft"), {}, 0)
+        course = Course(split, encoder.view, settings, setting, 99, None, None, Path(folder, "ft"), {}, 0)
         fabric = launched_fabric(Machinery(device="cpu"), precision="fp32", folder=Path(folder))
         fit = Fit(network, course, fabric=fabric, reporter=SILENT)
         fit.model.train()

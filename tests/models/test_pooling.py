@@ -24,7 +24,7 @@ def test_pooling_agrees_with_loops(name, pooling):
     expected = pooled(x.numpy(), name[:4].rstrip("+"), form.prefix, pooling)
     found = pool(x, form, pooling)
     assert_close(found, torch.from_numpy(expected))
-    assert found.shape[1] == form.width(5, pooling)
+    assert found.shape[1] == form.width(shape, pooling)
 
 
 @pytest.mark.parametrize(("name", "pooling"), CASES)
@@ -42,7 +42,7 @@ def test_a_vector_stays_as_it_is_but_is_a_copy(pooling):
     found = pool(x, Form("vector", 1), pooling)
     assert torch.equal(found, x.flatten(1))
     assert found.data_ptr() != x.data_ptr()
-    assert Form("vector", 1).width(5, pooling) == 5
+    assert Form("vector", 1).width(x.shape, pooling) == 5
 
 
 def test_cls_is_a_copy():
@@ -109,7 +109,7 @@ def test_no_class_token():
         require_fit("layer4", Form("map", 1), "cls")
     assert str(error.value) == (
         "Pooling 'cls' does not fit layer 'layer4': it has no class token. "
-        "Poolings that fit: avg, max, avgmax, grid2, mean-tokens."
+        "Poolings that fit: avg, max, avgmax, grid2, mean-tokens, whole."
     )
 
 

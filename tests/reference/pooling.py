@@ -25,6 +25,8 @@ def pooled(array: np.ndarray, layout: str, prefix: int, pooling: str) -> np.ndar
     """``[b, d']``."""
     if pooling == "cls":
         return np.array([image[0] for image in array.astype(np.float64)])
+    if pooling == "whole":
+        return np.array([[float(value) for value in image.flat] for image in array])
     vectors = positions(array, layout, prefix)
     if pooling == "grid2":
         return np.array([_quarters(image) for image in vectors])

@@ -77,7 +77,7 @@ def _layer(call: Call, dim: int) -> Layer:
 
 def _pooled(call: Call, pooling: str) -> Layer:
     require_fit(call.name, _form(call), pooling)
-    return _layer(call, _form(call).width(_dim(call), pooling))
+    return _layer(call, _form(call).width(call.shape, pooling))
 
 
 def _named(pattern: str, seen: Trace, module: nn.Module) -> list[str]:

@@ -3,8 +3,9 @@
 Shapes: ``b`` images, ``d`` features, ``h × w`` positions of a map, ``t`` tokens.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isqrt
+from math import isqrt, prod
 from typing import Literal
 
 import torch
@@ -16,8 +17,11 @@ from ..core.registry import unknown_name
 
 Kind = Literal["map", "tokens", "vector"]
 
+WHOLE = "whole"
+"""The pooling that keeps everything."""
+
 WIDTHS = {"avg": 1, "max": 1, "avgmax": 2, "grid2": 4, "cls": 1, "mean-tokens": 1}
-"""Pooling → how many values it keeps of each feature of a map or of tokens."""
+"""Pooling → how many values it keeps of each feature of a map or of tokens; ``whole`` keeps them all."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +42,16 @@ class Form:
     def poolings(self) -> tuple[str, ...]:
         """The poolings that fit; a vector is left as it is by any."""
         if self.kind == "map":
-            return ("avg", "max", "avgmax", "grid2", "mean-tokens")
+            return ("avg", "max", "avgmax", "grid2", "mean-tokens", WHOLE)
         if self.kind == "tokens":
-            return (*(("cls",) if self.prefix else ()), "avg", "max", "avgmax", "mean-tokens")
-        return tuple(WIDTHS)
+            return (*(("cls",) if self.prefix else ()), "avg", "max", "avgmax", "mean-tokens", WHOLE)
+        return (*WIDTHS, WHOLE)
 
-    def width(self, dim: int, pooling: str) -> int:
-        """How many features ``dim`` channels become."""
-        return dim if self.kind == "vector" else dim * WIDTHS[pooling]
+    def width(self, shape: Sequence[int], pooling: str) -> int:
+        """How many features an output ``[b, …]`` of this shape becomes."""
+        if pooling == WHOLE or self.kind == "vector":
+            return prod(shape[1:])
+        return shape[self.axis] * WIDTHS[pooling]
 
 
 def form_of(shape: torch.Size, *, batch: int, prefix: int) -> Form | None:
@@ -92,8 +98,8 @@ def require_fit(layer: str, form: Form, pooling: str) -> None:
         UnknownNameError: if there is no such pooling.
         ModelError: if it does not fit, naming those that do.
     """
-    if pooling not in WIDTHS:
-        raise unknown_name("pooling", pooling, list(WIDTHS))
+    if pooling not in (*WIDTHS, WHOLE):
+        raise unknown_name("pooling", pooling, [*WIDTHS, WHOLE])
     if pooling not in form.poolings:
         lack = "no class token" if pooling == "cls" else "no rows and columns"
         raise ModelError(
@@ -107,17 +113,17 @@ def pool(output: Tensor, form: Form, pooling: str) -> Tensor:
 
     ``avg`` and ``mean-tokens`` are the mean over all positions, without prefix tokens; ``max`` is the
     largest value over them; ``avgmax`` is both, one after the other; ``grid2`` is the mean of each quarter
-    of a map, feature by feature; ``cls`` is the first token.
+    of a map, feature by feature; ``cls`` is the first token; ``whole`` is everything, in the layer's order.
 
     Args:
         output: ``[b, …]``.
         form: what its axes mean.
         pooling: one of ``form.poolings``.
 
-    Returns: ``[b, form.width(d, pooling)]``.
+    Returns: ``[b, form.width(output.shape, pooling)]``.
     """
     dtype = torch.promote_types(output.dtype, torch.float32)
-    if form.kind == "vector":
+    if form.kind == "vector" or pooling == WHOLE:
         return output.flatten(1).to(dtype, copy=True)
     if pooling == "cls":
         return output[:, 0].to(dtype, copy=True)

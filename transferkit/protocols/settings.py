@@ -11,8 +11,8 @@ class ExtractSettings:
 
     Attributes:
         layers: ``last``, ``stages``, ``all`` or module-name patterns.
-        pooling: how a map becomes a vector: ``avg``, ``max``, ``avgmax``, ``grid2``, ``cls`` or
-            ``mean-tokens``; the encoder's own unless given.
+        pooling: how a map becomes a vector: ``avg``, ``max``, ``avgmax``, ``grid2``, ``cls``,
+            ``mean-tokens`` or ``whole``, which keeps all of it; the encoder's own unless given.
         size: pixels of the square the encoder sees; the size it was trained for unless given.
         variant: how each image is changed first, such as ``rotate:90``, ``blur:3`` or ``augment:0``; ``test``
             leaves it as it is.

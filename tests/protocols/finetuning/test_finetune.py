@@ -13,6 +13,7 @@ from torch.testing import assert_close
 
 from tests.protocols.pretraining.runs import Notes, command, draw_pictures
 from tests.reference import finetuning as reference
+from transferkit.cache.store import FeatureStore
 from transferkit.core.errors import DataError, ModelError, UnknownNameError, UsageError
 from transferkit.core.results import ResultStore
 from transferkit.core.workspace import Workspace
@@ -20,7 +21,9 @@ from transferkit.data.catalog import open_dataset
 from transferkit.data.framing import frame
 from transferkit.models.catalog import load_encoder
 from transferkit.protocols.evaluate import Evaluator, question
+from transferkit.protocols.extract import Extractor
 from transferkit.protocols.finetuning import finetune as module
+from transferkit.protocols.finetuning import training
 from transferkit.protocols.finetuning.cost import images_seen, require_patience
 from transferkit.protocols.finetuning.finetune import SETTING, Wish, finetune
 from transferkit.protocols.finetuning.settings import FinetuneSettings
@@ -274,3 +277,27 @@ def test_kept_weights_are_a_model(pictures, tmp_path):
     saved = kept(tmp_path)
     assert all(torch.equal(tensor, saved[name]) for name, tensor in encoder.module.state_dict().items())
     assert np.isfinite([tensor.double().sum() for tensor in saved.values()]).all()
+
+
+def test_cached_maps_stand_in_for_images(pictures, tmp_path, monkeypatch):
+    """The same weights, and the trained rows are never decoded."""
+    settings = replace(SMALL, train_from="layer2", augment=False, head="zero", epochs=3, lr=(0.05,))
+    tuned(pictures, tmp_path / "images", settings)
+    place = Place(Workspace(tmp_path / "maps", tmp_path / "maps" / "data"))
+    extraction = ExtractSettings(("layer2",), "whole", size=32, dtype="float32", precision="fp32")
+    extractor = Extractor(load_encoder(MODEL), extraction, store=FeatureStore(place.workspace.features))
+    dataset = place.open(f"folder:{pictures}")
+    for name in ("train", "val"):
+        extractor.open(dataset.split(name)).run()
+    loaded = []
+    load = training.load_batches
+    monkeypatch.setattr(
+        training,
+        "load_batches",
+        lambda split, *rest, **more: loaded.append(split.name) or load(split, *rest, **more),
+    )
+    tuned(pictures, tmp_path / "maps", settings)
+    assert loaded == ["test"]
+    assert_close(kept(tmp_path / "images"), kept(tmp_path / "maps"), rtol=1e-4, atol=1e-6)
+    first = load_encoder(MODEL).module.state_dict()
+    assert not torch.equal(kept(tmp_path / "maps")["layer4.0.conv1.weight"], first["layer4.0.conv1.weight"])

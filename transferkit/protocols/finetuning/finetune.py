@@ -37,6 +37,7 @@ from ..pretraining.settings import Machinery
 from ..settings import ExtractSettings
 from .beginning import ProbeStarts, Start
 from .cost import require_patience
+from .maps import cached_maps
 from .network import Network
 from .settings import FinetuneSettings, Setting
 from .training import Answers, Course, Fit
@@ -229,6 +230,8 @@ class _Target:
     ) -> Fit:
         """A network at its beginning, or where its last checkpoint left it."""
         encoder = self._encoder()
+        fitting = [self.dataset.split(name) for name in self._fitting]
+        maps = cached_maps(encoder, fitting, self.settings, self.place)
         network = Network(encoder, self.settings, rows.start(encoder, trained))
         identity = {"cell": cell.digest, "rows": trained.fingerprint, "processes": self.fabric.world_size}
         course = Course(
@@ -238,6 +241,7 @@ class _Target:
             setting=setting,
             epochs=epochs or self.settings.epochs,
             held=held,
+            maps=maps,
             folder=self._folder(cell),
             identity={**identity, **asdict(setting)},
             workers=self.workers,

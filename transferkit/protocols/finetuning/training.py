@@ -33,6 +33,7 @@ from ..pretraining.checkpoint import load_tensors, restore_training, save_tensor
 from ..pretraining.optimizing import learning_rate
 from ..pretraining.standing import Gauge, Standing
 from ..pretraining.trainer import Step
+from .maps import Maps
 from .network import Network, build_optimizer
 from .settings import FinetuneSettings, Setting
 
@@ -65,6 +66,7 @@ class Course:
         settings, setting: of all settings, and of this one.
         epochs: passes over the rows, unless ``settings.steps`` counts steps.
         held: rows that tell when to stop early; None trains to the end.
+        maps: what stands in for images: cached outputs of the layer below which nothing is trained.
         folder: of checkpoints.
         identity: everything that the weights depend on.
         workers: decoding processes.
@@ -76,6 +78,7 @@ class Course:
     setting: Setting
     epochs: int
     held: Split | None
+    maps: Maps | None
     folder: Path
     identity: dict[str, Any]
     workers: int
@@ -166,12 +169,17 @@ class Fit:
         self.fabric.barrier()
 
     def _batches(self, first: int) -> Iterator[tuple[Tensor, Tensor, dict[int, str]]]:
-        """What is left of the epoch that step ``first`` lies in: normalised images, labels, reasons."""
+        """What is left of the epoch of step ``first``: normalised images or maps, labels, reasons."""
         course, settings = self.course, self.course.settings
         epoch, done = divmod(first, self.steps_an_epoch)
         last = min(self.steps_an_epoch, self.steps - epoch * self.steps_an_epoch)
         rows = self._rows(epoch, done, last)
         labels = torch.from_numpy(course.split.labels)
+        if course.maps is not None:
+            for some in rows:
+                ids = [course.split.ids[row] for row in some.tolist()]
+                yield course.maps.of(ids).to(self.fabric.device), labels[some], {}
+            return
         if not settings.augment:
             for batch in load_batches(course.split, course.view, rows, workers=course.workers):
                 images = batch.images.to(self.fabric.device)
@@ -217,8 +225,14 @@ class Fit:
             changed = [change((image * 255).to(torch.uint8)) for image in images.cpu()]
         return (torch.stack(changed).float() / 255).to(images.device)
 
-    def _step(self, number: int, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def _step(self, number: int, inputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Move the weights once."""
+        if self.course.maps is None:
+            return self._moved(number, inputs, labels)
+        with self.course.maps.entrance.entered(self.network.body, inputs) as nothing:
+            return self._moved(number, nothing, labels)
+
+    def _moved(self, number: int, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         settings = self.course.settings
         rate = self._rate(number)
         for group in self.optimizer.param_groups:
