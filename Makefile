@@ -29,12 +29,14 @@ check-types: $(INSTALLED)
 
 check-docs: $(INSTALLED)
 	$(BIN)/python docs/build_cli.py --check
+	$(BIN)/python docs/build_datasets.py --check
 
 bench: $(INSTALLED)  ## the measured ratios, as tables
 	$(BIN)/python -m tests.benchmarks
 
 docs: $(INSTALLED)  ## the pages that are built, never written
 	$(BIN)/python docs/build_cli.py
+	$(BIN)/python docs/build_datasets.py --registry
 
 clean:  ## caches and build products; the environment and the workspace stay
 	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -11,6 +11,7 @@ from transferkit.analysis.inversion_settings import InversionSettings
 from transferkit.protocols.invert_settings import InvertSettings
 from transferkit.protocols.settings import ExtractSettings
 
+from .budget import budget_options
 from .session import MODEL_HELP, Section, Session, common_options, listed, listed_integers
 from .settings import given, with_options
 
@@ -30,24 +31,24 @@ def command() -> None:
 
 def _looking(function: Callable[..., Any]) -> Callable[..., Any]:
     """What all of them take."""
-    for option in reversed(
-        [
-            click.option("-m", "--model", multiple=True, callback=listed, metavar="SPEC,…", help=MODEL_HELP),
-            click.option(
-                "-d",
-                "--data",
-                multiple=True,
-                default=("mini",),
-                metavar="SPEC,…",
-                help="Data sets.  [default: mini]",
-            ),
-            with_options(ExtractSettings),
-            click.option("--seed", default=0, show_default=True, help="Of splits and draws."),
-            click.option(
-                "--figure", metavar="PATH", help="Where figures go, without an ending.  [default: reports]"
-            ),
-        ]
-    ):
+    options: list[Callable[..., Any]] = [
+        click.option("-m", "--model", multiple=True, callback=listed, metavar="SPEC,…", help=MODEL_HELP),
+        click.option(
+            "-d",
+            "--data",
+            multiple=True,
+            default=("mini",),
+            metavar="SPEC,…",
+            help="Data sets.  [default: mini]",
+        ),
+        budget_options,
+        with_options(ExtractSettings),
+        click.option("--seed", default=0, show_default=True, help="Of splits and draws."),
+        click.option(
+            "--figure", metavar="PATH", help="Where figures go, without an ending.  [default: reports]"
+        ),
+    ]
+    for option in reversed(options):
         function = option(function)
     return function
 

@@ -1,6 +1,8 @@
 """``transferkit datasets``: what data there is."""
 
-from typing import Any
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -8,7 +10,15 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from transferkit.core.errors import UsageError
+from transferkit.core.files import readable_bytes
+
+from .preparing import prepare, verify
 from .session import Section, Session, common_options
+
+if TYPE_CHECKING:
+    from transferkit.data.catalog import Known
+    from transferkit.data.detection.boxed import DetectionDataset
 
 
 @click.group(cls=Section)
@@ -24,35 +34,42 @@ def command() -> None:
 @command.command("list")
 @common_options
 def list_datasets(session: Session) -> None:
-    """List the names that --data takes.
+    """List the names that --data takes, and what of them is there.
 
     \b
     Example:
       transferkit datasets list
     """
-    from transferkit.data.catalog import known_datasets
+    from transferkit.data.catalog import known_datasets, known_detection
 
-    rows = [
-        {
-            "name": known.name,
-            "domain": known.domain,
-            "classes": known.classes,
-            "description": known.description,
-        }
-        for known in known_datasets()
-    ]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("name", "domain", "classes", "what it is"):
-        table.add_column(heading)
-    for row in rows:
-        table.add_row(*(Text("–" if value is None else str(value)) for value in row.values()))
-    session.show(rows, table)
+    known = [*known_datasets(session.workspace.data), *known_detection(session.workspace.data)]
+    headings = ("name", "domain", "classes", "images", "state", "size", "licence, or what it is")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
+    for heading in headings:
+        right = heading in ("classes", "images", "size")
+        table.add_column(heading, justify="right" if right else "left", no_wrap=True)
+    table.columns[-1].ratio = 1  # takes what is left of the line
+    for one in known:
+        table.add_row(*map(Text, _listed(one)))
+    session.show([asdict(one) for one in known], table)
+
+
+def _listed(one: "Known") -> tuple[str, ...]:
+    """Name, domain, classes, images, state, size and licence, as a line of the table."""
+    size = "–" if one.size_bytes is None else readable_bytes(one.size_bytes)
+    numbers = ("–" if count is None else str(count) for count in (one.classes, one.images))
+    return (one.name, one.domain or "–", *numbers, one.state or "–", size, one.licence or one.description)
 
 
 @command.command()
 @click.argument("names", nargs=-1, required=True)
+@click.option(
+    "--sheet",
+    metavar="FILE.png",
+    help="Draw a contact sheet of one data set: a row of images of each class, of at most 100 classes.",
+)
 @common_options
-def info(session: Session, names: tuple[str, ...]) -> None:
+def info(session: Session, names: tuple[str, ...], sheet: str | None) -> None:
     """Show splits, classes, source and licence of data sets; embedded ones are drawn when first asked for.
 
     \b
@@ -60,18 +77,35 @@ def info(session: Session, names: tuple[str, ...]) -> None:
       transferkit datasets info mini/digits
     """
     from transferkit.data.catalog import expand_datasets, open_dataset
+    from transferkit.data.detection import DETECTION, open_detection
 
-    datasets = [
-        open_dataset(spec, root=session.workspace.data, reporter=session.reporter)
-        for spec in expand_datasets(names)
-    ]
+    root, reporter = session.workspace.data, session.reporter
+    boxed = [name for name in names if name.partition(":")[0] in DETECTION]
+    labelled = [name for name in names if name not in boxed]
+    specs = expand_datasets(labelled) if labelled else []
+    datasets = [open_dataset(spec, root=root, reporter=reporter) for spec in specs]
+    if sheet is not None:
+        _draw_sheet(session, datasets, sheet, len(boxed))
     values = [_describe(dataset) for dataset in datasets]
+    values += [_describe_boxed(open_detection(spec, root=root, reporter=reporter)) for spec in boxed]
     table = Table(box=box.SIMPLE_HEAD, show_header=False, pad_edge=False)
     for value in values:
         for name, text in value.items():
             table.add_row(name, Text(_readable(text)))
         table.add_section()
     session.show(values, table)
+
+
+def _draw_sheet(session: Session, datasets: list[Any], sheet: str, boxed: int) -> None:
+    from transferkit.reports.contact import write_dataset_sheet
+
+    if len(datasets) != 1 or boxed:
+        raise UsageError(
+            f"A contact sheet is of one data set with classes; {len(datasets)} were named, and {boxed} with "
+            "boxes. Name one."
+        )
+    write_dataset_sheet(datasets[0], Path(sheet).expanduser())
+    session.reporter.note(f"Drawn: {sheet}")
 
 
 def _describe(dataset: Any) -> dict[str, Any]:
@@ -91,6 +125,21 @@ def _describe(dataset: Any) -> dict[str, Any]:
     }
 
 
+def _describe_boxed(dataset: "DetectionDataset") -> dict[str, Any]:
+    splits = dataset.splits.items()
+    return {
+        "name": dataset.spec,
+        "domain": "detection",
+        "images": {name: len(split) for name, split in splits},
+        "without objects": {name: sum(not len(one) for one in split.objects) for name, split in splits},
+        "left out": {name: len(split.faults) for name, split in splits},
+        **{f"boxes in {name}": split.boxes_per_class() for name, split in splits},
+        "fingerprints": {name: split.fingerprint for name, split in splits},
+        "source": dataset.source,
+        "licence": dataset.licence,
+    }
+
+
 def _readable(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {_short(entry)}" for name, entry in value.items())
@@ -99,3 +148,7 @@ def _readable(value: Any) -> str:
 
 def _short(entry: Any) -> str:
     return entry[:12] if isinstance(entry, str) else str(entry)
+
+
+command.add_command(prepare)
+command.add_command(verify)

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from transferkit.protocols.settings import ExtractSettings
 
+from .budget import budget_options
 from .session import MODEL_HELP, Session, common_options, listed
 from .settings import given, with_options
 
@@ -18,6 +19,7 @@ from .settings import given, with_options
 @click.option(
     "-d", "--data", multiple=True, default=("mini",), metavar="SPEC,…", help="Data sets.  [default: mini]"
 )
+@budget_options
 @with_options(ExtractSettings)
 @click.option("--seed", default=0, show_default=True, help="Of the split, where a set has no official one.")
 @click.option("--estimate", is_flag=True, help="Say how much it will take, and stop.")

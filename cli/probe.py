@@ -12,6 +12,7 @@ from transferkit.probes import PROBES
 from transferkit.probes.semantic import LEVELS
 from transferkit.protocols.settings import ExtractSettings
 
+from .budget import budget_options
 from .session import MODEL_HELP, Session, common_options, listed, listed_integers
 from .settings import given, with_options
 
@@ -27,6 +28,7 @@ _SETTINGS = tuple(probe.settings_type for probe in PROBES.values())
 @click.option(
     "-d", "--data", multiple=True, default=("mini",), metavar="SPEC,…", help="Data sets.  [default: mini]"
 )
+@budget_options
 @click.option(
     "-p",
     "--protocol",

@@ -102,18 +102,16 @@ def listed(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 
 
 def canonical(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """A list of specs as records and keys spell them: paths absolute, ``mini`` as its members."""
+    """A list of specs as records and keys spell them: paths absolute, groups as their members."""
     specs: list[str] = []
     for spec in listed(ctx, param, values):
         scheme, _, rest = spec.partition(":")
-        if scheme in ("folder", "file"):
+        if scheme in ("folder", "file", "imagenet", "miniimagenet"):
             specs.append(f"{scheme}:{os.path.normpath(Path(rest).expanduser().absolute())}")
-        elif spec == "mini":
-            from transferkit.data.mini import DOWNSTREAM
-
-            specs += DOWNSTREAM
         else:
-            specs.append(spec)
+            from transferkit.data.catalog import group_members  # no torch, but a quarter of a second
+
+            specs += group_members(spec) or [spec]
     return tuple(specs)
 
 

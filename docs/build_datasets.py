@@ -1,15 +1,21 @@
-"""Write docs/datasets.md: what the embedded sets are, and what two linear probes make of them.
+"""Write docs/datasets.md: what sets there are, and what two linear probes make of the embedded ones.
 
 Run: python docs/build_datasets.py (three minutes on two cores the first time, seconds when repeated).
+With --registry: only the section on published sets, which is measured by nobody. With --check: whether it is
+up to date.
 """
 
 from pathlib import Path
 
+import click
+
 from transferkit.core.progress import reporter_for
 from transferkit.core.results import Results
 from transferkit.core.workspace import Workspace
-from transferkit.data.catalog import open_dataset
+from transferkit.data.catalog import GROUPS, open_dataset
 from transferkit.data.dataset import Dataset
+from transferkit.data.downstream import PUBLISHED
+from transferkit.data.downstream.published import Published
 from transferkit.data.mini import DOWNSTREAM, SOURCE
 from transferkit.protocols.evaluate import Evaluator, question
 from transferkit.protocols.place import Place
@@ -17,14 +23,24 @@ from transferkit.protocols.settings import ExtractSettings
 
 PAGE = Path(__file__).with_name("datasets.md")
 MODELS = ("pixels", "imagenet-lite0")
+BEGIN, END = "<!-- published sets: begin -->", "<!-- published sets: end -->"
 
 INTRODUCTION = """# Data sets
 
-Built by `python docs/build_datasets.py`; do not edit.
+Built by `python docs/build_datasets.py`; do not edit. With `--registry` it writes only what it need not
+measure: the section on published sets.
 
 `--data` takes `folder:PATH` (one sub-folder a class; `train`, `val` and `test` in it are used when they
-exist, else a seeded, stratified 60/20/20 split is made), the name of an embedded set, or `mini` for the
-twelve downstream sets together.
+exist, else a seeded, stratified 60/20/20 split is made), the name of an embedded or a published set, or a
+group: `mini` for the twelve embedded downstream sets, `paper12` for the twelve of the study, `kornblith12`
+for the wider comparison. `imagenet:PATH` and `miniimagenet:PATH` are there to pretrain on.
+`transferkit datasets list` says what of it is there.
+
+A budget behind a name leaves fewer labelled images: `eurosat@limit=1000` or `@limit=0.1` (of train and val
+together), `@shots=5` (a class, all of them train), `@vtab1k` (800 train, 200 val, as VTAB-1k has them). The
+options `--limit`, `--shots-per-class` and `--budget` put the same behind every name of a command. Images
+are drawn class by class in the order of a hash of the seed and the id, so that a smaller number of shots
+lies within a larger one. Test stays whole, and its cached features serve all budgets.
 
 ## The embedded suite
 
@@ -73,8 +89,87 @@ def about(dataset: Dataset) -> str:
     )
 
 
-def main() -> None:
-    """Probe, and write the page."""
+PUBLISHED_SETS = """## Published sets
+
+Each is read as its archive unpacks, from its folder in the data folder; folders that an unpacker made around
+it do no harm. Get one with `transferkit datasets prepare NAME`, check it with `transferkit datasets verify
+NAME`. A label without an image, and an image without a label, is left out and counted.
+
+Where a set has no official split, 70 % of each class are train and 30 % are test, as in the study: the ids of
+a class in the order of the SHA-256 of `NAME/ID`, the first 70 % train. No random generator takes part, so
+whoever has the ids has the split. Where there is no val, probes choose on a fifth of train.
+"""
+
+
+def published_sets() -> str:
+    """The section on published sets, between its marks."""
+    parts = [BEGIN, PUBLISHED_SETS]
+    for group in ("paper12", "kornblith12"):
+        parts.append(f"### `{group}`\n\n| set | domain | classes | images | metric | licence |")
+        parts.append("|---|---|---|---|---|---|")
+        parts += [_line(PUBLISHED[name]) for name in GROUPS[group]]
+        parts.append("")
+    if len(GROUPS["kornblith12"]) < 12:
+        parts.append(
+            "VOC2007 classification, the twelfth of Kornblith et al., has several labels an image, which a\n"
+            "split cannot hold yet; CUB-200 stands for Birdsnap, which has vanished.\n"
+        )
+    names = dict.fromkeys((*GROUPS["paper12"], *GROUPS["kornblith12"]))
+    parts += [_entry(PUBLISHED[name]) for name in names]
+    return "\n".join(parts) + END + "\n"
+
+
+def _line(one: Published) -> str:
+    """Of the table."""
+    images = " / ".join(str(count) for count in one.counts.values())
+    return f"| `{one.name}` | {one.domain} | {one.n_classes} | {images} | {one.metric} | {one.licence} |"
+
+
+def _entry(one: Published) -> str:
+    """All that is stated of one set."""
+    images = ", ".join(f"{count} {split}" for split, count in one.counts.items())
+    options = ", ".join(f"`{one.name}:{option}`" for option in one.options)
+    got = "downloaded by `datasets prepare`" if one.downloads else " ".join(one.steps)
+    return (
+        f"#### `{one.name}`\n\n{one.n_classes} classes; {images}.\n\n"
+        f"- layout: `{one.layout}`\n- split: {one.split_rule}\n"
+        + (f"- also: {options}\n" if options else "")
+        + f"- licence: {one.licence}\n- source: {one.homepage}\n- to get it: {got}\n- cite: {one.citation}\n"
+    )
+
+
+def with_published_sets(page: str) -> str:
+    """The page with its section on published sets made anew.
+
+    Raises: ValueError: if the page has no such section.
+    """
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{PAGE.name} lacks {BEGIN} and {END}.")
+    return before + published_sets().rstrip("\n") + after
+
+
+@click.command()
+@click.option("--registry", is_flag=True, help="Write only the section on published sets; measure nothing.")
+@click.option("--check", is_flag=True, help="Only compare that section; exit 1 when it is out of date.")
+def main(registry: bool, check: bool) -> None:
+    """Write docs/datasets.md, or check it."""
+    if registry or check:
+        page = PAGE.read_text("utf-8")
+        built = with_published_sets(page)
+        if registry:
+            PAGE.write_text(built, "utf-8")
+        elif built != page:
+            raise click.ClickException(
+                "docs/datasets.md is out of date: run python docs/build_datasets.py --registry."
+            )
+        return
+    PAGE.write_text(measured() + "\n" + published_sets(), "utf-8")
+
+
+def measured() -> str:
+    """What stands before the published sets: the embedded ones, probed."""
     workspace = Workspace.at()
     place = Place(workspace, reporter=reporter_for(quiet=False))
     results = Evaluator(place, ExtractSettings()).run(MODELS, ("mini",), [question("linear")])
@@ -82,7 +177,7 @@ def main() -> None:
     means = {m: sum(r.value for r in results if r.model == m) / len(DOWNSTREAM) for m in MODELS}
     table = "".join(row(dataset, results) for dataset in datasets[:-1])
     mean = f"| mean | | | | | {means['pixels']:.3f} | | {means['imagenet-lite0']:.3f} |\n\n"
-    PAGE.write_text(INTRODUCTION + table + mean + "".join(map(about, datasets)).rstrip() + "\n", "utf-8")
+    return INTRODUCTION + table + mean + "".join(map(about, datasets)).rstrip() + "\n"
 
 
 if __name__ == "__main__":

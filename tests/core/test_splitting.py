@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from transferkit.core.errors import ShapeError, UsageError
 from transferkit.core.seeding import generator
-from transferkit.core.splitting import shares, stratified_split
+from transferkit.core.splitting import hashed_order, hashed_split, shares, stratified_split
 
 FRACTIONS = st.lists(st.floats(0.05, 1), min_size=1, max_size=5).map(
     lambda values: [value / sum(values) for value in values]
@@ -69,3 +69,32 @@ def test_fractions_must_divide_the_whole(fractions):
 def test_labels_must_be_a_row():
     with pytest.raises(ShapeError, match=r"\[n\], not \[2, 2\]"):
         stratified_split(np.zeros((2, 2), int), (0.5, 0.5), rng=generator(0, "x"))
+
+
+@given(LABELS, FRACTIONS)
+def test_hashed_parts_are_every_row_once(labels, fractions):
+    parts = hashed_split([str(i) for i in range(len(labels))], labels, fractions, name="x")
+    assert sorted(np.concatenate(parts).tolist()) == list(range(len(labels)))
+    assert all((np.diff(part) > 0).all() for part in parts)
+
+
+def test_hashes_order_rows_whatever_their_order_was():
+    ids = [f"{i}.jpg" for i in range(50)]
+    by_hash = [ids[i] for i in hashed_order(ids, "leaves")]
+    assert [ids[::-1][i] for i in hashed_order(ids[::-1], "leaves")] == by_hash
+    assert [ids[i] for i in hashed_order(ids, "trees")] != by_hash
+
+
+def test_hashed_parts_follow_the_ids():
+    ids, labels = [f"{i}.jpg" for i in range(40)], np.arange(40) % 3
+    order = generator(1, "x").permutation(40)
+    train, _ = hashed_split(ids, labels, (0.7, 0.3), name="x")
+    again, _ = hashed_split([ids[i] for i in order], labels[order], (0.7, 0.3), name="x")
+    assert {ids[i] for i in train} == {ids[order[i]] for i in again}
+
+
+def test_hashed_parts_of_nonsense():
+    with pytest.raises(UsageError, match="add up to 1"):
+        hashed_split(["a"], np.array([0]), (0.7, 0.7), name="x")
+    with pytest.raises(ShapeError, match=r"1 ids need as many labels, not \[2\]"):
+        hashed_split(["a"], np.array([0, 1]), (0.7, 0.3), name="x")

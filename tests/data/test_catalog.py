@@ -1,9 +1,14 @@
+import subprocess
+import sys
+
 import pytest
 
+from tests.data.downstream.trees import TREES
 from transferkit.core.errors import UnknownNameError, UsageError
-from transferkit.data import mini
+from transferkit.data import catalog, mini
 from transferkit.data.catalog import GROUPS, expand_datasets, known_datasets, open_dataset
 from transferkit.data.dataset import DATASETS
+from transferkit.data.downstream import PUBLISHED
 
 
 def test_a_folder_is_opened(make_folder, data_root, notes):
@@ -51,7 +56,7 @@ def test_a_folder_whose_path_has_commas(make_folder, tmp_path):
         ("mini/digit", "Did you mean 'mini/digits'"),
         ("minni", "Did you mean 'mini'"),
         ("folders", "Did you mean 'folder:PATH'"),
-        ("zzz", "Choose from: mini, folder:PATH, mini/objects"),
+        ("zzz", "Choose from: mini, paper12, kornblith12, folder:PATH"),
         ("fodler:photos", "Did you mean 'folder:photos'"),
     ],
 )
@@ -77,15 +82,50 @@ def test_a_group_is_not_one_data_set(data_root):
 
 @pytest.mark.parametrize("specs", [[], ["", " , "]])
 def test_no_data_set(specs):
-    with pytest.raises(UsageError, match=r"No data set is named\. Choose from: mini, folder:PATH"):
+    with pytest.raises(
+        UsageError, match=r"No data set is named\. Choose from: mini, paper12, kornblith12, folder:PATH"
+    ):
         expand_datasets(specs)
 
 
 def test_what_is_known():
     known = {one.name: one for one in known_datasets()}
-    assert list(known)[:3] == ["mini", "folder:PATH", "mini/objects"]
+    assert list(known)[:5] == ["mini", "paper12", "kornblith12", "folder:PATH", "imagenet:PATH"]
     assert {name.removesuffix(":PATH") for name in known} == DATASETS.keys() | GROUPS.keys()
     assert known["mini/digits"].domain == "symbolic"
     assert known["mini/digits"].classes == 10
     assert known["mini"].classes is None
     assert all(one.description for one in known.values())
+    assert (known["svhn"].state, known["svhn"].images) == ("absent", 99_289)
+    assert known["mini/digits"].state == "embedded"
+
+
+def test_what_is_there(data_root):
+    TREES["eurosat"](data_root / "eurosat")
+    (data_root / "dtd/labels").mkdir(parents=True)
+    known = {one.name: one for one in known_datasets(data_root)}
+    size_bytes = sum(path.stat().st_size for path in (data_root / "eurosat").rglob("*") if path.is_file())
+    assert (known["eurosat"].state, known["eurosat"].size_bytes) == ("ready", size_bytes)
+    assert (known["dtd"].state, known["svhn"].state) == ("partial", "absent")
+    assert known["svhn"].size_bytes == PUBLISHED["svhn"].size_bytes
+
+
+def test_sizes_of_many_files_are_not_asked_for(data_root, monkeypatch):
+    TREES["eurosat"](data_root / "eurosat")
+    monkeypatch.setattr(catalog, "_MOST_FILES", 5)
+    known = {one.name: one for one in known_datasets(data_root)}
+    assert known["eurosat"].size_bytes == PUBLISHED["eurosat"].size_bytes
+
+
+def test_groups_are_of_registered_names():
+    assert len(GROUPS["paper12"]) == 12
+    assert {name for members in GROUPS.values() for name in members} <= DATASETS.keys()
+    assert len(set(GROUPS["paper12"]) & set(GROUPS["kornblith12"])) == 2
+
+
+def test_names_are_known_without_torch():
+    script = (
+        "import sys; from transferkit.data.catalog import known_datasets; known_datasets(); "
+        "assert not {'torch', 'scipy', 'skimage'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

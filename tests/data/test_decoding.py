@@ -8,6 +8,7 @@ from PIL import Image
 from torch.testing import assert_close
 
 from transferkit.core.errors import UnreadableImageError
+from transferkit.data import decoding
 from transferkit.data.decoding import IMAGE_EXTENSIONS, MOST_PIXELS, decode, rgb, unreadable
 
 
@@ -234,3 +235,98 @@ def test_reference_rounding_of_every_sixteen_bit_value():
     assert_close(
         decode(encoded(values))[0, :, 0], np.rint(values[0] * (255 / 65535)).astype(np.uint8), atol=0, rtol=0
     )
+
+
+def by_pillow(data):
+    return np.asarray(Image.open(BytesIO(data)).convert("RGB"))
+
+
+@pytest.fixture
+def fast(monkeypatch):
+    """How many JPEGs were given to the faster decoder."""
+    calls = []
+    pixels = decoding._jpeg_pixels
+
+    def counted(data):
+        calls.append(len(data))
+        return pixels(data)
+
+    if not decoding._decoders_agree():
+        pytest.skip("torchvision decodes JPEG otherwise than Pillow on this machine")
+    monkeypatch.setattr(decoding, "_jpeg_pixels", counted)
+    return calls
+
+
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}, {"quality": 30}])
+@pytest.mark.parametrize("size", [(60, 80), (1, 1), (17, 33), (8, 7)])
+def test_the_faster_decoder_gives_the_same_pixels(photo, fast, subsampling, options, size):
+    data = encoded(photo[: size[0], : size[1]], "JPEG", subsampling=subsampling, **options)
+    assert (decode(data) == by_pillow(data)).all()
+    assert decode(data).flags.writeable
+    assert decode(data).flags.c_contiguous
+    assert len(fast) == 3
+
+
+def test_odd_jpegs_are_left_to_pillow(photo, fast):
+    image = Image.fromarray(photo)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for odd in (
+        encoded(image.convert("L"), "JPEG"),
+        encoded(image.convert("CMYK"), "JPEG"),
+        encoded(image, "JPEG", exif=exif),
+        encoded(image, "JPEG", keep_rgb=True),  # which says so in Adobe's marker
+    ):
+        decode(odd)
+    assert not fast
+    assert (decode(encoded(image, "JPEG", keep_rgb=True, quality=100)) == photo).mean() > 0.5
+    exif[0x0112] = 1
+    decode(encoded(image, "JPEG", exif=exif))
+    assert len(fast) == 1
+
+
+def test_where_decoders_differ_pillow_decodes(photo, monkeypatch):
+    data = encoded(photo, "JPEG")
+    pixels = decoding._jpeg_pixels
+    for other in (lambda data: pixels(data) ^ 1, lambda data: pixels(data)[:-1]):
+        monkeypatch.setattr(decoding, "_jpeg_pixels", other)
+        decoding._decoders_agree.cache_clear()
+        assert not decoding._decoders_agree()
+        assert (decode(data) == by_pillow(data)).all()
+
+    def absent(data):
+        raise RuntimeError("decode_jpeg: torchvision not compiled with libjpeg support")
+
+    monkeypatch.setattr(decoding, "_jpeg_pixels", absent)
+    decoding._decoders_agree.cache_clear()
+    assert not decoding._decoders_agree()
+    monkeypatch.undo()
+    decoding._decoders_agree.cache_clear()
+
+
+def test_a_jpeg_that_the_faster_decoder_refuses_is_judged_by_pillow(photo, fast):
+    data = encoded(photo, "JPEG")
+    with pytest.raises(UnreadableImageError, match="image file is truncated"):
+        decode(data[: len(data) // 2])
+    assert len(fast) == 1
+
+
+def test_a_damaged_jpeg_has_one_verdict(photo, fast, monkeypatch, capfd):
+    """Whatever happens to a file, both ways show the same pixels or give the same reason."""
+    rng = np.random.default_rng(0)
+    sources = [encoded(photo, "JPEG", progressive=progressive) for progressive in (False, True)]
+    for trial in range(150):
+        data = bytearray(sources[trial % 2])
+        data[int(rng.integers(2, len(data)))] = int(rng.integers(256))
+        outcomes = []
+        for plain in (True, False):
+            with monkeypatch.context() as patch:
+                if not plain:
+                    patch.setattr(decoding, "_is_plain_jpeg", lambda image: False)
+                try:
+                    outcomes.append(decode(bytes(data)).tolist())
+                except UnreadableImageError as error:
+                    outcomes.append(str(error))
+        assert outcomes[0] == outcomes[1]
+    assert len(fast) > 100

@@ -98,8 +98,15 @@ def digest_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def require_space(folder: Path, needed_bytes: int) -> None:
+def require_space(
+    folder: Path, needed_bytes: int, *, remedy: str = "choose fewer layers, or name another --workspace"
+) -> None:
     """Refuse at the start what would not fit at the end.
+
+    Args:
+        folder: where it will lie.
+        needed_bytes: how much.
+        remedy: what a user can do other than free some room.
 
     Raises: DiskSpaceError: if fewer than ``needed_bytes`` are free where ``folder`` is, or will be.
     """
@@ -110,7 +117,7 @@ def require_space(folder: Path, needed_bytes: int) -> None:
     if needed_bytes > free:
         raise DiskSpaceError(
             f"{folder} needs {readable_bytes(needed_bytes)}, but only {readable_bytes(free)} are free there. "
-            "Free some room, choose fewer layers, or name another --workspace."
+            f"Free some room, {remedy}."
         )
 
 

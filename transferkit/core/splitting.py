@@ -1,5 +1,6 @@
 """Dividing rows into parts that resemble each other."""
 
+import hashlib
 import math
 from collections.abc import Sequence
 
@@ -29,8 +30,7 @@ def stratified_split(
         UsageError: if the fractions are not that.
         ShapeError: if the labels are not ``[n]``.
     """
-    if not fractions or min(fractions) <= 0 or not math.isclose(sum(fractions), 1):
-        raise UsageError(f"Fractions must be positive and add up to 1, not {tuple(fractions)}.")
+    _require_fractions(fractions)
     if labels.ndim != 1:
         raise ShapeError(f"Labels must be [n], not {list(labels.shape)}.")
     keys = np.asarray(rng.bit_generator.random_raw(len(labels)))
@@ -61,3 +61,46 @@ def shares(count: int, fractions: Sequence[float]) -> list[int]:
     while sum(whole) > count:
         whole[max(parts, key=lambda part: (whole[part] > 1, whole[part] - exact[part]))] -= 1
     return whole
+
+
+def hashed_order(ids: Sequence[str], name: str) -> NDArray[np.int64]:
+    """Row numbers in the order of the SHA-256 of ``NAME/ID``: the same for ever, from no random generator.
+
+    >>> hashed_order(["a", "b", "c", "d"], "leaves").tolist()
+    [3, 1, 0, 2]
+    """
+    digests = [hashlib.sha256(f"{name}/{one}".encode()).digest() for one in ids]
+    return np.array(sorted(range(len(ids)), key=digests.__getitem__), dtype=np.int64)
+
+
+def hashed_split(
+    ids: Sequence[str], labels: NDArray[np.integer], fractions: Sequence[float], *, name: str
+) -> tuple[NDArray[np.int64], ...]:
+    """As ``stratified_split``, by ``hashed_order``: whoever has the ids can make the same parts.
+
+    Args:
+        ids: ``[n]``.
+        labels: ``[n]``.
+        fractions: of each part; positive, adding up to 1.
+        name: of the data set; another name gives other parts.
+
+    Returns: row numbers of each part, ascending; together every row once.
+
+    Raises:
+        UsageError: if the fractions are not that.
+        ShapeError: if there are not as many ids as labels.
+    """
+    _require_fractions(fractions)
+    if labels.shape != (len(ids),):
+        raise ShapeError(f"{len(ids)} ids need as many labels, not {list(labels.shape)}.")
+    order = hashed_order(ids, name)
+    part_of = np.empty(len(ids), dtype=np.int64)
+    for label in np.unique(labels):
+        members = order[labels[order] == label]
+        part_of[members] = np.repeat(np.arange(len(fractions)), shares(len(members), fractions))
+    return tuple(np.flatnonzero(part_of == part) for part in range(len(fractions)))
+
+
+def _require_fractions(fractions: Sequence[float]) -> None:
+    if not fractions or min(fractions) <= 0 or not math.isclose(sum(fractions), 1):
+        raise UsageError(f"Fractions must be positive and add up to 1, not {tuple(fractions)}.")

@@ -1,17 +1,27 @@
 """From specs to data sets."""
 
+import os
+import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import UsageError
 from ..core.progress import SILENT, Reporter
 from ..core.registry import unknown_name
-from . import folder  # noqa: F401  (registers itself)
+from . import folder as _folder  # noqa: F401  (registers itself)
+from . import hugging, sources, webdataset  # noqa: F401  (register themselves)
+from .budgets import budgeted, parse_budget, split_spec
 from .dataset import DATASETS, Dataset
+from .detection import DETECTION
+from .detection.boxed import DetectionOpener
+from .downstream import PAPER12, PUBLISHED
+from .downstream.published import Published, state_of
+from .kornblith import KORNBLITH12
 from .mini.suite import DOWNSTREAM, MEMBERS, Member
 
-GROUPS: dict[str, tuple[str, ...]] = {"mini": DOWNSTREAM}
+GROUPS: dict[str, tuple[str, ...]] = {"mini": DOWNSTREAM, "paper12": PAPER12, "kornblith12": KORNBLITH12}
 """Name of a group → specs of its members."""
 
 
@@ -19,20 +29,24 @@ def open_dataset(spec: str, *, root: Path, seed: int = 0, reporter: Reporter = S
     """The data set that ``spec`` names.
 
     Args:
-        spec: a registered name such as ``mini/digits``, or ``folder:PATH``.
+        spec: a registered name such as ``mini/digits``, or ``folder:PATH``; perhaps with a budget behind it,
+            such as ``eurosat@shots=5``.
         root: the data folder, for sets that are kept there and for what is remembered of folders.
-        seed: of the split, where the set has no official one.
+        seed: of the split, where the set has no official one, and of what a budget draws.
         reporter: told how far long work has come.
 
     Raises:
-        UsageError: if the spec is a group or a bare path.
+        UsageError: if the spec is a group or a bare path, or its budget cannot be meant.
         UnknownNameError: if no data set has this name.
         DataError: if the data set is absent or malformed.
     """
-    if spec in GROUPS:
-        raise UsageError(f"{spec} is a group of data sets. Open one of it: {', '.join(GROUPS[spec])}.")
-    name, rest = _parsed(spec)
-    return DATASETS[name](rest, root=root, seed=seed, reporter=reporter)
+    whole, budget = split_spec(spec)
+    if whole in GROUPS:
+        raise UsageError(f"{whole} is a group of data sets. Open one of it: {', '.join(GROUPS[whole])}.")
+    name, rest = _parsed(whole)
+    drawn = parse_budget(budget) if budget else None
+    dataset = DATASETS[name](rest, root=root, seed=seed, reporter=reporter)
+    return budgeted(dataset, drawn, seed=seed) if drawn else dataset
 
 
 def expand_datasets(specs: Iterable[str]) -> list[str]:
@@ -44,13 +58,38 @@ def expand_datasets(specs: Iterable[str]) -> list[str]:
     """
     expanded: dict[str, None] = {}
     for part in (part for spec in specs for part in _listed(spec)):
-        if part not in GROUPS:
-            _parsed(part)
-        expanded |= dict.fromkeys(GROUPS.get(part, (part,)))
+        members = group_members(part)
+        if not members:
+            whole, budget = split_spec(part)
+            _parsed(whole)
+            members = [f"{whole}@{parse_budget(budget)}" if budget else whole]
+        expanded |= dict.fromkeys(members)
     if not expanded:
         known = ", ".join(one.name for one in known_datasets())
         raise UsageError(f"No data set is named. Choose from: {known}.")
     return list(expanded)
+
+
+def group_members(spec: str) -> list[str]:
+    """The specs of a group's members, each with the budget behind the group's name; none if it is no group.
+
+    Raises: UsageError: if the budget cannot be meant.
+    """
+    name, budget = split_spec(spec)
+    suffix = f"@{parse_budget(budget)}" if budget and name in GROUPS else ""
+    return [f"{member}{suffix}" for member in GROUPS.get(name, ())]
+
+
+def with_budget(specs: Iterable[str], budget: str) -> list[str]:
+    """Every data set and group that ``specs`` name, each with this budget.
+
+    Raises: UsageError: if the budget cannot be meant, or a spec has one of its own.
+    """
+    parsed = parse_budget(budget)
+    parts = [part for spec in specs for part in _listed(spec)]
+    if twice := [part for part in parts if split_spec(part)[1]]:
+        raise UsageError(f"{twice[0]} has a budget of its own: leave out one of the two.")
+    return [f"{part}@{parsed}" for part in parts]
 
 
 @dataclass(frozen=True)
@@ -61,25 +100,113 @@ class Known:
         name: as it is written.
         domain: as of ``Dataset``.
         classes: how many; None where that depends.
+        images: in all splits; None where that depends.
+        state: ``embedded``, ``ready``, ``partial`` or ``absent``; empty of groups and paths.
+        size_bytes: on the disk of what is there, else as published, about; None where nobody says.
+        licence: under which the images may be used; empty of groups and paths.
         description: for people.
     """
 
     name: str
     domain: str
     classes: int | None
+    images: int | None
+    state: str
+    size_bytes: int | None
+    licence: str
     description: str
 
 
-def known_datasets() -> list[Known]:
-    """Groups, then ``folder:PATH``, then the registered names."""
-    groups = [Known(name, "", None, f"{len(members)} data sets") for name, members in GROUPS.items()]
-    folders = Known("folder:PATH", "", None, "your own images, in one folder a class")
-    return [*groups, folders, *map(_known_member, MEMBERS)]
+PATHS = {
+    "folder:PATH": "your own images, in one folder a class",
+    "imagenet:PATH": "ImageNet as class folders, or as the archives of ILSVRC2012",
+    "miniimagenet:PATH": "mini-ImageNet's base classes; PATH#val and PATH#test are the novel ones",
+    "wds:PATH": "WebDataset tar shards, also by URL; braces stand for ranges, as in photos-{000..012}.tar",
+    "hf:PATH": "a data set of Hugging Face, by its name or the folder that save_to_disk wrote",
+}
+"""Names that stand before a path → what lies there."""
+
+
+def known_datasets(root: Path | None = None) -> list[Known]:
+    """Groups, names that stand before a path, embedded sets, published sets.
+
+    Args:
+        root: the data folder; without it no published set is looked for, and all are ``absent``.
+    """
+    groups = {name: f"{len(members)} data sets" for name, members in GROUPS.items()}
+    unopened = [Known(name, "", None, None, "", None, "", words) for name, words in (groups | PATHS).items()]
+    names = dict.fromkeys((*PAPER12, *KORNBLITH12, *PUBLISHED))
+    published = [_known_published(PUBLISHED[name], root) for name in names if name in DATASETS]
+    return [*unopened, *map(_known_member, MEMBERS), *published]
+
+
+def known_detection(root: Path | None = None) -> list[Known]:
+    """The sets of images with boxes.
+
+    Args:
+        root: the data folder; without it no published set is looked for, and all are ``absent``.
+    """
+    return [_known_boxed(name, opener, root) for name, opener in DETECTION.items()]
+
+
+def _known_boxed(name: str, opener: DetectionOpener, root: Path | None) -> Known:
+    state = (
+        "embedded" if name.startswith("mini/") else "ready" if root and (root / name).is_dir() else "absent"
+    )
+    return Known(
+        name=name,
+        domain="detection",
+        classes=opener.class_count,
+        images=None,
+        state=state,
+        size_bytes=None,
+        licence="",
+        description=opener.description,
+    )
 
 
 def _known_member(member: Member) -> Known:
     classes = member.plan.classes
-    return Known(member.spec, member.domain, len(classes), f"{', '.join(classes)}; {member.source}")
+    return Known(
+        name=member.spec,
+        domain=member.domain,
+        classes=len(classes),
+        images=len(member.plan.ids()),
+        state="embedded",
+        size_bytes=None,
+        licence=member.licence,
+        description=f"{', '.join(classes)}; {member.source}",
+    )
+
+
+def _known_published(published: Published, root: Path | None) -> Known:
+    state = "absent" if root is None else state_of(published, root / published.name)
+    measured = None if root is None or state == "absent" else _size_bytes(root / published.name)
+    return Known(
+        name=published.name,
+        domain=published.domain,
+        classes=published.n_classes,
+        images=sum(published.counts.values()),
+        state=state,
+        size_bytes=published.size_bytes if measured is None else measured,
+        licence=published.licence,
+        description=f"{published.layout}; {published.split_rule}",
+    )
+
+
+def _size_bytes(place: Path) -> int | None:
+    """Of all files in a folder; None where there are too many to ask for, in a list that should be quick."""
+    total = count = 0
+    for folder, _, names in os.walk(place):
+        count += len(names)
+        if count > _MOST_FILES:
+            return None
+        with suppress(OSError):
+            total += sum(os.lstat(f"{folder}/{name}").st_size for name in names)
+    return total
+
+
+_MOST_FILES = 10_000
 
 
 def _listed(spec: str) -> list[str]:
@@ -87,7 +214,10 @@ def _listed(spec: str) -> list[str]:
     scheme, colon, path = spec.partition(":")
     if colon and scheme in DATASETS and Path(path).is_dir():
         return [spec]
-    return [part for part in map(str.strip, spec.split(",")) if part]
+    return [part for part in map(str.strip, _COMMA.split(spec)) if part]
+
+
+_COMMA = re.compile(r",(?![^{}]*\})")  # not between braces, which name shards
 
 
 def _parsed(spec: str) -> tuple[str, str]:
@@ -95,6 +225,8 @@ def _parsed(spec: str) -> tuple[str, str]:
     name, _, rest = spec.partition(":")
     if name in DATASETS:
         return name, rest
+    if name in DETECTION:
+        raise UsageError(f"{spec} is a detection set: its images have boxes, and no label of their own.")
     if Path(spec).exists():
         raise UsageError(f"{spec} is a path. To use the images in it, write folder:{spec}.")
     known = [one.name.replace("PATH", rest or "PATH") for one in known_datasets()]

@@ -75,7 +75,7 @@ def open_folder(rest: str, *, root: Path, seed: int, reporter: Reporter = SILENT
     """
     if not rest:
         raise UsageError("folder: stands before a path, as in folder:photos.")
-    folder = _absolute(rest)
+    folder = absolute(rest)
     found = scan(folder)
     classes = _class_names(folder, found.parts)
     divided = _divided(
@@ -101,7 +101,7 @@ def open_folder(rest: str, *, root: Path, seed: int, reporter: Reporter = SILENT
     return Dataset(f"folder:{folder}", splits, source=str(folder))
 
 
-def _absolute(path: str) -> Path:
+def absolute(path: str) -> Path:
     """Without ``~`` and ``..``; links are not followed, so that a data set can move behind one."""
     place = Path.home() / path[2:] if path.startswith("~/") else Path(path)
     return Path(os.path.normpath(place.absolute()))

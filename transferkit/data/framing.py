@@ -48,13 +48,14 @@ def _corner(height: int, width: int, crop: int) -> tuple[int, int]:
 
 def _resized_middle(image: NDArray[np.uint8], height: int, width: int, view: View) -> NDArray[np.uint8]:
     """Resize all of it with torch, four times as fast as Pillow, then crop."""
-    pixels = torch.from_numpy(np.require(image, requirements=["C", "W"])).permute(2, 0, 1)  # [3, h, w]
+    whole = torch.from_numpy(np.require(image, requirements=["C", "W"]))[None]  # before permuting: faster
+    pixels = whole.permute(0, 3, 1, 2)  # [1, 3, h, w]
     if (height, width) != image.shape[:2]:
         pixels = torch.nn.functional.interpolate(
-            pixels[None], (height, width), mode=view.interpolation, antialias=True
-        )[0]
+            pixels, (height, width), mode=view.interpolation, antialias=True
+        )
     top, left = _corner(height, width, view.crop)
-    return np.ascontiguousarray(pixels[:, top : top + view.crop, left : left + view.crop].numpy())
+    return np.ascontiguousarray(pixels[0, :, top : top + view.crop, left : left + view.crop].numpy())
 
 
 def _middle_resized(image: NDArray[np.uint8], height: int, width: int, view: View) -> NDArray[np.uint8]:

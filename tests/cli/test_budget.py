@@ -1,0 +1,57 @@
+"""``--limit``, ``--shots-per-class`` and ``--budget``, from the command to the record."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from transferkit_cli.main import cli
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(cli, arguments, prog_name="transferkit")
+
+
+def extract(folder, *arguments):
+    common = ("--model", "pixels", "--data", "mini/digits", "--quiet", "--json", "--workspace", str(folder))
+    return invoke("extract", *common, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "spec", "images"),
+    [
+        (("--limit", "100"), "mini/digits@limit=100", {"train": 76, "val": 24, "test": 190}),
+        (("--limit", "0.5"), "mini/digits@limit=0.5", {"train": 140, "val": 45, "test": 190}),
+        (("--shots-per-class", "3"), "mini/digits@shots=3", {"train": 30, "test": 190}),
+    ],
+)
+def test_extract_takes_budgets(tmp_path, arguments, spec, images):
+    rows = json.loads(extract(tmp_path, *arguments).stdout)
+    assert {row["split"]: row["images"] for row in rows} == images
+    assert {row["split"]: row["data"] for row in rows} == {
+        split: spec if split != "test" else "mini/digits" for split in images
+    }
+
+
+def test_the_record_says_the_budget(tmp_path):
+    common = ("--model", "pixels", "--data", "mini/digits", "--protocol", "knn", "--k", "1", "--quiet")
+    result = invoke("probe", *common, "--shots-per-class", "2", "--json", "--workspace", str(tmp_path))
+    (record,) = json.loads(result.stdout)
+    assert record["data"] == "mini/digits@shots=2"
+    found = invoke("results", "list", "--data", "mini/digits@shots=2", "--json", "--workspace", str(tmp_path))
+    assert [one["data"] for one in json.loads(found.stdout)] == ["mini/digits@shots=2"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--limit", "5", "--budget", "vtab1k"), "Give one of --limit, --shots-per-class and --budget."),
+        (("--limit", "many"), "@limit=many is no budget"),
+        (("--shots-per-class", "0"), "0 is not in the range x>=1"),
+        (("--limit", "5", "--data", "mini@shots=3"), "mini@shots=3 has a budget of its own"),
+    ],
+)
+def test_budgets_that_cannot_be_meant(tmp_path, arguments, words):
+    result = extract(tmp_path, *arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr

@@ -1,0 +1,107 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from transferkit.core.errors import DataError, ShapeError, UnknownNameError, UsageError
+from transferkit.data.catalog import expand_datasets, known_detection, open_dataset
+from transferkit.data.detection import DETECTION, open_detection
+from transferkit.data.detection.boxed import DetectionDataset, Fault, Mark, Objects, detection_fingerprint
+from transferkit.data.detection.checking import SLACK, Faults, checked_box
+
+TWO = Objects.of([Mark((0, 1, 4, 3), 1), Mark((2, 2, 5, 9), 0, difficult=True, crowd=True, area=7)])
+
+
+def test_marks_become_arrays():
+    assert TWO.boxes.tolist() == [[0, 1, 4, 3], [2, 2, 5, 9]]
+    assert (TWO.boxes.dtype, TWO.labels.dtype, TWO.areas.dtype) == (np.float32, np.int64, np.float32)
+    assert TWO.labels.tolist() == [1, 0]
+    assert TWO.areas.tolist() == [8, 7], "the box's, unless the outline's is known"
+    assert TWO.difficult.tolist() == TWO.crowd.tolist() == [False, True]
+    assert (len(TWO), Objects.of([]).boxes.shape, Objects.of([]).crowd.dtype) == (2, (0, 4), bool)
+
+
+@pytest.mark.parametrize("name", ["labels", "difficult", "crowd", "areas", "boxes"])
+def test_arrays_that_do_not_fit(name):
+    with pytest.raises(ShapeError, match=r"[23] objects need \w+ \["):
+        replace(TWO, **{name: np.repeat(getattr(TWO, name), [1, 2], axis=0)})
+
+
+def test_the_fingerprint_sees_everything():
+    def of(ids=("a",), size=4, objects=TWO, classes=("x", "y"), content="1"):
+        return detection_fingerprint(ids, np.array([[size, 9]]), [objects], classes, [content])
+
+    variants = [of(ids=("b",)), of(size=5), of(classes=("x", "z")), of(content="2")]
+    for name in ("boxes", "labels", "difficult", "crowd", "areas"):
+        changed = getattr(TWO, name).copy()
+        changed[0] = ~changed[0] if changed.dtype == bool else changed[0] + 1
+        variants.append(of(objects=replace(TWO, **{name: changed})))
+    assert len({of(), *variants}) == 1 + len(variants)
+    assert of() == of()
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        ((0, 0, 10, 8), (0, 0, 10, 8)),
+        ((-SLACK, 1, 10 + SLACK, 8.5), (0, 1, 10, 8)),
+        ((-2, 0, 3, 3), "negative box"),
+        ((0, 0, 12, 3), "box outside the image"),
+        ((0, 9.5, 3, 10), "box outside the image"),
+        ((10.2, 0, 10.8, 3), "box outside the image"),
+        ((3, 3, 3, 5), "no area"),
+        ((5, 3, 3, 5), "no area"),
+        ((0, 0, float("nan"), 5), "box is not finite"),
+        ((0, 0, float("inf"), 5), "box is not finite"),
+    ],
+)
+def test_boxes_are_cut_or_at_fault(box, expected):
+    found = checked_box(box, height=8, width=10)
+    assert found == expected if isinstance(expected, tuple) else found[0] == expected
+
+
+def test_faults_are_counted_listed_and_told(notes):
+    faults = Faults("tiny train", "skip")
+    faults.add("a.jpg", "no area", "1, 1, 1, 2")
+    faults.add("b.jpg", "missing image")
+    faults.add("c.jpg", "no area", "3, 1, 3, 2")
+    assert faults.told(notes)[1] == Fault("b.jpg", "missing image")
+    assert notes.notes == [
+        "tiny train: 2 left out, no area, such as a.jpg: no area (1, 1, 1, 2)",
+        "tiny train: 1 left out, missing image, such as b.jpg: missing image",
+    ]
+    with pytest.raises(DataError, match=r"tiny: a\.jpg: no area \(1\)\. Mend .*--on-error skip"):
+        Faults("tiny", "stop").add("a.jpg", "no area", "1")
+
+
+def test_what_is_known(data_root):
+    (data_root / "coco").mkdir(parents=True)
+    known = known_detection(data_root)
+    assert [one.name for one in known] == list(DETECTION) == ["coco", "mini/scenes", "voc0712"]
+    assert [one.classes for one in known] == [80, 6, 20]
+    assert [one.state for one in known] == ["ready", "embedded", "absent"]
+    assert [one.state for one in known_detection()] == ["absent", "embedded", "absent"]
+    assert all(one.description and one.domain == "detection" for one in known)
+
+
+def test_a_detection_set_has_no_labels_to_probe(data_root):
+    for ask in (lambda: expand_datasets(["mini/scenes"]), lambda: open_dataset("coco:x", root=data_root)):
+        with pytest.raises(UsageError, match=r"is a detection set: its images have boxes, and no label"):
+            ask()
+
+
+def test_unknown_names(data_root):
+    with pytest.raises(
+        UnknownNameError, match=r"No detection set named 'mini/scene'\. Did you mean 'mini/scenes'"
+    ):
+        open_detection("mini/scene", root=data_root)
+
+
+def test_splits_by_name(tmp_path):
+    dataset = DetectionDataset("tiny", {"train": 1, "val": 2}, (3, 7))
+    assert dataset.split("val") == 2
+    assert dataset.label_of_category == {3: 0, 7: 1}
+    assert dataset.scored_on == "val"
+    assert DetectionDataset("tiny", {"val": 1, "test": 2}, ()).scored_on == "test"
+    with pytest.raises(DataError, match="tiny has no split 'test', only train, val"):
+        dataset.split("test")

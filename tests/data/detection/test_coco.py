@@ -1,0 +1,139 @@
+import json
+
+import pytest
+from PIL import Image
+
+from transferkit.core.errors import DataError
+from transferkit.data.detection import open_detection
+
+CATEGORIES = [{"id": 90, "name": "toothbrush"}, {"id": 1, "name": "person"}, {"id": 13, "name": "stop sign"}]
+
+
+def marked(number, image, box, category=1, crowd=0, **more):
+    return {
+        "id": number, "image_id": image, "bbox": box, "category_id": category, "iscrowd": crowd, **more
+    }  # fmt: skip
+
+
+@pytest.fixture
+def coco(data_root):
+    """Two images a split; the second has no objects. Returns the folder and a way to rewrite a file."""
+    folder = data_root / "coco"
+    (folder / "annotations").mkdir(parents=True)
+
+    def write(part, annotations, **changes):
+        images = [
+            {"id": 700 + number, "file_name": f"{number:012}.jpg", "height": 10, "width": 16}
+            for number in (2, 1)
+        ]
+        content = {
+            "info": {},
+            "images": images,
+            "annotations": annotations,
+            "categories": CATEGORIES,
+            **changes,
+        }
+        (folder / "annotations" / f"instances_{part}.json").write_text(json.dumps(content))
+
+    for part in ("train2017", "val2017"):
+        (folder / part).mkdir()
+        for number in (1, 2):
+            Image.new("RGB", (16, 10), (100 * number, 0, 0)).save(folder / part / f"{number:012}.jpg")
+        write(part, [
+            marked(12, 701, [1, 2, 3, 4], 90, area=6.5),
+            marked(11, 701, [0, 0, 16.4, 10], 13, crowd=1),
+        ])  # fmt: skip
+    return folder, write
+
+
+def test_the_original_layout(coco, data_root):
+    dataset = open_detection("coco", root=data_root)
+    assert dataset.classes == ("person", "stop sign", "toothbrush")
+    assert dataset.category_ids == (1, 13, 90)
+    assert dataset.label_of_category == {1: 0, 13: 1, 90: 2}
+    assert dataset.scored_on == "val"
+    split = dataset.split("val")
+    assert split.ids == ("val2017/000000000001.jpg", "val2017/000000000002.jpg"), "sorted"
+    assert split.sizes.tolist() == [[10, 16]] * 2
+    first, second = split.objects
+    assert first.boxes.tolist() == [[0, 0, 16, 10], [1, 2, 4, 6]], "in the order of the annotations' ids"
+    assert first.labels.tolist() == [1, 2]
+    assert first.crowd.tolist() == [True, False]
+    assert first.areas.tolist() == pytest.approx([164, 6.5])
+    assert len(second) == 0
+    assert split.reader.image(1)[0, 0, 0] > 190
+
+
+def test_a_folder_elsewhere(coco, data_root, tmp_path):
+    dataset = open_detection(f"coco:{coco[0]}", root=tmp_path / "other")
+    assert dataset.spec == f"coco:{coco[0]}"
+
+
+def test_the_order_of_the_file_does_not_matter(coco, data_root):
+    _, write = coco
+    annotations = [marked(1, 701, [1, 2, 3, 4]), marked(2, 702, [2, 2, 3, 3])]
+    write("val2017", annotations)
+    before = open_detection("coco", root=data_root).split("val").fingerprint
+    write("val2017", annotations[::-1])
+    assert open_detection("coco", root=data_root).split("val").fingerprint == before
+    write("val2017", [marked(1, 701, [1, 2, 3, 4], crowd=1), annotations[1]])
+    assert open_detection("coco", root=data_root).split("val").fingerprint != before
+
+
+@pytest.mark.parametrize(
+    ("broken", "kind"),
+    [
+        (marked(5, 701, [-3, 0, 5, 5]), "negative box"),
+        (marked(5, 701, [10, 0, 9, 5]), "box outside the image"),
+        (marked(5, 701, [3, 3, 0, 5]), "no area"),
+        (marked(5, 701, [3, 3, 5, 5], 2), "unknown category"),
+        (marked(5, 701, [3, 3, 5, 5], None), "unknown category"),
+        (marked(5, 701, [3, 3, 5]), "no box"),
+        (marked(5, 701, None), "no box"),
+        (marked(5, 999, [3, 3, 5, 5]), "annotation of an unlisted image"),
+    ],
+)
+def test_broken_annotations(coco, data_root, broken, kind):
+    _, write = coco
+    write("val2017", [broken, marked(6, 701, [1, 1, 2, 2])])
+    split = open_detection("coco", root=data_root).split("val")
+    assert [fault.kind for fault in split.faults] == [kind]
+    assert [len(one) for one in split.objects] == [1, 0]
+    with pytest.raises(DataError, match=f"coco val: .*{kind}"):
+        open_detection("coco", root=data_root, on_error="stop")
+
+
+def test_images_that_are_missing_or_have_no_size(coco, data_root, notes):
+    folder, write = coco
+    (folder / "val2017" / "000000000001.jpg").unlink()
+    split = open_detection("coco", root=data_root, reporter=notes).split("val")
+    assert split.ids == ("val2017/000000000002.jpg",)
+    assert [fault.kind for fault in split.faults] == ["missing image"]
+    write("val2017", [], images=[{"id": 702, "file_name": "000000000002.jpg", "height": 0, "width": 16}])
+    with pytest.raises(DataError, match=r"no image; .*000000000002\.jpg: no image size \(16×0\)"):
+        open_detection("coco", root=data_root)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "is no JSON, perhaps a part of a download"),
+        ("[]", "is no COCO annotation: it lacks the lists images, annotations, categories"),
+        ('{"images": [], "annotations": {}, "categories": []}', "is no COCO annotation"),
+        ('{"images": [], "annotations": [], "categories": [{"id": 1}]}', "a category without id and name"),
+        (None, r"instances_train2017\.json cannot be read \(No such file.*unpack annotations_trainval2017"),
+    ],
+)
+def test_other_files(coco, data_root, text, words):
+    path = coco[0] / "annotations" / "instances_train2017.json"
+    path.write_text(text) if text is not None else path.unlink()
+    with pytest.raises(DataError, match=words):
+        open_detection("coco", root=data_root)
+
+
+def test_two_releases_that_disagree(coco, data_root):
+    coco[1]("val2017", [], categories=CATEGORIES[:2])
+    with pytest.raises(
+        DataError, match=r"instances_val2017\.json has other categories than the file of train"
+    ):
+        open_detection("coco", root=data_root)

@@ -1,0 +1,185 @@
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from transferkit.core.errors import DataError
+from transferkit.data.detection import open_detection
+from transferkit.data.detection.voc import CLASSES, parsed
+
+OBJECT = (
+    "<object><name>{name}</name><pose>Left</pose><truncated>0</truncated><difficult>{difficult}</difficult>"
+    "<bndbox><xmin>{0}</xmin><ymin>{1}</ymin><xmax>{2}</xmax><ymax>{3}</ymax></bndbox>{parts}</object>"
+)
+
+
+def an_object(name, box, difficult=0, parts=""):
+    return OBJECT.format(*box, name=name, difficult=difficult, parts=parts)
+
+
+def annotation(stem, objects, size=(20, 12)):
+    return (
+        f"<annotation><folder>VOC</folder><filename>{stem}.jpg</filename><size><width>{size[0]}</width>"
+        f"<height>{size[1]}</height><depth>3</depth></size><segmented>0</segmented>{objects}</annotation>"
+    )
+
+
+@pytest.fixture
+def voc(data_root):
+    """Three images a list, in the layout that the three archives unpack to."""
+    devkit = data_root / "voc0712" / "VOCdevkit"
+    lists = {("VOC2007", "trainval"): "123", ("VOC2012", "trainval"): "456", ("VOC2007", "test"): "789"}
+    for (year, name), digits in lists.items():
+        for folder in ("Annotations", "ImageSets/Main", "JPEGImages"):
+            (devkit / year / folder).mkdir(parents=True, exist_ok=True)
+        (devkit / year / "ImageSets/Main" / f"{name}.txt").write_text("".join(f"00000{d}\n" for d in digits))
+        (devkit / year / "ImageSets/Main" / f"cat_{name}.txt").write_text("000001 -1\n")
+        for digit in digits:
+            objects = an_object("dog", (1, 1, int(digit), 12)) + an_object(
+                "person", (3, 2, 20, 5), difficult=1
+            )
+            (devkit / year / "Annotations" / f"00000{digit}.xml").write_text(annotation(digit, objects))
+            pixels = np.full((12, 20, 3), 25 * int(digit), np.uint8)
+            Image.fromarray(pixels).save(devkit / year / "JPEGImages" / f"00000{digit}.jpg")
+    return devkit
+
+
+def rewrite(voc, stem, objects, year="VOC2007", **options):
+    (voc / year / "Annotations" / f"{stem}.xml").write_text(annotation(stem, objects, **options))
+
+
+def test_both_years_train_and_the_test_of_2007(voc, data_root):
+    dataset = open_detection("voc0712", root=data_root)
+    assert dataset.classes == CLASSES
+    assert (len(CLASSES), list(CLASSES)) == (20, sorted(CLASSES))
+    assert dataset.scored_on == "test"
+    train, test = dataset.split("train"), dataset.split("test")
+    assert train.ids == tuple(
+        f"{year}/JPEGImages/00000{d}.jpg"
+        for year, digits in (("VOC2007", "123"), ("VOC2012", "456"))
+        for d in digits
+    )
+    assert [len(train), len(test)] == [6, 3]
+    assert train.sizes.tolist() == [[12, 20]] * 6
+    assert test.objects[0].boxes.tolist() == [[0, 0, 7, 12], [2, 1, 20, 5]], "pixels count from 1, inclusive"
+    assert [test.classes[label] for label in test.objects[0].labels] == ["dog", "person"]
+    assert test.objects[0].difficult.tolist() == [False, True]
+    assert not test.objects[0].crowd.any()
+    assert test.objects[0].areas.tolist() == [7 * 12, 18 * 4]
+    assert train.boxes_per_class()["dog"] == train.boxes_per_class()["person"] == 6
+    assert abs(int(train.reader.image(4).mean()) - 125) < 3
+    assert not train.faults
+
+
+def test_a_devkit_elsewhere(voc, data_root, tmp_path):
+    moved = tmp_path / "else" / "VOCdevkit"
+    shutil.move(voc, moved)
+    dataset = open_detection(f"voc0712:{moved}", root=data_root)
+    assert dataset.spec == f"voc0712:{moved}"
+    assert open_detection(f"voc0712:{moved.parent}", root=data_root).spec == dataset.spec
+
+
+def test_fingerprints_see_images_and_annotations(voc, data_root):
+    def prints():
+        dataset = open_detection("voc0712", root=data_root)
+        return [split.fingerprint for split in dataset.splits.values()]
+
+    first = prints()
+    assert prints() == first
+    rewrite(voc, "000008", an_object("dog", (1, 1, 8, 11)))
+    second = prints()
+    assert [a == b for a, b in zip(first, second, strict=True)] == [True, False]
+    Image.new("RGB", (20, 12), "red").save(voc / "VOC2012/JPEGImages/000004.jpg")
+    assert [a == b for a, b in zip(second, prints(), strict=True)] == [False, True]
+
+
+def test_names_and_boxes_of_parts_are_not_the_objects(voc, data_root):
+    corners = "<xmin>5</xmin><ymin>5</ymin><xmax>6</xmax><ymax>6</ymax>"
+    part = f"<part><name>head</name><bndbox>{corners}</bndbox></part>"
+    rewrite(voc, "000009", an_object("person", (2, 2, 9, 9), parts=part))
+    objects = open_detection("voc0712", root=data_root).split("test").objects[2]
+    assert objects.boxes.tolist() == [[1, 1, 9, 9]]
+
+
+BROKEN = {
+    "negative": (an_object("dog", (-4, 1, 5, 5)), "negative box"),
+    "outside": (an_object("dog", (1, 1, 25, 5)), "box outside the image"),
+    "no area": (an_object("dog", (9, 1, 8, 5)), "no area"),
+    "unknown": (an_object("hotdog", (1, 1, 5, 5)), "unknown category"),
+    "no box": ("<object><name>dog</name></object>", "box is not finite"),
+    "words": (an_object("dog", ("one", 1, 5, 5)), "box is not finite"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_broken_objects(voc, data_root, notes, case):
+    broken, kind = BROKEN[case]
+    rewrite(voc, "000008", broken + an_object("cat", (1, 1, 5, 5)))
+    split = open_detection("voc0712", root=data_root, reporter=notes).split("test")
+    assert [(fault.where, fault.kind) for fault in split.faults] == [
+        ("VOC2007/JPEGImages/000008.jpg object 0", kind)
+    ]
+    assert [split.classes[label] for label in split.objects[1].labels] == ["cat"]
+    assert notes.notes[0].startswith(f"voc0712 test: 1 left out, {kind}, such as VOC2007/JPEGImages/000008")
+    with pytest.raises(DataError, match=f"voc0712 test: .*000008.jpg object 0: {kind}.*--on-error skip"):
+        open_detection("voc0712", root=data_root, on_error="stop")
+
+
+@pytest.mark.parametrize(
+    ("harm", "kind"),
+    [
+        (lambda voc: (voc / "VOC2007/JPEGImages/000008.jpg").unlink(), "missing image"),
+        (lambda voc: (voc / "VOC2007/Annotations/000008.xml").unlink(), "no annotation"),
+        (
+            lambda voc: (voc / "VOC2007/Annotations/000008.xml").write_text("<annota"),
+            "annotation cannot be read",
+        ),
+        (lambda voc: rewrite(voc, "000008", "", size=(0, 12)), "no image size"),
+    ],
+)
+def test_images_that_are_left_out(voc, data_root, harm, kind):
+    harm(voc)
+    split = open_detection("voc0712", root=data_root).split("test")
+    assert [(one.where, one.kind) for one in split.faults] == [("VOC2007/JPEGImages/000008.jpg", kind)]
+    assert [one[-5] for one in split.ids] == ["7", "9"]
+    assert split.reader.image(1).shape == (12, 20, 3)
+    with pytest.raises(DataError, match=f"000008.jpg: {kind}"):
+        open_detection("voc0712", root=data_root, on_error="stop")
+
+
+def test_an_image_without_objects_is_kept(voc, data_root):
+    rewrite(voc, "000008", "")
+    split = open_detection("voc0712", root=data_root).split("test")
+    assert [len(one) for one in split.objects] == [2, 0, 2]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_entities_are_refused_before_they_grow(voc, data_root, encoding):
+    bomb = '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "bb"><!ENTITY c "&b;&b;">]><a>&c;</a>'
+    with pytest.raises(DataError, match="declares a document type"):
+        parsed(bomb.encode(encoding))
+    outside = '<!DOCTYPE a SYSTEM "file:///etc/passwd"><a/>'
+    with pytest.raises(DataError, match="declares a document type"):
+        parsed(outside.encode(encoding))
+    assert parsed(b"<a><b>1</b></a>").findtext("b") == "1"
+
+
+def test_absent_and_partial_sets(voc, data_root, tmp_path):
+    with pytest.raises(DataError, match=r"nowhere lacks VOC2007 and VOC2012: expected are VOCdevkit/VOC2007"):
+        open_detection(f"voc0712:{tmp_path / 'nowhere'}", root=data_root)
+    listed = voc / "VOC2007/ImageSets/Main/test.txt"
+    text = listed.read_text()
+    listed.write_text("\n")
+    with pytest.raises(DataError, match="the split test of voc0712 has no image"):
+        open_detection("voc0712", root=data_root)
+    listed.write_text(text)
+    for image in (voc / "VOC2007/JPEGImages").glob("00000[789].jpg"):
+        image.unlink()
+    with pytest.raises(
+        DataError, match=r"no image; the first was left out: VOC2007/JPEGImages/000007.jpg: missing"
+    ):
+        open_detection("voc0712", root=data_root)
+    listed.unlink()
+    with pytest.raises(DataError, match=r"test\.txt is missing: unpack the archive that holds it"):
+        open_detection("voc0712", root=data_root)

@@ -1,0 +1,74 @@
+import os
+
+import pytest
+
+from tests.data.downstream.trees import picture, table
+from transferkit.core.errors import DataError
+from transferkit.data.downstream.contents import Contents, class_folders, named_images, placed_images
+
+
+def test_hidden_files_are_not_there(tmp_path):
+    picture(tmp_path / "a/1.jpg", 0)
+    picture(tmp_path / "__MACOSX/a/1.jpg", 0)
+    picture(tmp_path / "a/.2.jpg", 0)
+    (tmp_path / "a/notes.txt").write_text("x")
+    contents = Contents.of(tmp_path)
+    assert contents.files == ("a/1.jpg", "a/notes.txt")
+    assert list(contents.images) == ["a/1.jpg"]
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(DataError, match="cannot be listed: No such file"):
+        Contents.of(tmp_path / "none")
+
+
+def test_names_that_are_no_text(tmp_path):
+    picture(tmp_path / os.fsdecode(b"\xff") / "1.jpg", 0)
+    with pytest.raises(DataError, match="a name that is not valid UTF-8"):
+        Contents.of(tmp_path)
+
+
+def test_two_roots_that_disagree(tmp_path):
+    for top in ("2750", "EuroSAT_RGB"):
+        picture(tmp_path / top / "River/1.jpg", 0)
+    contents = Contents.of(tmp_path)
+    words = r"the same image twice, 2750/River/1\.jpg and EuroSAT_RGB/River/1\.jpg\. Keep one"
+    for look in (lambda: placed_images(contents, 2), lambda: named_images(contents)):
+        with pytest.raises(DataError, match=words):
+            look()
+
+
+def test_a_file_in_two_places(tmp_path):
+    for place in ("a", "b"):
+        table(tmp_path / place / "labels.csv", ("x",), [])
+    with pytest.raises(
+        DataError, match=r"has labels\.csv in 2 places, such as a/labels\.csv and b/labels\.csv"
+    ):
+        Contents.of(tmp_path).find("labels.csv")
+
+
+def test_a_file_that_is_missing(tmp_path):
+    contents = Contents.of(tmp_path)
+    assert contents.find("labels.csv") is None
+    with pytest.raises(DataError, match=r"lacks the file a\.csv or b\.csv: it is another data set.*prepare"):
+        contents.file("a.csv", "b.csv")
+
+
+def test_tables(tmp_path):
+    table(tmp_path / "t.csv", ("a", "b"), [(1, 2)])
+    (tmp_path / "bom.csv").write_bytes(b"\xef\xbb\xbfa,b\r\n1,2\r\n")
+    (tmp_path / "broken.csv").write_bytes(b"a,b\n\xff\xfe,1\n")
+    contents = Contents.of(tmp_path)
+    assert contents.table("t.csv", columns=("a",)) == [{"a": "1", "b": "2"}]
+    assert contents.table("bom.csv", columns=("a", "b")) == [{"a": "1", "b": "2"}]
+    with pytest.raises(DataError, match=r"t\.csv has no column 'c', only a, b\. Take"):
+        contents.table("t.csv", columns=("a", "c"))
+    for read in (lambda: contents.table("broken.csv", columns=("a",)), lambda: contents.lines("broken.csv")):
+        with pytest.raises(DataError, match=r"broken\.csv cannot be read"):
+            read()
+
+
+def test_no_class_folders(tmp_path):
+    picture(tmp_path / "only/1.jpg", 0)
+    with pytest.raises(DataError, match="lacks class folders with images"):
+        class_folders(Contents.of(tmp_path))

@@ -1,0 +1,81 @@
+"""From a listing to splits: the fixed 70/30, fingerprints, and files that change."""
+
+import os
+import time
+
+import numpy as np
+import pytest
+
+from tests.data.downstream.trees import TREES, picture
+from transferkit.core.errors import DataError
+from transferkit.data.catalog import open_dataset
+from transferkit.data.downstream.opening import divided, opened
+from transferkit.data.downstream.published import Listing, Published, state_of
+
+# the last three of each class by: printf eurosat/x00.jpg | sha256sum
+FROZEN = ["x01.jpg", "x03.jpg", "x04.jpg", "x08.jpg", "x16.jpg", "x19.jpg"]
+
+
+def listing_of(n, classes=2, name="x"):
+    return Listing({"all": {f"{name}{i:02}.jpg": i % classes for i in range(n)}}, tuple("abc"[:classes]))
+
+
+def test_the_rule_is_frozen():
+    parts = divided(listing_of(20), "eurosat")
+    assert list(parts["test"]) == FROZEN
+    assert sorted([*parts["train"], *parts["test"]]) == sorted(listing_of(20).parts["all"])
+
+
+def test_each_class_is_divided():
+    parts = divided(listing_of(40), "leaves")
+    for label in (0, 1):
+        assert list(parts["train"].values()).count(label) == 14
+        assert list(parts["test"].values()).count(label) == 6
+
+
+def test_the_seed_changes_nothing(data_root):
+    TREES["eurosat"](data_root / "eurosat")
+    first, other = (open_dataset("eurosat", root=data_root, seed=seed) for seed in (0, 1))
+    assert first.split("test").ids == other.split("test").ids
+    assert first.split("test").fingerprint == other.split("test").fingerprint
+
+
+def test_official_parts_stay():
+    parts = {"test": {"b": 0}, "train": {"a": 0}}
+    assert divided(Listing(parts, ("x",)), "n") == parts
+
+
+def test_a_split_without_images(tmp_path):
+    with pytest.raises(DataError, match="the split test of n has no image"):
+        opened(Listing({"train": {"a": 0}, "test": {}}, ("x",)), tmp_path, "n", memory=tmp_path / "m")
+
+
+def test_bytes_make_the_fingerprint_and_are_remembered(data_root, notes):
+    TREES["eurosat"](data_root / "eurosat")
+    folder = data_root / "eurosat/2750"
+    old = time.time() - 60
+    for path in folder.rglob("*.jpg"):
+        os.utime(path, (old, old))
+    before = open_dataset("eurosat", root=data_root).split("train")
+    picture(folder / before.ids[0], 2)
+    after = open_dataset("eurosat", root=data_root).split("train")
+    assert before.fingerprint != after.fingerprint
+    with pytest.raises(DataError, match="changed after its folder was opened"):
+        before.reader.image(0)
+    assert np.array_equal(after.reader.image(1), before.reader.image(1))
+
+
+def test_marks_lie_at_most_two_folders_deep(tmp_path):
+    one = Published(
+        "n", "", 1, {}, "", "", "", "", "", read=lambda folder: listing_of(2), marks=("a|b", "c.txt")
+    )
+    assert state_of(one, tmp_path / "none") == "absent"
+    (tmp_path / "x/y").mkdir(parents=True)
+    (tmp_path / "x/y/c.txt").write_text("")
+    assert state_of(one, tmp_path) == "partial"
+    (tmp_path / "b").mkdir()
+    assert state_of(one, tmp_path) == "ready"
+    assert state_of(one, tmp_path / "x/y/c.txt") == "absent"
+    (tmp_path / "x/y/z").mkdir()
+    (tmp_path / "x/y/c.txt").rename(tmp_path / "x/y/z/c.txt")
+    assert state_of(one, tmp_path) == "partial"

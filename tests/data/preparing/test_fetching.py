@@ -1,0 +1,273 @@
+"""Against a real server on the loopback that does what servers do on bad days."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+
+import pytest
+
+from transferkit.core.errors import DataError, DiskSpaceError, UsageError
+from transferkit.data.downstream.published import Download
+from transferkit.data.preparing.fetching import Patience, fetch
+
+CONTENT = bytes(range(256)) * 1200  # more than one block
+SIZE = len(CONTENT)
+MD5 = f"md5:{hashlib.md5(CONTENT).hexdigest()}"
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.requests, self.content, self.etag = [], CONTENT, '"one"'
+        self.released = threading.Event()
+
+    def handle_error(self, request, client_address):
+        """Clients that go away are what is tested."""
+
+    def url(self, path):
+        return f"http://127.0.0.1:{self.server_port}/{path}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+    def do_GET(self):
+        server = self.server
+        server.requests.append((self.path, self.headers.get("Range"), self.headers.get("If-Range")))
+        nth = sum(path == self.path for path, *_ in server.requests)
+        getattr(self, self.path.strip("/").split("/")[0])(nth)
+
+    def body(self, *, ranges=True, stop=None, length=True):
+        data, start = self.server.content, 0
+        asked, fits = self.headers.get("Range"), self.headers.get("If-Range") in (None, self.server.etag)
+        if ranges and asked and fits:
+            start = int(asked.removeprefix("bytes=").removesuffix("-"))
+            if start >= len(data):
+                self.send_error(416)
+                return
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        if self.server.etag:
+            self.send_header("ETag", self.server.etag)
+        if length:
+            self.send_header("Content-Length", str(len(data) - start))
+        self.end_headers()
+        self.wfile.write(data[start:stop])
+
+    def good(self, nth):
+        self.body()
+
+    def unmeasured(self, nth):
+        self.body(length=False)
+
+    def drops(self, nth):
+        self.body(stop=nth * 100_000)
+
+    def drops_without_ranges(self, nth):
+        self.body(ranges=False, stop=100_000 if nth == 1 else None)
+
+    def stalls(self, nth):
+        self.body(stop=1000 if nth == 1 else None)
+        if nth == 1:
+            self.wfile.flush()
+            self.server.released.wait(30)
+
+    def busy(self, nth):
+        self.send_error(503) if nth < 3 else self.body()
+
+    def down(self, nth):
+        self.send_error(500)
+
+    def missing(self, nth):
+        self.send_error(404)
+
+    def moved(self, nth):
+        self.send_response(302)
+        self.send_header("Location", "/good/a.bin")
+        self.end_headers()
+
+    def circle(self, nth):
+        self.send_response(302)
+        self.send_header("Location", "/circle/")
+        self.end_headers()
+
+    def login(self, nth):
+        page = b"<html>Please log in.</html>"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
+
+    def elsewhere(self, nth):
+        if not self.headers.get("Range"):
+            self.body(stop=5000 if nth == 1 else None)
+            return
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes 0-{len(CONTENT) - 1}/{len(CONTENT)}")
+        self.end_headers()
+        self.wfile.write(CONTENT)
+
+
+@pytest.fixture
+def server():
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        yield server
+        server.released.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+def patient(waits=None):
+    return Patience(timeout_seconds=0.3, attempts=3, sleep=(waits if waits is not None else []).append)
+
+
+def got(server, folder, path, *, size=SIZE, digest=MD5, **options):
+    download = Download(server.url(path), "a.bin", size, digest)
+    place = fetch(download, folder, patience=options.pop("patience", patient()), **options)
+    assert place.read_bytes() == CONTENT
+    assert [one.name for one in folder.iterdir()] == ["a.bin"]  # no part, no memo
+
+
+def test_a_file_is_fetched_once(server, tmp_path, notes):
+    got(server, tmp_path / "new", "good/a.bin", reporter=notes)
+    got(server, tmp_path / "new", "good/a.bin")
+    assert len(server.requests) == 1
+    assert notes.tasks == [("Fetching a.bin", 1, "MB")]
+
+
+def test_a_file_that_is_there_and_wrong_is_fetched_again(server, tmp_path):
+    (tmp_path / "a.bin").write_bytes(b"x" * len(CONTENT))
+    got(server, tmp_path, "good/a.bin")
+
+
+@pytest.mark.parametrize("published", [{}, {"size": None, "digest": ""}])
+@pytest.mark.parametrize("path", ["good/", "moved/", "unmeasured/", "busy/", "stalls/", "elsewhere/"])
+def test_what_servers_do(server, tmp_path, path, published):
+    got(server, tmp_path, path, **published)
+
+
+def test_a_broken_transfer_continues_where_it_stopped(server, tmp_path, notes):
+    got(server, tmp_path, "drops/", reporter=notes)
+    ranges = [asked for _, asked, _ in server.requests]
+    assert ranges == [None, "bytes=100000-", "bytes=200000-", "bytes=300000-"]
+    assert {validator for *_, validator in server.requests[1:]} == {'"one"'}
+    assert "a.bin: sent 100000 of 307200 bytes; trying again." in notes.notes
+
+
+def test_a_server_that_refuses_ranges_starts_over(server, tmp_path):
+    got(server, tmp_path, "drops_without_ranges/", digest="")
+    assert [asked for _, asked, _ in server.requests] == [None, "bytes=100000-"]
+
+
+def test_two_versions_of_a_file_are_never_joined(server, tmp_path):
+    """The server has another file meanwhile: the old bytes are dropped, though nobody published a digest."""
+    server.content, server.etag = b"old" * 50_000, '"old"'
+    with pytest.raises(DataError, match=r"sent 100000 of 150000 bytes"):
+        got(server, tmp_path, "drops/", size=None, digest="", patience=Patience(0.3, 1))
+    assert (tmp_path / "a.bin.part").stat().st_size == 100_000
+    server.content, server.etag = CONTENT, '"one"'
+    got(server, tmp_path, "good/", size=None, digest="")
+
+
+def test_a_part_of_unknown_origin_is_dropped(server, tmp_path):
+    (tmp_path / "a.bin.part").write_bytes(b"from who knows where")
+    got(server, tmp_path, "good/", digest="")
+    assert server.requests[0][1] is None
+
+
+def test_joined_bytes_that_are_wrong_start_over(server, tmp_path):
+    with pytest.raises(DataError):
+        got(server, tmp_path, "drops/", patience=Patience(0.3, 1))
+    part = tmp_path / "a.bin.part"
+    part.write_bytes(b"!" + part.read_bytes()[1:])
+    got(server, tmp_path, "drops/", patience=patient())
+
+
+@pytest.mark.parametrize(
+    ("path", "published", "reason"),
+    [
+        ("missing/", {}, r"missing/ answers 404 Not Found\. Try again later, .* --url or .* --from"),
+        ("circle/", {}, "circle/ answers 302 The HTTP server returned a redirect error"),
+        ("login/", {"digest": ""}, "offers 27 bytes, not the published 307200"),
+        ("login/", {"size": None}, "sends another file: it has the md5 [0-9a-f]{32}, not the published"),
+        ("down/", {}, "answers 500 Internal Server Error, 3 times"),
+        ("good/", {"digest": "sha256:" + "0" * 64}, "has the sha256 .*, not the published 0000"),
+    ],
+)
+def test_what_cannot_be_fetched_says_why(server, tmp_path, path, published, reason):
+    with pytest.raises(DataError, match=f"a.bin could not be fetched: .*{reason}"):
+        got(server, tmp_path, path, **published)
+    assert not (tmp_path / "a.bin").exists()
+
+
+def test_nobody_listens(tmp_path, server):
+    url = server.url("good/")
+    server.server_close()
+    waits = []
+    with pytest.raises(DataError, match=r"broke off \(.*refused.*\), 3 times"):
+        fetch(Download(url, "a.bin"), tmp_path, patience=patient(waits))
+    assert waits == [1, 2]  # seconds: twice as long each time
+
+
+def test_other_places_are_asked_in_their_order(server, tmp_path):
+    got(server, tmp_path, "unused/", urls=[server.url("missing/"), server.url("login/"), server.url("good/")])
+    assert [path for path, *_ in server.requests] == ["/missing/", "/login/", "/good/"]
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://a/b", "good.zip", "https://"])
+def test_only_the_web_is_asked(tmp_path, url):
+    with pytest.raises(UsageError, match=r"is not an address of the web. Give one that starts with https://"):
+        fetch(Download(url, "a.bin"), tmp_path)
+
+
+def test_what_does_not_fit_is_refused_at_the_start(server, tmp_path, monkeypatch):
+    monkeypatch.setattr("transferkit.core.files.shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(DiskSpaceError, match=r"needs 300.0 KiB, but only 1000 B .* \$TRANSFERKIT_DATA"):
+        got(server, tmp_path, "good/")
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(server, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DiskSpaceError, match=r"a.bin cannot be written"):
+        fetch(Download(server.url("good/"), "a.bin"), tmp_path / "file" / "folder")
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from transferkit.data.downstream.published import Download
+from transferkit.data.preparing.fetching import fetch
+fetch(Download(sys.argv[1], "a.bin"), Path(sys.argv[2]))
+"""
+
+
+def test_killed_in_the_middle_the_next_call_continues(server, tmp_path):
+    command = [sys.executable, "-c", KILLED, server.url("stalls/"), str(tmp_path)]
+    process = subprocess.Popen(command, env={**os.environ, "NO_PROXY": "127.0.0.1"})
+    part = tmp_path / "a.bin.part"
+    deadline = time.monotonic() + 60
+    while not (part.exists() and part.stat().st_size == 1000):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "a.bin").exists()
+    got(server, tmp_path, "stalls/")
+    assert [asked for _, asked, _ in server.requests] == [None, "bytes=1000-"]

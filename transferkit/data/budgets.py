@@ -1,0 +1,172 @@
+"""Fewer labelled images: ``eurosat@limit=1000``, ``@limit=0.1``, ``@shots=5``, ``@vtab1k``.
+
+A budget is all the labels there are: it is drawn from train, and from val where there is one, so that
+nothing is chosen by labels that were not paid for. Shots are all train. Test is whole, so that scores
+compare, and keeps its cached features.
+
+Rows are drawn class by class in the order of a hash of the seed and the id. So a smaller budget lies within a
+larger one, and another seed draws others.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.errors import UsageError
+from ..core.splitting import hashed_order, shares
+from .dataset import Dataset, Split
+from .parts import chosen_rows
+
+VTAB = {"train": 800, "val": 200}
+"""Images of VTAB-1k [1], to choose on 200 of 1000.
+
+[1] Zhai et al., A large-scale study of representation learning with the visual task adaptation benchmark,
+arXiv 1910.04867, 2019.
+"""
+
+FORMS = "@limit=1000, @limit=0.1, @shots=5, @vtab1k"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How many labelled images may be used.
+
+    Attributes:
+        kind: ``limit`` of images in all, ``fraction`` of them, ``shots`` a class, or ``vtab1k``.
+        amount: images, the fraction, or images a class; 0 for vtab1k.
+    """
+
+    kind: Literal["limit", "fraction", "shots", "vtab1k"]
+    amount: float = 0
+
+    def __str__(self) -> str:
+        if self.kind == "vtab1k":
+            return self.kind
+        if self.kind == "fraction":
+            digits = f"{self.amount:.12f}".rstrip("0")
+            return f"limit={digits}0" if digits.endswith(".") else f"limit={digits}"
+        return f"{self.kind}={int(self.amount)}"
+
+
+def parse_budget(text: str) -> Budget:
+    """The budget that stands behind the ``@`` of a spec.
+
+    >>> parse_budget("limit=0.10"), str(parse_budget("limit=1000")), str(parse_budget("limit=0.10"))
+    (Budget(kind='fraction', amount=0.1), 'limit=1000', 'limit=0.1')
+
+    Raises: UsageError: if it is none.
+    """
+    if text == "vtab1k":
+        return Budget("vtab1k")
+    if match := re.fullmatch(r"(limit|shots)=(\d+)", text):
+        if int(match[2]) >= 1:
+            return Budget("limit" if match[1] == "limit" else "shots", int(match[2]))
+    elif (match := re.fullmatch(r"limit=(\d*\.\d+)", text)) and 0 < float(match[1]) <= 1:
+        return Budget("fraction", float(match[1]))
+    raise UsageError(
+        f"@{text} is no budget. Write one of {FORMS}: whole numbers from 1, or fractions up to 1.0."
+    )
+
+
+def split_spec(spec: str) -> tuple[str, str]:
+    """A spec without its budget, and what stands behind the ``@``; empty where there is none.
+
+    >>> split_spec("dtd:3@shots=5"), split_spec("folder:a@b")
+    (('dtd:3', 'shots=5'), ('folder:a@b', ''))
+    """
+    match = re.fullmatch(r"(.+)@((?:limit|shots)=[^@/]*|vtab1k)", spec)
+    return (match[1], match[2]) if match else (spec, "")
+
+
+def budgeted(dataset: Dataset, budget: Budget, *, seed: int) -> Dataset:
+    """The data set with as many labelled images as the budget has.
+
+    Raises: UsageError: if the budget has fewer images than there are classes, or vtab1k more than the set.
+    """
+    spec = f"{dataset.spec}@{budget}"
+    fitting = {name: split for name, split in dataset.splits.items() if name != "test"}
+    drawn = _drawn(fitting, budget, spec=spec, seed=seed)
+    splits = {name: replace(split, dataset=spec) for name, split in drawn.items()}
+    splits |= {name: split for name, split in dataset.splits.items() if name == "test"}
+    return replace(dataset, spec=spec, splits=splits)
+
+
+def _drawn(fitting: dict[str, Split], budget: Budget, *, spec: str, seed: int) -> dict[str, Split]:
+    train, val = fitting["train"], fitting.get("val")
+    if budget.kind == "shots":
+        per_class = np.minimum(_counts(train), int(budget.amount))
+        return {"train": _taken(train, per_class, seed)}
+    if budget.kind == "vtab1k":
+        return _vtab(train, val, spec=spec, seed=seed)
+    present = [len(split) for split in fitting.values()]
+    total = sum(present)
+    wanted = round(budget.amount * total) if budget.kind == "fraction" else min(int(budget.amount), total)
+    sizes = shares(wanted, [count / total for count in present])
+    _require_each_class(train, sizes[0], spec)
+    return {
+        name: _taken(split, _apportioned(split, size), seed)
+        for (name, split), size in zip(fitting.items(), sizes, strict=True)
+        if size
+    }
+
+
+def _vtab(train: Split, val: Split | None, *, spec: str, seed: int) -> dict[str, Split]:
+    """800 images of train, and 200 of val or of the rest of train."""
+    needed = VTAB if val is not None else {"train": sum(VTAB.values())}
+    for split in (train, val):
+        if split is not None and len(split) < needed[split.name]:
+            raise UsageError(
+                f"{spec} needs {needed[split.name]} images of {split.name}, there are {len(split)}. "
+                "Use @limit=N or @shots=N."
+            )
+    _require_each_class(train, VTAB["train"], spec)
+    first = _rows(train, _apportioned(train, VTAB["train"]), seed)
+    if val is not None:
+        second, source = _rows(val, _apportioned(val, VTAB["val"]), seed), val
+    else:
+        rest = np.setdiff1d(np.arange(len(train)), first)
+        remaining = chosen_rows(train, rest, name="train")
+        second, source = rest[_rows(remaining, _apportioned(remaining, VTAB["val"]), seed)], train
+    return {
+        "train": chosen_rows(train, first, name="train"),
+        "val": chosen_rows(source, second, name="val"),
+    }
+
+
+def _apportioned(split: Split, size: int) -> NDArray[np.int64]:
+    """How many of each class, ``[c]``, as nearly in proportion as whole numbers are."""
+    counts = _counts(split)
+    present = np.flatnonzero(counts)
+    sizes = np.zeros_like(counts)
+    sizes[present] = shares(size, (counts[present] / counts.sum()).tolist())
+    return np.minimum(sizes, counts)
+
+
+def _taken(split: Split, per_class: Iterable[int], seed: int) -> Split:
+    return chosen_rows(split, _rows(split, per_class, seed), name=split.name)
+
+
+def _rows(split: Split, per_class: Iterable[int], seed: int) -> NDArray[np.int64]:
+    """The first of each class by the hashes of seed and id; row numbers, ascending."""
+    order = hashed_order(split.ids, f"budget/{seed}")
+    ranked = order[np.argsort(split.labels[order], kind="stable")]  # class by class, each in that order
+    ends = np.cumsum(_counts(split))
+    starts = ends - _counts(split)
+    chosen = [ranked[start : start + size] for start, size in zip(starts, per_class, strict=True)]
+    return np.sort(np.concatenate(chosen))
+
+
+def _counts(split: Split) -> NDArray[np.int64]:
+    return np.bincount(split.labels, minlength=len(split.classes))
+
+
+def _require_each_class(split: Split, size: int, spec: str) -> None:
+    classes = int(np.count_nonzero(_counts(split)))
+    if size < classes:
+        raise UsageError(
+            f"{spec} leaves {size} images of {split.name} for {classes} classes. Give one a class or more."
+        )

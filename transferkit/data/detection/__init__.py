@@ -1,0 +1,7 @@
+"""Detection sets: images with boxes. ``boxed`` holds the contract, ``opening`` opens a spec."""
+
+from . import coco, scenes, voc  # noqa: F401  (register themselves)
+from .boxed import DETECTION
+from .opening import open_detection
+
+__all__ = ["DETECTION", "open_detection"]

@@ -1,0 +1,132 @@
+"""``coco``: Microsoft COCO 2017 in its original layout [1].
+
+``annotations/instances_train2017.json``, ``annotations/instances_val2017.json``, ``train2017`` and
+``val2017``. Train is train2017; val2017 is the split that publications score.
+
+[1] Lin et al., Microsoft COCO: common objects in context, ECCV 2014.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ...core.errors import DataError
+from ...core.progress import SILENT, Reporter
+from ..folder import absolute
+from .boxed import DETECTION, DetectionDataset, Mark, Objects, OnFault
+from .checking import Faults, checked_box
+from .opening import Opening, Row
+
+SPLITS = {"train": "train2017", "val": "val2017"}
+
+
+class Coco:
+    """The opener of ``coco`` and ``coco:PATH``."""
+
+    description = "COCO 2017, train2017 and val2017; coco:PATH for a folder elsewhere"
+    class_count = 80
+
+    def __call__(
+        self, rest: str, *, root: Path, on_error: OnFault = "skip", reporter: Reporter = SILENT
+    ) -> DetectionDataset:
+        """As ``DetectionOpener``.
+
+        Raises: DataError: if a file is missing, is no COCO annotation, or the files' categories differ.
+        """
+        folder = absolute(rest) if rest else root / "coco"
+        spec = f"coco:{folder}" if rest else "coco"
+        splits = {}
+        categories: dict[int, str] = {}
+        for name, part in SPLITS.items():
+            path = folder / "annotations" / f"instances_{part}.json"
+            content = _content(path)
+            found = _categories(path, content)
+            if categories and found != categories:
+                raise DataError(f"{path} has other categories than the file of train: use one release.")
+            categories = found
+            opening = Opening(
+                spec, folder, tuple(categories.values()), root / "fingerprints", on_error, reporter
+            )
+            splits[name] = opening.split(
+                name,
+                partial(_rows, content, part, categories),
+            )
+        licence = "annotations CC BY 4.0, images Flickr terms of use"
+        return DetectionDataset(spec, splits, tuple(categories), "https://cocodataset.org", licence)
+
+
+DETECTION.register("coco")(Coco())
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read ({error.strerror}): unpack annotations_trainval2017.zip there."
+        ) from error
+    except ValueError as error:
+        raise DataError(f"{path} is no JSON, perhaps a part of a download: fetch it again.") from error
+    lists = ("images", "annotations", "categories")
+    if not (isinstance(content, dict) and all(isinstance(content.get(name), list) for name in lists)):
+        raise DataError(f"{path} is no COCO annotation: it lacks the lists {', '.join(lists)}.")
+    return content
+
+
+def _categories(path: Path, content: Mapping[str, Any]) -> dict[int, str]:
+    """Category's number → name, by number."""
+    try:
+        found = {int(one["id"]): str(one["name"]) for one in content["categories"]}
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path} has a category without id and name.") from error
+    return dict(sorted(found.items()))
+
+
+def _rows(
+    content: Mapping[str, Any], part: str, categories: Mapping[int, str], faults: Faults
+) -> Iterator[Row]:
+    """By file name."""
+    label_of = {category: label for label, category in enumerate(categories)}
+    annotations = defaultdict(list)
+    for one in content["annotations"]:
+        annotations[one.get("image_id")].append(one)
+    images = {one.get("id"): one for one in content["images"]}
+    for number in annotations.keys() - images.keys():
+        faults.add(f"{part} image {number}", "annotation of an unlisted image")
+    for image in sorted(images.values(), key=lambda one: str(one.get("file_name"))):
+        path = f"{part}/{image.get('file_name')}"
+        height, width = image.get("height"), image.get("width")
+        if not (isinstance(height, int) and isinstance(width, int) and min(height, width) >= 1):
+            faults.add(path, "no image size", f"{width}×{height}")
+            continue
+        marks = [
+            mark
+            for one in sorted(annotations[image["id"]], key=lambda one: str(one.get("id")))
+            if (mark := _mark(one, path, (height, width), label_of, faults)) is not None
+        ]
+        yield Row(path, height, width, Objects.of(marks))
+
+
+def _mark(
+    one: Mapping[str, Any], path: str, size: tuple[int, int], label_of: Mapping[int, int], faults: Faults
+) -> Mark | None:
+    """The object of an annotation, unless it is at fault."""
+    where = f"{path} annotation {one.get('id')}"
+    category = one.get("category_id")
+    if not isinstance(category, int) or category not in label_of:
+        faults.add(where, "unknown category", str(category))
+        return None
+    try:
+        left, top, width, height = map(float, one["bbox"])
+        area = float(one.get("area", width * height))
+    except (KeyError, TypeError, ValueError):
+        faults.add(where, "no box", str(one.get("bbox")))
+        return None
+    box = checked_box((left, top, left + width, top + height), *size)
+    if isinstance(box[0], str):
+        faults.add(where, *box)
+        return None
+    return Mark(box, label_of[category], crowd=bool(one.get("iscrowd")), area=area)

@@ -1,0 +1,148 @@
+"""The contract of this room: a published data set states what it is, and reads its archive's layout as it is.
+
+Read this first, then any sibling.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from ...core.registry import Registry
+from ..dataset import Reader
+
+Rows = dict[str, int]
+"""Id → label, in the order of the split."""
+
+WHOLE = "all"
+"""The only part of a set without an official split."""
+
+
+@dataclass(frozen=True)
+class Download:
+    """One file that the publisher offers.
+
+    Attributes:
+        url: where it lies.
+        file: its name on the disk.
+        size_bytes: as published; None where that is not stated.
+        digest: ``sha256:…`` or ``md5:…``; empty where the publisher states none.
+        into: folder below the set's own that an archive is unpacked into; empty for the set's folder.
+    """
+
+    url: str
+    file: str
+    size_bytes: int | None = None
+    digest: str = ""
+    into: str = ""
+
+    @property
+    def required_bytes(self) -> int | None:
+        """The size that a file must have where no digest says whether it is the right one."""
+        return None if self.digest else self.size_bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Listing:
+    """What a folder in the archive's layout holds; no image has been decoded.
+
+    Attributes:
+        parts: official split → its rows; the only part is ``all`` where there is no official split.
+        classes: ``[c]`` names.
+        notes: what was left out, and why; for people.
+        paths: id → path below the folder, of images whose id is not that path.
+        reader: makes the reader of some ids, for images that are not files; None for files below the folder.
+        files: files whose bytes make the fingerprint; the images themselves unless given.
+    """
+
+    parts: Mapping[str, Rows]
+    classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    paths: Mapping[str, str] = field(default_factory=dict)
+    reader: Callable[[Sequence[str]], Reader] | None = None
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Published:
+    """A data set as its authors published it.
+
+    Attributes:
+        name: on the command line, and of its folder in the data folder.
+        domain: of the study's six; empty where none fits.
+        n_classes: how many.
+        counts: images in each official split; ``all`` where there is none.
+        licence: under which the images may be used.
+        citation: of the paper.
+        homepage: where people find it.
+        layout: the archive's, in one line.
+        split_rule: which rows are train, val and test, in one line.
+        read: lists a folder in that layout; ``DataError`` where it is another.
+        marks: files or folders that must be there, at most two folders deep; with some of them the set is
+            partial, with none absent. ``A|B`` is either of two.
+        downloads: what ``prepare`` may fetch; empty where the licence or a login forbids it.
+        steps: what a person does by hand where there are no downloads.
+        metric: ``top1`` or ``mean_per_class``, as the field reports this set.
+        options: what may stand behind the colon of the spec → reads the folder so, instead of ``read``.
+        size_bytes: of the unpacked archive, about; None where nobody says.
+        group: of the catalog, that the set belongs to.
+    """
+
+    name: str
+    domain: str
+    n_classes: int
+    counts: Mapping[str, int]
+    licence: str
+    citation: str
+    homepage: str
+    layout: str
+    split_rule: str
+    read: Callable[[Path], Listing]
+    marks: tuple[str, ...]
+    downloads: tuple[Download, ...] = ()
+    steps: tuple[str, ...] = ()
+    metric: str = "top1"
+    options: Mapping[str, Callable[[Path], Listing]] = field(default_factory=dict)
+    size_bytes: int | None = None
+    group: str = "paper12"
+
+
+PUBLISHED: Registry[Published] = Registry("published data set")
+
+
+State = Literal["ready", "partial", "absent"]
+
+
+def state_of(published: Published, folder: Path) -> State:
+    """Whether ``folder`` holds the set, as far as the presence of a few names tells."""
+    tops = list(_tops(folder))
+    present = [_has(tops, mark) for mark in published.marks]
+    return "ready" if all(present) else "partial" if any(present) else "absent"
+
+
+def _has(tops: Sequence[Path], mark: str) -> bool:
+    """Whether ``mark`` lies in the folder, or in one or two folders that an unpacker made around it."""
+    names = mark.split("|")
+    return any((place / name).exists() for place in tops for name in names)
+
+
+def _tops(folder: Path, *, depth: int = 2) -> Iterator[Path]:
+    """The folder and those in it, the shallow ones first; as many as a wrapped archive can have."""
+    yield folder
+    if not depth:
+        return
+    try:
+        with os.scandir(folder) as entries:
+            inner = [Path(entry) for entry in entries if entry.is_dir() and not _hidden(entry.name)]
+    except OSError:
+        return
+    for one in sorted(inner)[:_MOST_TOPS]:
+        yield from _tops(one, depth=depth - 1)
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith((".", "__MACOSX"))
+
+
+_MOST_TOPS = 64

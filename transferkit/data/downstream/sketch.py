@@ -1,0 +1,36 @@
+"""ImageNet-Sketch: drawings in black and white of the thousand classes of ImageNet."""
+
+from pathlib import Path
+
+from .contents import Contents, class_folders
+from .published import PUBLISHED, Download, Listing, Published
+
+
+def read(folder: Path) -> Listing:
+    """``sketch/n01440764/sketch_0.JPEG``; classes are WordNet ids, in ImageNet's order."""
+    return class_folders(Contents.of(folder))
+
+
+PUBLISHED.register("sketch")(
+    Published(
+        name="sketch",
+        domain="illustrative",
+        n_classes=1000,
+        counts={"all": 50_889},
+        licence="MIT for the repository; the drawings come from image searches and keep their owners' rights",
+        citation="Wang et al., Learning robust global representations by penalizing local predictive power, "
+        "NeurIPS 2019",
+        homepage="https://github.com/HaohanWang/ImageNet-Sketch",
+        layout="sketch/SYNSET/*.JPEG",
+        split_rule="70 % train, 30 % test of each class, by the SHA-256 of sketch/ID",
+        read=read,
+        marks=("n01440764",),
+        downloads=(
+            Download(
+                "https://huggingface.co/datasets/songweig/imagenet_sketch/resolve/main/data/ImageNet-Sketch.zip",
+                "ImageNet-Sketch.zip",
+            ),
+        ),
+        size_bytes=8_200_000_000,
+    )
+)

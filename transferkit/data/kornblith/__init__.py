@@ -1,0 +1,33 @@
+"""The sets of Kornblith et al. [1] as their authors published them, for the wider comparisons.
+
+Birds are CUB-200, as Birdsnap has vanished. VOC2007 has several labels an image, which a split cannot hold,
+and is absent.
+
+[1] Kornblith, Shlens and Le, Do better ImageNet models transfer better?, CVPR 2019.
+"""
+
+from ..dataset import DATASETS
+from ..downstream.opening import PublishedOpener
+from ..downstream.published import PUBLISHED
+from . import caltech101, cars, cifar, listed  # noqa: F401  (each registers itself)
+
+KORNBLITH12 = (
+    "food101",
+    "cifar10",
+    "cifar100",
+    "cub200",
+    "sun397",
+    "cars",
+    "aircraft",
+    "dtd",
+    "pets",
+    "caltech101",
+    "flowers102",
+)
+"""Eleven of their twelve; ``dtd`` and ``flowers102`` are the study's too."""
+
+for _name in KORNBLITH12:
+    if _name not in DATASETS:
+        DATASETS.register(_name)(PublishedOpener(PUBLISHED[_name]))
+
+__all__ = ["KORNBLITH12"]

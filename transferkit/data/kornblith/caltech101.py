@@ -1,0 +1,58 @@
+"""Caltech-101: objects in one folder a class; the background is a class, as Kornblith et al. count."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ...core.splitting import hashed_order
+from ..downstream.contents import Contents, class_folders
+from ..downstream.published import PUBLISHED, WHOLE, Download, Listing, Published
+
+_TRAIN_PER_CLASS = 30
+
+
+def read(folder: Path) -> Listing:
+    """``101_ObjectCategories/accordion/image_0001.jpg``; 30 of each class are train, the rest test."""
+    whole = class_folders(Contents.of(folder))
+    rows = whole.parts[WHOLE]
+    ids = tuple(rows)
+    seen = np.zeros(len(whole.classes), dtype=int)
+    train = set()
+    for place in hashed_order(ids, "caltech101").tolist():
+        label = rows[ids[place]]
+        if seen[label] < _TRAIN_PER_CLASS:
+            seen[label] += 1
+            train.add(ids[place])
+    parts = {
+        "train": {one: label for one, label in rows.items() if one in train},
+        "test": {one: label for one, label in rows.items() if one not in train},
+    }
+    return Listing(parts, whole.classes, paths=whole.paths)
+
+
+PUBLISHED.register("caltech101")(
+    Published(
+        name="caltech101",
+        domain="natural",
+        n_classes=102,
+        counts={"train": 3_060, "test": 6_084},
+        licence="CC BY 4.0",
+        citation="Fei-Fei, Fergus and Perona, Learning generative visual models from few training examples, "
+        "CVPR workshop 2004",
+        homepage="https://data.caltech.edu/records/mzrjq-6wc02",
+        layout="101_ObjectCategories/CLASS/*.jpg",
+        split_rule="30 images of each class train, the first by the SHA-256 of caltech101/ID; the rest test",
+        read=read,
+        marks=("accordion",),
+        downloads=(
+            Download(
+                "https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip",
+                "caltech-101.zip",
+                digest="md5:3138e1922a9193bfa496528edbbc45d0",
+            ),
+        ),
+        metric="mean_per_class",
+        size_bytes=150_000_000,
+        group="kornblith12",
+    )
+)

@@ -1,0 +1,1 @@
+"""Getting published data sets onto the disk: fetched, unpacked, and there only when whole."""
