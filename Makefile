@@ -10,8 +10,8 @@ INSTALLED := $(VENV)/installed-from-pyproject
 demo: $(INSTALLED)  ## the whole chain on embedded data and weights
 	$(BIN)/transferkit demo
 
-test: $(INSTALLED)  ## every test
-	$(BIN)/python -m pytest
+test: $(INSTALLED)  ## every test, in two processes of one thread each
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 quick: $(INSTALLED)  ## the tests that take less than about ten seconds each
 	$(BIN)/python -m pytest -m "not slow"

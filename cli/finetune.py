@@ -6,30 +6,39 @@ import click
 from rich import box
 from rich.table import Table
 
+from transferkit.protocols.detecting.presets import PRESETS as DETECT_PRESETS
+from transferkit.protocols.detecting.settings import DetectSettings
 from transferkit.protocols.finetuning.presets import PRESETS
 from transferkit.protocols.finetuning.settings import FinetuneSettings
 from transferkit.protocols.pretraining.settings import Machinery
 
+from .detecting import on_error_option, preset_rows, require_own_options, run_detection, task_option
 from .session import MODEL_HELP, Session, common_options, listed
 from .settings import given, with_options
 
 
 @click.command()
+@task_option
 @click.option("-m", "--model", multiple=True, callback=listed, metavar="SPEC,…", help=MODEL_HELP)
 @click.option(
     "-d", "--data", multiple=True, default=("mini",), metavar="SPEC,…", help="Data sets.  [default: mini]"
 )
 @click.option(
-    "--preset", metavar="NAME", help=f"Where the numbers come from: {', '.join(PRESETS)}.  [default: quick]"
+    "--preset",
+    metavar="NAME",
+    help=f"Where the numbers come from: {', '.join(PRESETS)}; for detection {', '.join(DETECT_PRESETS)}.  "
+    "[default: quick; for voc0712 and coco their own]",
 )
 @click.option("--presets", "show_presets", is_flag=True, help="Describe the presets, and stop.")
-@with_options(FinetuneSettings, Machinery, skip=("compile", "logger", "checkpoint_minutes"))
+@with_options(FinetuneSettings, DetectSettings, Machinery, skip=("compile", "logger", "checkpoint_minutes"))
+@on_error_option
 @click.option("--keep", is_flag=True, help="Leave the fine-tuned weights in the workspace.")
 @click.option("--force", is_flag=True, help="Compute finished cells anew.")
 @click.option("--yes", is_flag=True, help="Begin also what takes hours on a CPU.")
 @common_options
 def command(
     session: Session,
+    task: str,
     model: tuple[str, ...],
     data: tuple[str, ...],
     preset: str | None,
@@ -45,6 +54,9 @@ def command(
     not trained on, the best is trained again on all. The defaults shown are those of the preset quick. An
     interrupted call goes on exactly where it stopped when it is given again.
 
+    With --task detection a detector is put around the network, trained on images with boxes (voc0712, coco,
+    mini/scenes) and scored on them; --detector says which. Options of the other task are refused.
+
     \b
     Example:
       transferkit finetune --model random:resnet18 --data mini/digits --size 32 --epochs 1
@@ -52,6 +64,11 @@ def command(
     if show_presets:
         _show_presets(session)
         return
+    if task == "detection":
+        said = {"preset": preset, "keep": keep, "force": force, "yes": yes}
+        run_detection(session, model, data, {**options, **said})
+        return
+    require_own_options("classification", options)
     from transferkit.protocols.finetuning.finetune import Wish, finetune
     from transferkit.protocols.finetuning.presets import preset_settings
     from transferkit.protocols.place import Place
@@ -67,8 +84,9 @@ def command(
 
 def _show_presets(session: Session) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_lines=True)
-    for heading in ("preset", "source", "hardware", "outcome"):
+    for heading in ("task", "preset", "source", "hardware", "outcome"):
         table.add_column(heading, overflow="fold")
-    for name, preset in PRESETS.items():
-        table.add_row(name, preset.source, preset.hardware, preset.outcome)
-    session.show([{"preset": name, **preset.to_json()} for name, preset in PRESETS.items()], table)
+    rows = [*(("classification", name, preset) for name, preset in PRESETS.items()), *preset_rows()]
+    for task, name, preset in rows:
+        table.add_row(task, name, preset.source, preset.hardware, preset.outcome)
+    session.show([{"task": task, "preset": name, **preset.to_json()} for task, name, preset in rows], table)

@@ -16,6 +16,8 @@ COMMANDS = {
     "probe": "Evaluate cached features; extract what is missing first.",
     "finetune": "Train the whole network on a target.",
     "analyze": "Look inside representations, layer by layer.",
+    "study": "Run a whole grid: models, data sets, protocols, seeds.",
+    "report": "Turn the records into a page, tables and figures.",
     "results": "List and export result records.",
     "datasets": "Show what data there is.",
     "models": "Show encoders and their layers; checkpoints in and out.",

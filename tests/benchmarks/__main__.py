@@ -9,7 +9,10 @@ import sys
 TABLES = (
     "analysis",
     "cache",
+    "decoding",
+    "detection",
     "extraction",
+    "opening",
     "finetuning",
     "pretraining",
     "fewshot",

@@ -121,6 +121,14 @@ def test_a_second_record_of_a_cell_replaces_the_first(tmp_path):
     assert [result.value for result in store] == [0.5]
 
 
+def test_a_record_is_found_by_the_digest_of_its_cell(tmp_path):
+    store, result = ResultStore(tmp_path), result_of(CELL)
+    with pytest.raises(DamagedError, match=r"is gone\. Run what made it again"):
+        store.named(result.cell)
+    store.add(result)
+    assert store.named(result.cell) == result
+
+
 def test_records_come_by_model_data_protocol_and_layer(tmp_path):
     store = ResultStore(tmp_path)
     cells = [
@@ -205,3 +213,25 @@ def test_a_notebook_shows_names_as_they_are():
     assert "<td>test</td><td>2</td>" in page
     assert page.count("<tr>") == 3
     assert page.count("<td>") == 2 * page.count("<th>")
+
+
+def test_a_survey_passes_over_what_is_damaged(tmp_path):
+    store = ResultStore(tmp_path)
+    kept = result_of(CELL)
+    store.add(kept)
+    (tmp_path / "0.json").write_text("{")
+    broken, found = store.survey()
+    assert "0.json is not a whole result record" in str(broken)
+    assert found == kept
+
+
+def test_a_record_spelled_otherwise_is_whole_and_a_changed_one_is_not(tmp_path):
+    store = ResultStore(tmp_path)
+    store.add(result_of(CELL))
+    (path,) = tmp_path.glob("*.json")
+    value = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(value), encoding="utf-8")
+    assert list(store) == [result_of(CELL)]
+    path.write_text(json.dumps({**value, "value": 0.125}), encoding="utf-8")
+    with pytest.raises(DamagedError, match="not those that were written"):
+        list(store)

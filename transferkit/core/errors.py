@@ -13,6 +13,7 @@
     │   └── DamagedError             bytes on disk are not the bytes that were written
     ├── ShapeError                   an array of the wrong shape or type (also a ValueError)
     ├── NonFiniteError               NaN or infinity where numbers belong (also a ValueError)
+    ├── StudyError                   tasks of a study that failed, or machines that cannot be had
     ├── DiskSpaceError               not enough room for what is about to be written
     └── MissingExtraError            an optional package is not installed (also an ImportError)
 
@@ -69,6 +70,10 @@ class ShapeError(TransferkitError, ValueError):
 
 class NonFiniteError(TransferkitError, ValueError):
     """NaN or infinity where numbers belong."""
+
+
+class StudyError(TransferkitError):
+    """Tasks of a study failed, or the machines that should carry them out cannot be had."""
 
 
 class DiskSpaceError(TransferkitError):

@@ -1,5 +1,6 @@
 """What a finished cell leaves: a record that says which split chose and which split scored."""
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -174,6 +175,16 @@ class ResultStore:
         path = self._path(cell.digest)
         return self._read(path) if path.exists() else None
 
+    def named(self, cell: str) -> Result:
+        """The record of the cell whose digest is ``cell``.
+
+        Raises: DamagedError: if it is not there, or not whole.
+        """
+        path = self._path(cell)
+        if not path.exists():
+            raise DamagedError(f"{path} is gone. Run what made it again.")
+        return self._read(path)
+
     def add(self, result: Result) -> None:
         """Keep ``result``; a record of the same cell is replaced."""
         value = result.to_json()
@@ -184,19 +195,35 @@ class ResultStore:
         records = [self._read(path) for path in self._folder.glob("*.json")]
         yield from sorted(records, key=lambda r: (r.model, r.data, r.protocol, r.layer, r.cell))
 
+    def survey(self) -> Iterator[Result | DamagedError]:
+        """Every record in the order of its file's name, or in its place why it cannot be read."""
+        for path in sorted(self._folder.glob("*.json")):
+            try:
+                yield self._read(path)
+            except DamagedError as error:
+                yield error
+
     def _path(self, digest: str) -> Path:
         return self._folder / f"{digest[:32]}.json"
 
     def _read(self, path: Path) -> Result:
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
-            if value.pop("digest") != digest_of(value) or not value["cell"].startswith(path.stem):
+            text = path.read_text(encoding="utf-8")
+            value = json.loads(text)
+            written = value.pop("digest")
+            whole = written == _digest_without(text, written) or written == digest_of(value)
+            if not whole or not value["cell"].startswith(path.stem):
                 raise ValueError("its bytes are not those that were written")
             return Result.from_json(value)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DamagedError(
                 f"{path} is not a whole result record ({error}). Delete it; the next run computes it anew."
             ) from error
+
+
+def _digest_without(text: str, digest: str) -> str:
+    """The digest of a record's text without the line that holds it: quicker than spelling it anew."""
+    return hashlib.sha256(text.replace(f'  "digest": "{digest}",\n', "", 1).encode()).hexdigest()
 
 
 class Results(Sequence[Result]):

@@ -56,6 +56,11 @@ class Workspace:
         return self.root / "finetuned"
 
     @property
+    def studies(self) -> Path:
+        """The state of each study, and the receipts of finished tasks."""
+        return self.root / "studies"
+
+    @property
     def reports(self) -> Path:
         """Pages, tables and figures."""
         return self.root / "reports"

@@ -23,7 +23,8 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#0
 """Okabe and Ito, Color universal design, 2008."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_FORMATS = ("svg", "png")
+FORMS = ("svg", "png")
+_UNDATED: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 _STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -66,7 +67,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _in_style(draw: Callable[P, T]) -> Callable[P, T]:
+def in_style(draw: Callable[P, T]) -> Callable[P, T]:
     """Draw with our settings, and leave matplotlib's own as they were."""
 
     @wraps(draw)
@@ -81,7 +82,7 @@ def _in_style(draw: Callable[P, T]) -> Callable[P, T]:
     return styled
 
 
-@_in_style
+@in_style
 def curves(panels: Mapping[str, Mapping[str, Line]], words: Words) -> "Figure":
     """One panel beside another, with the same lines in the same colours, and one legend.
 
@@ -89,7 +90,7 @@ def curves(panels: Mapping[str, Mapping[str, Line]], words: Words) -> "Figure":
         panels: title → name → line.
         words: the title of all, and what the axes are.
     """
-    figure = _figure(3.2 * max(1, len(panels)) + 1.2, 3.2)
+    figure = empty_figure(3.2 * max(1, len(panels)) + 1.2, 3.2)
     names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
     for index, (title, lines) in enumerate(panels.items(), 1):
         axes = figure.add_subplot(1, len(panels), index)
@@ -118,7 +119,7 @@ def _finished(figure: "Figure", title: str) -> "Figure":
     return figure
 
 
-@_in_style
+@in_style
 def heat_map(
     values: NDArray[np.floating], rows: Sequence[str], columns: Sequence[str], words: Words
 ) -> "Figure":
@@ -134,7 +135,7 @@ def heat_map(
     """
     if values.shape != (len(rows), len(columns)):
         raise ShapeError(f"{list(values.shape)} values need as many names, not {len(rows)} × {len(columns)}.")
-    figure = _figure(1.8 + 0.5 * len(columns), 1.4 + 0.4 * len(rows))
+    figure = empty_figure(1.8 + 0.5 * len(columns), 1.4 + 0.4 * len(rows))
     axes = figure.add_subplot()
     axes.grid(visible=False)
     image = axes.imshow(values, vmin=0, vmax=1, cmap="viridis", aspect="auto")
@@ -150,7 +151,7 @@ def heat_map(
     return figure
 
 
-@_in_style
+@in_style
 def scatter(panels: Mapping[str, Mapping[str, tuple[float, float]]], words: Words) -> "Figure":
     """Named points, one panel beside another.
 
@@ -158,7 +159,7 @@ def scatter(panels: Mapping[str, Mapping[str, tuple[float, float]]], words: Word
         panels: title → name → place.
         words: the title of all, and what the axes are.
     """
-    figure = _figure(2.8 * max(1, len(panels)) + 0.6, 3.4)
+    figure = empty_figure(2.8 * max(1, len(panels)) + 0.6, 3.4)
     names = list(dict.fromkeys(name for points in panels.values() for name in points))
     for index, (title, points) in enumerate(panels.items(), 1):
         axes = figure.add_subplot(1, len(panels), index)
@@ -170,14 +171,14 @@ def scatter(panels: Mapping[str, Mapping[str, tuple[float, float]]], words: Word
     return _finished(figure, words.title)
 
 
-def _figure(width: float, height: float) -> "Figure":
+def empty_figure(width: float, height: float) -> "Figure":
     """An empty one, in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-@_in_style
+@in_style
 def picture_rows(rows: Mapping[str, NDArray[np.uint8]], words: Words) -> "Figure":
     """Rows of pictures under each other, each with its name at its left.
 
@@ -186,7 +187,7 @@ def picture_rows(rows: Mapping[str, NDArray[np.uint8]], words: Words) -> "Figure
         words: the title.
     """
     widest = max(len(pictures) for pictures in rows.values())
-    figure = _figure(1.9 + 1.1 * widest, 0.5 + 1.15 * len(rows))
+    figure = empty_figure(1.9 + 1.1 * widest, 0.5 + 1.15 * len(rows))
     for index, (name, pictures) in enumerate(rows.items(), 1):
         axes = figure.add_subplot(len(rows), 1, index)
         axes.grid(visible=False)
@@ -199,17 +200,22 @@ def picture_rows(rows: Mapping[str, NDArray[np.uint8]], words: Words) -> "Figure
     return figure
 
 
-@_in_style
-def save_figure(figure: "Figure", place: Path) -> list[Path]:
-    """Write ``place`` with the endings ``.svg`` and ``.png``; the same figure gives the same bytes.
+@in_style
+def save_figure(figure: "Figure", place: Path, *, forms: Sequence[str] = FORMS) -> list[Path]:
+    """Write ``place`` with an ending a form; the same figure gives the same bytes.
 
-    Returns: the two paths.
+    Args:
+        figure: what is written.
+        place: a path without an ending.
+        forms: ``svg``, ``pdf`` or ``png``.
+
+    Returns: the paths, in the order of the forms.
     """
     written = []
-    for form in _FORMATS:
+    for form in forms:
         path = place.parent / f"{place.name}.{form}"
         path.parent.mkdir(parents=True, exist_ok=True)
         with appearing(path) as part:
-            figure.savefig(part, format=form, metadata={"Date": None} if form == "svg" else None)
+            figure.savefig(part, format=form, metadata=_UNDATED.get(form))
         written.append(path)
     return written

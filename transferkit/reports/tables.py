@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from ..core.errors import UsageError
+from ..core.errors import MissingExtraError, UsageError
 from ..core.files import appearing
 from ..core.results import Result, Results
 
@@ -55,18 +55,19 @@ def as_csv(results: Sequence[Result]) -> str:
 
 def as_markdown(results: Sequence[Result]) -> str:
     """A pipe table; pipes in names are escaped."""
-    head, *rows = [[_markdown(cell) for cell in row] for row in rows_of(results)]
+    head, *rows = [[markdown_text(cell) for cell in row] for row in rows_of(results)]
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _markdown(text: str) -> str:
+def markdown_text(text: str) -> str:
+    """Text in a cell of a pipe table."""
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
 def as_latex(results: Sequence[Result]) -> str:
     """A ``tabular`` with booktabs rules."""
-    head, *rows = [[_latex(cell) for cell in row] for row in rows_of(results)]
+    head, *rows = [[latex_text(cell) for cell in row] for row in rows_of(results)]
     body = "".join(f"{' & '.join(row)} \\\\\n" for row in rows)
     rule = "l" * len(head)
     return (
@@ -75,7 +76,8 @@ def as_latex(results: Sequence[Result]) -> str:
     )
 
 
-def _latex(text: str) -> str:
+def latex_text(text: str) -> str:
+    """Text with what LaTeX reads as commands escaped."""
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     return "".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
 
@@ -86,18 +88,48 @@ def as_json(results: Sequence[Result]) -> str:
 
 
 WRITERS = {".csv": as_csv, ".md": as_markdown, ".tex": as_latex, ".json": as_json}
+PARQUET = ".parquet"
 
 
 def write_table(results: Results, path: Path) -> None:
     """Write ``results`` in the form that the file's ending names.
 
-    Raises: UsageError: for another ending.
+    Raises:
+        UsageError: for another ending.
+        MissingExtraError: for Parquet without pyarrow.
     """
-    if path.suffix not in WRITERS:
-        raise UsageError(f"{path} ends in {path.suffix!r}. Choose one of: {', '.join(WRITERS)}.")
-    text = WRITERS[path.suffix](results)
+    write_records(results, path, ending=path.suffix)
+
+
+def write_records(results: Results, path: Path, *, ending: str) -> None:
+    """Write ``results`` in the form that an ending names, whatever the file is called.
+
+    Raises: as ``write_table``.
+    """
+    if ending not in (*WRITERS, PARQUET):
+        raise UsageError(f"{path} ends in {ending!r}. Choose one of: {', '.join([*WRITERS, PARQUET])}.")
+    if ending == PARQUET:
+        _write_parquet(results, path)
+        return
+    text = WRITERS[ending](results)
     with appearing(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def _write_parquet(results: Results, path: Path) -> None:
+    """Numbers as numbers; settings and what was chosen as JSON."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("pyarrow", extra="parquet", purpose="for Parquet files") from error
+    columns = {name: [_plain(getattr(r, name)) for r in results] for name in COLUMNS}
+    with appearing(path) as part:
+        parquet.write_table(pyarrow.table(columns), part)
+
+
+def _plain(value: object) -> object:
+    return _text(value) if isinstance(value, Mapping) else value
 
 
 def pivot(results: Sequence[Result], *, title: str) -> Table:

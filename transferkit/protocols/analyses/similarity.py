@@ -86,10 +86,20 @@ def likeness(
     for _, group in groupby(
         looks(models, datasets, settings, place=place), key=lambda look: look.dataset.spec
     ):
-        seen = list(group)
-        features = {f"{look.model} {layer}": look.rows(layer) for look in seen for layer in look.layers}
-        matrix = _matrix(features, seed=place.seed)
-        yield Likeness(seen[0].dataset.spec, tuple(features), matrix, tuple(_records(seen, matrix)))
+        yield likeness_of(list(group))
+
+
+def likeness_of(seen: Sequence[Look]) -> Likeness:
+    """CKA of several models on one data set, over all rows that every one of them could read.
+
+    Args:
+        seen: one look a model, each at layers and at a size of its own; all by one seed.
+
+    Raises: DataError: if the models' rows differ.
+    """
+    features = {f"{look.model} {layer}": look.rows(layer) for look in seen for layer in look.layers}
+    matrix = _matrix(features, seed=seen[0].place.seed)
+    return Likeness(seen[0].dataset.spec, tuple(features), matrix, tuple(_records(seen, matrix)))
 
 
 def _matrix(features: dict[str, Features], *, seed: int) -> CkaMatrix:

@@ -1,0 +1,142 @@
+"""What ``transferkit finetune --task detection`` says, and which options belong to which task."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+import click
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from transferkit.core.errors import DamagedError, UsageError
+from transferkit.protocols.detecting.presets import PRESETS, default_preset, preset_settings
+from transferkit.protocols.detecting.settings import DetectSettings
+from transferkit.protocols.finetuning.settings import FinetuneSettings
+from transferkit.protocols.pretraining.settings import Machinery
+
+from .session import Session
+from .settings import given
+
+TASKS = ("classification", "detection")
+_SETTINGS: dict[str, type] = {"classification": FinetuneSettings, "detection": DetectSettings}
+_DATA = "mini/scenes"
+
+
+def require_own_options(task: str, options: dict[str, Any]) -> None:
+    """Refuse options that mean nothing to ``task``, rather than ignore them.
+
+    Raises: UsageError: naming the first.
+    """
+    own = {field.name for field in fields(_SETTINGS[task])}
+    for other in TASKS:
+        for name in [field.name for field in fields(_SETTINGS[other])]:
+            if name not in own and options.get(name) not in (None, ()):
+                option = f"--{name.replace('_', '-')}"
+                raise UsageError(f"{option} belongs to --task {other}: leave it out with --task {task}.")
+
+
+def detection_settings(data: Sequence[str], preset: str | None, options: dict[str, Any]) -> DetectSettings:
+    """The preset with what the user gave; a list of one is that one.
+
+    Raises: UsageError: for several values where a detector takes one, and for data sets of several presets.
+    """
+    several = {field.name for field in fields(DetectSettings) if isinstance(field.default, tuple)}
+    changes = given(DetectSettings, options)
+    for name, value in changes.items():
+        if isinstance(value, tuple) and name not in several:
+            if len(value) > 1:
+                listed = ",".join(map(str, value))
+                option = f"--{name.replace('_', '-')}"
+                raise UsageError(f"{option} {listed}: --task detection compares no settings, give one value.")
+            changes[name] = value[0]
+    names = {default_preset(one) for one in data}
+    if preset is None and len(names) > 1:
+        raise UsageError(f"These data sets have the presets {', '.join(sorted(names))}: give one --preset.")
+    return preset_settings(preset or names.pop(), changes)
+
+
+def run_detection(
+    session: Session, models: Sequence[str], data: Sequence[str], options: dict[str, Any]
+) -> None:
+    """Train detectors, and show how well they find.
+
+    Args:
+        session: the options that every command has.
+        models: specs.
+        data: specs.
+        options: all others.
+    """
+    require_own_options("detection", options)
+    from transferkit.protocols.detecting.detect import DetectWish, detect
+    from transferkit.protocols.place import Place
+
+    specs = [part.strip() for one in data for part in one.split(",")]
+    data = tuple(dict.fromkeys(_DATA if one == "mini" else one for one in specs))
+    settings = detection_settings(data, options["preset"], options)
+    said = {name: options[name] for name in ("force", "yes", "keep")}
+    wish = DetectWish(**said, on_error=options["on_error"] or "skip")
+    place = Place(session.workspace, settings.seed, session.reporter)
+    machinery = Machinery(**given(Machinery, options))
+    found = detect(models, data, settings, place=place, machinery=machinery, wish=wish)
+    if found.process == 0:
+        parts: list[RenderableType] = [found.results]
+        for one in found.detections:
+            parts += [_class_table(one.result), _drawn(session, one)]
+        session.show(found.results.to_json(), Group(*parts))
+
+
+def _class_table(result: Any) -> Table:
+    headings = ("class", "AP50, 11 points", "AP50, all points", "AP, COCO", "objects", "found")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=f"{result.model} · {result.data}")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "class" else "right", overflow="fold")
+    for name, line in result.also["per_class"].items():
+        shares = ["–" if line[key] is None else f"{line[key]:.3f}" for key in _SHARES]
+        table.add_row(Text(name), *shares, str(line["objects"]), str(line["found"]))
+    voc, coco = result.also["voc"], result.also["coco"]
+    means = [voc["ap50_11point"], voc["ap50_all"], coco["ap"]]
+    table.add_section()
+    table.add_row("mean", *("–" if value is None else f"{value:.3f}" for value in means), "", "")
+    return table
+
+
+_SHARES = ("ap50_11point", "ap50_all", "ap")
+
+
+def _drawn(session: Session, detection: Any) -> Text:
+    """Draw some of the images with what was found there; where the picture lies."""
+    from transferkit.detection.found import read_found
+    from transferkit.reports.boxes import write_sheet
+    from transferkit.reports.detections import detections_sheet
+
+    if not detection.file.exists():
+        return Text(f"Not drawn: {detection.file} has been removed; --force finds the boxes anew.")
+    split = detection.dataset.split(detection.dataset.scored_on)
+    try:
+        sheet = detections_sheet(split, read_found(detection.file))
+    except DamagedError as error:
+        return Text(f"Not drawn: {error}")
+    path = session.workspace.reports / f"detections-{detection.result.cell[:12]}.png"
+    write_sheet(sheet, path)
+    return Text(f"Drawn: {path}")
+
+
+def preset_rows() -> list[tuple[str, str, Any]]:
+    """Task, name and preset of every detection preset."""
+    return [("detection", name, preset) for name, preset in PRESETS.items()]
+
+
+task_option = click.option(
+    "--task",
+    type=click.Choice(TASKS),
+    default="classification",
+    show_default=True,
+    help="What the network is to do: tell images apart, or find objects in them.",
+)
+on_error_option = click.option(
+    "--on-error",
+    type=click.Choice(("skip", "stop")),
+    help="What becomes of boxes that cannot be meant, in detection.  [default: skip]",
+)

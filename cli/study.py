@@ -1,0 +1,169 @@
+"""``transferkit study``: a grid of cells with one command."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .session import Section, Session, common_options
+
+if TYPE_CHECKING:
+    from transferkit.studies.engines.engine import Engine
+    from transferkit.studies.study import Study
+
+
+@click.group(cls=Section)
+def command() -> None:
+    """Run a whole grid: models, data sets, protocols, seeds.
+
+    A study is a TOML file, or one of the presets that come with the package.
+
+    \b
+    Example:
+      transferkit study list
+    """
+
+
+@command.command("run")
+@click.argument("study", metavar="FILE|PRESET")
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="What carries out the tasks: processes of this machine, or a Ray cluster.",
+)
+@click.option(
+    "--address",
+    metavar="ADDRESS",
+    help="Of a running Ray cluster, or auto.  [default: one is started for the call]",
+)
+@click.option(
+    "--workers", type=int, metavar="N", help="Tasks at a time on this machine.  [default: half of the cores]"
+)
+@click.option("--fail-fast", is_flag=True, help="Stop at the first task that fails.")
+@click.option("--dry-run", is_flag=True, help="Say what is to be done and how much it takes, and stop.")
+@common_options
+def run(
+    session: Session,
+    study: str,
+    engine: str,
+    address: str | None,
+    workers: int | None,
+    fail_fast: bool,
+    dry_run: bool,
+) -> None:
+    """Carry out what is not finished of a study, and show the ranking.
+
+    A task that fails is recorded with its error, and the others go on. After Ctrl-C, or a crash, the same
+    command continues: at most what was running is done again.
+
+    \b
+    Example:
+      transferkit study run demo --dry-run
+    """
+    from transferkit.protocols.place import Place
+    from transferkit.studies.reading import read_study
+    from transferkit.studies.run import run_study
+
+    if address and engine != "ray":
+        raise click.UsageError("--address is that of a Ray cluster: add --engine ray.")
+    asked, place = read_study(study), Place(session.workspace, reporter=session.reporter)
+    if dry_run:
+        _show_plan(session, asked, place)
+        return
+    found = run_study(
+        asked,
+        place=place,
+        engine=lambda: _engine(session, asked, engine, address, workers),
+        fail_fast=fail_fast,
+    )
+    _show_end(session, found, place)
+
+
+def _engine(
+    session: Session, study: "Study", name: str, address: str | None, workers: int | None
+) -> "Engine":
+    if name == "ray":
+        from transferkit.studies.engines.cluster import RayEngine
+
+        return RayEngine(session.workspace, address=address, workers=workers)
+    from transferkit.studies.engines.local import LocalEngine
+
+    return LocalEngine(session.workspace, session.workspace.studies / study.name / "logs", workers)
+
+
+def _show_plan(session: Session, study: "Study", place: Any) -> None:
+    from transferkit.studies.estimate import estimate
+    from transferkit.studies.showing import plan_table
+
+    plan = estimate(study, place)
+    session.show(plan.to_json(), plan_table(plan))
+
+
+def _show_end(session: Session, found: Any, place: Any) -> None:
+    """The ranking, the finding, what failed; exit code 1 if anything did."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from transferkit.core.errors import StudyError
+    from transferkit.reports.overview import overview
+    from transferkit.studies.showing import failures_table
+
+    results = found.results(place)
+    shown = [*overview(results), *failures_table(found)]
+    shown.append(Text("Next: transferkit report" if results else "Nothing has been scored."))
+    session.show({**found.to_json(), "results": results.to_json()}, Group(*shown))
+    if found.failed:
+        blocked = found.count("blocked")
+        raise StudyError(
+            f"{len(found.failed)} of {len(found.marks)} tasks failed"
+            + (f", and {blocked} wait for them" if blocked else "")
+            + f". Run the study again when their cause is mended; see transferkit study show {found.study}."
+        )
+
+
+@command.command()
+@click.argument("study", metavar="FILE|PRESET")
+@common_options
+def show(session: Session, study: str) -> None:
+    """Show how far a study has come: tasks done, what failed, and the ranking so far.
+
+    \b
+    Example:
+      transferkit study show demo
+    """
+    from rich.console import Group
+
+    from transferkit.protocols.place import Place
+    from transferkit.reports.overview import overview
+    from transferkit.studies.reading import read_study
+    from transferkit.studies.run import state_of
+    from transferkit.studies.showing import failures_table, state_table
+
+    place = Place(session.workspace, reporter=session.reporter)
+    found = state_of(read_study(study), place)
+    so_far = overview(found.results(place))
+    session.show(found.to_json(), Group(state_table(found), *failures_table(found), *so_far))
+
+
+@command.command("list")
+@common_options
+def list_presets(session: Session) -> None:
+    """List the studies that come with the package.
+
+    \b
+    Example:
+      transferkit study list
+    """
+    from rich import box
+    from rich.table import Table
+
+    from transferkit.studies.presets import preset_notes
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_lines=True)
+    for heading in ("study", "command", "takes", "gives"):
+        table.add_column(heading, overflow="fold")
+    notes = preset_notes()
+    for one in notes:
+        table.add_row(*one.values())
+    session.show(notes, table)

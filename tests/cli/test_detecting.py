@@ -1,0 +1,84 @@
+"""``finetune --task detection``: which options it takes, and what it shows."""
+
+import json
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from tests.protocols.detecting.scenes import eight
+from transferkit.core.errors import UsageError
+from transferkit.protocols.detecting.settings import DetectSettings
+from transferkit_cli.detecting import detection_settings, require_own_options
+from transferkit_cli.main import cli
+
+SMALL = (
+    *("--model", "random:test_resnet", "--iterations", "2", "--batch", "4", "--sides", "64"),
+    *("--test-side", "64", "--depth", "16", "--width", "32", "--proposals", "40", "--samples", "16"),
+)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def _eight_pictures(monkeypatch):
+    data = eight()
+    monkeypatch.setattr("transferkit.protocols.detecting.detect.open_detection", lambda *_, **__: data)
+
+
+def run(tmp_path, *arguments):
+    whole = ["finetune", "--task", "detection", "--workspace", str(tmp_path), "--workers", "0", *arguments]
+    return CliRunner().invoke(cli, [*whole, "--device", "cpu"])
+
+
+@pytest.mark.usefixtures("_eight_pictures")
+def test_it_ends_in_tables_and_a_picture(tmp_path):
+    ended = run(tmp_path, *SMALL)
+    assert ended.exit_code == 0, ended.output
+    assert "AP50, 11 points" in ended.stdout
+    assert "triangle" in ended.stdout
+    (sheet,) = (tmp_path / "reports").glob("detections-*.png")
+    assert f"Drawn: {sheet}" in ended.stdout.replace("\n", "")
+    again = run(tmp_path, *SMALL, "--json")
+    (record,) = json.loads(again.stdout)
+    assert record["protocol"] == "detection"
+    assert record["settings"]["iterations"] == 2
+    (file,) = (tmp_path / "finetuned").glob("*/detections.npz")
+    file.write_bytes(b"x")
+    assert "Not drawn" in run(tmp_path, *SMALL).stdout
+    file.unlink()
+    assert "has been removed; --force" in run(tmp_path, *SMALL).stdout
+
+
+def test_options_of_the_other_task_are_refused(tmp_path):
+    ended = run(tmp_path, "--epochs", "3")
+    assert ended.exit_code == 2
+    assert "--epochs belongs to --task classification: leave it out with --task detection" in ended.output
+    ended = CliRunner().invoke(cli, ["finetune", "--detector", "fpn", "--workspace", str(tmp_path)])
+    assert ended.exit_code == 2
+    assert "--detector belongs to --task detection" in ended.output
+    require_own_options("detection", {"lr": (0.1,), "sides": (64,), "epochs": None, "device": "cpu"})
+
+
+def test_a_detector_takes_one_value_where_a_grid_takes_several():
+    assert detection_settings(["mini/scenes"], None, {"lr": (0.1,), "sides": (64, 96)}) == DetectSettings(
+        lr=0.1, sides=(64, 96)
+    )
+    assert detection_settings(["voc0712:x"], None, {}).iterations == 24_000
+    assert detection_settings(["voc0712:x"], "quick", {}) == DetectSettings()
+    with pytest.raises(UsageError, match=r"--lr 0\.1,0\.2: --task detection compares no settings"):
+        detection_settings(["mini/scenes"], None, {"lr": (0.1, 0.2)})
+    with pytest.raises(UsageError, match="the presets coco, quick: give one --preset"):
+        detection_settings(["mini/scenes", "coco"], None, {})
+
+
+def test_presets_of_both_tasks_are_listed():
+    ended = CliRunner().invoke(cli, ["finetune", "--presets", "--json"])
+    listed = {(one["task"], one["preset"]) for one in json.loads(ended.stdout)}
+    assert {("classification", "study"), ("detection", "voc0712"), ("detection", "coco")} <= listed

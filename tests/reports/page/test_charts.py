@@ -1,0 +1,148 @@
+"""Charts: what is in them, how a browser and a paper get them."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.reports.records import record
+from tests.reports.studied import DATA, LAYERS, MODELS, study
+from transferkit.reports.evidence import evidence
+from transferkit.reports.page.chart import Bars, Chart, Curves, Heat, Points, RankLines
+from transferkit.reports.page.paper import save_charts, sheet
+from transferkit.reports.page.plotly_specs import spec_of
+from transferkit.reports.page.score_charts import MEAN
+from transferkit.reports.page.writing import charts_of
+from transferkit.reports.statistics import ranks
+
+STUDY = {chart.key: chart for chart in charts_of(evidence(study()))}
+
+
+def test_a_study_has_every_chart():
+    assert list(STUDY) == [
+        "ranks", "domains", "depth", "semantics", "shots", "calibration", "transferability", "cka",
+        "corruptions", "separation", "inversion",
+    ]  # fmt: skip
+
+
+def test_without_records_there_is_no_chart():
+    assert charts_of(evidence([])) == []
+    assert {chart.key for chart in charts_of(evidence([record("a", "d", 0.5)]))} == {"domains"}
+
+
+def test_domains_are_means_over_their_sets():
+    panel = STUDY["domains"].panels["linear"]
+    assert isinstance(panel, Bars)
+    assert panel.groups == ["natural", "symbolic", "medical", "other"]
+    cells = evidence(study()).cells
+    assert panel.series["good"][1] == pytest.approx(cells["linear", "good", "mini/digits"].value)
+
+
+def test_depth_runs_to_one_and_the_mean_is_over_the_sets():
+    panels = STUDY["depth"].panels
+    assert list(panels) == [
+        f"linear · {name}" for name in (MEAN, "mini/leaves", "mini/digits", "mini/cells", "folder:mine")
+    ]
+    line = panels[f"linear · {MEAN}"].lines["good"]
+    assert line.x == pytest.approx([1 / 3, 2 / 3, 1])
+    by_layer = evidence(study()).by_layer
+    expected = np.mean([by_layer["linear", "good", d, LAYERS[-1]].value for d in DATA])
+    assert line.y[-1] == pytest.approx(expected)
+    widths = [by_layer["linear", "good", d, LAYERS[-1]].interval for d in DATA]
+    half = np.sqrt(sum(((i.high - i.low) / 2) ** 2 for i in widths)) / len(DATA)
+    assert line.high[-1] - line.y[-1] == pytest.approx(half)
+
+
+def test_shots_are_in_order():
+    line = STUDY["shots"].panels[f"fewshot lr · {MEAN}"].lines["fair"]
+    assert list(line.x) == [1, 5, 20]
+    assert line.y == pytest.approx([0.32, 0.4, 0.7])
+
+
+def test_calibration_has_its_diagonal():
+    panel = STUDY["calibration"].panels["linear · mini/digits"]
+    assert panel.diagonal
+    assert panel.lines["poor"].y == [0.3, 0.6]
+
+
+def test_transferability_pairs_a_score_with_the_accuracy_of_the_same_layer():
+    places = STUDY["transferability"].panels["logme · linear · mini/cells"].places["good"]
+    assert [words for _, _, words in sorted(places, key=lambda p: LAYERS.index(p[2]))] == list(LAYERS)
+    assert all(x == pytest.approx(3 * y) for x, y, _ in places)
+
+
+def test_corruptions_begin_clean():
+    line = STUDY["corruptions"].panels["mini/digits · blur"].lines["good"]
+    assert list(line.x) == [0, 1, 2]
+    assert line.y == pytest.approx([0.5, 0.4, 0.3])
+
+
+def test_cka_is_in_the_order_of_depth():
+    panel = STUDY["cka"].panels["mini/digits · good × good"]
+    assert panel.rows == panel.columns == list(LAYERS)
+    assert panel.values.tolist() == (0.5 + 0.5 * np.eye(3)).tolist()
+
+
+def test_models_keep_their_colours():
+    specs = {key: spec_of(STUDY[key]) for key in ("depth", "shots")}
+    colours = {
+        key: {
+            t["name"]: t["line"]["color"]
+            for t in spec["panels"][0]["data"]
+            if t.get("mode") == "lines+markers"
+        }
+        for key, spec in specs.items()
+    }
+    assert colours["depth"] == colours["shots"]
+    assert len(set(colours["depth"].values())) == len(MODELS)
+
+
+@pytest.mark.parametrize("key", STUDY)
+def test_specs_are_plain_and_finite(key):
+    text = json.dumps(spec_of(STUDY[key]), allow_nan=False)
+    assert json.loads(text)["key"] == key
+
+
+def test_names_are_no_markup_for_plotly():
+    odd = "<b>x</b>&"
+    line = {odd: replace(STUDY["shots"].panels[f"fewshot lr · {MEAN}"].lines["fair"])}
+    panels = {
+        "curves": Curves(line),
+        "bars": Bars([odd], {odd: [0.5]}),
+        "heat": Heat([odd], [odd], np.array([[np.nan]])),
+        "points": Points({odd: [(0, 1, odd)]}),
+        "ranks": RankLines(ranks([odd, "b", "c"], np.arange(6).reshape(3, 2))),
+    }
+    spec = spec_of(Chart("k", "t", "c", panels))
+    assert "<b>" not in json.dumps(spec)
+    assert json.dumps(spec).count("&lt;b&gt;x&lt;/b&gt;&amp;") >= 8
+
+
+@pytest.mark.parametrize("key", ["ranks", "domains", "cka", "transferability"])
+def test_papers_get_three_forms_of_each_chart(key, tmp_path):
+    paths = save_charts([STUDY[key]], tmp_path)
+    assert [path.name for path in paths] == [f"{key}.{form}" for form in ("svg", "pdf", "png")]
+    assert [path.read_bytes()[:4] for path in paths[1:]] == [b"%PDF", b"\x89PNG"]
+    assert "good" in paths[0].read_text() or key == "cka"
+
+
+def test_a_sheet_holds_every_panel():
+    figure = sheet(STUDY["depth"])
+    assert [axes.get_title() for axes in figure.axes] == list(STUDY["depth"].panels)
+    labels = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert labels == set(MODELS)
+
+
+def test_the_same_sheet_gives_the_same_bytes(tmp_path):
+    one = save_charts([STUDY["ranks"]], tmp_path / "a")
+    other = save_charts([STUDY["ranks"]], tmp_path / "b")
+    assert [path.read_bytes() for path in one] == [path.read_bytes() for path in other]
+
+
+def test_dollars_and_underscores_are_text(tmp_path):
+    line = STUDY["shots"].panels[f"fewshot lr · {MEAN}"].lines["fair"]
+    chart = Chart("k", "t", "c", {"p": Curves({"_a$b$": line, "$": line})})
+    labels = [text.get_text() for text in sheet(chart).legends[0].get_texts()]
+    assert [label.strip("\u200a") for label in labels] == ["_a\\$b\\$", "\\$"]
+    assert save_charts([chart], tmp_path)

@@ -1,0 +1,139 @@
+"""The page as text: whole, escaped, small, and the same every time."""
+
+import json
+import re
+import sys
+
+import numpy as np
+import pytest
+
+from tests.reports.records import record
+from tests.reports.studied import study
+from transferkit.core.errors import MissingExtraError
+from transferkit.protocols.gallery import Gallery, Seen, Tile
+from transferkit.reports.evidence import evidence
+from transferkit.reports.page import writing
+from transferkit.reports.page.main_table import main_table
+from transferkit.reports.page.provenance import FIELDS, provenance
+
+ODD = "<script>alert(1)</script>"
+
+
+@pytest.fixture(autouse=True)
+def _no_chart_library(monkeypatch):
+    monkeypatch.setattr(writing, "_plotly", lambda: "/* plotly */")
+
+
+def carried(text: str) -> dict:
+    (found,) = re.findall(
+        r'<script type="application/json" id="carried">(.*?)</script>', text, flags=re.DOTALL
+    )
+    return json.loads(found)
+
+
+def gallery() -> Gallery:
+    tile = np.zeros((8, 8, 3), np.uint8)
+    tiles = tuple(Tile("test", f"{ODD}{i}", i % 2, tile) for i in range(4))
+    seen = Seen("m", "last", (0,), ((1, 2),), (0, 1, 2, 3), {"PCA": np.arange(8.0).reshape(4, 2)})
+    return Gallery("d", (ODD, "other"), tiles, (seen,))
+
+
+def test_the_page_holds_its_numbers_and_asks_for_nothing():
+    text = writing.page(evidence(study()))
+    assert "Under linear, good leads" in text
+    assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!data:|#)""", text)
+    assert len(carried(text)["charts"]) == 11
+
+
+def test_the_same_records_give_the_same_page():
+    assert writing.page(evidence(study())) == writing.page(evidence(study()))
+
+
+def test_names_stay_text():
+    records = [record(ODD, f"folder:{ODD}", v, seed=s) for s, v in enumerate((0.5, 0.6))]
+    records.append(record("b", f"folder:{ODD}", 0.1))
+    text = writing.page(evidence(records), galleries=[gallery()], notes=[f"No gallery of {ODD}."])
+    assert ODD not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    told = carried(text)
+    assert ODD in told["provenance"]["columns"][0]["values"]
+    assert f"{ODD} · {ODD}0" in told["galleries"][0]["words"]
+
+
+def test_numbers_point_at_their_records():
+    found = evidence(study())
+    told = provenance(found)
+    for row in main_table(found).rows:
+        for cell, data in zip(row.cells, found.data, strict=True):
+            if cell:
+                (number,) = cell.records
+                at = {
+                    name: column["values"][column["index"][number]]
+                    for name, column in zip(FIELDS, told["columns"], strict=True)
+                }
+                assert (at["model"], at["data"]) == (row.model, data)
+                assert at["value"] == pytest.approx(cell.value, rel=1e-5)
+                assert at["evaluated_on"] == "test"
+
+
+def test_equal_values_are_carried_once():
+    columns = dict(zip(FIELDS, provenance(evidence(study()))["columns"], strict=True))
+    assert len(columns["model"]["values"]) == 3
+    assert len(columns["seconds"]["values"]) == 1
+    assert len(columns["value"]["index"]) == len(study())
+
+
+def test_bold_is_only_what_is_significant():
+    close = [record(m, "d", v, half=0.05) for m, v in (("a", 0.52), ("b", 0.5))]
+    assert not any(cell.bold for row in main_table(evidence(close)).rows for cell in row.cells)
+    apart = [record(m, "d", v, half=0.05) for m, v in (("a", 0.9), ("b", 0.5))]
+    assert [row.cells[0].bold for row in main_table(evidence(apart)).rows] == [True, False]
+
+
+def test_galleries_mark_right_and_wrong():
+    text = writing.page(evidence(study()), galleries=[gallery()])
+    assert text.count('<figure class="right">') == 1
+    assert text.count('<figure class="wrong">') == 1
+    (told,) = carried(text)["galleries"]
+    assert len(told["tiles"]) == 4
+    traces = told["panels"][0]["data"]
+    assert [trace["customdata"] for trace in traces] == [[0, 2], [1, 3]]
+    assert traces[0]["x"] == [0.0, 4.0]
+
+
+def test_what_is_left_out_is_said():
+    text = writing.page(evidence(study(), left_out=["x.json is broken."]), notes=["No gallery of d."])
+    assert "2 notes on what is not shown" in text
+    assert "x.json is broken." in text
+
+
+def test_no_record_is_a_page_too():
+    assert "nothing to compare yet" in writing.page(evidence([]))
+
+
+def test_json_in_scripts_cannot_end_them():
+    text = writing.script_json({"a": "</script><!--\u2028&"})
+    assert not set("<>&\u2028") & set(text)
+    assert json.loads(text) == {"a": "</script><!--\u2028&"}
+
+
+def test_a_file_appears_when_whole(tmp_path):
+    writing.write_page(evidence(study()), tmp_path / "deep" / "page.html")
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["page.html"]
+
+
+def test_without_jinja_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(
+        MissingExtraError, match=r"jinja2 is needed for the report page.*transferkit\[report\]"
+    ):
+        writing.page(evidence(study()))
+
+
+def test_without_plotly_the_extra_is_named(monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    with pytest.raises(
+        MissingExtraError, match=r"plotly is needed for the report page.*transferkit\[report\]"
+    ):
+        writing.page(evidence(study()))

@@ -1,0 +1,24 @@
+"""Domains of data sets that are not opened."""
+
+import pytest
+
+from transferkit.reports.domains import DOMAINS, by_domain, domain_of
+
+
+@pytest.mark.parametrize(
+    ("spec", "domain"),
+    [
+        ("mini/digits", "symbolic"),
+        ("mini/cells@shots=5", "medical"),
+        ("eurosat", "satellite"),
+        ("dtd:3", "texture"),
+        ("folder:a/b", "other"),
+        ("anything", "other"),
+    ],
+)
+def test_domains(spec, domain):
+    assert domain_of(spec) == domain
+
+
+def test_unknown_domains_stand_last():
+    assert [by_domain(name) for name in (*DOMAINS, "other")] == list(range(7))

@@ -1,0 +1,60 @@
+"""Names that tell records apart."""
+
+from tests.reports.records import record
+from transferkit.reports.labels import labels_of, ordered_recipes
+
+
+def test_plain_names_stay_plain():
+    (label,) = labels_of([record("m", "d", 0.5, settings={"shots": 5, "queries": 15}, protocol="fewshot")])
+    assert (label.model, label.data, label.recipe) == ("m", "d", "fewshot 5-shot")
+
+
+def test_what_differs_in_settings_joins_the_recipe():
+    found = [record("m", "d", 0.5, settings={"penalties": n, "solver": "x"}) for n in (12, 45)]
+    assert [label.recipe for label in labels_of(found)] == ["linear (penalties 12)", "linear (penalties 45)"]
+
+
+def test_what_differs_in_the_view_joins_the_model():
+    found = [record("m", "d", 0.5, view={"transform": {"crop": n}}) for n in (32, 64)]
+    assert [label.model for label in labels_of(found)] == ["m (crop 32)", "m (crop 64)"]
+
+
+def test_other_images_join_the_data():
+    found = [record("m", "d", 0.5, fingerprint=n) for n in ("aaaa", "bbbb")]
+    assert [label.data for label in labels_of(found)] == ["d (fingerprint aaaa)", "d (fingerprint bbbb)"]
+
+
+def test_layers_seeds_and_axes_are_no_collision():
+    records = [
+        record("m", "d", 0.5, layer="a"),
+        record("m", "d", 0.5, layer="b", pooling="max"),
+        record("m", "d", 0.5, layer="a", seed=1, weights="w2"),
+        *(
+            record("m", "d", 0.5, protocol="robustness", settings={"corruption": "blur", "severity": s})
+            for s in (1, 2)
+        ),
+    ]
+    labels = list(labels_of(records))
+    assert {label.model for label in labels} == {"m"}
+    assert {label.recipe for label in labels} == {"linear", "robustness"}
+
+
+def test_another_model_keeps_its_plain_name():
+    found = [
+        record("m", "d", 0.5, pooling="avg"),
+        record("m", "d", 0.5, pooling="max"),
+        record("n", "d", 0.5),
+    ]
+    assert [label.model for label in labels_of(found)] == ["m (pooling avg)", "m (pooling max)", "n"]
+
+
+def test_recipes_are_ordered_by_protocol_and_number():
+    mixed = ["zeta", "semantic high", "fewshot 10-shot lr", "fewshot 5-shot lr", "semantic low", "linear"]
+    assert ordered_recipes(mixed) == (
+        "linear",
+        "fewshot 5-shot lr",
+        "fewshot 10-shot lr",
+        "semantic low",
+        "semantic high",
+        "zeta",
+    )

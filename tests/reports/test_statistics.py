@@ -1,0 +1,178 @@
+"""Ranks, critical differences, seeds, and what may be called significant."""
+
+import math
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from tests.reference import ranks as reference
+from transferkit.core.errors import ShapeError
+from transferkit.core.outcomes import Outcomes
+from transferkit.reports.statistics import (
+    Units,
+    critical_difference,
+    difference_p,
+    group_means,
+    holm,
+    pairs,
+    ranks,
+    seed_mean,
+)
+
+RNG = np.random.default_rng(5)
+FIVE = RNG.normal(size=(5, 9)) + np.arange(5)[:, None] * 0.7  # [m, n], no ties
+NAMES = ["a", "b", "c", "d", "e"]
+
+
+def units(right, of="rows", answers=1):
+    return Units.of_outcomes(Outcomes("rows", of, answers, tuple(right)))
+
+
+def test_mean_ranks_are_those_of_counting():
+    values = RNG.integers(4, size=(4, 7)).astype(float)  # many ties
+    found = ranks(NAMES[:4], values)
+    expected = dict(zip(NAMES, reference.mean_ranks(values.tolist()), strict=False))
+    assert dict(zip(found.models, found.mean_ranks, strict=True)) == pytest.approx(expected)
+    assert list(found.mean_ranks) == sorted(found.mean_ranks)
+
+
+def test_friedman_is_the_chi_square_of_its_formula():
+    expected = reference.chi_square_tail(reference.friedman_statistic(FIVE.tolist()), 4)
+    assert_allclose(ranks(NAMES, FIVE).friedman_p, expected, rtol=1e-9)
+
+
+def test_ranks_do_not_depend_on_the_scale_or_the_order_of_sets():
+    one, other = ranks(NAMES, FIVE), ranks(NAMES, np.exp(3 * FIVE[:, ::-1]))
+    assert one.models == other.models
+    assert_allclose(one.friedman_p, other.friedman_p)
+
+
+@pytest.mark.parametrize(
+    ("m", "q"), [(2, 1.960), (3, 2.343), (4, 2.569), (5, 2.728), (6, 2.850), (10, 3.164)]
+)
+def test_the_critical_difference_has_the_quantiles_of_the_table(m, q):
+    """Demšar 2006, table 5(a)."""
+    assert_allclose(critical_difference(m, 14), q * math.sqrt(m * (m + 1) / (6 * 14)), atol=6e-4)
+
+
+def test_a_critical_difference_needs_models_and_data_sets():
+    with pytest.raises(ShapeError, match="1 models on 3 data sets have no critical difference"):
+        critical_difference(1, 3)
+    with pytest.raises(ShapeError, match="give 2 and 1 or more"):
+        critical_difference(3, 0)
+
+
+def test_equal_models_cannot_be_told_apart():
+    found = ranks(NAMES[:3], np.ones((3, 6)))
+    assert found.friedman_p == 1
+    assert set(found.mean_ranks) == {2.0}
+    assert found.groups == (("a", "b", "c"),)
+    assert found.beaten_by("a") == ()
+
+
+def test_ranks_one_apart_need_enough_data_sets():
+    few, many = (ranks(NAMES[:4], np.arange(4)[:, None] + np.zeros((4, n))) for n in (12, 30))
+    assert few.models == many.models == ("d", "c", "b", "a")
+    assert few.critical_difference == pytest.approx(1.354, abs=1e-3)
+    assert few.beaten_by("d") == ("b", "a")
+    assert few.groups == (("d", "c"), ("c", "b"), ("b", "a"))
+    assert many.critical_difference == pytest.approx(0.856, abs=1e-3)
+    assert many.beaten_by("d") == ("c", "b", "a")
+    assert many.groups == ()
+
+
+def test_groups_are_the_largest_runs_within_the_critical_difference():
+    found = ranks(NAMES, FIVE)
+    by_name = dict(zip(found.models, found.mean_ranks, strict=True))
+    for group in found.groups:
+        own = [by_name[name] for name in group]
+        assert max(own) - min(own) <= found.critical_difference
+        wider = [r for r in by_name.values() if r > max(own)]
+        assert not wider or min(wider) - min(own) > found.critical_difference
+
+
+def test_two_models_or_one_set_are_ranked_without_a_test():
+    for values in (FIVE[:2], FIVE[:3, :1]):
+        found = ranks(NAMES[: len(values)], values)
+        assert found.critical_difference is None
+        assert (found.friedman_p, found.groups, found.beaten_by(found.models[0])) == (1.0, (), ())
+
+
+def test_ranks_refuse_what_does_not_fit():
+    with pytest.raises(ShapeError, match=r"2 models need values \[2, n\], not \[5, 9\]"):
+        ranks(["a", "b"], FIVE)
+
+
+def test_one_seed_keeps_its_interval():
+    value, interval = seed_mean([0.5], [0.41], [0.62])
+    assert (value, interval.low, interval.high) == (0.5, 0.41, 0.62)
+
+
+def test_seeds_that_agree_keep_the_width_of_their_rows():
+    value, interval = seed_mean([0.5] * 4, [0.4] * 4, [0.65] * 4)
+    assert_allclose([value, interval.low, interval.high], [0.5, 0.4, 0.65])
+
+
+def test_seeds_without_row_error_have_students_interval():
+    values = [0.4, 0.5, 0.9]
+    value, interval = seed_mean(values, values, values)
+    half = 4.302652729911275 * np.std(values, ddof=1) / math.sqrt(3)  # t of 2 degrees of freedom
+    assert_allclose([interval.low, interval.high], [value - half, value + half])
+
+
+def test_no_seed_has_no_mean():
+    with pytest.raises(ShapeError, match="needs at least 1 value, not 0"):
+        seed_mean([], [], [])
+
+
+def test_one_seed_of_rows_is_mcnemar():
+    a, b = [1] * 9 + [0] * 1 + [1] * 5, [0] * 9 + [1] * 1 + [1] * 5
+    below = sum(math.comb(10, i) for i in range(1)) / 2**10
+    exact = 2 * below + math.comb(10, 1) / 2**10  # mid-p: twice the smaller tail, the observed counted once
+    assert_allclose(difference_p({0: units(a)}, {0: units(b)}), exact)
+
+
+def test_seeds_of_the_same_rows_are_averaged_first():
+    a = {0: units([1, 1, 0, 1]), 1: units([1, 0, 1, 1])}
+    b = {0: units([0, 1, 0, 0]), 1: units([0, 0, 1, 0])}
+    gaps = np.array([1, 0, 0, 1])  # mean over the seeds, row by row
+    t = gaps.mean() / (gaps.std(ddof=1) / 2)
+    # Student with 3 degrees of freedom, in closed form
+    tail = 0.5 - (math.atan(t / math.sqrt(3)) + t * math.sqrt(3) / (t**2 + 3)) / math.pi
+    assert_allclose(difference_p(a, b), 2 * tail)
+
+
+def test_swapping_the_models_changes_nothing():
+    a, b = {0: units([3, 1, 2], answers=5)}, {0: units([2, 2, 0], answers=5)}
+    assert difference_p(a, b) == difference_p(b, a)
+
+
+def test_other_rows_cannot_be_compared():
+    assert difference_p({0: units([1, 0], of="x")}, {0: units([1, 0], of="y")}) is None
+    assert difference_p({0: units([1, 0])}, {1: units([1, 0])}) is None
+    assert difference_p({0: units([1, 0])}, {0: units([1, 0, 0])}) is None
+    assert difference_p({}, {}) is None
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 9])
+def test_holm_is_its_definition(count):
+    p = RNG.uniform(0, 0.3, count).tolist()
+    assert_allclose(holm(p), reference.holm(p))
+
+
+def test_holm_of_nothing():
+    assert holm([]) == []
+
+
+def test_pairs_are_signed_by_the_better_and_corrected():
+    found = pairs(NAMES, FIVE)
+    assert len(found) == 10
+    assert [pair.found.difference >= 0 for pair in found] == [True] * 10
+    assert_allclose([pair.p_holm for pair in found], reference.holm([pair.found.p for pair in found]))
+    assert (found[0].a, found[0].found.n) == ("e", 9)
+
+
+def test_group_means_weigh_members_alike():
+    found = group_means({"x": 0.2, "y": 0.4, "z": 1.0}, {"x": "g", "y": "g", "z": "h"})
+    assert found == pytest.approx({"g": 0.3, "h": 1.0})

@@ -1,0 +1,45 @@
+"""The ranking in the terminal."""
+
+import pytest
+from rich.console import Console
+
+from tests.reports.records import record
+from tests.reports.studied import study
+from transferkit.reports.evidence import evidence
+from transferkit.reports.terminal import bar, terminal_view
+
+
+def shown(found) -> str:
+    with (console := Console(width=140, color_system=None)).capture() as captured:
+        console.print(terminal_view(found))
+    return captured.get()
+
+
+def test_each_recipe_is_ranked_with_bars():
+    text = shown(evidence(study()))
+    assert "linear: mean over 4 data sets" in text
+    assert "finetune: mean over 4 data sets" in text
+    row = next(line for line in text.splitlines() if " 1   good" in line)
+    assert "█" in row
+    assert "±" in row
+
+
+def test_names_are_no_markup():
+    records = [record(m, "d", v) for m, v in (("[red]a[/red]", 0.5), ("b", 0.4))]
+    assert "[red]a[/red]" in shown(evidence(records))
+
+
+def test_one_model_has_nothing_to_compare():
+    assert "nothing to compare yet" in shown(evidence([record("a", "d", 0.5)]))
+
+
+def test_what_is_left_out_is_said():
+    assert "Not shown: x.json is broken." in shown(evidence([], left_out=["x.json is broken."]))
+
+
+@pytest.mark.parametrize(
+    ("value", "half", "text"),
+    [(0.5, 0.0, "████    "), (1.2, 0.0, "████████"), (-0.3, 0.1, "        "), (0.5, 0.25, "██▒▒▒▒  ")],
+)
+def test_bars_stay_inside_their_width(value, half, text):
+    assert bar(value, half, width=8).plain == text

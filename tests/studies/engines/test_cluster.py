@@ -1,0 +1,93 @@
+"""The Ray engine: a cluster of two nodes that loses one, and what cannot be had."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.studies.studies import carried_out, place_at, plain_study
+from tests.tree import ROOT
+from transferkit.core.errors import MissingExtraError, StudyError, UsageError
+from transferkit.core.workspace import Workspace
+from transferkit.studies.engines.cluster import RayEngine, carry_out
+from transferkit.studies.grid import grid_of
+
+ray = pytest.importorskip("ray")
+
+
+@pytest.mark.slow
+def test_a_node_that_dies_does_not_change_the_table(tmp_path):
+    calm, _ = carried_out(plain_study(tmp_path), place_at(tmp_path / "calm"))
+    expected = {one.cell: one.value for one in calm.results(place_at(tmp_path / "calm"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.studies.engines.two_nodes", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "RAY_memory_monitor_refresh_ms": "0"},
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["tasks"] == {"done": 10, "failed": 0, "blocked": 0, "waiting": 0, "running": 0}
+    assert found["killed_after"][0] < 10, "the node was killed in the middle"
+    assert found["values"] == pytest.approx(expected, abs=1e-6)
+    assert len(set(expected.values())) > 2, "numbers that could differ"
+
+
+def test_an_address_that_does_not_answer_is_said_within_seconds(tmp_path):
+    engine = RayEngine(Workspace.at(tmp_path), address="127.0.0.1:1")
+    with (
+        pytest.raises(StudyError, match=r"No Ray cluster answers at 127\.0\.0\.1:1 .*ray start --head"),
+        engine,
+    ):
+        pass
+
+
+def test_a_cluster_that_runs_has_the_workers_it_has(tmp_path):
+    with pytest.raises(UsageError, match="--workers 3 is for a cluster that is started; the one at auto"):
+        RayEngine(Workspace.at(tmp_path), address="auto", workers=3)
+    with pytest.raises(UsageError, match="--workers 0 is too few"):
+        RayEngine(Workspace.at(tmp_path), workers=0)
+
+
+def test_without_ray_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtraError, match=r"transferkit\[cluster\]"):
+        RayEngine(Workspace.at(tmp_path))
+
+
+def test_a_node_that_does_not_see_the_workspace_says_so(tmp_path):
+    task = next(iter(grid_of(plain_study(tmp_path)).values()))
+    given = {
+        "task": task.to_json(),
+        "share": {},
+        "workspace": str(tmp_path / "elsewhere"),
+        "data": str(tmp_path / "data"),
+        "token": "1234",
+    }
+    outcome = json.loads(carry_out(json.dumps(given)))
+    assert outcome["receipt"] is None
+    assert "does not see the workspace" in outcome["error"]
+    assert not (tmp_path / "elsewhere").exists()
+
+
+class OneSmallNode:
+    """As much of Ray as an engine asks of it before it hands a task over."""
+
+    def nodes(self):
+        return [{"Alive": True, "Resources": {"CPU": 2, "memory": 2**33}}]
+
+
+def test_what_no_node_has_is_a_failure_and_not_a_wait_without_end(tmp_path):
+    from transferkit.studies.engines.engine import Need
+
+    engine = RayEngine(Workspace.at(tmp_path))
+    engine._ray, engine._gpus, engine._cpus = OneSmallNode(), 0, 2
+    task = next(iter(grid_of(plain_study(tmp_path)).values()))
+    engine.submit(task, Need(8, 8, 2**30), "fp32")
+    (outcome,) = engine.wait(1)
+    assert "No node of the cluster has the 8 cores that it needs" in outcome.error

@@ -1,0 +1,98 @@
+"""Receipts: everything that would make a finished task unfinished is in the stamp."""
+
+import json
+import os
+
+import pytest
+
+from tests.studies.studies import carried_out, place_at, plain_study
+from transferkit.studies import finished
+from transferkit.studies.finished import Ledger, unfinished
+from transferkit.studies.grid import grid_of
+from transferkit.studies.reading import parse_study
+
+
+@pytest.fixture
+def one(tmp_path):
+    """A probe of a network from a file, its study carried out."""
+    import torch
+    from safetensors.torch import save_file
+
+    from transferkit.models.catalog import load_encoder
+
+    place = place_at(tmp_path / "w")
+    path = tmp_path / "weights.safetensors"
+    state = load_encoder("random:test_resnet").module.state_dict()
+    save_file({name: torch.as_tensor(value).contiguous() for name, value in state.items()}, path)
+    text = (
+        f'models = ["file:{path}#test_resnet"]\ndata = ["folder:{{pictures}}"]\n[[probe]]\nprotocol = "knn"\n'
+    )
+    from tests.studies.studies import small
+
+    study = small(tmp_path, '[shown]\n"file:*" = 32\n', text=text)
+    carried_out(study, place)
+    return study, place, path
+
+
+def state(study, place):
+    tasks = grid_of(study)
+    return sorted(task.kind for task in unfinished(tasks, Ledger(place).finished(tasks)))
+
+
+def test_nothing_is_left_of_what_was_carried_out(one):
+    study, place, _ = one
+    assert state(study, place) == []
+
+
+def test_other_weights_in_the_file(one):
+    study, place, path = one
+    os.utime(path, ns=(1, 1))
+    assert state(study, place) == ["extract", "probe"]
+    path.unlink()
+    assert state(study, place) == ["extract", "probe"]
+
+
+@pytest.mark.parametrize("what", ["version", "record"])
+def test_another_version(one, monkeypatch, what):
+    study, place, _ = one
+    if what == "version":
+        monkeypatch.setattr(finished, "_versions", lambda: {"transferkit": "99"})
+    else:
+        monkeypatch.setattr(finished, "RECORD", 99)
+    assert state(study, place) == ["extract", "probe"]
+
+
+def test_a_receipt_of_another_form_counts_for_nothing(one):
+    study, place, _ = one
+    for path in (place.workspace.studies / "finished").glob("probe-*.json"):
+        value = json.loads(path.read_text())
+        del value["cells"]
+        path.write_text(json.dumps(value))
+    assert state(study, place) == ["probe"]
+
+
+def test_data_that_are_not_there_are_unfinished_and_not_an_error(tmp_path):
+    study = parse_study(f'models = ["pixels"]\ndata = ["folder:{tmp_path}/no"]\n[[probe]]\n', where="s.toml")
+    assert state(study, place_at(tmp_path / "w")) == ["extract", "probe"]
+
+
+def test_a_run_is_finished_only_at_its_end(tmp_path):
+    from transferkit.studies.grid import Task
+
+    ledger = Ledger(place_at(tmp_path / "w"))
+    task = Task("pretrain", "", {"run": "r", "settings": {}, "devices": 1})
+    assert ledger.stamp(task) is None
+    folder = tmp_path / "w" / "runs" / "r"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text("{")
+    assert ledger.stamp(task) is None
+
+
+def test_features_are_wanted_only_where_a_question_is_left(tmp_path):
+    tasks = grid_of(plain_study(tmp_path))
+    names = list(tasks)
+    probes = {name: None for name in names if name.startswith("probe")}
+    kept = dict(list(probes.items())[1:])
+    left = unfinished(tasks, kept)
+    assert [task.kind for task in left] == ["extract", "probe"]
+    assert unfinished(tasks, probes) == []

@@ -1,0 +1,184 @@
+"""Running a study: what is skipped, what a failure costs, what a changed file says, what a crash loses."""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from tests.protocols.pretraining.runs import Notes, command
+from tests.studies.studies import SMALL, carried_out, drawn, place_at, plain_study, small
+from transferkit.cache.locks import Lock
+from transferkit.core.errors import StudyError, UsageError
+from transferkit.studies.run import run_study, state_of
+
+
+def never():
+    raise AssertionError("there is nothing to do")
+
+
+def records(place):
+    """Cell → value, as they lie in the workspace."""
+    files = place.workspace.results.glob("*.json")
+    return {value["cell"]: value["value"] for value in map(json.loads, (f.read_text() for f in files))}
+
+
+def test_what_is_finished_is_not_begun(tmp_path):
+    study, place = plain_study(tmp_path), place_at(tmp_path / "w")
+    first, here = carried_out(study, place)
+    assert len(here.began) == first.done == len(first.marks) == 10
+    assert len(first.results(place)) == 8
+    again = run_study(study, place=place, engine=never)
+    assert again.done == 0
+    assert again.cells == first.cells
+    assert {mark.state for mark in again.marks.values()} == {"done"}
+
+
+def test_a_lost_record_is_computed_again_and_only_that(tmp_path):
+    study, place = plain_study(tmp_path), place_at(tmp_path / "w")
+    first, _ = carried_out(study, place)
+    before = records(place)
+    (place.workspace.results / f"{first.cells[3][:32]}.json").unlink()
+    again, here = carried_out(study, place)
+    assert len(here.began) == 1
+    assert records(place) == before
+    assert again.cells == first.cells
+
+
+def test_receipts_are_only_a_shortcut(tmp_path):
+    study, place = plain_study(tmp_path), place_at(tmp_path / "w")
+    carried_out(study, place)
+    before = {path.name: path.stat().st_mtime_ns for path in place.workspace.results.glob("*.json")}
+    for receipt in (place.workspace.studies / "finished").glob("*.json"):
+        receipt.write_text("{")
+    again, here = carried_out(study, place)
+    assert len(here.began) == 10
+    assert {path.name: path.stat().st_mtime_ns for path in place.workspace.results.glob("*.json")} == before
+    assert len(again.cells) == 8
+
+
+def test_features_that_nothing_needs_are_not_taken_again(tmp_path):
+    study, place = plain_study(tmp_path), place_at(tmp_path / "w")
+    carried_out(study, place)
+    for path in place.workspace.features.glob("*/entry.json"):
+        path.unlink()
+    assert run_study(study, place=place, engine=never).done == 0
+    assert state_of(study, place).count("done") == 10
+
+
+def test_other_images_are_another_study(tmp_path):
+    study, place = plain_study(tmp_path), place_at(tmp_path / "w")
+    carried_out(study, place)
+    pictures = sorted((tmp_path / "pictures" / "train" / "dark").iterdir())
+    pictures[0].write_bytes(pictures[1].read_bytes())
+    assert state_of(study, place).count("done") == 0
+    _, here = carried_out(study, place)
+    assert len(here.began) == 10
+
+
+def test_a_failure_is_recorded_blocks_what_needs_it_and_nothing_else(tmp_path):
+    notes = Notes()
+    place = place_at(tmp_path / "w", notes)
+    study = plain_study(tmp_path, '\n[[probe]]\nmodels = ["random:nothing"]\npenalties = 3\n')
+    run, _ = carried_out(study, place)
+    assert (run.count("done"), run.count("failed"), run.count("blocked")) == (10, 1, 1)
+    (failed,) = run.failed
+    assert "nothing" in failed.error
+    assert failed.title.startswith("extract random:nothing")
+    assert any("extract random:nothing" in note and "failed" in note for note in notes.notes)
+    (trace,) = (place.workspace.studies / "plain" / "errors").iterdir()
+    assert "Traceback" in trace.read_text()
+    shown = state_of(study, place)
+    assert [mark.error for mark in shown.failed] == [failed.error]
+    assert "waits for extract random:nothing" in next(
+        mark.error for mark in shown.marks.values() if mark.state == "blocked"
+    )
+    _, again = carried_out(study, place)
+    assert len(again.began) == 1, "what failed is tried again"
+
+
+def test_fail_fast_stops_at_the_first(tmp_path):
+    place = place_at(tmp_path / "w")
+    study = plain_study(tmp_path, '\n[[probe]]\nmodels = ["random:nothing"]\npenalties = 3\n')
+    with pytest.raises(StudyError, match=r"extract random:nothing .* failed: .*nothing"):
+        carried_out(study, place, fail_fast=True)
+    shown = state_of(study, place)
+    assert shown.count("failed") == 1
+    assert shown.count("running") == 0
+    assert shown.count("waiting") > 1
+
+
+def test_a_changed_file_says_which_tasks_are_new_and_which_are_gone(tmp_path):
+    notes = Notes()
+    place = place_at(tmp_path / "w", notes)
+    carried_out(plain_study(tmp_path), place)
+    assert not notes.notes
+    text = '\n[[probe]]\nprotocol = "knn"\nk = [5]\n'
+    _, here = carried_out(plain_study(tmp_path, text), place)
+    assert len(here.began) == 2
+    assert "2 tasks are new (knn · pixels" in notes.notes[0]
+    carried_out(plain_study(tmp_path), place)
+    assert "2 tasks are gone (knn · pixels" in notes.notes[-1]
+    assert "What is finished is kept" in notes.notes[-1]
+
+
+def test_two_runs_of_one_study_at_once_are_refused(tmp_path):
+    study, place = plain_study(tmp_path), place_at(tmp_path / "w")
+    with (
+        Lock(place.workspace.studies / "plain" / "lock"),
+        pytest.raises(UsageError, match="Another process is running the study plain"),
+    ):
+        run_study(study, place=place, engine=never)
+
+
+def test_a_run_that_is_trained_again_makes_its_features_old(tmp_path):
+    study, place = small(tmp_path), place_at(tmp_path / "w")
+    run, _ = carried_out(study, place)
+    assert run.count("done") == len(run.marks)
+    weights = place.workspace.runs / "small-ce" / "encoder.safetensors"
+    os.utime(weights)
+    shown = state_of(study, place)
+    old = [mark.title for mark in shown.marks.values() if mark.state != "done"]
+    assert old
+    assert all("run:small-ce" in title or title == "pretrain small-ce" for title in old)
+    assert run_study(study, place=place, engine=lambda: carried(place)).failed == []
+
+
+def carried(place):
+    from tests.studies.studies import Here
+
+    return Here(place)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_killed_twice_at_bad_moments_the_table_is_that_of_an_undisturbed_run(tmp_path):
+    """While a network is being trained, and again while features are probed."""
+    file = tmp_path / "small.toml"
+    file.write_text(SMALL.format(pictures=drawn(tmp_path)))
+    calm, place = place_at(tmp_path / "calm"), place_at(tmp_path / "w")
+
+    def begun(at):
+        return command(
+            "transferkit", "study", "run", str(file), "--workspace", str(at.workspace.root), "--json"
+        )
+
+    undisturbed = begun(calm)
+    out, said = undisturbed.communicate()
+    assert undisturbed.returncode == 0, said
+    receipts = place.workspace.studies / "finished"
+    for folder, name in ((place.workspace.runs, "small-ce/run.json"), (receipts, "probe-*.json")):
+        process = begun(place)
+        while not list(folder.glob(name)):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    tasks = len(state_of(small(tmp_path), place).marks)
+    assert len(list(receipts.glob("*.json"))) < tasks, "the second kill came too late to tell anything"
+    last = begun(place)
+    out, said = last.communicate()
+    assert last.returncode == 0, said
+    assert json.loads(out)["tasks"]["done"] == tasks
+    assert records(place) == records(calm)

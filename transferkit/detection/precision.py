@@ -1,0 +1,84 @@
+"""Average precision, by each of the three ways in which it is read off the curve, and its interval."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.statistics import Interval
+from .matching import Matches
+
+Reading = Literal["eleven", "all", "hundred-one"]
+"""At which recalls precision is averaged: at 0, .1, … 1 (VOC 2007 [1]), wherever it changes (VOC since 2010),
+or at 0, .01, … 1 (COCO).
+
+[1] Everingham et al., The PASCAL visual object classes challenge, IJCV 2010.
+"""
+
+
+def average_precision(
+    matches: Matches, reading: Reading, weights: NDArray[np.floating] | None = None
+) -> NDArray[np.float64] | None:
+    """The mean over recalls of the highest precision that is had at that recall or a higher one.
+
+    Shapes: ``t`` thresholds, ``k`` boxes, ``n`` images.
+
+    Args:
+        matches: of one class.
+        reading: which recalls.
+        weights: ``[n]`` how often each image counts; once unless given.
+
+    Returns: ``[t]`` in 0 … 1, or None if there is no object to be found.
+    """
+    times = np.ones(len(matches.objects)) if weights is None else weights
+    objects = float(times @ matches.objects)
+    if not objects:
+        return None
+    each = times[matches.images]  # [k]
+    right = np.cumsum(matches.right * each, 1)  # [t, k]
+    wrong = np.cumsum((~matches.right & ~matches.ignored) * each, 1)
+    recall = right / objects
+    precision = np.divide(right, right + wrong, out=np.zeros_like(right), where=right + wrong > 0)
+    envelope = np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1]
+    if reading == "all":
+        steps = np.diff(recall, axis=1, prepend=0.0)
+        return (steps * envelope).sum(1)
+    points = np.arange(11) / 10 if reading == "eleven" else np.linspace(0, 1, 101)
+    return np.array([_read(one, other, points) for one, other in zip(recall, envelope, strict=True)])
+
+
+def _read(recall: NDArray[np.float64], envelope: NDArray[np.float64], points: NDArray[np.float64]) -> float:
+    """The mean of the envelope ``[k]`` at recalls ``[p]``, 0 where recall ``[k]`` does not come so far."""
+    places = np.searchsorted(recall, points, side="left")
+    return float(np.append(envelope, 0.0)[places].mean())
+
+
+def mean_average_precision(
+    matches: Sequence[Matches], reading: Reading, weights: NDArray[np.floating] | None = None
+) -> float | None:
+    """The mean over thresholds and over those classes that have objects; None if none has."""
+    found = [average_precision(one, reading, weights) for one in matches]
+    there = [float(one.mean()) for one in found if one is not None]
+    return float(np.mean(there)) if there else None
+
+
+def image_bootstrap(
+    matches: Sequence[Matches], reading: Reading, *, draws: int, rng: np.random.Generator
+) -> Interval:
+    """Percentile interval of the mean average precision over images drawn with replacement.
+
+    Args:
+        matches: by class, of the same images.
+        reading: which recalls.
+        draws: how many resamples.
+        rng: where they come from.
+    """
+    n = len(matches[0].objects)
+    values = []
+    for _ in range(draws):
+        times = np.bincount(rng.integers(n, size=n), minlength=n).astype(np.float64)
+        value = mean_average_precision(matches, reading, times)
+        values.append(0.0 if value is None else value)
+    low, high = np.quantile(values, [0.025, 0.975])
+    return Interval(float(low), float(high), f"bootstrap of {draws} draws of images")

@@ -1,0 +1,54 @@
+"""What training a detector will take, from a few steps on noise."""
+
+import copy
+import math
+import time
+
+import torch
+
+from ...core.errors import UsageError
+from ...detection.assembly import Detector
+from ..finetuning.cost import LONGEST_HOURS
+from .settings import DetectSettings
+
+_STEPS = 2
+_MOST = 6  # where the first ones say a little too much: another program may have had the processor
+_FAR = 10.0  # times too much, which no other program explains
+_BATCH = 2
+
+
+def require_patience(detector: Detector, settings: DetectSettings, spec: str) -> None:
+    """Refuse what takes hours on this CPU.
+
+    Args:
+        detector: stays as it is.
+        settings: say how many images of which size.
+        spec: of the network, for the message.
+
+    Raises: UsageError: with the hours.
+    """
+    images = settings.iterations * settings.batch
+    bearable = LONGEST_HOURS * 3600 / images
+    hours = images * _seconds_an_image(detector, settings, bearable=bearable) / 3600
+    if hours > LONGEST_HOURS:
+        raise UsageError(
+            f"A detector on {spec} would take about {hours:.1f} hours on this CPU: {images} images of "
+            f"{max(settings.sides)} pixels. Use a GPU, fewer --iterations or smaller --sides; or add --yes."
+        )
+
+
+def _seconds_an_image(detector: Detector, settings: DetectSettings, *, bearable: float) -> float:
+    own = copy.deepcopy(detector).to(memory_format=torch.channels_last).train()
+    side = max(settings.sides)
+    noise = torch.rand(_BATCH, 3, side, side, generator=torch.Generator().manual_seed(0))
+    box = torch.tensor([[0.0, 0.0, side / 2, side / 2]])
+    targets = [{"boxes": box, "labels": torch.ones(1, dtype=torch.int64)} for _ in range(_BATCH)]
+    best = math.inf
+    with torch.random.fork_rng(devices=[]):
+        for step in range(1, _MOST + 1):
+            started = time.perf_counter()
+            torch.stack(list(own(list(noise), targets).values())).sum().backward()
+            best = min(best, (time.perf_counter() - started) / _BATCH)
+            if step >= _STEPS and not bearable < best < _FAR * bearable:
+                break
+    return best

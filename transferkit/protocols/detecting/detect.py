@@ -1,0 +1,286 @@
+"""The detection protocol: a detector around a model is trained on train, and scored on the set's test."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.fabric import Fabric
+
+from ... import __version__
+from ...cache.locks import Lock
+from ...core.errors import DataError, UsageError
+from ...core.files import digest_of
+from ...core.progress import SILENT
+from ...core.results import Cell, Result, Results, ResultStore
+from ...core.seeding import seed_of
+from ...data.catalog import known_datasets
+from ...data.detection import DETECTION, open_detection
+from ...data.detection.boxed import DetectionDataset, OnFault
+from ...data.loading import default_workers
+from ...detection.assembly import network_weights
+from ...detection.coco import require_evaluator
+from ...detection.found import write_found
+from ...detection.matching import Rule
+from ...detection.scoring import Search, detection_score
+from ...models.catalog import default_model, load_encoder
+from ...models.encoder import Encoder
+from ..finetuning.finetune import Wish
+from ..place import Place
+from ..pretraining.checkpoint import save_tensors
+from ..pretraining.devices import chosen_precision, launched_fabric
+from ..pretraining.settings import Machinery
+from .cost import require_patience
+from .grounding import detector_of
+from .settings import DetectSettings
+from .training import Course, Training
+
+PROTOCOL = "detection"
+LAYER = "all"
+
+
+@dataclass(frozen=True)
+class DetectWish(Wish):
+    """What else a user may say.
+
+    Attributes:
+        on_error: what becomes of annotations that cannot be meant: ``skip`` or ``stop``.
+    """
+
+    on_error: OnFault = "skip"
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """One finished cell.
+
+    Attributes:
+        result: its record.
+        dataset: what was searched.
+        file: of the boxes that were found; it may have been removed since.
+    """
+
+    result: Result
+    dataset: DetectionDataset
+    file: Path
+
+
+@dataclass(frozen=True)
+class Detected:
+    """What was found.
+
+    Attributes:
+        detections: one a model and data set.
+        process: which of the processes says so; 0 is the one that speaks.
+    """
+
+    detections: tuple[Detection, ...]
+    process: int = 0
+
+    @property
+    def results(self) -> Results:
+        """The records."""
+        return Results([one.result for one in self.detections])
+
+
+def detect(
+    models: Sequence[str],
+    datasets: Sequence[str],
+    settings: DetectSettings,
+    *,
+    place: Place,
+    machinery: Machinery | None = None,
+    wish: DetectWish | None = None,
+) -> Detected:
+    """Train a detector around every model on every data set; finished ones are not trained again.
+
+    Args:
+        models: specs; none means the default model.
+        datasets: specs of detection sets.
+        settings: of the detectors.
+        place: the workspace, and who is told.
+        machinery: what it runs on; one process unless given.
+        wish: what else was said.
+
+    Raises:
+        UsageError: for what cannot be meant, or takes hours on a CPU and was not said yes to.
+        DataError: for a set without boxes, or with too few images.
+        ModelError: if no detector can stand on a model, or training diverges.
+        MissingExtraError: without the extra ``detection``.
+    """
+    require_evaluator()
+    machinery, wish = machinery or Machinery(), wish or DetectWish()
+    runs = place.workspace.runs
+    settings = replace(settings, precision=chosen_precision(settings.precision, machinery.device))
+    for name in datasets:
+        _require_boxes(name)
+    specs = list(models) or [default_model(runs)]
+    if not models:
+        place.reporter.note(f"No --model was named: the detector stands on {specs[0]}.")
+    for spec in specs:  # each must carry a detector before the first is trained
+        detector_of(load_encoder(spec, runs=runs), settings, 1)
+    fabric = launched_fabric(machinery, precision=settings.precision, folder=place.workspace.root)
+    told = place if fabric.is_global_zero else replace(place, reporter=SILENT)
+    with fabric.rank_zero_first():  # which draws or fingerprints the images for all
+        opened = [
+            open_detection(name, root=place.workspace.data, on_error=wish.on_error, reporter=told.reporter)
+            for name in datasets
+        ]
+    workers = default_workers() if machinery.workers is None else machinery.workers
+    found = [
+        _Target(spec, dataset, settings, told, fabric, workers, wish).detection()
+        for dataset in opened
+        for spec in specs
+    ]
+    return Detected(tuple(found), fabric.global_rank)
+
+
+def _require_boxes(spec: str) -> None:
+    """Refuse a set whose images have classes alone.
+
+    Raises: UsageError: naming the sets that have boxes.
+    """
+    name = spec.partition(":")[0]
+    if name not in DETECTION and (name == "folder" or spec in {known.name for known in known_datasets()}):
+        raise UsageError(
+            f"{spec} has no boxes, and --task detection needs some. Choose from: {', '.join(DETECTION)}."
+        )
+
+
+def rule_of(dataset: str) -> Rule:
+    """The rule by which publications score a data set; VOC's unless it is COCO."""
+    return "coco" if dataset.partition(":")[0] == "coco" else "voc"
+
+
+@dataclass(frozen=True, eq=False)
+class _Target:
+    """One model on one data set."""
+
+    spec: str
+    dataset: DetectionDataset
+    settings: DetectSettings
+    place: Place
+    fabric: Fabric
+    workers: int
+    wish: DetectWish
+
+    def detection(self) -> Detection:
+        """The record that there is, else that of a training now."""
+        encoder = self._encoder()
+        cell = self._cell(encoder)
+        folder = self.place.workspace.finetuned / cell.digest[:32]
+        file = folder / "detections.npz"
+        if found := self._recorded(cell):
+            return Detection(found, self.dataset, file)
+        lock = Lock(folder / "lock")
+        mine = lock.acquire(wait=False) if self.fabric.is_global_zero else True
+        if not self.fabric.broadcast(mine):
+            raise UsageError(
+                f"Another process trains a detector on {self.spec} and {self.dataset.spec}. Wait for it."
+            )
+        try:
+            return Detection(self._trained(encoder, cell, file), self.dataset, file)
+        finally:
+            lock.release()
+
+    def _trained(self, encoder: Encoder, cell: Cell, file: Path) -> Result:
+        """Train, search, score, record."""
+        started = time.perf_counter()
+        train, scored = self.dataset.split("train"), self.dataset.split(self.dataset.scored_on)
+        if not any(len(one) for one in train.objects):
+            raise DataError(f"{self.dataset.spec} has no box to train on: name another data set.")
+        network = {name: value.clone() for name, value in encoder.module.state_dict().items()}
+        detector = detector_of(encoder, self.settings, len(self.dataset.classes))
+        if self.fabric.device.type == "cpu" and not self.wish.yes:
+            require_patience(detector, self.settings, encoder.spec)
+        identity = {"cell": cell.digest, "rows": train.fingerprint, "processes": self.fabric.world_size}
+        course = Course(train, self.settings, file.parent, identity, self.workers)
+        training = Training(detector, course, fabric=self.fabric, reporter=self.place.reporter)
+        training.run()
+        fitted = time.perf_counter()
+        found, reasons = training.found(scored)
+        if self.fabric.is_global_zero:
+            write_found(file, found)
+        if self.wish.keep:
+            self._keep(training, network, file)
+        readable = [row for row in range(len(scored)) if row not in reasons]
+        search = Search(
+            [found[row] for row in readable],
+            [scored.objects[row] for row in readable],
+            scored.sizes[np.array(readable, np.int64)],
+            scored.classes,
+            scored.name,
+        )
+        score = detection_score(
+            search,
+            rule=rule_of(self.dataset.spec),
+            seed=seed_of(self.settings.seed, self.dataset.spec),
+            also=self._told(training),
+            seconds={"fit": fitted - started},
+        )
+        score = replace(score, seconds={**score.seconds, "score": time.perf_counter() - fitted})
+        dim = detector.roi_heads.box_predictor.cls_score.in_features
+        result = Result.of(cell, score, dim=dim, skipped_rows=len(reasons), load_seconds=0.0)
+        if self.fabric.is_global_zero:
+            self._store.add(result)
+        training.forget()
+        return result
+
+    def _told(self, training: Training) -> dict[str, Any]:
+        """The learning curve, and what was left out of the data."""
+        standing = training.standing
+        lines = [{k: v for k, v in line.items() if k != "seconds"} for line in standing.history]
+        faults = {
+            name: dict(Counter(fault.kind for fault in split.faults))
+            for name, split in self.dataset.splits.items()
+            if split.faults
+        }
+        return {
+            "curve": lines,
+            "steps": standing.step,
+            "trained_rows": len(training.course.split),
+            "unreadable_in_training": standing.unreadable,
+            "left_out": faults,
+        }
+
+    def _recorded(self, cell: Cell) -> Result | None:
+        found = None if self.wish.force else self._store.find(cell)
+        answer: Result | None = self.fabric.broadcast(found)
+        return answer
+
+    def _encoder(self) -> Encoder:
+        return load_encoder(self.spec, runs=self.place.workspace.runs)
+
+    def _cell(self, encoder: Encoder) -> Cell:
+        return Cell(
+            protocol=PROTOCOL,
+            model=encoder.spec,
+            weights=encoder.weights,
+            data=self.dataset.spec,
+            fingerprint=digest_of({name: split.fingerprint for name, split in self.dataset.splits.items()}),
+            layer=LAYER,
+            pooling=encoder.pooling,
+            view=encoder.view.to_json(),
+            settings=self.settings.to_json(),
+            seed=self.settings.seed,
+            version=__version__,
+        )
+
+    @property
+    def _store(self) -> ResultStore:
+        return ResultStore(self.place.workspace.results)
+
+    def _keep(self, training: Training, network: dict[str, Any], file: Path) -> None:
+        """Leave the detector's weights, and those of its network as a model."""
+        if not self.fabric.is_global_zero:
+            return
+        held = training.detector.state_dict()
+        save_tensors(file.with_name("detector.safetensors"), held, {})
+        path = file.with_name("encoder.safetensors")
+        own = {name: value for name, value in network_weights(held).items() if name in network}
+        save_tensors(path, {**network, **own}, {})
+        architecture = self._encoder().architecture
+        self.place.reporter.note(f"The fine-tuned weights are the model file:{path}#{architecture}")

@@ -1,0 +1,180 @@
+"""Images and boxes for a detector, decoded by worker processes: which rows, in which order, how they look."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...core.errors import DataError, UnreadableImageError
+from ...core.seeding import generator
+from ...data.detection.boxed import DetectionSplit, Objects
+from ...data.detection.transforms import TrainingView, resized, scaled_size
+from .settings import DetectSettings
+
+_TRIES = 20  # images in a row that may be unreadable
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """Images of one step or one stretch of a test.
+
+    Attributes:
+        rows: ``[b]`` of the split, those that could be read.
+        images: ``[b]`` of uint8 ``[3, h, w]``.
+        targets: ``[b]`` of ``boxes`` ``[m, 4]`` and ``labels`` ``[m]`` from 1 on; none in a test.
+        reasons: row → why it could not be read.
+    """
+
+    rows: NDArray[np.int64]
+    images: list[Tensor]
+    targets: list[dict[str, Tensor]]
+    reasons: dict[int, str]
+
+
+def target_of(objects: Objects) -> dict[str, Tensor]:
+    """What a detector is to find: objects that are no crowd and have an area; difficult ones, too.
+
+    Returns: ``boxes`` float32 ``[m, 4]`` and ``labels`` int64 ``[m]`` from 1 on.
+    """
+    sides = objects.boxes[:, 2:] - objects.boxes[:, :2]
+    kept = ~objects.crowd & (sides > 0).all(1)
+    return {
+        "boxes": torch.from_numpy(objects.boxes[kept].astype(np.float32)).reshape(-1, 4),
+        "labels": torch.from_numpy(objects.labels[kept] + 1),
+    }
+
+
+@dataclass(frozen=True)
+class TrainingItems(torch.utils.data.Dataset):
+    """Asked for a step and its rows, gives what is shown; asked by torch's loader.
+
+    Attributes:
+        split: whose rows they are.
+        view: how they are changed.
+        seed: of the changes.
+    """
+
+    split: DetectionSplit
+    view: TrainingView
+    seed: int
+
+    def __getitem__(self, asked: tuple[int, NDArray[np.int64]]) -> Shown | DataError:
+        step, rows = asked
+        reasons: dict[int, str] = {}
+        images, targets = [], []
+        try:
+            for row in rows.tolist():
+                image, used = self._image(row, reasons)
+                rng = generator(self.seed, "detection view", step, row)
+                image, objects = self.view(image, self.split.objects[used], rng)
+                images.append(image)
+                targets.append(target_of(objects))
+        except DataError as error:  # as a value: the loader would bury its message in a traceback
+            return error
+        return Shown(rows, images, targets, reasons)
+
+    def _image(self, row: int, reasons: dict[int, str]) -> tuple[Tensor, int]:
+        """The image of ``row``, else of the next row that can be read, and which row that is."""
+        for ahead in range(_TRIES):
+            used = (row + ahead) % len(self.split)
+            try:
+                return _tensor(self.split.reader.image(used)), used
+            except UnreadableImageError as error:
+                reasons[used] = str(error)
+        raise DataError(
+            f"{self.split.dataset}: {_TRIES} images in a row cannot be read, such as "
+            f"{self.split.ids[row]} ({reasons[row]}). Fetch the data anew."
+        )
+
+
+@dataclass(frozen=True)
+class ScoredItems(torch.utils.data.Dataset):
+    """Asked for rows, gives them as they are tested; those that cannot be read are left out."""
+
+    split: DetectionSplit
+    side: int
+    longest: int
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> Shown | DataError:
+        reasons: dict[int, str] = {}
+        images, readable = [], []
+        try:
+            for row in rows.tolist():
+                try:
+                    image = _tensor(self.split.reader.image(row))
+                except UnreadableImageError as error:
+                    reasons[row] = str(error)
+                    continue
+                height, width = image.shape[1:]
+                size = scaled_size(height, width, shorter=self.side, longest=self.longest)
+                images.append(resized(image, self.split.objects[row], size)[0])
+                readable.append(row)
+        except DataError as error:
+            return error
+        return Shown(np.array(readable, np.int64), images, [], reasons)
+
+
+def _tensor(image: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+
+
+def training_view(settings: DetectSettings) -> TrainingView:
+    """How an image is changed in training."""
+    return TrainingView(shorter=settings.sides, longest=settings.longest, flip_p=settings.flip)
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which rows are shown in which step.
+
+    An epoch's images are shuffled, and put into batches of wide ones and batches of tall ones, so that little
+    is padded; what fills no batch is left to the next epoch's shuffle.
+
+    Attributes:
+        sizes: ``[n, 2]`` height and width.
+        batch: images a step.
+        seed: of the shuffles.
+
+    Raises: DataError: if there are fewer images than fill a batch.
+    """
+
+    sizes: NDArray[np.int64]
+    batch: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if len(self.sizes) < self.batch:
+            raise DataError(
+                f"{len(self.sizes)} images do not fill a --batch of {self.batch}: give fewer, or more images."
+            )
+
+    def steps(self, first: int, end: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """The rows ``[batch]`` of the steps ``first … end - 1``, with their numbers."""
+        whole = len(self.sizes) // self.batch
+        epoch, batches = -1, []
+        for step in range(first, end):
+            if step // whole != epoch:
+                epoch = step // whole
+                batches = self._batches(epoch)
+            yield step, batches[step % whole]
+
+    def _batches(self, epoch: int) -> list[NDArray[np.int64]]:
+        rng = generator(self.seed, "detection order", epoch)
+        order = rng.permutation(len(self.sizes))
+        wide = self.sizes[order, 1] >= self.sizes[order, 0]
+        groups = [order[wide], order[~wide]]
+        whole = [len(group) // self.batch * self.batch for group in groups]
+        left = [group[end:] for group, end in zip(groups, whole, strict=True)]
+        rows = np.concatenate([*(g[:end] for g, end in zip(groups, whole, strict=True)), *left])
+        batches = rows[: len(rows) // self.batch * self.batch].reshape(-1, self.batch)
+        return [batches[place] for place in rng.permutation(len(batches))]
+
+
+def part_of(rows: Any, *, process: int, processes: int) -> Any:
+    """What one process has of a batch: equal, consecutive parts."""
+    size = len(rows) // processes
+    return rows[process * size : (process + 1) * size]

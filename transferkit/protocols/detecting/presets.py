@@ -1,0 +1,106 @@
+"""Detector settings that results can be compared with, each with its source, hardware and outcome."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ...core.registry import Registry
+from .settings import DetectSettings
+
+
+@dataclass(frozen=True)
+class DetectPreset:
+    """Settings, and what a user should know before choosing them.
+
+    Attributes:
+        settings: the numbers.
+        source: where they come from.
+        hardware: on which they are meant to run, and for how long.
+        outcome: what to expect.
+    """
+
+    settings: DetectSettings
+    source: str
+    hardware: str
+    outcome: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**vars(self), "settings": self.settings.to_json()}
+
+
+PRESETS: Registry[DetectPreset] = Registry("preset")
+
+PRESETS.register("quick")(
+    DetectPreset(
+        DetectSettings(),
+        source="transferkit's own, for mini/scenes: a small pyramid, small anchors, 300 steps of 8 images",
+        hardware="two CPU cores, two to five minutes",
+        outcome="a detector that has begun to learn; see docs/finetuning.md",
+    )
+)
+
+_VOC = DetectSettings(
+    detector="c4",
+    iterations=24_000,
+    batch=16,
+    lr=0.02,
+    milestones=(18_000, 22_000),
+    warmup_iterations=100,
+    clip=0.0,
+    sides=tuple(range(480, 801, 32)),
+    test_side=800,
+    batch_statistics="sync",
+    trained_stages=4,
+    anchor=32,
+    depth=256,
+    width=1024,
+    proposals=2000,
+    samples=512,
+)
+
+PRESETS.register("voc0712")(
+    DetectPreset(
+        _VOC,
+        source="He et al., Momentum contrast, CVPR 2020, and its public configuration: VOC 2007 and 2012 "
+        "trainval, 24 000 steps, all layers, batch statistics of all processes",
+        hardware="eight GPUs, 9 hours on V100s; the batch is that of all processes together",
+        outcome="AP50 / AP / AP75 of ResNet-50 C4: MoCo v2 82.4 / 57.0 / 63.6, supervised 81.3 / 53.5 / 58.8",
+    )
+)
+
+PRESETS.register("coco")(
+    DetectPreset(
+        replace(
+            _VOC,
+            detector="fpn",
+            iterations=90_000,
+            milestones=(60_000, 80_000),
+            warmup_iterations=1000,
+            sides=(640, 672, 704, 736, 768, 800),
+            batch_statistics="frozen",
+            trained_stages=3,
+        ),
+        source="the 1x schedule of Detectron: Girshick et al. 2018; sides of Detectron2's model zoo",
+        hardware="eight GPUs, 10 hours on V100s; the batch is that of all processes together",
+        outcome="AP near 38 for a supervised ResNet-50 with FPN, as in Detectron2's model zoo",
+    )
+)
+
+
+def default_preset(data: str) -> str:
+    """The preset of a data set when none is named: its own, else ``quick``.
+
+    >>> default_preset("voc0712:some/folder"), default_preset("mini/scenes")
+    ('voc0712', 'quick')
+    """
+    name = data.partition(":")[0]
+    return name if name in PRESETS else "quick"
+
+
+def preset_settings(name: str, changes: Mapping[str, Any]) -> DetectSettings:
+    """The settings of the preset ``name`` with some fields changed.
+
+    Raises: UnknownNameError: for an unknown preset.
+    """
+    return replace(PRESETS[name].settings, **changes)

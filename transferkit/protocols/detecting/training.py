@@ -1,0 +1,255 @@
+"""A detector, trained: step after step, resumable to the bit; and what it finds afterwards.
+
+Every random draw is named by the step it belongs to, so a checkpoint needs no generator's state.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor
+
+from ...core.errors import CheckpointError, ModelError, UsageError
+from ...core.files import require_space
+from ...core.progress import Reporter
+from ...core.seeding import seed_of
+from ...data.detection.boxed import DetectionSplit
+from ...data.detection.transforms import resized_boxes
+from ...data.loading import load_items
+from ...detection.assembly import Detector
+from ...detection.found import Found
+from ..pretraining.checkpoint import load_tensors, restore_training, save_tensors, training_tensors
+from ..pretraining.standing import Gauge, Standing
+from ..pretraining.trainer import Step
+from .loading import Order, ScoredItems, Shown, TrainingItems, part_of, training_view
+from .settings import DetectSettings
+
+_LINES = 20  # of the learning curve
+_PATIENCE_SECONDS = 600.0  # the longest time between two checkpoints
+_TEST_BATCH = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """What is trained on, for how long, and where it is kept.
+
+    Attributes:
+        split: the rows that are trained on.
+        settings: everything that has a number.
+        folder: of checkpoints.
+        identity: everything that the weights depend on.
+        workers: decoding processes.
+    """
+
+    split: DetectionSplit
+    settings: DetectSettings
+    folder: Path
+    identity: dict[str, Any]
+    workers: int
+
+    @property
+    def file(self) -> Path:
+        """Everything that training needs to go on."""
+        return self.folder / "training.safetensors"
+
+
+class Training:
+    """The training of one detector on this process.
+
+    Args:
+        detector: at its beginning.
+        course: what it is trained on.
+        fabric: devices, precision, processes; launched.
+        reporter: told how far it has come.
+
+    Raises:
+        DataError: if there are fewer images than a batch.
+        UsageError: if the processes cannot share a batch, or batch statistics on a CPU.
+    """
+
+    def __init__(self, detector: Detector, course: Course, *, fabric: Fabric, reporter: Reporter) -> None:
+        self.course, self.fabric, self.reporter = course, fabric, reporter
+        settings = course.settings
+        if settings.batch % fabric.world_size:
+            raise UsageError(
+                f"{fabric.world_size} processes cannot share a --batch of {settings.batch}: "
+                f"give a multiple of {fabric.world_size}."
+            )
+        if settings.batch_statistics == "sync" and fabric.world_size > 1 and fabric.device.type == "cpu":
+            raise UsageError(
+                "--batch-statistics sync over several processes needs GPUs: use frozen on a CPU."
+            )
+        self.order = Order(course.split.sizes, settings.batch, settings.seed)
+        self.detector = detector.to(memory_format=torch.channels_last)
+        trained = [parameter for parameter in self.detector.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.SGD(
+            trained, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
+        )
+        self.model, self.optimizer = fabric.setup(self.detector, optimizer)
+        self.standing = self._restored()
+        self.gauge = Gauge(
+            self.standing,
+            advice=f"The detector diverged at --lr {settings.lr:g}: give less, more --warmup-iterations, "
+            "or --precision fp32.",
+        )
+
+    def run(self) -> None:
+        """Train to the end."""
+        settings, standing = self.course.settings, self.standing
+        left = settings.iterations - standing.step
+        if left <= 0:
+            return
+        label = f"training a detector on {self.course.split.dataset}"
+        with self.reporter.task(label, left * settings.batch, "images") as task:
+            try:
+                self._steps(task)
+            except torch.OutOfMemoryError as error:
+                raise ModelError(
+                    f"The GPU has too little memory for --batch {settings.batch}: "
+                    f"try --batch {max(1, settings.batch // 2)} --lr {settings.lr / 2:g}."
+                ) from error
+
+    def _steps(self, task: Any) -> None:
+        settings, standing = self.course.settings, self.standing
+        every = max(1, settings.iterations // _LINES)
+        self.model.train()
+        started = saved = time.perf_counter()
+        before = standing.seconds
+        for shown in self._batches(standing.step):
+            self.gauge.add(Step(standing.step, self._step(standing.step, shown), shown.reasons))
+            standing.step += 1
+            standing.unreadable += len(shown.reasons)
+            standing.seconds = before + time.perf_counter() - started
+            task.advance(settings.batch)
+            ended = standing.step % every == 0 or standing.step == settings.iterations
+            if ended:
+                self.gauge.read()
+                standing.close_epoch()
+                started, before = time.perf_counter(), 0.0
+            if ended or time.perf_counter() - saved > _PATIENCE_SECONDS:
+                self._save()
+                saved = time.perf_counter()
+        self.fabric.barrier()
+
+    def _batches(self, first: int) -> Iterator[Shown]:
+        """What this process is shown from the step ``first`` on."""
+        settings, fabric = self.course.settings, self.fabric
+        items = TrainingItems(self.course.split, training_view(settings), settings.seed)
+        asked: Any = (
+            (step, part_of(rows, process=fabric.global_rank, processes=fabric.world_size))
+            for step, rows in self.order.steps(first, settings.iterations)
+        )
+        yield from load_items(items, asked, workers=self.course.workers)
+
+    def _step(self, number: int, shown: Shown) -> dict[str, Tensor]:
+        """Move the weights once; each loss, and the gradient's norm."""
+        settings, device = self.course.settings, self.fabric.device
+        for group in self.optimizer.param_groups:
+            group["lr"] = settings.rate(number)
+        images = [image.to(device, non_blocking=True).float() / 255 for image in shown.images]
+        targets = [{name: value.to(device) for name, value in one.items()} for one in shown.targets]
+        with self._draws(number):
+            losses: dict[str, Tensor] = self.model(images, targets)
+        loss = torch.stack(list(losses.values())).sum()
+        self.fabric.backward(loss)
+        norm = self.fabric.clip_gradients(
+            self.model, self.optimizer, max_norm=settings.clip or torch.inf, error_if_nonfinite=False
+        )
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        readings = {name.removeprefix("loss_"): value.detach() for name, value in losses.items()}
+        if settings.precision != "fp16":  # which tries how far it can be scaled up, and skips such moves
+            assert norm is not None  # as only sharded strategies give
+            readings["gradient_norm"] = norm
+        return readings
+
+    @contextmanager
+    def _draws(self, number: int) -> Iterator[None]:
+        """Which boxes a step is trained on is drawn from torch's own generators: seed them for its time."""
+        device = self.fabric.device
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(
+                seed_of(self.course.settings.seed, "detection samples", number, self.fabric.global_rank)
+                % 2**63
+            )
+            yield
+
+    @torch.inference_mode()
+    def found(self, split: DetectionSplit) -> tuple[list[Found], dict[int, str]]:
+        """What the detector finds in each image of ``split``, and why some could not be read."""
+        self.model.eval()
+        settings, fabric = self.course.settings, self.fabric
+        items = ScoredItems(split, settings.test_side, settings.longest)
+        mine = np.arange(len(split))[fabric.global_rank :: fabric.world_size]
+        batches = np.array_split(mine, max(1, -(-len(mine) // _TEST_BATCH)))
+        answers: dict[int, Found] = {}
+        reasons: dict[int, str] = {}
+        with self.reporter.task(f"finding objects in {split.dataset}", len(split), "images") as task:
+            for shown in load_items(items, batches, workers=self.course.workers):
+                images = [image.to(fabric.device).float() / 255 for image in shown.images]
+                outputs = self.detector(images) if images else []
+                for row, image, output in zip(shown.rows.tolist(), images, outputs, strict=True):
+                    size = (image.shape[1], image.shape[2])
+                    answers[row] = _found(output, size, tuple(split.sizes[row].tolist()))
+                reasons |= shown.reasons
+                task.advance((len(shown.rows) + len(shown.reasons)) * fabric.world_size)
+        answers, reasons = self._gathered(answers), self._gathered(reasons)
+        return [answers.get(row, Found.nothing()) for row in range(len(split))], reasons
+
+    def _gathered(self, mine: dict[int, Any]) -> dict[int, Any]:
+        """The dictionaries of all processes in one."""
+        if self.fabric.world_size == 1:
+            return mine
+        parts: list[dict[int, Any]] = [{} for _ in range(self.fabric.world_size)]
+        torch.distributed.all_gather_object(parts, mine)
+        return {row: one for part in parts for row, one in part.items()}
+
+    def _save(self) -> None:
+        """Keep everything, from the process that speaks."""
+        if not self.fabric.is_global_zero:
+            return
+        self.gauge.read()
+        tensors = training_tensors(self.detector, self.optimizer)
+        state = {
+            "identity": self.course.identity,
+            "standing": self.standing.to_json(),
+            "scaler": self.fabric.strategy.precision.state_dict(),
+        }
+        save_tensors(self.course.file, tensors, state)
+
+    def _restored(self) -> Standing:
+        """Where it stopped, with weights and optimizer as they were then."""
+        path = self.course.file
+        if not path.exists():
+            size = sum(t.nbytes for t in training_tensors(self.detector, self.optimizer).values())
+            require_space(self.course.folder, 4 * size)
+            return Standing()
+        tensors, state = load_tensors(path)
+        if state.get("identity") != self.course.identity:
+            raise CheckpointError(f"{path} is of other settings. Remove {self.course.folder}.")
+        restore_training(tensors, self.detector, self.optimizer, where=path)
+        self.fabric.strategy.precision.load_state_dict(state["scaler"])
+        return Standing(**state["standing"])
+
+    def forget(self) -> None:
+        """Remove the checkpoint of a training whose result is recorded."""
+        if self.fabric.is_global_zero:
+            self.course.file.unlink(missing_ok=True)
+            with suppress(OSError):
+                self.course.folder.rmdir()
+
+
+def _found(output: dict[str, Tensor], size: tuple[int, int], whole: tuple[int, ...]) -> Found:
+    """In pixels of the image as it is stored, labels from 0 on."""
+    boxes = resized_boxes(output["boxes"].float().cpu().numpy(), size, (whole[0], whole[1]))
+    return Found(
+        boxes.astype(np.float32),
+        output["labels"].cpu().numpy() - 1,
+        output["scores"].float().cpu().numpy(),
+    )

@@ -1,0 +1,52 @@
+"""The order of layers by depth, read off their names: records do not say it, a report loads no network."""
+
+import re
+from collections.abc import Iterable
+
+_FIRST = ("pixels", "stem", "conv_stem", "conv1", "bn1", "act1", "maxpool", "patch_embed", "embeddings")
+_LAST = (
+    "conv_head",
+    "bn2",
+    "act2",
+    "norm",
+    "norm_head",
+    "final_conv",
+    "avgpool",
+    "global_pool",
+    "pool",
+    "fc_norm",
+    "head",
+    "classifier",
+    "fc",
+    "last",
+    "output",
+    "all",
+)
+
+
+def by_depth(layers: Iterable[str]) -> list[str]:
+    """Names of layers from the image on: the stem, numbered blocks in the order of their numbers, the rest.
+
+    A block stands behind what lies inside it, as it finishes later.
+
+    >>> by_depth(["global_pool", "layer10", "layer2", "conv1", "layer2.0"])
+    ['conv1', 'layer2.0', 'layer2', 'layer10', 'global_pool']
+    """
+    return sorted(set(layers), key=_place)
+
+
+def _place(layer: str) -> tuple[int, int, list[tuple[int, float, str]]]:
+    head = layer.partition(".")[0]
+    if layer in _FIRST or head in _FIRST:
+        return 0, 0, _parts(layer)
+    name = layer.removesuffix(".input") if head in _LAST else layer
+    known = next((n for n in (name, head) if n in _LAST), None)
+    if known:
+        return 2, 2 * _LAST.index(known) - layer.endswith(".input"), _parts(layer)
+    return 1, 0, _parts(layer)
+
+
+def _parts(layer: str) -> list[tuple[int, float, str]]:
+    """Numbers as numbers, words as words; the end of a name comes after whatever could follow it."""
+    pieces = re.findall(r"\d+|[^\d.]+", layer)
+    return [(0, float(p), "") if p.isdigit() else (1, 0.0, p) for p in pieces] + [(2, 0.0, "")]

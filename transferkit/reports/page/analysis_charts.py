@@ -1,0 +1,140 @@
+"""Charts of what the analyses left: CKA, transferability against accuracy, corruptions, separation."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from ..evidence import Evidence
+from ..figures import Line
+from ..layer_order import by_depth
+from .chart import Chart, Curves, Heat, Panel, Points
+
+MEASURED = ("linear", "finetune")
+"""Protocols whose accuracies transferability scores are held against."""
+
+
+def cka_chart(found: Evidence) -> Iterator[Chart]:
+    """Heat maps of layers against layers, a panel a pair of models and data set."""
+    panels: dict[str, Panel] = {}
+    for _, label, record in found.only("cka"):
+        table = record.also.get("cka", {})
+        rows = by_depth(table)
+        columns = by_depth(next(iter(table.values()), {}))
+        values = np.array([[_number(table[r].get(c)) for c in columns] for r in rows], dtype=np.float64)
+        if values.size:
+            other = str(record.settings.get("other", record.model))
+            panels[f"{label.data} · {label.model} × {other}"] = Heat(rows, columns, values)
+    if panels:
+        yield Chart(
+            "cka",
+            "Likeness of layers (CKA)",
+            "Debiased linear CKA of layers of one model (rows) with those of the other (columns): 1 is the "
+            "same representation up to rotation and scale.",
+            panels,
+        )
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else np.nan
+
+
+def transferability_chart(found: Evidence) -> Iterator[Chart]:
+    """Scores without training, against the accuracy that was then measured."""
+    reached: dict[tuple[str, str, str], dict[str, float]] = {}
+    for (recipe, model, data, layer), cell in found.by_layer.items():
+        if recipe.partition(" ")[0] in MEASURED:
+            reached.setdefault((model, data, layer), {})[recipe] = cell.value
+    places: dict[str, dict[str, list[tuple[float, float, str]]]] = {}
+    for _, label, record in found.only("transferability"):
+        for recipe, value in reached.get((label.model, label.data, record.layer), {}).items():
+            panel = places.setdefault(f"{record.metric} · {recipe} · {label.data}", {})
+            panel.setdefault(label.model, []).append((record.value, value, record.layer))
+    if places:
+        yield Chart(
+            "transferability",
+            "Predicted against measured transfer",
+            "Each point is a model's layer: the score needs no training, the accuracy was then measured. A "
+            "score that predicts well rises from left to right.",
+            {name: Points(panel) for name, panel in sorted(places.items())},
+            "score",
+            "accuracy",
+            found.models,
+        )
+
+
+def corruption_chart(found: Evidence) -> Iterator[Chart]:
+    """Accuracy at the deepest layer as test images get worse."""
+    records = found.only("robustness")
+    deepest: dict[str, str] = {}
+    for _, label, record in records:
+        names = {deepest.get(label.model, record.layer), record.layer}
+        deepest[label.model] = by_depth(names)[-1]
+    points: dict[tuple[str, str], dict[str, dict[int, tuple[float, float, float]]]] = {}
+    clean: dict[tuple[str, str], tuple[float, float, float]] = {}
+    for _, label, record in records:
+        if record.layer != deepest[label.model]:
+            continue
+        point = (record.value, record.ci_low, record.ci_high)
+        severity = int(record.settings["severity"])
+        if severity == 0:
+            clean[label.model, label.data] = point
+        else:
+            kind = str(record.settings["corruption"])
+            points.setdefault((label.data, kind), {}).setdefault(label.model, {})[severity] = point
+    panels: dict[str, Panel] = {}
+    for (data, kind), models in sorted(points.items()):
+        lines = {}
+        for model, own in models.items():
+            start = {0: clean[model, data]} if (model, data) in clean else {}
+            lines[model] = _line({**start, **own})
+        panels[f"{data} · {kind}"] = Curves(lines)
+    if panels:
+        caption = "Linear probes fitted on clean images and scored on corrupted ones; 0 is clean."
+        yield Chart("corruptions", "Corrupted images", caption, panels, "severity", "accuracy", found.models)
+
+
+def _line(points: Mapping[int, tuple[float, float, float]]) -> Line:
+    x = sorted(points)
+    y, low, high = (list(column) for column in zip(*(points[severity] for severity in x), strict=True))
+    return Line(x, y, low, high)
+
+
+def separation_chart(found: Evidence) -> Iterator[Chart]:
+    """Class separation over depth, a panel a data set."""
+    if panels := _over_depth(found, "separation"):
+        yield Chart(
+            "separation",
+            "Class separation over depth",
+            "How far apart classes lie by the directions of features, without a probe: 1 less the mean "
+            "cosine distance within classes over that of all rows. Bands are 95 % bootstrap intervals.",
+            panels,
+            "depth",
+            "class separation",
+            found.models,
+        )
+
+
+def inversion_chart(found: Evidence) -> Iterator[Chart]:
+    """How well images can be recovered from layers, over depth."""
+    if panels := _over_depth(found, "inversion"):
+        caption = "PSNR between images and what was recovered from a layer: higher keeps more of the picture."
+        yield Chart("inversion", "Inversion", caption, panels, "depth", "PSNR, dB", found.models)
+
+
+def _over_depth(found: Evidence, protocol: str) -> dict[str, Panel]:
+    """A panel a data set, a line a model; the last of several seeds."""
+    values: dict[str, dict[str, dict[str, tuple[float, float, float]]]] = {}  # data → model → layer
+    for _, label, record in found.only(protocol):
+        own = values.setdefault(label.data, {}).setdefault(label.model, {})
+        own[record.layer] = record.value, record.ci_low, record.ci_high
+    panels: dict[str, Panel] = {}
+    for data in found.data:
+        lines = {}
+        for model, layers in values.get(data, {}).items():
+            order = by_depth(layers)
+            places = {place + 1: layers[name] for place, name in enumerate(order)}
+            line = _line(places)
+            lines[model] = Line([x / len(order) for x in line.x], line.y, line.low, line.high)
+        if lines:
+            panels[data] = Curves(lines)
+    return panels

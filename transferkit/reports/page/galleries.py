@@ -1,0 +1,61 @@
+"""Which galleries a report shows: of one data set and the two best models unless others are asked for."""
+
+from collections.abc import Sequence
+
+from ...core.errors import TransferkitError, UsageError
+from ...core.registry import unknown_name
+from ...core.results import Result
+from ...core.workspace import Workspace
+from ...protocols.gallery import Gallery, gallery
+from ...protocols.place import Place
+from ..evidence import Evidence
+
+FEATURE_PROTOCOLS = ("linear", "knn", "fewshot")
+"""Protocols whose records name features in the cache."""
+
+MODELS = 2
+NONE = "none"
+
+
+def galleries(
+    found: Evidence, wanted: Sequence[str], workspace: Workspace
+) -> tuple[list[Gallery], list[str]]:
+    """Galleries, and a sentence for each that could not be made.
+
+    Args:
+        found: what the records say.
+        wanted: data sets by label; ``none`` for no gallery; nothing for the first data set.
+        workspace: where features and data sets lie.
+
+    Raises: UsageError: for a data set without records of features, or ``none`` beside another.
+    """
+    if NONE in wanted:
+        if len(wanted) > 1:
+            raise UsageError("--gallery none shows no gallery: leave out the others.")
+        return [], []
+    by_data = _records(found)
+    for name in wanted:
+        if name not in by_data:
+            raise unknown_name("data set with features among the records", name, list(by_data))
+    shown, notes = [], []
+    for name in wanted or list(by_data)[:1]:
+        records = by_data[name]
+        try:
+            shown.append(gallery(records, place=Place(workspace, records[0].seed)))
+        except TransferkitError as error:
+            notes.append(f"No gallery of {name}: {error}")
+    return shown, notes
+
+
+def _records(found: Evidence) -> dict[str, list[Result]]:
+    """Data set → the records of its best models' features, at their deepest layers."""
+    chosen: dict[str, dict[str, Result]] = {}
+    recipes = [r for r in found.recipes if r.partition(" ")[0] in FEATURE_PROTOCOLS]
+    for data in found.data:
+        for recipe in recipes:
+            for model in found.models:
+                cell = found.cells.get((recipe, model, data))
+                own = chosen.setdefault(data, {})
+                if cell and (len(own) < MODELS or model in own):
+                    own.setdefault(model, found.records[cell.records[0]])
+    return {data: list(own.values()) for data, own in chosen.items() if own}

@@ -1,0 +1,195 @@
+"""Charts as Plotly draws them: plain values, coloured by the page to suit light and dark.
+
+Names are text: what Plotly would read as markup in them is escaped.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from ..figures import COLOURS, Line
+from .chart import Bars, Chart, Curves, Heat, Panel, Points, RankLines
+
+SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star")
+DASHES = ("solid", "dash", "dot", "dashdot")
+_DIGITS = 4
+
+Spec = dict[str, Any]
+
+
+def spec_of(chart: Chart) -> Spec:
+    """The chart as the page's script takes it: its panels with data and layout."""
+    panels = [{"name": name, **_panel(chart, panel)} for name, panel in chart.panels.items()]
+    return {"key": chart.key, "panels": panels}
+
+
+def _panel(chart: Chart, panel: Panel) -> Spec:
+    if isinstance(panel, Curves):
+        return _curves(chart, panel)
+    if isinstance(panel, Bars):
+        return _bars(chart, panel)
+    if isinstance(panel, Heat):
+        return _heat(panel)
+    return _points(chart, panel) if isinstance(panel, Points) else _rank_lines(chart, panel)
+
+
+def _axes(chart: Chart) -> Spec:
+    start = {"rangemode": "tozero"} if chart.x == "depth" else {}
+    return {"xaxis": {"title": {"text": chart.x}, **start}, "yaxis": {"title": {"text": chart.y}}}
+
+
+def _curves(chart: Chart, panel: Curves) -> Spec:
+    data: list[Spec] = []
+    if panel.diagonal:
+        line = {"color": "#999999", "dash": "dot", "width": 1}
+        ends = [0, 1]
+        data.append(
+            {"x": ends, "y": ends, "mode": "lines", "line": line, "showlegend": False, "hoverinfo": "skip"}
+        )
+    for name, line_of in panel.lines.items():
+        place = chart.place(name)
+        data += _band(line_of, place, escape(name))
+        data.append(
+            {
+                "x": _rounded(line_of.x),
+                "y": _rounded(line_of.y),
+                "name": escape(name),
+                "legendgroup": escape(name),
+                "mode": "lines+markers",
+                "line": {"color": _colour(place), "dash": DASHES[place // len(COLOURS) % len(DASHES)]},
+                "marker": {"symbol": SYMBOLS[place % len(SYMBOLS)], "size": 7},
+                "hovertemplate": "%{y:.3f} at %{x:.3g}",
+            }
+        )
+    return {"data": data, "layout": _axes(chart)}
+
+
+def _band(line: Line, place: int, name: str) -> Iterator[Spec]:
+    """The interval, as an area without a border."""
+    if len(line.low):
+        x = _rounded([*line.x, *reversed(line.x)])
+        yield {
+            "x": x,
+            "y": _rounded([*line.high, *reversed(line.low)]),
+            "fill": "toself",
+            "fillcolor": _colour(place),
+            "opacity": 0.15,
+            "mode": "lines",
+            "line": {"width": 0},
+            "legendgroup": name,
+            "showlegend": False,
+            "hoverinfo": "skip",
+        }
+
+
+def _bars(chart: Chart, panel: Bars) -> Spec:
+    data = [
+        {
+            "type": "bar",
+            "x": [escape(group) for group in panel.groups],
+            "y": [None if y is None else round(y, _DIGITS) for y in heights],
+            "name": escape(name),
+            "marker": {"color": _colour(chart.place(name))},
+            "hovertemplate": "%{y:.3f}",
+        }
+        for name, heights in panel.series.items()
+    ]
+    return {"data": data, "layout": {**_axes(chart), "barmode": "group"}}
+
+
+def _heat(panel: Heat) -> Spec:
+    values = [[None if not np.isfinite(v) else round(float(v), 3) for v in line] for line in panel.values]
+    few = len(panel.columns) <= 12
+    data = {
+        "type": "heatmap",
+        "z": values,
+        "x": [escape(name) for name in panel.columns],
+        "y": [escape(name) for name in panel.rows],
+        "zmin": 0,
+        "zmax": 1,
+        "colorscale": "Viridis",
+        "texttemplate": "%{z:.2f}" if few else "",
+        "hovertemplate": "%{y} × %{x}: %{z:.3f}<extra></extra>",
+    }
+    axis = {"type": "category", "showgrid": False}
+    layout = {"xaxis": axis, "yaxis": {**axis, "autorange": "reversed"}}
+    return {"data": [data], "layout": layout}
+
+
+def _points(chart: Chart, panel: Points) -> Spec:
+    data = []
+    for name, places in panel.places.items():
+        place = chart.place(name)
+        data.append(
+            {
+                "x": _rounded([x for x, _, _ in places]),
+                "y": _rounded([y for _, y, _ in places]),
+                "text": [escape(words) for _, _, words in places],
+                "name": escape(name),
+                "mode": "markers",
+                "marker": {"color": _colour(place), "symbol": SYMBOLS[place % len(SYMBOLS)], "size": 9},
+                "hovertemplate": "%{text}: %{x:.4g} → %{y:.3f}",
+            }
+        )
+    return {"data": data, "layout": _axes(chart)}
+
+
+def _rank_lines(chart: Chart, panel: RankLines) -> Spec:
+    ranks = panel.ranks
+    bars = panel.bars
+    data: list[Spec] = [
+        {
+            "x": [low, high],
+            "y": [y, y],
+            "mode": "lines",
+            "line": {"color": "#888888", "width": 6},
+            "showlegend": False,
+            "hovertemplate": "not significantly apart<extra></extra>",
+        }
+        for low, high, y in bars
+    ]
+    places = range(len(ranks.models))
+    data.append(
+        {
+            "x": _rounded(ranks.mean_ranks),
+            "y": list(places),
+            "text": [f"{rank:.2f}" for rank in ranks.mean_ranks],
+            "textposition": "middle right",
+            "mode": "markers+text",
+            "marker": {"color": [_colour(chart.place(name)) for name in ranks.models], "size": 11},
+            "showlegend": False,
+            "hovertemplate": "%{y}: %{x:.2f}<extra></extra>",
+        }
+    )
+    lowest = -0.8 - 0.45 * len(bars)
+    layout = {
+        "xaxis": {"title": {"text": chart.x}, "range": [0.8, len(ranks.models) + 0.5], "dtick": 1},
+        "yaxis": {
+            "tickvals": list(places),
+            "ticktext": [escape(name) for name in ranks.models],
+            "range": [len(ranks.models) - 0.4, lowest],
+        },
+        "height": 150 + 34 * len(ranks.models) + 16 * len(bars),
+    }
+    return {"data": data, "layout": layout}
+
+
+def _colour(place: int) -> str:
+    return COLOURS[place % len(COLOURS)]
+
+
+def _rounded(values: Sequence[float]) -> list[float]:
+    return [float(f"{value:.5g}") for value in values]
+
+
+def theme() -> Mapping[str, Any]:
+    """What every chart shares; colours of text and grid are the page's."""
+    return {
+        "margin": {"l": 56, "r": 16, "t": 12, "b": 48},
+        "height": 380,
+        "hovermode": "closest",
+        "legend": {"orientation": "h", "y": -0.22, "x": 0},
+        "font": {"size": 13},
+    }

@@ -1,0 +1,184 @@
+"""Charts of the numbers in the main table: ranks, domains, depth, shots, calibration, targets."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..evidence import Cell, Evidence
+from ..figures import Line
+from ..layer_order import by_depth
+from ..statistics import group_means
+from .chart import Bars, Chart, Curves, Panel, RankLines
+
+MEAN = "mean of all data sets"
+
+
+def rank_chart(found: Evidence) -> Iterator[Chart]:
+    """Critical-difference diagrams, one a recipe."""
+    panels: dict[str, Panel] = {
+        recipe: RankLines(one.ranks) for recipe, one in found.ranked.items() if one.ranks.critical_difference
+    }
+    if panels:
+        yield Chart(
+            "ranks",
+            "Mean ranks",
+            "Mean rank over the data sets that all models have; 1 is best. Models joined by a bar are not "
+            "significantly apart (Friedman, then Nemenyi at 5 %).",
+            panels,
+            x="mean rank",
+            names=found.models,
+        )
+
+
+def domain_chart(found: Evidence) -> Iterator[Chart]:
+    """Means over the data sets of each domain."""
+    panels: dict[str, Panel] = {}
+    for recipe in found.recipes:
+        domains = list(dict.fromkeys(found.domains[d] for d in found.data))
+        series: dict[str, list[float | None]] = {}
+        for model in found.models:
+            values = _values(found, recipe, model)
+            if values:
+                means = group_means(values, found.domains)
+                series[model] = [means.get(domain) for domain in domains]
+        panels[recipe] = Bars(domains, series)
+    if panels:
+        yield Chart(
+            "domains",
+            "Domains",
+            "Mean over the data sets of each domain, at each model's deepest layer.",
+            panels,
+            y="mean",
+            names=found.models,
+        )
+
+
+def _values(found: Evidence, recipe: str, model: str) -> dict[str, float]:
+    return {d: found.cells[recipe, model, d].value for d in found.data if (recipe, model, d) in found.cells}
+
+
+def depth_charts(found: Evidence) -> Iterator[Chart]:
+    """Scores over depth: accuracies in one chart, semantic levels in another."""
+    semantic = [recipe for recipe in found.recipes if recipe.startswith("semantic")]
+    others = [recipe for recipe in found.recipes if recipe not in semantic]
+    how = "Depth is how far along its network a layer lies: 0 the image, 1 the last layer. "
+    for key, title, recipes, y in (
+        ("depth", "Accuracy over depth", others, "accuracy"),
+        ("semantics", "Semantic content over depth", semantic, "explained"),
+    ):
+        panels = {name: Curves(lines) for name, lines in _over_depth(found, recipes)}
+        if panels:
+            caption = how + "Bands are 95 % intervals; of a mean, for these very data sets."
+            yield Chart(key, title, caption, panels, "depth", y, found.models)
+
+
+def _over_depth(found: Evidence, recipes: Sequence[str]) -> Iterator[tuple[str, dict[str, Line]]]:
+    """Recipe by recipe, the mean first; a panel needs a model with several layers."""
+    for recipe in recipes:
+        table: dict[str, dict[str, dict[str, Cell]]] = {}  # model → layer → data
+        for (name, model, data, layer), cell in found.by_layer.items():
+            if name == recipe:
+                table.setdefault(model, {}).setdefault(layer, {})[data] = cell
+        if all(len(layers) < 2 for layers in table.values()):
+            continue
+        models = [model for model in found.models if model in table]
+        yield f"{recipe} · {MEAN}", {model: _mean_line(table[model]) for model in models}
+        for data in found.data:
+            lines = {model: _line(table[model], data) for model in models}
+            if drawn := {model: line for model, line in lines.items() if len(line.x)}:
+                yield f"{recipe} · {data}", drawn
+
+
+def _mean_line(layers: Mapping[str, Mapping[str, Cell]]) -> Line:
+    """Over the data sets that every layer of the model has, or all of each layer's where there is none."""
+    shared = set.intersection(*(set(cells) for cells in layers.values()))
+    points = []
+    for layer in by_depth(layers):
+        cells = [cell for data, cell in layers[layer].items() if data in shared or not shared]
+        value = float(np.mean([cell.value for cell in cells]))
+        below = float(np.linalg.norm([cell.value - cell.interval.low for cell in cells])) / len(cells)
+        above = float(np.linalg.norm([cell.interval.high - cell.value for cell in cells])) / len(cells)
+        points.append((value, value - below, value + above))
+    return _drawn([(i + 1) / len(points) for i in range(len(points))], points)
+
+
+def _line(layers: Mapping[str, Mapping[str, Cell]], data: str) -> Line:
+    order = by_depth(layers)
+    cells = [((i + 1) / len(order), layers[name].get(data)) for i, name in enumerate(order)]
+    points = [(x, (c.value, c.interval.low, c.interval.high)) for x, c in cells if c is not None]
+    return _drawn([x for x, _ in points], [point for _, point in points])
+
+
+def _drawn(x: Sequence[float], points: Sequence[tuple[float, float, float]]) -> Line:
+    if not points:
+        return Line((), ())
+    y, low, high = (list(column) for column in zip(*points, strict=True))
+    return Line(list(x), y, low, high)
+
+
+def shots_chart(found: Evidence) -> Iterator[Chart]:
+    """Few-shot accuracy over the number of labelled images a class."""
+    shots: dict[str, dict[int, str]] = {}  # recipe without its shots → shots → recipe
+    for recipe in found.recipes:
+        if match := re.search(r" (\d+)-shot", recipe):
+            shots.setdefault(recipe.replace(match[0], ""), {})[int(match[1])] = recipe
+    panels: dict[str, Panel] = {}
+    for name, by_shots in shots.items():
+        if len(by_shots) < 2:
+            continue
+        for data in (MEAN, *found.data):
+            lines = {model: _over_shots(found, by_shots, model, data) for model in found.models}
+            if drawn := {model: line for model, line in lines.items() if len(line.x) > 1}:
+                panels[f"{name} · {data}"] = Curves(drawn)
+    if panels:
+        caption = "Accuracy by how many labelled images a class are given. Bands are 95 % intervals."
+        yield Chart("shots", "Few-shot", caption, panels, "shots", "accuracy", found.models)
+
+
+def _over_shots(found: Evidence, by_shots: Mapping[int, str], model: str, data: str) -> Line:
+    wanted = found.data if data == MEAN else (data,)
+    shared = [d for d in wanted if all((recipe, model, d) in found.cells for recipe in by_shots.values())]
+    points = []
+    for _, recipe in sorted(by_shots.items()) if shared else ():
+        cells = [found.cells[recipe, model, d] for d in shared]
+        value = float(np.mean([c.value for c in cells]))
+        half = float(np.linalg.norm([c.interval.high - c.interval.low for c in cells])) / len(cells) / 2
+        points.append((value, value - half, value + half))
+    return _drawn(sorted(by_shots)[: len(points)], points)
+
+
+def calibration_chart(found: Evidence) -> Iterator[Chart]:
+    """Reliability curves at the deepest layer, of the first recipe that says how sure it was."""
+    panels: dict[str, Panel] = {}
+    for recipe in found.recipes:
+        for data in found.data:
+            lines: dict[str, Line] = {}
+            for model in found.models:
+                cell = found.cells.get((recipe, model, data))
+                curve = _reliability(found.records[cell.records[0]].also) if cell else None
+                if curve:
+                    lines[model] = Line(curve["confidence"], curve["accuracy"])
+            if lines:
+                panels[f"{recipe} · {data}"] = Curves(lines, diagonal=True)
+        if panels:
+            break
+    if panels:
+        yield Chart(
+            "calibration",
+            "Calibration",
+            "How often answers of a given confidence are right, in 15 bins of equal width. On the diagonal "
+            "confidence is what it says; below it the probe is too sure of itself.",
+            panels,
+            "confidence",
+            "accuracy",
+            found.models,
+        )
+
+
+def _reliability(also: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    calibration = also.get("calibration")
+    before = calibration.get("before") if isinstance(calibration, Mapping) else None
+    curve = before.get("reliability") if isinstance(before, Mapping) else None
+    return curve if isinstance(curve, Mapping) else None

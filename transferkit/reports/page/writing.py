@@ -1,0 +1,222 @@
+"""From evidence to one HTML file that holds everything it needs."""
+
+import base64
+import io
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ... import __version__
+from ...core.errors import MissingExtraError
+from ...core.files import appearing
+from ...protocols.gallery import Gallery, Tile
+from ..evidence import Evidence
+from ..figures import COLOURS
+from ..headline import headline
+from ..statistics import ALPHA, Pair, pairs
+from .analysis_charts import (
+    cka_chart,
+    corruption_chart,
+    inversion_chart,
+    separation_chart,
+    transferability_chart,
+)
+from .chart import Chart
+from .main_table import MainTable, main_table
+from .plotly_specs import SYMBOLS, spec_of, theme
+from .provenance import provenance
+from .score_charts import calibration_chart, depth_charts, domain_chart, rank_chart, shots_chart
+
+BUILDERS = (
+    rank_chart,
+    domain_chart,
+    depth_charts,
+    shots_chart,
+    calibration_chart,
+    transferability_chart,
+    cka_chart,
+    corruption_chart,
+    separation_chart,
+    inversion_chart,
+)
+"""In the order of the page."""
+
+MOST_PAIRED = 10
+"""Models that are compared pair by pair; of more, those of the highest means."""
+
+
+def charts_of(found: Evidence) -> list[Chart]:
+    """Every chart that there are records for."""
+    return [chart for build in BUILDERS for chart in build(found)]
+
+
+def write_page(
+    found: Evidence, path: Path, *, galleries: Sequence[Gallery] = (), notes: Sequence[str] = ()
+) -> None:
+    """Write the page; ``path`` appears when it is whole.
+
+    Args:
+        found: what the records say.
+        path: of the HTML file.
+        galleries: pictures to show.
+        notes: sentences about what could not be shown.
+    """
+    text = page(found, galleries=galleries, notes=notes)
+    with appearing(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def page(found: Evidence, *, galleries: Sequence[Gallery] = (), notes: Sequence[str] = ()) -> str:
+    """The page as one string of HTML.
+
+    Raises: MissingExtraError: without jinja2 or plotly.
+    """
+    charts = charts_of(found)
+    table = main_table(found)
+    carried = {
+        "charts": {chart.key: spec_of(chart) for chart in charts},
+        "theme": theme(),
+        "provenance": provenance(found),
+        "galleries": [_map_spec(one) for one in galleries],
+    }
+    template = _environment().get_template("page.html")
+    return template.render(
+        version=__version__,
+        counts=_counts(found, table),
+        headline=headline(found),
+        table=table,
+        spans=_spans(table.domains),
+        recipes=found.recipes,
+        pairs=_pairs(found),
+        most_paired=MOST_PAIRED,
+        alpha=ALPHA,
+        charts=charts,
+        galleries=galleries,
+        thumb=_data_uri,
+        left_out=[*notes, *found.left_out],
+        css=_asset("page.css"),
+        script=_asset("page.js"),
+        plotly=_plotly(),
+        carried=script_json(carried),
+    )
+
+
+def _environment() -> Any:
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("jinja2", extra="report", purpose="for the report page") from error
+    return Environment(
+        loader=PackageLoader(__package__, ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _plotly() -> str:
+    """The chart library's script, as its package carries it."""
+    try:
+        from plotly.offline import get_plotlyjs
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("plotly", extra="report", purpose="for the report page") from error
+    return str(get_plotlyjs())
+
+
+def _asset(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def script_json(value: Any) -> str:
+    r"""JSON that cannot end the script it stands in, whatever names are in it.
+
+    >>> print(script_json({"name": "</script>"}))
+    {"name":"\u003c/script\u003e"}
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for sign in ("<", ">", "&", "\u2028", "\u2029"):
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text
+
+
+def _counts(found: Evidence, table: MainTable) -> list[tuple[int, str]]:
+    counted = [
+        (len(found.models), "model"),
+        (len(table.data), "data set"),
+        (len(found.recipes), "protocol"),
+        (len(found.records), "record"),
+    ]
+    return [(count, word if count == 1 else f"{word}s") for count, word in counted]
+
+
+def _spans(domains: Sequence[str]) -> list[tuple[str, int]]:
+    """Domains in the order of the columns, and how many columns each has."""
+    found: dict[str, int] = {}
+    for domain in domains:
+        found[domain] = found.get(domain, 0) + 1
+    return list(found.items())
+
+
+def _pairs(found: Evidence) -> list[tuple[str, list[Pair]]]:
+    """By recipe, the most certain first."""
+    shown = []
+    for recipe, one in found.ranked.items():
+        if len(one.data) > 1:
+            best = sorted(one.means, key=lambda model: -one.means[model])[:MOST_PAIRED]
+            shown.append((recipe, sorted(pairs(best, found.values(one, best)), key=lambda pair: pair.p_holm)))
+    return shown
+
+
+def _data_uri(tile: Tile) -> str:
+    return f"data:image/jpeg;base64,{_jpeg(tile)}"
+
+
+def _jpeg(tile: Tile) -> str:
+    stream = io.BytesIO()
+    Image.fromarray(tile.image).save(stream, "JPEG", quality=82)
+    return base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+def _map_spec(one: Gallery) -> Mapping[str, Any]:
+    """Points of every model and method, by class; thumbnails once."""
+    shown = sorted({number for seen in one.seen for number in seen.points})
+    places = {number: place for place, number in enumerate(shown)}
+    panels = []
+    for seen in one.seen:
+        for method, plane in seen.maps.items():
+            name = f"{seen.model} · {seen.layer} · {method}"
+            panels.append({"name": name, "data": _map_traces(one, seen.points, plane, places), "layout": {}})
+    return {
+        "panels": panels,
+        "tiles": [_jpeg(one.tiles[number]) for number in shown],
+        "words": [f"{one.classes[one.tiles[n].label]} · {one.tiles[n].id}" for n in shown],
+    }
+
+
+def _map_traces(
+    one: Gallery, points: Sequence[int], plane: Any, places: Mapping[int, int]
+) -> list[dict[str, Any]]:
+    traces = []
+    for label, name in enumerate(one.classes):
+        own = [i for i, number in enumerate(points) if one.tiles[number].label == label]
+        if own:
+            colour = COLOURS[label % len(COLOURS)]
+            symbol = SYMBOLS[label // len(COLOURS) % len(SYMBOLS)]
+            traces.append(
+                {
+                    "x": [float(f"{plane[i, 0]:.4g}") for i in own],
+                    "y": [float(f"{plane[i, 1]:.4g}") for i in own],
+                    "customdata": [places[points[i]] for i in own],
+                    "name": escape(name),
+                    "mode": "markers",
+                    "marker": {"color": colour, "symbol": symbol, "size": 8, "opacity": 0.85},
+                    "hoverinfo": "none",
+                }
+            )
+    return traces

@@ -1,0 +1,243 @@
+"""What a table of scores allows to be said: means over seeds, ranks over data sets, and which differ.
+
+Shapes: ``m`` models, ``n`` data sets.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import friedmanchisquare, rankdata, studentized_range
+from scipy.stats import t as student
+
+from ..core.comparison import Paired, mcnemar_p, over_sets, student_p
+from ..core.errors import ShapeError
+from ..core.outcomes import Outcomes
+from ..core.statistics import Interval
+
+ALPHA = 0.05
+"""A difference is called significant below this probability."""
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """What became of rows or episodes, small enough to hold those of thousands of records.
+
+    Attributes:
+        of: digest of the units' names in order.
+        answers: that each unit asks for.
+        right: ``[u]`` right answers of each.
+    """
+
+    of: str
+    answers: int
+    right: NDArray[np.uint16]
+
+    @classmethod
+    def of_outcomes(cls, outcomes: Outcomes) -> "Units":
+        """The same as ``outcomes``, in two bytes a unit."""
+        return cls(outcomes.of, outcomes.answers, np.array(outcomes.right, dtype=np.uint16))
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """How models rank over data sets, and whether their ranks differ.
+
+    Attributes:
+        models: ``[m]`` best mean rank first.
+        mean_ranks: ``[m]`` 1 is best; ties share a rank.
+        datasets: how many sets ranked them.
+        friedman_p: probability of ranks at least so far apart if all models were equal; 1 for fewer than
+            three models or two data sets, where the test says nothing.
+        critical_difference: of mean ranks, Nemenyi at 5 %; None where there is no test.
+    """
+
+    models: tuple[str, ...]
+    mean_ranks: tuple[float, ...]
+    datasets: int
+    friedman_p: float
+    critical_difference: float | None
+
+    @property
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """The largest runs of two or more models whose ranks are not significantly apart."""
+        if self.critical_difference is None:
+            return ()
+        found: list[tuple[int, int]] = []
+        for start, rank in enumerate(self.mean_ranks):
+            end = max(i for i, r in enumerate(self.mean_ranks) if r - rank <= self.critical_difference)
+            if end > start and (not found or end > found[-1][1]):
+                found.append((start, end))
+        return tuple(self.models[start : end + 1] for start, end in found)
+
+    def beaten_by(self, model: str) -> tuple[str, ...]:
+        """Models that rank significantly behind ``model``; none where Friedman's test sees no difference."""
+        if self.critical_difference is None or self.friedman_p >= ALPHA:
+            return ()
+        own = self.mean_ranks[self.models.index(model)]
+        ranked = zip(self.models, self.mean_ranks, strict=True)
+        return tuple(name for name, rank in ranked if rank - own > self.critical_difference)
+
+
+def ranks(models: Sequence[str], values: NDArray[np.floating]) -> Ranks:
+    """Rank models set by set, average, and test with Friedman [1] and Nemenyi [2] as Demšar advises [3].
+
+    Args:
+        models: ``[m]`` names.
+        values: ``[m, n]`` scores, higher is better.
+
+    Raises: ShapeError: if the two do not fit together, or there is nothing to rank.
+
+    [1] Friedman, The use of ranks to avoid the assumption of normality, JASA 1937.
+    [2] Nemenyi, Distribution-free multiple comparisons, 1963.
+    [3] Demšar, Statistical comparisons of classifiers over multiple data sets, JMLR 2006.
+    """
+    if values.ndim != 2 or len(values) != len(models) or not values.size:
+        raise ShapeError(f"{len(models)} models need values [{len(models)}, n], not {list(values.shape)}.")
+    m, n = values.shape
+    placed = np.array([rankdata(-column) for column in values.round(12).T])  # [n, m]
+    means = placed.mean(axis=0)
+    tested = m >= 3 and n >= 2
+    differing = tested and bool((placed != placed[:, :1]).any())
+    p = float(friedmanchisquare(*placed.T).pvalue) if differing else 1.0
+    order = np.argsort(means, kind="stable")
+    return Ranks(
+        models=tuple(models[i] for i in order),
+        mean_ranks=tuple(float(means[i]) for i in order),
+        datasets=n,
+        friedman_p=p,
+        critical_difference=critical_difference(m, n) if tested else None,
+    )
+
+
+def critical_difference(m: int, n: int, *, alpha: float = ALPHA) -> float:
+    """By how much mean ranks must differ, Nemenyi: ``q √(m (m + 1) / 6n)``, ``q`` the studentised range / √2.
+
+    Args:
+        m: models.
+        n: data sets.
+        alpha: the chance that equal models give one such difference anywhere.
+
+    Raises: ShapeError: for fewer than two models or no data set.
+    """
+    if m < 2 or n < 1:
+        raise ShapeError(f"{m} models on {n} data sets have no critical difference: give 2 and 1 or more.")
+    q = float(studentized_range.ppf(1 - alpha, m, np.inf)) / math.sqrt(2)
+    return q * math.sqrt(m * (m + 1) / (6 * n))
+
+
+def seed_mean(
+    values: Sequence[float], lows: Sequence[float], highs: Sequence[float]
+) -> tuple[float, Interval]:
+    """The mean over seeds; its interval holds both what seeds change and what the rows leave open.
+
+    Seeds are scored on the same rows, so that their own intervals do not shrink by averaging: the mean half
+    width of these and Student's half width over the seeds are added as independent errors are. One seed
+    keeps its own interval.
+
+    Args:
+        values: ``[s]``, one a seed.
+        lows: ``[s]``, of their intervals.
+        highs: ``[s]``.
+
+    Raises: ShapeError: if there is none.
+    """
+    if not values:
+        raise ShapeError("A mean over seeds needs at least 1 value, not 0.")
+    mean, s = float(np.mean(values)), len(values)
+    if s == 1:
+        return mean, Interval(lows[0], highs[0], "of the record")
+    spread = float(student.ppf(0.975, s - 1)) * float(np.std(values, ddof=1)) / math.sqrt(s)
+    below = math.hypot(spread, float(np.mean(np.subtract(values, lows))))
+    above = math.hypot(spread, float(np.mean(np.subtract(highs, values))))
+    return mean, Interval(mean - below, mean + above, f"of {s} seeds and their rows")
+
+
+def difference_p(a: Mapping[int, Units], b: Mapping[int, Units]) -> float | None:
+    """Two-sided probability of the difference of two models on one data set if there were none.
+
+    Seeds that both have are compared on the same rows or episodes. Rows that several seeds answered count
+    once, with the mean of the seeds; episodes are each their own. One seed of rows is tested by McNemar,
+    everything else by Student's t of the paired differences.
+
+    Args:
+        a: seed → outcomes of the first model.
+        b: of the second.
+
+    Returns: None where no seed has the same units for both.
+    """
+    shared = [seed for seed in a if seed in b and _same_units(a[seed], b[seed])]
+    if not shared:
+        return None
+    gaps: dict[str, list[NDArray[np.float64]]] = {}
+    for seed in shared:
+        gap = a[seed].right.astype(np.float64) - b[seed].right.astype(np.float64)
+        gaps.setdefault(a[seed].of, []).append(gap / a[seed].answers)
+    if len(shared) == 1 and a[shared[0]].answers == 1:
+        (gap,) = gaps[a[shared[0]].of]
+        return mcnemar_p(int((gap > 0).sum()), int((gap < 0).sum()))
+    return student_p(np.concatenate([np.mean(parts, axis=0) for parts in gaps.values()]))
+
+
+def _same_units(a: Units, b: Units) -> bool:
+    return (a.of, a.answers, len(a.right)) == (b.of, b.answers, len(b.right))
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Probabilities corrected for how many are looked at, in the order given [4].
+
+    The ``i``-th smallest of ``k`` is multiplied by ``k − i + 1``, and none may fall below a smaller one.
+
+    [4] Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics
+        1979.
+    """
+    corrected, least = [0.0] * len(p), 0.0
+    for place, index in enumerate(sorted(range(len(p)), key=p.__getitem__)):
+        least = max(least, min(1.0, p[index] * (len(p) - place)))
+        corrected[index] = least
+    return corrected
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two models over data sets.
+
+    Attributes:
+        a, b: which; ``a`` has the higher mean.
+        found: difference, Student's interval, Wilcoxon's p.
+        p_holm: that p, corrected for the number of pairs.
+    """
+
+    a: str
+    b: str
+    found: Paired
+    p_holm: float
+
+
+def pairs(models: Sequence[str], values: NDArray[np.floating]) -> list[Pair]:
+    """Every two models over the data sets: Wilcoxon's signed ranks, corrected by Holm.
+
+    Args:
+        models: ``[m]`` names.
+        values: ``[m, n]`` scores.
+    """
+    order = sorted(range(len(models)), key=lambda i: -float(values[i].mean()))
+    both = [(a, b) for place, a in enumerate(order) for b in order[place + 1 :]]
+    found = [over_sets((values[a] - values[b]).tolist()) for a, b in both]
+    corrected = holm([one.p for one in found])
+    return [Pair(models[a], models[b], one, p) for (a, b), one, p in zip(both, found, corrected, strict=True)]
+
+
+def group_means(values: Mapping[str, float], group: Mapping[str, str]) -> dict[str, float]:
+    """Means of ``values`` over the members of each group, in the order in which groups first appear.
+
+    Args:
+        values: member → value.
+        group: member → group.
+    """
+    found: dict[str, list[float]] = {}
+    for member, value in values.items():
+        found.setdefault(group[member], []).append(value)
+    return {name: float(np.mean(members)) for name, members in found.items()}

@@ -1,0 +1,64 @@
+"""The ranking as a terminal shows it: tables with intervals and small bars."""
+
+import numpy as np
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from .evidence import Evidence, Ranked
+from .headline import headline
+
+BAR = 24
+"""Characters of a bar that stands for 1."""
+
+
+def terminal_view(found: Evidence) -> Group:
+    """What the numbers say, and a ranking for each recipe of two models or more."""
+    parts: list[RenderableType] = [Text(sentence) for sentence in headline(found)]
+    for one in found.ranked.values():
+        parts += [Text(""), _ranking(found, one)]
+    for sentence in found.left_out:
+        parts.append(Text(f"Not shown: {sentence}"))
+    return Group(*parts) if parts else Group(Text("There is one model, or none: nothing to compare yet."))
+
+
+def _ranking(found: Evidence, one: Ranked) -> Table:
+    sets = "1 data set" if len(one.data) == 1 else f"{len(one.data)} data sets"
+    table = Table(
+        title=f"{one.recipe}: mean over {sets}", box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False
+    )
+    for heading, side in (("#", "right"), ("model", "left"), ("", "left"), ("mean", "right")):
+        table.add_column(heading, justify=side)  # type: ignore[arg-type]
+    table.add_column("rank", justify="right")
+    table.add_column("significantly ahead of", overflow="fold")
+    rank_of = dict(zip(one.ranks.models, one.ranks.mean_ranks, strict=True))
+    order = sorted(one.means, key=lambda model: -one.means[model])
+    for place, model in enumerate(order, 1):
+        half = mean_half(found, one, model)
+        beaten = one.ranks.beaten_by(model)
+        table.add_row(
+            str(place),
+            Text(model),
+            bar(one.means[model], half),
+            f"{one.means[model]:.3f} ±{half:.3f}",
+            f"{rank_of[model]:.1f}",
+            Text(", ".join(beaten) if len(beaten) < len(order) - 1 else "all others"),
+        )
+    return table
+
+
+def mean_half(found: Evidence, one: Ranked, model: str) -> float:
+    """Half the 95 % interval of a model's mean for these very data sets."""
+    intervals = [found.cells[one.recipe, model, data].interval for data in one.data]
+    return float(np.linalg.norm([(i.high - i.low) / 2 for i in intervals])) / len(intervals)
+
+
+def bar(value: float, half: float, *, width: int = BAR) -> Text:
+    """A bar of ``value`` in 0 … 1, its end faint where the interval lies.
+
+    >>> bar(0.5, 0.125, width=8).plain
+    '███▒▒   '
+    """
+    low, high = (min(width, max(0, round(v * width))) for v in (value - half, value + half))
+    return Text.assemble(("█" * low, "cyan"), ("▒" * (high - low), "cyan"), " " * (width - high))

@@ -1,0 +1,1 @@
+"""What carries out tasks: processes of this machine, or a Ray cluster."""

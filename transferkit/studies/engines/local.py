@@ -1,0 +1,204 @@
+"""Processes of this machine: as many as its cores and its memory carry, each with its share of both."""
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import torch
+
+from ...core.devices import choose_compute, free_memory_bytes
+from ...core.errors import UsageError
+from ...core.workspace import Workspace
+from ..grid import Task
+from ..performing import Outcome, Share
+from .engine import PROCESS_BYTES, Need, runs_networks
+
+ATTEMPTS = 2
+"""How often a task is begun whose process is killed: by a lack of memory, for instance."""
+
+
+@dataclass(eq=False)
+class _Worker:
+    """A process, and what it is doing."""
+
+    process: subprocess.Popen[bytes]
+    gpu: bool
+    task: Task | None = None
+    precision: str = "auto"
+    began: float = 0.0
+    unread: bytes = b""
+
+    @property
+    def answers(self) -> IO[bytes]:
+        assert self.process.stdout is not None
+        return self.process.stdout
+
+    def say(self, value: object) -> None:
+        """Send one line; a process that is gone is noticed by whoever listens."""
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(json.dumps(value).encode() + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass
+
+
+@dataclass(eq=False)
+class LocalEngine:
+    """Tasks in processes of this machine.
+
+    Attributes:
+        workspace: where they work.
+        logs: folder of what the processes say; one file each.
+        workers: how many processes; as many as the machine carries unless given.
+    """
+
+    workspace: Workspace
+    logs: Path
+    workers: int | None = None
+    _running: list[_Worker] = field(default_factory=list)
+    _attempts: dict[str, int] = field(default_factory=dict)
+    _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise UsageError(f"--workers {self.workers} is too few: give 1 or more.")
+        self._gpus = torch.cuda.device_count()
+        self._count = self.workers or max(default_workers(), self._gpus)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for worker in self._running:
+            assert worker.process.stdin is not None
+            worker.process.stdin.close()  # which ends it, whatever it is doing
+        for worker in self._running:
+            worker.process.wait()
+            worker.answers.close()
+        self._running.clear()
+        self._selector.close()
+
+    def precision(self) -> str:
+        """What suits this machine."""
+        return choose_compute().precision
+
+    def accepts(self, task: Task) -> bool:
+        """Whether a process is idle that can do it; several devices are asked for when nothing else runs."""
+        busy = [worker.task for worker in self._running if worker.task]
+        if any(_devices(other) > 1 for other in busy):
+            return False
+        if _devices(task) > 1:
+            return not busy
+        return self._idle(task) is not None or len(self._running) < self._count
+
+    def submit(self, task: Task, need: Need, precision: str) -> None:
+        """Hand it to an idle process, or to a new one."""
+        worker = self._idle(task)
+        if worker is None:
+            worker = self._started()
+        self._attempts[task.id] = self._attempts.get(task.id, 0) + 1
+        worker.task, worker.precision, worker.began = task, precision, time.perf_counter()
+        worker.say({"task": task.to_json(), "precision": precision})
+
+    def wait(self, timeout_seconds: float) -> list[Outcome]:
+        """What the processes answered; a task whose process was killed is begun once more."""
+        ended = []
+        for key, _ in self._selector.select(timeout_seconds):
+            worker: _Worker = key.data
+            data = os.read(worker.answers.fileno(), 1 << 16)
+            if not data:
+                ended += self._buried(worker)
+                continue
+            *lines, worker.unread = (worker.unread + data).split(b"\n")
+            for line in lines:
+                worker.task = None
+                ended.append(Outcome.from_json(json.loads(line)))
+        return ended
+
+    def _idle(self, task: Task) -> _Worker | None:
+        """A process with a GPU for what runs networks, rather one without for the rest."""
+        idle = [worker for worker in self._running if worker.task is None]
+        if self._gpus and runs_networks(task):
+            return next((worker for worker in idle if worker.gpu), None)
+        return next(iter(sorted(idle, key=lambda worker: worker.gpu)), None)
+
+    @property
+    def share(self) -> Share:
+        """What each process may take."""
+        threads = max(1, cores() // self._count)
+        memory = max(0.0, free_memory_bytes() / 2 / self._count) / 2**30
+        loaders = None if self._count == 1 else threads - 1 if self._gpus else threads // 4
+        return Share(threads=threads, loaders=loaders, memory=memory)
+
+    def _started(self) -> _Worker:
+        number = len(self._running)
+        gpu = number < self._gpus
+        share = self.share
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(self._gpus)))
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": str(share.threads),
+            "MKL_NUM_THREADS": str(share.threads),
+            "TRANSFERKIT_GPUS": visible,
+            "CUDA_VISIBLE_DEVICES": visible.split(",")[number] if gpu else "",
+        }
+        self.logs.mkdir(parents=True, exist_ok=True)
+        with (self.logs / f"worker-{number}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "transferkit.studies.engines.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=environment,
+            )
+        worker = _Worker(process, gpu)
+        where = {"workspace": str(self.workspace.root), "data": str(self.workspace.data)}
+        worker.say({**where, "share": asdict(share)})
+        self._selector.register(worker.answers, selectors.EVENT_READ, worker)
+        self._running.append(worker)
+        return worker
+
+    def _buried(self, worker: _Worker) -> list[Outcome]:
+        """Another process takes over from one that was killed, unless its task has killed two."""
+        self._selector.unregister(worker.answers)
+        code = worker.process.wait()
+        worker.answers.close()
+        if worker.process.stdin:
+            worker.process.stdin.close()
+        self._running.remove(worker)
+        task = worker.task
+        if task is None:
+            return []
+        if self._attempts[task.id] < ATTEMPTS:
+            self.submit(task, Need(1, 0, 0), worker.precision)
+            return []
+        ended = f"by signal {-code}" if code < 0 else f"with code {code}"
+        error = (
+            f"Its process ended {ended}, {ATTEMPTS} times; a lack of memory does that. Give fewer --workers; "
+            f"the log is in {self.logs}."
+        )
+        return [Outcome(task.id, None, error, seconds=time.perf_counter() - worker.began)]
+
+
+def cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def default_workers() -> int:
+    """Half of the cores, as far as the memory carries them."""
+    return max(1, min(cores() // 2, free_memory_bytes() // (2 * PROCESS_BYTES)))
+
+
+def _devices(task: Task) -> int:
+    return int(task.what.get("devices", 1))

@@ -1,0 +1,194 @@
+"""Which tasks are finished: told by what they left, never by a list of deeds.
+
+A task that ends well leaves a receipt: on which weights and images it worked, and which records or features
+came of it. It is finished as long as the weights and images are those, and every record is there. A receipt
+that is lost costs a moment: the protocols themselves skip what is finished, and the task leaves another.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..core.errors import TransferkitError
+from ..core.files import write_json
+from ..core.results import RECORD
+from ..data.dataset import Dataset
+from ..models.runs import Run
+from ..protocols.place import Place
+from .grid import Grid, Task
+
+Stamp = dict[str, Any]
+"""What a task's results depend on besides the task: contents of weights and images, and versions."""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a finished task left.
+
+    Attributes:
+        stamp: on what it worked.
+        cells: digests of its records.
+        entries: digests of the features that it filled.
+        seconds: that it took.
+    """
+
+    stamp: Stamp
+    cells: tuple[str, ...] = ()
+    entries: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(eq=False)
+class Ledger:
+    """Stamps and receipts in one workspace.
+
+    Attributes:
+        place: the workspace.
+    """
+
+    place: Place
+    _opened: dict[tuple[str, int], Dataset | None] = field(default_factory=dict)
+
+    def stamp(self, task: Task) -> Stamp | None:
+        """As things are now; None while a run or a data set is not there."""
+        if task.kind == "pretrain":
+            models = {f"run:{task.what['run']}": self._run(f"run:{task.what['run']}", finished=True)}
+            data = None
+        else:
+            models = {model: self.weights(model) for model in task.models}
+            data = self._data(task.what["data"], task.what["seed"])
+            if data is None:
+                return None
+        if None in models.values():
+            return None
+        return {"models": models, "data": data, "versions": _versions(), "record": RECORD}
+
+    def receipt(self, task: Task) -> Receipt | None:
+        """What ``task`` left, if it is finished."""
+        path = self._path(task)
+        if not path.exists():
+            return None
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+            receipt = Receipt(
+                value["stamp"], tuple(value["cells"]), tuple(value["entries"]), float(value["seconds"])
+            )
+        except (OSError, ValueError, TypeError, KeyError):
+            return None  # the task leaves another
+        whole = all(self._files(receipt))
+        return receipt if whole and receipt.stamp == self.stamp(task) else None
+
+    def keep(self, task: Task, receipt: Receipt) -> None:
+        """Leave the receipt of ``task``."""
+        write_json(
+            self._path(task),
+            {
+                "task": task.to_json(),
+                "stamp": receipt.stamp,
+                "cells": list(receipt.cells),
+                "entries": list(receipt.entries),
+                "seconds": receipt.seconds,
+            },
+        )
+
+    def finished(self, grid: Grid) -> dict[str, Receipt]:
+        """The receipts of all tasks that are finished; no task is, that waits for one that must be done."""
+        found: dict[str, Receipt] = {}
+        for name, task in grid.items():
+            if (receipt := self.receipt(task)) is not None:
+                found[name] = receipt
+        return found
+
+    def open(self, data: str, seed: int) -> Dataset:
+        """The data set, opened once.
+
+        Raises: TransferkitError: if it cannot be had.
+        """
+        found = self._opened.get((data, seed))
+        if found is None:
+            found = self._opened[data, seed] = Place(self.place.workspace, seed, self.place.reporter).open(
+                data
+            )
+        return found
+
+    def _files(self, receipt: Receipt) -> Iterable[bool]:
+        workspace = self.place.workspace
+        for cell in receipt.cells:
+            yield (workspace.results / f"{cell[:32]}.json").exists()
+        for entry in receipt.entries:
+            yield (workspace.features / entry / "entry.json").exists()
+
+    def _path(self, task: Task) -> Path:
+        return self.place.workspace.studies / "finished" / f"{task.id}.json"
+
+    def _data(self, data: str, seed: int) -> Mapping[str, str] | None:
+        if (data, seed) in self._opened and self._opened[data, seed] is None:
+            return None
+        try:
+            dataset = self.open(data, seed)
+        except TransferkitError:
+            self._opened[data, seed] = None  # said by the task that needs it
+            return None
+        return {name: split.fingerprint for name, split in dataset.splits.items()}
+
+    def weights(self, spec: str) -> Any:
+        """What tells the weights of a model from others, as cheap as can be; None while there are none.
+
+        Of what a hub offers under a name it is the name.
+        """
+        scheme, _, rest = spec.partition(":")
+        if scheme == "run":
+            return self._run(spec, finished=False)
+        if scheme == "file":
+            return _file(Path(rest.rpartition("#")[0]))
+        return spec
+
+    def _run(self, spec: str, *, finished: bool) -> Any:
+        """The identity of a run's weights as cheap as can be; None while there are none."""
+        name, _, weights = spec.partition(":")[2].partition("@")
+        try:
+            run = Run.named(name, self.place.workspace.runs)
+            description = run.read()
+        except TransferkitError:
+            return None
+        if finished and not description.finished:
+            return None
+        file = _file(run.best if weights else run.newest)
+        return file and {"file": file, "identity": dict(description.identity)}
+
+
+def _file(path: Path) -> list[int] | None:
+    """Size and time of change, in nanoseconds."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return [state.st_size, state.st_mtime_ns]
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Of what computes, and of what weights come with."""
+    found = {"transferkit": __version__}
+    for package in ("torch", "torchvision", "timm"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = ""
+    return found
+
+
+def unfinished(grid: Grid, finished: Mapping[str, Receipt]) -> list[Task]:
+    """What is left to do, in order: features are wanted only where something that needs them is left."""
+    left: set[str] = set()
+    wanted: set[str] = set()
+    for name, task in reversed(grid.items()):
+        if name not in finished and (task.kind != "extract" or name in wanted):
+            left.add(name)
+            wanted.update(task.after)
+    return [task for name, task in grid.items() if name in left]

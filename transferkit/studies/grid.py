@@ -1,0 +1,180 @@
+"""From a study to its tasks: plain values with stable names, and which of them wait for which.
+
+``pretrain → extract → probe, analyze``, and ``pretrain → finetune``. A task is one run, one model on one data
+set, or one question to it; what belongs to this machine (threads, memory, device) is no part of it.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from ..core.files import digest_of
+from ..core.results import recipe
+from .study import Analysis, Finetuning, Probing, Study
+
+KINDS = ("pretrain", "extract", "probe", "finetune", "analyze")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One piece of work.
+
+    Attributes:
+        kind: one of ``KINDS``.
+        title: for people.
+        what: everything that its results depend on, apart from contents of files; plain values.
+        after: ids of tasks that must be finished first.
+    """
+
+    kind: str
+    title: str
+    what: Mapping[str, Any]
+    after: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The same for the same work, in every study."""
+        return f"{self.kind}-{digest_of(dict(self.what))[:20]}"
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Specs of the encoders that it looks at."""
+        return tuple(self.what.get("sizes", {}))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"kind": self.kind, "title": self.title, "what": dict(self.what), "after": list(self.after)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Task":
+        """The inverse of ``to_json``."""
+        return cls(value["kind"], value["title"], value["what"], tuple(value["after"]))
+
+
+Grid = dict[str, Task]
+"""Tasks by id; whatever a task waits for stands before it."""
+
+
+def plain(settings: Any) -> dict[str, Any]:
+    """The fields of settings as JSON has them."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(settings).items()}
+
+
+def grid_of(study: Study) -> Grid:
+    """The tasks of a study, data set by data set, so that what is open or loaded is used again."""
+    runs = {}
+    for run in study.pretrain:
+        what = {"run": run.run, "settings": plain(run.settings), "devices": run.devices}
+        runs[f"run:{run.run}"] = Task("pretrain", f"pretrain {run.run}", what)
+    tasks = {task.id: task for task in runs.values()}
+    wanted = _layers(study)
+    for data in dict.fromkeys(key[1] for key in wanted):
+        features: dict[tuple[str, int], list[str]] = {}
+        for (model, of, seed), layers in wanted.items():
+            for hand in range(study.hands if of == data and layers else 0):
+                task = _extraction(study, (model, data, seed), layers, hand)
+                task = replace(task, after=_ids(runs, [model]))
+                tasks[task.id] = task
+                features.setdefault((model, seed), []).append(task.id)
+        for task in _asked(study, data):
+            after = _ids(runs, task.models)
+            if task.kind != "finetune":
+                after = tuple(one for model in task.models for one in features[model, task.what["seed"]])
+            tasks.setdefault(task.id, replace(task, after=after))
+    return tasks
+
+
+def _ids(runs: Mapping[str, Task], models: Iterable[str]) -> tuple[str, ...]:
+    """Of the pretraining of those models that this study makes."""
+    return tuple(runs[model].id for model in models if model in runs)
+
+
+def _asked(study: Study, data: str) -> Iterator[Task]:
+    """Every question about one data set."""
+    for probing in study.probe:
+        yield from _probes(study, probing, data)
+    for finetuning in study.finetune:
+        yield from _finetunings(study, finetuning, data)
+    for analysis in study.analyze:
+        yield from _analyses(study, analysis, data)
+
+
+def _layers(study: Study) -> dict[tuple[str, str, int], tuple[str, ...]]:
+    """Model, data set and seed → the layers that anything asks of them; none for fine-tuning alone."""
+    found: dict[tuple[str, str, int], dict[str, None]] = {}
+    for one in study.asked:
+        for data in one.scope.data:
+            for model in one.scope.models:
+                for seed in one.scope.seeds:
+                    layers = found.setdefault((model, data, seed), {})
+                    if not isinstance(one, Finetuning):
+                        layers |= dict.fromkeys(one.scope.layers)
+    return {key: tuple(layers) for key, layers in found.items()}
+
+
+def _extraction(study: Study, key: tuple[str, str, int], layers: Sequence[str], hand: int) -> Task:
+    model, data, seed = key
+    what = {
+        "sizes": {model: study.size(model)},
+        "data": data,
+        "seed": seed,
+        "layers": list(layers),
+        "precision": study.precision,
+        "hand": hand,
+    }
+    hands = f" ({hand + 1} of {study.hands})" if study.hands > 1 else ""
+    title = f"extract {model} · {data}{_seeded(seed)}{hands}"
+    return Task("extract", title, what)
+
+
+def _seeded(seed: int) -> str:
+    return f" · seed {seed}" if seed else ""
+
+
+def _probes(study: Study, probing: Probing, data: str) -> Iterator[Task]:
+    scope = probing.scope
+    for model in scope.models if data in scope.data else ():
+        for seed in scope.seeds:
+            what = {
+                "protocol": probing.protocol,
+                "settings": [plain(one) for one in probing.settings],
+                "sizes": {model: study.size(model)},
+                "data": data,
+                "seed": seed,
+                "layers": list(scope.layers),
+                "precision": study.precision,
+            }
+            first = probing.settings[0].to_json()
+            named = recipe(probing.protocol, {} if len(probing.settings) > 1 else first)
+            yield Task("probe", f"{named} · {model} · {data}{_seeded(seed)}", what)
+
+
+def _finetunings(study: Study, finetuning: Finetuning, data: str) -> Iterator[Task]:
+    scope = finetuning.scope
+    for model in scope.models if data in scope.data else ():
+        for seed in scope.seeds:
+            settings = {**plain(finetuning.settings), "seed": seed}
+            settings["size"] = settings["size"] or study.size(model)
+            what = {"sizes": {model: settings["size"]}, "data": data, "seed": seed, "settings": settings}
+            yield Task("finetune", f"finetune · {model} · {data}{_seeded(seed)}", what)
+
+
+def _analyses(study: Study, analysis: Analysis, data: str) -> Iterator[Task]:
+    """CKA compares all models; the others look at one after another."""
+    scope = analysis.scope
+    if data not in scope.data:
+        return
+    groups = [scope.models] if analysis.kind == "cka" else [(model,) for model in scope.models]
+    for models in groups:
+        for seed in scope.seeds:
+            what = {
+                "analysis": analysis.kind,
+                "settings": plain(analysis.settings) if analysis.settings else {},
+                "sizes": {model: study.size(model) for model in models},
+                "data": data,
+                "seed": seed,
+                "layers": list(scope.layers),
+                "precision": study.precision,
+            }
+            named = models[0] if len(models) == 1 else f"{len(models)} models"
+            yield Task("analyze", f"{analysis.kind} · {named} · {data}{_seeded(seed)}", what)

@@ -1,0 +1,282 @@
+"""One task, carried out by the process that it was given to."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, get_type_hints
+
+from ..cache.store import FeatureStore
+from ..core.errors import DataError, ModelError, TransferkitError
+from ..core.files import sorted_json
+from ..core.results import Result
+from ..core.workspace import Workspace
+from ..models.catalog import load_encoder
+from ..probes import PROBES
+from ..protocols.analyses.looking import Look
+from ..protocols.analyses.robustness import RobustnessSettings, robustness
+from ..protocols.analyses.separation import separations
+from ..protocols.analyses.similarity import likeness_of
+from ..protocols.analyses.transferability import transferability
+from ..protocols.evaluate import Evaluator, Question
+from ..protocols.extract import Extractor
+from ..protocols.finetuning.finetune import Wish, finetune
+from ..protocols.finetuning.settings import FinetuneSettings
+from ..protocols.place import Place
+from ..protocols.pretraining.pretrain import pretrain
+from ..protocols.pretraining.settings import Machinery, PretrainSettings
+from ..protocols.semantic import Known
+from ..protocols.settings import ExtractSettings
+from .finished import Ledger, Receipt
+from .grid import Task
+
+MOST_LOADED = 4  # encoders that a process keeps for the tasks to come
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one task may take of the machine that carries it out.
+
+    Attributes:
+        threads: that compute.
+        loaders: decoding processes; a number that suits the cores for None.
+        memory: GiB that probing a layer may take; half of what is free for None.
+        precision: of forward passes, where the study leaves it open.
+        device: ``auto``, ``cpu`` or ``cuda``.
+    """
+
+    threads: int = 1
+    loaders: int | None = None
+    memory: float | None = None
+    precision: str = "auto"
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a task ended.
+
+    Attributes:
+        task: its id.
+        receipt: what it left; None if it failed.
+        error: in one line, fit for a user.
+        trace: where in the code, for whoever mends it.
+        node: the machine.
+        seconds: that it took.
+    """
+
+    task: str
+    receipt: Receipt | None
+    error: str = ""
+    trace: str = ""
+    node: str = ""
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Outcome":
+        """The inverse of ``to_json``."""
+        left = value["receipt"]
+        receipt = (
+            Receipt(**{**left, "cells": tuple(left["cells"]), "entries": tuple(left["entries"])})
+            if left
+            else None
+        )
+        return cls(**{**value, "receipt": receipt})
+
+
+@dataclass(eq=False)
+class Workbench:
+    """What a process keeps between its tasks.
+
+    Attributes:
+        workspace: where data, features and results lie.
+        share: what the process may take.
+    """
+
+    workspace: Workspace
+    share: Share = Share()
+    ledger: Ledger = field(init=False)
+    _extractors: dict[str, Extractor] = field(default_factory=dict)
+    _known: Known = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.ledger = Ledger(Place(self.workspace))
+
+    def attempt(self, task: Task) -> Outcome:
+        """Carry ``task`` out; whatever goes wrong becomes a line."""
+        started = time.perf_counter()
+        receipt, error, trace = None, "", ""
+        try:
+            receipt = self.perform(task)
+        except Exception as wrong:
+            expected = isinstance(wrong, TransferkitError)
+            lines = str(wrong).splitlines() or [""]
+            error = str(wrong) if expected else f"{type(wrong).__name__}: {lines[0]}"
+            trace = traceback.format_exc()
+        seconds = time.perf_counter() - started
+        return Outcome(task.id, receipt, " ".join(error.split()), trace, socket.gethostname(), seconds)
+
+    def perform(self, task: Task) -> Receipt:
+        """Carry ``task`` out, and leave a receipt.
+
+        Raises: TransferkitError: what its protocol raises.
+        """
+        started = time.perf_counter()
+        stamp = None if task.kind == "pretrain" else self.ledger.stamp(task)
+        entries: tuple[str, ...] = ()
+        results: list[Result] = []
+        if task.kind == "extract":
+            entries = tuple(self._extract(task.what))
+        else:
+            results = list(_PERFORMED[task.kind](self, task.what))
+        stamp = self.ledger.stamp(task) if task.kind == "pretrain" else stamp
+        cells = tuple(dict.fromkeys(result.cell for result in results))
+        receipt = Receipt(stamp or {}, cells, entries, time.perf_counter() - started)
+        self.ledger.keep(task, receipt)
+        return receipt
+
+    def _extract(self, what: Mapping[str, Any]) -> Iterator[str]:
+        dataset = self.ledger.open(what["data"], what["seed"])
+        for model in what["sizes"]:
+            extractor = self._extractor(model, what)
+            for split in dataset.splits.values():
+                yield extractor.open(split).run().key.digest
+
+    def _pretrain(self, what: Mapping[str, Any]) -> Iterator[Result]:
+        if what["devices"] > 1:
+            _train_together(what, self.workspace, self.share)
+        else:
+            machinery = Machinery(device=self._device, workers=self.share.loaders)
+            settings = settings_of(PretrainSettings, what["settings"])
+            pretrain(settings, place=Place(self.workspace), name=what["run"], machinery=machinery)
+        return iter(())
+
+    def _probe(self, what: Mapping[str, Any]) -> Iterator[Result]:
+        kind = PROBES[what["protocol"]].settings_type
+        questions = [Question(what["protocol"], settings_of(kind, one)) for one in what["settings"]]
+        extraction = self._extraction(what)
+        evaluator = Evaluator(self._place(what), extraction, memory=self.share.memory)
+        dataset = self.ledger.open(what["data"], what["seed"])
+        problems: dict[str, None] = {}
+        for model in what["sizes"]:
+            for answer in evaluator.evaluate(self._extractor(model, what), dataset, questions, self._known):
+                if isinstance(answer, Result):
+                    yield answer
+                else:
+                    problems[str(answer)] = None
+        if problems:
+            raise DataError(" ".join(problems))
+
+    def _finetune(self, what: Mapping[str, Any]) -> Iterator[Result]:
+        settings = settings_of(FinetuneSettings, what["settings"])
+        machinery = Machinery(device=self._device, workers=self.share.loaders)
+        place, wish = self._place(what), Wish(yes=True)
+        found = finetune(
+            list(what["sizes"]), [what["data"]], settings, place=place, machinery=machinery, wish=wish
+        )
+        return iter(found.results)
+
+    def _analyze(self, what: Mapping[str, Any]) -> Iterator[Result]:
+        models, data, place, kind = list(what["sizes"]), [what["data"]], self._place(what), what["analysis"]
+        if kind == "cka":
+            dataset = self.ledger.open(what["data"], what["seed"])
+            return iter(
+                likeness_of([Look(self._extractor(model, what), dataset, place) for model in models]).records
+            )
+        extraction = self._extraction(what)
+        if kind == "separation":
+            return iter(separations(models, data, extraction, place=place))
+        if kind == "transferability":
+            return iter(transferability(models, data, extraction, place=place).records)
+        settings = settings_of(RobustnessSettings, what["settings"])
+        return iter(robustness(models, data, extraction, settings, place=place))
+
+    def _place(self, what: Mapping[str, Any]) -> Place:
+        return Place(self.workspace, what["seed"])
+
+    @property
+    def _device(self) -> Any:
+        return self.share.device
+
+    def _extraction(self, what: Mapping[str, Any]) -> ExtractSettings:
+        """How features are taken of the first model; its size is its own."""
+        precision = what["precision"]
+        return ExtractSettings(
+            layers=tuple(what["layers"]),
+            size=next(iter(what["sizes"].values())),
+            device=self.share.device,
+            precision=self.share.precision if precision == "auto" else precision,
+            workers=self.share.loaders,
+        )
+
+    def _extractor(self, model: str, what: Mapping[str, Any]) -> Extractor:
+        """Of a model, loaded anew when its weights have changed."""
+        settings = replace(self._extraction(what), size=what["sizes"][model])
+        key = repr((model, settings, self.ledger.weights(model)))
+        if key in self._extractors:
+            self._extractors[key] = self._extractors.pop(key)  # the last used is the last to go
+        else:
+            while len(self._extractors) >= MOST_LOADED:
+                self._extractors.pop(next(iter(self._extractors)))
+            store = FeatureStore(self.workspace.features)
+            encoder = load_encoder(model, runs=self.workspace.runs)
+            self._extractors[key] = Extractor(encoder, settings, store=store)
+        return self._extractors[key]
+
+
+_PERFORMED: dict[str, Callable[[Workbench, Mapping[str, Any]], Iterator[Result]]] = {
+    "pretrain": Workbench._pretrain,
+    "probe": Workbench._probe,
+    "finetune": Workbench._finetune,
+    "analyze": Workbench._analyze,
+}
+
+
+def settings_of(settings_type: type, value: Mapping[str, Any]) -> Any:
+    """Settings from their plain values: lists become the tuples that they were."""
+    hints = get_type_hints(settings_type)
+    names = [one.name for one in fields(settings_type) if one.name in value]
+    return settings_type(
+        **{
+            name: tuple(value[name])
+            if isinstance(value[name], list) and "tuple" in str(hints[name])
+            else value[name]
+            for name in names
+        }
+    )
+
+
+def _train_together(what: Mapping[str, Any], workspace: Workspace, share: Share) -> None:
+    """A run trained by several processes of this machine, started by torch's own launcher.
+
+    Raises: ModelError: with what the processes said.
+    """
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", str(what["devices"]), "-m", "transferkit.studies.engines.together"]
+    environment = {
+        **os.environ,
+        "TRANSFERKIT_WORKSPACE": str(workspace.root),
+        "TRANSFERKIT_DATA": str(workspace.data),
+        "OMP_NUM_THREADS": str(max(1, share.threads // what["devices"])),
+    }
+    if gpus := os.environ.get("TRANSFERKIT_GPUS"):  # all of the machine, where a process was given one
+        environment["CUDA_VISIBLE_DEVICES"] = gpus
+    done = subprocess.run(
+        command,
+        env={**environment, "TRANSFERKIT_TASK": sorted_json({**what, "device": share.device})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+        words = said[0].removeprefix("Error: ") if said else done.stderr.strip().splitlines()[-1]
+        raise ModelError(f"The {what['devices']} processes of the run {what['run']} ended: {words}")

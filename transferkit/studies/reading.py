@@ -1,0 +1,221 @@
+"""From a study file, or the name of a preset, to the study. Nothing is opened or computed."""
+
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import UsageError
+from ..core.registry import unknown_name
+from ..data.catalog import expand_datasets
+from ..probes import PROBES
+from ..probes.semantic import LEVELS
+from ..protocols.analyses.robustness import RobustnessSettings
+from ..protocols.evaluate import question
+from ..protocols.finetuning.presets import preset_settings as finetune_settings
+from ..protocols.finetuning.settings import FinetuneSettings
+from ..protocols.pretraining.presets import preset_settings as pretrain_settings
+from ..protocols.pretraining.settings import PretrainSettings
+from .presets import PRESETS, preset_text
+from .study import ANALYSES, Analysis, Finetuning, Pretraining, Probing, Scope, Study
+from .tables import Table
+
+_SCOPE = ("models", "data", "layers", "seeds")
+_TABLES = ("pretrain", "probe", "finetune", "analyze")
+_TOP = ("name", *_SCOPE, "precision", "hands", "shown", *_TABLES)
+_PATHS = ("folder", "file", "imagenet", "miniimagenet")
+_TOGETHER = ("semantic",)  # whose settings are answered from one decomposition
+
+
+def read_study(spec: str) -> Study:
+    """The study that a preset's name or a path stands for.
+
+    Raises:
+        UnknownNameError: for neither, with the nearest preset.
+        UsageError: for a file that is no study, in one line that names the file, the table and the key.
+    """
+    return parse_study(study_text(spec), where=spec)
+
+
+def study_text(spec: str) -> str:
+    """The text of a preset or of a file; raises as ``read_study`` does."""
+    if spec in PRESETS:
+        return preset_text(spec)
+    path = Path(spec).expanduser()
+    if not path.is_file():
+        if path.suffix == ".toml" or len(path.parts) > 1:
+            raise UsageError(f"{spec} is no file. Write a study, or choose from: {', '.join(PRESETS)}.")
+        raise unknown_name("study", spec, list(PRESETS))
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{spec} cannot be read as text ({error}). Name a TOML file.") from error
+
+
+def parse_study(text: str, *, where: str) -> Study:
+    """The study that ``text`` describes.
+
+    Args:
+        text: TOML.
+        where: how errors begin; its stem is the name of a study that gives none.
+
+    Raises: UsageError: naming the file and the key.
+    """
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{where} is no TOML: {error}.") from error
+    top = Table(where, values)
+    top.require_known(*_TOP)
+    name = top.get("name", str, Path(where).stem)
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", name):
+        raise top.refuse(f"name = {name!r} cannot name a folder: use at most 64 letters, digits, . _ + -")
+    runs = tuple(_pretrainings(top, name))
+    base = _scope(top, Scope((), ()))
+    base = replace(base, models=tuple(dict.fromkeys([*base.models, *(f"run:{run.run}" for run in runs)])))
+    study = Study(
+        name=name,
+        scope=base,
+        shown=_shown(top),
+        precision=top.get("precision", str, "auto"),
+        hands=top.get("hands", int, 1),
+        pretrain=runs,
+        probe=tuple(_each(top, "probe", base, _probings)),
+        finetune=tuple(_each(top, "finetune", base, _finetunings)),
+        analyze=tuple(_each(top, "analyze", base, _analyses)),
+    )
+    _require_sense(study, top)
+    return study
+
+
+def _require_sense(study: Study, top: Table) -> None:
+    """Refuse grids without cells, and sizes of models that nothing is asked of."""
+    if study.precision not in ("auto", "fp32", "bf16"):
+        raise top.refuse(f"precision = {study.precision!r} is unknown. Choose from: auto, fp32, bf16.")
+    if study.hands < 1:
+        raise top.refuse(f"hands = {study.hands} is too few: give 1 or more.")
+    if not study.asked and not study.pretrain:
+        raise top.refuse("the grid is empty: add [[pretrain]], [[probe]], [[finetune]] or [[analyze]].")
+    models = {model for one in study.asked for model in one.scope.models}
+    for name in study.shown:
+        if not any(fnmatchcase(model, name) for model in models):
+            near = get_close_matches(name, models, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(sorted(models))}."
+            raise top.refuse(f"[shown] {name!r} is no model of this study. {hint}")
+
+
+def _shown(top: Table) -> Mapping[str, int]:
+    values: dict[str, Any] = top.get("shown", dict, {})
+    table = Table(f"{top.where} [shown]", values)
+    shown = {name: int(table.get(name, int, 0)) for name in values}
+    for name, pixels in shown.items():
+        if pixels < 1:
+            raise table.refuse(f"{name} = {pixels} is too small: give 1 pixel or more.")
+    return shown
+
+
+def _each(top: Table, kind: str, base: Scope, make: Callable[[Table, Scope], Iterator[Any]]) -> Iterator[Any]:
+    """What the tables ``[[kind]]`` make, each with its own scope."""
+    for table in top.tables(kind):
+        scope = _scope(table, base)
+        for key, value in (("models", scope.models), ("data", scope.data)):
+            if not value:
+                raise table.refuse(f"the grid is empty: no {key} are named, here or at the top of the file.")
+        yield from make(table, scope)
+
+
+def _scope(table: Table, base: Scope) -> Scope:
+    """What the table says, else ``base``; patterns choose among the models of ``base``."""
+    data = table.get("data", tuple[str, ...], ())
+    models: dict[str, None] = {}
+    for spec in table.get("models", tuple[str, ...], base.models):
+        models |= dict.fromkeys(_models(table, spec, base.models))
+    return Scope(
+        models=tuple(models),
+        data=tuple(table.settled(expand_datasets, [_absolute(spec) for spec in data])) if data else base.data,
+        layers=table.get("layers", tuple[str, ...], base.layers),
+        seeds=tuple(dict.fromkeys(table.get("seeds", tuple[int, ...], base.seeds))),
+    )
+
+
+def _models(table: Table, spec: str, among: Sequence[str]) -> Sequence[str]:
+    """A model's spec with an absolute path, or what a pattern chooses; ``latest`` changes, and is refused."""
+    if spec.partition("@")[0] == "latest":
+        raise table.refuse('models: "latest" changes with every run: name the run, as "run:NAME".')
+    if "*" not in spec:
+        return [_absolute(spec)]
+    found = [model for model in among if fnmatchcase(model, spec)]
+    if not found:
+        raise table.refuse(f"models: {spec!r} fits none of: {', '.join(among) or 'no models at all'}.")
+    return found
+
+
+def _absolute(spec: str) -> str:
+    scheme, colon, rest = spec.partition(":")
+    return f"{scheme}:{Path(rest).expanduser().absolute()}" if colon and scheme in _PATHS else spec
+
+
+def _pretrainings(top: Table, study: str) -> Iterator[Pretraining]:
+    """Every run of every table, each under a name of its own."""
+    seen: dict[str, str] = {}
+    for table in top.tables("pretrain"):
+        preset = table.get("preset", str, "mini")
+        devices = table.get("devices", int, 1)
+        if devices < 1:
+            raise table.refuse(f"devices = {devices} is too few: give 1 or more.")
+        variants = list(table.variants(PretrainSettings, "name", "preset", "devices"))
+        varied = [key for key in variants[0] if len({str(one[key]) for one in variants}) > 1]
+        for changes in variants:
+            if "data" in changes:
+                changes["data"] = _absolute(changes["data"])
+            settings = table.settled(pretrain_settings, preset, changes)
+            run = _run_name(table.get("name", str, ""), study, settings, varied)
+            if run in seen:
+                raise table.refuse(f"two runs would be called {run}: give one of them another name.")
+            seen[run] = table.where
+            table.settled(lambda settings=settings: settings.objective)
+            yield Pretraining(run, settings, devices)
+
+
+def _run_name(name: str, study: str, settings: PretrainSettings, varied: list[str]) -> str:
+    """The name that was given, or the study's, and behind it whatever tells the runs apart."""
+    parts = [name or study]
+    if not name or "loss" in varied:
+        parts.append(settings.loss.replace(" ", ""))
+    parts += [f"{key}{getattr(settings, key)}" for key in varied if key != "loss"]
+    return "".join(c if c.isascii() and (c.isalnum() or c in "._+-") else "-" for c in "-".join(parts))
+
+
+def _probings(table: Table, scope: Scope) -> Iterator[Probing]:
+    protocol = table.get("protocol", str, "linear")
+    settings_type = table.settled(PROBES.__getitem__, protocol).settings_type
+    variants = list(table.variants(settings_type, "protocol", *_SCOPE))
+    if protocol == "semantic" and "level" not in table.values:
+        variants = [{**changes, "level": level} for level in LEVELS for changes in variants]
+    settings = [table.settled(question, protocol, **changes).settings for changes in variants]
+    if protocol in _TOGETHER:
+        yield Probing(protocol, tuple(settings), scope)
+    else:
+        yield from (Probing(protocol, (one,), scope) for one in settings)
+
+
+def _finetunings(table: Table, scope: Scope) -> Iterator[Finetuning]:
+    preset = table.get("preset", str, "quick")
+    for changes in table.variants(FinetuneSettings, "preset", *_SCOPE):
+        yield Finetuning(table.settled(finetune_settings, preset, changes), scope)
+
+
+def _analyses(table: Table, scope: Scope) -> Iterator[Analysis]:
+    kind = table.get("kind", str, "")
+    if kind not in ANALYSES:
+        raise table.refuse(f"kind = {kind!r} is no analysis. Choose from: {', '.join(ANALYSES)}.")
+    if kind != "robustness":
+        table.require_known("kind", *_SCOPE)
+        yield Analysis(kind, None, scope)
+        return
+    for changes in table.variants(RobustnessSettings, "kind", *_SCOPE):
+        yield Analysis(kind, table.settled(RobustnessSettings, **changes), scope)

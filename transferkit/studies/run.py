@@ -1,0 +1,218 @@
+"""Run a study: whatever is not finished, several tasks at a time, the rest of it when one fails."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..cache.locks import Lock
+from ..core.errors import StudyError, TransferkitError, UsageError
+from ..core.progress import Task as Progress
+from ..core.results import Results, ResultStore
+from ..protocols.place import Place
+from .engines.engine import Engine, need_of
+from .finished import Ledger, Receipt, unfinished
+from .grid import Grid, Task, grid_of
+from .performing import Outcome
+from .state import Mark, State
+from .study import Study
+
+LISTEN_SECONDS = 0.5  # between two looks at whoever pressed Ctrl-C
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """How a run of a study ended.
+
+    Attributes:
+        study: its name.
+        marks: where each task stands.
+        cells: digests of the records of all finished tasks, in the order of the grid.
+        done: how many tasks were carried out now.
+    """
+
+    study: str
+    marks: Mapping[str, Mark]
+    cells: tuple[str, ...]
+    done: int = 0
+
+    @property
+    def failed(self) -> list[Mark]:
+        """Tasks that went wrong."""
+        return [mark for mark in self.marks.values() if mark.state == "failed"]
+
+    def count(self, state: str) -> int:
+        """How many tasks stand there."""
+        return sum(mark.state == state for mark in self.marks.values())
+
+    def results(self, place: Place) -> Results:
+        """Their records, as they lie in the workspace."""
+        store = ResultStore(place.workspace.results)
+        return Results(store.named(cell) for cell in self.cells)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, without the records."""
+        states = ("done", "failed", "blocked", "waiting", "running")
+        return {
+            "study": self.study,
+            "tasks": {state: self.count(state) for state in states},
+            "failures": [{"task": mark.title, "error": mark.error} for mark in self.failed],
+        }
+
+
+def state_of(study: Study, place: Place) -> StudyRun:
+    """Where each task stands now, told by what is in the workspace; errors are of the last run."""
+    grid = grid_of(study)
+    finished = Ledger(place).finished(grid)
+    last = State.read(place.workspace.studies / study.name).marks
+    marks = {}
+    running = _is_running(study, place)
+    needed = {task.id for task in unfinished(grid, finished)}
+    for name, task in grid.items():
+        mark = last.get(name, Mark(task.title))
+        if name not in needed:
+            seconds = finished[name].seconds if name in finished else 0.0
+            mark = Mark(task.title, "done", seconds=seconds)
+        elif mark.state == "done" or (mark.state == "running" and not running):
+            mark = Mark(task.title)
+        marks[name] = mark
+    return StudyRun(study.name, marks, _cells(grid, finished))
+
+
+def run_study(
+    study: Study, *, place: Place, engine: Callable[[], Engine], fail_fast: bool = False
+) -> StudyRun:
+    """Carry out what is not finished.
+
+    Args:
+        study: what is asked.
+        place: the workspace, and who is told.
+        engine: makes what carries out the tasks; called only if there is anything to do.
+        fail_fast: stop at the first failure; what is running then is lost.
+
+    Raises:
+        UsageError: if another process runs this study.
+        StudyError: at the first failure, where ``fail_fast`` is on.
+    """
+    folder = place.workspace.studies / study.name
+    lock = Lock(folder / "lock")
+    if not lock.acquire(wait=False):
+        raise UsageError(
+            f"Another process is running the study {study.name}. Wait for it, look at it with "
+            "transferkit study show, or give this one another name."
+        )
+    try:
+        grid, ledger, state = grid_of(study), Ledger(place), State.read(folder)
+        if change := state.change(grid):
+            place.reporter.note(str(change))
+        finished = ledger.finished(grid)
+        left = {task.id: task for task in unfinished(grid, finished)}
+        state.begin(grid, {n: finished[n].seconds if n in finished else 0.0 for n in grid if n not in left})
+        run = _Run(grid, ledger, state, place, fail_fast, finished, left)
+        try:
+            run.carry_out(engine)
+        finally:
+            run.settle()
+        return StudyRun(study.name, state.marks, _cells(grid, run.finished), run.done)
+    finally:
+        lock.release()
+
+
+def _is_running(study: Study, place: Place) -> bool:
+    path = place.workspace.studies / study.name / "lock"
+    if not path.exists():
+        return False
+    lock = Lock(path)
+    mine = lock.acquire(wait=False)
+    lock.release()
+    return not mine
+
+
+def _cells(grid: Grid, finished: Mapping[str, Receipt]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(cell for name in grid if name in finished for cell in finished[name].cells))
+
+
+@dataclass(eq=False)
+class _Run:
+    """The tasks that are left, while they are carried out."""
+
+    grid: Grid
+    ledger: Ledger
+    state: State
+    place: Place
+    fail_fast: bool
+    finished: dict[str, Receipt]
+    left: dict[str, Task]
+    running: dict[str, Task] = field(default_factory=dict)
+    done: int = 0
+
+    def carry_out(self, make: Callable[[], Engine]) -> None:
+        """Hand out whatever is ready until nothing is left."""
+        if not self.left:
+            return
+        with (
+            make() as engine,
+            self.place.reporter.task(f"study {self.state.folder.name}", len(self.left), "tasks") as progress,
+        ):
+            self.state.precision = self.state.precision or engine.precision()
+            while self.left or self.running:
+                self._hand_out(engine)
+                if not self.running:
+                    break
+                for outcome in engine.wait(LISTEN_SECONDS):
+                    self._take(outcome, progress)
+                self.state.write()
+
+    def settle(self) -> None:
+        """What was running is not, any more."""
+        for task in self.running.values():
+            self.state.set(task, "waiting")
+        self.state.write(now=True)
+
+    def _hand_out(self, engine: Engine) -> None:
+        waiting = self.left.keys() | self.running.keys()
+        for name, task in list(self.left.items()):
+            if not waiting.isdisjoint(task.after) or not engine.accepts(task):
+                continue
+            need = need_of(task, rows=self._rows(task))
+            engine.submit(task, need, self.state.precision)
+            self.running[name] = self.left.pop(name)
+            self.state.set(task, "running")
+
+    def _rows(self, task: Task) -> int:
+        if "data" not in task.what:
+            return 0
+        try:
+            dataset = self.ledger.open(task.what["data"], task.what["seed"])
+        except TransferkitError:
+            return 0  # said by the task
+        return sum(map(len, dataset.splits.values()))
+
+    def _take(self, outcome: Outcome, progress: Progress) -> None:
+        task = self.running.pop(outcome.task)
+        progress.advance()
+        more = {"seconds": outcome.seconds, "node": outcome.node}
+        if outcome.receipt is not None:
+            self.finished[task.id] = outcome.receipt
+            self.done += 1
+            self.state.set(task, "done", **more)
+            return
+        self.state.set(task, "failed", error=outcome.error, **more)
+        if outcome.trace:
+            self.state.keep_trace(task, outcome.trace)
+        self.place.reporter.note(f"{task.title} failed: {outcome.error}")
+        if self.fail_fast:
+            raise StudyError(f"{task.title} failed: {outcome.error}")
+        for blocked in self._dependents(task.id):
+            self.left.pop(blocked.id)
+            self.state.set(blocked, "blocked", error=f"waits for {task.title}, which failed")
+            progress.advance()
+
+    def _dependents(self, name: str) -> list[Task]:
+        """All that wait for ``name``, or for something that does."""
+        lost = {name}
+        found = []
+        for other, task in self.left.items():  # in order, so that one pass is enough
+            if not lost.isdisjoint(task.after):
+                lost.add(other)
+                found.append(task)
+        return found

@@ -1,0 +1,118 @@
+"""What is shown of a study: where each task stands, what went wrong, how long it took. Decides nothing."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ..core.files import write_json
+from .grid import Grid, Task
+
+Phase = Literal["waiting", "running", "done", "failed", "blocked"]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where one task stands.
+
+    Attributes:
+        title: of the task.
+        state: ``waiting``, ``running``, ``done``, ``failed``, or ``blocked`` by a failure before it.
+        error: in one line.
+        seconds: that it took.
+        node: the machine that carried it out.
+    """
+
+    title: str
+    state: Phase = "waiting"
+    error: str = ""
+    seconds: float = 0.0
+    node: str = ""
+
+
+@dataclass(frozen=True)
+class Change:
+    """How a study differs from what it was when it last ran.
+
+    Attributes:
+        new: titles of tasks that it did not have.
+        gone: titles of those that it has no more; what they left stays in the workspace.
+    """
+
+    new: tuple[str, ...]
+    gone: tuple[str, ...]
+
+    def __str__(self) -> str:
+        parts = [
+            f"{len(titles)} {'task is' if len(titles) == 1 else 'tasks are'} {word} ({_some(titles)})"
+            for word, titles in (("new", self.new), ("gone", self.gone))
+            if titles
+        ]
+        return f"The study has changed since it last ran: {', and '.join(parts)}. What is finished is kept."
+
+
+def _some(titles: tuple[str, ...]) -> str:
+    return "; ".join(titles[:3]) + ("; …" if len(titles) > 3 else "")
+
+
+@dataclass(eq=False)
+class State:
+    """The file ``studies/NAME/tasks.json``.
+
+    Attributes:
+        folder: of the study.
+        precision: of forward passes, as the first run settled it; empty before.
+        marks: task → where it stands.
+    """
+
+    folder: Path
+    precision: str = ""
+    marks: dict[str, Mark] = field(default_factory=dict)
+    _written: float = 0.0
+    _changed: bool = False
+
+    @classmethod
+    def read(cls, folder: Path) -> "State":
+        """As the last run left it; empty if there is none, or it cannot be read."""
+        try:
+            value = json.loads((folder / "tasks.json").read_text(encoding="utf-8"))
+            marks = {name: Mark(**mark) for name, mark in value["tasks"].items()}
+            return cls(folder, value["precision"], marks)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return cls(folder)
+
+    def change(self, grid: Grid) -> Change | None:
+        """What differs from the last run, if there was one."""
+        new = tuple(task.title for name, task in grid.items() if name not in self.marks)
+        gone = tuple(mark.title for name, mark in self.marks.items() if name not in grid)
+        return Change(new, gone) if self.marks and (new or gone) else None
+
+    def begin(self, grid: Grid, done: Mapping[str, float]) -> None:
+        """Every task of ``grid`` as it stands before anything is done: done, with its seconds, or waiting."""
+        self.marks = {
+            name: Mark(task.title, "done", seconds=done[name]) if name in done else Mark(task.title)
+            for name, task in grid.items()
+        }
+        self.write(now=True)
+
+    def set(self, task: Task, state: Phase, **more: Any) -> None:
+        """Note where ``task`` stands."""
+        self.marks[task.id] = Mark(task.title, state, **more)
+        self._changed = True
+        self.write()
+
+    def write(self, *, now: bool = False) -> None:
+        """Write the file if it has changed, at most once a second unless ``now``."""
+        if now or (self._changed and time.monotonic() - self._written >= 1):
+            tasks = {name: asdict(mark) for name, mark in self.marks.items()}
+            write_json(self.folder / "tasks.json", {"precision": self.precision, "tasks": tasks})
+            self._written, self._changed = time.monotonic(), False
+
+    def keep_trace(self, task: Task, trace: str) -> Path:
+        """Write where in the code ``task`` went wrong; the file's path."""
+        path = self.folder / "errors" / f"{task.id}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{task.title}\n\n{trace}", encoding="utf-8")
+        return path
