@@ -4,6 +4,7 @@ import click
 from rich.console import Group
 from rich.text import Text
 
+from .report import page_line
 from .session import Session, common_options
 
 
@@ -15,7 +16,7 @@ def command(session: Session) -> None:
     Two small networks are pretrained, with cross-entropy and with the joint objective. They, a network
     with ImageNet weights, an untrained one and bare pixels are put before twelve small data sets of six
     domains: linear probes layer by layer, k-NN, and 5-way 5-shot episodes. A few minutes on two cores;
-    seconds when repeated.
+    seconds when repeated. It ends with the page of transferkit report.
 
     \b
     Example:
@@ -37,5 +38,6 @@ def command(session: Session) -> None:
         depth_table(demo.by_depth, title="Linear probe by layer: mean accuracy over the data sets"),
         ranking_table(columns, title="Ranking: mean accuracy over the data sets"),
         Text(finding(demo.at_last)),
+        page_line(session),
     )
     session.show(demo.results.to_json(), page)

@@ -78,6 +78,18 @@ def command(
     _show_written(session, found, [path, *written], notes)
 
 
+def page_line(session: Session) -> Text:
+    """Write the page of this workspace to its place; a line that says where it lies, or what it needs."""
+    from transferkit.core.errors import MissingExtraError
+
+    path = session.workspace.reports / f"report{FORMATS['page']}"
+    try:
+        _write(session, _evidence(session, {}), path, "page", ())
+    except MissingExtraError as error:
+        return Text(f"No page is written: {error}")
+    return Text(f"The page with every number and where it comes from: {path}")
+
+
 def _evidence(session: Session, wanted: dict[str, tuple[str, ...]]) -> "Evidence":
     """The records that are wanted.
 
