@@ -59,7 +59,7 @@ def command(
 
     \b
     Example:
-      transferkit finetune --model random:resnet18 --data mini/digits --size 32 --epochs 1
+      transferkit finetune --model random:resnet18 --data mini/digits --size 32 --epochs 1 --head zero
     """
     if show_presets:
         _show_presets(session)

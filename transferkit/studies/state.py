@@ -86,7 +86,7 @@ class State:
     def change(self, grid: Grid) -> Change | None:
         """What differs from the last run, if there was one."""
         new = tuple(task.title for name, task in grid.items() if name not in self.marks)
-        gone = tuple(mark.title for name, mark in self.marks.items() if name not in grid)
+        gone = tuple(sorted(mark.title for name, mark in self.marks.items() if name not in grid))
         return Change(new, gone) if self.marks and (new or gone) else None
 
     def begin(self, grid: Grid, done: Mapping[str, float]) -> None:
