@@ -3,53 +3,21 @@
 ``scenes.rgb`` is the pictures' bytes, ``scenes.npz`` the marks and the checksum.
 """
 
-import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.errors import DamagedError, UnreadableImageError, UsageError
-from ...core.files import appearing
+from ...core.errors import DamagedError, UsageError
 from ...core.progress import SILENT, Reporter
 from ..fingerprints import pixels_digest
 from ..mini import scenes
+from ..mini.kept import KeptImages, keep_images, kept_arrays
 from ..mini.rendered import SPLITS
 from .boxed import DETECTION, DetectionDataset, DetectionSplit, Objects, OnFault, detection_fingerprint
 
 SPEC = f"mini/{scenes.NAME}"
-_SHAPE = (scenes.SIDE, scenes.SIDE, 3)
-_BYTES = scenes.SIDE * scenes.SIDE * 3
-
-
-@dataclass(frozen=True)
-class KeptScenes:
-    """Reads the pictures of one split.
-
-    Attributes:
-        path: of the ``.rgb`` file.
-        first: the file's picture that is row 0.
-    """
-
-    path: Path
-    first: int
-
-    def image(self, row: int) -> NDArray[np.uint8]:
-        """The picture of ``row``: ``[128, 128, 3]``.
-
-        Raises: UnreadableImageError: if the file has been removed or cut short meanwhile.
-        """
-        at = (self.first + row) * _BYTES
-        try:
-            pixels = np.fromfile(self.path, np.uint8, _BYTES, offset=at)
-        except OSError as error:
-            raise UnreadableImageError(f"{self.path} cannot be read ({error.strerror}).") from error
-        if len(pixels) < _BYTES:
-            raise UnreadableImageError(f"{self.path} ends before byte {at + _BYTES}.")
-        return pixels.reshape(_SHAPE)
 
 
 class Scenes:
@@ -69,10 +37,10 @@ class Scenes:
         """
         if rest:
             raise UsageError(f"{SPEC} is one data set: leave out {rest!r} behind it.")
-        arrays = _kept(root)
+        arrays = kept_arrays(path_of(root))
         if arrays is None:
             _keep(root, reporter)
-            arrays = _kept(root)
+            arrays = kept_arrays(path_of(root))
         if arrays is None:
             raise DamagedError(
                 f"{path_of(root)} does not hold what was just written there: the disk may be failing. "
@@ -99,37 +67,20 @@ def path_of(root: Path) -> Path:
 def _keep(root: Path, reporter: Reporter) -> None:
     """Draw and write; the file that vouches for the pictures is written after them."""
     n = sum(scenes.COUNTS)
-    images = np.empty((n, *_SHAPE), np.uint8)
+    images = np.empty((n, scenes.SIDE, scenes.SIDE, 3), np.uint8)
     drawn = []
     with reporter.task(f"Drawing {SPEC}", n, "images") as task:
         for place, scene in zip(images, scenes.render(), strict=True):
             place[:] = scene.image
             drawn.append(scene)
             task.advance()
-    path = path_of(root)
-    with appearing(path) as part:
-        images.tofile(part)
     arrays = {
         name: np.concatenate([getattr(scene, name) for scene in drawn])
         for name in ("boxes", "labels", "difficult", "areas")
     }
     arrays["counts"] = np.array([len(scene.labels) for scene in drawn])
     arrays["contents"] = np.array([pixels_digest(image) for image in images])
-    arrays["checksum"] = np.array(zlib.crc32(images.data))
-    with appearing(path.with_suffix(".npz")) as part, part.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
-
-
-def _kept(root: Path) -> Mapping[str, NDArray] | None:
-    """The marks as they were written, or None if they were not, or anything is damaged."""
-    path = path_of(root)
-    try:
-        with path.with_suffix(".npz").open("rb") as file, np.load(file, allow_pickle=False) as members:
-            arrays = dict(members)
-        images = np.memmap(path, np.uint8, mode="r")
-    except (OSError, ValueError, EOFError, BadZipFile):
-        return None
-    return arrays if zlib.crc32(images.data) == int(arrays.get("checksum", -1)) else None
+    keep_images(path_of(root), images, arrays)
 
 
 def _split(name: str, arrays: Mapping[str, NDArray], path: Path) -> DetectionSplit:
@@ -151,7 +102,7 @@ def _split(name: str, arrays: Mapping[str, NDArray], path: Path) -> DetectionSpl
         objects=objects,
         classes=scenes.CLASSES,
         fingerprint=detection_fingerprint(ids, sizes, objects, scenes.CLASSES, contents),
-        reader=KeptScenes(path, first),
+        reader=KeptImages(path, first, scenes.SIDE),
     )
 
 

@@ -15,9 +15,6 @@ from ..fingerprints import fingerprint_of, pixels_digest
 from .canvas import SIZE
 from .rendered import SPLITS, VERSION, Plan, Rendered
 
-IMAGE_SHAPE = (SIZE, SIZE, 3)
-IMAGE_BYTES = SIZE * SIZE * 3
-
 
 @dataclass(frozen=True)
 class KeptImages:
@@ -26,24 +23,27 @@ class KeptImages:
     Attributes:
         path: of the ``.rgb`` file.
         first: the file's image that is row 0.
+        side: pixels of an image's sides.
     """
 
     path: Path
     first: int
+    side: int = SIZE
 
     def image(self, row: int) -> NDArray[np.uint8]:
-        """The image of ``row``: ``[64, 64, 3]``.
+        """The image of ``row``: ``[side, side, 3]``.
 
         Raises: UnreadableImageError: if the file has been removed or cut short meanwhile.
         """
-        at = (self.first + row) * IMAGE_BYTES
+        size = self.side * self.side * 3
+        at = (self.first + row) * size
         try:
-            pixels = np.fromfile(self.path, np.uint8, IMAGE_BYTES, offset=at)
+            pixels = np.fromfile(self.path, np.uint8, size, offset=at)
         except OSError as error:
             raise UnreadableImageError(f"{self.path} cannot be read ({error.strerror}).") from error
-        if len(pixels) < IMAGE_BYTES:
-            raise UnreadableImageError(f"{self.path} ends before byte {at + IMAGE_BYTES}.")
-        return pixels.reshape(IMAGE_SHAPE)
+        if len(pixels) < size:
+            raise UnreadableImageError(f"{self.path} ends before byte {at + size}.")
+        return pixels.reshape(self.side, self.side, 3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,29 +68,45 @@ def path_of(root: Path, name: str) -> Path:
 
 def keep(root: Path, plan: Plan, rendered: Rendered) -> None:
     """Write a rendered set; the file that vouches for the images is written after them."""
-    path = path_of(root, plan.name)
     images = np.ascontiguousarray(rendered.images)
-    with appearing(path) as part:
-        images.tofile(part)
     arrays = {f"factor-{name}": values for name, values in rendered.factors.items()}
     prints = {f"fingerprint-{name}": np.array(_fingerprint(plan, images, name)) for name in SPLITS}
-    with appearing(path.with_suffix(".npz")) as part, part.open("wb") as file:
-        np.savez(file, allow_pickle=False, checksum=np.array(zlib.crc32(images.data)), **prints, **arrays)
+    keep_images(path_of(root, plan.name), images, {**prints, **arrays})
 
 
 def kept(root: Path, plan: Plan) -> Kept | None:
     """The set as it was written, or None if it was not, or is damaged."""
     path = path_of(root, plan.name)
+    arrays = kept_arrays(path)
+    if arrays is None:
+        return None
+    prints = {name: str(value) for name, value in _named(arrays, "fingerprint-").items()}
+    return Kept(path, prints, _named(arrays, "factor-"))
+
+
+def keep_images(path: Path, images: NDArray[np.uint8], arrays: Mapping[str, NDArray]) -> None:
+    """Write images and what belongs to them; the file that vouches for the images is written after them.
+
+    Args:
+        path: of the ``.rgb`` file.
+        images: ``[n, side, side, 3]``, contiguous.
+        arrays: by name.
+    """
+    with appearing(path) as part:
+        images.tofile(part)
+    with appearing(path.with_suffix(".npz")) as part, part.open("wb") as file:
+        np.savez(file, allow_pickle=False, checksum=np.array(zlib.crc32(images.data)), **arrays)
+
+
+def kept_arrays(path: Path) -> dict[str, NDArray] | None:
+    """What belongs to the images at ``path``, or None if they were not written, or anything is damaged."""
     try:
         with path.with_suffix(".npz").open("rb") as file, np.load(file, allow_pickle=False) as members:
             arrays = dict(members)
         images = np.memmap(path, np.uint8, mode="r")
     except (OSError, ValueError, EOFError, BadZipFile):
         return None
-    if zlib.crc32(images.data) != int(arrays.pop("checksum", -1)):
-        return None
-    prints = {name: str(value) for name, value in _named(arrays, "fingerprint-").items()}
-    return Kept(path, prints, _named(arrays, "factor-"))
+    return arrays if zlib.crc32(images.data) == int(arrays.pop("checksum", -1)) else None
 
 
 def _named(arrays: Mapping[str, NDArray], prefix: str) -> dict[str, NDArray]:

@@ -4,6 +4,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from ...core.checks import require_choices, require_limits
 from ...core.errors import UsageError
 from ..pretraining.settings import Precision
 
@@ -64,19 +65,8 @@ class DetectSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, known in _CHOICES.items():
-            if getattr(self, name) not in known:
-                raise UsageError(
-                    f"{_option(name)} {getattr(self, name)!r} is unknown. Choose from: {', '.join(known)}."
-                )
-        for name, (lowest, highest) in _LIMITS.items():
-            value = getattr(self, name)
-            for one in value if isinstance(value, tuple) else (value,):
-                if not lowest <= one <= highest:
-                    most = "" if math.isinf(highest) else f" and at most {highest:g}"
-                    raise UsageError(
-                        f"{_option(name)} {one:g} cannot be meant: give {lowest:g} or more{most}."
-                    )
+        require_choices(self, _CHOICES)
+        require_limits(self, _LIMITS)
         if not self.sides:
             raise UsageError("--sides is empty: give one number of pixels or more.")
         if max(*self.sides, self.test_side) > self.longest:
@@ -132,7 +122,3 @@ _LIMITS = {
     "score": (0.0, 1.0),
     "seed": (0, 2**63 - 1),
 }
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"

@@ -5,7 +5,7 @@ Every random draw is named by the step it belongs to, so a checkpoint needs no g
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,7 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor
 
-from ...core.errors import CheckpointError, ModelError, UsageError
-from ...core.files import require_space
+from ...core.errors import ModelError, UsageError
 from ...core.progress import Reporter
 from ...core.seeding import seed_of
 from ...data.detection.boxed import DetectionSplit
@@ -24,8 +23,8 @@ from ...data.detection.transforms import resized_boxes
 from ...data.loading import load_items
 from ...detection.assembly import Detector
 from ...detection.found import Found
-from ..pretraining.checkpoint import load_tensors, restore_training, save_tensors, training_tensors
-from ..pretraining.standing import Gauge, Standing
+from ..pretraining.resumable import Resumable
+from ..pretraining.standing import Gauge
 from ..pretraining.trainer import Step
 from .loading import Order, ScoredItems, Shown, TrainingItems, part_of, training_view
 from .settings import DetectSettings
@@ -52,11 +51,6 @@ class Course:
     folder: Path
     identity: dict[str, Any]
     workers: int
-
-    @property
-    def file(self) -> Path:
-        """Everything that training needs to go on."""
-        return self.folder / "training.safetensors"
 
 
 class Training:
@@ -92,7 +86,8 @@ class Training:
             trained, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
         )
         self.model, self.optimizer = fabric.setup(self.detector, optimizer)
-        self.standing = self._restored()
+        self.kept = Resumable(self.detector, self.optimizer, fabric, course.folder, course.identity)
+        self.standing = self.kept.restored()
         self.gauge = Gauge(
             self.standing,
             advice=f"The detector diverged at --lr {settings.lr:g}: give less, more --warmup-iterations, "
@@ -212,37 +207,12 @@ class Training:
 
     def _save(self) -> None:
         """Keep everything, from the process that speaks."""
-        if not self.fabric.is_global_zero:
-            return
         self.gauge.read()
-        tensors = training_tensors(self.detector, self.optimizer)
-        state = {
-            "identity": self.course.identity,
-            "standing": self.standing.to_json(),
-            "scaler": self.fabric.strategy.precision.state_dict(),
-        }
-        save_tensors(self.course.file, tensors, state)
-
-    def _restored(self) -> Standing:
-        """Where it stopped, with weights and optimizer as they were then."""
-        path = self.course.file
-        if not path.exists():
-            size = sum(t.nbytes for t in training_tensors(self.detector, self.optimizer).values())
-            require_space(self.course.folder, 4 * size)
-            return Standing()
-        tensors, state = load_tensors(path)
-        if state.get("identity") != self.course.identity:
-            raise CheckpointError(f"{path} is of other settings. Remove {self.course.folder}.")
-        restore_training(tensors, self.detector, self.optimizer, where=path)
-        self.fabric.strategy.precision.load_state_dict(state["scaler"])
-        return Standing(**state["standing"])
+        self.kept.save(self.standing)
 
     def forget(self) -> None:
         """Remove the checkpoint of a training whose result is recorded."""
-        if self.fabric.is_global_zero:
-            self.course.file.unlink(missing_ok=True)
-            with suppress(OSError):
-                self.course.folder.rmdir()
+        self.kept.forget()
 
 
 def _found(output: dict[str, Tensor], size: tuple[int, int], whole: tuple[int, ...]) -> Found:

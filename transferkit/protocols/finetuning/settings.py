@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any, Literal
 
+from ...core.checks import option_name, require_choices, require_limits
 from ...core.errors import UsageError
 from ..pretraining.settings import Precision
 
@@ -82,22 +83,11 @@ class FinetuneSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, known in _CHOICES.items():
-            if getattr(self, name) not in known:
-                raise UsageError(
-                    f"{_option(name)} {getattr(self, name)!r} is unknown. Choose from: {', '.join(known)}."
-                )
-        for name, (lowest, highest) in _LIMITS.items():
-            value = getattr(self, name)
-            for one in value if isinstance(value, tuple) else (value,):
-                if not lowest <= one <= highest:
-                    most = "" if math.isinf(highest) else f" and at most {highest:g}"
-                    raise UsageError(
-                        f"{_option(name)} {one:g} cannot be meant: give {lowest:g} or more{most}."
-                    )
+        require_choices(self, _CHOICES)
+        require_limits(self, _LIMITS)
         for name in ("lr", "batch", "weight_decay"):
             if not getattr(self, name):
-                raise UsageError(f"{_option(name)} is empty: give one value or more.")
+                raise UsageError(f"{option_name(name)} is empty: give one value or more.")
         if self.decay_over_lr and not min(self.lr):
             raise UsageError("--decay-over-lr divides by the learning rate: give --lr above 0.")
         if self.batch_norm and self.head == "probe":
@@ -159,7 +149,3 @@ _LIMITS = {
     "largest": (0, math.inf),
     "seed": (0, 2**63 - 1),
 }
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"

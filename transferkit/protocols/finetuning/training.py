@@ -5,7 +5,6 @@ Every random draw is named by the epoch or step it belongs to, so a checkpoint n
 
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,7 @@ from torch.nn import functional
 from torchvision.transforms import v2
 
 from ...core.devices import Compute
-from ...core.errors import CheckpointError, DataError, ModelError
-from ...core.files import require_space
+from ...core.errors import DataError, ModelError
 from ...core.progress import Reporter
 from ...core.seeding import generator, seed_of
 from ...core.views import View
@@ -29,9 +27,9 @@ from ...data.dataset import Split
 from ...data.framing import normalised
 from ...data.loading import load_batches
 from ...data.view_loading import ViewSettings, load_views
-from ..pretraining.checkpoint import load_tensors, restore_training, save_tensors, training_tensors
 from ..pretraining.optimizing import learning_rate
-from ..pretraining.standing import Gauge, Standing
+from ..pretraining.resumable import Resumable
+from ..pretraining.standing import Gauge
 from ..pretraining.trainer import Step
 from .maps import Maps
 from .network import Network, build_optimizer
@@ -83,11 +81,6 @@ class Course:
     identity: dict[str, Any]
     workers: int
 
-    @property
-    def file(self) -> Path:
-        """Everything that training needs to go on."""
-        return self.folder / "training.safetensors"
-
 
 class Fit:
     """The training of one network on this process.
@@ -115,7 +108,8 @@ class Fit:
         self.network = network.to(memory_format=torch.channels_last)
         optimizer = build_optimizer(self.network, course.setting, course.settings)
         self.model, self.optimizer = fabric.setup(self.network, optimizer)
-        self.standing = self._restored()
+        self.kept = Resumable(self.network, self.optimizer, fabric, course.folder, course.identity)
+        self.standing = self.kept.restored()
         self.gauge = Gauge(
             self.standing,
             advice=f"Fine-tuning diverged at {course.setting}: leave that learning rate out, or use "
@@ -279,34 +273,9 @@ class Fit:
 
     def _save(self) -> None:
         """Keep everything, from the process that speaks."""
-        if not self.fabric.is_global_zero:
-            return
         self.gauge.read()
-        tensors = training_tensors(self.network, self.optimizer)
-        state = {
-            "identity": self.course.identity,
-            "standing": self.standing.to_json(),
-            "scaler": self.fabric.strategy.precision.state_dict(),
-        }
-        save_tensors(self.course.file, tensors, state)
-
-    def _restored(self) -> Standing:
-        """Where it stopped, with weights and optimizer as they were then."""
-        path = self.course.file
-        if not path.exists():
-            size = sum(t.nbytes for t in training_tensors(self.network, self.optimizer).values())
-            require_space(self.course.folder, 4 * size)
-            return Standing()
-        tensors, state = load_tensors(path)
-        if state.get("identity") != self.course.identity:
-            raise CheckpointError(f"{path} is of other settings. Remove {self.course.folder}.")
-        restore_training(tensors, self.network, self.optimizer, where=path)
-        self.fabric.strategy.precision.load_state_dict(state["scaler"])
-        return Standing(**state["standing"])
+        self.kept.save(self.standing)
 
     def forget(self) -> None:
         """Remove the checkpoint of a training whose result is recorded."""
-        if self.fabric.is_global_zero:
-            self.course.file.unlink(missing_ok=True)
-            with suppress(OSError):
-                self.course.folder.rmdir()
+        self.kept.forget()
