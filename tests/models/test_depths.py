@@ -40,3 +40,7 @@ def test_what_lies_below_a_layer():
 def test_an_unknown_layer_is_answered():
     with pytest.raises(UnknownNameError, match="No layer named 'layer7'"):
         parameters_below(load_encoder("random:resnet18").at(64), "layer7")
+
+
+def test_a_layer_without_parts_counts_to_what_lies_below_it():
+    assert parameters_below(load_encoder("random:resnet18").at(64), "conv1") == {"conv1.weight"}

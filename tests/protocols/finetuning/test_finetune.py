@@ -301,3 +301,21 @@ def test_cached_maps_stand_in_for_images(pictures, tmp_path, monkeypatch):
     assert_close(kept(tmp_path / "images"), kept(tmp_path / "maps"), rtol=1e-4, atol=1e-6)
     first = load_encoder(MODEL).module.state_dict()
     assert not torch.equal(kept(tmp_path / "maps")["layer4.0.conv1.weight"], first["layer4.0.conv1.weight"])
+
+
+def test_rates_shrink_from_stage_to_stage(pictures, tmp_path):
+    """At a decay of 0 only the classifier moves; at 0.1 the first stage moves far less than the last."""
+    before = load_encoder(MODEL).module.state_dict()
+
+    def moved(name, workspace):
+        return float((kept(workspace)[name] - before[name]).norm() / before[name].norm())
+
+    settings = replace(SMALL, head="zero", weight_decay=(0.0,), lr=(0.2,))
+    first, last = "conv1.0.weight", "layer4.0.downsample.1.weight"
+    tuned(pictures, tmp_path / "none", replace(settings, layer_decay=0.0))
+    assert (moved(first, tmp_path / "none"), moved(last, tmp_path / "none")) == (0, 0)
+    assert kept(tmp_path / "none", "head.safetensors")["weight"].norm() > 0
+    for decay in (0.1, 1.0):
+        tuned(pictures, tmp_path / str(decay), replace(settings, layer_decay=decay))
+    share = [moved(first, tmp_path / d) / moved(last, tmp_path / d) for d in ("0.1", "1.0")]
+    assert share[0] < share[1] / 10

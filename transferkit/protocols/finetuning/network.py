@@ -76,7 +76,7 @@ class Network(nn.Module):
         for name, parameter in self.body.named_parameters():
             if parameter.requires_grad:
                 by_stage.setdefault(self._stages[name], []).append(parameter)
-        top = max(self._stages.values(), default=0) + 1
+        top = max(by_stage, default=0) + 1  # where the classifier stands now
         head = [*self.norm.parameters(), *self.head.parameters()]
         groups = [{"params": head, "lr": lr, "scale": 1.0}]
         for stage, parameters in sorted(by_stage.items(), reverse=True):
