@@ -46,7 +46,7 @@ _SETTINGS = tuple(probe.settings_type for probe in PROBES.values())
     multiple=True,
     callback=listed,
     metavar="NAME,…",
-    help="Of semantic targets: low, mid, high.  [default: all three]",
+    help="Of semantic targets: low, mid, high; factors, of drawn images.  [default: low,mid,high]",
 )
 @with_options(*_SETTINGS, skip=("shots", "level"))
 @with_options(ExtractSettings)

@@ -36,6 +36,11 @@ group: `mini` for the twelve embedded downstream sets, `paper12` for the twelve 
 for the wider comparison. `imagenet:PATH` and `miniimagenet:PATH` are there to pretrain on.
 `transferkit datasets list` says what of it is there.
 
+Data of any size: `wds:PATTERN` reads WebDataset shards, local ones or by URL (`wds:leaves-{000..127}.tar`),
+each sample once over all ranks and workers; `hf:NAME`, or `hf:` and a folder that `save_to_disk` wrote, reads
+through Hugging Face `datasets` (extra `hf`). Detection has sets of its own, which `finetune --task detection`
+takes: `voc0712` and `coco` in their published layouts, and the drawn `mini/scenes`.
+
 A budget behind a name leaves fewer labelled images: `eurosat@limit=1000` or `@limit=0.1` (of train and val
 together), `@shots=5` (a class, all of them train), `@vtab1k` (800 train, 200 val, as VTAB-1k has them). The
 options `--limit`, `--shots-per-class` and `--budget` put the same behind every name of a command. Images

@@ -2,10 +2,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
+from sklearn.linear_model import Ridge
 
 from tests.protocols.analyses.pictures import LAST, MODEL, STAGES, draw_discs, place
 from transferkit.cache.store import FeatureStore
-from transferkit.core.errors import UnknownNameError
+from transferkit.core.errors import DataError, UnknownNameError
+from transferkit.data.variants import PLAIN
 from transferkit.models.catalog import load_encoder
 from transferkit.probes.semantic import SemanticSettings, target_scores
 from transferkit.protocols.evaluate import Evaluator, question
@@ -118,6 +121,44 @@ def test_rotation_is_one_of_the_mid_level_targets_unless_it_is_left_out(root, di
     assert set(with_it.also["targets"]) - set(without.also["targets"]) == {"rotation"}
     with pytest.raises(UnknownNameError, match="Did you mean 'rotation'"):
         asked.score("layer1", SemanticSettings(level="mid", transforms=("rotate",)))
+
+
+def with_factors(asked, **factors):
+    """The same questions about images of which something was recorded, row by row."""
+    splits = {
+        name: replace(split, factors={factor: value(split.ids) for factor, value in factors.items()})
+        for name, split in asked.dataset.splits.items()
+    }
+    return replace(asked, dataset=replace(asked.dataset, splits=splits))
+
+
+def large(ids):
+    return np.array(["large" in name for name in ids])
+
+
+def test_recorded_factors_are_targets_of_their_own_level(root, discs):
+    asked = with_factors(semantics(root, discs), size=lambda ids: large(ids) * 0.5, large=large)
+    score = asked.score("layer4", SemanticSettings(level="factors", penalties=4))
+    assert list(score.also["targets"]) == ["factor:size", "factor:large"]
+    low = asked.score("layer4", SemanticSettings(level="low", penalties=4))
+    assert not any(name.startswith("factor:") for name in low.also["targets"])
+    ids = [name for split in ("train", "val") for name in asked.dataset.split(split).ids]
+    reference = Ridge(alpha=score.also["targets"]["factor:size"]["penalty"])
+    x = [asked._features(MODEL, "layer4", PLAIN, split).x for split in ("train", "val", "test")]
+    x, test = np.concatenate(x[:2]).astype(float), x[2].astype(float)
+    mean, deviation = x.mean(0), np.where(x.std(0) > 0, x.std(0), 1)
+    reference.fit((x - mean) / deviation, large(ids) * 0.5)
+    truth = large(asked.dataset.split("test").ids) * 0.5
+    missed = np.square(reference.predict((test - mean) / deviation) - truth).sum()
+    expected = 1 - missed / np.square(truth - truth.mean()).sum()
+    assert_allclose(score.also["targets"]["factor:size"]["value"], expected, atol=1e-5)
+
+
+def test_a_set_without_factors_says_so_only_where_they_are_asked_for(root, discs):
+    asked = replace(semantics(root, discs), levels=("low", "factors"))
+    with pytest.raises(DataError, match="records no factors: leave out the level factors"):
+        asked.score("layer4", SemanticSettings(level="factors"))
+    assert asked.score("layer4", SemanticSettings(level="low", penalties=3)).value > 0
 
 
 def test_the_protocol_leaves_a_record_a_layer_and_level(root, discs):

@@ -31,8 +31,10 @@ from .logistic import logistic_path
 from .probe import PROBES
 from .ridge import ridge_weights
 
-Level = Literal["low", "mid", "high"]
-LEVELS = get_args(Level)
+Level = Literal["low", "mid", "high", "factors"]
+LEVELS: tuple[Level, ...] = ("low", "mid", "high")
+"""Those that every data set has."""
+
 Array = NDArray[np.float64]
 
 DRAWS = 500
@@ -47,7 +49,7 @@ class SemanticSettings:
 
     Attributes:
         level: ``low`` (colour, contrast, orientation, frequency), ``mid`` (texture, shape, symmetry, figure
-            and ground) or ``high`` (the class).
+            and ground), ``high`` (the class) or, of drawn images, the recorded ``factors``.
         transforms: tasks of level ``mid`` that take further views of every image: ``rotation`` (four
             views), ``patch`` (nine) and ``corruption`` (twelve); ``none`` for none of them.
         penalties: how many L2 penalties are tried, log-spaced, on standardised features.
@@ -58,8 +60,8 @@ class SemanticSettings:
     penalties: int = 13
 
     def __post_init__(self) -> None:
-        if self.level not in LEVELS:
-            raise unknown_name("level", self.level, list(LEVELS))
+        if self.level not in get_args(Level):
+            raise unknown_name("level", self.level, list(get_args(Level)))
         if self.penalties < 2:
             raise UsageError(f"--penalties {self.penalties} leaves nothing to choose: give 2 or more.")
 

@@ -10,8 +10,8 @@ from .pretraining.pretrain import pretrain
 from .pretraining.settings import PretrainSettings
 from .settings import ExtractSettings
 
-PENALTIES = 12  # of the linear probes: enough to find the peak, quicker than the 45 of a study
-PRETRAINED = PretrainSettings(epochs=8, warmup=1, watch=4)  # the preset mini, shortened
+PENALTIES = 8  # of the linear probes: enough to find the peak, quicker than the 45 of a study
+PRETRAINED = PretrainSettings(epochs=4, warmup=1, watch=0)  # the preset mini, shortened
 LOSSES = ("ce", "joint")
 DATASETS = ("mini",)
 FLOOR = PRETRAINED.model  # untrained, it is shown what the trained ones are shown

@@ -8,12 +8,13 @@ of the same network untrained. Normalised, -1 is knowing nothing, 0 what the bet
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..core.errors import UnknownNameError
+from ..core.errors import DataError, UnknownNameError
 from ..core.features import Features
 from ..core.files import digest_of
 from ..core.registry import Registry
@@ -22,7 +23,9 @@ from ..data.dataset import Dataset
 from ..data.variants import GRID, PLAIN
 from ..models.catalog import load_encoder
 from ..models.encoder import Encoder
-from ..probes.semantic import LEVELS, SemanticSettings, TargetScore, summary, target_scores
+from ..probes.semantic import SemanticSettings, TargetScore, summary, target_scores
+from ..semantics import TARGETS
+from ..semantics.factors import PREFIX, factor_targets
 from .extract import Extractor
 from .place import Place
 from .targets import measured, targets_of, with_targets
@@ -102,6 +105,9 @@ TASKS.register("corruption")(
 CLASS = "class"
 """The target of level ``high``."""
 
+FACTORS = "factors"
+"""The level of what was recorded when images were drawn."""
+
 Known = dict[str, tuple[dict[str, TargetScore], tuple[str, ...]]]
 """What was scored → scores by target, and the targets that are constant."""
 
@@ -173,15 +179,15 @@ class Semantics:
     ) -> tuple[dict[str, TargetScore], tuple[str, ...]]:
         """The score by one layer of one encoder of every target of the level and of the tasks."""
         names = self.dataset.splits
-        levels = [level for level in LEVELS if level in (*self.levels, settings.level)]
+        others = (level for level in self.levels if level != FACTORS or self._factors)
+        levels = sorted({settings.level, *others})
         scores, constant = self._once(
             (spec, layer, levels, settings.grid),
             lambda: {name: self._with_targets(spec, layer, levels, name) for name in names},
             settings,
         )
-        own = (CLASS,) if settings.level == "high" else targets_of(settings.level)
-        scores = {name: score for name, score in scores.items() if name in own}
-        constant = tuple(name for name in constant if name in own)
+        scores = {name: score for name, score in scores.items() if _level_of(name) == settings.level}
+        constant = tuple(name for name in constant if _level_of(name) == settings.level)
         for title, task in tasks.items():
             stacks = partial(self._stacks, spec, layer, task)
             more, never = self._once((spec, layer, title, settings.grid), stacks, settings)
@@ -201,19 +207,42 @@ class Semantics:
 
     def _with_targets(self, spec: str, layer: str, levels: Sequence[str], split: str) -> Features:
         features = self._features(spec, layer, PLAIN, split)
-        targets = {CLASS: features.labels} if "high" in levels else {}
+        targets: dict[str, NDArray] = {}
         for level in levels:
-            if level != "high":
-                names = targets_of(level)
-                entry = measured(
-                    self.dataset.split(split),
-                    self.extractor.encoder.view,
-                    names,
-                    store=self.extractor.store,
-                    reporter=self.place.reporter,
-                )
-                targets |= with_targets(features, entry, names).targets
+            if level == "high":
+                targets[CLASS] = features.labels
+            elif level == FACTORS:
+                targets |= self._recorded(features.ids, split)
+            else:
+                targets |= self._measured(features, targets_of(level), split)
         return replace(features, targets=targets)
+
+    def _recorded(self, ids: Sequence[str], split: str) -> dict[str, NDArray]:
+        """Of the rows ``ids`` of a split, what was chosen when they were drawn.
+
+        Raises: DataError: if nothing was recorded.
+        """
+        if not self._factors:
+            raise DataError(f"{self.dataset.spec} records no factors: leave out the level {FACTORS}.")
+        place = {one: row for row, one in enumerate(self.dataset.split(split).ids)}
+        rows = [place[one] for one in ids]
+        return {name: values[rows] for name, values in self._factors[split].items()}
+
+    @cached_property
+    def _factors(self) -> dict[str, dict[str, NDArray]]:
+        """Targets by split; empty where nothing was recorded."""
+        found = factor_targets({name: split.factors for name, split in self.dataset.splits.items()})
+        return found if any(found.values()) else {}
+
+    def _measured(self, features: Features, names: Sequence[str], split: str) -> Mapping[str, NDArray]:
+        entry = measured(
+            self.dataset.split(split),
+            self.extractor.encoder.view,
+            names,
+            store=self.extractor.store,
+            reporter=self.place.reporter,
+        )
+        return with_targets(features, entry, names).targets
 
     def _stacks(self, spec: str, layer: str, task: Task) -> dict[str, Features]:
         return {name: self._stacked(spec, layer, task, name) for name in self.dataset.splits}
@@ -247,6 +276,13 @@ class Semantics:
                 encoder = found
             self._extractors[spec] = Extractor(encoder, settings, store=own.store)
         return self._extractors[spec]
+
+
+def _level_of(target: str) -> str:
+    """The level that a target belongs to, from its name."""
+    if target == CLASS:
+        return "high"
+    return FACTORS if target.startswith(PREFIX) else TARGETS[target].level
 
 
 def _against(value: float, floors: Mapping[str, float]) -> dict[str, Any]:

@@ -154,7 +154,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bits(pictures, tmp_path):
     for _ in range(3):
         process = command("transferkit", *arguments, "--workspace", str(tmp_path / "parts"))
         before = state.stat().st_mtime_ns if state.exists() else 0
-        deadline = time.monotonic() + 60
+        deadline = time.time.monotonic() + 60
         while process.poll() is None and time.monotonic() < deadline:
             if state.exists() and state.stat().st_mtime_ns != before:
                 time.sleep(0.4)
@@ -454,7 +454,11 @@ def test_the_other_loggers_write_theirs(logger, file, pictures, tmp_path, monkey
     monkeypatch.setenv("WANDB_SILENT", "true")
     machinery = Machinery(device="cpu", workers=0, logger=(logger,))
     run(small(pictures), tmp_path, name="r", machinery=machinery)
-    assert [path for path in (tmp_path / "runs" / "r").rglob(file) if path.stat().st_size > 100]
+    folder = tmp_path / "runs" / "r"
+    until = time.monotonic() + 60  # wandb writes from a process of its own
+    while not any(path.stat().st_size > 100 for path in folder.rglob(file)):
+        assert time.monotonic() < until, [str(path) for path in folder.rglob("*")]
+        time.sleep(0.1)
 
 
 def test_a_logger_that_is_not_installed(pictures, tmp_path, monkeypatch):

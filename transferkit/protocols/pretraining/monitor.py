@@ -15,8 +15,8 @@ from ...data.framing import normalised
 from ...data.loading import load_batches
 from ...probes.knn import knn_scores
 
-_BANK = 5000  # training images that vote, at most
-_QUERIES = 2000  # held-out images that are asked, at most
+_BANK = 2000  # training images that vote, at most
+_QUERIES = 1000  # held-out images that are asked, at most
 _BATCH = 250
 _NEIGHBOURS = 20
 _TEMPERATURE = 0.07

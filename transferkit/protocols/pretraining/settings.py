@@ -54,7 +54,7 @@ class PretrainSettings:
     loss: str = "joint"
     data: str = "mini/objects"
     model: str = "random:resnet10t"
-    epochs: int = 16
+    epochs: int = 12
     batch: int = 128
     size: int = 32
     test_resize: int = 48
