@@ -154,6 +154,12 @@ def test_recorded_factors_are_targets_of_their_own_level(root, discs):
     assert_allclose(score.also["targets"]["factor:size"]["value"], expected, atol=1e-5)
 
 
+def test_rows_keep_their_factors_where_others_could_not_be_read(root, discs):
+    asked = with_factors(semantics(root, discs), place=lambda ids: np.arange(len(ids)) / 2)
+    found = asked._recorded(asked.dataset.split("test").ids[1:4], "test")
+    assert_allclose(found["factor:place"], [[0.5], [1], [1.5]])
+
+
 def test_a_set_without_factors_says_so_only_where_they_are_asked_for(root, discs):
     asked = replace(semantics(root, discs), levels=("low", "factors"))
     with pytest.raises(DataError, match="records no factors: leave out the level factors"):

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
 
-from transferkit.semantics.factors import MOST_CATEGORIES, factor_targets
+from transferkit.data.catalog import open_dataset
+from transferkit.semantics.factors import ORIGINS, factor_targets
 
 
 def only(**factors):
@@ -30,15 +31,17 @@ def test_whole_numbers_and_yes_or_no_are_categories():
 
 
 def test_what_tells_where_an_image_comes_from_is_left_out_of_every_split():
-    box = np.arange(8).reshape(2, 4)
-    splits = {
-        "train": {"sample": np.array([1, 2]), "box": box, "turn": np.array([0, 1])},
-        "test": {"sample": np.array([3, MOST_CATEGORIES]), "box": box, "turn": np.array([1, 1])},
-    }
-    assert {split: list(targets) for split, targets in factor_targets(splits).items()} == {
+    factors = {name: np.arange(2) for name in (*ORIGINS, "turn")}
+    found = factor_targets({"train": factors, "test": factors})
+    assert {split: list(targets) for split, targets in found.items()} == {
         "train": ["factor:turn"],
         "test": ["factor:turn"],
     }
+
+
+def test_the_embedded_sets_record_by_these_names_what_they_were_taken_from(tmp_path):
+    opened = [open_dataset(name, root=tmp_path) for name in ("mini/photos", "mini/digits")]
+    assert {factor for dataset in opened for factor in dataset.split("test").factors} >= ORIGINS
 
 
 def test_nothing_recorded_is_nothing_to_ask():

@@ -12,8 +12,8 @@ PREFIX = "factor:"
 PERIODS = {"rotation": math.tau, "light_direction": math.tau, "bearing": math.tau, "hue": 1.0}
 """Factors that are angles, and what a whole turn is in their unit."""
 
-MOST_CATEGORIES = 64
-"""Whole numbers up to here are categories; larger ones number the originals that images were drawn from."""
+ORIGINS = frozenset({"photograph", "box", "sample"})
+"""Factors that tell where an image was taken from, and not what it shows."""
 
 Factors = Mapping[str, NDArray]
 
@@ -21,27 +21,23 @@ Factors = Mapping[str, NDArray]
 def factor_targets(splits: Mapping[str, Factors]) -> dict[str, dict[str, NDArray]]:
     """Targets of each split's rows: numbers ``[n, k]``, angles as (cos, sin) ``[n, 2]``, categories ``[n]``.
 
-    Left out is what tells where an image comes from and not what it shows: boxes in an original, and its
-    number.
+    Categories are whole numbers, or yes and no. ``ORIGINS`` are left out.
 
     Args:
-        splits: by name, the factors ``[n]`` or ``[n, k]`` of all its rows; the same in every split.
+        splits: by name, the factors ``[n]`` or ``[n, k]`` of all its rows.
     """
-    found: dict[str, dict[str, NDArray]] = {name: {} for name in splits}
-    for factor in next(iter(splits.values()), {}):
-        values = {split: np.asarray(factors[factor]) for split, factors in splits.items()}
-        whole = all(column.dtype.kind in "iub" for column in values.values())
-        if whole and any(c.ndim > 1 or c.max(initial=0) >= MOST_CATEGORIES for c in values.values()):
-            continue
-        for split, column in values.items():
-            found[split][PREFIX + factor] = _target(factor, column, whole=whole)
-    return found
+    return {
+        split: {
+            PREFIX + name: _target(name, values) for name, values in factors.items() if name not in ORIGINS
+        }
+        for split, factors in splits.items()
+    }
 
 
-def _target(factor: str, values: NDArray, *, whole: bool) -> NDArray:
+def _target(factor: str, values: NDArray) -> NDArray:
     if factor in PERIODS:
         angle = values * (math.tau / PERIODS[factor])
         return np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
-    if whole:
+    if values.ndim == 1 and values.dtype.kind in "iub":
         return values.astype(np.int64)
     return values.reshape(len(values), -1).astype(np.float32)
