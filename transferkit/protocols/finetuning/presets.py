@@ -38,7 +38,8 @@ PRESETS.register("quick")(
         FinetuneSettings(),
         source="linear probing, then fine-tuning: Kumar et al., ICLR 2022; one setting, nothing is selected",
         hardware="two CPU cores, minutes for a thousand images of 128 pixels",
-        outcome="usually above the linear probe that it starts from; see docs/findings.md",
+        outcome="above the linear probe that it starts from with imagenet-lite0 (mini/digits: 0.758 against "
+        "0.574), but not with small contrastive encoders, on which it can diverge",
     )
 )
 
