@@ -4,6 +4,7 @@
 """
 
 import csv
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def tree(name: str):
 
 def picture(path: Path, label: int, *, size: tuple[int, int] = (20, 16), mode: str = "RGB") -> None:
     """Write an image whose colour and bright bar tell its class, and whose grain tells its path."""
-    rng = np.random.default_rng([label, *"/".join(path.parts[-3:]).encode()])
+    rng = np.random.default_rng([label, *os.fsencode(Path(*path.parts[-3:]))])
     colour = np.random.default_rng(label).integers(40, 216, 3)
     pixels = (colour + rng.integers(-30, 31, (size[1], size[0], 3))).clip(0, 255).astype(np.uint8)
     pixels[2 * label % size[1]] = 255

@@ -154,7 +154,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bits(pictures, tmp_path):
     for _ in range(3):
         process = command("transferkit", *arguments, "--workspace", str(tmp_path / "parts"))
         before = state.stat().st_mtime_ns if state.exists() else 0
-        deadline = time.time.monotonic() + 60
+        deadline = time.monotonic() + 60
         while process.poll() is None and time.monotonic() < deadline:
             if state.exists() and state.stat().st_mtime_ns != before:
                 time.sleep(0.4)
