@@ -56,11 +56,14 @@ def test_a_finished_study_shows_its_ranking_without_an_engine(tmp_path, written)
     carried_out(plain_study(tmp_path), place_at(tmp_path / "w"))
     result = invoke("run", written, "--workspace", tmp_path / "w")
     assert result.exit_code == 0, result.stderr
-    assert "Ranking: mean accuracy" in result.stdout
+    assert "significantly ahead of" in result.stdout
     assert "Next: transferkit report" in result.stdout
     shown = invoke("show", written, "--workspace", tmp_path / "w")
     assert "plain: 10 of 10 tasks are done" in shown.stdout
-    assert "Ranking" in shown.stdout
+    ranked = CliRunner().invoke(cli, ["report", "--terminal", "--workspace", str(tmp_path / "w")]).stdout
+    assert ranked.startswith("Under linear, ")
+    assert ranked in result.stdout, "the ranking is that of the report"
+    assert ranked in shown.stdout
     value = json.loads(invoke("run", written, "--json", "--workspace", tmp_path / "w").stdout)
     assert value["tasks"]["done"] == 10
     assert len(value["results"]) == 8
@@ -75,11 +78,11 @@ def test_two_runs_at_once_are_refused(tmp_path, written):
 
 @pytest.mark.slow
 def test_failures_end_in_exit_code_1_and_the_rest_is_there(tmp_path, written):
-    written.write_text(written.read_text() + '\n[[probe]]\nmodels = ["random:nothing"]\n')
+    written.write_text(written.read_text() + '\n[[probe]]\nmodels = ["run:nothing"]\n')
     result = invoke("run", written, "--workspace", tmp_path / "w", "--workers", "1", "--quiet")
     assert result.exit_code == 1
     assert "1 of 12 tasks failed, and 1 wait for them" in result.stderr
-    assert "Ranking" in result.stdout
-    assert "extract random:nothing" in result.stdout
+    assert "significantly ahead of" in result.stdout
+    assert "extract run:nothing" in result.stdout
     shown = invoke("show", written, "--workspace", tmp_path / "w")
-    assert "No architecture named 'nothing'" in " ".join(shown.stdout.split())
+    assert "No run named 'nothing'" in " ".join(shown.stdout.split())

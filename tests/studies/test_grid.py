@@ -75,6 +75,18 @@ def test_features_wait_for_their_run_and_questions_for_their_features():
             assert [one.kind for one in before] == ["pretrain"]
 
 
+def test_the_best_of_a_run_and_a_run_that_goes_on_from_another_wait_for_it():
+    tasks = grid(
+        'data = ["mini/digits"]\n[[pretrain]]\nname = "one"\nloss = "ce"\n'
+        '[[pretrain]]\nname = "two"\nloss = "ce"\nmodel = "run:one"\n[[probe]]\n'
+        'models = ["run:one@best"]\n'
+    )
+    one, two = of_kind(tasks, "pretrain")
+    assert two.after == (one.id,)
+    (extract,) = of_kind(tasks, "extract")
+    assert (extract.models, extract.after) == (("run:one@best",), (one.id,))
+
+
 def test_features_are_taken_once_of_all_layers_that_anything_asks_for():
     layers = {(task.models[0], task.what["seed"]): task.what["layers"] for task in of_kind(grid(), "extract")}
     assert layers["run:s-ce", 0] == ["last", "stages"]

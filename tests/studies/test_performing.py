@@ -79,6 +79,24 @@ def test_whatever_goes_wrong_becomes_a_line(tmp_path, monkeypatch):
     assert Outcome.from_json(json.loads(json.dumps(outcome.to_json()))) == outcome
 
 
+def test_a_layer_that_is_not_there_stops_only_the_question_that_asks_for_it(tmp_path):
+    layers = 'layers = ["last", "layr*"]\nmodels = ["random:test_resnet"]'
+    text = f'\n[[probe]]\nprotocol = "knn"\nk = 5\n{layers}\n'
+    run, _ = carried_out(small(tmp_path, text, PLAIN), place_at(tmp_path / "w"))
+    assert [mark.title for mark in run.failed] == [
+        f"knn · random:test_resnet · folder:{tmp_path / 'pictures'}"
+    ]
+    assert "No layer named 'layr*'. Did you mean 'layer" in run.failed[0].error
+    assert (run.count("done"), run.count("blocked")) == (10, 0)
+
+
+def test_features_of_which_no_layer_is_there_are_a_failure(tmp_path):
+    text = '\n[[probe]]\nlayers = ["layr*"]\nmodels = ["random:resnet10t"]\n'
+    run, _ = carried_out(small(tmp_path, text, PLAIN), place_at(tmp_path / "w"))
+    assert [mark.title.split(" · ")[0] for mark in run.failed] == ["extract random:resnet10t"]
+    assert run.count("blocked") == 1
+
+
 def test_a_question_that_some_layers_cannot_answer_is_a_failure(tmp_path):
     text = '\n[[probe]]\nprotocol = "fewshot"\nshots = 100\nways = 3\nmodels = ["pixels"]\n'
     run, _ = carried_out(small(tmp_path, text, PLAIN), place_at(tmp_path / "w"))

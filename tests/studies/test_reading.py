@@ -99,6 +99,20 @@ def test_paths_become_absolute(tmp_path, monkeypatch):
         ),
         ('[shown]\n"zzz" = 4\n[[probe]]', r"\[shown\] 'zzz' is no model of this study. There are: pixels"),
         ('[shown]\n"pixels" = 0\n[[probe]]', r"pixels = 0 is too small: give 1 pixel or more"),
+        ('[[probe]]\nmodels = ["pixel"]', r"\[\[probe\]\] 1: No model named 'pixel'. Did you mean 'pixels'"),
+        (
+            '[[probe]]\nmodels = ["resnet50"]',
+            r"Did you mean 'torchvision:resnet50@DEFAULT', or 'random:resnet50'",
+        ),
+        ('[[probe]]\nmodels = ["random:resnet5"]', r"No architecture named 'resnet5'. Did you mean 'resnet"),
+        ('[[probe]]\nmodels = ["file:w.pt#resnet5"]', r"No architecture named 'resnet5'. Did you mean"),
+        (
+            '[[probe]]\nmodels = ["timm:resnt50.a1_in1k"]',
+            r"No architecture named 'resnt50.a1_in1k'. Did you mean",
+        ),
+        ('[[probe]]\nmodels = ["torchvision:resnet500@DEFAULT"]', r"'resnet500'. Did you mean 'resnet50'"),
+        ('[[pretrain]]\nmodel = "random:resnet10"', r"\[\[pretrain\]\] 1: .*Did you mean 'resnet1"),
+        ('[[pretrain]]\ndata = "mini/object"', r"\[\[pretrain\]\] 1: .*Did you mean 'mini/objects'"),
         ('[[analyze]]\nkind = "ckaa"', r"kind = 'ckaa' is no analysis. Choose from: cka"),
         ('[[analyze]]\nkind = "cka"\nshots = 1', r"\[\[analyze\]\] 1: no key is named 'shots'"),
         ('[[finetune]]\npreset = "quik"', r"\[\[finetune\]\] 1: .*Did you mean 'quick'\?"),
@@ -113,6 +127,19 @@ def test_a_mistake_is_answered_in_one_line_that_names_file_and_key(text, words):
     with pytest.raises(UsageError, match=words) as caught:
         parse(text)
     assert "\n" not in str(caught.value)
+
+
+def test_models_that_may_come_or_fail_later_are_let_be():
+    models = [
+        "run:later",
+        "run:later@best",
+        "file:nothing.pt#resnet18",
+        "timm:hf-hub:a/b",
+        "random:resnet18@3",
+    ]
+    models += ["timm:resnet50.a1_in1k", "torchvision:resnet50@DEFAULT", "imagenet-lite0"]
+    (probing,) = parse(f"[[probe]]\nmodels = {models}\n").probe
+    assert len(probing.scope.models) == len(models)
 
 
 def test_a_question_without_models_or_data_is_an_empty_grid():

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import time
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from tests.protocols.pretraining.runs import Notes, command
 from tests.studies.studies import SMALL, carried_out, drawn, place_at, plain_study, small
 from transferkit.cache.locks import Lock
-from transferkit.core.errors import StudyError, UsageError
+from transferkit.core.errors import DiskSpaceError, StudyError, UsageError
 from transferkit.studies.run import run_study, state_of
 
 
@@ -80,18 +81,18 @@ def test_other_images_are_another_study(tmp_path):
 def test_a_failure_is_recorded_blocks_what_needs_it_and_nothing_else(tmp_path):
     notes = Notes()
     place = place_at(tmp_path / "w", notes)
-    study = plain_study(tmp_path, '\n[[probe]]\nmodels = ["random:nothing"]\npenalties = 3\n')
+    study = plain_study(tmp_path, '\n[[probe]]\nmodels = ["run:nothing"]\npenalties = 3\n')
     run, _ = carried_out(study, place)
     assert (run.count("done"), run.count("failed"), run.count("blocked")) == (10, 1, 1)
     (failed,) = run.failed
     assert "nothing" in failed.error
-    assert failed.title.startswith("extract random:nothing")
-    assert any("extract random:nothing" in note and "failed" in note for note in notes.notes)
+    assert failed.title.startswith("extract run:nothing")
+    assert any("extract run:nothing" in note and "failed" in note for note in notes.notes)
     (trace,) = (place.workspace.studies / "plain" / "errors").iterdir()
     assert "Traceback" in trace.read_text()
     shown = state_of(study, place)
     assert [mark.error for mark in shown.failed] == [failed.error]
-    assert "waits for extract random:nothing" in next(
+    assert "waits for extract run:nothing" in next(
         mark.error for mark in shown.marks.values() if mark.state == "blocked"
     )
     _, again = carried_out(study, place)
@@ -100,13 +101,62 @@ def test_a_failure_is_recorded_blocks_what_needs_it_and_nothing_else(tmp_path):
 
 def test_fail_fast_stops_at_the_first(tmp_path):
     place = place_at(tmp_path / "w")
-    study = plain_study(tmp_path, '\n[[probe]]\nmodels = ["random:nothing"]\npenalties = 3\n')
-    with pytest.raises(StudyError, match=r"extract random:nothing .* failed: .*nothing"):
+    study = plain_study(tmp_path, '\n[[probe]]\nmodels = ["run:nothing"]\npenalties = 3\n')
+    with pytest.raises(StudyError, match=r"extract run:nothing .* failed: .*nothing"):
         carried_out(study, place, fail_fast=True)
     shown = state_of(study, place)
     assert shown.count("failed") == 1
     assert shown.count("running") == 0
     assert shown.count("waiting") > 1
+
+
+class Full:
+    """An engine that has no room, ever."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def precision(self):
+        return "fp32"
+
+    def accepts(self, task):
+        return False
+
+
+def test_tasks_that_nothing_takes_are_an_error_and_not_a_success(tmp_path):
+    study, place = plain_study(tmp_path), place_at(tmp_path / "w")
+    words = (
+        r"Nothing runs, and no process takes any of the 10 tasks that are left \(extract pixels .*; …\)\. Run"
+    )
+    with pytest.raises(StudyError, match=words):
+        run_study(study, place=place, engine=Full)
+    assert state_of(study, place).count("waiting") == 10
+
+
+def test_a_run_with_other_settings_under_the_same_name(tmp_path):
+    """Numbers of the old run are none of the new study, and the remedy is one that studies have."""
+    notes = Notes()
+    place = place_at(tmp_path / "w", notes)
+    first, _ = carried_out(small(tmp_path), place)
+    longer = small(tmp_path, text=SMALL.replace("epochs = 1", "epochs = 2"))
+    before = state_of(longer, place)
+    assert {mark.title for mark in before.marks.values() if mark.state == "done"} == {
+        mark.title for mark in first.marks.values() if " pixels" in mark.title
+    }
+    run, here = carried_out(longer, place)
+    assert len(here.began) == 2
+    assert "8 tasks are to be done again (extract run:small-ce" in notes.notes[0]
+    assert [mark.title for mark in run.failed] == ["pretrain small-ce", "pretrain small-joint"]
+    assert run.count("blocked") == 8
+    assert "epochs was 1 and is 2" in run.failed[0].error
+    folder = place.workspace.runs / "small-ce"
+    assert run.failed[0].error.endswith(
+        f"--name is name in [[pretrain]], and instead of --no-resume the folder {folder} is removed."
+    )
+    assert run_study(small(tmp_path), place=place, engine=never).done == 0, "what was finished still is"
 
 
 def test_a_changed_file_says_which_tasks_are_new_and_which_are_gone(tmp_path):
@@ -125,10 +175,31 @@ def test_a_changed_file_says_which_tasks_are_new_and_which_are_gone(tmp_path):
 
 def test_two_runs_of_one_study_at_once_are_refused(tmp_path):
     study, place = plain_study(tmp_path), place_at(tmp_path / "w")
-    with (
-        Lock(place.workspace.studies / "plain" / "lock"),
-        pytest.raises(UsageError, match="Another process is running the study plain"),
-    ):
+    lock = place.workspace.studies / "plain" / "lock"
+    with Lock(lock), pytest.raises(UsageError, match=r"^Another process is running the study plain"):
+        run_study(study, place=place, engine=never)
+
+    class Second(Full):
+        def __enter__(self):
+            run_study(study, place=place, engine=never)
+
+    words = rf"^Another process \({os.getpid()} on {socket.gethostname()}\) is running the study plain\. Wait"
+    with pytest.raises(UsageError, match=words):
+        run_study(study, place=place, engine=Second)
+    assert not lock.exists()
+
+
+def test_a_disk_that_cannot_be_written_still_shows_what_was_noted(tmp_path, monkeypatch):
+    study, place = plain_study(tmp_path), place_at(tmp_path / "w")
+    carried_out(study, place)
+    (place.workspace.studies / "plain" / "lock").touch()  # of a run that was killed
+
+    def refused(self, *, wait):
+        raise DiskSpaceError("The lock cannot be written.")
+
+    monkeypatch.setattr(Lock, "acquire", refused)
+    assert state_of(study, place).count("done") == 10
+    with pytest.raises(DiskSpaceError, match=r"^The lock cannot be written\.$"):
         run_study(study, place=place, engine=never)
 
 

@@ -43,6 +43,13 @@ def test_failures_are_shown_as_they_were_said():
     assert list(failures_table(StudyRun("s", {"a": Mark("x", "done")}, ()))) == []
 
 
+def test_what_a_user_wrote_is_no_markup():
+    mark = Mark("k-NN [/b] · folder:/a[/i] · folder:/x[/red]", "done")
+    assert "k-NN [/b]" in shown(state_table(StudyRun("s", {"a": mark}, ())))
+    plan = Plan("s", 0, (Line("extract", 1),), ("/a[/b] is no folder.",))
+    assert "/a[/b] is no folder." in shown(plan_table(plan))
+
+
 def test_the_plan_shows_what_is_known():
     plan = Plan("s", 3, (Line("extract", 2, 12_345, 2**20, 75.0), Line("linear", 4)), ("No data here.",))
     text = shown(plan_table(plan))

@@ -28,10 +28,14 @@ def test_a_damaged_file_is_an_empty_state(tmp_path):
 
 def test_a_change_names_what_is_new_and_what_is_gone(tmp_path):
     state = State(tmp_path)
-    assert state.change(GRID) is None, "a first run changes nothing"
+    assert state.change(GRID, GRID) is None, "a first run changes nothing"
     state.begin({ONE.id: ONE}, {})
-    assert state.change({ONE.id: ONE}) is None
-    assert state.change({TWO.id: TWO}) == Change(("two",), ("one",))
+    assert state.change({ONE.id: ONE}, {ONE.id}) is None
+    assert state.change({TWO.id: TWO}, {TWO.id}) == Change(("two",), ("one",))
+    state.begin(GRID, {ONE.id: 1.0})
+    assert state.change(GRID, {TWO.id}) is None
+    assert state.change(GRID, GRID) == Change((), (), ("one",))
+    assert "ran: 1 task is to be done again (one). What is finished" in str(Change((), (), ("one",)))
     assert str(Change(("two",), ("one",))) == (
         "The study has changed since it last ran: 1 task is new (two), and 1 task is gone (one). "
         "What is finished is kept."

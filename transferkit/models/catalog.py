@@ -1,11 +1,14 @@
 """From the spec of a model, as it stands on the command line, to the encoder."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from ..core.errors import UnknownNameError
 from . import architectures, checkpoints, embedded, pretrained  # noqa: F401  each registers its schemes
 from .encoder import ENCODERS, Encoder
 from .runs import finished_runs, run_encoder
+
+_OF_RUNS = ("latest", "run")
 
 
 def load_encoder(spec: str, *, runs: Path | None = None) -> Encoder:
@@ -21,15 +24,36 @@ def load_encoder(spec: str, *, runs: Path | None = None) -> Encoder:
         ModelError: if the weights cannot be had, or do not fit.
     """
     scheme, _, rest = spec.partition(":")
-    if scheme in ("latest", "run"):
-        return run_encoder(spec, runs)
+    return run_encoder(spec, runs) if scheme in _OF_RUNS else _builder(spec)(rest)
+
+
+def require_known_model(spec: str) -> None:
+    """Refuse a spec whose form or architecture nobody has; its weights, or its run, are not looked for.
+
+    Raises: UnknownNameError: with the nearest name.
+    """
+    scheme, _, rest = spec.partition(":")
+    if scheme in _OF_RUNS:
+        return
+    _builder(spec)
+    if scheme == "random":
+        architectures.find_architecture(rest.partition("@")[0])
+    elif scheme == "file" and "#" in rest:
+        architectures.find_architecture(rest.rpartition("#")[2])
+    elif scheme in ("torchvision", "timm") and not rest.startswith("hf-hub:"):
+        architectures.find_architecture(f"{scheme}:{rest.partition('@')[0]}")
+
+
+def _builder(spec: str) -> Callable[[str], Encoder]:
+    """What makes encoders of such a form."""
+    scheme = spec.partition(":")[0]
     if scheme not in ENCODERS and scheme in architectures.torchvision_names():
         raise UnknownNameError(
             f"No model named {spec!r}. Did you mean 'torchvision:{scheme}@DEFAULT', or 'random:{scheme}'?"
         )
     if scheme not in ENCODERS and scheme.split(".")[0] in architectures.timm_names():
         raise UnknownNameError(f"No model named {spec!r}. Did you mean 'timm:{spec}', or 'random:{spec}'?")
-    return ENCODERS[scheme](rest)
+    return ENCODERS[scheme]
 
 
 def default_model(runs: Path | None = None) -> str:

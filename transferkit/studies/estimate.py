@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ..cache.entry import planned_bytes
+from ..core.devices import Compute, choose_compute
 from ..core.errors import TransferkitError
 from ..core.results import ResultStore
 from ..data.dataset import Dataset
@@ -19,15 +20,16 @@ from ..protocols.finetuning.cost import images_seen
 from ..protocols.finetuning.settings import FinetuneSettings
 from ..protocols.place import Place
 from ..protocols.pretraining.settings import PretrainSettings
+from ..protocols.settings import ExtractSettings
 from .finished import Ledger, unfinished
 from .grid import Task, grid_of
-from .performing import settings_of
+from .performing import layers_had, settings_of
 from .study import Study
 
 BACKWARD = 3
 """Forward passes that a step of training takes the time of."""
 
-_BATCH = 16
+_BATCH = (16, 256)  # on a CPU, on a GPU
 _TIMINGS, _TIMING_SECONDS = 12, 3.0
 
 
@@ -129,9 +131,8 @@ class _Counting:
             return self._pretraining(what)
         if task.kind in ("probe", "analyze"):
             name = what.get("protocol") or what["analysis"]
-            cells = len(what.get("settings", ())) if task.kind == "probe" else 1
-            seconds = self._measured.get(name)
-            return Line(name, 1, seconds=None if seconds is None else seconds * cells)
+            each, records = self._measured.get(name), self._records(task)
+            return Line(name, 1, seconds=None if each is None or records is None else each * records)
         (model,) = what["sizes"]
         dataset, encoder = self._dataset(what), self._encoder(model)
         if dataset is None or encoder is None:
@@ -149,6 +150,20 @@ class _Counting:
         written = planned_bytes(rows, self._widths(encoder, size, tuple(what["layers"])), "float16")
         return Line(task.kind, 1, rows, written, rows * self._image_seconds(encoder, size))
 
+    def _records(self, task: Task) -> int | None:
+        """How many a question leaves: one a layer, and a setting of a probe; None if a model cannot be had.
+
+        CKA leaves them for pairs of models, and takes its time before the first.
+        """
+        what, layers = task.what, 0
+        if task.kind == "analyze" and what["analysis"] == "cka":
+            return 1
+        for model, size in what["sizes"].items():
+            if (encoder := self._encoder(model)) is None:
+                return None
+            layers += len(self._widths(encoder, size or encoder.view.crop, tuple(what["layers"])))
+        return layers * (len(what["settings"]) if task.kind == "probe" else 1)
+
     def _pretraining(self, what: Mapping[str, Any]) -> Line:
         settings: PretrainSettings = settings_of(PretrainSettings, what["settings"])
         try:
@@ -156,7 +171,7 @@ class _Counting:
         except TransferkitError as error:
             self.problems[str(error)] = None
             return Line("pretrain", 1)
-        encoder = self._load(settings.model)
+        encoder = self._encoder(settings.model)
         images = settings.epochs * len(dataset.split("train"))
         if encoder is None:
             return Line("pretrain", 1, images)
@@ -174,7 +189,7 @@ class _Counting:
     def _encoder(self, model: str) -> Encoder | None:
         """The encoder; of a run that is not there yet, the network that it will be."""
         for run in self.study.pretrain:
-            if model == f"run:{run.run}":
+            if model.removesuffix("@best") == f"run:{run.run}":
                 encoder = self._load(run.settings.model)
                 return encoder and encoder.at(run.settings.test_crop)
         return self._load(model)
@@ -194,24 +209,18 @@ class _Counting:
         if key not in self._known_widths:
             try:
                 found = resolve_layers(encoder.at(size), layers, encoder.pooling)
-                self._known_widths[key] = [layer.dim for layer in found]
             except TransferkitError as error:
                 self.problems[str(error)] = None
-                self._known_widths[key] = []
+                had = layers_had(encoder, ExtractSettings(layers=layers, size=size))
+                found = resolve_layers(encoder.at(size), had, encoder.pooling) if had != layers else ()
+            self._known_widths[key] = [layer.dim for layer in found]
         return self._known_widths[key]
 
     def _image_seconds(self, encoder: Encoder, size: int) -> float:
-        """Of a forward pass on noise: the quickest of several, for a busy machine slows some of them."""
+        """Of a forward pass, where and as precisely as the study will make it."""
         key = encoder.spec, size
         if key not in self._seconds:
-            images = torch.randn(_BATCH, 3, size, size, generator=torch.Generator().manual_seed(0))
-            took: list[float] = []
-            with torch.inference_mode():
-                while len(took) < _TIMINGS and sum(took) < _TIMING_SECONDS:
-                    started = time.perf_counter()
-                    encoder.module(images)
-                    took.append(time.perf_counter() - started)
-            self._seconds[key] = min(took) / _BATCH
+            self._seconds[key] = _pass_seconds(encoder, size, choose_compute("auto", self.study.precision))
         return self._seconds[key]
 
     @cached_property
@@ -221,6 +230,23 @@ class _Counting:
         for record in ResultStore(self.place.workspace.results):
             found.setdefault(record.protocol, []).append(sum(record.seconds.values()))
         return {name: sum(seconds) / len(seconds) for name, seconds in found.items()}
+
+
+def _pass_seconds(encoder: Encoder, size: int, compute: Compute) -> float:
+    """Of one image of noise in a batch: the quickest of several, for a busy machine slows some of them."""
+    batch = _BATCH[compute.device.type == "cuda"]
+    images = torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(0)).to(compute.device)
+    module = encoder.module.to(compute.device)
+    took: list[float] = []
+    with torch.inference_mode(), compute.autocast():
+        while len(took) < _TIMINGS and sum(took) < _TIMING_SECONDS:
+            started = time.perf_counter()
+            module(images)
+            if compute.device.type == "cuda":
+                torch.cuda.synchronize(compute.device)
+            took.append(time.perf_counter() - started)
+    module.to("cpu")
+    return min(took) / batch
 
 
 def readable_seconds(seconds: float) -> str:

@@ -97,11 +97,19 @@ class Ledger:
         )
 
     def finished(self, grid: Grid) -> dict[str, Receipt]:
-        """The receipts of all tasks that are finished; no task is, that waits for one that must be done."""
+        """The receipts of all tasks that are finished.
+
+        Nothing is finished that comes of a run which must be trained, whatever lies there under its name.
+        Features that are gone are not missed by what was found out with them.
+        """
         found: dict[str, Receipt] = {}
+        untrained: set[str] = set()
         for name, task in grid.items():
-            if (receipt := self.receipt(task)) is not None:
+            receipt = self.receipt(task) if untrained.isdisjoint(task.after) else None
+            if receipt is not None:
                 found[name] = receipt
+            elif task.kind == "pretrain" or not untrained.isdisjoint(task.after):
+                untrained.add(name)
         return found
 
     def open(self, data: str, seed: int) -> Dataset:

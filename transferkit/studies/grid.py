@@ -62,10 +62,11 @@ def plain(settings: Any) -> dict[str, Any]:
 
 def grid_of(study: Study) -> Grid:
     """The tasks of a study, data set by data set, so that what is open or loaded is used again."""
-    runs = {}
+    runs: dict[str, Task] = {}
     for run in study.pretrain:
         what = {"run": run.run, "settings": plain(run.settings), "devices": run.devices}
-        runs[f"run:{run.run}"] = Task("pretrain", f"pretrain {run.run}", what)
+        after = _ids(runs, [run.settings.model])
+        runs[f"run:{run.run}"] = Task("pretrain", f"pretrain {run.run}", what, after)
     tasks = {task.id: task for task in runs.values()}
     wanted = _layers(study)
     for data in dict.fromkeys(key[1] for key in wanted):
@@ -85,8 +86,9 @@ def grid_of(study: Study) -> Grid:
 
 
 def _ids(runs: Mapping[str, Task], models: Iterable[str]) -> tuple[str, ...]:
-    """Of the pretraining of those models that this study makes."""
-    return tuple(runs[model].id for model in models if model in runs)
+    """Of the pretraining of those models that this study makes, as they end or at their best."""
+    made = (runs.get(model.removesuffix("@best")) for model in models)
+    return tuple(task.id for task in made if task)
 
 
 def _asked(study: Study, data: str) -> Iterator[Task]:

@@ -7,15 +7,18 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, get_type_hints
 
 from ..cache.store import FeatureStore
-from ..core.errors import DataError, ModelError, TransferkitError
+from ..core.errors import DataError, ModelError, StudyError, TransferkitError
 from ..core.files import sorted_json
 from ..core.results import Result
 from ..core.workspace import Workspace
 from ..models.catalog import load_encoder
+from ..models.encoder import Encoder
+from ..models.layers import resolve_layers
 from ..probes import PROBES
 from ..protocols.analyses.looking import Look
 from ..protocols.analyses.robustness import RobustnessSettings, robustness
@@ -146,7 +149,7 @@ class Workbench:
     def _extract(self, what: Mapping[str, Any]) -> Iterator[str]:
         dataset = self.ledger.open(what["data"], what["seed"])
         for model in what["sizes"]:
-            extractor = self._extractor(model, what)
+            extractor = self._had(model, what)
             for split in dataset.splits.values():
                 yield extractor.open(split).run().key.digest
 
@@ -155,8 +158,7 @@ class Workbench:
             _train_together(what, self.workspace, self.share)
         else:
             machinery = Machinery(device=self._device, workers=self.share.loaders)
-            settings = settings_of(PretrainSettings, what["settings"])
-            pretrain(settings, place=Place(self.workspace), name=what["run"], machinery=machinery)
+            train(what, self.workspace, machinery)
         return iter(())
 
     def _probe(self, what: Mapping[str, Any]) -> Iterator[Result]:
@@ -217,6 +219,15 @@ class Workbench:
             workers=self.share.loaders,
         )
 
+    def _had(self, model: str, what: Mapping[str, Any]) -> Extractor:
+        """Of those layers that the model has; whoever asks for another one is told by itself."""
+        try:
+            return self._extractor(model, what)
+        except TransferkitError:
+            encoder = load_encoder(model, runs=self.workspace.runs)
+            had = layers_had(encoder, replace(self._extraction(what), size=what["sizes"][model]))
+            return self._extractor(model, {**what, "layers": had})
+
     def _extractor(self, model: str, what: Mapping[str, Any]) -> Extractor:
         """Of a model, loaded anew when its weights have changed."""
         settings = replace(self._extraction(what), size=what["sizes"][model])
@@ -240,6 +251,33 @@ _PERFORMED: dict[str, Callable[[Workbench, Mapping[str, Any]], Iterator[Result]]
 }
 
 
+def layers_had(encoder: Encoder, settings: ExtractSettings) -> tuple[str, ...]:
+    """Of the layers that several questions ask for, those that the encoder has; all, if it has none."""
+    had = []
+    for layer in settings.layers:
+        with suppress(TransferkitError):
+            resolve_layers(encoder.at(settings.size), [layer], settings.pooling or encoder.pooling)
+            had.append(layer)
+    return tuple(had) or settings.layers
+
+
+def train(what: Mapping[str, Any], workspace: Workspace, machinery: Machinery) -> None:
+    """Carry out a task of the kind ``pretrain``, in this process.
+
+    Raises: TransferkitError: what pretraining raises, with what its advice means in a study.
+    """
+    settings = settings_of(PretrainSettings, what["settings"])
+    try:
+        pretrain(settings, place=Place(workspace), name=what["run"], machinery=machinery)
+    except TransferkitError as error:
+        if "--name" not in str(error) and "--no-resume" not in str(error):
+            raise
+        raise StudyError(
+            f"{error} In a study, --name is name in [[pretrain]], and instead of --no-resume the folder "
+            f"{workspace.runs / what['run']} is removed."
+        ) from error
+
+
 def settings_of(settings_type: type, value: Mapping[str, Any]) -> Any:
     """Settings from their plain values: lists become the tuples that they were."""
     hints = get_type_hints(settings_type)
@@ -257,6 +295,8 @@ def settings_of(settings_type: type, value: Mapping[str, Any]) -> Any:
 def _train_together(what: Mapping[str, Any], workspace: Workspace, share: Share) -> None:
     """A run trained by several processes of this machine, started by torch's own launcher.
 
+    They end with this process, however it ends: their input is a pipe whose other end only it holds.
+
     Raises: ModelError: with what the processes said.
     """
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
@@ -269,13 +309,19 @@ def _train_together(what: Mapping[str, Any], workspace: Workspace, share: Share)
     }
     if gpus := os.environ.get("TRANSFERKIT_GPUS"):  # all of the machine, where a process was given one
         environment["CUDA_VISIBLE_DEVICES"] = gpus
-    done = subprocess.run(
-        command,
-        env={**environment, "TRANSFERKIT_TASK": sorted_json({**what, "device": share.device})},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    silent, held = os.pipe()
+    try:
+        done = subprocess.run(
+            command,
+            stdin=silent,
+            env={**environment, "TRANSFERKIT_TASK": sorted_json({**what, "device": share.device})},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(silent)
+        os.close(held)
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
         words = said[0].removeprefix("Error: ") if said else done.stderr.strip().splitlines()[-1]

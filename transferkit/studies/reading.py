@@ -12,6 +12,7 @@ from typing import Any
 from ..core.errors import UsageError
 from ..core.registry import unknown_name
 from ..data.catalog import expand_datasets
+from ..models.catalog import require_known_model
 from ..probes import PROBES
 from ..probes.semantic import LEVELS
 from ..protocols.analyses.robustness import RobustnessSettings
@@ -147,6 +148,7 @@ def _models(table: Table, spec: str, among: Sequence[str]) -> Sequence[str]:
     if spec.partition("@")[0] == "latest":
         raise table.refuse('models: "latest" changes with every run: name the run, as "run:NAME".')
     if "*" not in spec:
+        table.settled(require_known_model, spec)
         return [_absolute(spec)]
     found = [model for model in among if fnmatchcase(model, spec)]
     if not found:
@@ -170,9 +172,10 @@ def _pretrainings(top: Table, study: str) -> Iterator[Pretraining]:
         variants = list(table.variants(PretrainSettings, "name", "preset", "devices"))
         varied = [key for key in variants[0] if len({str(one[key]) for one in variants}) > 1]
         for changes in variants:
-            if "data" in changes:
-                changes["data"] = _absolute(changes["data"])
+            changes |= {key: _absolute(changes[key]) for key in ("data", "model") if key in changes}
             settings = table.settled(pretrain_settings, preset, changes)
+            table.settled(require_known_model, settings.model)
+            table.settled(expand_datasets, [settings.data])
             run = _run_name(table.get("name", str, ""), study, settings, varied)
             if run in seen:
                 raise table.refuse(f"two runs would be called {run}: give one of them another name.")

@@ -1,7 +1,10 @@
 """Run a study: whatever is not finished, several tasks at a time, the rest of it when one fails."""
 
+import os
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ..cache.locks import Lock
@@ -13,7 +16,7 @@ from .engines.engine import Engine, need_of
 from .finished import Ledger, Receipt, unfinished
 from .grid import Grid, Task, grid_of
 from .performing import Outcome
-from .state import Mark, State
+from .state import Mark, State, some
 from .study import Study
 
 LISTEN_SECONDS = 0.5  # between two looks at whoever pressed Ctrl-C
@@ -91,21 +94,23 @@ def run_study(
 
     Raises:
         UsageError: if another process runs this study.
-        StudyError: at the first failure, where ``fail_fast`` is on.
+        StudyError: at the first failure, where ``fail_fast`` is on, and for tasks that no process can take.
     """
     folder = place.workspace.studies / study.name
-    lock = Lock(folder / "lock")
+    path = folder / "lock"
+    lock = Lock(path)
     if not lock.acquire(wait=False):
         raise UsageError(
-            f"Another process is running the study {study.name}. Wait for it, look at it with "
+            f"Another process{_named(path)} is running the study {study.name}. Wait for it, look at it with "
             "transferkit study show, or give this one another name."
         )
     try:
+        path.write_text(f"{os.getpid()} on {socket.gethostname()}", encoding="utf-8")
         grid, ledger, state = grid_of(study), Ledger(place), State.read(folder)
-        if change := state.change(grid):
-            place.reporter.note(str(change))
         finished = ledger.finished(grid)
         left = {task.id: task for task in unfinished(grid, finished)}
+        if change := state.change(grid, left):
+            place.reporter.note(str(change))
         state.begin(grid, {n: finished[n].seconds if n in finished else 0.0 for n in grid if n not in left})
         run = _Run(grid, ledger, state, place, fail_fast, finished, left)
         try:
@@ -117,12 +122,24 @@ def run_study(
         lock.release()
 
 
+def _named(lock: Path) -> str:
+    """Who holds the lock of a study, as it wrote there; nothing before it has."""
+    try:
+        holder = lock.read_text(encoding="utf-8")
+    except OSError:
+        return ""  # it has just been let go
+    return f" ({holder})" if holder else ""
+
+
 def _is_running(study: Study, place: Place) -> bool:
     path = place.workspace.studies / study.name / "lock"
     if not path.exists():
         return False
     lock = Lock(path)
-    mine = lock.acquire(wait=False)
+    try:
+        mine = lock.acquire(wait=False)
+    except TransferkitError:
+        return True  # a disk that cannot be written does not tell; what was last noted stands
     lock.release()
     return not mine
 
@@ -157,7 +174,11 @@ class _Run:
             while self.left or self.running:
                 self._hand_out(engine)
                 if not self.running:
-                    break
+                    titles = [task.title for task in self.left.values()]
+                    raise StudyError(
+                        f"Nothing runs, and no process takes any of the {len(titles)} tasks that are left "
+                        f"({some(titles)}). Run the study again, or with other --workers."
+                    )
                 for outcome in engine.wait(LISTEN_SECONDS):
                     self._take(outcome, progress)
                 self.state.write()

@@ -22,11 +22,11 @@ def state_table(found: StudyRun) -> Table:
         counts.setdefault(row, {}).setdefault(column, []).append(mark)
     columns = list(dict.fromkeys(column for cells in counts.values() for column in cells))
     title = f"{found.study}: {found.count('done')} of {len(found.marks)} tasks are done"
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    table = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     table.add_column("model", overflow="fold")
     table.add_column("", no_wrap=True)
     for column in columns:
-        table.add_column(column, justify="right", overflow="fold")
+        table.add_column(Text(column), justify="right", overflow="fold")
     for row, cells in counts.items():
         whole = [mark for marks in cells.values() for mark in marks]
         table.add_row(Text(row), _bar(whole), *(_fraction(cells.get(column, [])) for column in columns))
@@ -77,7 +77,7 @@ def failures_table(found: StudyRun) -> Iterator[Table]:
 def plan_table(plan: Plan) -> Table:
     """What is to be done, kind by kind, with time and bytes."""
     title = f"{plan.study}: {plan.done} tasks are done, {sum(line.tasks for line in plan.lines)} are left"
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    table = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for heading in ("work", "tasks", "images", "bytes", "one after another"):
         table.add_column(heading, justify="left" if heading == "work" else "right")
     for line in plan.lines:
@@ -88,6 +88,6 @@ def plan_table(plan: Plan) -> Table:
             readable_bytes(line.bytes) if line.bytes else "–",
             "–" if line.seconds is None else readable_seconds(line.seconds),
         )
-    table.caption = plan.caption
+    table.caption = Text(plan.caption)
     table.caption_justify = "left"
     return table

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -39,21 +39,24 @@ class Change:
     Attributes:
         new: titles of tasks that it did not have.
         gone: titles of those that it has no more; what they left stays in the workspace.
+        again: titles of those that were done: of other weights or images, or their records are gone.
     """
 
     new: tuple[str, ...]
     gone: tuple[str, ...]
+    again: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         parts = [
-            f"{len(titles)} {'task is' if len(titles) == 1 else 'tasks are'} {word} ({_some(titles)})"
-            for word, titles in (("new", self.new), ("gone", self.gone))
+            f"{len(titles)} {'task is' if len(titles) == 1 else 'tasks are'} {word} ({some(titles)})"
+            for word, titles in (("new", self.new), ("gone", self.gone), ("to be done again", self.again))
             if titles
         ]
         return f"The study has changed since it last ran: {', and '.join(parts)}. What is finished is kept."
 
 
-def _some(titles: tuple[str, ...]) -> str:
+def some(titles: Sequence[str]) -> str:
+    """The first three of several titles."""
     return "; ".join(titles[:3]) + ("; …" if len(titles) > 3 else "")
 
 
@@ -83,11 +86,13 @@ class State:
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return cls(folder)
 
-    def change(self, grid: Grid) -> Change | None:
-        """What differs from the last run, if there was one."""
+    def change(self, grid: Grid, left: Container[str]) -> Change | None:
+        """What differs from the last run, if there was one; ``left`` are the tasks that must be done."""
         new = tuple(task.title for name, task in grid.items() if name not in self.marks)
         gone = tuple(sorted(mark.title for name, mark in self.marks.items() if name not in grid))
-        return Change(new, gone) if self.marks and (new or gone) else None
+        done = {name for name, mark in self.marks.items() if mark.state == "done"}
+        again = tuple(task.title for name, task in grid.items() if name in done and name in left)
+        return Change(new, gone, again) if self.marks and (new or gone or again) else None
 
     def begin(self, grid: Grid, done: Mapping[str, float]) -> None:
         """Every task of ``grid`` as it stands before anything is done: done, with its seconds, or waiting."""

@@ -2,12 +2,15 @@
 
 import os
 import signal
+import subprocess
 
 import pytest
+import torch
 
 from tests.studies.studies import place_at, plain_study
 from transferkit.core.errors import UsageError
-from transferkit.studies.engines.engine import need_of
+from transferkit.studies.engines import local
+from transferkit.studies.engines.engine import Need, need_of
 from transferkit.studies.engines.local import LocalEngine, cores, default_workers
 from transferkit.studies.grid import Task, grid_of
 
@@ -30,8 +33,6 @@ def test_threads_and_memory_are_divided(tmp_path):
 
 
 def test_no_more_workers_than_the_memory_carries(monkeypatch):
-    from transferkit.studies.engines import local
-
     monkeypatch.setattr(local, "cores", lambda: 64)
     monkeypatch.setattr(local, "free_memory_bytes", lambda: 10 * 2**30)
     assert default_workers() == 3
@@ -39,6 +40,88 @@ def test_no_more_workers_than_the_memory_carries(monkeypatch):
     assert default_workers() == 1
     monkeypatch.setattr(local, "free_memory_bytes", lambda: 2**50)
     assert default_workers() == 32
+
+
+def network(number):
+    """A task that shows images to a network."""
+    return Task("extract", f"extract {number}", {"number": number, "sizes": {}})
+
+
+def reader(number):
+    """A task that only reads features."""
+    return Task("probe", f"probe {number}", {"number": number, "protocol": "knn", "settings": [{}]})
+
+
+@pytest.fixture
+def listeners(monkeypatch):
+    """Processes that listen and do nothing; which GPU each was given, in the order of their start."""
+    gpus, start = [], subprocess.Popen
+
+    def started(command, **options):
+        gpus.append(options["env"]["CUDA_VISIBLE_DEVICES"])
+        return start(["wc", "-l"], **options)
+
+    monkeypatch.setattr(local.subprocess, "Popen", started)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return gpus
+
+
+NEED = Need(1, 0, 0)
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_the_gpu_of_a_killed_process_goes_to_the_next_and_to_no_other(
+    tmp_path, monkeypatch, listeners, victim
+):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with engine_at(place_at(tmp_path), workers=3) as engine:
+        for number in range(2):
+            engine.submit(network(number), NEED, "fp32")
+        engine.submit(reader(0), NEED, "fp32")
+        assert listeners == ["0", "1", ""]
+        kill(engine, victim)
+        assert engine.wait(30) == [], "it is begun again"
+        assert listeners[3:] == [str(victim)]
+        for worker in engine._running:
+            worker.task = None  # all have answered
+        for number in range(2):
+            assert engine.accepts(network(number))
+            engine.submit(network(number), NEED, "fp32")
+        assert not engine.accepts(network(2)), "both GPUs are at work"
+        assert engine.accepts(reader(1))
+        assert len(listeners) == 4
+
+
+def test_what_runs_networks_waits_for_a_gpu_and_leaves_other_processes_alone(
+    tmp_path, monkeypatch, listeners
+):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with engine_at(place_at(tmp_path), workers=2) as engine:
+        engine.submit(reader(0), NEED, "fp32")
+        assert engine.accepts(network(0))
+        engine.submit(network(0), NEED, "fp32")
+        assert listeners == ["", "0"]
+        assert not engine.accepts(network(1))
+        kill(engine, 1)
+        engine._running[1].task = None  # it was idle then
+        assert engine.wait(30) == []
+        assert engine.accepts(network(1)), "the GPU is nobody's"
+        engine.submit(network(1), NEED, "fp32")
+        assert listeners == ["", "0", "0"]
+
+
+def test_a_process_that_is_gone_before_it_is_told_anything_is_replaced(tmp_path, listeners):
+    with engine_at(place_at(tmp_path)) as engine:
+        engine.submit(network(0), NEED, "fp32")
+        engine._running[0].task = None  # it has answered, and is idle
+        kill(engine)
+        engine._running[0].process.wait()
+        engine.submit(network(1), NEED, "fp32")
+        assert engine.wait(30) == []
+        assert [worker.task for worker in engine._running] == [network(1)]
+        kill(engine)
+        engine._running[0].process.wait()
+        engine._running[0].say({"more": "which nobody hears"})
 
 
 def ended(engine):
@@ -49,8 +132,8 @@ def ended(engine):
     return outcome
 
 
-def kill(engine):
-    os.kill(engine._running[0].process.pid, signal.SIGKILL)
+def kill(engine, number=0):
+    os.kill(engine._running[number].process.pid, signal.SIGKILL)
 
 
 @pytest.mark.slow

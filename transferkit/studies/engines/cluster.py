@@ -159,9 +159,9 @@ class RayEngine:
                 warnings.simplefilter("ignore")
                 self._ray.init(**options)
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-            where, why = self.address or "this machine", str(error).splitlines()[0]
+            where, why = self.address or "this machine", str(error).splitlines()[0].rstrip(".")
             raise StudyError(
-                f"No Ray cluster can be had at {where}: {why} Start one with ray start --head, and give its "
+                f"No Ray cluster can be had at {where}: {why}. Start one with ray start --head, and give its "
                 "address as --address."
             ) from error
 

@@ -6,6 +6,8 @@ import selectors
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -26,10 +28,10 @@ ATTEMPTS = 2
 
 @dataclass(eq=False)
 class _Worker:
-    """A process, and what it is doing."""
+    """A process, its number among those that live, and what it is doing."""
 
     process: subprocess.Popen[bytes]
-    gpu: bool
+    number: int
     task: Task | None = None
     precision: str = "auto"
     began: float = 0.0
@@ -43,11 +45,15 @@ class _Worker:
     def say(self, value: object) -> None:
         """Send one line; a process that is gone is noticed by whoever listens."""
         assert self.process.stdin is not None
-        try:
+        with suppress(BrokenPipeError):
             self.process.stdin.write(json.dumps(value).encode() + b"\n")
             self.process.stdin.flush()
-        except BrokenPipeError:
-            pass
+
+    def dismiss(self) -> None:
+        """Say that nothing more comes, which ends it, whatever it is doing."""
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):  # what it was last told may still wait to be sent
+            self.process.stdin.close()
 
 
 @dataclass(eq=False)
@@ -80,8 +86,7 @@ class LocalEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         for worker in self._running:
-            assert worker.process.stdin is not None
-            worker.process.stdin.close()  # which ends it, whatever it is doing
+            worker.dismiss()
         for worker in self._running:
             worker.process.wait()
             worker.answers.close()
@@ -99,13 +104,11 @@ class LocalEngine:
             return False
         if _devices(task) > 1:
             return not busy
-        return self._idle(task) is not None or len(self._running) < self._count
+        return self._idle(task) is not None or self._vacant(task) is not None
 
     def submit(self, task: Task, need: Need, precision: str) -> None:
         """Hand it to an idle process, or to a new one."""
-        worker = self._idle(task)
-        if worker is None:
-            worker = self._started()
+        worker = self._idle(task) or self._started(task)
         self._attempts[task.id] = self._attempts.get(task.id, 0) + 1
         worker.task, worker.precision, worker.began = task, precision, time.perf_counter()
         worker.say({"task": task.to_json(), "precision": precision})
@@ -127,10 +130,19 @@ class LocalEngine:
 
     def _idle(self, task: Task) -> _Worker | None:
         """A process with a GPU for what runs networks, rather one without for the rest."""
-        idle = [worker for worker in self._running if worker.task is None]
+        idle = {worker.number: worker for worker in self._running if worker.task is None}
+        number = self._suited(task, idle)
+        return None if number is None else idle[number]
+
+    def _vacant(self, task: Task) -> int | None:
+        """The number of a process that could be started for it."""
+        return self._suited(task, set(range(self._count)) - {worker.number for worker in self._running})
+
+    def _suited(self, task: Task, numbers: Iterable[int]) -> int | None:
+        """The lowest number with a GPU, which those below ``_gpus`` have, or rather one without."""
         if self._gpus and runs_networks(task):
-            return next((worker for worker in idle if worker.gpu), None)
-        return next(iter(sorted(idle, key=lambda worker: worker.gpu)), None)
+            return min((number for number in numbers if number < self._gpus), default=None)
+        return min(numbers, key=lambda number: (number < self._gpus, number), default=None)
 
     @property
     def share(self) -> Share:
@@ -140,9 +152,9 @@ class LocalEngine:
         loaders = None if self._count == 1 else threads - 1 if self._gpus else threads // 4
         return Share(threads=threads, loaders=loaders, memory=memory)
 
-    def _started(self) -> _Worker:
-        number = len(self._running)
-        gpu = number < self._gpus
+    def _started(self, task: Task) -> _Worker:
+        number = self._vacant(task)
+        assert number is not None, "there is room"
         share = self.share
         visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(self._gpus)))
         environment = {
@@ -150,7 +162,7 @@ class LocalEngine:
             "OMP_NUM_THREADS": str(share.threads),
             "MKL_NUM_THREADS": str(share.threads),
             "TRANSFERKIT_GPUS": visible,
-            "CUDA_VISIBLE_DEVICES": visible.split(",")[number] if gpu else "",
+            "CUDA_VISIBLE_DEVICES": visible.split(",")[number] if number < self._gpus else "",
         }
         self.logs.mkdir(parents=True, exist_ok=True)
         with (self.logs / f"worker-{number}.log").open("ab") as log:
@@ -161,7 +173,7 @@ class LocalEngine:
                 stderr=log,
                 env=environment,
             )
-        worker = _Worker(process, gpu)
+        worker = _Worker(process, number)
         where = {"workspace": str(self.workspace.root), "data": str(self.workspace.data)}
         worker.say({**where, "share": asdict(share)})
         self._selector.register(worker.answers, selectors.EVENT_READ, worker)
@@ -173,8 +185,7 @@ class LocalEngine:
         self._selector.unregister(worker.answers)
         code = worker.process.wait()
         worker.answers.close()
-        if worker.process.stdin:
-            worker.process.stdin.close()
+        worker.dismiss()
         self._running.remove(worker)
         task = worker.task
         if task is None:

@@ -6,19 +6,17 @@ import sys
 
 from ...core.errors import TransferkitError
 from ...core.workspace import Workspace
-from ...protocols.place import Place
-from ...protocols.pretraining.pretrain import pretrain
-from ...protocols.pretraining.settings import Machinery, PretrainSettings
-from ..performing import settings_of
+from ...protocols.pretraining.settings import Machinery
+from ..performing import train
+from .orders import orders
 
 
 def main() -> int:
     """Train the run that the environment describes; 0 if that went well."""
+    _ = orders()  # there are none; but whoever started this process is gone when they end
     what = json.loads(os.environ["TRANSFERKIT_TASK"])
-    machinery = Machinery(device=what["device"], devices=what["devices"])
-    settings = settings_of(PretrainSettings, what["settings"])
     try:
-        pretrain(settings, place=Place(Workspace.at()), name=what["run"], machinery=machinery)
+        train(what, Workspace.at(), Machinery(device=what["device"], devices=what["devices"]))
     except TransferkitError as error:
         sys.stderr.write(f"Error: {error}\n")
         return 1
