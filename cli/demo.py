@@ -2,7 +2,6 @@
 
 import click
 from rich.console import Group
-from rich.text import Text
 
 from .report import page_line
 from .session import Session, common_options
@@ -24,20 +23,16 @@ def command(session: Session) -> None:
     """
     from transferkit.protocols.demo import run_demo
     from transferkit.protocols.place import Place
-    from transferkit.reports.ranking import depth_table, finding, ranking_table, standings
+    from transferkit.reports.depth import depth_table
+    from transferkit.reports.evidence import evidence
     from transferkit.reports.tables import pivot
+    from transferkit.reports.terminal import terminal_view
 
     demo = run_demo(Place(session.workspace, reporter=session.reporter))
-    columns = {
-        "linear": standings(demo.at_last),
-        "k-NN": standings(demo.neighbours),
-        "5-way 5-shot": standings(demo.fewshot),
-    }
     page = Group(
         pivot(demo.at_last, title="Linear probe at the last layer: accuracy ± half the 95 % interval"),
         depth_table(demo.by_depth, title="Linear probe by layer: mean accuracy over the data sets"),
-        ranking_table(columns, title="Ranking: mean accuracy over the data sets"),
-        Text(finding(demo.at_last)),
+        terminal_view(evidence(demo.results)),
         page_line(session),
     )
     session.show(demo.results.to_json(), page)

@@ -25,14 +25,18 @@ _KINDS = {"model": "model", "data": "data set", "protocol": "protocol"}
 
 
 @click.command()
-@click.option("-o", "--output", metavar="FILE", help="Where it goes.  [default: report.* in the reports]")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="Where it goes; its ending names the format.  [default: report.* in the reports]",
+)
 @click.option(
     "--format",
     "form",
     type=click.Choice(list(FORMATS)),
-    default="page",
-    show_default=True,
-    help="One HTML page; tables of models × data sets (md, latex); or the records (csv, json, parquet).",
+    help="One HTML page; tables of models × data sets (md, latex); or the records (csv, json, parquet).  "
+    "[default: as --output ends, else page]",
 )
 @click.option("--figures", metavar="DIR", help="Write every chart there too, as SVG, PDF and PNG.")
 @click.option("--terminal", is_flag=True, help="Show the ranking here instead, and write no page.")
@@ -48,7 +52,7 @@ _KINDS = {"model": "model", "data": "data set", "protocol": "protocol"}
 def command(
     session: Session,
     output: str | None,
-    form: str,
+    form: str | None,
     figures: str | None,
     terminal: bool,
     gallery: tuple[str, ...],
@@ -63,6 +67,9 @@ def command(
     Example:
       transferkit report --gallery none
     """
+    if terminal and (output or form):
+        raise click.UsageError("--terminal writes no page or table: leave out --output and --format.")
+    path, form = _place(session, output, form)
     found = _evidence(session, wanted)
     written: list[Path] = []
     if figures:
@@ -73,9 +80,31 @@ def command(
     if terminal:
         _show_ranking(session, found, written)
         return
-    path = Path(output).expanduser() if output else session.workspace.reports / f"report{FORMATS[form]}"
     notes = _write(session, found, path, form, gallery)
     _show_written(session, found, [path, *written], notes)
+
+
+def _place(session: Session, output: str | None, form: str | None) -> tuple[Path, str]:
+    """Where it goes, and in which format.
+
+    Raises: UsageError: for an ending that names no format, or another one than is asked for.
+    """
+    from transferkit.core.errors import UsageError
+
+    if output is None:
+        form = form or "page"
+        return session.workspace.reports / f"report{FORMATS[form]}", form
+    path = Path(output).expanduser()
+    named = next((name for name, ending in FORMATS.items() if ending == path.suffix.lower()), None)
+    if named is None:
+        endings = ", ".join(f"{ending} ({name})" for name, ending in FORMATS.items())
+        raise UsageError(f"{path} ends in {path.suffix!r}, which names no format. Choose one of: {endings}.")
+    if form and form != named:
+        raise UsageError(
+            f"{path} ends as the format {named}, and --format says {form}: leave out --format, or end the "
+            f"name in {FORMATS[form]}."
+        )
+    return path, named
 
 
 def page_line(session: Session) -> Text:

@@ -101,18 +101,19 @@ def _show_plan(session: Session, study: "Study", place: Any) -> None:
 
 
 def _show_end(session: Session, found: Any, place: Any) -> None:
-    """The ranking, the finding, what failed; exit code 1 if anything did."""
+    """What was found, and what failed; exit code 1 if anything did."""
     from rich.console import Group
     from rich.text import Text
 
     from transferkit.core.errors import StudyError
-    from transferkit.reports.overview import overview
+    from transferkit.reports.evidence import evidence
+    from transferkit.reports.terminal import terminal_view
     from transferkit.studies.showing import failures_table
 
     results = found.results(place)
-    shown = [*overview(results), *failures_table(found)]
-    shown.append(Text("Next: transferkit report" if results else "Nothing has been scored."))
-    session.show({**found.to_json(), "results": results.to_json()}, Group(*shown))
+    end = Text("Next: transferkit report" if results else "Nothing has been scored.")
+    shown = Group(terminal_view(evidence(results)), *failures_table(found), end)
+    session.show({**found.to_json(), "results": results.to_json()}, shown)
     if found.failed:
         blocked = found.count("blocked")
         raise StudyError(
@@ -135,15 +136,16 @@ def show(session: Session, study: str) -> None:
     from rich.console import Group
 
     from transferkit.protocols.place import Place
-    from transferkit.reports.overview import overview
+    from transferkit.reports.evidence import evidence
+    from transferkit.reports.terminal import terminal_view
     from transferkit.studies.reading import read_study
     from transferkit.studies.run import state_of
     from transferkit.studies.showing import failures_table, state_table
 
     place = Place(session.workspace, reporter=session.reporter)
     found = state_of(read_study(study), place)
-    so_far = overview(found.results(place))
-    session.show(found.to_json(), Group(state_table(found), *failures_table(found), *so_far))
+    so_far = terminal_view(evidence(found.results(place)))
+    session.show(found.to_json(), Group(state_table(found), *failures_table(found), so_far))
 
 
 @command.command("list")

@@ -68,10 +68,51 @@ def test_other_forms(workspace, form, ending, start):
     assert (workspace.reports / f"report{ending}").read_text(encoding="utf-8").startswith(start)
 
 
+@pytest.mark.parametrize(
+    ("name", "start"), [("r.csv", "model,data"), ("r.MD", "## linear"), ("r.html", "<!doctype html>")]
+)
+def test_the_ending_names_the_format(workspace, tmp_path, name, start):
+    assert report(workspace, "-o", str(tmp_path / name), "--gallery", "none").exit_code == 0
+    assert (tmp_path / name).read_text(encoding="utf-8").startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["-o", "r.md", "--format", "csv"], "r.md ends as the format md, and --format says csv: leave out"),
+        (
+            ["-o", "r.any"],
+            "r.any ends in '.any', which names no format. Choose one of: .html (page), .md (md)",
+        ),
+        (["-o", "r", "--format", "md"], "r ends in '', which names no format."),
+        (
+            ["-o", "r.md", "--terminal"],
+            "--terminal writes no page or table: leave out --output and --format.",
+        ),
+        (["--format", "md", "--terminal"], "--terminal writes no page or table"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_anything_is_written(workspace, arguments, words):
+    found = report(workspace, *arguments)
+    assert found.exit_code == 2
+    assert words in found.stderr
+    assert not workspace.reports.exists()
+
+
+@pytest.mark.parametrize("option", ["-o", "--figures"])
+def test_a_place_that_cannot_be_written_is_said_with_what_to_do(workspace, tmp_path, option):
+    (tmp_path / "file").write_text("")
+    place = str(tmp_path / "file" / "r.md") if option == "-o" else str(tmp_path / "file")
+    found = report(workspace, option, place, "--protocol", "cka", *([] if option == "-o" else ["--terminal"]))
+    assert found.exit_code == 1
+    assert found.stderr.startswith(f"Error: {tmp_path / 'file'}/")
+    assert found.stderr.endswith("Name another place for it, or another folder with --workspace.\n")
+
+
 def test_parquet_keeps_numbers(workspace, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
-    report(workspace, "--format", "parquet", "--output", str(tmp_path / "r.any"))
-    table = parquet.read_table(tmp_path / "r.any").to_pydict()
+    report(workspace, "--output", str(tmp_path / "r.parquet"))
+    table = parquet.read_table(tmp_path / "r.parquet").to_pydict()
     assert sorted(table["value"]) == pytest.approx(sorted(one.value for one in study()))
 
 
@@ -92,7 +133,7 @@ def test_figures_are_written_in_three_forms(workspace, tmp_path):
 
 def test_the_terminal_shows_the_ranking_and_writes_no_page(workspace):
     found = report(workspace, "--terminal", "--protocol", "linear")
-    assert found.stdout.startswith("Under linear, good leads")
+    assert found.stdout.startswith("Under linear, good has the highest mean")
     assert "linear: mean over 4 data sets" in found.stdout
     assert not workspace.reports.exists()
 

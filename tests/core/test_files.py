@@ -107,13 +107,26 @@ def test_a_file_beyond_the_limit_is_a_full_disk_and_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("place", "reason"), [("folder", "Is a directory"), ("file/entry.json", "File exists")]
+)
+def test_a_place_that_is_taken_is_said_in_words(tmp_path, monkeypatch, place, reason):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    monkeypatch.chdir(tmp_path)
+    for path in (Path(place), tmp_path / place):
+        with pytest.raises(DiskSpaceError, match=rf"{path} cannot be written \({reason}\)\. Name another"):
+            write_json(path, {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
 @pytest.mark.skipif(not Path("/sys/kernel").exists(), reason="needs a folder nobody may write to")
 def test_a_folder_nobody_may_write_to_is_said_in_words():
     path = Path("/sys/kernel/transferkit/entry.json")
     with pytest.raises(DiskSpaceError) as caught:
         write_json(path, {})
     assert str(caught.value).startswith(f"{path} cannot be written (")
-    assert str(caught.value).endswith("). Name another folder with --workspace.")
+    assert str(caught.value).endswith("). Name another place for it, or another folder with --workspace.")
 
 
 def test_other_errors_of_the_system_stay_what_they_are(tmp_path):

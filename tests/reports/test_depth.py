@@ -3,7 +3,7 @@ import pytest
 from rich.console import Console
 
 from tests.reports.records import record
-from transferkit.reports.depth import MOST_PANELS, depth_figure, semantic_table
+from transferkit.reports.depth import MOST_PANELS, depth_figure, depth_table, semantic_table
 
 
 def test_one_curve_a_model_from_the_first_layer_to_the_last():
@@ -54,3 +54,36 @@ def test_the_semantic_table_has_a_row_a_layer_and_a_column_a_level():
     assert ["model", "layer", "low", "high"] in rows
     assert ["m", "a", "0.250", "±0.100", "(-0.50)", "0.500", "±0.100"] in rows
     assert ["m", "b", "0.750", "±0.100", "(+0.12)", "–"] in rows
+
+
+def test_the_depth_table_has_a_row_a_layer_with_the_mean_over_data_sets():
+    results = [record("[a]", data, value, layer="one") for data, value in (("x", 0.4), ("y", 0.6))]
+    results.append(record("b", "x", 0.7, layer="two"))
+    console = Console(width=120, color_system=None)
+    with console.capture() as captured:
+        console.print(depth_table(results, title="over [red]depth"))
+    title, _, head, _, one, two, *_ = captured.get().splitlines()
+    assert title.strip() == "over [red]depth"
+    assert [head.split(), one.split(), two.split()] == [
+        ["layer", "[a]", "b"],
+        ["one", "0.500", "–"],
+        ["two", "–", "0.700"],
+    ]
+
+
+def test_layers_of_networks_that_share_only_the_last_stand_by_depth():
+    layers = {
+        "deep": ("blocks.0", "blocks.1", "blocks.2", "pool"),
+        "short": ("conv", "pool"),
+        "flat": ("pixels",),
+    }
+    results = [record(model, "x", 0.5, layer=layer) for model, names in layers.items() for layer in names]
+    table = depth_table(results, title="")
+    assert [str(cell) for cell in table.columns[0].cells] == [
+        "blocks.0",
+        "blocks.1",
+        "conv",
+        "blocks.2",
+        "pool",
+        "pixels",
+    ]

@@ -1,11 +1,13 @@
 """Sentences that are computed, whichever way the numbers fall."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.reports.records import record
 from tests.reports.studied import study
 from transferkit.reports.evidence import evidence
-from transferkit.reports.headline import headline
+from transferkit.reports.headline import _verdict, headline
 
 
 def sets(values: dict[str, float], count: int):
@@ -17,52 +19,154 @@ def test_nothing_is_said_of_one_model():
     assert headline(evidence([record("a", "d", 0.5)])) == []
 
 
-def test_a_clear_leader():
+def test_the_highest_mean_is_told_with_its_gap_and_its_rank():
     (sentence,) = headline(evidence(sets({"a": 0.9, "b": 0.5, "c": 0.1}, 12)))
     assert sentence == (
-        "Under linear, a leads with 0.906 on average over 12 data sets, +0.400 against b (95 % interval "
-        "+0.400 to +0.400). By rank a is significantly ahead of b and c (Friedman p < 0.001, Nemenyi 5 %)."
+        "Under linear, a has the highest mean over 12 data sets: 0.906, +0.400 against b (95 % interval "
+        "+0.400 to +0.400). By mean rank it is significantly ahead of all others (Friedman, p < 0.001; "
+        "Nemenyi at 5 %)."
     )
 
 
-def test_those_that_cannot_be_told_apart_are_named():
+def test_those_that_are_behind_are_named_and_many_are_counted():
     (sentence,) = headline(evidence(sets({"a": 0.9, "b": 0.5, "c": 0.1}, 6)))
-    assert "significantly ahead of c (" in sentence
-    assert sentence.endswith("; b cannot be told apart from it.")
+    assert "it is significantly ahead of 1 of the 2 others: c (Friedman" in sentence
+    many = {name: 1 - place / 20 for place, name in enumerate("abcdefghij")}
+    (sentence,) = headline(evidence(sets(many, 6)))
+    assert "it is significantly ahead of 4 of the 9 others (Friedman" in sentence
+
+
+def by_set(**values):
+    """Model → its values, one a data set."""
+    return [record(m, f"d{i}", v) for m, own in values.items() for i, v in enumerate(own)]
+
+
+def test_a_gap_that_may_be_chance_is_called_so_and_a_sure_one_is_not():
+    (sentence,) = headline(evidence(by_set(a=(0.9, 0.4, 0.8), b=(0.5, 0.6, 0.7))))
+    assert "+0.100 against b (95 % interval -0.645 to +0.845: perhaps chance). Two models" in sentence
+    (sentence,) = headline(evidence(by_set(a=(0.9, 0.8, 0.8), b=(0.5, 0.5, 0.45))))
+    assert "perhaps chance" not in sentence
+
+
+def test_the_first_by_rank_is_named_where_another_has_the_highest_mean():
+    records = by_set(a=[0.9, *[0.4] * 11], b=[0.41] * 12, c=[0.1] * 12)
+    (sentence,) = headline(evidence(records))
+    assert sentence.startswith("Under linear, a has the highest mean")
+    assert "By mean rank b is first, significantly ahead of 1 of the 2 others: c (" in sentence
+
+
+def test_of_two_that_share_the_first_rank_the_higher_mean_is_told():
+    records = by_set(b=(0.8, 0.5) * 3, a=(0.9, 0.45) * 3, c=(0.1, 0.1) * 3)
+    (sentence,) = headline(evidence(records))
+    assert sentence.startswith("Under linear, a has the highest mean")
+    assert "By mean rank it is significantly ahead of 1 of the 2 others: c (" in sentence
 
 
 def test_no_difference_is_said_to_be_none():
     mixed = [record(m, f"d{i}", 0.5 + 0.1 * ((i + k) % 3)) for k, m in enumerate("abc") for i in range(6)]
     (sentence,) = headline(evidence(mixed))
-    assert sentence.endswith("Over all models the ranks do not differ significantly (Friedman, p = 1.000).")
+    assert sentence.endswith("The ranks of the 3 models do not differ significantly (Friedman, p = 1.000).")
+    assert "ahead" not in sentence
 
 
-def test_two_models_and_one_set():
-    (sentence,) = headline(evidence(sets({"a": 0.9, "b": 0.5}, 3)))
-    assert sentence.endswith("Two models are too few to rank.")
+def test_ranks_that_differ_without_one_that_is_ahead():
+    """Friedman's test sees more than Nemenyi's can place."""
+    found = evidence(by_set(a=(0.5, 0.5, 0.5), b=(0.4, 0.4, 0.4), c=(0.3, 0.3, 0.3)))
+    assert found.ranked["linear"].ranks.friedman_p < 0.05
+    (one,) = found.ranked.values()
+    unsure = replace(one, ranks=replace(one.ranks, critical_difference=2.5))
+    assert "it is significantly ahead of none (" in _verdict(unsure)
+
+
+def test_on_one_set_its_rows_decide():
     (sentence,) = headline(evidence(sets({"a": 0.9, "b": 0.5}, 1)))
-    assert sentence.endswith("+0.400 against b; significant on its rows.")
+    assert sentence == (
+        "Under linear, a scores highest on d0: 0.900, +0.400 against b. On its rows it is significantly "
+        "better than every other model."
+    )
     (sentence,) = headline(evidence(sets({"a": 0.505, "b": 0.5}, 1)))
-    assert sentence.endswith("; not significant on its rows.")
+    assert sentence.endswith("On its rows it is not significantly better than every other model.")
+
+
+def test_every_protocol_is_told_once_with_the_setting_of_most_numbers():
+    """Fine-tuning too, however many settings the others have."""
+    records = [record(m, d, v, protocol=p) for p in ("linear", "knn", "finetune")
+               for m, v in (("a", 0.5), ("b", 0.4)) for d in "xy"]  # fmt: skip
+    for shots, data in ((1, "xy"), (5, "xyz"), (20, "xy")):
+        settings = {"shots": shots, "method": "lr"}
+        records += [
+            record(m, d, v, protocol="fewshot", settings=settings)
+            for m, v in (("a", 0.5), ("b", 0.4))
+            for d in data
+        ]
+    starts = [sentence.partition(",")[0] for sentence in headline(evidence(records))]
+    assert starts == ["Under linear", "Under knn", "Under fewshot 5-shot lr", "Under finetune"]
+
+
+@pytest.mark.parametrize(
+    ("low", "words"),
+    [
+        ((0.6, 0.6), "a keeps most semantic content of level low: 0.600, +0.100 against b (95 % interval "
+                     "+0.100 to +0.100)."),
+        ((0.9, 0.2), "a keeps most semantic content of level low: 0.550, +0.050 against b (95 % interval "
+                     "-4.397 to +4.497: perhaps chance)."),
+        ((0.4, 0.4), "b keeps most semantic content of level low: 0.500, +0.100 against a (95 % interval "
+                     "+0.100 to +0.100)."),
+    ],
+)  # fmt: skip
+def test_semantics_have_their_gap(low, words):
+    records = [
+        record(m, d, value, protocol="semantic", settings={"level": "low"})
+        for m, own in (("a", low), ("b", (0.5, 0.5)))
+        for d, value in zip("xy", own, strict=True)
+    ]
+    assert headline(evidence(records)) == [f"At the last layer {words}"]
 
 
 def test_a_study_is_told_with_semantics_prediction_and_finetuning():
     said = headline(evidence(study()))
-    assert said[0].startswith("Under linear, good leads")
-    assert any(
-        s.startswith("At the last layer the most semantic content is kept by poor of level low") for s in said
-    )
-    assert any("Of 1 transferability scores logme" in s and "τ +1.00" in s for s in said)
-    assert any(
-        s.startswith("Linear probes order models as fine-tuning does with Kendall's τ +") for s in said
-    )
+    assert said[0].startswith("Under linear, good has the highest mean")
+    assert any(s.startswith("At the last layer poor keeps most semantic content of level low") for s in said)
+    assert any(s.startswith("logme, a transferability score, orders models and layers much as") for s in said)
+    assert any(s.startswith("Linear probing orders models much as fine-tuning does: Kendall") for s in said)
 
 
-@pytest.mark.parametrize("sign", [1, -1])
-def test_the_sign_of_the_prediction_is_that_of_the_numbers(sign):
-    records = [record(m, "d", v) for m, v in (("a", 0.2), ("b", 0.4), ("c", 0.6))]
+ORDERS = [
+    ((1, 2, 3, 4), "orders {} much as {} does", "+1.00"),
+    ((4, 3, 2, 1), "orders {} the other way round from {}", "-1.00"),
+    ((2, 3, 1, 4), "says little about the order that {1} gives {0}", "+0.33"),
+    ((3, 4, 1, 2), "says little about the order that {1} gives {0}", "-0.33"),
+]
+
+
+@pytest.mark.parametrize(("order", "words", "tau"), ORDERS)
+def test_finetuning_is_said_to_agree_only_where_it_does(order, words, tau):
+    records = [record(m, "d", v / 10) for m, v in zip("abcd", range(1, 5), strict=True)]
     records += [
-        record(m, "d", sign * v, protocol="transferability", settings={"score": "s"}, metric="s")
-        for m, v in (("a", 2.0), ("b", 4.0), ("c", 6.0))
+        record(m, "d", v / 10, protocol="finetune", layer="all") for m, v in zip("abcd", order, strict=True)
     ]
-    assert f"τ {sign:+.2f}" in headline(evidence(records))[-1]
+    expected = f"Linear probing {words.format('models', 'fine-tuning')}: Kendall's τ {tau} over 1 data set."
+    assert headline(evidence(records))[-1] == expected
+
+
+@pytest.mark.parametrize(("order", "words", "tau"), ORDERS)
+def test_transferability_is_said_to_agree_only_where_it_does(order, words, tau):
+    records = [record(m, "d", v / 10) for m, v in zip("abcd", range(1, 5), strict=True)]
+    records += [
+        record(m, "d", float(v), protocol="transferability", settings={"score": "s"}, metric="s")
+        for m, v in zip("abcd", order, strict=True)
+    ]
+    expected = words.format("models and layers", "linear probing")
+    assert headline(evidence(records))[-1] == (
+        f"s, a transferability score, {expected}: Kendall's τ {tau} over 1 data set."
+    )
+
+
+def test_of_several_scores_the_best_is_told():
+    records = [record(m, "d", v / 10) for m, v in zip("abc", range(1, 4), strict=True)]
+    for score, sign in (("worse", -1), ("better", 1)):
+        records += [
+            record(m, "d", sign * v, protocol="transferability", settings={"score": score}, metric=score)
+            for m, v in zip("abc", (1.0, 2.0, 3.0), strict=True)
+        ]
+    assert headline(evidence(records))[-1].startswith("better, the best of 2 transferability scores, orders")

@@ -48,6 +48,51 @@ def test_another_model_keeps_its_plain_name():
     assert [label.model for label in labels_of(found)] == ["m (pooling avg)", "m (pooling max)", "n"]
 
 
+def recipes(*records):
+    return [label.recipe for label in labels_of(records)]
+
+
+def penalties(model: str, *counts: int, data: str = "d"):
+    return [record(model, data, 0.5, settings={"penalties": n}) for n in counts]
+
+
+def test_one_more_setting_of_one_model_leaves_the_fair_comparison():
+    """The others have the recipe that they share with it, by the same name."""
+    found = recipes(*penalties("m", 12, 45), *penalties("n", 12), *penalties("n", 12, data="e"))
+    assert found == ["linear (penalties 12)", "linear (penalties 45)", *["linear (penalties 12)"] * 2]
+
+
+def test_models_with_other_settings_are_no_fair_comparison():
+    found = recipes(*penalties("m", 12), *penalties("n", 45))
+    assert found == ["linear (penalties 12)", "linear (penalties 45)"]
+
+
+def test_other_protocols_keep_their_names():
+    other = record("m", "d", 0.5, protocol="knn", settings={"k": 20})
+    assert recipes(*penalties("m", 12, 45), other)[-1] == "knn"
+
+
+def test_one_more_size_of_a_model_names_all_its_records_and_no_others():
+    sizes = [record("m", "d", 0.5, view={"transform": {"crop": n}}) for n in (32, 64)]
+    rest = [
+        record("m", "e", 0.5, protocol="knn", view={"transform": {"crop": 32}}),
+        record("n", "d", 0.5, view={"transform": {"crop": 32}}),
+    ]
+    names = [label.model for label in labels_of([*sizes, *rest])]
+    assert names == ["m (crop 32)", "m (crop 64)", "m (crop 32)", "n"]
+
+
+def test_changed_images_name_the_data_set_for_all_models():
+    found = [record("m", "d", 0.5, fingerprint=n) for n in ("aaaa", "bbbb")]
+    found += [record("n", "d", 0.5, fingerprint="bbbb"), record("n", "e", 0.5, fingerprint="bbbb")]
+    assert [label.data for label in labels_of(found)][1:] == ["d (fingerprint bbbb)"] * 2 + ["e"]
+
+
+def test_a_list_of_one_is_told_as_what_is_in_it():
+    found = [record("m", "d", 0.5, settings={"lr": lr}) for lr in ([0.1], [0.1, 0.2])]
+    assert recipes(*found) == ["linear (lr 0.1)", "linear (lr [0.1, 0.2])"]
+
+
 def test_recipes_are_ordered_by_protocol_and_number():
     mixed = ["zeta", "semantic high", "fewshot 10-shot lr", "fewshot 5-shot lr", "semantic low", "linear"]
     assert ordered_recipes(mixed) == (

@@ -1,6 +1,7 @@
 """Ranks, critical differences, seeds, and what may be called significant."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from transferkit.reports.statistics import (
     difference_p,
     group_means,
     holm,
+    least_p,
     pairs,
     ranks,
     seed_mean,
@@ -69,6 +71,17 @@ def test_equal_models_cannot_be_told_apart():
     assert set(found.mean_ranks) == {2.0}
     assert found.groups == (("a", "b", "c"),)
     assert found.beaten_by("a") == ()
+
+
+def test_where_friedman_sees_no_difference_all_models_are_one_group():
+    """Nemenyi's distance alone would part the first from the last."""
+    values = np.array([[4, 4, 4, 4, 1, 1], [3, 3, 1, 1, 4, 4], [2, 1, 3, 2, 3, 3], [1, 2, 2, 3, 2, 2]], float)
+    found = ranks(NAMES[:4], values)
+    apart = replace(found, mean_ranks=(1.0, 2.0, 3.0, 3.9), critical_difference=1.9)
+    assert found.friedman_p > 0.05
+    assert found.groups == apart.groups == (tuple(found.models),)
+    assert apart.beaten_by(apart.models[0]) == ()
+    assert len(replace(apart, friedman_p=0.04).groups) == 2
 
 
 def test_ranks_one_apart_need_enough_data_sets():
@@ -133,14 +146,69 @@ def test_one_seed_of_rows_is_mcnemar():
     assert_allclose(difference_p({0: units(a)}, {0: units(b)}), exact)
 
 
-def test_seeds_of_the_same_rows_are_averaged_first():
+def student_tail(t: float, degrees: float) -> float:
+    """Two-sided, by adding up the density as it is written in a table of formulae."""
+    x = np.linspace(-1, 1, 400_001) * abs(t)
+    scale = math.gamma((degrees + 1) / 2) / (math.sqrt(degrees * math.pi) * math.gamma(degrees / 2))
+    return 1 - float(np.trapezoid(scale * (1 + x**2 / degrees) ** (-(degrees + 1) / 2), x))
+
+
+def test_seeds_that_agree_leave_the_test_over_rows():
+    a = {seed: units([1, 1, 0, 1, 1, 0]) for seed in range(3)}
+    b = {seed: units([0, 1, 0, 0, 1, 1]) for seed in range(3)}
+    gaps = np.array([1, 0, 0, 1, 0, -1])
+    t = gaps.mean() / (gaps.std(ddof=1) / math.sqrt(6))
+    assert_allclose(difference_p(a, b), student_tail(t, 5), atol=1e-8)
+
+
+def test_the_spread_of_rows_and_that_of_seeds_are_added():
     a = {0: units([1, 1, 0, 1]), 1: units([1, 0, 1, 1])}
-    b = {0: units([0, 1, 0, 0]), 1: units([0, 0, 1, 0])}
-    gaps = np.array([1, 0, 0, 1])  # mean over the seeds, row by row
-    t = gaps.mean() / (gaps.std(ddof=1) / 2)
-    # Student with 3 degrees of freedom, in closed form
-    tail = 0.5 - (math.atan(t / math.sqrt(3)) + t * math.sqrt(3) / (t**2 + 3)) / math.pi
-    assert_allclose(difference_p(a, b), 2 * tail)
+    b = {0: units([0, 1, 0, 0]), 1: units([0, 0, 1, 1])}
+    rows = np.array([1, 0, 0, 0.5])  # mean over the seeds, row by row
+    seeds = np.array([0.5, 0.25])  # mean over the rows, seed by seed
+    of_rows, of_seeds = rows.var(ddof=1) / 4, seeds.var(ddof=1) / 2
+    freedom = (of_rows + of_seeds) ** 2 / (of_rows**2 / 3 + of_seeds**2 / 1)
+    expected = student_tail(rows.mean() / math.sqrt(of_rows + of_seeds), freedom)
+    assert_allclose(difference_p(a, b), expected, atol=1e-8)
+
+
+def test_episodes_of_several_seeds_are_each_their_own():
+    a = {seed: units([3, 5, 4 + seed], of=f"e{seed}", answers=5) for seed in range(2)}
+    b = {seed: units([2, 5, 4], of=f"e{seed}", answers=5) for seed in range(2)}
+    episodes = np.array([1, 0, 0, 1, 0, 1]) / 5
+    seeds = np.array([1 / 3, 2 / 3]) / 5
+    of_units, of_seeds = episodes.var(ddof=1) / 6, seeds.var(ddof=1) / 2
+    freedom = (of_units + of_seeds) ** 2 / (of_units**2 / 5 + of_seeds**2 / 1)
+    expected = student_tail(episodes.mean() / math.sqrt(of_units + of_seeds), freedom)
+    assert_allclose(difference_p(a, b), expected, atol=1e-8)
+
+
+@pytest.mark.parametrize(("a", "b", "p"), [([1, 1], [0, 0], 0.0), ([1, 0], [1, 0], 1.0), ([1], [0], 1.0)])
+def test_without_spread_a_difference_is_sure_or_there_is_none(a, b, p):
+    assert difference_p({0: units(a), 1: units(a)}, {0: units(b), 1: units(b)}) == p
+
+
+@pytest.mark.parametrize(("seeds", "deviation"), [(3, 0.03), (5, 0.02)])
+def test_models_whose_seeds_deviate_are_seldom_called_different(seeds, deviation):
+    """Two models of the same expected accuracy, each training of which ends a little elsewhere."""
+    rng = np.random.default_rng(seeds)
+    rows, repeats, wrong = 1000, 200, 0
+    for _ in range(repeats):
+        hard = 0.2 * np.tanh(rng.normal(size=rows))  # the same rows are hard for everyone
+        reached = np.clip(0.7 + rng.normal(0, deviation, (2, seeds, 1)) + hard, 0, 1)
+        right = (rng.random(reached.shape) < reached).astype(np.uint16)
+        a, b = ({seed: Units("rows", 1, right[model, seed]) for seed in range(seeds)} for model in (0, 1))
+        wrong += difference_p(a, b) < 0.05
+    assert wrong / repeats <= 0.08
+
+
+def test_a_difference_beyond_the_spread_of_seeds_is_found():
+    rng = np.random.default_rng(2)
+    a, b = (
+        {seed: units(rng.random(1000) < chance + rng.normal(0, 0.02)) for seed in range(5)}
+        for chance in (0.8, 0.7)
+    )
+    assert difference_p(a, b) < 0.01
 
 
 def test_swapping_the_models_changes_nothing():
@@ -176,3 +244,10 @@ def test_pairs_are_signed_by_the_better_and_corrected():
 def test_group_means_weigh_members_alike():
     found = group_means({"x": 0.2, "y": 0.4, "z": 1.0}, {"x": "g", "y": "g", "z": "h"})
     assert found == pytest.approx({"g": 0.3, "h": 1.0})
+
+
+@pytest.mark.parametrize(("sets", "models"), [(4, 3), (6, 2), (8, 5)])
+def test_the_least_p_is_that_of_models_that_never_change_places(sets, models):
+    values = np.arange(models)[:, None] + np.zeros((models, sets))
+    found = min(pair.p_holm for pair in pairs(NAMES[:models], values))
+    assert_allclose(found, least_p(sets, models * (models - 1) // 2))

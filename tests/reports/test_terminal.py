@@ -29,6 +29,26 @@ def test_names_are_no_markup():
     assert "[red]a[/red]" in shown(evidence(records))
 
 
+@pytest.mark.parametrize("odd", ["[/red]", "[penalties] a", "[0.1]"])
+def test_names_and_recipes_in_brackets_are_shown_as_they_are(odd):
+    records = [
+        record(odd, "d", value, settings={"lr": lr}) for lr in ([0.1, 0.2], odd) for value in (0.5, 0.4)
+    ]
+    records += [record("b", "d", 0.3, settings={"lr": lr}) for lr in ([0.1, 0.2], odd)]
+    text = shown(evidence(records))
+    assert f"linear (lr {odd}): d" in text
+    assert "linear (lr [0.1, 0.2]): d" in text
+
+
+def test_models_that_lack_data_sets_are_named():
+    records = [record(m, d, v) for m, v in (("a", 0.5), ("b", 0.4)) for d in "wxyz"]
+    assert "Not ranked" not in shown(evidence(records))
+    records.append(record("[/c]", "w", 0.9))
+    text = shown(evidence(records))
+    assert "Not ranked, for want of data sets: [/c]" in text
+    assert "linear: mean over 4 data sets" in text
+
+
 def test_one_model_has_nothing_to_compare():
     assert "nothing to compare yet" in shown(evidence([record("a", "d", 0.5)]))
 

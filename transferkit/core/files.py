@@ -52,19 +52,28 @@ def writing_to(path: Path) -> Iterator[None]:
             ) from error
         if error.errno in _NO_PERMISSION and _beside(error.filename, path):
             raise DiskSpaceError(
-                f"{path} cannot be written ({error.strerror}). Name another folder with --workspace."
+                f"{path} cannot be written ({error.strerror}). "
+                "Name another place for it, or another folder with --workspace."
             ) from error
         raise
 
 
 def _beside(name: object, path: Path) -> bool:
     """Whether an error about ``name`` is about writing ``path``: its folder or its scratch file."""
-    place = Path(str(name))
+    place, path = Path(str(name)).absolute(), path.absolute()
     return place.parent == path.parent or place in path.parents
 
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_NO_PERMISSION = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR)
+_NO_PERMISSION = (
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+)
 
 
 def flush(path: Path) -> None:

@@ -1,5 +1,6 @@
 """Numbers over the depth of networks: one curve a model, one panel a data set or level."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -84,3 +85,26 @@ def _semantic_cell(records: Sequence[Result]) -> str:
     value, low, high = _mean(records)
     known = [record.also["normalised"] for record in records if "normalised" in record.also]
     return f"{value:.3f} ±{(high - low) / 2:.3f}" + (f" ({np.mean(known):+.2f})" if known else "")
+
+
+def depth_table(results: Sequence[Result], *, title: str) -> Table:
+    """Mean over data sets, layer by layer: one row a layer, the deepest last; one column a model."""
+    table = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    models = list(dict.fromkeys(r.model for r in results))
+    table.add_column("layer")
+    for model in models:
+        table.add_column(Text(model), justify="right")
+    for layer in _by_depth(results):
+        here = [[r.value for r in results if r.model == m and r.layer == layer] for m in models]
+        table.add_row(Text(layer), *(f"{np.mean(v):.3f}" if v else "–" for v in here))
+    return table
+
+
+def _by_depth(results: Sequence[Result]) -> list[str]:
+    """Layers by how far along their networks they lie; records come in order of depth."""
+    depths: dict[str, list[float]] = {}
+    for model in dict.fromkeys(r.model for r in results):
+        layers = list(dict.fromkeys(r.layer for r in results if r.model == model))
+        for index, layer in enumerate(layers, 1):
+            depths.setdefault(layer, []).append(index / len(layers))
+    return sorted(depths, key=lambda layer: math.fsum(depths[layer]) / len(depths[layer]))

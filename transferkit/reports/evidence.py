@@ -81,14 +81,14 @@ class Evidence:
 
     @cached_property
     def models(self) -> tuple[str, ...]:
-        """Labels, in the order of their mean value under the first recipe that has them, best first."""
+        """Labels, by their mean value under the first recipe that has them, best first; equals by name."""
         values: dict[str, dict[str, list[float]]] = {}
         for (recipe, model, _), cell in self.cells.items():
             values.setdefault(recipe, {}).setdefault(model, []).append(cell.value)
         found: dict[str, None] = {}
         for recipe in self.recipes:
             means = {model: float(np.mean(own)) for model, own in values.get(recipe, {}).items()}
-            found |= dict.fromkeys(sorted(means, key=lambda model: -means[model]))
+            found |= dict.fromkeys(sorted(means, key=lambda model: (-means[model], model)))
         return tuple(found | dict.fromkeys(label.model for label in self.labels))
 
     @cached_property

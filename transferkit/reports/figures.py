@@ -214,7 +214,6 @@ def save_figure(figure: "Figure", place: Path, *, forms: Sequence[str] = FORMS) 
     written = []
     for form in forms:
         path = place.parent / f"{place.name}.{form}"
-        path.parent.mkdir(parents=True, exist_ok=True)
         with appearing(path) as part:
             figure.savefig(part, format=form, metadata=_UNDATED.get(form))
         written.append(path)

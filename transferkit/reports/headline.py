@@ -8,67 +8,91 @@ from ..core.comparison import over_sets
 from .evidence import Evidence, Ranked
 from .statistics import ALPHA
 
-_MOST_RECIPES = 4
+_MOST_NAMED = 3
+"""Models that a sentence names; of more it says how many."""
+
+_ALIKE = 0.5
+"""Kendall's τ from which two orders are called alike: three of four pairs stand the same way round."""
 
 
 def headline(found: Evidence) -> list[str]:
     """A few sentences, the most important first; none without numbers."""
-    said = list(_leaders(found))
+    said = [_best_of(one, found) for one in _told(found)]
     said += _semantics(found)
     said += _prediction(found)
     said += _finetuning(found)
     return said
 
 
-def _leaders(found: Evidence) -> Iterator[str]:
-    ranked = [one for name, one in found.ranked.items() if not name.startswith("semantic")]
-    for one in ranked[:_MOST_RECIPES]:
-        yield _leader(one, found)
+def _told(found: Evidence) -> Iterator[Ranked]:
+    """The ranking of each protocol that scores whole tasks: of several settings, that of most numbers."""
+    by_protocol: dict[str, list[Ranked]] = {}
+    for name, one in found.ranked.items():
+        by_protocol.setdefault(name.partition(" ")[0], []).append(one)
+    for protocol, own in by_protocol.items():
+        if protocol != "semantic":
+            yield max(own, key=lambda one: len(one.means) * len(one.data))
 
 
-def _leader(one: Ranked, found: Evidence) -> str:
-    best, sets = one.best, _sets(len(one.data))
-    second = max((m for m in one.means if m != best), key=one.means.__getitem__)
-    gaps = found.values(one, [best])[0] - found.values(one, [second])[0]
-    against = over_sets(gaps.tolist())
-    start = f"Under {one.recipe}, {best} leads with {one.means[best]:.3f} on average over {sets}"
-    gap = f"{against.difference:+.3f} against {second}"
+def _best_of(one: Ranked, found: Evidence) -> str:
+    if len(one.data) > 1:
+        start = f"Under {one.recipe}, {one.best} has the highest mean over {len(one.data)} data sets"
+        return f"{start}: {_lead(one, found)}. {_verdict(one)}"
+    (data,) = one.data
+    surely = "significantly" if found.best.get((one.recipe, data)) == one.best else "not significantly"
+    start = f"Under {one.recipe}, {one.best} scores highest on {data}: {_lead(one, found)}."
+    return f"{start} On its rows it is {surely} better than every other model."
+
+
+def _lead(one: Ranked, found: Evidence) -> str:
+    """The mean of the best model, by how much it lies above the next, and whether that may be chance."""
+    second = max((m for m in one.means if m != one.best), key=one.means.__getitem__)
+    against = over_sets((found.values(one, [one.best])[0] - found.values(one, [second])[0]).tolist())
+    lead = f"{one.means[one.best]:.3f}, {against.difference:+.3f} against {second}"
     if len(one.data) < 2:
-        clear = found.best.get((one.recipe, one.data[0])) == best
-        return f"{start}, {gap}; {'significant' if clear else 'not significant'} on its rows."
-    spread = f"{against.interval.low:+.3f} to {against.interval.high:+.3f}"
-    return f"{start}, {gap} (95 % interval {spread}). {_verdict(one)}"
+        return lead
+    doubt = "" if against.interval.low > 0 else ": perhaps chance"
+    return f"{lead} (95 % interval {against.interval.low:+.3f} to {against.interval.high:+.3f}{doubt})"
 
 
 def _verdict(one: Ranked) -> str:
-    ranks, best = one.ranks, one.ranks.models[0]
+    """What may be said of the ranks of all models."""
+    ranks = one.ranks
+    rank_of = dict(zip(ranks.models, ranks.mean_ranks, strict=True))
+    first = one.best if rank_of[one.best] == ranks.mean_ranks[0] else ranks.models[0]
     if ranks.critical_difference is None:
         return "Two models are too few to rank."
     p = "p < 0.001" if ranks.friedman_p < 0.001 else f"p = {ranks.friedman_p:.3f}"
     if ranks.friedman_p >= ALPHA:
-        return f"Over all models the ranks do not differ significantly (Friedman, {p})."
-    beaten = ranks.beaten_by(best)
-    others = [name for name in ranks.models if name not in beaten and name != best]
+        return f"The ranks of the {len(ranks.models)} models do not differ significantly (Friedman, {p})."
+    place = "it is" if first == one.best else f"{first} is first,"
+    ahead = _behind(ranks.beaten_by(first), len(ranks.models) - 1)
+    return f"By mean rank {place} significantly ahead of {ahead} (Friedman, {p}; Nemenyi at 5 %)."
+
+
+def _behind(beaten: Sequence[str], others: int) -> str:
+    """Models by name, or how many."""
     if not beaten:
-        return f"The ranks differ (Friedman, {p}), but none is significantly behind {best} (Nemenyi)."
-    ahead = f"By rank {best} is significantly ahead of {_listed(beaten)} (Friedman {p}, Nemenyi 5 %)"
-    return f"{ahead}; {_listed(others)} cannot be told apart from it." if others else f"{ahead}."
+        return "none"
+    if len(beaten) == others:
+        return "all others"
+    return f"{len(beaten)} of the {others} others" + (
+        f": {_listed(beaten)}" if len(beaten) <= _MOST_NAMED else ""
+    )
 
 
 def _semantics(found: Evidence) -> Iterator[str]:
-    ranked = [one for name, one in found.ranked.items() if name.startswith("semantic")]
-    if ranked:
-        parts = [
-            f"{one.best} of level {one.recipe.split()[-1]} ({one.means[one.best]:.3f})" for one in ranked
-        ]
-        yield f"At the last layer the most semantic content is kept by {_listed(parts)}."
+    for name, one in found.ranked.items():
+        protocol, _, level = name.partition(" ")
+        if protocol == "semantic":
+            start = f"At the last layer {one.best} keeps most semantic content of level {level}"
+            yield f"{start}: {_lead(one, found)}."
 
 
 def _prediction(found: Evidence) -> Iterator[str]:
     """Which transferability score went along best with measured accuracy, over models and layers."""
-    reached = {
-        key[1:]: cell.value for key, cell in found.by_layer.items() if key[0].partition(" ")[0] == "linear"
-    }
+    linear = _fullest(found, "linear")
+    reached = {key[1:]: cell.value for key, cell in found.by_layer.items() if key[0] == linear}
     places: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for _, label, record in found.only("transferability"):
         key = label.model, label.data, record.layer
@@ -82,23 +106,13 @@ def _prediction(found: Evidence) -> Iterator[str]:
     }
     if taus:
         best = max(taus, key=lambda score: float(np.mean(taus[score])))
-        yield (
-            f"Of {len(taus)} transferability scores {best} orders models and layers most like linear probes: "
-            f"Kendall's τ {np.mean(taus[best]):+.2f} on average over {_sets(len(taus[best]))}."
-        )
-
-
-def _tau(points: Sequence[tuple[float, float]]) -> float:
-    from scipy.stats import kendalltau
-
-    tau = float(kendalltau([x for x, _ in points], [y for _, y in points]).statistic)
-    return tau if np.isfinite(tau) else 0.0
+        of = f"the best of {len(taus)} transferability scores" if len(taus) > 1 else "a transferability score"
+        yield f"{best}, {of}, {_likeness(taus[best], 'models and layers', 'linear probing')}"
 
 
 def _finetuning(found: Evidence) -> Iterator[str]:
     """Whether linear accuracy predicts fine-tuning, over models, data set by data set."""
-    tuned = next((r for r in found.recipes if r.partition(" ")[0] == "finetune"), None)
-    linear = next((r for r in found.recipes if r.partition(" ")[0] == "linear"), None)
+    tuned, linear = _fullest(found, "finetune"), _fullest(found, "linear")
     if tuned is None or linear is None:
         return
     taus = []
@@ -111,10 +125,33 @@ def _finetuning(found: Evidence) -> Iterator[str]:
         if len(both) >= 3:
             taus.append(_tau(both))
     if taus:
-        yield (
-            f"Linear probes order models as fine-tuning does with Kendall's τ {np.mean(taus):+.2f} on "
-            f"average over {_sets(len(taus))}."
-        )
+        yield f"Linear probing {_likeness(taus, 'models', 'fine-tuning')}"
+
+
+def _fullest(found: Evidence, protocol: str) -> str | None:
+    """Of the recipes of a protocol that of most cells; the first of equals."""
+    own = [recipe for recipe in found.recipes if recipe.partition(" ")[0] == protocol]
+    return max(own, key=lambda name: sum(key[0] == name for key in found.cells), default=None)
+
+
+def _likeness(taus: Sequence[float], what: str, other: str) -> str:
+    """The end of a sentence on two orders: alike, opposite, or neither."""
+    tau = float(np.mean(taus))
+    if tau >= _ALIKE:
+        order = f"orders {what} much as {other} does"
+    elif tau <= -_ALIKE:
+        order = f"orders {what} the other way round from {other}"
+    else:
+        order = f"says little about the order that {other} gives {what}"
+    mean = "" if len(taus) == 1 else " on average"
+    return f"{order}: Kendall's τ {tau:+.2f}{mean} over {_sets(len(taus))}."
+
+
+def _tau(points: Sequence[tuple[float, float]]) -> float:
+    from scipy.stats import kendalltau
+
+    tau = float(kendalltau([x for x, _ in points], [y for _, y in points]).statistic)
+    return tau if np.isfinite(tau) else 0.0
 
 
 def _sets(count: int) -> str:

@@ -1,7 +1,7 @@
 """What records are called in tables and figures: short names, longer ones where short ones would collide."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,36 +32,55 @@ class Label:
 def labels_of(records: Sequence[Result]) -> Iterator[Label]:
     """A label for each record, in their order.
 
-    Two records of the same model, data set, recipe, layer and seed differ in something that their names do
-    not say: settings, weights, pooling, view, or the images. What it is, is added to the name.
+    Records of the same model, data set, recipe, layer and seed differ in something that their names do not
+    say: weights, pooling, view, or the images. What it is, is added to the name of that model or data set
+    everywhere. Settings are compared over all models, and those that differ join all recipes of the protocol.
+    What was done alike is so called alike, whatever else was done with one of the models.
     """
-    keys = [_key(record) for record in records]
-    groups: dict[tuple[object, ...], list[int]] = {}
-    for i, key in enumerate(keys):
-        groups.setdefault(key, []).append(i)
     differing: dict[tuple[str, str], set[str]] = {}
-    for own in groups.values():
-        if len(own) > 1:
-            record = records[own[0]]
-            details = [_details(records[i]) for i in own]
-            names = {name for detail in details for name in detail}
-            found = {name for name in names if len({str(detail.get(name)) for detail in details}) > 1}
-            differing.setdefault((record.protocol, record.model), set()).update(found)
+    for key, parts in ((_recipe_key, _settings), (_cell_key, _contents)):
+        for own in _grouped(records, key):
+            for name in _differing([parts(record) for record in own]):
+                differing.setdefault(_owner(own[0], name), set()).add(name)
     for record in records:
-        yield _label(record, differing.get((record.protocol, record.model), set()))
+        yield _label(record, differing)
 
 
-def _key(record: Result) -> tuple[object, ...]:
+def _grouped(records: Sequence[Result], key: Callable[[Result], Hashable]) -> Iterable[list[Result]]:
+    groups: dict[Hashable, list[Result]] = {}
+    for record in records:
+        groups.setdefault(key(record), []).append(record)
+    return groups.values()
+
+
+def _differing(details: Sequence[Mapping[str, Any]]) -> set[str]:
+    names = {name for detail in details for name in detail}
+    return {name for name in names if len({str(detail.get(name)) for detail in details}) > 1}
+
+
+def _owner(record: Result, detail: str) -> tuple[str, str]:
+    """Which part of a label a detail belongs to, and whose it is."""
+    if detail.startswith("settings."):
+        return "recipe", record.protocol
+    return ("data", record.data) if detail == "fingerprint" else ("model", record.model)
+
+
+def _recipe_key(record: Result) -> Hashable:
     axes = tuple(str(record.settings.get(name)) for name in _AXES)
-    name = recipe(record.protocol, record.settings)
-    return name, record.model, record.data, record.layer, record.seed, axes
+    return recipe(record.protocol, record.settings), record.data, record.seed, axes
 
 
-def _details(record: Result) -> dict[str, Any]:
-    parts = {"settings": record.settings, "view": record.view}
-    flat = {name: value for part, values in parts.items() for name, value in _flat(part, values)}
+def _cell_key(record: Result) -> Hashable:
+    return _recipe_key(record), record.model, record.layer
+
+
+def _settings(record: Result) -> dict[str, Any]:
+    return dict(_flat("settings", record.settings))
+
+
+def _contents(record: Result) -> dict[str, Any]:
     return {
-        **flat,
+        **dict(_flat("view", record.view)),
         "weights": record.weights[:8],
         "pooling": record.pooling,
         "fingerprint": record.fingerprint[:8],
@@ -76,22 +95,24 @@ def _flat(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield f"{prefix}.{name}", value
 
 
-def _label(record: Result, differing: set[str]) -> Label:
-    details = _details(record)
-    added: dict[str, list[str]] = {"settings": [], "fingerprint": [], "": []}
-    for name in sorted(differing):
-        part = name.partition(".")[0]
-        place = part if part in added else ""
-        added[place].append(f"{name.rpartition('.')[2]} {details.get(name, '–')}")
+def _label(record: Result, differing: Mapping[tuple[str, str], set[str]]) -> Label:
+    details = _settings(record) | _contents(record)
+
+    def told(part: str, name: str, owner: str) -> str:
+        added = sorted(differing.get((part, owner), ()))
+        words = [f"{detail.rpartition('.')[2]} {_plain(details.get(detail, '–'))}" for detail in added]
+        return f"{name} ({', '.join(words)})" if words else name
+
     return Label(
-        model=_with(record.model, added[""]),
-        data=_with(record.data, added["fingerprint"]),
-        recipe=_with(recipe(record.protocol, record.settings), added["settings"]),
+        model=told("model", record.model, record.model),
+        data=told("data", record.data, record.data),
+        recipe=told("recipe", recipe(record.protocol, record.settings), record.protocol),
     )
 
 
-def _with(name: str, added: Sequence[str]) -> str:
-    return f"{name} ({', '.join(added)})" if added else name
+def _plain(value: Any) -> Any:
+    """A list of one as what is in it."""
+    return value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
 
 
 def ordered_recipes(recipes: Iterable[str]) -> tuple[str, ...]:

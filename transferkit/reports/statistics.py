@@ -62,9 +62,14 @@ class Ranks:
 
     @property
     def groups(self) -> tuple[tuple[str, ...], ...]:
-        """The largest runs of two or more models whose ranks are not significantly apart."""
+        """The largest runs of two or more models whose ranks are not significantly apart.
+
+        Where Friedman's test sees no difference, no two models are: one run holds them all.
+        """
         if self.critical_difference is None:
             return ()
+        if self.friedman_p >= ALPHA:
+            return (self.models,)
         found: list[tuple[int, int]] = []
         for start, rank in enumerate(self.mean_ranks):
             end = max(i for i, r in enumerate(self.mean_ranks) if r - rank <= self.critical_difference)
@@ -160,25 +165,56 @@ def difference_p(a: Mapping[int, Units], b: Mapping[int, Units]) -> float | None
 
     Seeds that both have are compared on the same rows or episodes. Rows that several seeds answered count
     once, with the mean of the seeds; episodes are each their own. One seed of rows is tested by McNemar,
-    everything else by Student's t of the paired differences.
+    one of episodes by Student's t of the paired differences.
+
+    Of several seeds the mean difference is uncertain twice: other rows ``u`` could have been asked, and
+    other seeds ``s`` drawn. The squared standard errors ``a = var(rows) / u`` and ``b = var(seeds) / s`` are
+    added, and Student's t has ``(a + b)² / (a² / (u − 1) + b² / (s − 1))`` degrees of freedom, as Welch [4]
+    and Satterthwaite [5] have them. What rows and seeds share is counted in both, which errs towards
+    seeing no difference.
 
     Args:
         a: seed → outcomes of the first model.
         b: of the second.
 
     Returns: None where no seed has the same units for both.
+
+    [4] Welch, The generalization of Student's problem when several different population variances are
+        involved, Biometrika 1947.
+    [5] Satterthwaite, An approximate distribution of estimates of variance components, Biometrics
+        Bulletin 1946.
     """
     shared = [seed for seed in a if seed in b and _same_units(a[seed], b[seed])]
     if not shared:
         return None
-    gaps: dict[str, list[NDArray[np.float64]]] = {}
-    for seed in shared:
-        gap = a[seed].right.astype(np.float64) - b[seed].right.astype(np.float64)
-        gaps.setdefault(a[seed].of, []).append(gap / a[seed].answers)
-    if len(shared) == 1 and a[shared[0]].answers == 1:
-        (gap,) = gaps[a[shared[0]].of]
-        return mcnemar_p(int((gap > 0).sum()), int((gap < 0).sum()))
-    return student_p(np.concatenate([np.mean(parts, axis=0) for parts in gaps.values()]))
+    gaps = [_gaps(a[seed], b[seed]) for seed in shared]
+    if len(shared) == 1:
+        (gap,) = gaps
+        once = a[shared[0]].answers == 1
+        return mcnemar_p(int((gap > 0).sum()), int((gap < 0).sum())) if once else student_p(gap)
+    by_units: dict[str, list[NDArray[np.float64]]] = {}
+    for seed, gap in zip(shared, gaps, strict=True):
+        by_units.setdefault(a[seed].of, []).append(gap)
+    units = np.concatenate([np.mean(parts, axis=0) for parts in by_units.values()])
+    return _over_units_and_seeds_p(units, np.array([gap.mean() for gap in gaps]))
+
+
+def _gaps(a: Units, b: Units) -> NDArray[np.float64]:
+    """``[u]`` share of answers that only the first has right, less that of the second."""
+    return (a.right.astype(np.float64) - b.right) / a.answers
+
+
+def _over_units_and_seeds_p(units: NDArray[np.float64], seeds: NDArray[np.float64]) -> float:
+    """That the mean of ``units`` ``[u]``, of which ``seeds`` ``[s]`` are the means a seed, is 0."""
+    mean = float(units.mean())
+    if len(units) < 2 or mean == 0:
+        return 1.0
+    of_units, of_seeds = (float(one.var(ddof=1)) / len(one) for one in (units, seeds))
+    squared = of_units + of_seeds
+    if squared == 0:
+        return 0.0
+    freedom = squared**2 / (of_units**2 / (len(units) - 1) + of_seeds**2 / (len(seeds) - 1))
+    return float(2 * student.sf(abs(mean) / math.sqrt(squared), freedom))
 
 
 def _same_units(a: Units, b: Units) -> bool:
@@ -186,11 +222,11 @@ def _same_units(a: Units, b: Units) -> bool:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Probabilities corrected for how many are looked at, in the order given [4].
+    """Probabilities corrected for how many are looked at, in the order given [6].
 
     The ``i``-th smallest of ``k`` is multiplied by ``k − i + 1``, and none may fall below a smaller one.
 
-    [4] Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics
+    [6] Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics
         1979.
     """
     corrected, least = [0.0] * len(p), 0.0
@@ -228,6 +264,16 @@ def pairs(models: Sequence[str], values: NDArray[np.floating]) -> list[Pair]:
     found = [over_sets((values[a] - values[b]).tolist()) for a, b in both]
     corrected = holm([one.p for one in found])
     return [Pair(models[a], models[b], one, p) for (a, b), one, p in zip(both, found, corrected, strict=True)]
+
+
+def least_p(sets: int, compared: int) -> float:
+    """The smallest corrected p that ``pairs`` can find: all signs alike, ``2 / 2^n``, times the pairs.
+
+    Args:
+        sets: ``n`` data sets.
+        compared: how many pairs.
+    """
+    return min(1.0, 2.0 ** (1 - sets) * compared)
 
 
 def group_means(values: Mapping[str, float], group: Mapping[str, str]) -> dict[str, float]:

@@ -135,7 +135,7 @@ def _plain(value: object) -> object:
 def pivot(results: Sequence[Result], *, title: str) -> Table:
     """One row a data set, one column a model; the interval's half width stands behind the value."""
     models = list(dict.fromkeys(r.model for r in results))
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    table = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     table.add_column("data")
     for model in models:
         table.add_column(Text(model), justify="right")

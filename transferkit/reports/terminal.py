@@ -24,10 +24,12 @@ def terminal_view(found: Evidence) -> Group:
 
 
 def _ranking(found: Evidence, one: Ranked) -> Table:
-    sets = "1 data set" if len(one.data) == 1 else f"{len(one.data)} data sets"
-    table = Table(
-        title=f"{one.recipe}: mean over {sets}", box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False
-    )
+    sets = one.data[0] if len(one.data) == 1 else f"mean over {len(one.data)} data sets"
+    title = Text(f"{one.recipe}: {sets}")
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    if one.left_out:
+        table.caption = Text(f"Not ranked, for want of data sets: {', '.join(one.left_out)}")
+        table.caption_justify = "left"
     for heading, side in (("#", "right"), ("model", "left"), ("", "left"), ("mean", "right")):
         table.add_column(heading, justify=side)  # type: ignore[arg-type]
     table.add_column("rank", justify="right")

@@ -9,6 +9,7 @@ import pytest
 from tests.reports.records import record
 from tests.reports.studied import DATA, LAYERS, MODELS, study
 from transferkit.reports.evidence import evidence
+from transferkit.reports.figures import Line
 from transferkit.reports.page.chart import Bars, Chart, Curves, Heat, Points, RankLines
 from transferkit.reports.page.paper import save_charts, sheet
 from transferkit.reports.page.plotly_specs import spec_of
@@ -29,6 +30,44 @@ def test_a_study_has_every_chart():
 def test_without_records_there_is_no_chart():
     assert charts_of(evidence([])) == []
     assert {chart.key for chart in charts_of(evidence([record("a", "d", 0.5)]))} == {"domains"}
+
+
+def test_where_friedman_sees_no_difference_one_bar_joins_all():
+    mixed = [record(m, f"d{i}", 0.5 + 0.1 * ((i + k) % 3)) for k, m in enumerate("abc") for i in range(5)]
+    panel = next(chart for chart in charts_of(evidence(mixed)) if chart.key == "ranks").panels["linear"]
+    assert panel.ranks.friedman_p > 0.05
+    ((low, high, _),) = panel.bars
+    assert low < min(panel.ranks.mean_ranks)
+    assert high > max(panel.ranks.mean_ranks)
+
+
+def test_a_recipe_of_one_model_has_no_domains_among_others():
+    records = [record(m, "d", 0.5) for m in "ab"] + [record("a", "d", 0.5, protocol="knn")]
+    (chart,) = [chart for chart in charts_of(evidence(records)) if chart.key == "domains"]
+    assert list(chart.panels) == ["linear"]
+
+
+def many_points(count: int = 24) -> Chart:
+    names = [f"m{i}" for i in range(count)]
+    places = {name: [(i, i, "last")] for i, name in reversed(list(enumerate(names)))}
+    lines = {name: Line([0, 1], [0, 1]) for name in names}
+    bars = Bars(["g"], {name: [0.5] for name in names})
+    return Chart("k", "t", "c", {"p": Points(places), "c": Curves(lines), "b": bars}, names=names)
+
+
+def test_twenty_models_can_be_told_apart():
+    points, lines, bars = (panel["data"] for panel in spec_of(many_points())["panels"])
+    assert [trace["name"] for trace in points] == [f"m{i}" for i in range(24)], "in the order of the models"
+    assert len({(t["marker"]["color"], t["marker"]["symbol"]) for t in points}) == 24
+    assert len({(t["line"]["color"], t["line"]["dash"], t["marker"]["symbol"]) for t in lines}) == 24
+    assert len({(t["marker"]["color"], t["marker"]["pattern"]["shape"]) for t in bars}) == 24
+
+
+def test_on_paper_too():
+    points, lines, bars = sheet(many_points()).axes
+    assert len({(line.get_color(), line.get_marker()) for line in points.get_lines()}) == 24
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines.get_lines()}) == 24
+    assert len({(bar.get_facecolor(), bar.get_hatch()) for bar in bars.patches}) == 24
 
 
 def test_domains_are_means_over_their_sets():
@@ -64,6 +103,18 @@ def test_calibration_has_its_diagonal():
     panel = STUDY["calibration"].panels["linear · mini/digits"]
     assert panel.diagonal
     assert panel.lines["poor"].y == [0.3, 0.6]
+
+
+def test_bins_of_few_answers_are_no_points_of_a_curve():
+    curve = {"confidence": [0.2, 0.4, 0.7], "accuracy": [1.0, 0.3, 0.6], "count": [4, 5, 9]}
+    also = {"calibration": {"before": {"reliability": curve}}}
+    charts = {chart.key: chart for chart in charts_of(evidence([record("a", "d", 0.5, also=also)]))}
+    line = charts["calibration"].panels["linear · d"].lines["a"]
+    assert (list(line.x), list(line.y)) == ([0.4, 0.7], [0.3, 0.6])
+    curve["count"] = [4, 4, 1]
+    assert "calibration" not in {
+        chart.key for chart in charts_of(evidence([record("a", "d", 0.5, also=also)]))
+    }
 
 
 def test_transferability_pairs_a_score_with_the_accuracy_of_the_same_layer():

@@ -40,7 +40,7 @@ def gallery() -> Gallery:
 
 def test_the_page_holds_its_numbers_and_asks_for_nothing():
     text = writing.page(evidence(study()))
-    assert "Under linear, good leads" in text
+    assert "Under linear, good has the highest mean" in text
     assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!data:|#)""", text)
     assert len(carried(text)["charts"]) == 11
 
@@ -88,6 +88,15 @@ def test_bold_is_only_what_is_significant():
     assert not any(cell.bold for row in main_table(evidence(close)).rows for cell in row.cells)
     apart = [record(m, "d", v, half=0.05) for m, v in (("a", 0.9), ("b", 0.5))]
     assert [row.cells[0].bold for row in main_table(evidence(apart)).rows] == [True, False]
+
+
+@pytest.mark.parametrize(("sets", "said"), [(5, True), (6, False)])
+def test_pairs_that_cannot_be_significant_are_said_to_be_so(sets, said):
+    """Of 5 data sets Wilcoxon's smallest p is 2 / 2⁵ = 0.0625, of 6 it is 0.031."""
+    records = [record(m, f"d{i}", v) for m, v in (("a", 0.5), ("b", 0.4)) for i in range(sets)]
+    text = writing.page(evidence(records))
+    assert (f"With {sets} data sets and 1 pair the smallest possible <i>p</i> is 0.062" in text) == said
+    assert ("none can be significant here" in text) == said
 
 
 def test_galleries_mark_right_and_wrong():

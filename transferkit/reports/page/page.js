@@ -31,16 +31,17 @@
     const narrow = width < 560;
     const series = panel.data.filter((trace) => trace.name && trace.showlegend !== false).length;
     const rows = narrow ? series : Math.ceil(series / 4);
+    const below = series > 1 ? 22 * rows : 0; // the legend
     return {
       ...carried.theme,
       ...own,
       autosize: true,
-      height: (own.height || carried.theme.height) + (series > 1 ? 22 * rows : 0),
+      height: (own.height || carried.theme.height) + below,
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
       showlegend: series > 1,
-      legend: { ...carried.theme.legend, y: 0, yref: "container", yanchor: "bottom" },
-      margin: { ...carried.theme.margin, b: 56 + (series > 1 ? 22 * rows : 0), ...(narrow ? { l: 40, r: 8 } : {}) },
+      legend: { ...carried.theme.legend, orientation: narrow ? "v" : "h" },
+      margin: { ...carried.theme.margin, b: 56 + below, ...(narrow ? { l: 40, r: 8 } : {}) },
       font: { ...carried.theme.font, color: colour("--ink"), size: narrow ? 11 : 13 },
       xaxis: { ...grid, ...own.xaxis },
       yaxis: { ...grid, ...own.yaxis },

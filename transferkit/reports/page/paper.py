@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..figures import COLOURS, MARKERS, Line, empty_figure, in_style, save_figure
-from .chart import Bars, Chart, Curves, Heat, Points, RankLines
+from .chart import Bars, Chart, Curves, Heat, Points, RankLines, turned
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+DASHES = ("-", "--", ":", "-.")
+HATCHES = ("", "////", "xxxx", "....", "----", "++++", "||||", "\\\\\\\\")
 FORMS = ("svg", "pdf", "png")
+WIDEST = 20.0
+"""Inches of a sheet, but for one panel that is wider."""
+
 MOST_PANELS = 24
 """On one sheet; of more, those that come first are drawn."""
 
@@ -29,11 +34,11 @@ def save_charts(charts: Iterable[Chart], folder: Path) -> list[Path]:
 
 @in_style
 def sheet(chart: Chart) -> "Figure":
-    """All panels of a chart, up to four beside each other, and one legend below them."""
+    """All panels of a chart, up to four beside each other where they fit, and one legend below them."""
     panels = list(chart.panels.items())[:MOST_PANELS]
-    columns = min(4 if len(panels) > 4 else 3, len(panels))
-    rows = math.ceil(len(panels) / columns)
     width, height = _size(chart)
+    columns = max(1, min(4 if len(panels) > 4 else 3, len(panels), int(WIDEST // width)))
+    rows = math.ceil(len(panels) / columns)
     figure = empty_figure(columns * width + 0.4, rows * height + 0.5)
     legend: dict[str, Any] = {}
     for index, (name, panel) in enumerate(panels):
@@ -64,7 +69,7 @@ def _size(chart: Chart) -> tuple[float, float]:
 
 def _style(chart: Chart, name: str) -> tuple[str, str]:
     place = chart.place(name)
-    return COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+    return COLOURS[place % len(COLOURS)], MARKERS[turned(place)]
 
 
 def _curves(axes: "Axes", panel: Curves, chart: Chart) -> None:
@@ -76,7 +81,9 @@ def _curves(axes: "Axes", panel: Curves, chart: Chart) -> None:
 
 def _line(axes: "Axes", name: str, line: Line, chart: Chart) -> None:
     colour, marker = _style(chart, name)
-    axes.plot(line.x, line.y, color=colour, marker=marker, markersize=3.5, linewidth=1.3, label=_plain(name))
+    dashes = DASHES[chart.place(name) // len(COLOURS) % len(DASHES)]
+    drawn: dict[str, Any] = {"marker": marker, "markersize": 3.5, "linestyle": dashes, "linewidth": 1.3}
+    axes.plot(line.x, line.y, color=colour, label=_plain(name), **drawn)
     if len(line.low):
         axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.15, linewidth=0)
 
@@ -87,7 +94,18 @@ def _bars(axes: "Axes", panel: Bars, chart: Chart) -> None:
     for number, (name, heights) in enumerate(panel.series.items()):
         drawn = [np.nan if height is None else height for height in heights]
         shift = (number - (len(panel.series) - 1) / 2) * width
-        axes.bar(places + shift, drawn, width, color=_style(chart, name)[0], label=_plain(name))
+        hatch = HATCHES[chart.place(name) // len(COLOURS) % len(HATCHES)]
+        colour, _ = _style(chart, name)
+        axes.bar(
+            places + shift,
+            drawn,
+            width,
+            color=colour,
+            hatch=hatch,
+            edgecolor="white",
+            linewidth=0,
+            label=_plain(name),
+        )
     axes.set_xticks(places, [_plain(group) for group in panel.groups], rotation=30, ha="right")
 
 
@@ -104,7 +122,7 @@ def _heat(axes: "Axes", panel: Heat, chart: Chart) -> None:
 
 
 def _points(axes: "Axes", panel: Points, chart: Chart) -> None:
-    for name, places in panel.places.items():
+    for name, places in sorted(panel.places.items(), key=lambda item: chart.place(item[0])):
         colour, marker = _style(chart, name)
         x, y = [x for x, _, _ in places], [y for _, y, _ in places]
         axes.plot(x, y, color=colour, marker=marker, markersize=4, linestyle="none", label=_plain(name))

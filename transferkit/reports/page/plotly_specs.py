@@ -3,6 +3,7 @@
 Names are text: what Plotly would read as markup in them is escaped.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..figures import COLOURS, Line
-from .chart import Bars, Chart, Curves, Heat, Panel, Points, RankLines
+from .chart import Bars, Chart, Curves, Heat, Panel, Points, RankLines, turned
 
+PATTERNS = ("", "/", "x", ".", "-", "+", "|", "\\")
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star")
 DASHES = ("solid", "dash", "dot", "dashdot")
 _DIGITS = 4
@@ -59,7 +61,7 @@ def _curves(chart: Chart, panel: Curves) -> Spec:
                 "legendgroup": escape(name),
                 "mode": "lines+markers",
                 "line": {"color": _colour(place), "dash": DASHES[place // len(COLOURS) % len(DASHES)]},
-                "marker": {"symbol": SYMBOLS[place % len(SYMBOLS)], "size": 7},
+                "marker": {"symbol": SYMBOLS[turned(place)], "size": 7},
                 "hovertemplate": "%{y:.3f} at %{x:.3g}",
             }
         )
@@ -91,10 +93,11 @@ def _bars(chart: Chart, panel: Bars) -> Spec:
             "x": [escape(group) for group in panel.groups],
             "y": [None if y is None else round(y, _DIGITS) for y in heights],
             "name": escape(name),
-            "marker": {"color": _colour(chart.place(name))},
+            "marker": {"color": _colour(place), "pattern": _pattern(place)},
             "hovertemplate": "%{y:.3f}",
         }
         for name, heights in panel.series.items()
+        for place in [chart.place(name)]
     ]
     return {"data": data, "layout": {**_axes(chart), "barmode": "group"}}
 
@@ -120,7 +123,7 @@ def _heat(panel: Heat) -> Spec:
 
 def _points(chart: Chart, panel: Points) -> Spec:
     data = []
-    for name, places in panel.places.items():
+    for name, places in sorted(panel.places.items(), key=lambda item: chart.place(item[0])):
         place = chart.place(name)
         data.append(
             {
@@ -129,7 +132,7 @@ def _points(chart: Chart, panel: Points) -> Spec:
                 "text": [escape(words) for _, _, words in places],
                 "name": escape(name),
                 "mode": "markers",
-                "marker": {"color": _colour(place), "symbol": SYMBOLS[place % len(SYMBOLS)], "size": 9},
+                "marker": {"color": _colour(place), "symbol": SYMBOLS[turned(place)], "size": 9},
                 "hovertemplate": "%{text}: %{x:.4g} → %{y:.3f}",
             }
         )
@@ -151,21 +154,28 @@ def _rank_lines(chart: Chart, panel: RankLines) -> Spec:
         for low, high, y in bars
     ]
     places = range(len(ranks.models))
+    middle = (1 + len(ranks.models)) / 2
     data.append(
         {
             "x": _rounded(ranks.mean_ranks),
             "y": list(places),
             "text": [f"{rank:.2f}" for rank in ranks.mean_ranks],
-            "textposition": "middle right",
+            "textposition": ["middle right" if rank < middle else "middle left" for rank in ranks.mean_ranks],
             "mode": "markers+text",
             "marker": {"color": [_colour(chart.place(name)) for name in ranks.models], "size": 11},
             "showlegend": False,
             "hovertemplate": "%{y}: %{x:.2f}<extra></extra>",
         }
     )
+    step = math.ceil(len(ranks.models) / 10)
     lowest = -0.8 - 0.45 * len(bars)
     layout = {
-        "xaxis": {"title": {"text": chart.x}, "range": [0.8, len(ranks.models) + 0.5], "dtick": 1},
+        "xaxis": {
+            "title": {"text": chart.x},
+            "range": [0.5, len(ranks.models) + 0.5],
+            "tick0": 1,
+            "dtick": step,
+        },
         "yaxis": {
             "tickvals": list(places),
             "ticktext": [escape(name) for name in ranks.models],
@@ -180,6 +190,12 @@ def _colour(place: int) -> str:
     return COLOURS[place % len(COLOURS)]
 
 
+def _pattern(place: int) -> Spec:
+    """Every round of the colours has its own."""
+    shape = PATTERNS[place // len(COLOURS) % len(PATTERNS)]
+    return {"shape": shape, "fillmode": "overlay", "size": 5, "solidity": 0.4}
+
+
 def _rounded(values: Sequence[float]) -> list[float]:
     return [float(f"{value:.5g}") for value in values]
 
@@ -190,6 +206,13 @@ def theme() -> Mapping[str, Any]:
         "margin": {"l": 56, "r": 16, "t": 12, "b": 48},
         "height": 380,
         "hovermode": "closest",
-        "legend": {"orientation": "h", "y": -0.22, "x": 0},
+        "legend": {
+            "x": 0,
+            "y": 0,
+            "yref": "container",
+            "yanchor": "bottom",
+            "maxheight": 1,
+            "tracegroupgap": 0,
+        },
         "font": {"size": 13},
     }

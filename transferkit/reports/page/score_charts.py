@@ -14,6 +14,9 @@ from .chart import Bars, Chart, Curves, Panel, RankLines
 
 MEAN = "mean of all data sets"
 
+FEWEST_ANSWERS = 5
+"""In a bin of a reliability curve that is drawn."""
+
 
 def rank_chart(found: Evidence) -> Iterator[Chart]:
     """Critical-difference diagrams, one a recipe."""
@@ -25,7 +28,8 @@ def rank_chart(found: Evidence) -> Iterator[Chart]:
             "ranks",
             "Mean ranks",
             "Mean rank over the data sets that all models have; 1 is best. Models joined by a bar are not "
-            "significantly apart (Friedman, then Nemenyi at 5 %).",
+            "significantly apart: all of them where Friedman's test sees no difference, else by Nemenyi's "
+            "at 5 %.",
             panels,
             x="mean rank",
             names=found.models,
@@ -33,9 +37,10 @@ def rank_chart(found: Evidence) -> Iterator[Chart]:
 
 
 def domain_chart(found: Evidence) -> Iterator[Chart]:
-    """Means over the data sets of each domain."""
+    """Means over the data sets of each domain; a recipe of one model only where none has several."""
     panels: dict[str, Panel] = {}
-    for recipe in found.recipes:
+    models = {recipe: {key[1] for key in found.cells if key[0] == recipe} for recipe in found.recipes}
+    for recipe in [name for name in found.recipes if len(models[name]) > 1] or found.recipes:
         domains = list(dict.fromkeys(found.domains[d] for d in found.data))
         series: dict[str, list[float | None]] = {}
         for model in found.models:
@@ -159,8 +164,8 @@ def calibration_chart(found: Evidence) -> Iterator[Chart]:
                 cell = found.cells.get((recipe, model, data))
                 curve = _reliability(found.records[cell.records[0]].also) if cell else None
                 if curve:
-                    lines[model] = Line(curve["confidence"], curve["accuracy"])
-            if lines:
+                    lines[model] = _reliable(curve)
+            if any(line.x for line in lines.values()):
                 panels[f"{recipe} · {data}"] = Curves(lines, diagonal=True)
         if panels:
             break
@@ -168,13 +173,21 @@ def calibration_chart(found: Evidence) -> Iterator[Chart]:
         yield Chart(
             "calibration",
             "Calibration",
-            "How often answers of a given confidence are right, in 15 bins of equal width. On the diagonal "
-            "confidence is what it says; below it the probe is too sure of itself.",
+            "How often answers of a given confidence are right, in 15 bins of equal width; bins of "
+            f"fewer than {FEWEST_ANSWERS} answers are left out. On the diagonal confidence is what it says; "
+            "below it the probe is too sure of itself.",
             panels,
             "confidence",
             "accuracy",
             found.models,
         )
+
+
+def _reliable(curve: Mapping[str, Sequence[float]]) -> Line:
+    """The bins that have enough answers for their share of right ones to mean something."""
+    bins = zip(curve["confidence"], curve["accuracy"], curve["count"], strict=True)
+    kept = [(x, y) for x, y, count in bins if count >= FEWEST_ANSWERS]
+    return Line([x for x, _ in kept], [y for _, y in kept])
 
 
 def _reliability(also: Mapping[str, Any]) -> Mapping[str, Any] | None:

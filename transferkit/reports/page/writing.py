@@ -18,7 +18,7 @@ from ...protocols.gallery import Gallery, Tile
 from ..evidence import Evidence
 from ..figures import COLOURS
 from ..headline import headline
-from ..statistics import ALPHA, Pair, pairs
+from ..statistics import ALPHA, Pair, least_p, pairs
 from .analysis_charts import (
     cka_chart,
     corruption_chart,
@@ -94,6 +94,7 @@ def page(found: Evidence, *, galleries: Sequence[Gallery] = (), notes: Sequence[
         recipes=found.recipes,
         pairs=_pairs(found),
         most_paired=MOST_PAIRED,
+        least_p=least_p,
         alpha=ALPHA,
         charts=charts,
         galleries=galleries,
