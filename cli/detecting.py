@@ -1,5 +1,6 @@
 """What ``transferkit finetune --task detection`` says, and which options belong to which task."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
@@ -73,7 +74,7 @@ def run_detection(
     from transferkit.protocols.place import Place
 
     specs = [part.strip() for one in data for part in one.split(",")]
-    data = tuple(dict.fromkeys(_DATA if one == "mini" else one for one in specs))
+    data = tuple(dict.fromkeys(re.sub("^mini(?=@|$)", _DATA, one) for one in specs))
     settings = detection_settings(data, options["preset"], options)
     said = {name: options[name] for name in ("force", "yes", "keep")}
     wish = DetectWish(**said, on_error=options["on_error"] or "skip")

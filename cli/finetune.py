@@ -12,6 +12,7 @@ from transferkit.protocols.finetuning.presets import PRESETS
 from transferkit.protocols.finetuning.settings import FinetuneSettings
 from transferkit.protocols.pretraining.settings import Machinery
 
+from .budget import budget_options
 from .detecting import on_error_option, preset_rows, require_own_options, run_detection, task_option
 from .session import MODEL_HELP, Session, common_options, listed
 from .settings import given, with_options
@@ -30,6 +31,7 @@ from .settings import given, with_options
     "[default: quick; for voc0712 and coco their own]",
 )
 @click.option("--presets", "show_presets", is_flag=True, help="Describe the presets, and stop.")
+@budget_options
 @with_options(FinetuneSettings, DetectSettings, Machinery, skip=("compile", "logger", "checkpoint_minutes"))
 @on_error_option
 @click.option("--keep", is_flag=True, help="Leave the fine-tuned weights in the workspace.")

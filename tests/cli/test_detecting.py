@@ -8,7 +8,9 @@ from click.testing import CliRunner
 
 from tests.protocols.detecting.scenes import eight
 from transferkit.core.errors import UsageError
+from transferkit.core.results import Results
 from transferkit.protocols.detecting.settings import DetectSettings
+from transferkit.protocols.finetuning.finetune import Finetuned
 from transferkit_cli.detecting import detection_settings, require_own_options
 from transferkit_cli.main import cli
 
@@ -64,6 +66,38 @@ def test_options_of_the_other_task_are_refused(tmp_path):
     assert ended.exit_code == 2
     assert "--detector belongs to --task detection" in ended.output
     require_own_options("detection", {"lr": (0.1,), "sides": (64,), "epochs": None, "device": "cpu"})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--limit", "10"), "mini/scenes@limit=10 has the budget limit=10, and --task detection knows none"),
+        (("--data", "voc0712", "--shots-per-class", "5"), "voc0712@shots=5 has the budget shots=5"),
+        (
+            ("--data", "imagenet:x"),
+            "imagenet:x has no boxes, and --task detection needs some. Choose from: coco",
+        ),
+        (("--data", "hf:beans"), "hf:beans has no boxes"),
+        (("--data", "mini/digits@shots=5"), "mini/digits@shots=5 has no boxes"),
+    ],
+)
+def test_data_that_no_detector_is_trained_on(tmp_path, arguments, words):
+    ended = run(tmp_path, *arguments)
+    assert ended.exit_code == 2
+    assert words in ended.output
+
+
+def test_classification_takes_budgets(tmp_path, monkeypatch):
+    asked = []
+
+    def finetune(models, data, *_, **__):
+        asked.extend(data)
+        return Finetuned(Results([]), process=1)
+
+    monkeypatch.setattr("transferkit.protocols.finetuning.finetune.finetune", finetune)
+    whole = ["finetune", "--data", "mini/digits", "--limit", "0.1", "--workspace", str(tmp_path)]
+    assert CliRunner().invoke(cli, whole).exit_code == 0
+    assert asked == ["mini/digits@limit=0.1"]
 
 
 def test_a_detector_takes_one_value_where_a_grid_takes_several():

@@ -332,6 +332,11 @@ class Handler(BaseHTTPRequestHandler):
             self.send_response(302)
             self.send_header("Location", f"/moved{self.path}")
             self.end_headers()
+        elif self.mode == "chunked":
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.wfile.write(b"400\r\nhalf of it")
         else:
             content = path.read_bytes()
             self.send_response(200)
@@ -392,6 +397,11 @@ def test_servers_that_misbehave(tmp_path, data_root, served):
     with pytest.raises(DataError, match=r"a-00\.tar ended after \d+ of \d+ bytes\. Try again"):
         opened(f"{address}/a-00.tar", data_root)
     assert not [path for path in data_root.rglob("*") if path.is_file()], "no half of a file stays"
+    address, _ = served("chunked")
+    with pytest.raises(DataError, match=r"a-00\.tar cannot be fetched: .*IncompleteRead.*Try again"):
+        opened(f"{address}/a-00.tar", data_root)
+    with pytest.raises(DataError, match=r"a b\.tar cannot be fetched: .*control characters.*Try again"):
+        opened(f"{address}/a b.tar", data_root)
     address, _ = served("error")
     with pytest.raises(
         DataError, match=r"a-00\.tar cannot be fetched: 500 Internal Server Error\. Try again"

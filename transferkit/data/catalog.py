@@ -17,7 +17,7 @@ from .dataset import DATASETS, Dataset
 from .detection import DETECTION
 from .detection.boxed import DetectionOpener
 from .downstream import PAPER12, PUBLISHED
-from .downstream.published import Published, state_of
+from .downstream.published import Published, presence, state_of
 from .kornblith import KORNBLITH12
 from .mini.suite import DOWNSTREAM, MEMBERS, Member
 
@@ -150,17 +150,16 @@ def known_detection(root: Path | None = None) -> list[Known]:
 
 
 def _known_boxed(name: str, opener: DetectionOpener, root: Path | None) -> Known:
-    state = (
-        "embedded" if name.startswith("mini/") else "ready" if root and (root / name).is_dir() else "absent"
-    )
+    state = "embedded" if not opener.marks else presence(opener.marks, root / name) if root else "absent"
+    measured = None if root is None or state in ("absent", "embedded") else _size_bytes(root / name)
     return Known(
         name=name,
         domain="detection",
         classes=opener.class_count,
-        images=None,
+        images=opener.image_count,
         state=state,
-        size_bytes=None,
-        licence="",
+        size_bytes=opener.size_bytes if measured is None else measured,
+        licence=opener.licence,
         description=opener.description,
     )
 

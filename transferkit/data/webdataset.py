@@ -17,6 +17,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -188,7 +189,7 @@ def _fetched(url: str, path: Path) -> bool:
         if error.code in (403, 404, 410):
             return False
         raise DataError(f"{url} cannot be fetched: {error.code} {error.reason}. Try again.") from error
-    except (OSError, urllib.error.URLError) as error:
+    except (OSError, urllib.error.URLError, HTTPException) as error:
         raise DataError(f"{url} cannot be fetched: {getattr(error, 'reason', error)}. Try again.") from error
     return True
 

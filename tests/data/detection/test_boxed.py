@@ -75,11 +75,24 @@ def test_faults_are_counted_listed_and_told(notes):
 
 
 def test_what_is_known(data_root):
-    (data_root / "coco").mkdir(parents=True)
+    (data_root / "coco" / "annotations").mkdir(parents=True)
+    assert [one.state for one in known_detection(data_root)] == ["absent", "embedded", "absent"]
+    (data_root / "coco" / "train2017").mkdir()
+    for name in (
+        "VOC2007/ImageSets/Main/test",
+        "VOC2007/ImageSets/Main/trainval",
+        "VOC2012/ImageSets/Main/trainval",
+    ):
+        path = data_root / "voc0712" / "VOCdevkit" / f"{name}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("000001\n")
     known = known_detection(data_root)
     assert [one.name for one in known] == list(DETECTION) == ["coco", "mini/scenes", "voc0712"]
     assert [one.classes for one in known] == [80, 6, 20]
-    assert [one.state for one in known] == ["ready", "embedded", "absent"]
+    assert [one.images for one in known] == [123_287, 600, 21_503]
+    assert [one.state for one in known] == ["partial", "embedded", "ready"]
+    assert [one.size_bytes for one in known] == [0, None, 21], "of what is there"
+    assert all(one.licence for one in known)
     assert [one.state for one in known_detection()] == ["absent", "embedded", "absent"]
     assert all(one.description and one.domain == "detection" for one in known)
 

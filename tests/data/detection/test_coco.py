@@ -91,6 +91,11 @@ def test_the_order_of_the_file_does_not_matter(coco, data_root):
         (marked(5, 701, [3, 3, 5]), "no box"),
         (marked(5, 701, None), "no box"),
         (marked(5, 999, [3, 3, 5, 5]), "annotation of an unlisted image"),
+        (marked(5, [1], [3, 3, 5, 5]), "annotation of an unlisted image"),
+        (marked(5, 701, "1234"), "no box"),
+        (marked(5, 701, [3, 3, 5, 5], area=float("nan")), "no box"),
+        (marked(5, 701, [3, 3, 5, 5], area=-5), "no box"),
+        (marked(5, 701, [3, 3, 5, 5], True), "unknown category"),
     ],
 )
 def test_broken_annotations(coco, data_root, broken, kind):
@@ -115,12 +120,39 @@ def test_images_that_are_missing_or_have_no_size(coco, data_root, notes):
 
 
 @pytest.mark.parametrize(
+    ("second", "kind"),
+    [
+        ({"id": None}, "no image id"),
+        ({"id": [1]}, "no image id"),
+        ({"id": 701}, "image id twice"),
+        ({"file_name": "../train2017/000000000002.jpg"}, "no file name"),
+        ({"file_name": 2}, "no file name"),
+        ({"file_name": "a\0b"}, "missing image"),
+        ({"file_name": "000000000001.jpg"}, "listed twice"),
+    ],
+)
+def test_images_that_cannot_be_meant(coco, data_root, second, kind):
+    size = {"height": 10, "width": 16}
+    first = {"id": 701, "file_name": "000000000001.jpg", **size}
+    coco[1]("val2017", [], images=[first, {"id": 702, "file_name": "000000000002.jpg", **size, **second}])
+    split = open_detection("coco", root=data_root).split("val")
+    assert split.ids == ("val2017/000000000001.jpg",)
+    assert [fault.kind for fault in split.faults] == [kind]
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         ("{", "is no JSON, perhaps a part of a download"),
         ("[]", "is no COCO annotation: it lacks the lists images, annotations, categories"),
         ('{"images": [], "annotations": {}, "categories": []}', "is no COCO annotation"),
         ('{"images": [], "annotations": [], "categories": [{"id": 1}]}', "a category without id and name"),
+        ('{"images": ["x"], "annotations": [], "categories": []}', "is no COCO annotation"),
+        ('{"images": [], "annotations": [], "categories": []}', "has no category, or two of one id"),
+        (
+            '{"images": [], "annotations": [], "categories": [{"id": 1, "name": 1}, {"id": 1, "name": 1}]}',
+            "has no category, or two of one id",
+        ),
         (None, r"instances_train2017\.json cannot be read \(No such file.*unpack annotations_trainval2017"),
     ],
 )

@@ -1,10 +1,11 @@
 import hashlib
 import pickle
+import resource
 
 import numpy as np
 import pytest
 
-from transferkit.core.errors import DamagedError, UnreadableImageError, UsageError
+from transferkit.core.errors import DamagedError, DiskSpaceError, UnreadableImageError, UsageError
 from transferkit.data.detection import open_detection
 from transferkit.data.detection import scenes as kept
 from transferkit.data.detection.scenes import path_of
@@ -63,6 +64,17 @@ def test_a_reader_says_when_its_file_is_short_or_gone(few, data_root):
     path.unlink()
     with pytest.raises(UnreadableImageError, match=r"scenes\.rgb cannot be read \(No such file"):
         reader.image(0)
+
+
+def test_a_full_disk_is_one_line(few, data_root):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, hard))
+    try:
+        with pytest.raises(DiskSpaceError, match=r"The disk is full: .*scenes\.rgb could not be written"):
+            open_detection("mini/scenes", root=data_root)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(data_root.rglob("*.part"))
 
 
 def test_a_disk_that_keeps_nothing_is_named(few, data_root, monkeypatch):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transferkit.core.errors import DataError
+from transferkit.core.errors import DataError, UnreadableImageError
 from transferkit.data.detection import open_detection
 from transferkit.data.detection.voc import CLASSES, parsed
 
@@ -47,6 +47,12 @@ def voc(data_root):
 
 def rewrite(voc, stem, objects, year="VOC2007", **options):
     (voc / year / "Annotations" / f"{stem}.xml").write_text(annotation(stem, objects, **options))
+
+
+def in_its_place(path):
+    """A folder of the same name."""
+    path.unlink()
+    path.mkdir()
 
 
 def test_both_years_train_and_the_test_of_2007(voc, data_root):
@@ -136,6 +142,8 @@ def test_broken_objects(voc, data_root, notes, case):
             "annotation cannot be read",
         ),
         (lambda voc: rewrite(voc, "000008", "", size=(0, 12)), "no image size"),
+        (lambda voc: rewrite(voc, "000008", "", size=("inf", 12)), "no image size"),
+        (lambda voc: in_its_place(voc / "VOC2007/Annotations/000008.xml"), "annotation cannot be read"),
     ],
 )
 def test_images_that_are_left_out(voc, data_root, harm, kind):
@@ -146,6 +154,32 @@ def test_images_that_are_left_out(voc, data_root, harm, kind):
     assert split.reader.image(1).shape == (12, 20, 3)
     with pytest.raises(DataError, match=f"000008.jpg: {kind}"):
         open_detection("voc0712", root=data_root, on_error="stop")
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_boxes_of_another_picture_are_never_put_on_an_image(voc, data_root, turned):
+    """A larger copy, or one that is shown turned: its boxes would lie elsewhere."""
+    exif = Image.Exif()
+    exif[0x0112] = 6 if turned else 1
+    size = (20, 12) if turned else (40, 24)
+    Image.new("RGB", size).save(voc / "VOC2007/JPEGImages/000008.jpg", exif=exif)
+    split = open_detection("voc0712", root=data_root).split("test")
+    assert split.reader.image(0).shape == (12, 20, 3)
+    own = "12×20" if turned else "40×24"
+    with pytest.raises(UnreadableImageError, match=f"it has {own} pixels, and its boxes are of 20×12"):
+        split.reader.image(1)
+
+
+def test_lists_that_cannot_be_read_or_name_an_image_twice(voc, data_root):
+    listed = voc / "VOC2007/ImageSets/Main/test.txt"
+    listed.write_text(listed.read_text() * 2)
+    assert len(open_detection("voc0712", root=data_root).split("test")) == 3
+    listed.write_bytes(b"\xff\xfe")
+    with pytest.raises(DataError, match=r"test\.txt cannot be read: .*Take it from the published archive"):
+        open_detection("voc0712", root=data_root)
+    in_its_place(listed)
+    with pytest.raises(DataError, match=r"test\.txt cannot be read: .*Is a directory"):
+        open_detection("voc0712", root=data_root)
 
 
 def test_an_image_without_objects_is_kept(voc, data_root):

@@ -50,7 +50,9 @@ def test_a_file_in_two_places(tmp_path):
 def test_a_file_that_is_missing(tmp_path):
     contents = Contents.of(tmp_path)
     assert contents.find("labels.csv") is None
-    with pytest.raises(DataError, match=r"lacks the file a\.csv or b\.csv: it is another data set.*prepare"):
+    with pytest.raises(
+        DataError, match=r"lacks the file a\.csv or b\.csv: it is another data set.*whole of it again\."
+    ):
         contents.file("a.csv", "b.csv")
 
 
@@ -72,3 +74,14 @@ def test_no_class_folders(tmp_path):
     picture(tmp_path / "only/1.jpg", 0)
     with pytest.raises(DataError, match="lacks class folders with images"):
         class_folders(Contents.of(tmp_path))
+
+
+def test_what_to_do_where_a_file_is_missing(tmp_path):
+    """``prepare`` does nothing where a folder is there: it has to be moved away first."""
+    for name, end in (("dtd", "again with: transferkit datasets prepare dtd"), ("mine", "of it again.")):
+        (tmp_path / name).mkdir()
+        with pytest.raises(
+            DataError, match=r"lacks the file train1\.txt: .* Move it away, and get"
+        ) as caught:
+            Contents.of(tmp_path / name).file("train1.txt")
+        assert str(caught.value).endswith(end)

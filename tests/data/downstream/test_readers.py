@@ -127,7 +127,12 @@ def test_flowers_count_from_one(planted, data_root, monkeypatch):
 def test_flowers_whose_files_disagree(planted, data_root):
     folder = planted("flowers102")
     savemat(folder / "imagelabels.mat", {"labels": np.ones((1, 5), np.uint8)})
-    with pytest.raises(DataError, match=r"setid\.mat names image 34, imagelabels\.mat has 5 labels"):
+    with pytest.raises(
+        DataError, match=r"names the images \d+ to 34, imagelabels\.mat has labels of 1 to 5\."
+    ):
+        open_dataset("flowers102", root=data_root)
+    savemat(folder / "imagelabels.mat", {"labels": np.arange(40)[None]})
+    with pytest.raises(DataError, match=r"imagelabels\.mat has the label 0, and labels count from 1"):
         open_dataset("flowers102", root=data_root)
 
 

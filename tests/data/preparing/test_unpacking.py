@@ -155,6 +155,16 @@ def test_bombs_are_stopped_early(tmp_path, out, kind, monkeypatch):
         unpack(packed(tmp_path, kind, [("other", bytes(4000))]), Unpacked(out, Limits(bytes=1000)))
 
 
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_remarks_that_would_fill_the_memory_are_not_read(tmp_path, out, kind):
+    """A tar keeps a file's remarks in an entry before it, which is read whole."""
+    entries = [(special("remark", kind), bytes(2**21)), ("a.jpg", b"1")]
+    path = tarred(tmp_path / "a.tar.gz", entries, "w:gz")
+    assert path.stat().st_size < 10_000
+    with pytest.raises(DataError, match=r"a\.tar\.gz .*2\.0 MiB of remarks on one file"):
+        unpack(path, Unpacked(out))
+
+
 def test_a_bomb_in_an_archive_is_measured_by_the_outer_one(tmp_path, out, monkeypatch):
     monkeypatch.setattr(unpacking, "_FLOOR_BYTES", 100_000)
     inner = zipped(tmp_path / "a.in", [("bomb", bytes(4_000_000))]).read_bytes()

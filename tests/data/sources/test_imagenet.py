@@ -146,6 +146,20 @@ def test_an_archive_that_ends_within_an_image(archives, tmp_path):
         tar_index(path, memory=tmp_path / "memory")
 
 
+def test_an_archive_that_ends_between_two_files(tmp_path):
+    path = packed(tmp_path / "short.tar", {"1.jpg": b"x" * 512, "2.jpg": b"x" * 512})
+    os.truncate(path, 1024)
+    with pytest.raises(DataError, match=r"short\.tar cannot be read .*the mark that ends a tar is missing"):
+        tar_index(path, memory=tmp_path / "memory")
+
+
+def test_an_archive_that_changes_is_not_read_at_old_places(archives, data_root):
+    split = open_dataset(f"imagenet:{archives}", root=data_root).split("train")
+    os.utime(archives / "ILSVRC2012_img_train.tar", ns=(1, 1))
+    with pytest.raises(DataError, match=r"img_train\.tar changed after it was opened\. Run the same command"):
+        split.reader.image(0)
+
+
 def test_what_is_no_archive_of_images(archives, data_root):
     path = archives / "ILSVRC2012_img_train.tar"
     path.write_bytes(b"no tar" * 1000)

@@ -105,6 +105,18 @@ def test_what_is_finished_is_not_trained_again(monkeypatch, tmp_path):
         detected(monkeypatch, tmp_path, eight(), wish=DetectWish(force=True, yes=True))
 
 
+def test_weights_that_were_not_kept_are_not_promised(monkeypatch, tmp_path):
+    notes = Notes()
+    detected(monkeypatch, tmp_path, eight(), wish=DetectWish(yes=True))
+    detected(monkeypatch, tmp_path, eight(), wish=DetectWish(yes=True), reporter=notes)
+    assert not [note for note in notes.notes if "kept" in note]
+    detected(monkeypatch, tmp_path, eight(), reporter=notes)
+    assert notes.notes[-1] == (
+        f"The weights of {MODEL} on mini/scenes were not kept when it was trained: "
+        "--force --keep trains it anew."
+    )
+
+
 class Stop(Exception):
     pass
 
@@ -207,6 +219,14 @@ def test_hours_on_a_cpu_are_refused_with_their_number():
         require_patience(detector, settings, encoder.spec)
     assert_close(dict(detector.state_dict()), before, rtol=0, atol=0)
     require_patience(detector, SMALL, encoder.spec)
+
+
+def test_one_step_is_enough_where_there_is_no_hope(monkeypatch):
+    clock = iter([0, 10**9])
+    monkeypatch.setattr("transferkit.protocols.detecting.cost.time.perf_counter", lambda: next(clock))
+    encoder = load_encoder(MODEL)
+    with pytest.raises(UsageError, match="hours on this CPU"):
+        require_patience(detector_of(encoder, SMALL, 3), SMALL, encoder.spec)
 
 
 def test_a_busy_moment_is_not_taken_for_slowness(monkeypatch):

@@ -232,6 +232,22 @@ class DetectionOpener(Protocol):
     def class_count(self) -> int:
         """How many classes it has."""
 
+    @property
+    def image_count(self) -> int:
+        """How many images are published, in all splits."""
+
+    @property
+    def licence(self) -> str:
+        """Under which the images may be used."""
+
+    @property
+    def size_bytes(self) -> int | None:
+        """Of what is published, about; None for what is drawn."""
+
+    @property
+    def marks(self) -> Sequence[str]:
+        """Files or folders that must be there, as of ``Published``; none for what is drawn."""
+
     def __call__(
         self, rest: str, *, root: Path, on_error: OnFault = "skip", reporter: Reporter = SILENT
     ) -> DetectionDataset:

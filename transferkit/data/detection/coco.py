@@ -7,8 +7,9 @@
 """
 
 import json
+import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,10 @@ class Coco:
 
     description = "COCO 2017, train2017 and val2017; coco:PATH for a folder elsewhere"
     class_count = 80
+    image_count = 118_287 + 5_000
+    licence = "annotations CC BY 4.0, images Flickr terms of use"
+    size_bytes = 20_000_000_000
+    marks = (*(f"annotations/instances_{part}.json" for part in SPLITS.values()), *SPLITS.values())
 
     def __call__(
         self, rest: str, *, root: Path, on_error: OnFault = "skip", reporter: Reporter = SILENT
@@ -54,8 +59,7 @@ class Coco:
                 name,
                 partial(_rows, content, part, categories),
             )
-        licence = "annotations CC BY 4.0, images Flickr terms of use"
-        return DetectionDataset(spec, splits, tuple(categories), "https://cocodataset.org", licence)
+        return DetectionDataset(spec, splits, tuple(categories), "https://cocodataset.org", self.licence)
 
 
 DETECTION.register("coco")(Coco())
@@ -71,9 +75,13 @@ def _content(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise DataError(f"{path} is no JSON, perhaps a part of a download: fetch it again.") from error
     lists = ("images", "annotations", "categories")
-    if not (isinstance(content, dict) and all(isinstance(content.get(name), list) for name in lists)):
+    if not (isinstance(content, dict) and all(_is_list_of_objects(content.get(name)) for name in lists)):
         raise DataError(f"{path} is no COCO annotation: it lacks the lists {', '.join(lists)}.")
     return content
+
+
+def _is_list_of_objects(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, dict) for one in value)
 
 
 def _categories(path: Path, content: Mapping[str, Any]) -> dict[int, str]:
@@ -82,6 +90,10 @@ def _categories(path: Path, content: Mapping[str, Any]) -> dict[int, str]:
         found = {int(one["id"]): str(one["name"]) for one in content["categories"]}
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} has a category without id and name.") from error
+    if not found or len(found) < len(content["categories"]):
+        raise DataError(
+            f"{path} has no category, or two of one id: take the file from the published archive."
+        )
     return dict(sorted(found.items()))
 
 
@@ -92,22 +104,43 @@ def _rows(
     label_of = {category: label for label, category in enumerate(categories)}
     annotations = defaultdict(list)
     for one in content["annotations"]:
-        annotations[one.get("image_id")].append(one)
-    images = {one.get("id"): one for one in content["images"]}
-    for number in annotations.keys() - images.keys():
+        annotations[str(one.get("image_id"))].append(one)
+    images = _images(content["images"], part, faults)
+    for number in sorted(annotations.keys() - images.keys()):
         faults.add(f"{part} image {number}", "annotation of an unlisted image")
-    for image in sorted(images.values(), key=lambda one: str(one.get("file_name"))):
+    for key, image in sorted(images.items(), key=lambda item: str(item[1].get("file_name"))):
         path = f"{part}/{image.get('file_name')}"
+        if not _is_name(image.get("file_name")):
+            faults.add(path, "no file name")
+            continue
         height, width = image.get("height"), image.get("width")
         if not (isinstance(height, int) and isinstance(width, int) and min(height, width) >= 1):
             faults.add(path, "no image size", f"{width}×{height}")
             continue
         marks = [
             mark
-            for one in sorted(annotations[image["id"]], key=lambda one: str(one.get("id")))
+            for one in sorted(annotations[key], key=lambda one: str(one.get("id")))
             if (mark := _mark(one, path, (height, width), label_of, faults)) is not None
         ]
         yield Row(path, height, width, Objects.of(marks))
+
+
+def _images(listed: Sequence[Mapping[str, Any]], part: str, faults: Faults) -> dict[str, Mapping[str, Any]]:
+    """Number, as text → image."""
+    images: dict[str, Mapping[str, Any]] = {}
+    for one in listed:
+        number = one.get("id")
+        if not isinstance(number, int | str) or str(number) in images:
+            kind = "no image id" if not isinstance(number, int | str) else "image id twice"
+            faults.add(f"{part}/{one.get('file_name')}", kind, str(number))
+            continue
+        images[str(number)] = one
+    return images
+
+
+def _is_name(value: Any) -> bool:
+    """Whether a file of that name lies in the folder of the part, or below it."""
+    return isinstance(value, str) and bool(value) and not {"", ".", ".."} & set(value.split("/"))
 
 
 def _mark(
@@ -116,14 +149,17 @@ def _mark(
     """The object of an annotation, unless it is at fault."""
     where = f"{path} annotation {one.get('id')}"
     category = one.get("category_id")
-    if not isinstance(category, int) or category not in label_of:
+    if not isinstance(category, int) or isinstance(category, bool) or category not in label_of:
         faults.add(where, "unknown category", str(category))
         return None
     try:
         left, top, width, height = map(float, one["bbox"])
-        area = float(one.get("area", width * height))
+        own = one.get("area")
+        area = width * height if own is None else float(own)
+        if isinstance(one["bbox"], str) or (own is not None and not 0 <= area < math.inf):
+            raise ValueError
     except (KeyError, TypeError, ValueError):
-        faults.add(where, "no box", str(one.get("bbox")))
+        faults.add(where, "no box", f"{one.get('bbox')}, area {one.get('area')}")
         return None
     box = checked_box((left, top, left + width, top + height), *size)
     if isinstance(box[0], str):

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ...core.errors import DataError
+from ...core.errors import DataError, UnreadableImageError
 from ...core.files import digest_of
 from ...core.progress import SILENT, Reporter
 from ...core.registry import unknown_name
@@ -53,6 +54,32 @@ class Row:
     objects: Objects
 
 
+@dataclass(frozen=True, eq=False)
+class MarkedReader:
+    """Decodes files, and refuses those whose boxes are of another picture, such as of a larger copy.
+
+    Attributes:
+        files: decodes them.
+        sizes: ``[n, 2]`` height and width that the boxes are of.
+    """
+
+    files: FolderReader
+    sizes: NDArray[np.int64]
+
+    def image(self, row: int) -> NDArray[np.uint8]:
+        """As ``Reader.image``.
+
+        Raises: UnreadableImageError: also if the image, once upright, is of another size.
+        """
+        image = self.files.image(row)
+        (height, width), (own_height, own_width) = self.sizes[row].tolist(), image.shape[:2]
+        if (height, width) != (own_height, own_width):
+            raise UnreadableImageError(
+                f"it has {own_width}×{own_height} pixels, and its boxes are of {width}×{height}"
+            )
+        return image
+
+
 @dataclass(frozen=True)
 class Opening:
     """What the splits of one set share while it is opened.
@@ -84,8 +111,11 @@ class Opening:
         for row in rows_of(faults):
             try:
                 status = (self.folder / row.path).stat()
-            except OSError as error:
-                faults.add(row.path, "missing image", error.strerror or "")
+            except (OSError, ValueError) as error:  # a name may hold what no name of a file can
+                faults.add(row.path, "missing image", getattr(error, "strerror", None) or str(error))
+                continue
+            if row.path in stamps:
+                faults.add(row.path, "listed twice")
                 continue
             stamps[row.path] = Stamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns)
             rows.append(row)
@@ -113,6 +143,6 @@ class Opening:
             objects=objects,
             classes=self.classes,
             fingerprint=detection_fingerprint(ids, sizes, objects, self.classes, contents),
-            reader=FolderReader(self.folder, ids, modified_ns),
+            reader=MarkedReader(FolderReader(self.folder, ids, modified_ns), sizes),
             faults=tuple(faults.found),
         )

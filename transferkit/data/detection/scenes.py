@@ -25,6 +25,10 @@ class Scenes:
 
     description = f"drawn pictures with boxes, for detection: {', '.join(scenes.CLASSES)}"
     class_count = len(scenes.CLASSES)
+    image_count = sum(scenes.COUNTS)
+    licence = "Apache-2.0, as transferkit"
+    size_bytes = None
+    marks = ()
 
     def __call__(
         self, rest: str, *, root: Path, on_error: OnFault = "skip", reporter: Reporter = SILENT
@@ -52,7 +56,7 @@ class Scenes:
             splits,
             tuple(range(1, len(scenes.CLASSES) + 1)),
             source="drawn by transferkit",
-            licence="Apache-2.0, as transferkit",
+            licence=self.licence,
         )
 
 

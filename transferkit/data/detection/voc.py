@@ -6,6 +6,7 @@
 [1] Everingham et al., The PASCAL visual object classes challenge: a retrospective, IJCV 2015.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,10 @@ class Voc:
 
     description = "PASCAL VOC 2007 and 2012 trainval, 2007 test; voc0712:PATH for a VOCdevkit elsewhere"
     class_count = len(CLASSES)
+    image_count = 5_011 + 11_540 + 4_952
+    licence = "Flickr terms of use"
+    size_bytes = 2_900_000_000
+    marks = tuple(f"{year}/ImageSets/Main/{name}.txt" for lists in LISTS.values() for year, name in lists)
 
     def __call__(
         self, rest: str, *, root: Path, on_error: OnFault = "skip", reporter: Reporter = SILENT
@@ -50,7 +55,7 @@ class Voc:
             splits,
             tuple(range(1, len(CLASSES) + 1)),
             source="http://host.robots.ox.ac.uk/pascal/VOC",
-            licence="Flickr terms of use",
+            licence=self.licence,
         )
 
 
@@ -78,8 +83,9 @@ def _rows(folder: Path, lists: Sequence[tuple[str, str]], faults: Faults) -> Ite
             except FileNotFoundError:
                 faults.add(path, "no annotation")
                 continue
-            except (ElementTree.ParseError, DataError) as error:
-                faults.add(path, "annotation cannot be read", str(error))
+            except (OSError, ElementTree.ParseError, DataError) as error:
+                why = getattr(error, "strerror", None) or str(error)
+                faults.add(path, "annotation cannot be read", why)
                 continue
             row = _row(path, root, faults)
             if row is not None:
@@ -87,11 +93,17 @@ def _rows(folder: Path, lists: Sequence[tuple[str, str]], faults: Faults) -> Ite
 
 
 def _listed(path: Path) -> list[str]:
+    """The names in a list, each once.
+
+    Raises: DataError: if there is no such list, or it cannot be read.
+    """
     try:
         lines = path.read_text(encoding="ascii").splitlines()
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing: unpack the archive that holds it.") from error
-    return [line.split()[0] for line in lines if line.strip()]
+    except (OSError, UnicodeError) as error:
+        raise DataError(f"{path} cannot be read: {error}. Take it from the published archive.") from error
+    return list(dict.fromkeys(line.split()[0] for line in lines if line.strip()))
 
 
 class _NoDoctype(ElementTree.TreeBuilder):
@@ -115,7 +127,7 @@ def parsed(data: bytes) -> ElementTree.Element:
 
 def _row(path: str, root: ElementTree.Element, faults: Faults) -> Row | None:
     height, width = _number(root, "size/height"), _number(root, "size/width")
-    if not (height >= 1 and width >= 1):
+    if not (1 <= height < math.inf and 1 <= width < math.inf):
         faults.add(path, "no image size", f"{width:g}×{height:g}")
         return None
     marks = []

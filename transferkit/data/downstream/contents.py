@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from ...core.errors import DataError
 from ..decoding import IMAGE_EXTENSIONS
-from .published import Listing, Rows
+from .published import PUBLISHED, Listing, Rows
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,10 @@ class Contents:
     def lacks(self, what: str) -> DataError:
         """The error that says what was looked for in vain."""
         name = self.folder.name
+        command = f" with: transferkit datasets prepare {name}" if name in PUBLISHED else "."
         return DataError(
             f"{self.folder} lacks {what}: it is another data set, or was unpacked in part. "
-            f"Get it again with: transferkit datasets prepare {name}"
+            f"Move it away, and get the whole of it again{command}"
         )
 
     def table(self, *names: str, columns: Iterable[str]) -> list[dict[str, str]]:

@@ -20,6 +20,11 @@ def read(folder: Path) -> Listing:
     """
     contents = Contents.of(folder)
     labels = _integers(contents, "imagelabels.mat", "labels")
+    if labels.min(initial=1) < 1:
+        raise DataError(
+            f"{contents.folder}: imagelabels.mat has the label {labels.min()}, and labels count from 1. "
+            "Take the file from the published archive."
+        )
     named = {name: path for name, path in named_images(contents).items() if name.startswith("image_")}
     classes = tuple(str(number) for number in range(1, int(labels.max(initial=0)) + 1))
     parts = {}
@@ -27,8 +32,8 @@ def read(folder: Path) -> Listing:
         numbers = np.sort(_integers(contents, "setid.mat", key))
         if len(numbers) and not 1 <= numbers[0] <= numbers[-1] <= len(labels):
             raise DataError(
-                f"{contents.folder}: setid.mat names image {numbers[-1]}, imagelabels.mat has {len(labels)} "
-                "labels. Take both from the published archive."
+                f"{contents.folder}: setid.mat names the images {numbers[0]} to {numbers[-1]}, "
+                f"imagelabels.mat has labels of 1 to {len(labels)}. Take both from the published archive."
             )
         parts[split] = {f"image_{number:05}.jpg": int(labels[number - 1]) - 1 for number in numbers}
     present = {split: only_present(rows, named) for split, rows in parts.items()}

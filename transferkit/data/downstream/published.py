@@ -116,8 +116,13 @@ State = Literal["ready", "partial", "absent"]
 
 def state_of(published: Published, folder: Path) -> State:
     """Whether ``folder`` holds the set, as far as the presence of a few names tells."""
+    return presence(published.marks, folder)
+
+
+def presence(marks: Sequence[str], folder: Path) -> State:
+    """Whether ``folder`` has all of these names, some, or none."""
     tops = list(_tops(folder))
-    present = [_has(tops, mark) for mark in published.marks]
+    present = [_has(tops, mark) for mark in marks]
     return "ready" if all(present) else "partial" if any(present) else "absent"
 
 

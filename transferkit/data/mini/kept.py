@@ -92,8 +92,8 @@ def keep_images(path: Path, images: NDArray[np.uint8], arrays: Mapping[str, NDAr
         images: ``[n, side, side, 3]``, contiguous.
         arrays: by name.
     """
-    with appearing(path) as part:
-        images.tofile(part)
+    with appearing(path) as part, part.open("wb") as file:
+        file.write(images.data)  # not tofile, whose error does not say that the disk is full
     with appearing(path.with_suffix(".npz")) as part, part.open("wb") as file:
         np.savez(file, allow_pickle=False, checksum=np.array(zlib.crc32(images.data)), **arrays)
 

@@ -37,6 +37,7 @@ UNSUPPORTED = (".rar", ".7z", ".zst", ".gz")
 
 _BLOCK = 2**20
 _LONGEST_LINK = 4096
+_LONGEST_REMARK = 2**20
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _FLOOR_BYTES = 2**28  # below which no ratio is suspicious
 _DEEPEST = 3  # archives in archives
@@ -178,7 +179,7 @@ class _Writer:
         path = self._place(entry.name)
         if entry.kind == "other":
             raise DataError(f"{self.archive} holds {entry.name!r}, which is neither file nor folder. {_HAND}")
-        with self._naming(entry.name), writing_to(self.done.folder / path):
+        with writing_to(self.done.folder / path), self._naming(entry.name):
             if content is None:
                 (self.done.folder / path).mkdir(parents=True, exist_ok=True)
                 return
@@ -204,7 +205,7 @@ class _Writer:
                 f"which is no file of the archive. {_HAND}"
             )
         if not self._known(path):
-            with self._naming(entry.name), writing_to(self.done.folder / path):
+            with writing_to(self.done.folder / path), self._naming(entry.name):
                 (self.done.folder / path).parent.mkdir(parents=True, exist_ok=True)
                 os.link(self.done.folder / target, self.done.folder / path)
             self._add(path)
@@ -315,7 +316,7 @@ def _entries(archive: Path, meter: Meter) -> Iterator[tuple[_Entry, IO[bytes] | 
         return
     with _Counted(archive, meter) as raw, io.BufferedReader(raw, _BLOCK) as file:
         try:
-            tar = tarfile.open(fileobj=file, mode="r:*")  # noqa: SIM115  (closed below)
+            tar = tarfile.open(fileobj=file, mode="r:*", tarinfo=_Header)  # noqa: SIM115  (closed below)
         except tarfile.ReadError as error:
             raise DataError(
                 f"{archive} is neither a zip nor a tar, or is cut off at its start. Get it again; "
@@ -324,6 +325,19 @@ def _entries(archive: Path, meter: Meter) -> Iterator[tuple[_Entry, IO[bytes] | 
         with tar:
             for member in tar:
                 yield _tar_entry(member), tar.extractfile(member) if member.isfile() else None
+
+
+class _Header(tarfile.TarInfo):
+    """An entry of a tar whose name and remarks, which are read into memory whole, are of an honest size."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> Any:
+        if self.type in _REMARKS and self.size > _LONGEST_REMARK:
+            raise RuntimeError(f"it has {readable_bytes(self.size)} of remarks on one file")
+        return super()._proc_member(archive)  # type: ignore[misc]
+
+
+_PAX = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
+_REMARKS = (*_PAX, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 
 
 def _tar_entry(member: tarfile.TarInfo) -> _Entry:

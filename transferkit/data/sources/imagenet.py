@@ -91,10 +91,13 @@ def archives(folder: Path, *, memory: Path, reporter: Reporter = SILENT) -> List
         one: (split, place) for split, index in indexes.items() for place, one in enumerate(index.names)
     }
 
+    modified_ns = {split: (folder / file).stat().st_mtime_ns for split, file in files.items()}
+
     def reader(ids: Sequence[str]) -> Reader:
         split = places[ids[0]][0]
         rows = np.array([places[one][1] for one in ids], np.int64)
-        return TarReader(folder / files[split], indexes[split].offsets[rows], indexes[split].sizes[rows])
+        index = indexes[split]
+        return TarReader(folder / files[split], index.offsets[rows], index.sizes[rows], modified_ns[split])
 
     return Listing(parts, classes, reader=reader, files=tuple(files.values()))
 

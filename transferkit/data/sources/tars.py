@@ -3,6 +3,7 @@
 The index is made by one pass over the headers, and remembered with the archive's size and time.
 """
 
+import os
 import tarfile
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -41,16 +42,23 @@ class TarReader:
         path: of the archive.
         offsets: ``[n]``.
         sizes: ``[n]``.
+        modified_ns: when it last changed.
     """
 
     path: Path
     offsets: NDArray[np.int64]
     sizes: NDArray[np.int64]
+    modified_ns: int
 
     def image(self, row: int) -> NDArray[np.uint8]:
-        """As ``Reader.image``."""
+        """As ``Reader.image``.
+
+        Raises: DataError: if the archive changed after it was opened.
+        """
         try:
             with self.path.open("rb") as file:
+                if os.fstat(file.fileno()).st_mtime_ns != self.modified_ns:
+                    raise DataError(f"{self.path} changed after it was opened. Run the same command again.")
                 file.seek(int(self.offsets[row]))
                 return decode(file.read(int(self.sizes[row])))
         except OSError as error:
@@ -76,6 +84,7 @@ def tar_index(path: Path, *, memory: Path, reporter: Reporter = SILENT) -> Index
     try:
         with tarfile.open(path, mode="r:") as archive:
             found = list(_images(archive))
+            _require_end(archive)
     except (tarfile.TarError, OSError, EOFError) as error:
         raise DataError(
             f"{path} cannot be read as an uncompressed tar: {error}. It may be cut off; get it again."
@@ -88,6 +97,17 @@ def tar_index(path: Path, *, memory: Path, reporter: Reporter = SILENT) -> Index
     index = Index(names, np.array(offsets, np.int64), np.array(sizes, np.int64))
     _remember(memo, index, reporter)
     return index
+
+
+def _require_end(archive: tarfile.TarFile) -> None:
+    """A tar ends with a block of zeros; one that was cut off between two of its files does not.
+
+    Raises: EOFError: then.
+    """
+    assert archive.fileobj is not None
+    archive.fileobj.seek(archive.offset)
+    if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise EOFError("the mark that ends a tar is missing")
 
 
 def _images(archive: tarfile.TarFile) -> Iterator[tuple[str, int, int]]:

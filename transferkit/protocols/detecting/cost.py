@@ -49,6 +49,6 @@ def _seconds_an_image(detector: Detector, settings: DetectSettings, *, bearable:
             started = time.perf_counter()
             torch.stack(list(own(list(noise), targets).values())).sum().backward()
             best = min(best, (time.perf_counter() - started) / _BATCH)
-            if step >= _STEPS and not bearable < best < _FAR * bearable:
+            if best >= _FAR * bearable or (step >= _STEPS and best <= bearable):
                 break
     return best

@@ -17,7 +17,9 @@ from ...core.files import digest_of
 from ...core.progress import SILENT
 from ...core.results import Cell, Result, Results, ResultStore
 from ...core.seeding import seed_of
+from ...data.budgets import split_spec
 from ...data.catalog import known_datasets
+from ...data.dataset import DATASETS
 from ...data.detection import DETECTION, open_detection
 from ...data.detection.boxed import DetectionDataset, OnFault
 from ...data.loading import default_workers
@@ -40,6 +42,7 @@ from .training import Course, Training
 
 PROTOCOL = "detection"
 LAYER = "all"
+_NETWORK = "encoder.safetensors"
 
 
 @dataclass(frozen=True)
@@ -141,10 +144,17 @@ def detect(
 def _require_boxes(spec: str) -> None:
     """Refuse a set whose images have classes alone.
 
-    Raises: UsageError: naming the sets that have boxes.
+    Raises: UsageError: naming the sets that have boxes; also for a budget of labels.
     """
-    name = spec.partition(":")[0]
-    if name not in DETECTION and (name == "folder" or spec in {known.name for known in known_datasets()}):
+    whole, budget = split_spec(spec)
+    name = whole.partition(":")[0]
+    labelled = name in DATASETS or whole in {known.name for known in known_datasets()}
+    if name in DETECTION and budget:
+        raise UsageError(
+            f"{spec} has the budget {budget}, and --task detection knows none: it trains on all images of "
+            f"{whole}. Leave the budget out."
+        )
+    if name not in DETECTION and labelled:
         raise UsageError(
             f"{spec} has no boxes, and --task detection needs some. Choose from: {', '.join(DETECTION)}."
         )
@@ -174,6 +184,11 @@ class _Target:
         folder = self.place.workspace.finetuned / cell.digest[:32]
         file = folder / "detections.npz"
         if found := self._recorded(cell):
+            if self.wish.keep and not (folder / _NETWORK).exists():
+                self.place.reporter.note(
+                    f"The weights of {self.spec} on {self.dataset.spec} were not kept when it was trained: "
+                    "--force --keep trains it anew."
+                )
             return Detection(found, self.dataset, file)
         lock = Lock(folder / "lock")
         mine = lock.acquire(wait=False) if self.fabric.is_global_zero else True
@@ -279,7 +294,7 @@ class _Target:
             return
         held = training.detector.state_dict()
         save_tensors(file.with_name("detector.safetensors"), held, {})
-        path = file.with_name("encoder.safetensors")
+        path = file.with_name(_NETWORK)
         own = {name: value for name, value in network_weights(held).items() if name in network}
         save_tensors(path, {**network, **own}, {})
         architecture = self._encoder().architecture
