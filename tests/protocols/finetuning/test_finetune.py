@@ -80,9 +80,12 @@ def test_it_learns_and_says_how(pictures, tmp_path):
     assert not list((tmp_path / "finetuned").glob("*/training.safetensors"))
 
 
-def test_a_plain_loop_ends_with_the_same_weights(pictures, tmp_path):
+@pytest.mark.parametrize("clip", [0.0, 0.3])
+def test_a_plain_loop_ends_with_the_same_weights(clip, pictures, tmp_path):
     """All rows in one batch, so that their order does not matter."""
-    settings = replace(SMALL, batch=(54,), epochs=5, augment=False, warmup=0.0, head="zero", lr=(0.05,))
+    settings = replace(
+        SMALL, batch=(54,), epochs=5, augment=False, warmup=0.0, head="zero", lr=(0.05,), clip=clip
+    )
     tuned(pictures, tmp_path, settings)
     encoder = load_encoder(MODEL).at(32)
     dataset = open_dataset(f"folder:{pictures}", root=tmp_path)
@@ -99,7 +102,8 @@ def test_a_plain_loop_ends_with_the_same_weights(pictures, tmp_path):
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
     encoder.module.reset_classifier(0)
-    reference.finetuned(encoder.module, head, images, labels, lr=0.05, decay=1e-4, steps=5)
+    limit = {"clip": clip} if clip else {}
+    reference.finetuned(encoder.module, head, images, labels, lr=0.05, decay=1e-4, steps=5, **limit)
     ours = kept(tmp_path)
     assert_close(ours, dict(encoder.module.state_dict()), rtol=1e-3, atol=1e-5)
     assert_close(kept(tmp_path, "head.safetensors"), dict(head.state_dict()), rtol=1e-3, atol=1e-5)
@@ -277,6 +281,10 @@ def test_kept_weights_are_a_model(pictures, tmp_path):
     saved = kept(tmp_path)
     assert all(torch.equal(tensor, saved[name]) for name, tensor in encoder.module.state_dict().items())
     assert np.isfinite([tensor.double().sum() for tensor in saved.values()]).all()
+    notes = Notes()
+    tuned(pictures, tmp_path / "other", replace(SMALL, epochs=1), reporter=notes, wish=Wish(yes=True))
+    tuned(pictures, tmp_path / "other", replace(SMALL, epochs=1), reporter=notes)
+    assert "were not kept: --force --keep trains them anew" in notes.notes[-1]
 
 
 def test_cached_maps_stand_in_for_images(pictures, tmp_path, monkeypatch):

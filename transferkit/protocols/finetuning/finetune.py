@@ -46,6 +46,7 @@ PROTOCOL, SETTING = "finetune", "finetune-setting"
 """Of the record of a fine-tuned network, and of those of the settings that were compared."""
 
 LAYER = "all"
+WEIGHTS = "encoder.safetensors"
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,11 @@ class _Target:
         """The record that there is, else that of a training now."""
         cell = self._cell(PROTOCOL, self.settings.to_json())
         if found := self._recorded(cell):
+            if self.wish.keep and not (self._folder(cell) / WEIGHTS).exists():
+                self.place.reporter.note(
+                    f"The fine-tuned weights of {self.spec} on {self.dataset.spec} were not kept: "
+                    "--force --keep trains them anew."
+                )
             return found
         lock = Lock(self._folder(cell) / "lock")
         mine = lock.acquire(wait=False) if self.fabric.is_global_zero else True
@@ -340,7 +346,7 @@ class _Target:
 
     def _keep(self, network: Network, cell: Cell) -> None:
         if self.fabric.is_global_zero:
-            path = self._folder(cell) / "encoder.safetensors"
+            path = self._folder(cell) / WEIGHTS
             save_tensors(path, network.trunk.weights(None), {})
             save_tensors(path.with_name("head.safetensors"), network.head.state_dict(), {})
             architecture = self._encoder().architecture

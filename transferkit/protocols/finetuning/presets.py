@@ -56,6 +56,7 @@ PRESETS.register("study")(
             head="zero",
             batch_norm=True,
             statistics="moving",
+            clip=0.0,
             min_crop=0.2,
             held_out=0.3,
             largest=0,
@@ -76,6 +77,7 @@ _KORNBLITH = FinetuneSettings(
     warmup=0.0,
     head="zero",
     statistics="moving",
+    clip=0.0,
     min_crop=0.08,
     largest=0,
 )
@@ -98,6 +100,7 @@ PRESETS.register("vtab1k")(
             steps=2500,
             head="zero",
             statistics="moving",
+            clip=0.0,
             min_crop=0.08,
             held_out=0.2,
             largest=0,

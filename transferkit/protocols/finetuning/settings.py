@@ -40,6 +40,7 @@ class FinetuneSettings:
         statistics: those of the network's batch normalisations: ``frozen``, or ``moving`` with the batches.
         train_from: a layer below which nothing is trained.
         layer_decay: by how much the learning rate shrinks from each stage to the one below it.
+        clip: largest norm of the gradient; 0 leaves it as it is.
         augment: whether images are cropped and flipped at random, or shown as they are tested.
         min_crop: smallest share of an image's area that a crop keeps.
         flip: probability that an image is mirrored.
@@ -70,6 +71,7 @@ class FinetuneSettings:
     statistics: Literal["frozen", "moving"] = "frozen"
     train_from: str = ""
     layer_decay: float = 1.0
+    clip: float = 1.0
     augment: bool = True
     min_crop: float = 0.5
     flip: float = 0.5
@@ -140,6 +142,7 @@ _LIMITS = {
     "momentum": (0.0, 1.0),
     "warmup": (0.0, 0.9),
     "layer_decay": (0.0, 1.0),
+    "clip": (0.0, math.inf),
     "min_crop": (0.01, 1.0),
     "flip": (0.0, 1.0),
     "randaugment": (0, 30),
