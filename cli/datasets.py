@@ -76,14 +76,13 @@ def info(session: Session, names: tuple[str, ...], sheet: str | None) -> None:
     Example:
       transferkit datasets info mini/digits
     """
-    from transferkit.data.catalog import expand_datasets, open_dataset
-    from transferkit.data.detection import DETECTION, open_detection
+    from transferkit.data.catalog import expand_datasets, is_boxed, open_dataset
+    from transferkit.data.detection import open_detection
 
     root, reporter = session.workspace.data, session.reporter
-    boxed = [name for name in names if name.partition(":")[0] in DETECTION]
-    labelled = [name for name in names if name not in boxed]
-    specs = expand_datasets(labelled) if labelled else []
-    datasets = [open_dataset(spec, root=root, reporter=reporter) for spec in specs]
+    specs = expand_datasets(names, boxed=True)
+    boxed = [spec for spec in specs if is_boxed(spec)]
+    datasets = [open_dataset(spec, root=root, reporter=reporter) for spec in specs if spec not in boxed]
     if sheet is not None:
         _draw_sheet(session, datasets, sheet, len(boxed))
     values = [_describe(dataset) for dataset in datasets]

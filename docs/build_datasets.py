@@ -14,8 +14,9 @@ from transferkit.core.results import Results
 from transferkit.core.workspace import Workspace
 from transferkit.data.catalog import GROUPS, open_dataset
 from transferkit.data.dataset import Dataset
+from transferkit.data.detection import DETECTION
 from transferkit.data.downstream import PUBLISHED
-from transferkit.data.downstream.published import Published
+from transferkit.data.downstream.published import Publication, Published
 from transferkit.data.mini import DOWNSTREAM, SOURCE
 from transferkit.protocols.evaluate import Evaluator, question
 from transferkit.protocols.place import Place
@@ -106,6 +107,18 @@ whoever has the ids has the split. Where there is no val, probes choose on a fif
 """
 
 
+DETECTION_SETS = """### Detection
+
+Sets of images with boxes, for `finetune --task detection`. `datasets prepare`, `verify`, `info` and `list`
+take them as they take the others; `voc0712:PATH` and `coco:PATH` are folders elsewhere, which need no
+preparing. `verify` counts images and objects of each class and split, decodes every image and holds its size
+against the annotation, lists annotations that cannot be meant by kind, and looks for images that lie in two
+splits. Annotations that the authors themselves published so, such as two boxes without height in COCO, are
+told and not called wrong. A folder behind `coco:` with another number of classes than COCO is a set of your
+own, and is not compared with what is published.
+"""
+
+
 def published_sets() -> str:
     """The section on published sets, between its marks."""
     parts = [BEGIN, PUBLISHED_SETS]
@@ -121,6 +134,8 @@ def published_sets() -> str:
         )
     names = dict.fromkeys((*GROUPS["paper12"], *GROUPS["kornblith12"]))
     parts += [_entry(PUBLISHED[name]) for name in names]
+    boxed = [opener.published for opener in DETECTION.values() if opener.published is not None]
+    parts += [DETECTION_SETS, *map(_entry, boxed)]
     return "\n".join(parts) + END + "\n"
 
 
@@ -130,10 +145,11 @@ def _line(one: Published) -> str:
     return f"| `{one.name}` | {one.domain} | {one.n_classes} | {images} | {one.metric} | {one.licence} |"
 
 
-def _entry(one: Published) -> str:
+def _entry(one: Publication) -> str:
     """All that is stated of one set."""
     images = ", ".join(f"{count} {split}" for split, count in one.counts.items())
-    options = ", ".join(f"`{one.name}:{option}`" for option in one.options)
+    named = one.options if isinstance(one, Published) else ()
+    options = ", ".join(f"`{one.name}:{option}`" for option in named)
     got = "downloaded by `datasets prepare`" if one.downloads else " ".join(one.steps)
     return (
         f"#### `{one.name}`\n\n{one.n_classes} classes; {images}.\n\n"

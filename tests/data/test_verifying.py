@@ -10,7 +10,8 @@ from transferkit import __version__
 from transferkit.core.errors import DataError
 from transferkit.data.catalog import open_dataset
 from transferkit.data.downstream.published import PUBLISHED
-from transferkit.data.verifying import Twin, verified
+from transferkit.data.twins import Twin
+from transferkit.data.verifying import verified
 
 
 def scene(seed):

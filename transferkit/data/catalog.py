@@ -17,7 +17,7 @@ from .dataset import DATASETS, Dataset
 from .detection import DETECTION
 from .detection.boxed import DetectionOpener
 from .downstream import PAPER12, PUBLISHED
-from .downstream.published import Published, presence, state_of
+from .downstream.published import Published, state_of
 from .kornblith import KORNBLITH12
 from .mini.suite import DOWNSTREAM, MEMBERS, Member
 
@@ -49,11 +49,15 @@ def open_dataset(spec: str, *, root: Path, seed: int = 0, reporter: Reporter = S
     return budgeted(dataset, drawn, seed=seed) if drawn else dataset
 
 
-def expand_datasets(specs: Iterable[str]) -> list[str]:
+def expand_datasets(specs: Iterable[str], *, boxed: bool = False) -> list[str]:
     """The specs of single data sets that specs, comma lists and groups name, each once, in their order.
 
+    Args:
+        specs: as people write them.
+        boxed: whether detection sets may be among them.
+
     Raises:
-        UsageError: if there is none, or a bare path.
+        UsageError: if there is none, or a bare path, or a detection set that may not be or has a budget.
         UnknownNameError: if no data set or group has a name.
     """
     expanded: dict[str, None] = {}
@@ -61,13 +65,23 @@ def expand_datasets(specs: Iterable[str]) -> list[str]:
         members = group_members(part)
         if not members:
             whole, budget = split_spec(part)
-            _parsed(whole)
+            if boxed and is_boxed(whole):
+                if budget:
+                    raise UsageError(
+                        f"{whole} is a detection set, and {budget} a budget of labels. Leave it out."
+                    )
+            else:
+                _parsed(whole, boxed=boxed)
             members = [f"{whole}@{parse_budget(budget)}" if budget else whole]
         expanded |= dict.fromkeys(members)
     if not expanded:
-        known = ", ".join(one.name for one in known_datasets())
-        raise UsageError(f"No data set is named. Choose from: {known}.")
+        raise UsageError(f"No data set is named. Choose from: {', '.join(_known_names(boxed=boxed))}.")
     return list(expanded)
+
+
+def is_boxed(spec: str) -> bool:
+    """Whether a spec names a detection set."""
+    return spec.partition(":")[0] in DETECTION
 
 
 def group_members(spec: str) -> list[str]:
@@ -150,7 +164,8 @@ def known_detection(root: Path | None = None) -> list[Known]:
 
 
 def _known_boxed(name: str, opener: DetectionOpener, root: Path | None) -> Known:
-    state = "embedded" if not opener.marks else presence(opener.marks, root / name) if root else "absent"
+    published = opener.published
+    state = "embedded" if published is None else state_of(published, root / name) if root else "absent"
     measured = None if root is None or state in ("absent", "embedded") else _size_bytes(root / name)
     return Known(
         name=name,
@@ -158,7 +173,7 @@ def _known_boxed(name: str, opener: DetectionOpener, root: Path | None) -> Known
         classes=opener.class_count,
         images=opener.image_count,
         state=state,
-        size_bytes=opener.size_bytes if measured is None else measured,
+        size_bytes=published.size_bytes if published and measured is None else measured,
         licence=opener.licence,
         description=opener.description,
     )
@@ -211,7 +226,7 @@ _MOST_FILES = 10_000
 def _listed(spec: str) -> list[str]:
     """The parts of a comma list; a folder whose path has commas is one."""
     scheme, colon, path = spec.partition(":")
-    if colon and scheme in DATASETS and Path(path).is_dir():
+    if colon and (scheme in DATASETS or scheme in DETECTION) and Path(path).is_dir():
         return [spec]
     return [part for part in map(str.strip, _COMMA.split(spec)) if part]
 
@@ -219,14 +234,23 @@ def _listed(spec: str) -> list[str]:
 _COMMA = re.compile(r",(?![^{}]*\})")  # not between braces, which name shards
 
 
-def _parsed(spec: str) -> tuple[str, str]:
-    """The registered name in a spec, and what stands behind its colon."""
+def _parsed(spec: str, *, boxed: bool = False) -> tuple[str, str]:
+    """The registered name in a spec, and what stands behind its colon.
+
+    Raises:
+        UsageError: if it is a detection set, or a bare path.
+        UnknownNameError: else; with ``boxed`` a detection set may have been meant.
+    """
     name, _, rest = spec.partition(":")
     if name in DATASETS:
         return name, rest
-    if name in DETECTION:
+    if is_boxed(spec):
         raise UsageError(f"{spec} is a detection set: its images have boxes, and no label of their own.")
     if Path(spec).exists():
         raise UsageError(f"{spec} is a path. To use the images in it, write folder:{spec}.")
-    known = [one.name.replace("PATH", rest or "PATH") for one in known_datasets()]
+    known = [one.replace("PATH", rest or "PATH") for one in _known_names(boxed=boxed)]
     raise unknown_name("data set", spec, known)
+
+
+def _known_names(*, boxed: bool) -> list[str]:
+    return [*(one.name for one in known_datasets()), *(DETECTION if boxed else ())]

@@ -103,6 +103,18 @@ def test_a_detection_set_has_no_labels_to_probe(data_root):
             ask()
 
 
+def test_where_boxes_are_meant_too_their_names_are_taken(tmp_path):
+    (tmp_path / "a, b").mkdir()
+    specs = ["coco, mini/digits", "coco", f"voc0712:{tmp_path / 'a, b'}"]
+    assert expand_datasets(specs, boxed=True) == ["coco", "mini/digits", f"voc0712:{tmp_path / 'a, b'}"]
+    with pytest.raises(UnknownNameError, match=r"No data set named 'vocc0712'\. Did you mean 'voc0712'\?"):
+        expand_datasets(["vocc0712"], boxed=True)
+    with pytest.raises(UsageError, match=r"Choose from: mini, .*, coco, mini/scenes, voc0712\."):
+        expand_datasets([], boxed=True)
+    with pytest.raises(UsageError, match=r"coco is a detection set, and shots=5 a budget of labels"):
+        expand_datasets(["coco@shots=5"], boxed=True)
+
+
 def test_unknown_names(data_root):
     with pytest.raises(
         UnknownNameError, match=r"No detection set named 'mini/scene'\. Did you mean 'mini/scenes'"

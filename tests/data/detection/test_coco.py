@@ -3,16 +3,9 @@ import json
 import pytest
 from PIL import Image
 
+from tests.data.detection.trees import CATEGORIES, marked
 from transferkit.core.errors import DataError
 from transferkit.data.detection import open_detection
-
-CATEGORIES = [{"id": 90, "name": "toothbrush"}, {"id": 1, "name": "person"}, {"id": 13, "name": "stop sign"}]
-
-
-def marked(number, image, box, category=1, crowd=0, **more):
-    return {
-        "id": number, "image_id": image, "bbox": box, "category_id": category, "iscrowd": crowd, **more
-    }  # fmt: skip
 
 
 @pytest.fixture
@@ -160,7 +153,25 @@ def test_other_files(coco, data_root, text, words):
     path = coco[0] / "annotations" / "instances_train2017.json"
     path.write_text(text) if text is not None else path.unlink()
     with pytest.raises(DataError, match=words):
+        open_detection(f"coco:{coco[0]}", root=data_root)
+
+
+def test_a_set_that_is_there_in_part(coco, data_root):
+    (coco[0] / "annotations/instances_val2017.json").unlink()
+    with pytest.raises(
+        DataError, match=r"coco is there only in part: .*instances_val2017.json, .*datasets prepare coco"
+    ):
         open_detection("coco", root=data_root)
+
+
+def test_a_folder_around_it_does_no_harm(coco, data_root):
+    before = open_detection("coco", root=data_root)
+    (data_root / "again").mkdir()
+    coco[0].rename(data_root / "again" / "coco2017")
+    (data_root / "again").rename(coco[0])
+    after = open_detection("coco", root=data_root)
+    assert after.split("val").fingerprint == before.split("val").fingerprint
+    assert open_detection(f"coco:{coco[0]}", root=data_root).spec == f"coco:{coco[0] / 'coco2017'}"
 
 
 def test_two_releases_that_disagree(coco, data_root):

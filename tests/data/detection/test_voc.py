@@ -4,25 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.data.detection.trees import an_object, annotation
 from transferkit.core.errors import DataError, UnreadableImageError
 from transferkit.data.detection import open_detection
 from transferkit.data.detection.voc import CLASSES, parsed
-
-OBJECT = (
-    "<object><name>{name}</name><pose>Left</pose><truncated>0</truncated><difficult>{difficult}</difficult>"
-    "<bndbox><xmin>{0}</xmin><ymin>{1}</ymin><xmax>{2}</xmax><ymax>{3}</ymax></bndbox>{parts}</object>"
-)
-
-
-def an_object(name, box, difficult=0, parts=""):
-    return OBJECT.format(*box, name=name, difficult=difficult, parts=parts)
-
-
-def annotation(stem, objects, size=(20, 12)):
-    return (
-        f"<annotation><folder>VOC</folder><filename>{stem}.jpg</filename><size><width>{size[0]}</width>"
-        f"<height>{size[1]}</height><depth>3</depth></size><segmented>0</segmented>{objects}</annotation>"
-    )
 
 
 @pytest.fixture
@@ -205,7 +190,7 @@ def test_absent_and_partial_sets(voc, data_root, tmp_path):
     listed = voc / "VOC2007/ImageSets/Main/test.txt"
     text = listed.read_text()
     listed.write_text("\n")
-    with pytest.raises(DataError, match="the split test of voc0712 has no image"):
+    with pytest.raises(DataError, match="voc0712 test has no image"):
         open_detection("voc0712", root=data_root)
     listed.write_text(text)
     for image in (voc / "VOC2007/JPEGImages").glob("00000[789].jpg"):
@@ -216,4 +201,4 @@ def test_absent_and_partial_sets(voc, data_root, tmp_path):
         open_detection("voc0712", root=data_root)
     listed.unlink()
     with pytest.raises(DataError, match=r"test\.txt is missing: unpack the archive that holds it"):
-        open_detection("voc0712", root=data_root)
+        open_detection(f"voc0712:{voc}", root=data_root)

@@ -1,17 +1,21 @@
 """From archives in the published layouts to data sets that open."""
 
+import hashlib
 import shutil
 import tarfile
 import threading
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from tests.data.detection.trees import archives_of
 from tests.data.downstream.trees import TREES
 from transferkit.core.errors import DataError, DiskSpaceError, UsageError
 from transferkit.data.catalog import open_dataset
+from transferkit.data.detection import DETECTION, open_detection
 from transferkit.data.downstream.published import PUBLISHED, Download, Published
 from transferkit.data.preparing.fetching import Patience
 from transferkit.data.preparing.named import prepare_named
@@ -284,6 +288,48 @@ def test_a_wrong_archive_without_a_digest_is_not_kept(mirror, tmp_path, data_roo
     with pytest.raises(DataError, match=r"e.tar.gz: this is not eurosat"):
         prepare(published, data_root)
     assert not list((data_root / "downloads/eurosat").iterdir())
+
+
+def boxed_at(name, folder, url, *, digest=None):
+    """A published detection set whose archives are the tiny ones in a folder, with their digests."""
+    published = DETECTION[name].published
+    downloads = tuple(
+        replace(
+            one,
+            url=f"{url}/{one.file}",
+            digest=digest or f"md5:{hashlib.md5((folder / one.file).read_bytes()).hexdigest()}",
+        )
+        for one in published.downloads
+    )
+    return replace(published, downloads=downloads, size_bytes=None)
+
+
+@pytest.mark.parametrize("name", ["voc0712", "coco"])
+def test_detection_sets_are_fetched_unpacked_and_opened(name, mirror, tmp_path, data_root):
+    folder, url = mirror
+    shutil.copytree(archives_of(name, tmp_path), folder, dirs_exist_ok=True)
+    published = boxed_at(name, folder, url)
+    first = published.downloads[0].file
+    place = data_root / "downloads" / name
+    place.mkdir(parents=True)
+    (place / f"{first}.part").write_bytes(b"what an interruption left")
+    prepared = prepare(published, data_root)
+    dataset = open_detection(name, root=data_root)
+    assert (prepared.how, prepared.classes) == ("unpacked", len(dataset.classes))
+    assert prepared.images == sum(map(len, dataset.splits.values()))
+    assert not left(data_root)
+    assert prepare(published, data_root).how == "ready"
+
+
+def test_detection_archives_with_another_digest_are_refused(mirror, tmp_path, data_root):
+    folder, url = mirror
+    shutil.copytree(archives_of("coco", tmp_path), folder, dirs_exist_ok=True)
+    published = boxed_at("coco", folder, url, digest="md5:cced6f7f71b7629ddf16f17bbcfab6b2")
+    with pytest.raises(
+        DataError, match=r"train2017.zip could not be fetched: .*md5 .* not the published cced6"
+    ):
+        prepare(published, data_root)
+    assert not (data_root / "coco").exists()
 
 
 def test_names_of_all_kinds(tmp_path, data_root):

@@ -6,7 +6,7 @@ Read this first, then any sibling.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from ...core.files import digest_of
 from ...core.progress import SILENT, Reporter
 from ...core.registry import Registry
 from ..dataset import Reader
+
+if TYPE_CHECKING:
+    from .listing import PublishedBoxes
 
 OnFault = Literal["skip", "stop"]
 """What becomes of an annotation that cannot be meant: it is left out and listed, or the set is refused."""
@@ -241,12 +244,8 @@ class DetectionOpener(Protocol):
         """Under which the images may be used."""
 
     @property
-    def size_bytes(self) -> int | None:
-        """Of what is published, about; None for what is drawn."""
-
-    @property
-    def marks(self) -> Sequence[str]:
-        """Files or folders that must be there, as of ``Published``; none for what is drawn."""
+    def published(self) -> "PublishedBoxes | None":
+        """What its authors published, and how it is got; None for what is drawn."""
 
     def __call__(
         self, rest: str, *, root: Path, on_error: OnFault = "skip", reporter: Reporter = SILENT

@@ -15,54 +15,70 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import DataError
-from ...core.progress import SILENT, Reporter
-from ..folder import absolute
-from .boxed import DETECTION, DetectionDataset, Mark, Objects, OnFault
+from ..downstream.published import Download, top_of
+from .boxed import DETECTION, Mark, Objects
 from .checking import Faults, checked_box
-from .opening import Opening, Row
+from .listing import BoxListing, PublishedBoxes, Row
+from .opening import BoxesOpener
 
 SPLITS = {"train": "train2017", "val": "val2017"}
 
 
-class Coco:
-    """The opener of ``coco`` and ``coco:PATH``."""
+def read(folder: Path) -> BoxListing:
+    """``train2017/000000000009.jpg`` and so on, as ``annotations/instances_train2017.json`` has them.
 
-    description = "COCO 2017, train2017 and val2017; coco:PATH for a folder elsewhere"
-    class_count = 80
-    image_count = 118_287 + 5_000
-    licence = "annotations CC BY 4.0, images Flickr terms of use"
-    size_bytes = 20_000_000_000
-    marks = (*(f"annotations/instances_{part}.json" for part in SPLITS.values()), *SPLITS.values())
-
-    def __call__(
-        self, rest: str, *, root: Path, on_error: OnFault = "skip", reporter: Reporter = SILENT
-    ) -> DetectionDataset:
-        """As ``DetectionOpener``.
-
-        Raises: DataError: if a file is missing, is no COCO annotation, or the files' categories differ.
-        """
-        folder = absolute(rest) if rest else root / "coco"
-        spec = f"coco:{folder}" if rest else "coco"
-        splits = {}
-        categories: dict[int, str] = {}
-        for name, part in SPLITS.items():
-            path = folder / "annotations" / f"instances_{part}.json"
-            content = _content(path)
-            found = _categories(path, content)
-            if categories and found != categories:
-                raise DataError(f"{path} has other categories than the file of train: use one release.")
-            categories = found
-            opening = Opening(
-                spec, folder, tuple(categories.values()), root / "fingerprints", on_error, reporter
-            )
-            splits[name] = opening.split(
-                name,
-                partial(_rows, content, part, categories),
-            )
-        return DetectionDataset(spec, splits, tuple(categories), "https://cocodataset.org", self.licence)
+    Raises: DataError: if a file is missing, is no COCO annotation, or the files' categories differ.
+    """
+    top = top_of(COCO, folder)
+    rows = {}
+    categories: dict[int, str] = {}
+    for name, part in SPLITS.items():
+        path = top / "annotations" / f"instances_{part}.json"
+        content = _content(path)
+        found = _categories(path, content)
+        if categories and found != categories:
+            raise DataError(f"{path} has other categories than the file of train: use one release.")
+        categories = found
+        rows[name] = partial(_rows, content, part, categories)
+    return BoxListing(top, tuple(categories.values()), tuple(categories), rows)
 
 
-DETECTION.register("coco")(Coco())
+_URL = "http://images.cocodataset.org"
+
+COCO = PublishedBoxes(
+    name="coco",
+    domain="detection",
+    n_classes=80,
+    counts={"train": 118_287, "val": 5_000},
+    licence="annotations CC BY 4.0, images Flickr terms of use",
+    citation="Lin et al., Microsoft COCO: common objects in context, ECCV 2014",
+    homepage="https://cocodataset.org",
+    layout="train2017/*.jpg, val2017/*.jpg, annotations/instances_train2017.json, instances_val2017.json",
+    split_rule="train2017 and val2017, which publications score; coco:PATH is a folder elsewhere",
+    read=read,
+    marks=(*(f"annotations/instances_{part}.json" for part in SPLITS.values()), *SPLITS.values()),
+    downloads=(
+        Download(
+            f"{_URL}/zips/train2017.zip",
+            "train2017.zip",
+            19_336_861_798,
+            "md5:cced6f7f71b7629ddf16f17bbcfab6b2",
+        ),
+        Download(
+            f"{_URL}/zips/val2017.zip", "val2017.zip", 815_585_330, "md5:442b8da7639aecaf257c1dceb8ba8c80"
+        ),
+        Download(
+            f"{_URL}/annotations/annotations_trainval2017.zip",
+            "annotations_trainval2017.zip",
+            252_907_541,
+            "md5:f4bbac642086de4f52a3fdda2de5fa2c",
+        ),
+    ),
+    size_bytes=21_000_000_000,
+    flaws={"no area": 2},
+)
+
+DETECTION.register(COCO.name)(BoxesOpener(COCO))
 
 
 def _content(path: Path) -> dict[str, Any]:

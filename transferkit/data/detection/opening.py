@@ -1,20 +1,21 @@
-"""From a spec to a detection set, and from rows of files to a split."""
+"""From a spec to a detection set, and from a listing to its splits."""
 
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.errors import DataError, UnreadableImageError
+from ...core.errors import UnreadableImageError
 from ...core.files import digest_of
 from ...core.progress import SILENT, Reporter
 from ...core.registry import unknown_name
-from ..fingerprints import Stamp, content_digests
-from ..folder import FolderReader
-from .boxed import DETECTION, DetectionDataset, DetectionSplit, Objects, OnFault, detection_fingerprint
+from ..downstream.opening import require_present
+from ..fingerprints import content_digests
+from ..folder import FolderReader, absolute
+from .boxed import DETECTION, DetectionDataset, DetectionSplit, OnFault, detection_fingerprint
 from .checking import Faults
+from .listing import BoxListing, PublishedBoxes
 
 
 def open_detection(
@@ -36,22 +37,6 @@ def open_detection(
     if name not in DETECTION:
         raise unknown_name("detection set", spec, list(DETECTION))
     return DETECTION[name](rest, root=root, on_error=on_error, reporter=reporter)
-
-
-@dataclass(frozen=True, eq=False)
-class Row:
-    """One image of a split and what is marked in it.
-
-    Attributes:
-        path: of the image below the root, with ``/``; also the row's id.
-        height, width: in pixels.
-        objects: marked in it.
-    """
-
-    path: str
-    height: int
-    width: int
-    objects: Objects
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,68 +66,107 @@ class MarkedReader:
 
 
 @dataclass(frozen=True)
+class BoxesOpener:
+    """Opens a published set from ``<data folder>/<name>``, or from the path behind the colon.
+
+    Attributes:
+        published: which.
+    """
+
+    published: PublishedBoxes
+
+    @property
+    def description(self) -> str:
+        """As of ``DetectionOpener``."""
+        return f"{self.published.layout}; {self.published.split_rule}"
+
+    @property
+    def class_count(self) -> int:
+        """As of ``DetectionOpener``."""
+        return self.published.n_classes
+
+    @property
+    def image_count(self) -> int:
+        """As of ``DetectionOpener``."""
+        return sum(self.published.counts.values())
+
+    @property
+    def licence(self) -> str:
+        """As of ``DetectionOpener``."""
+        return self.published.licence
+
+    def __call__(
+        self, rest: str, *, root: Path, on_error: OnFault = "skip", reporter: Reporter = SILENT
+    ) -> DetectionDataset:
+        """As ``DetectionOpener``.
+
+        Raises: DataError: if the set is absent, or the folder is laid out in another way.
+        """
+        published = self.published
+        folder = absolute(rest) if rest else root / published.name
+        if not rest:
+            require_present(published, folder)
+        listing = published.read(folder)
+        opening = Opening(
+            f"{published.name}:{listing.folder}" if rest else published.name,
+            listing,
+            root / "fingerprints",
+            on_error,
+            reporter,
+        )
+        return DetectionDataset(
+            spec=opening.spec,
+            splits={name: opening.split(name) for name in listing.rows},
+            category_ids=listing.category_ids,
+            source=published.homepage,
+            licence=published.licence,
+        )
+
+
+@dataclass(frozen=True)
 class Opening:
     """What the splits of one set share while it is opened.
 
     Attributes:
         spec: canonical.
-        folder: what the rows' paths are relative to.
-        classes: ``[c]`` names.
+        listing: what the folder holds.
         memory: folder for what is remembered of the files' bytes.
         on_error: what becomes of annotations that cannot be meant.
         reporter: told how far the work has come.
     """
 
     spec: str
-    folder: Path
-    classes: tuple[str, ...]
+    listing: BoxListing
     memory: Path
     on_error: OnFault
     reporter: Reporter
 
-    def split(self, name: str, rows_of: Callable[[Faults], Iterable[Row]]) -> DetectionSplit:
-        """The split of the rows that ``rows_of`` reads, less those whose image is missing.
+    def split(self, name: str) -> DetectionSplit:
+        """One of the listing's splits, less the rows whose image is missing.
 
         Raises: DataError: if none is left, or with ``stop`` for what cannot be meant.
         """
+        folder, classes = self.listing.folder, self.listing.classes
         faults = Faults(f"{self.spec} {name}", self.on_error)
-        stamps: dict[str, Stamp] = {}
-        rows = []
-        for row in rows_of(faults):
-            try:
-                status = (self.folder / row.path).stat()
-            except (OSError, ValueError) as error:  # a name may hold what no name of a file can
-                faults.add(row.path, "missing image", getattr(error, "strerror", None) or str(error))
-                continue
-            if row.path in stamps:
-                faults.add(row.path, "listed twice")
-                continue
-            stamps[row.path] = Stamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-            rows.append(row)
-        told = faults.told(self.reporter)
-        if not rows:
-            why = f"; the first was left out: {told[0]}" if told else ""
-            raise DataError(f"{self.folder}: the split {name} of {self.spec} has no image{why}.")
-        return self._split(name, rows, stamps, faults)
-
-    def _split(
-        self, name: str, rows: Sequence[Row], stamps: dict[str, Stamp], faults: Faults
-    ) -> DetectionSplit:
-        memo = self.memory / f"{digest_of([str(self.folder), self.spec, name])[:32]}.json"
-        digests = content_digests(self.folder, stamps, memo=memo, reporter=self.reporter)
+        part = self.listing.part(name, faults)
+        rows = [row for row, _ in part]
         ids = tuple(row.path for row in rows)
+        stamps = {row.path: stamp for row, stamp in part}
+        memo = self.memory / f"{digest_of([str(folder), self.spec, name])[:32]}.json"
+        told = faults.told(self.reporter)
+        digests = content_digests(folder, stamps, memo=memo, reporter=self.reporter)
         sizes = np.array([[row.height, row.width] for row in rows], np.int64)
         objects = tuple(row.objects for row in rows)
         contents = [digests[one] for one in ids]
-        modified_ns = np.array([stamps[one].modified_ns for one in ids], np.int64)
+        modified_ns = np.array([stamp.modified_ns for _, stamp in part], np.int64)
         return DetectionSplit(
             dataset=self.spec,
             name=name,
             ids=ids,
             sizes=sizes,
             objects=objects,
-            classes=self.classes,
-            fingerprint=detection_fingerprint(ids, sizes, objects, self.classes, contents),
-            reader=MarkedReader(FolderReader(self.folder, ids, modified_ns), sizes),
-            faults=tuple(faults.found),
+            classes=classes,
+            fingerprint=detection_fingerprint(ids, sizes, objects, classes, contents),
+            reader=MarkedReader(FolderReader(folder, ids, modified_ns), sizes),
+            faults=told,
         )

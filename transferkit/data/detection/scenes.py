@@ -27,8 +27,7 @@ class Scenes:
     class_count = len(scenes.CLASSES)
     image_count = sum(scenes.COUNTS)
     licence = "Apache-2.0, as transferkit"
-    size_bytes = None
-    marks = ()
+    published = None
 
     def __call__(
         self, rest: str, *, root: Path, on_error: OnFault = "skip", reporter: Reporter = SILENT

@@ -13,11 +13,11 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from ...core.errors import DataError
-from ...core.progress import SILENT, Reporter
-from ..folder import absolute
-from .boxed import DETECTION, DetectionDataset, Mark, Objects, OnFault
+from ..downstream.published import Download, top_of
+from .boxed import DETECTION, Mark, Objects
 from .checking import Faults, checked_box
-from .opening import Opening, Row
+from .listing import BoxListing, PublishedBoxes, Row
+from .opening import BoxesOpener
 
 CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -29,48 +29,60 @@ LISTS = {"train": (("VOC2007", "trainval"), ("VOC2012", "trainval")), "test": ((
 """Split → the years and lists that make it."""
 
 
-class Voc:
-    """The opener of ``voc0712`` and ``voc0712:PATH``."""
+def read(folder: Path) -> BoxListing:
+    """``VOC2007/JPEGImages/000005.jpg`` and so on, as the lists of both years have them.
 
-    description = "PASCAL VOC 2007 and 2012 trainval, 2007 test; voc0712:PATH for a VOCdevkit elsewhere"
-    class_count = len(CLASSES)
-    image_count = 5_011 + 11_540 + 4_952
-    licence = "Flickr terms of use"
-    size_bytes = 2_900_000_000
-    marks = tuple(f"{year}/ImageSets/Main/{name}.txt" for lists in LISTS.values() for year, name in lists)
-
-    def __call__(
-        self, rest: str, *, root: Path, on_error: OnFault = "skip", reporter: Reporter = SILENT
-    ) -> DetectionDataset:
-        """As ``DetectionOpener``.
-
-        Raises: DataError: if a year, a list or an annotation is missing, or an annotation is no VOC one.
-        """
-        folder = _devkit(absolute(rest) if rest else root / "voc0712")
-        spec = f"voc0712:{folder}" if rest else "voc0712"
-        opening = Opening(spec, folder, CLASSES, root / "fingerprints", on_error, reporter)
-        splits = {name: opening.split(name, partial(_rows, folder, lists)) for name, lists in LISTS.items()}
-        return DetectionDataset(
-            spec,
-            splits,
-            tuple(range(1, len(CLASSES) + 1)),
-            source="http://host.robots.ox.ac.uk/pascal/VOC",
-            licence=self.licence,
+    Raises: DataError: if a year is missing.
+    """
+    top = top_of(VOC, folder)
+    if not all((top / year).is_dir() for year in ("VOC2007", "VOC2012")):
+        raise DataError(
+            f"{folder} lacks VOC2007 and VOC2012: expected are VOCdevkit/VOC2007 and VOCdevkit/VOC2012, as "
+            "the archives VOCtrainval_06-Nov-2007, VOCtest_06-Nov-2007 and VOCtrainval_11-May-2012 unpack."
         )
+    rows = {name: partial(_rows, top, lists) for name, lists in LISTS.items()}
+    return BoxListing(top, CLASSES, tuple(range(1, len(CLASSES) + 1)), rows)
 
 
-DETECTION.register("voc0712")(Voc())
+_URL = "http://host.robots.ox.ac.uk/pascal/VOC"
 
+VOC = PublishedBoxes(
+    name="voc0712",
+    domain="detection",
+    n_classes=len(CLASSES),
+    counts={"train": 5_011 + 11_540, "test": 4_952},
+    licence="Flickr terms of use",
+    citation="Everingham et al., The PASCAL visual object classes challenge: a retrospective, IJCV 2015",
+    homepage=_URL,
+    layout="VOCdevkit/VOC2007 and VOCdevkit/VOC2012, each with Annotations, ImageSets/Main, JPEGImages",
+    split_rule="trainval of both years are train, the test of 2007 is test; voc0712:PATH is a VOCdevkit "
+    "elsewhere",
+    read=read,
+    marks=tuple(f"{year}/ImageSets/Main/{name}.txt" for lists in LISTS.values() for year, name in lists),
+    downloads=(
+        Download(
+            f"{_URL}/voc2007/VOCtrainval_06-Nov-2007.tar",
+            "VOCtrainval_06-Nov-2007.tar",
+            460_032_000,
+            "md5:c52e279531787c972589f7e41ab4ae64",
+        ),
+        Download(
+            f"{_URL}/voc2007/VOCtest_06-Nov-2007.tar",
+            "VOCtest_06-Nov-2007.tar",
+            451_020_800,
+            "md5:b6e924de25625d8de591ea690078ad9f",
+        ),
+        Download(
+            f"{_URL}/voc2012/VOCtrainval_11-May-2012.tar",
+            "VOCtrainval_11-May-2012.tar",
+            1_999_639_040,
+            "md5:6cd6e144f989b92b3379bac3b3de84fd",
+        ),
+    ),
+    size_bytes=2_900_000_000,
+)
 
-def _devkit(folder: Path) -> Path:
-    """The folder that holds both years: ``folder`` itself, or ``VOCdevkit`` in it."""
-    for place in (folder, folder / "VOCdevkit"):
-        if (place / "VOC2007").is_dir() and (place / "VOC2012").is_dir():
-            return place
-    raise DataError(
-        f"{folder} lacks VOC2007 and VOC2012: expected are VOCdevkit/VOC2007 and VOCdevkit/VOC2012, as the "
-        "archives VOCtrainval_06-Nov-2007, VOCtest_06-Nov-2007 and VOCtrainval_11-May-2012 unpack."
-    )
+DETECTION.register(VOC.name)(BoxesOpener(VOC))
 
 
 def _rows(folder: Path, lists: Sequence[tuple[str, str]], faults: Faults) -> Iterator[Row]:

@@ -15,7 +15,7 @@ from ...core.splitting import hashed_split
 from ..dataset import Dataset, Reader, Split
 from ..fingerprints import Stamp, content_digests, fingerprint_of
 from ..folder import FolderReader
-from .published import WHOLE, Listing, Published, Rows, state_of
+from .published import WHOLE, Listing, Publication, Published, Rows, state_of
 
 STUDY = {"train": 0.7, "test": 0.3}
 """How the study divides a set without official split."""
@@ -65,7 +65,7 @@ def _unlike(published: Published, listing: Listing, rest: str) -> list[str]:
     return [f"{found} images, not the published {stated}. {look}"]
 
 
-def require_present(published: Published, folder: Path) -> None:
+def require_present(published: Publication, folder: Path) -> None:
     """Refuse a folder that does not hold the set.
 
     Raises: DataError: saying how to get it.

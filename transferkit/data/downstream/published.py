@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from ...core.registry import Registry
 from ..dataset import Reader
@@ -43,6 +43,17 @@ class Download:
         return None if self.digest else self.size_bytes
 
 
+class Inventory(Protocol):
+    """What a folder in the archive's layout holds, as far as preparing it asks."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """``[c]`` names."""
+
+    def count_images(self) -> int:
+        """How many images there are, in all splits."""
+
+
 @dataclass(frozen=True, eq=False)
 class Listing:
     """What a folder in the archive's layout holds; no image has been decoded.
@@ -63,14 +74,18 @@ class Listing:
     reader: Callable[[Sequence[str]], Reader] | None = None
     files: tuple[str, ...] = ()
 
+    def count_images(self) -> int:
+        """How many rows all parts have."""
+        return sum(map(len, self.parts.values()))
+
 
 @dataclass(frozen=True)
-class Published:
-    """A data set as its authors published it.
+class Publication:
+    """What authors published, and how it is got; of images with a label or with boxes.
 
     Attributes:
         name: on the command line, and of its folder in the data folder.
-        domain: of the study's six; empty where none fits.
+        domain: of the study's six, or ``detection``; empty where none fits.
         n_classes: how many.
         counts: images in each official split; ``all`` where there is none.
         licence: under which the images may be used.
@@ -83,10 +98,7 @@ class Published:
             partial, with none absent. ``A|B`` is either of two.
         downloads: what ``prepare`` may fetch; empty where the licence or a login forbids it.
         steps: what a person does by hand where there are no downloads.
-        metric: ``top1`` or ``mean_per_class``, as the field reports this set.
-        options: what may stand behind the colon of the spec → reads the folder so, instead of ``read``.
         size_bytes: of the unpacked archive, about; None where nobody says.
-        group: of the catalog, that the set belongs to.
     """
 
     name: str
@@ -98,13 +110,26 @@ class Published:
     homepage: str
     layout: str
     split_rule: str
-    read: Callable[[Path], Listing]
+    read: Callable[[Path], Inventory]
     marks: tuple[str, ...]
     downloads: tuple[Download, ...] = ()
     steps: tuple[str, ...] = ()
+    size_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Published(Publication):
+    """A data set of images with a label each, as its authors published it.
+
+    Attributes:
+        metric: ``top1`` or ``mean_per_class``, as the field reports this set.
+        options: what may stand behind the colon of the spec → reads the folder so, instead of ``read``.
+        group: of the catalog, that the set belongs to.
+    """
+
+    read: Callable[[Path], Listing]
     metric: str = "top1"
     options: Mapping[str, Callable[[Path], Listing]] = field(default_factory=dict)
-    size_bytes: int | None = None
     group: str = "paper12"
 
 
@@ -114,16 +139,16 @@ PUBLISHED: Registry[Published] = Registry("published data set")
 State = Literal["ready", "partial", "absent"]
 
 
-def state_of(published: Published, folder: Path) -> State:
+def state_of(published: Publication, folder: Path) -> State:
     """Whether ``folder`` holds the set, as far as the presence of a few names tells."""
-    return presence(published.marks, folder)
-
-
-def presence(marks: Sequence[str], folder: Path) -> State:
-    """Whether ``folder`` has all of these names, some, or none."""
     tops = list(_tops(folder))
-    present = [_has(tops, mark) for mark in marks]
+    present = [_has(tops, mark) for mark in published.marks]
     return "ready" if all(present) else "partial" if any(present) else "absent"
+
+
+def top_of(published: Publication, folder: Path) -> Path:
+    """The folder, or one that an unpacker made in it: the shallowest that has most of the set's marks."""
+    return max(_tops(folder), key=lambda top: sum(_has([top], mark) for mark in published.marks))
 
 
 def _has(tops: Sequence[Path], mark: str) -> bool:

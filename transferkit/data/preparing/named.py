@@ -5,8 +5,9 @@ from pathlib import Path
 from ...core.errors import UsageError
 from ...core.progress import SILENT, Reporter
 from ..budgets import split_spec
-from ..catalog import open_dataset
-from ..downstream.published import PUBLISHED
+from ..catalog import is_boxed, open_dataset
+from ..detection import DETECTION, open_detection
+from ..downstream.published import PUBLISHED, Publication
 from .preparing import Prepared, Request, prepare
 
 
@@ -28,12 +29,19 @@ def prepare_named(
     request = request or Request()
     whole, _ = split_spec(spec)
     name, colon, _ = whole.partition(":")
-    if name in PUBLISHED:
-        return prepare(PUBLISHED[name], root, request, reporter=reporter)
+    published = _published(name)
+    if published is not None and not (colon and is_boxed(name)):
+        return prepare(published, root, request, reporter=reporter)
     if colon:
         raise UsageError(f"{whole} is your own and needs no preparing. Use it with --data {whole}.")
     if request.sources or request.urls:
         raise UsageError(f"{name} is embedded and comes from nowhere else. Leave out --from and --url.")
-    dataset = open_dataset(whole, root=root, reporter=reporter)
+    drawn = open_detection if is_boxed(name) else open_dataset
+    dataset = drawn(whole, root=root, reporter=reporter)
     images = sum(map(len, dataset.splits.values()))
     return Prepared(name, "drawn", str(root), images, images, len(dataset.classes))
+
+
+def _published(name: str) -> Publication | None:
+    """What stands behind a name; None for what is drawn, or a path."""
+    return DETECTION[name].published if is_boxed(name) else PUBLISHED.get(name)

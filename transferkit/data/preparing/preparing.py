@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from ...core.errors import DataError, UsageError
 from ...core.files import require_space, writing_to
 from ...core.progress import SILENT, Reporter
-from ..downstream.published import Download, Listing, Published, state_of
+from ..downstream.published import Download, Publication, state_of
 from .fetching import ROOM, Patience, fetch
 from .unpacking import UNSUPPORTED, Limits, Unpacked, is_archive, unpack
 
@@ -69,7 +69,7 @@ class Prepared:
 
 
 def prepare(
-    published: Published, root: Path, request: Request | None = None, *, reporter: Reporter = SILENT
+    published: Publication, root: Path, request: Request | None = None, *, reporter: Reporter = SILENT
 ) -> Prepared:
     """Have a set in ``<root>/<name>``; nothing is done where it is.
 
@@ -88,21 +88,21 @@ def prepare(
     request = request or Request()
     folder = root / published.name
     if state_of(published, folder) == "ready":
-        return _prepared(published, folder, "ready", None)
+        return _prepared(published, folder, "ready")
     if not request.sources:
         wanted = _wanted(published, request.urls)
         if not wanted:
             raise DataError(by_hand(published, folder))
     with _alone(root, published.name):
         if state_of(published, folder) == "ready":
-            return _prepared(published, folder, "ready", None)
+            return _prepared(published, folder, "ready")
         _require_free(published, folder)
         if request.sources:
             return _from_sources(published, folder, request, reporter)
         return _from_the_web(published, folder, request, reporter)
 
 
-def by_hand(published: Published, folder: Path) -> str:
+def by_hand(published: Publication, folder: Path) -> str:
     """What a person does for a set that no program may fetch."""
     marks = ", ".join(mark.replace("|", " or ") for mark in published.marks)
     steps = published.steps or (f"Get it from {published.homepage}.",)
@@ -115,7 +115,7 @@ def by_hand(published: Published, folder: Path) -> str:
     )
 
 
-def _from_sources(published: Published, folder: Path, request: Request, reporter: Reporter) -> Prepared:
+def _from_sources(published: Publication, folder: Path, request: Request, reporter: Reporter) -> Prepared:
     """From archives and folders that are there; they stay as they are."""
     sources = [Path(os.path.abspath(source.expanduser())) for source in request.sources]  # noqa: PTH100  (keeps links)
     for source in sources:
@@ -128,7 +128,7 @@ def _from_sources(published: Published, folder: Path, request: Request, reporter
     return _unpacked(published, folder, [(file, into.get(file.name, "")) for file in files], reporter)
 
 
-def _from_the_web(published: Published, folder: Path, request: Request, reporter: Reporter) -> Prepared:
+def _from_the_web(published: Publication, folder: Path, request: Request, reporter: Reporter) -> Prepared:
     """Fetched, unpacked, and the archives removed unless they shall be kept."""
     place = folder.parent / "downloads" / published.name
     wanted = _wanted(published, request.urls)
@@ -151,7 +151,7 @@ def _from_the_web(published: Published, folder: Path, request: Request, reporter
     return prepared
 
 
-def _wanted(published: Published, urls: Sequence[str]) -> list[tuple[Download, list[str]]]:
+def _wanted(published: Publication, urls: Sequence[str]) -> list[tuple[Download, list[str]]]:
     """What is fetched, each with its addresses in the order in which they are asked.
 
     Raises: UsageError: if it is not clear which file an address is.
@@ -169,7 +169,7 @@ def _wanted(published: Published, urls: Sequence[str]) -> list[tuple[Download, l
     return wanted
 
 
-def _urls(published: Published, download: Download, urls: Sequence[str]) -> list[str]:
+def _urls(published: Publication, download: Download, urls: Sequence[str]) -> list[str]:
     alone = len(published.downloads) == 1
     given = [
         f"{url}{download.file}" if url.endswith("/") else url
@@ -192,7 +192,7 @@ def _name_in(url: str) -> str:
     return name
 
 
-def _files_of(published: Published, source: Path) -> list[Path]:
+def _files_of(published: Publication, source: Path) -> list[Path]:
     """The archives and single files of the set, in a folder or as given.
 
     Raises: DataError: if a folder holds none.
@@ -213,7 +213,7 @@ def _files_of(published: Published, source: Path) -> list[Path]:
 
 
 def _unpacked(
-    published: Published, folder: Path, files: Sequence[tuple[Path, str]], reporter: Reporter
+    published: Publication, folder: Path, files: Sequence[tuple[Path, str]], reporter: Reporter
 ) -> Prepared:
     """Archives unpacked and single files copied, below the folder that each belongs into."""
     scratch = folder.parent / ".preparing" / published.name
@@ -232,18 +232,18 @@ def _unpacked(
                     (scratch / into).mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(file, scratch / into / file.name)
         names = ", ".join(file.name for file, _ in files[:3]) + (" …" if len(files) > 3 else "")
-        listing = _understood(published, scratch, names)
+        found = _understood(published, scratch, names)
         _appear(scratch, folder)
     finally:
         _remove(scratch)
-    return _prepared(published, folder, "unpacked", listing)
+    return _prepared(published, folder, "unpacked", found)
 
 
-def _adopted(published: Published, folder: Path, source: Path, *, copy: bool) -> Prepared:
+def _adopted(published: Publication, folder: Path, source: Path, *, copy: bool) -> Prepared:
     """A folder that is the set already: linked to, or copied."""
     if folder.parent.resolve().is_relative_to(source.resolve()):
         raise DataError(f"{source} holds the data folder itself. Give the folder of {published.name} alone.")
-    listing = _understood(published, source, str(source))
+    found = _understood(published, source, str(source))
     scratch = folder.parent / ".preparing" / published.name
     try:
         with writing_to(folder):
@@ -259,11 +259,11 @@ def _adopted(published: Published, folder: Path, source: Path, *, copy: bool) ->
         _appear(scratch, folder)
     finally:
         _remove(scratch)
-    return _prepared(published, folder, "copied" if copy else "linked", listing)
+    return _prepared(published, folder, "copied" if copy else "linked", found)
 
 
-def _understood(published: Published, place: Path, names: str) -> Listing:
-    """What the reader of the set finds there.
+def _understood(published: Publication, place: Path, names: str) -> tuple[int, int]:
+    """How many images and classes the reader of the set finds there.
 
     Raises: DataError: if it is another set, or only a part.
     """
@@ -274,19 +274,20 @@ def _understood(published: Published, place: Path, names: str) -> Listing:
             f"found were {', '.join(found) or 'no files'}. {_expected(published)}"
         )
     try:
-        return published.read(place)
+        inventory = published.read(place)
+        return inventory.count_images(), len(inventory.classes)
     except DataError as error:
         raise DataError(
             f"{names}: this is not {published.name}: {str(error).replace(str(place), 'what was given')}"
         ) from error
 
 
-def _expected(published: Published) -> str:
+def _expected(published: Publication) -> str:
     marks = ", ".join(mark.replace("|", " or ") for mark in published.marks)
     return f"Expected is {published.layout}, with {marks}; several archives are given as --from A --from B."
 
 
-def _require_free(published: Published, folder: Path) -> None:
+def _require_free(published: Publication, folder: Path) -> None:
     """Refuse to touch what a user has; an empty folder and a dead link are nothing.
 
     Raises: DataError: then.
@@ -318,9 +319,10 @@ def _remove(scratch: Path) -> None:
         shutil.rmtree(scratch)
 
 
-def _prepared(published: Published, folder: Path, how: str, listing: Listing | None) -> Prepared:
-    images = None if listing is None else sum(map(len, listing.parts.values()))
-    classes = None if listing is None else len(listing.classes)
+def _prepared(
+    published: Publication, folder: Path, how: str, found: tuple[int, int] | None = None
+) -> Prepared:
+    images, classes = found or (None, None)
     return Prepared(published.name, how, str(folder), images, sum(published.counts.values()), classes)
 
 
