@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 import shutil
@@ -130,8 +131,9 @@ def test_a_folder_nobody_may_write_to_is_said_in_words():
 
 
 def test_other_errors_of_the_system_stay_what_they_are(tmp_path):
-    with pytest.raises(IsADirectoryError), writing_to(tmp_path):
-        tmp_path.write_text("a folder is in the way")
+    with pytest.raises(OSError, match="name too long") as caught, writing_to(tmp_path / ("a" * 300)):
+        (tmp_path / ("a" * 300)).write_text("")
+    assert caught.value.errno == errno.ENAMETOOLONG
 
 
 def test_others_may_read_what_appears(tmp_path):
