@@ -38,7 +38,7 @@ PRESETS.register("mini")(
     Preset(
         PretrainSettings(),
         source="chosen on the validation split of mini/objects",
-        hardware="two CPU cores, under 4 minutes",
+        hardware="two CPU cores, 5 minutes, less where the processor has bf16",
         outcome="see docs/findings.md",
         needs_data=False,
     )
