@@ -291,13 +291,14 @@ def test_a_wrong_archive_without_a_digest_is_not_kept(mirror, tmp_path, data_roo
 
 
 def boxed_at(name, folder, url, *, digest=None):
-    """A published detection set whose archives are the tiny ones in a folder, with their digests."""
+    """A published detection set whose archives are the tiny ones in a folder."""
     published = DETECTION[name].published
     downloads = tuple(
         replace(
             one,
             url=f"{url}/{one.file}",
             digest=digest or f"md5:{hashlib.md5((folder / one.file).read_bytes()).hexdigest()}",
+            size_bytes=(folder / one.file).stat().st_size,
         )
         for one in published.downloads
     )
