@@ -55,7 +55,7 @@ Built from the records of the study `docs/findings.toml` by `python docs/build_f
 
 Each objective trains `{PRESET.model}` on `mini/objects` by the preset `mini` ({PRESET.epochs} epochs;
 `transferkit pretrain --loss LOSS --seed SEED`), three seeds each. The preset's numbers were chosen on the
-validation split of the source, in short runs of all losses, and are the same for all. Every encoder is then
+validation split of the source, in short runs of four of them, and are the same for all. Every encoder is then
 frozen and put before the twelve downstream sets of the suite: a linear probe (12 penalties, chosen on val,
 scored on test) and 600 five-way five-shot episodes. `random` is the same network untrained, three draws of
 its weights, shown images of the same size; `pixels` is the image itself.
