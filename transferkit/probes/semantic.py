@@ -5,10 +5,12 @@ that is explained on test rows,
 
     R² = 1 − Σᵢ ‖yᵢ − ŷᵢ‖² / Σᵢ ‖yᵢ − ȳ‖²,
 
-and a target on the circle is a unit vector ``(cos, sin)``, for which the same formula holds. A categorical
-target is predicted by logistic regression; its score is the share of the errors of always naming the
-commonest class that are not made, ``1 − errors / errors of the commonest``. So 0 is knowing nothing and 1 is
-knowing all, for every target. Penalties are chosen on validation rows, one a target.
+with predictions limited to the values that the fitted rows take: a test row unlike any of them would
+otherwise be sent far beyond, and outweigh all others. A target on the circle is a unit vector ``(cos, sin)``,
+for which the same formula holds. A categorical target is predicted by logistic regression; its score is the
+share of the errors of always naming the commonest class that are not made, ``1 − errors / errors of the
+commonest``. So 0 is knowing nothing and 1 is knowing all, for every target. Penalties are chosen on
+validation rows, one a target.
 """
 
 import time
@@ -216,7 +218,8 @@ def _continuous(rows: _Rows, names: Sequence[str], penalties: Sequence[float]) -
     def predicted(fitted: Features, asked: Features) -> Array:
         y = torch.from_numpy(_stacked(fitted, names))
         weights, biases = ridge_weights(rows.inputs(fitted, fitted), y, penalties)
-        return (rows.inputs(asked, fitted) @ weights + biases[:, None]).numpy()  # [p, n, t]
+        answers = rows.inputs(asked, fitted) @ weights + biases[:, None]  # [p, n, t]
+        return answers.clamp(y.amin(0), y.amax(0)).numpy()
 
     on_held, on_test = predicted(rows.train, rows.held), predicted(rows.fitting, rows.test)
     scores = {}

@@ -75,6 +75,14 @@ def test_it_learns_eight_pictures_by_heart(monkeypatch, tmp_path):
     assert one.result.also["curve"][-1]["classifier"] < one.result.also["curve"][0]["classifier"] / 2
 
 
+def test_it_is_trained_where_products_are_rounded(monkeypatch, tmp_path):
+    (one,) = detected(monkeypatch, tmp_path, eight(), replace(SMALL, precision="bf16")).detections
+    (exact,) = detected(monkeypatch, tmp_path / "exact", eight()).detections
+    for rounded, line in zip(one.result.also["curve"], exact.result.also["curve"], strict=True):
+        assert rounded["classifier"] == pytest.approx(line["classifier"], rel=0.05)
+        assert rounded["classifier"] != line["classifier"]
+
+
 def test_a_record_says_what_was_done(monkeypatch, tmp_path):
     data = eight()
     (one,) = detected(monkeypatch, tmp_path, data).detections

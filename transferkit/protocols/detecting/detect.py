@@ -18,7 +18,7 @@ from ...core.progress import SILENT
 from ...core.results import Cell, Result, Results, ResultStore
 from ...core.seeding import seed_of
 from ...data.budgets import split_spec
-from ...data.catalog import known_datasets
+from ...data.catalog import is_boxed, known_datasets
 from ...data.dataset import DATASETS
 from ...data.detection import DETECTION, open_detection
 from ...data.detection.boxed import DetectionDataset, OnFault
@@ -147,14 +147,13 @@ def _require_boxes(spec: str) -> None:
     Raises: UsageError: naming the sets that have boxes; also for a budget of labels.
     """
     whole, budget = split_spec(spec)
-    name = whole.partition(":")[0]
-    labelled = name in DATASETS or whole in {known.name for known in known_datasets()}
-    if name in DETECTION and budget:
+    if is_boxed(whole) and budget:
         raise UsageError(
             f"{spec} has the budget {budget}, and --task detection knows none: it trains on all images of "
             f"{whole}. Leave the budget out."
         )
-    if name not in DETECTION and labelled:
+    labelled = whole.partition(":")[0] in DATASETS or whole in {known.name for known in known_datasets()}
+    if labelled and not is_boxed(whole):
         raise UsageError(
             f"{spec} has no boxes, and --task detection needs some. Choose from: {', '.join(DETECTION)}."
         )

@@ -54,7 +54,7 @@ class FinetuneSettings:
         seed: of the order of the images, of every crop, and of the held-out rows.
     """
 
-    lr: tuple[float, ...] = (0.001,)
+    lr: tuple[float, ...] = (0.03,)
     batch: tuple[int, ...] = (32,)
     weight_decay: tuple[float, ...] = (1e-4,)
     decay_over_lr: bool = False

@@ -112,8 +112,8 @@ class Fit:
         self.standing = self.kept.restored()
         self.gauge = Gauge(
             self.standing,
-            advice=f"Fine-tuning diverged at {course.setting}: leave that learning rate out, or use "
-            "--precision fp32.",
+            advice=f"Fine-tuning diverged at {course.setting}: leave that learning rate out, limit the "
+            "gradient with --clip 1, or use --precision fp32.",
         )
 
     def run(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from lightning.fabric import Fabric
 from lightning.fabric.loggers import CSVLogger, TensorBoardLogger
+from lightning.fabric.plugins import MixedPrecision
 from lightning.fabric.strategies import DDPStrategy
 from torch.nn.parallel import DistributedDataParallel
 
@@ -19,11 +20,7 @@ from ...core.registry import unknown_name
 from ...losses.collectives import ALONE, Collectives
 from .settings import Machinery, Precision
 
-_PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
-    "fp32": "32-true",
-    "bf16": "bf16-mixed",
-    "fp16": "16-mixed",
-}
+_MIXED: dict[str, Literal["bf16-mixed", "16-mixed"]] = {"bf16": "bf16-mixed", "fp16": "16-mixed"}
 LOGGERS = ("csv", "tensorboard", "wandb")
 
 
@@ -59,12 +56,22 @@ def launched_fabric(machinery: Machinery, *, precision: str, folder: Path) -> Fa
             accelerator="cuda" if cuda else "cpu",
             devices=machinery.devices,
             num_nodes=machinery.nodes,
-            precision=_PRECISIONS[precision],
+            plugins=[_Autocast(_MIXED[precision], "cuda" if cuda else "cpu")]
+            if precision in _MIXED
+            else None,
             strategy="auto" if alone else _data_parallel(),
             loggers=[_logger(name, folder) for name in machinery.logger],
         )
         fabric.launch()
     return fabric
+
+
+class _Autocast(MixedPrecision):
+    """Rounds what torch's autocast rounds, and no more: the corners of boxes stay float32."""
+
+    def convert_input(self, data: Any) -> Any:
+        """``data``, as it is."""
+        return data
 
 
 def _data_parallel() -> DDPStrategy:
