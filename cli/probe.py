@@ -80,8 +80,9 @@ def command(
     Options given several times or as comma lists are combined: every model on every data set, every
     layer, every protocol. The split that selects is never the split that scores.
 
-    With --compare, every layer that two models share is compared, or else the last of each; --json then
-    gives an object: the records are its "results", and "comparisons" and "over_datasets" follow.
+    With --compare, every layer that two models share is compared, or else the last of each, and a row a
+    model shows its means under every protocol that it has records of, fine-tuning and detection too; --json
+    then gives an object: the records are its "results", and "comparisons" and "over_datasets" follow.
 
     \b
     Example:
@@ -117,8 +118,19 @@ def _show(session: Session, results: "Results", compare: bool) -> "Comparisons":
         return Comparisons((), ())
     comparisons = compare_models(results)
     value = {"results": results.to_json(), **comparisons.to_json()}
-    session.show(value, Group(*shown, comparison_tables(comparisons)))
+    session.show(value, Group(*shown, comparison_tables(comparisons), *_side_by_side(session, results)))
     return comparisons
+
+
+def _side_by_side(session: Session, results: "Results") -> Iterator[RenderableType]:
+    """All that the workspace knows of the models that are compared, fine-tuned and detecting ones too."""
+    from transferkit.core.results import ResultStore
+    from transferkit.reports.evidence import gathered
+    from transferkit.reports.overview import overview, overview_table
+
+    models = list(dict.fromkeys(record.model for record in results))
+    if found := overview(gathered(ResultStore(session.workspace.results), wanted={"model": models})):
+        yield overview_table(found)
 
 
 def _semantics(session: Session, results: "Results") -> Iterator[RenderableType]:

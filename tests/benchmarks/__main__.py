@@ -18,6 +18,7 @@ TABLES = (
     "fewshot",
     "knn",
     "linear",
+    "demo_probes",
     "memory",
     "semantics",
     "semantic_probe",

@@ -47,6 +47,9 @@ def test_models_are_compared_on_the_same_rows_and_episodes(tmp_path):
         assert (one["ahead"], one["n"]) == (sum(ahead), len(ahead))
     text = invoke(*arguments, "--compare").stdout
     assert "Differences on the same test rows or episodes" in text
+    table = text.split("One row a model")[1]
+    row = next(line for line in table.splitlines() if line.strip().startswith("pixels "))
+    assert row.split() == ["pixels", *(f"{values['pixels', p]:.3f}" for p in ("knn", "fewshot"))]
 
 
 @pytest.mark.slow

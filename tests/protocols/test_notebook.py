@@ -92,6 +92,8 @@ def test_what_is_no_model_is_refused(tmp_path):
         UsageError, match="'shots' means nothing to the linear protocol: it belongs to fewshot"
     ):
         transferkit.probe({}, "linear", shots=5)
+    with pytest.raises(UsageError, match="views=4 needs the images, and these are features"):
+        transferkit.probe({}, "linear", solver="sgd", views=4)
 
 
 def test_the_public_names_are_these():

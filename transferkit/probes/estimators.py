@@ -100,12 +100,14 @@ class _LinearModel(_Probe):
             y: ``[n]`` classes.
 
         Raises:
-            UsageError: if a penalty is not above 0, or ``validation`` not between 0 and 1.
+            UsageError: if there is no penalty, or one not above 0, or ``validation`` not between 0 and 1.
             ShapeError: if there are several penalties and no row is left to choose on.
         """
         x, labels = self._rows(X, y)
         centre = x.mean(0, dtype=np.float64)  # taken out in the precision of x: the fit may have less
         x = x - centre.astype(x.dtype)
+        if not np.size(self.penalty):
+            raise UsageError("penalty is empty: give one above 0, or several to choose from.")
         penalties = np.sort(np.atleast_1d(np.asarray(self.penalty, dtype=float)).ravel())[::-1].tolist()
         self.penalty_ = self._chosen(x, labels, penalties) if len(penalties) > 1 else penalties[0]
         weights, biases = self._path(torch.from_numpy(x), labels, [self.penalty_])

@@ -97,6 +97,11 @@ def probe(
     Returns: records that render themselves, also in a notebook.
     """
     asked = question(protocol, **settings)
+    if getattr(asked.settings, "views", 0):
+        raise UsageError(
+            f"views={asked.settings.views} needs the images, and these are features: leave it out, or use "
+            "transferkit probe --views."
+        )
     return Results(_answer(splits, protocol, asked.settings, seed) for splits in _by_layer(features, seed))
 
 

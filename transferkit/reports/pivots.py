@@ -1,8 +1,12 @@
-"""The main table for a text or a paper: a table a recipe, models × data sets, bold only if significant."""
+"""The main table for a text or a paper: a table a recipe, models × data sets, bold only if significant.
+
+Before them stands one with a row a model and a column a recipe, where there are several recipes.
+"""
 
 from collections.abc import Callable, Sequence
 
 from .evidence import Evidence
+from .overview import MISSING, overview
 from .page.main_table import Row, Shown, main_table
 from .tables import latex_text, markdown_text
 
@@ -12,26 +16,51 @@ Write = Callable[[str], str]
 def as_markdown_pivot(found: Evidence) -> str:
     """Pipe tables, each under the name of its recipe."""
     parts = []
+    if lines := _overview(found, markdown_text):
+        parts.append(_markdown_table("One row a model", lines))
     for recipe, rows, columns in _by_recipe(found):
         head = ["model", *(markdown_text(name) for name in columns), "mean", "rank"]
-        lines = [head, ["---", *["---:"] * (len(head) - 1)]]
-        lines += [_cells(row, _markdown_cell, markdown_text) for row in rows]
-        body = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-        parts.append(f"## {markdown_text(recipe)}\n\n{body}")
+        body = [_cells(row, _markdown_cell, markdown_text) for row in rows]
+        parts.append(_markdown_table(recipe, [head, *body]))
     return "\n".join(parts)
+
+
+def _markdown_table(title: str, lines: Sequence[Sequence[str]]) -> str:
+    head, *body = lines
+    ruled = [head, ["---", *["---:"] * (len(head) - 1)], *body]
+    return f"## {markdown_text(title)}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in ruled)
 
 
 def as_latex_pivot(found: Evidence) -> str:
     r"""``tabular``\ s with booktabs rules."""
     parts = []
+    if lines := _overview(found, latex_text):
+        parts.append(_latex_table("One row a model", lines))
     for recipe, rows, columns in _by_recipe(found):
         head = ["model", *(latex_text(name) for name in columns), "mean", "rank"]
-        body = "".join(f"{' & '.join(_cells(row, _latex_cell, latex_text))} \\\\\n" for row in rows)
-        parts.append(
-            f"% {recipe}\n\\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}\n\\toprule\n"
-            f"{' & '.join(head)} \\\\\n\\midrule\n{body}\\bottomrule\n\\end{{tabular}}\n"
-        )
+        body = [_cells(row, _latex_cell, latex_text) for row in rows]
+        parts.append(_latex_table(recipe, [head, *body]))
     return "\n".join(parts)
+
+
+def _latex_table(title: str, lines: Sequence[Sequence[str]]) -> str:
+    head, *body = (f"{' & '.join(line)} \\\\\n" for line in lines)
+    return (
+        f"% {title}\n\\begin{{tabular}}{{l{'r' * (len(lines[0]) - 1)}}}\n\\toprule\n"
+        f"{head}\\midrule\n{''.join(body)}\\bottomrule\n\\end{{tabular}}\n"
+    )
+
+
+def _overview(found: Evidence, written: Write) -> list[list[str]]:
+    """A line a model below a heading; none where there is one recipe."""
+    side_by_side = overview(found)
+    if side_by_side is None:
+        return []
+    columns = range(len(side_by_side.recipes))
+    return [
+        ["model", *(written(side_by_side.heading(column)) for column in columns)],
+        *([written(m), *(v.text if v else MISSING for v in means)] for m, means in side_by_side.rows.items()),
+    ]
 
 
 def _by_recipe(found: Evidence) -> Sequence[tuple[str, list[Row], list[str]]]:

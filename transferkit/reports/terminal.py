@@ -8,14 +8,17 @@ from rich.text import Text
 
 from .evidence import Evidence, Ranked
 from .headline import headline
+from .overview import overview, overview_table
 
 BAR = 24
 """Characters of a bar that stands for 1."""
 
 
 def terminal_view(found: Evidence) -> Group:
-    """What the numbers say, and a ranking for each recipe of two models or more."""
+    """What the numbers say, a row a model, and a ranking for each recipe of two models or more."""
     parts: list[RenderableType] = [Text(sentence) for sentence in headline(found)]
+    if side_by_side := overview(found):
+        parts += [Text(""), overview_table(side_by_side)]
     for one in found.ranked.values():
         parts += [Text(""), _ranking(found, one)]
     for sentence in found.left_out:

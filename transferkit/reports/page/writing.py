@@ -18,6 +18,7 @@ from ...protocols.gallery import Gallery, Tile
 from ..evidence import Evidence
 from ..figures import COLOURS
 from ..headline import headline
+from ..overview import counted, overview
 from ..statistics import ALPHA, Pair, least_p, pairs
 from .analysis_charts import (
     cka_chart,
@@ -89,6 +90,7 @@ def page(found: Evidence, *, galleries: Sequence[Gallery] = (), notes: Sequence[
         version=__version__,
         counts=_counts(found, table),
         headline=headline(found),
+        overview=overview(found),
         table=table,
         spans=_spans(table.domains),
         recipes=found.recipes,
@@ -112,13 +114,15 @@ def _environment() -> Any:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ModuleNotFoundError as error:
         raise MissingExtraError("jinja2", extra="report", purpose="for the report page") from error
-    return Environment(
+    environment = Environment(
         loader=PackageLoader(__package__, ""),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["counted"] = counted
+    return environment
 
 
 def _plotly() -> str:
