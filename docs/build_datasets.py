@@ -5,6 +5,7 @@ With --registry: only the section on published sets, which is measured by nobody
 up to date.
 """
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -39,14 +40,16 @@ for the wider comparison. `imagenet:PATH` and `miniimagenet:PATH` are there to p
 
 Data of any size: `wds:PATTERN` reads WebDataset shards, local ones or by URL (`wds:leaves-{000..127}.tar`),
 each sample once over all ranks and workers; `hf:NAME`, or `hf:` and a folder that `save_to_disk` wrote, reads
-through Hugging Face `datasets` (extra `hf`). Detection has sets of its own, which `finetune --task detection`
-takes: `voc0712` and `coco` in their published layouts, and the drawn `mini/scenes`.
+through Hugging Face `datasets` (extra `hf`); its labels are declared classes, whole numbers, or names, which
+become classes in sorted order. Detection has sets of its own, which `finetune --task detection` takes:
+`voc0712` and `coco` in their published layouts, and the drawn `mini/scenes`.
 
 A budget behind a name leaves fewer labelled images: `eurosat@limit=1000` or `@limit=0.1` (of train and val
 together), `@shots=5` (a class, all of them train), `@vtab1k` (800 train, 200 val, as VTAB-1k has them). The
 options `--limit`, `--shots-per-class` and `--budget` put the same behind every name of a command. Images
 are drawn class by class in the order of a hash of the seed and the id, so that a smaller number of shots
-lies within a larger one. Test stays whole, and its cached features serve all budgets.
+lies within a larger one; a class that has fewer gives all it has, and it is told how many do. Test stays
+whole, and its cached features serve all budgets.
 
 ## The embedded suite
 
@@ -102,8 +105,15 @@ it do no harm. Get one with `transferkit datasets prepare NAME`, check it with `
 NAME`. A label without an image, and an image without a label, is left out and counted.
 
 Where a set has no official split, 70 % of each class are train and 30 % are test, as in the study: the ids of
-a class in the order of the SHA-256 of `NAME/ID`, the first 70 % train. No random generator takes part, so
-whoever has the ids has the split. Where there is no val, probes choose on a fifth of train.
+a class in the order of the SHA-256 of `NAME/ID`, the first 70 % train, rounded to whole images. This rule
+stands for a frozen list of ids: no seed and no random generator take part, so that every version of Python
+and NumPy makes the same split, and whoever has the ids can make it without transferkit. Tests hold the rule
+to ids and a digest written down once. Where there is no val, probes choose on a fifth of train.
+
+A set in one folder a class is there only when all of these folders are. `prepare --from FOLDER` takes the
+archives of the published names, or the only one there is, and all of them for a set whose archives have no
+such names; it refuses more classes than were published. `verify` compares options such as `omniglot:all` with
+what is published of them, and says where nothing is.
 """
 
 
@@ -148,8 +158,7 @@ def _line(one: Published) -> str:
 def _entry(one: Publication) -> str:
     """All that is stated of one set."""
     images = ", ".join(f"{count} {split}" for split, count in one.counts.items())
-    named = one.options if isinstance(one, Published) else ()
-    options = ", ".join(f"`{one.name}:{option}`" for option in named)
+    options = ", ".join(map(partial(_option, one), one.options)) if isinstance(one, Published) else ""
     got = "downloaded by `datasets prepare`" if one.downloads else " ".join(one.steps)
     return (
         f"#### `{one.name}`\n\n{one.n_classes} classes; {images}.\n\n"
@@ -157,6 +166,13 @@ def _entry(one: Publication) -> str:
         + (f"- also: {options}\n" if options else "")
         + f"- licence: {one.licence}\n- source: {one.homepage}\n- to get it: {got}\n- cite: {one.citation}\n"
     )
+
+
+def _option(one: Published, option: str) -> str:
+    """Its spec, with the numbers that are not those of the set."""
+    other = one.reading(option)
+    named, images = f"`{one.name}:{option}`", sum(other.counts.values())
+    return named if other.counts == one.counts else f"{named} ({other.n_classes} classes, {images} images)"
 
 
 def with_published_sets(page: str) -> str:

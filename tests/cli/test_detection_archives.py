@@ -140,10 +140,8 @@ def test_another_set(invoke, tmp_path):
     archives = archives_of("coco", tmp_path)
     result = invoke("prepare", "voc0712", "--from", str(archives))
     assert result.exit_code == 1
-    assert (
-        "this is not voc0712, or not all of it; found were annotations, train2017, val2017" in result.stderr
-    )
-    assert "Expected is VOCdevkit/VOC2007 and VOCdevkit/VOC2012" in result.stderr
+    assert "has no VOCtrainval_06-Nov-2007.tar, VOCtest_06-Nov-2007.tar" in result.stderr
+    assert "but annotations_trainval2017.zip, train2017.zip, val2017.zip. Name those of voc" in result.stderr
     assert not (tmp_path / "ws/data/voc0712").exists()
 
 

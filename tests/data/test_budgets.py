@@ -105,6 +105,15 @@ def test_shots_are_all_train(whole):
     assert per_class(budgeted(whole, parse_budget("shots=400"), seed=0), "train") == [400, 300, 100]
 
 
+def test_classes_with_fewer_images_than_shots_are_told(whole, notes):
+    budgeted(whole, parse_budget("shots=400"), seed=0, reporter=notes)
+    assert notes.notes == [
+        "d@shots=400: 2 of 3 classes have fewer than 400 images in train, and give all they have."
+    ]
+    budgeted(whole, parse_budget("shots=100"), seed=0, reporter=notes)
+    assert len(notes.notes) == 1
+
+
 def test_vtab_has_800_and_200(whole, without_val):
     for dataset in (whole, without_val):
         few = budgeted(dataset, parse_budget("vtab1k"), seed=0)
@@ -164,7 +173,9 @@ def test_budgets_that_cannot_be_met(counts, text, words):
         budgeted(dataset_of(counts), parse_budget(text), seed=0)
 
 
-def test_the_catalog_takes_budgets(data_root):
+def test_the_catalog_takes_budgets(data_root, notes):
+    open_dataset("mini/digits@shots=100", root=data_root, reporter=notes)
+    assert "mini/digits@shots=100: 10 of 10 classes have fewer than 100 images" in notes.notes[-1]
     few = open_dataset("mini/digits@shots=3", root=data_root)
     assert few.spec == "mini/digits@shots=3"
     assert len(few.split("train")) == 30

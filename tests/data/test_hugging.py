@@ -109,6 +109,63 @@ def test_fingerprints_see_the_images(library, tmp_path, data_root):
     assert len(prints) == 2
 
 
+def labelled(library, labels, kind):
+    """A table whose labels are of another kind than declared classes."""
+    features = library.Features({"image": library.Image(), "label": kind})
+    return library.Dataset.from_dict(
+        {"image": [cell(i) for i in range(len(labels))], "label": labels}, features
+    )
+
+
+def test_names_as_labels_are_classes_in_sorted_order(library, tmp_path, data_root):
+    text = library.Value("string")
+    train = labelled(library, ["fox", "cat", "fox", "dog"], text)
+    parts = {"train": train, "test": labelled(library, ["dog", "cat"], text)}
+    library.DatasetDict(parts).save_to_disk(tmp_path / "saved")
+    dataset = opened(tmp_path / "saved", data_root)
+    assert dataset.classes == ("cat", "dog", "fox")
+    assert dataset.split("train").labels.tolist() == [2, 0, 2, 1]
+    assert dataset.split("test").labels.tolist() == [1, 0]
+    foreign = {"train": train, "test": labelled(library, ["dog", "wolf"], text)}
+    library.DatasetDict(foreign).save_to_disk(tmp_path / "foreign")
+    with pytest.raises(
+        DataError, match=r"row 1 of test has the label 'wolf', which train lacks\. Leave such"
+    ):
+        opened(tmp_path / "foreign", data_root)
+    mixed = {"train": labelled(library, [0, 1], library.Value("int64")), "test": parts["test"]}
+    library.DatasetDict(mixed).save_to_disk(tmp_path / "mixed")
+    with pytest.raises(DataError, match=r"has 'dog' in row 0 of test, not one whole number\. Leave such"):
+        opened(tmp_path / "mixed", data_root)
+
+
+def test_numbers_as_labels_are_classes_up_to_the_largest(library, tmp_path, data_root):
+    labelled(library, [0, 2] * 5, library.Value("int64")).save_to_disk(tmp_path / "saved")
+    with pytest.raises(DataError, match="its class '1' has 0 images"):
+        opened(tmp_path / "saved", data_root)
+    labelled(library, [1, 0] * 5, library.Value("int64")).save_to_disk(tmp_path / "both")
+    assert opened(tmp_path / "both", data_root).classes == ("0", "1")
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind", "value"),
+    [
+        (["cat", None], "string", "None"),
+        ([1, None], "int64", "None"),
+        ([None, None], "string", "None"),
+        ([0.0, 1.5], "float32", r"0\.0"),
+        ([[0], [0, 1]], ["int64"], r"\[0\]"),
+    ],
+)
+def test_labels_that_are_no_classes(library, tmp_path, data_root, labels, kind, value):
+    feature = [library.Value(kind[0])] if isinstance(kind, list) else library.Value(kind)
+    labelled(library, labels, feature).save_to_disk(tmp_path / "saved")
+    words = (
+        rf"the column label has {value} in row \d of train, not one (whole number|name, as in train)\. Leave"
+    )
+    with pytest.raises(DataError, match=words):
+        opened(tmp_path / "saved", data_root)
+
+
 def test_columns_that_cannot_be_meant(library, tmp_path, data_root):
     several = table(library, 6, other=(library.ClassLabel(names=["a"]), [0] * 6)).rename_column(
         "label", "kind"

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from tests.data.downstream.trees import TREES
+from tests.data.kornblith.trees import sun397
 from transferkit import __version__
 from transferkit.core.errors import DataError
 from transferkit.data.catalog import open_dataset
@@ -148,11 +149,35 @@ def test_classes_without_an_image_are_a_problem(folder, tmp_path):
     assert empty.problems == ["1 classes without an image in train: cow"]
 
 
+@pytest.mark.parametrize(
+    ("spec", "problems"),
+    [
+        ("omniglot:all", ["160 images, published are 32460", "8 classes, published are 1623"]),
+        ("dtd:2", [f"15 images in {split}, published are 1880" for split in ("train", "val", "test")]),
+        ("deepweeds:0", ["45 images, published are 17509", "3 classes, published are 9"]),
+        ("sun397:all", ["24 images, published are 108754", "3 classes, published are 397"]),
+    ],
+)
+def test_options_are_compared_with_what_they_mean(spec, problems, data_root, notes):
+    name = spec.partition(":")[0]
+    (TREES | {"sun397": sun397})[name](data_root / name)
+    found = verified(open_dataset(spec, root=data_root, reporter=notes))
+    assert found.problems[: len(problems)] == problems
+    assert "not compared" not in "\n".join(found.lines())
+    assert any(note.endswith(f"Look closer: transferkit datasets verify {spec}") for note in notes.notes)
+
+
+def test_what_nobody_published_is_not_compared(folder, tmp_path):
+    found = verify(folder, tmp_path)
+    assert f"  not compared: no counts are published of folder:{folder}" in list(found.lines())
+
+
 def test_a_budget_is_not_compared(data_root):
     TREES["eurosat"](data_root / "eurosat")
     found = verified(open_dataset("eurosat@shots=2", root=data_root))
     assert not found.published
     assert found.problems == []
+    assert "  not compared: no counts are published of eurosat@shots=2" in list(found.lines())
 
 
 def test_long_lists_are_cut_for_people(folder, tmp_path):
@@ -160,7 +185,7 @@ def test_long_lists_are_cut_for_people(folder, tmp_path):
     many = tuple(Twin(f"a/{n}", f"b/{n}", "cat", "cat", "pixels", 0) for n in range(30))
     lines = list(dataclasses.replace(found, leaks=many).lines())
     assert lines[-1] == "  … and 10 more: --json lists all of them"
-    assert len(lines) == 1 + 2 + 1 + 20 + 1
+    assert len(lines) == 1 + 2 + 1 + 1 + 20 + 1
 
 
 def test_a_file_that_changes_meanwhile_stops_it(folder, tmp_path):

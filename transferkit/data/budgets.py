@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import UsageError
+from ..core.progress import SILENT, Reporter
 from ..core.splitting import hashed_order, shares
 from .dataset import Dataset, Split
 from .parts import chosen_rows
@@ -82,14 +83,25 @@ def split_spec(spec: str) -> tuple[str, str]:
     return (match[1], match[2]) if match else (spec, "")
 
 
-def budgeted(dataset: Dataset, budget: Budget, *, seed: int) -> Dataset:
+def budgeted(dataset: Dataset, budget: Budget, *, seed: int, reporter: Reporter = SILENT) -> Dataset:
     """The data set with as many labelled images as the budget has.
+
+    Args:
+        dataset: with all of its labels.
+        budget: how many are left.
+        seed: of what is drawn.
+        reporter: told how many classes have fewer images than the shots that are asked for.
 
     Raises: UsageError: if the budget has fewer images than there are classes, or vtab1k more than the set.
     """
     spec = f"{dataset.spec}@{budget}"
     fitting = {name: split for name, split in dataset.splits.items() if name != "test"}
     drawn = _drawn(fitting, budget, spec=spec, seed=seed)
+    if budget.kind == "shots" and (few := np.count_nonzero(_counts(drawn["train"]) < budget.amount)):
+        reporter.note(
+            f"{spec}: {few} of {len(dataset.classes)} classes have fewer than {int(budget.amount)} images in "
+            "train, and give all they have."
+        )
     splits = {name: replace(split, dataset=spec) for name, split in drawn.items()}
     splits |= {name: split for name, split in dataset.splits.items() if name == "test"}
     return replace(dataset, spec=spec, splits=splits)

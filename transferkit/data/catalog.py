@@ -46,7 +46,7 @@ def open_dataset(spec: str, *, root: Path, seed: int = 0, reporter: Reporter = S
     name, rest = _parsed(whole)
     drawn = parse_budget(budget) if budget else None
     dataset = DATASETS[name](rest, root=root, seed=seed, reporter=reporter)
-    return budgeted(dataset, drawn, seed=seed) if drawn else dataset
+    return budgeted(dataset, drawn, seed=seed, reporter=reporter) if drawn else dataset
 
 
 def expand_datasets(specs: Iterable[str], *, boxed: bool = False) -> list[str]:

@@ -7,6 +7,7 @@ Needs the package ``datasets``, which the extra ``hf`` brings. Scripts that come
 """
 
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping
 from contextlib import suppress
@@ -103,13 +104,13 @@ def open_hugging(rest: str, *, root: Path, seed: int, reporter: Reporter = SILEN
     Raises:
         UsageError: if nothing is named, or a folder that does not exist.
         MissingExtraError: if ``datasets`` is not installed.
-        DataError: if the set cannot be had, or has no column of images.
+        DataError: if the set cannot be had, has no column of images, or labels that make no classes.
     """
     source = parse_source(rest)
     parts = _loaded(source)
     first = next(iter(parts.values()))
     image, label = _columns(source.spec, first.features)
-    classes = _classes(parts, label)
+    classes = _classes(source.spec, parts, label)
     splits = {}
     for name, table in parts.items():
         table = table.cast_column(image, _library().Image(decode=False))
@@ -171,15 +172,29 @@ def _columns(spec: str, features: Mapping[str, Any]) -> tuple[str, str]:
     return image, named[0] if named else labels[0] if labels else ""
 
 
-def _classes(parts: Mapping[str, Any], label: str) -> tuple[str, ...]:
-    """The names that the column declares, else numbers up to the largest label."""
+def _classes(spec: str, parts: Mapping[str, Any], label: str) -> tuple[str, ...]:
+    """The names that the column declares, else those in train, sorted, or numbers up to the largest label.
+
+    Raises: DataError: if a label is neither a name nor a whole number, or is of another kind than in train.
+    """
     if not label:
         return (UNLABELLED,)
     names = getattr(next(iter(parts.values())).features[label], "names", None)
     if names:
         return tuple(names)
-    largest = max(int(max(_values(table, label))) for table in parts.values())
-    return tuple(map(str, range(largest + 1)))
+    values = {name: _values(table, label) for name, table in parts.items()}
+    kind = str if any(isinstance(value, str) for value in values["train"]) else int
+    for name, labels in values.items():
+        for row, value in enumerate(labels):
+            if not isinstance(value, kind):
+                wanted = "one name, as in train" if kind is str else "one whole number"
+                raise DataError(
+                    f"{spec}: the column {label} has {value!r} in row {row} of {name}, not {wanted}. "
+                    "Leave such rows out, or make the column a ClassLabel."
+                )
+    if kind is str:
+        return tuple(sorted(set(values["train"])))
+    return tuple(map(str, range(max(itertools.chain(*values.values()), default=0) + 1)))
 
 
 def _values(table: Any, column: str) -> list[Any]:
@@ -191,14 +206,18 @@ def _split(spec: str, name: str, table: Any, columns: tuple[str, str], classes: 
     """Without fingerprint."""
     image, label = columns
     values = _values(table, label) if label else [0] * len(table)
-    wrong = [row for row, v in enumerate(values) if not (isinstance(v, int) and 0 <= v < len(classes))]
+    number = {label: place for place, label in enumerate(classes)}
+    labels = [number.get(value) if isinstance(value, str) else value for value in values]
+    wrong = [row for row, v in enumerate(labels) if not (isinstance(v, int) and 0 <= v < len(classes))]
     if wrong:
+        value = values[wrong[0]]
+        allowed = "which train lacks" if isinstance(value, str) else f"not 0 … {len(classes) - 1}"
         raise DataError(
-            f"{spec}: row {wrong[0]} of {name} has the label {values[wrong[0]]!r}, "
-            f"not 0 … {len(classes) - 1}. Leave such rows out, or make the column a ClassLabel."
+            f"{spec}: row {wrong[0]} of {name} has the label {value!r}, {allowed}. "
+            "Leave such rows out, or make the column a ClassLabel."
         )
     ids = tuple(f"{name}/{row:0{len(str(len(table)))}}" for row in range(len(table)))
-    return Split(spec, name, ids, np.array(values, np.int64), classes, "", HuggingReader(table, image))
+    return Split(spec, name, ids, np.array(labels, np.int64), classes, "", HuggingReader(table, image))
 
 
 def _fingerprinted(split: Split, memo: Path, reporter: Reporter) -> Split:

@@ -10,7 +10,7 @@ from .. import __version__
 from ..core.progress import SILENT, Reporter
 from .budgets import split_spec
 from .dataset import Dataset, Split
-from .downstream.published import PUBLISHED, WHOLE
+from .downstream.published import PUBLISHED, WHOLE, Published
 from .twins import NEAR, Twin, decoded, exact_ones, first_lines, named, twins_between, twins_within
 
 
@@ -85,6 +85,8 @@ class Verification:
             per_class = [per_split[split] for per_split in self.classes.values()]
             published = f", published {self.published[split]}" if split in self.published else ""
             yield f"  {split}: {count} images{published}; {min(per_class)} to {max(per_class)} a class"
+        if not self.published:
+            yield f"  not compared: no counts are published of {self.name}"
         yield from (f"  wrong: {problem}" for problem in self.problems)
         yield from first_lines(
             [f"  cannot be decoded: {name} ({why})" for name, why in self.unreadable.items()]
@@ -104,8 +106,7 @@ def verified(dataset: Dataset, *, reporter: Reporter = SILENT) -> Verification:
 
     Raises: DataError: if a file changes meanwhile.
     """
-    spec, budget = split_spec(dataset.spec)
-    known = None if budget else PUBLISHED.get(spec)
+    known = _known(dataset.spec)
     seen = decoded(dataset.spec, dataset.splits, reporter=reporter)
     train = dataset.splits.get("train")
     within = twins_within(train, seen, _class_of) if train else ()
@@ -152,6 +153,13 @@ def count_problems(
     if empty := [name for name, per_split in classes.items() if per_split.get("train") == 0]:
         found.append(f"{len(empty)} classes without an image in train: {_some(empty)}")
     return found
+
+
+def _known(spec: str) -> Published | None:
+    """What is published of a set, read with the option that the spec has; None of budgets and other sets."""
+    whole, budget = split_spec(spec)
+    name, _, option = whole.partition(":")
+    return PUBLISHED[name].reading(option) if name in PUBLISHED and not budget else None
 
 
 def _class_of(split: Split, row: int) -> str:

@@ -26,6 +26,7 @@ from ..data.dataset import Dataset, Split
 from ..models.catalog import load_encoder
 from ..models.encoder import Encoder, encoder_of
 from ..probes import PROBES
+from ..probes.linear import LinearSettings
 from .evaluate import question
 from .extract import Extractor
 from .settings import ExtractSettings
@@ -97,7 +98,7 @@ def probe(
     Returns: records that render themselves, also in a notebook.
     """
     asked = question(protocol, **settings)
-    if getattr(asked.settings, "views", 0):
+    if isinstance(asked.settings, LinearSettings) and asked.settings.views:
         raise UsageError(
             f"views={asked.settings.views} needs the images, and these are features: leave it out, or use "
             "transferkit probe --views."

@@ -48,6 +48,12 @@ def test_published_sets_are_compared_with_what_is_published(name, data_root):
     json.dumps(found.to_json())
 
 
+def test_a_set_of_the_users_own_is_not_compared(tmp_path, data_root):
+    coco_tree(tmp_path / "own")
+    told = list(verify(f"coco:{tmp_path / 'own'}", data_root).lines())
+    assert f"  not compared: no counts are published of coco:{tmp_path / 'own'}" in told
+
+
 def test_the_summary_can_be_pasted(coco, data_root, notes):
     found = verify("coco", data_root, reporter=notes)
     prints = ", ".join(f"{name} {digest[:12]}" for name, digest in found.fingerprints.items())

@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.io import loadmat, savemat
 from torchvision import datasets as theirs
 
-from tests.data.downstream.trees import CHESTX, TREES, picture, table
+from tests.data.downstream.trees import CHESTX, TREES, empty_folders, picture, table
 from transferkit.core.errors import DataError, UsageError
 from transferkit.data.catalog import open_dataset
 from transferkit.data.downstream import PAPER12, PUBLISHED
@@ -79,6 +79,15 @@ def test_part_of_a_set(planted, data_root):
     assert state_of(PUBLISHED["flowers102"], folder) == "partial"
     with pytest.raises(DataError, match="flowers102 is there only in part"):
         open_dataset("flowers102", root=data_root)
+
+
+@pytest.mark.parametrize("name", ["cropdisease", "eurosat", "resisc45", "sketch", "dtd"])
+def test_a_set_without_one_of_its_class_folders_is_there_in_part(name, planted, data_root):
+    folder = planted(name)
+    next(folder.rglob("without_images_000")).rmdir()
+    assert state_of(PUBLISHED[name], folder) == "partial"
+    with pytest.raises(DataError, match=rf"in part: .*\({PUBLISHED[name].n_classes} class folders in all\)"):
+        open_dataset(name, root=data_root)
 
 
 @pytest.mark.parametrize("name", PAPER12)
@@ -349,6 +358,7 @@ def test_crops_that_only_test_has(planted, data_root):
 def test_a_crop_archive_without_images(data_root):
     for split in ("train", "test"):
         (data_root / f"cropdisease/{split}/Apple___Apple_scab").mkdir(parents=True)
+    empty_folders(data_root / "cropdisease/train", 37)
     with pytest.raises(DataError, match="lacks images in train/CLASS"):
         open_dataset("cropdisease", root=data_root)
 

@@ -36,11 +36,18 @@ def picture(path: Path, label: int, *, size: tuple[int, int] = (20, 16), mode: s
     Image.fromarray(pixels).convert(mode).save(path)
 
 
-def class_folders(folder: Path, counts: dict[str, int], *, extension: str = "jpg") -> None:
-    """``folder/CLASS/CLASS_1.jpg`` and so on."""
+def class_folders(folder: Path, counts: dict[str, int], *, extension: str = "jpg", of: int = 0) -> None:
+    """``folder/CLASS/CLASS_1.jpg`` and so on; as many folders as the set has classes, the others empty."""
+    empty_folders(folder, of - len(counts))
     for label, (name, count) in enumerate(counts.items()):
         for number in range(1, count + 1):
             picture(folder / name / f"{name}_{number}.{extension}", label)
+
+
+def empty_folders(folder: Path, count: int) -> None:
+    """Those of classes that a small tree has no images of."""
+    for number in range(count):
+        (folder / f"without_images_{number:03}").mkdir(parents=True)
 
 
 def table(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
@@ -52,7 +59,7 @@ def table(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -
 @tree("cropdisease")
 def cropdisease(folder: Path) -> None:
     names = ("Apple___Apple_scab", "Apple___healthy", "Corn_(maize)___Northern_Leaf_Blight")
-    class_folders(folder / "dataset/train", dict.fromkeys(names, 8), extension="JPG")
+    class_folders(folder / "dataset/train", dict.fromkeys(names, 8), extension="JPG", of=38)
     class_folders(folder / "dataset/test", dict.fromkeys(names, 3), extension="JPG")
 
 
@@ -87,12 +94,12 @@ def flowers102(folder: Path) -> None:
 
 @tree("eurosat")
 def eurosat(folder: Path) -> None:
-    class_folders(folder / "2750", {"AnnualCrop": 12, "Forest": 10, "SeaLake": 14})
+    class_folders(folder / "2750", {"AnnualCrop": 12, "Forest": 10, "SeaLake": 14}, of=10)
 
 
 @tree("resisc45")
 def resisc45(folder: Path) -> None:
-    class_folders(folder / "NWPU-RESISC45", {"airplane": 10, "airport": 10, "beach": 10})
+    class_folders(folder / "NWPU-RESISC45", {"airplane": 10, "airport": 10, "beach": 10}, of=45)
 
 
 @tree("omniglot")
@@ -176,6 +183,7 @@ def kaokore(folder: Path) -> None:
 
 @tree("sketch")
 def sketch(folder: Path) -> None:
+    empty_folders(folder / "sketch", 997)
     for label, synset in enumerate(("n01440764", "n01443537", "n01484850")):
         for number in range(10):
             picture(folder / "sketch" / synset / f"sketch_{number}.JPEG", label, mode="L")
@@ -184,6 +192,7 @@ def sketch(folder: Path) -> None:
 @tree("dtd")
 def dtd(folder: Path) -> None:
     names = ("banded", "blotchy", "zigzagged")
+    empty_folders(folder / "dtd/images", 44)
     ids = [f"{name}/{name}_{number:04}.jpg" for name in names for number in range(2, 17)]
     for one in ids:
         picture(folder / "dtd/images" / one, names.index(one.split("/")[0]))

@@ -51,7 +51,7 @@ def cifar100(folder: Path) -> None:
 def food101(folder: Path) -> None:
     base = folder / "food-101"
     names = ("apple_pie", "baklava", "waffles")
-    class_folders(base / "images", dict.fromkeys(names, 8))
+    class_folders(base / "images", dict.fromkeys(names, 8), of=101)
     lines(base / "meta/classes.txt", names)
     for split, numbers in {"train": range(1, 7), "test": range(7, 9)}.items():
         lines(base / f"meta/{split}.txt", [f"{name}/{name}_{n}" for name in reversed(names) for n in numbers])
@@ -125,7 +125,7 @@ def pets(folder: Path) -> None:
 @tree
 def caltech101(folder: Path) -> None:
     counts = {"BACKGROUND_Google": 33, "accordion": 36, "airplanes": 40}
-    class_folders(folder / "caltech101/101_ObjectCategories", counts)
+    class_folders(folder / "caltech101/101_ObjectCategories", counts, of=102)
 
 
 @tree

@@ -125,6 +125,47 @@ def test_a_folder_of_archives_and_tables(tmp_path, data_root):
     assert not (data_root / "chestx/holiday.jpg").exists()
 
 
+def test_in_a_folder_only_the_archives_of_the_set_are_taken(tmp_path, data_root):
+    """Whatever else lies in the folder of downloads."""
+    downloads = tmp_path / "downloads"
+    for name, source in {"EuroSAT": "eurosat", "trip": "resisc45"}.items():
+        shutil.make_archive(str(downloads / name), "zip", tree(source, tmp_path / source))
+    assert prepare(PUBLISHED["eurosat"], data_root, Request((downloads,))).images == 36
+    (downloads / "EuroSAT.zip").rename(downloads / "EuroSAT_RGB.zip")
+    words = r"has no EuroSAT\.zip, but EuroSAT_RGB\.zip, trip\.zip\. Name those of eurosat alone, as --from A"
+    with pytest.raises(DataError, match=words):
+        prepare(PUBLISHED["eurosat"], data_root / "other", Request((downloads,)))
+    (downloads / "trip.zip").unlink()
+    assert prepare(PUBLISHED["eurosat"], data_root / "other", Request((downloads,))).images == 36
+
+
+def test_single_files_that_are_whole_need_no_archive(tmp_path, data_root):
+    mine = tree("svhn", tmp_path / "mine")
+    (mine / "train_32x32.mat").rename(tmp_path / "kept.mat")
+    shutil.make_archive(str(mine / "trip"), "zip", tree("eurosat", tmp_path / "trip"))
+    with pytest.raises(DataError, match="not svhn, or not all of it"):
+        prepare(PUBLISHED["svhn"], data_root, Request((mine,)))
+    (tmp_path / "kept.mat").rename(mine / "train_32x32.mat")
+    prepare(PUBLISHED["svhn"], data_root, Request((mine, mine / "test_32x32.mat")))
+    assert {path.name for path in (data_root / "svhn").iterdir()} == {"train_32x32.mat", "test_32x32.mat"}
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_more_classes_than_published_are_refused(tmp_path, data_root, packed):
+    mine = tree("eurosat", tmp_path / "mine")
+    for number in range(8):
+        shutil.copytree(mine / "2750/Forest", mine / f"2750/trip{number}")
+    words = r"this is not eurosat alone: it has 11 classes, published are 10\. Leave out what does not belong"
+    with pytest.raises(DataError, match=words):
+        prepare(PUBLISHED["eurosat"], data_root, Request((archive(mine) if packed else mine,)))
+    assert not (data_root / "eurosat").exists()
+
+
+def test_fewer_classes_than_published_are_told(tmp_path, data_root, notes):
+    prepare(PUBLISHED["omniglot"], data_root, Request((tree("omniglot", tmp_path / "x"),)), reporter=notes)
+    assert notes.notes == ["omniglot: 4 classes, published are 659."]
+
+
 def test_several_archives_make_one_set(tmp_path, data_root):
     mine = tree("isic", tmp_path / "mine")
     parts = [

@@ -203,6 +203,22 @@ def test_validation_images_that_are_not_sorted(folders, data_root):
         open_dataset(f"imagenet:{folders}", root=data_root)
 
 
+@pytest.mark.parametrize("beside", ["val", "others", ""])
+def test_the_archives_of_classes_in_train(tmp_path, data_root, beside):
+    """As after the archive of train was unpacked, and those in it were not."""
+    (tmp_path / "train").mkdir()
+    (tmp_path / beside).mkdir(exist_ok=True)
+    with pytest.raises(DataError, match=r"train has no class folders, but nothing\. Expected is"):
+        open_dataset(f"imagenet:{tmp_path}", root=data_root)
+    for synset in SYNSETS:
+        packed(tmp_path / f"train/{synset}.tar", {"1.JPEG": b"x"})
+    words = (
+        r"but 3 files, such as n01440764\.tar\. Expected is .*/train/n01440764/x\.JPEG: unpack the archive"
+    )
+    with pytest.raises(DataError, match=words):
+        open_dataset(f"imagenet:{tmp_path}", root=data_root)
+
+
 def test_other_folders(tmp_path, data_root):
     with pytest.raises(DataError, match=r"is not ImageNet: expected are .*/train/n01440764/x\.JPEG"):
         open_dataset(f"imagenet:{tmp_path}", root=data_root)

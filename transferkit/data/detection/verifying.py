@@ -143,6 +143,8 @@ class BoxVerification:
                 f"  {name}: {tally.images} images{published}; {tally.objects} objects, of them "
                 f"{tally.difficult} difficult and {tally.crowds} crowds; {tally.empty} images without any"
             )
+        if not self.published:
+            yield f"  not compared: no counts are published of {self.name}"
         yield from self._table()
         yield from (f"  wrong: {problem}" for problem in self.problems)
         for kind, found in self.faults_by_kind.items():

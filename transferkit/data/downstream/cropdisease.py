@@ -44,6 +44,7 @@ PUBLISHED.register("cropdisease")(
         split_rule="train and test as published",
         read=read,
         marks=("train/Apple___Apple_scab", "test/Apple___Apple_scab"),
+        class_folders=True,
         steps=(
             "Log in to Kaggle and download https://www.kaggle.com/saroz014/plant-disease (about 2 GB).",
             "Run: transferkit datasets prepare cropdisease --from archive.zip",

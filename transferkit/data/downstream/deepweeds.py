@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ...core.errors import DataError
 from .contents import Contents, left_out, named_images, only_present, require_unique
-from .published import PUBLISHED, WHOLE, Download, Listing, Published, Rows
+from .published import PUBLISHED, WHOLE, Download, Listing, Option, Published, Rows
 
 _FOLDS = range(5)
 
@@ -93,7 +93,7 @@ PUBLISHED.register("deepweeds")(
                 for name, digest in _DIGESTS.items()
             ),
         ),
-        options={str(fold): partial(read, fold=fold) for fold in _FOLDS},
+        options={str(fold): Option(partial(read, fold=fold)) for fold in _FOLDS},
         size_bytes=900_000_000,
     )
 )

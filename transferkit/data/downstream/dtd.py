@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from .contents import Contents, left_out, only_present, placed_images
-from .published import PUBLISHED, Download, Listing, Published
+from .published import PUBLISHED, Download, Listing, Option, Published
 
 _FOLDS = range(1, 11)
 
@@ -39,6 +39,7 @@ PUBLISHED.register("dtd")(
         split_rule="train, val and test of fold 1; dtd:2 to dtd:10 are the others",
         read=read,
         marks=("images/banded", "labels"),
+        class_folders=True,
         downloads=(
             Download(
                 "https://www.robots.ox.ac.uk/~vgg/data/dtd/download/dtd-r1.0.1.tar.gz",
@@ -47,7 +48,7 @@ PUBLISHED.register("dtd")(
                 "md5:fff73e5086ae6bdbea199a49dfb8a4c1",
             ),
         ),
-        options={str(fold): read if fold == 1 else partial(read, fold=fold) for fold in _FOLDS},
+        options={str(fold): Option(read if fold == 1 else partial(read, fold=fold)) for fold in _FOLDS},
         size_bytes=640_000_000,
     )
 )

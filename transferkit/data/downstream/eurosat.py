@@ -25,6 +25,7 @@ PUBLISHED.register("eurosat")(
         split_rule="70 % train, 30 % test of each class, by the SHA-256 of eurosat/ID",
         read=read,
         marks=("AnnualCrop", "SeaLake"),
+        class_folders=True,
         downloads=(
             Download(
                 "https://huggingface.co/datasets/torchgeo/eurosat/resolve/"

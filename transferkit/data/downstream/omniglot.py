@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from .contents import Contents, placed_images
-from .published import PUBLISHED, WHOLE, Download, Listing, Published
+from .published import PUBLISHED, WHOLE, Download, Listing, Option, Published
 
 
 def read(folder: Path, sides: Collection[str] = ("images_evaluation",)) -> Listing:
@@ -58,7 +58,13 @@ PUBLISHED.register("omniglot")(
                 "md5:68d2efa1b9178cc56df9314c21c6e718",
             ),
         ),
-        options={"all": partial(read, sides=("images_evaluation", "images_background"))},
+        options={
+            "all": Option(
+                partial(read, sides=("images_evaluation", "images_background")),
+                n_classes=1_623,
+                counts={"all": 32_460},
+            )
+        },
         size_bytes=16_000_000,
     )
 )

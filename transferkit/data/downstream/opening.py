@@ -40,28 +40,25 @@ class PublishedOpener:
             UsageError: if the set has no such option.
             DataError: if the set is absent, or the folder is laid out in another way.
         """
-        published = self.published
-        read = published.read
-        if rest:
-            if rest not in published.options:
-                raise _no_option(published, rest)
-            read = published.options[rest]
+        if rest and rest not in self.published.options:
+            raise _no_option(self.published, rest)
+        published = self.published.reading(rest)
         folder = root / published.name
-        require_present(published, folder)
-        listing = read(folder)
-        for note in (*listing.notes, *_unlike(published, listing, rest)):
+        require_present(self.published, folder)
+        listing = published.read(folder)
+        spec = published.name if published.read is self.published.read else f"{published.name}:{rest}"
+        for note in (*listing.notes, *_unlike(published, listing, spec)):
             reporter.note(f"{published.name}: {note}")
-        spec = published.name if read is published.read else f"{published.name}:{rest}"
         splits = opened(listing, folder, spec, memory=root / "fingerprints", reporter=reporter)
         return Dataset(spec, splits, published.domain, published.homepage, published.licence)
 
 
-def _unlike(published: Published, listing: Listing, rest: str) -> list[str]:
+def _unlike(published: Published, listing: Listing, spec: str) -> list[str]:
     """A note if there are more or fewer images than were published, as after half a download."""
     found, stated = sum(map(len, listing.parts.values())), sum(published.counts.values())
-    if rest or found == stated:
+    if found == stated:
         return []
-    look = f"Look closer: transferkit datasets verify {published.name}"
+    look = f"Look closer: transferkit datasets verify {spec}"
     return [f"{found} images, not the published {stated}. {look}"]
 
 
@@ -73,9 +70,8 @@ def require_present(published: Publication, folder: Path) -> None:
     state = state_of(published, folder)
     if state != "ready":
         what = "is not there" if state == "absent" else "is there only in part"
-        marks = ", ".join(mark.replace("|", " or ") for mark in published.marks)
         raise DataError(
-            f"{published.name} {what}: expected is {folder} with {marks}. "
+            f"{published.name} {what}: expected is {folder} with {published.expected}. "
             f"Get it with: transferkit datasets prepare {published.name}"
         )
 

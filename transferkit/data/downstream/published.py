@@ -5,7 +5,7 @@ Read this first, then any sibling.
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -96,6 +96,8 @@ class Publication:
         read: lists a folder in that layout; ``DataError`` where it is another.
         marks: files or folders that must be there, at most two folders deep; with some of them the set is
             partial, with none absent. ``A|B`` is either of two.
+        class_folders: whether the first mark is the folder of a class, and those of all others lie beside it;
+            with fewer of them than classes the set is partial.
         downloads: what ``prepare`` may fetch; empty where the licence or a login forbids it.
         steps: what a person does by hand where there are no downloads.
         size_bytes: of the unpacked archive, about; None where nobody says.
@@ -115,6 +117,28 @@ class Publication:
     downloads: tuple[Download, ...] = ()
     steps: tuple[str, ...] = ()
     size_bytes: int | None = None
+    class_folders: bool = False
+
+    @property
+    def expected(self) -> str:
+        """What must be there, for people."""
+        marks = ", ".join(mark.replace("|", " or ") for mark in self.marks)
+        return f"{marks} ({self.n_classes} class folders in all)" if self.class_folders else marks
+
+
+@dataclass(frozen=True)
+class Option:
+    """Another reading of a set: what stands behind the colon of its spec.
+
+    Attributes:
+        read: lists the folder so.
+        n_classes: of this reading; None where it has those of the set.
+        counts: images of this reading; None where it has those of the set.
+    """
+
+    read: Callable[[Path], Listing]
+    n_classes: int | None = None
+    counts: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -123,14 +147,26 @@ class Published(Publication):
 
     Attributes:
         metric: ``top1`` or ``mean_per_class``, as the field reports this set.
-        options: what may stand behind the colon of the spec → reads the folder so, instead of ``read``.
+        options: what may stand behind the colon of the spec → that reading of the set.
         group: of the catalog, that the set belongs to.
     """
 
     read: Callable[[Path], Listing]
     metric: str = "top1"
-    options: Mapping[str, Callable[[Path], Listing]] = field(default_factory=dict)
+    options: Mapping[str, Option] = field(default_factory=dict)
     group: str = "paper12"
+
+    def reading(self, option: str) -> "Published":
+        """The set as ``NAME:OPTION`` reads it, with what is published of that; itself without an option."""
+        if not option:
+            return self
+        other = self.options[option]
+        return replace(
+            self,
+            read=other.read,
+            n_classes=self.n_classes if other.n_classes is None else other.n_classes,
+            counts=self.counts if other.counts is None else other.counts,
+        )
 
 
 PUBLISHED: Registry[Published] = Registry("published data set")
@@ -143,6 +179,8 @@ def state_of(published: Publication, folder: Path) -> State:
     """Whether ``folder`` holds the set, as far as the presence of a few names tells."""
     tops = list(_tops(folder))
     present = [_has(tops, mark) for mark in published.marks]
+    if published.class_folders:
+        present.append(_folders_beside(tops, published.marks[0]) >= published.n_classes)
     return "ready" if all(present) else "partial" if any(present) else "absent"
 
 
@@ -157,6 +195,16 @@ def _has(tops: Sequence[Path], mark: str) -> bool:
     return any((place / name).exists() for place in tops for name in names)
 
 
+def _folders_beside(tops: Sequence[Path], mark: str) -> int:
+    """How many folders lie where ``mark`` is, itself among them; the most, where it is in several places."""
+    places = [(top / mark).parent for top in tops if (top / mark).is_dir()]
+    return max((sum(map(_is_folder, os.scandir(place))) for place in places), default=0)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    return entry.is_dir() and not _hidden(entry.name)
+
+
 def _tops(folder: Path, *, depth: int = 2) -> Iterator[Path]:
     """The folder and those in it, the shallow ones first; as many as a wrapped archive can have."""
     yield folder
@@ -164,7 +212,7 @@ def _tops(folder: Path, *, depth: int = 2) -> Iterator[Path]:
         return
     try:
         with os.scandir(folder) as entries:
-            inner = [Path(entry) for entry in entries if entry.is_dir() and not _hidden(entry.name)]
+            inner = [Path(entry) for entry in entries if _is_folder(entry)]
     except OSError:
         return
     for one in sorted(inner)[:_MOST_TOPS]:

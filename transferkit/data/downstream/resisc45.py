@@ -25,6 +25,7 @@ PUBLISHED.register("resisc45")(
         split_rule="70 % train, 30 % test of each class, by the SHA-256 of resisc45/ID",
         read=read,
         marks=("airplane", "beach"),
+        class_folders=True,
         downloads=(
             Download(
                 "https://hf.co/datasets/isaaccorley/resisc45/resolve/"

@@ -25,6 +25,7 @@ PUBLISHED.register("sketch")(
         split_rule="70 % train, 30 % test of each class, by the SHA-256 of sketch/ID",
         read=read,
         marks=("n01440764",),
+        class_folders=True,
         downloads=(
             Download(
                 "https://huggingface.co/datasets/songweig/imagenet_sketch/resolve/main/data/ImageNet-Sketch.zip",

@@ -44,6 +44,7 @@ PUBLISHED.register("caltech101")(
         split_rule="30 images of each class train, the first by the SHA-256 of caltech101/ID; the rest test",
         read=read,
         marks=("accordion",),
+        class_folders=True,
         downloads=(
             Download(
                 "https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ...core.errors import DataError
 from ..downstream.contents import Contents, left_out, only_present, placed_images
-from ..downstream.published import PUBLISHED, WHOLE, Download, Listing, Published, Rows
+from ..downstream.published import PUBLISHED, WHOLE, Download, Listing, Option, Published, Rows
 
 
 def read_food101(folder: Path) -> Listing:
@@ -155,6 +155,7 @@ for _one in (
         split_rule="train and test as published",
         read=read_food101,
         marks=("images/apple_pie", "meta/train.txt"),
+        class_folders=True,
         downloads=(
             Download(
                 "http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz",
@@ -175,14 +176,15 @@ for _one in (
         citation="Xiao et al., SUN database: large-scale scene recognition from abbey to zoo, CVPR 2010",
         homepage="https://vision.princeton.edu/projects/2010/SUN/",
         layout="SUN397/a/abbey/*.jpg, ClassName.txt; Training_01.txt, Testing_01.txt of Partitions.zip",
-        split_rule="the first of the ten published partitions; sun397:all is all images, 70 % train",
+        split_rule="the first of the ten published partitions; sun397:all is all images, "
+        "70 % train, 30 % test of each class, by the SHA-256 of sun397/ID",
         read=read_sun397,
         marks=("ClassName.txt", "Training_01.txt", "Testing_01.txt"),
         downloads=(
             Download(f"{_SUN}/SUN397.tar.gz", "SUN397.tar.gz", digest="md5:8ca2778205c41d23104230ba66911c7a"),
             Download(f"{_SUN}/download/Partitions.zip", "Partitions.zip"),
         ),
-        options={"all": read_all_of_sun397},
+        options={"all": Option(read_all_of_sun397, counts={"all": 108_754})},
         size_bytes=39_000_000_000,
         group="kornblith12",
     ),

@@ -104,13 +104,12 @@ def prepare(
 
 def by_hand(published: Publication, folder: Path) -> str:
     """What a person does for a set that no program may fetch."""
-    marks = ", ".join(mark.replace("|", " or ") for mark in published.marks)
     steps = published.steps or (f"Get it from {published.homepage}.",)
     numbered = "\n".join(f"  {number}. {step}" for number, step in enumerate(steps, start=1))
     return (
         f"{published.name} cannot be fetched by a program (its licence, a login, or dead links). By hand:\n"
         f"{numbered}\n"
-        f"Or unpack it to {folder} yourself, so that this folder has {marks}.\n"
+        f"Or unpack it to {folder} yourself, so that this folder has {published.expected}.\n"
         f"Licence: {published.licence}. More: {published.homepage}"
     )
 
@@ -122,7 +121,7 @@ def _from_sources(published: Publication, folder: Path, request: Request, report
         if not source.exists():
             raise DataError(f"{source} is not there. Give an archive or a folder with --from.")
     if len(sources) == 1 and sources[0].is_dir() and state_of(published, sources[0]) == "ready":
-        return _adopted(published, folder, sources[0], copy=request.copy)
+        return _adopted(published, folder, sources[0], request, reporter)
     files = [file for source in sources for file in _files_of(published, source)]
     into = {download.file: download.into for download in published.downloads}
     return _unpacked(published, folder, [(file, into.get(file.name, "")) for file in files], reporter)
@@ -195,18 +194,28 @@ def _name_in(url: str) -> str:
 def _files_of(published: Publication, source: Path) -> list[Path]:
     """The archives and single files of the set, in a folder or as given.
 
-    Raises: DataError: if a folder holds none.
+    Archives under other names than the published are taken where they can be meant: one alone, or all of them
+    for a set whose archives have no published names.
+
+    Raises: DataError: if a folder holds none, or several of which it is not clear what they are.
     """
     if source.is_file():
         if source.name.lower().endswith(UNSUPPORTED) and not is_archive(source):
             raise DataError(f"{source} is no zip or tar. Unpack it by hand, and give the folder.")
         return [source]
-    names = {download.file for download in published.downloads}
-    names |= {name for mark in published.marks for name in mark.split("|")}
+    archives = [download.file for download in published.downloads]
+    names = {*archives, *(name for mark in published.marks for name in mark.split("|"))}
     found = [path for path in sorted(source.iterdir()) if path.is_file()]
     files = [path for path in found if path.name in names]
-    if not any(map(is_archive, files)):
-        files += [path for path in found if is_archive(path)]
+    whole = bool(archives) and {path.name for path in files} >= set(archives)
+    if not whole and not any(map(is_archive, files)):
+        others = [path for path in found if is_archive(path)]
+        if archives and len(others) > 1:
+            raise DataError(
+                f"{source} has no {_some(archives)}, but {_some([path.name for path in others])}. "
+                f"Name those of {published.name} alone, as --from A --from B."
+            )
+        files += others
     if not files:
         raise DataError(f"{source} is not {published.name}, nor has it archives. {_expected(published)}")
     return files
@@ -231,25 +240,27 @@ def _unpacked(
                 with writing_to(folder):
                     (scratch / into).mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(file, scratch / into / file.name)
-        names = ", ".join(file.name for file, _ in files[:3]) + (" …" if len(files) > 3 else "")
-        found = _understood(published, scratch, names)
+        names = _some([file.name for file, _ in files])
+        found = _understood(published, scratch, names, reporter)
         _appear(scratch, folder)
     finally:
         _remove(scratch)
     return _prepared(published, folder, "unpacked", found)
 
 
-def _adopted(published: Publication, folder: Path, source: Path, *, copy: bool) -> Prepared:
+def _adopted(
+    published: Publication, folder: Path, source: Path, request: Request, reporter: Reporter
+) -> Prepared:
     """A folder that is the set already: linked to, or copied."""
     if folder.parent.resolve().is_relative_to(source.resolve()):
         raise DataError(f"{source} holds the data folder itself. Give the folder of {published.name} alone.")
-    found = _understood(published, source, str(source))
+    found = _understood(published, source, str(source), reporter)
     scratch = folder.parent / ".preparing" / published.name
     try:
         with writing_to(folder):
             _remove(scratch)
             scratch.parent.mkdir(parents=True, exist_ok=True)
-        if copy:
+        if request.copy:
             require_space(folder.parent, _bytes_below(source), remedy=ROOM)
             with writing_to(folder):
                 shutil.copytree(source, scratch)
@@ -259,13 +270,13 @@ def _adopted(published: Publication, folder: Path, source: Path, *, copy: bool) 
         _appear(scratch, folder)
     finally:
         _remove(scratch)
-    return _prepared(published, folder, "copied" if copy else "linked", found)
+    return _prepared(published, folder, "copied" if request.copy else "linked", found)
 
 
-def _understood(published: Publication, place: Path, names: str) -> tuple[int, int]:
-    """How many images and classes the reader of the set finds there.
+def _understood(published: Publication, place: Path, names: str, reporter: Reporter) -> tuple[int, int]:
+    """How many images and classes the reader of the set finds there; fewer classes than published are told.
 
-    Raises: DataError: if it is another set, or only a part.
+    Raises: DataError: if it is another set, only a part, or has more classes than were published.
     """
     if state_of(published, place) != "ready":
         found = sorted(path.name for path in place.iterdir())[:5]
@@ -275,16 +286,30 @@ def _understood(published: Publication, place: Path, names: str) -> tuple[int, i
         )
     try:
         inventory = published.read(place)
-        return inventory.count_images(), len(inventory.classes)
+        images, classes = inventory.count_images(), len(inventory.classes)
     except DataError as error:
         raise DataError(
             f"{names}: this is not {published.name}: {str(error).replace(str(place), 'what was given')}"
         ) from error
+    if classes > published.n_classes:
+        raise DataError(
+            f"{names}: this is not {published.name} alone: it has {classes} classes, published are "
+            f"{published.n_classes}. Leave out what does not belong to it."
+        )
+    if classes < published.n_classes:
+        reporter.note(f"{published.name}: {classes} classes, published are {published.n_classes}.")
+    return images, classes
 
 
 def _expected(published: Publication) -> str:
-    marks = ", ".join(mark.replace("|", " or ") for mark in published.marks)
-    return f"Expected is {published.layout}, with {marks}; several archives are given as --from A --from B."
+    return (
+        f"Expected is {published.layout}, with {published.expected}; "
+        "several archives are given as --from A --from B."
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
 
 
 def _require_free(published: Publication, folder: Path) -> None:

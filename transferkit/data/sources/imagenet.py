@@ -57,6 +57,7 @@ def class_folders(folder: Path) -> Listing:
 
     Raises: DataError: if there are no class folders, or ``val`` is not sorted into them.
     """
+    _require_class_folders(folder)
     found = scan(folder)
     classes = tuple(sorted(found.parts["train"]))
     number = {name: label for label, name in enumerate(classes)}
@@ -72,6 +73,20 @@ def class_folders(folder: Path) -> Listing:
             )
         parts[split] = dict(sorted((one, number[label]) for label, ids in part.items() for one in ids))
     return Listing(parts, classes)
+
+
+def _require_class_folders(folder: Path) -> None:
+    """Refuse ``train`` without folders, as where the archive of train was unpacked and those in it were not.
+
+    Raises: DataError: then.
+    """
+    inner = [path for path in (folder / "train").iterdir() if not path.name.startswith((".", "__MACOSX"))]
+    if not any(path.is_dir() for path in inner):
+        found = f"{len(inner)} files, such as {min(inner).name}" if inner else "nothing"
+        raise DataError(
+            f"{folder}/train has no class folders, but {found}. Expected is {folder}/train/n01440764/x.JPEG: "
+            f"unpack the archive of each class into a folder of its name, or put {TRAIN} into {folder}."
+        )
 
 
 def archives(folder: Path, *, memory: Path, reporter: Reporter = SILENT) -> Listing:
