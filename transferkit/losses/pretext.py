@@ -46,6 +46,11 @@ class PretextSettings:
             if getattr(self, name) < 1:
                 raise UsageError(f"The setting {name} is {getattr(self, name)}: give 1 or more.")
 
+    def shards_of(self, objective: Objective, *, processes: int) -> int:
+        """How many parts each of ``processes`` normalises one by one; one where no term has a queue."""
+        queued = any(isinstance(term, QueueTerm) for term in objective.terms.values())
+        return math.ceil(self.shards / processes) if queued else 1
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, for records."""
         return asdict(self)
@@ -120,7 +125,7 @@ class Pretext(nn.Module):
     @property
     def shards(self) -> int:
         """How many parts this process normalises one by one."""
-        return math.ceil(self.settings.shards / self.collectives.world_size) if self._queue_terms else 1
+        return self.settings.shards_of(self.objective, processes=self.collectives.world_size)
 
     def forward(self, views: Sequence[Tensor], labels: Tensor | None = None) -> dict[str, Tensor]:
         """The losses of one step; moves the momentum encoder and the queue one step on.

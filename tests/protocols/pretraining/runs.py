@@ -36,6 +36,9 @@ class Notes:
     def advance(self, count: int = 1) -> None:
         self.advanced += count
 
+    def foresee(self, outlook: str) -> None:
+        pass
+
     def __enter__(self) -> "Notes":
         return self
 

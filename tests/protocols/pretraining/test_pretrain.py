@@ -3,8 +3,8 @@
 import json
 import math
 import os
+import shutil
 import signal
-import sys
 import time
 from dataclasses import fields, replace
 from pathlib import Path
@@ -28,14 +28,15 @@ from transferkit.core.errors import (
     CheckpointError,
     DataError,
     DiskSpaceError,
-    MissingExtraError,
     ModelError,
     ShapeError,
     UnknownNameError,
     UsageError,
 )
 from transferkit.models.catalog import default_model, load_encoder
+from transferkit.protocols.place import Place
 from transferkit.protocols.pretraining import pretrain as module
+from transferkit.protocols.pretraining.monitor import Monitor
 from transferkit.protocols.pretraining.pretrain import default_name
 from transferkit.protocols.pretraining.settings import Machinery, PretrainSettings
 from transferkit.protocols.pretraining.trainer import Trainer
@@ -356,22 +357,6 @@ def test_a_name_that_is_no_name(name, pictures, tmp_path):
         run(small(pictures), tmp_path, name=name)
 
 
-def test_a_loss_that_is_not_finite_stops_with_its_step_and_keeps_the_last_checkpoint(pictures, tmp_path):
-    with pytest.raises(ModelError, match=r"at step \d+\. Training diverged.*--lr \(now 1e\+20\)"):
-        run(small(pictures, lr=1e20, loss="ce", warmup=1), tmp_path, name="r")
-    path = tmp_path / "runs" / "r" / "training.safetensors"
-    assert not path.exists() or all(value.isfinite().all() for value in weights(tmp_path, "r").values())
-
-
-def test_too_little_memory_is_answered_with_a_batch_to_try(pictures, tmp_path, monkeypatch):
-    def full(*_):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-
-    monkeypatch.setattr("transferkit.losses.pretext.Pretext.forward", full)  # no GPU is needed to say so
-    with pytest.raises(ModelError, match=r"too little memory for --batch 8: try --batch 4 --accumulate 2\."):
-        run(small(pictures), tmp_path, name="r")
-
-
 def test_an_image_that_cannot_be_read_is_named_and_another_shown(tmp_path):
     root = draw_pictures(tmp_path / "pictures")
     broken = root / "train" / "red" / "00.png"
@@ -437,43 +422,6 @@ def test_names_of_runs():
     assert default_name(PretrainSettings(data="folder:/a/my leaves/")) == "joint_my-leaves_resnet10t"
 
 
-def test_csv_logger_writes_the_steps(pictures, tmp_path):
-    machinery = Machinery(device="cpu", workers=0, logger=("csv",))
-    run(small(pictures, epochs=4), tmp_path, name="r", machinery=machinery)
-    (table,) = (tmp_path / "runs" / "r" / "csv").rglob("metrics.csv")
-    lines = table.read_text().splitlines()
-    assert {"total", "ce", "selfsupcon", "lr", "knn", "step"} <= set(lines[0].split(","))
-    assert len(lines) > 2
-
-
-@pytest.mark.parametrize(
-    ("logger", "file"), [("tensorboard", "events.out.tfevents.*"), ("wandb", "run-*.wandb")]
-)
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what the loggers import
-def test_the_other_loggers_write_theirs(logger, file, pictures, tmp_path, monkeypatch):
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    machinery = Machinery(device="cpu", workers=0, logger=(logger,))
-    run(small(pictures), tmp_path, name="r", machinery=machinery)
-    folder = tmp_path / "runs" / "r"
-    until = time.monotonic() + 60  # wandb writes from a process of its own
-    while not any(path.stat().st_size > 100 for path in folder.rglob(file)):
-        assert time.monotonic() < until, [str(path) for path in folder.rglob("*")]
-        time.sleep(0.1)
-
-
-def test_a_logger_that_is_not_installed(pictures, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "wandb", None)
-    monkeypatch.setattr("lightning.pytorch.loggers.wandb._WANDB_AVAILABLE", False)
-    with pytest.raises(MissingExtraError, match=r"for --logger wandb.*transferkit\[loggers\]"):
-        run(small(pictures), tmp_path, machinery=Machinery(device="cpu", logger=("wandb",)))
-
-
-def test_an_unknown_logger(pictures, tmp_path):
-    with pytest.raises(UnknownNameError, match="Did you mean 'wandb'"):
-        run(small(pictures), tmp_path, machinery=Machinery(device="cpu", logger=("wandbb",)))
-
-
 def test_images_without_labels_are_enough_for_a_loss_that_reads_none(tmp_path):
     pictures = draw_pictures(tmp_path / "pictures")
     flat = tmp_path / "flat"
@@ -488,6 +436,22 @@ def test_images_without_labels_are_enough_for_a_loss_that_reads_none(tmp_path):
         run(small(flat, loss="joint"), tmp_path / "w", name="s")
 
 
+def test_where_there_is_one_class_nothing_is_watched(pictures, tmp_path, monkeypatch):
+    labelled = Place.open
+
+    def unlabelled(place, spec):
+        dataset = labelled(place, spec)
+        splits = {
+            name: replace(split, classes=("unlabelled",), labels=split.labels * 0)
+            for name, split in dataset.splits.items()
+        }
+        return replace(dataset, splits=splits)
+
+    monkeypatch.setattr(Place, "open", unlabelled)
+    trained = run(small(pictures, loss="selfsupcon"), tmp_path, name="r")
+    assert all("knn" not in line for line in trained.history)  # it would be 1, whatever was learnt
+
+
 def test_every_class_must_occur(tmp_path):
     from transferkit.data.catalog import open_dataset
     from transferkit.protocols.pretraining.job import _require_every_class
@@ -498,3 +462,18 @@ def test_every_class_must_occur(tmp_path):
     without = replace(split, labels=split.labels.clip(max=1))
     with pytest.raises(DataError, match="no image of the class 'red' to train on, which the loss ce"):
         _require_every_class(without, "ce")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles with g++, which is not there")
+def test_a_compiled_network_learns_the_same(pictures, tmp_path, monkeypatch):
+    from torch._dynamo.utils import counters
+
+    monkeypatch.setattr(Monitor, "accuracy", lambda *_: 0.5)  # for which the network is compiled twice more
+    settings = small(pictures, loss="selfsupcon")
+    counters.clear()
+    compiled = run(settings, tmp_path / "c", name="r", machinery=Machinery("cpu", workers=0, compile=True))
+    assert counters["stats"]["unique_graphs"] >= 2  # the encoder, and that of the keys
+    plain = run(settings, tmp_path / "p", name="r")
+    losses, expected = ([line["total"] for line in each.history] for each in (compiled, plain))
+    assert losses == pytest.approx(expected, rel=1e-3)

@@ -114,27 +114,54 @@ def _logger(name: str, folder: Path) -> Any:
 
 
 def _wandb_logger(folder: Path) -> Any:
+    import wandb
+    from lightning.fabric.utilities import rank_zero_only
     from lightning.pytorch.loggers import WandbLogger
+
+    with _logging_in():
+        rank_zero_only(wandb.login)()
+    return WandbLogger(name=folder.name, project="transferkit", save_dir=folder)
+
+
+@contextmanager
+def _logging_in() -> Iterator[None]:
+    """Weights & Biases, asked for its leave.
+
+    Raises: UsageError: if it refuses.
+    """
     from wandb.errors import Error
 
     try:
-        logger = WandbLogger(name=folder.name, project="transferkit", save_dir=folder)
-        _ = logger.experiment  # logs in
+        yield
     except Error as error:
         raise UsageError(
             f"--logger wandb cannot log in ({str(error).splitlines()[0]}). "
             "Run wandb login, or set WANDB_MODE=offline."
         ) from error
-    return logger
 
 
-def close_loggers(fabric: Fabric) -> None:
-    """Let them write what they hold; one that sends from a process of its own is told that the run ended."""
-    for logger in fabric.loggers if fabric.is_global_zero else ():
-        logger.finalize("finished")
-        finish = getattr(getattr(logger, "experiment", None), "finish", None)
-        if finish is not None:
-            finish()
+@contextmanager
+def open_loggers(fabric: Fabric, names: tuple[str, ...]) -> Iterator[None]:
+    """The loggers ``names`` of ``fabric`` write inside, and then hand over what they still hold.
+
+    One that sends from a process of its own is told that the run ended, however it ended.
+
+    Raises: UsageError: if Weights & Biases refuses.
+    """
+    loggers: dict[str, Any] = {}
+    if fabric.is_global_zero:
+        loggers = dict(zip(names, fabric.loggers, strict=True))
+    if "wandb" in loggers:  # the others open their files with the first line
+        with _logging_in():
+            _ = loggers["wandb"].experiment
+    try:
+        yield
+    finally:
+        for logger in loggers.values():
+            logger.finalize("finished")
+            finish = getattr(getattr(logger, "experiment", None), "finish", None)
+            if finish is not None:
+                finish()
 
 
 def collectives_of(fabric: Fabric) -> Collectives:

@@ -33,7 +33,7 @@ class Job:
         fabric: devices, precision, processes, loggers.
         trunk: the network that is trained and kept.
         trainer: moves its weights.
-        monitor: watches held-out images; None where the data set has none.
+        monitor: watches held-out images; None where there are none, or no two classes to tell apart.
     """
 
     run: Run
@@ -102,9 +102,9 @@ def job_of(
     trainer = Trainer(pretext, split, settings, fabric=fabric, workers=workers)
     if machinery.compile:
         trainer.compile()
-    held_out = dataset.splits.get("val")
-    compute = compute_of(fabric, settings.precision)
-    monitor = Monitor(split, held_out, view, compute, workers) if held_out else None
+    monitor = None
+    if (held_out := dataset.splits.get("val")) and len(split.classes) > 1:
+        monitor = Monitor(split, held_out, view, compute_of(fabric, settings.precision), workers)
     return Job(run, description, settings, fabric, trunk, trainer, monitor)
 
 

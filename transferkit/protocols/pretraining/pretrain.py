@@ -5,18 +5,22 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import torch
+
 from ...cache.locks import Lock
-from ...core.errors import DataError, UsageError
+from ...core.errors import DataError, ModelError, UsageError
 from ...core.progress import SILENT, Reporter, Task
 from ...models.catalog import load_encoder
 from ...models.runs import Run
 from ..place import Place
 from .checkpoint import save_tensors, training_tensors
-from .devices import chosen_precision, close_loggers, launched_fabric
+from .devices import chosen_precision, launched_fabric, open_loggers
 from .job import Job, job_of
 from .resuming import claim, first_weights, restored, training_file
 from .settings import Machinery, PretrainSettings
 from .standing import Gauge, Standing
+
+_ANEW = "with --no-resume, which replaces this run, or under another --name"
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,8 @@ def pretrain(
         UsageError: for settings that cannot be meant, or differ from those that the run began with.
         DataError: for a data set without the classes, or the images, that the loss needs.
         CheckpointError: if the run's checkpoint is damaged or foreign.
-        ModelError: if the network cannot be trained, or training diverges; the last checkpoint is intact.
+        ModelError: if the network cannot be trained, the GPU has too little memory, or training diverges; the
+            last checkpoint is intact.
     """
     machinery = machinery or Machinery()
     _ = settings.objective, settings.pretext, settings.views  # each refuses what cannot be meant
@@ -92,17 +97,34 @@ def pretrain(
     with fabric.rank_zero_first():  # which draws or fingerprints the images for all
         dataset = place.open(settings.data)
     settings = replace(settings, data=dataset.spec, model=encoder.spec)
-    job = job_of(settings, dataset, run, encoder=encoder, fabric=fabric, machinery=machinery)
     lock = Lock(run.folder / "lock")
     try:
+        job = job_of(settings, dataset, run, encoder=encoder, fabric=fabric, machinery=machinery)
         refusal = claim(job, lock, anew=resume is False) if fabric.is_global_zero else None
         if refusal := fabric.broadcast(refusal):  # so that no process waits for one that has stopped
             raise refusal
         reporter = place.reporter if fabric.is_global_zero else SILENT
-        return _Training(job, restored(job), reporter, machinery.checkpoint_minutes * 60).run()
+        standing = restored(job)
+        with open_loggers(fabric, machinery.logger):  # once nothing clears their folder any more
+            return _Training(job, standing, reporter, machinery.checkpoint_minutes * 60).run()
+    except torch.OutOfMemoryError as error:
+        raise ModelError(_too_much(settings, processes=fabric.world_size)) from error
     finally:
         lock.release()
-        close_loggers(fabric)
+
+
+def _too_much(settings: PretrainSettings, *, processes: int) -> str:
+    """What the GPU has no room for, and what takes less: half the batch, where that can still be cut."""
+    half, twice = settings.batch // 2, settings.accumulate * 2
+    shards = settings.pretext.shards_of(settings.objective, processes=processes)
+    if half >= 2 * shards:
+        less = f"--batch {half} --accumulate {twice}"
+    else:
+        less = "a smaller --size" + (", or fewer --shards and a smaller --batch" if shards > 1 else "")
+    return (
+        f"The GPU has too little memory for --batch {settings.batch} at --size {settings.size}: "
+        f"try {less}, {_ANEW}."
+    )
 
 
 class _Training:
@@ -114,7 +136,7 @@ class _Training:
         self.gauge = Gauge(
             standing,
             advice="Training diverged; the last checkpoint, if there was one, is intact. "
-            f"Lower --lr (now {job.settings.lr:g}), set --clip, or use --precision fp32.",
+            f"Lower --lr (now {job.settings.lr:g}), set --clip or use --precision fp32, {_ANEW}.",
         )
 
     def run(self) -> Trained:

@@ -13,7 +13,7 @@ from lightning.fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...core.errors import DataError, ModelError
+from ...core.errors import DataError
 from ...core.seeding import generator
 from ...core.views import View
 from ...data.dataset import Split
@@ -82,23 +82,13 @@ class Trainer:
         )
 
     def epoch(self, first: int) -> Iterator[Step]:
-        """Take the step numbered ``first`` and all others of its epoch.
-
-        Raises: ModelError: if the GPU is too small, naming a batch size to try.
-        """
+        """Take the step numbered ``first`` and all others of its epoch."""
         epoch, done = divmod(first, self.steps_an_epoch)
         batches = load_views(
             self.split, self._views, self._rows(epoch, done), epoch=epoch, device=self.fabric.device
         )
-        try:
-            for number, batch in enumerate(batches, start=first):
-                yield Step(number, self.step(number, batch), batch.reasons)
-        except torch.OutOfMemoryError as error:
-            half, twice = self.settings.batch // 2, self.settings.accumulate * 2
-            raise ModelError(
-                f"The GPU has too little memory for --batch {self.settings.batch}: "
-                f"try --batch {half} --accumulate {twice}."
-            ) from error
+        for number, batch in enumerate(batches, start=first):
+            yield Step(number, self.step(number, batch), batch.reasons)
 
     def _rows(self, epoch: int, skipped: int) -> Iterator[NDArray[np.int64]]:
         """This process's part of each batch, in the epoch's order; what is no whole batch is left over."""
