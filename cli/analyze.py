@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Group
@@ -14,6 +14,9 @@ from transferkit.protocols.settings import ExtractSettings
 from .budget import budget_options
 from .session import MODEL_HELP, Section, Session, common_options, listed, listed_integers
 from .settings import given, with_options
+
+if TYPE_CHECKING:
+    from transferkit.core.results import Results
 
 
 @click.group(cls=Section)
@@ -110,11 +113,23 @@ def separation(
     Example:
       transferkit analyze separation --model random:resnet18 --data mini/digits --size 48
     """
-    from transferkit.protocols.analyses.separation import separation_table, separations
-    from transferkit.reports.depth import depth_figure
+    from transferkit.protocols.analyses.separation import separations
+    from transferkit.protocols.evaluate import UnansweredError
 
     extraction = ExtractSettings(**given(ExtractSettings, options))
-    records = separations(model, data, extraction, place=_place(session, seed), force=force)
+    try:
+        records = separations(model, data, extraction, place=_place(session, seed), force=force)
+    except UnansweredError as error:
+        if error.results:
+            _show_separations(session, error.results, figure)
+        raise
+    _show_separations(session, records, figure)
+
+
+def _show_separations(session: Session, records: "Results", figure: str | None) -> None:
+    from transferkit.protocols.analyses.separation import separation_table
+    from transferkit.reports.depth import depth_figure
+
     drawn = session.drawn(figure, "separation", {"": depth_figure(records, "class separation")})
     session.show(records.to_json(), Group(separation_table(records), drawn))
 
@@ -147,7 +162,7 @@ def transferability(
 
     extraction = ExtractSettings(**given(ExtractSettings, options))
     found = score(model, data, extraction, place=_place(session, seed), force=force)
-    drawn = session.drawn(figure, "transferability", agreement_figures(found.records, found.accuracies))
+    drawn = session.drawn(figure, "transferability", agreement_figures(found.pairs))
     session.show(found.to_json(), Group(found, drawn))
 
 
@@ -191,18 +206,22 @@ def robustness(
         severity_curves,
     )
     from transferkit.protocols.analyses.robustness import robustness as suffer
-    from transferkit.reports.figures import Line, Words, curves
+    from transferkit.reports.figures import Line, Words, curve_rows
 
     extraction = ExtractSettings(**given(ExtractSettings, options))
     settings = RobustnessSettings(**given(RobustnessSettings, options))
     records = suffer(model, data, extraction, settings, place=_place(session, seed), force=force)
     figures = {}
     for name in dict.fromkeys(record.data for record in records):
-        panels = {
-            kind: {spec: Line(*points.T) for spec, points in lines.items()}
-            for kind, lines in severity_curves(records, name).items()
+        points = severity_curves(records, name)
+        rows = {
+            quantity: {
+                kind: {spec: Line(*own[:, columns].T) for spec, own in lines.items()}
+                for kind, lines in points.items()
+            }
+            for quantity, columns in {"accuracy": [0, 1, 2, 3], "calibration error": [0, 4]}.items()
         }
-        figures[name] = curves(panels, Words(f"Corrupted images of {name}", "severity", "accuracy"))
+        figures[name] = curve_rows(rows, Words(f"Corrupted images of {name}", "severity"))
     session.show(
         records.to_json(), Group(robustness_table(records), session.drawn(figure, "robustness", figures))
     )
@@ -212,7 +231,7 @@ def robustness(
 @click.option("-m", "--model", multiple=True, callback=listed, metavar="SPEC,…", help=MODEL_HELP)
 @click.option("-d", "--data", default="mini/photos", show_default=True, metavar="SPEC", help="One data set.")
 @with_options(InvertSettings, InversionSettings)
-@click.option("--full", is_flag=True, help="Search as long as the published method does, for a GPU.")
+@click.option("--full", is_flag=True, help="Search as the published method does, at 224 pixels, for a GPU.")
 @click.option("--seed", default=0, show_default=True, help="Of what is drawn first.")
 @click.option("--figure", metavar="PATH", help="Where figures go, without an ending.  [default: reports]")
 @common_options
@@ -227,8 +246,7 @@ def inversion(
 ) -> None:
     """Look for images that a layer cannot tell from given ones: what comes back is what it holds.
 
-    One column an image, the originals first, then one row a model and layer. Options of the search given
-    beside --full win.
+    One column an image, the originals first, then one row a model and layer. Options given beside --full win.
 
     \b
     Example:
@@ -236,9 +254,10 @@ def inversion(
     """
     from transferkit.analysis.inversion_settings import FULL
     from transferkit.protocols.invert import invert_layers
+    from transferkit.protocols.invert_settings import FULL as FULL_IMAGES
     from transferkit.reports.figures import Words, picture_rows
 
-    settings = InvertSettings(**given(InvertSettings, options))
+    settings = replace(FULL_IMAGES if full else InvertSettings(), **given(InvertSettings, options))
     search = replace(FULL if full else InversionSettings(), **given(InversionSettings, options))
     found = invert_layers(model, data, settings, search, place=_place(session, seed))
     rows = dict(zip(found.names, [found.originals, *(row.pictures for row in found.rows)], strict=True))

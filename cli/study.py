@@ -38,7 +38,7 @@ def command() -> None:
     help="Of a running Ray cluster, or auto.  [default: one is started for the call]",
 )
 @click.option(
-    "--workers", type=int, metavar="N", help="Tasks at a time on this machine.  [default: half of the cores]"
+    "--workers", type=int, metavar="N", help="Tasks at a time on this machine.  [default: what suits it]"
 )
 @click.option("--fail-fast", is_flag=True, help="Stop at the first task that fails.")
 @click.option("--dry-run", is_flag=True, help="Say what is to be done and how much it takes, and stop.")

@@ -3,10 +3,16 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from tests.reference import separation as reference
 from transferkit.analysis import separation as subject
-from transferkit.analysis.separation import Separation, separation, uniformity
+from transferkit.analysis.separation import (
+    Separation,
+    class_separation_interval,
+    separation,
+    uniformity,
+)
 from transferkit.core.errors import NonFiniteError, ShapeError
 from transferkit.core.seeding import generator
 
@@ -164,3 +170,44 @@ def test_what_is_no_matrix_is_refused():
         separation([[1.0], [np.nan]], [0, 1])
     with pytest.raises(ShapeError, match="2 rows need"):
         separation([[1.0], [2.0]], [0])
+
+
+def test_the_interval_is_the_jackknife_within_classes():
+    x, y = clusters((4, 7, 1, 5))
+    without = np.array(
+        [separation(np.delete(x, i, 0), np.delete(y, i)).class_separation for i in range(len(x))]
+    )
+    variance = sum(
+        (own := without[y == c]).var() * (len(own) - 1) for c, n in enumerate(np.bincount(y)) if n > 1
+    )
+    half = stats.t.ppf(0.975, 3 + 6 + 4) * math.sqrt(variance)
+    value, found = separation(x, y).class_separation, class_separation_interval(x, y)
+    assert (found.low, found.high) == pytest.approx((value - half, value + half), rel=1e-9)
+    assert found.method == "jackknife"
+
+
+@pytest.mark.parametrize("apart", [0.0, 0.3, 3.0])
+def test_with_five_rows_a_class_the_interval_holds_the_value_and_mostly_the_expected_one(apart):
+    y = np.repeat([0, 1, 2], 5)
+    middles = apart * generator(0, "middles").normal(size=(3, 16))
+    drawn = [middles[y] + generator(draw, "few").normal(size=(15, 16)) for draw in range(100)]
+    values = [separation(x, y).class_separation for x in drawn]
+    intervals = [class_separation_interval(x, y) for x in drawn]
+    assert all(0 <= i.low < v < i.high <= 1 for v, i in zip(values, intervals, strict=True))
+    expected = np.mean(values)
+    assert np.mean([i.low <= expected <= i.high for i in intervals]) >= 0.88
+
+
+@pytest.mark.parametrize(
+    ("x", "y"), [(np.zeros((4, 2)), [0, 0, 1, 1]), (np.eye(3), [0, 1, 2]), (np.ones((4, 2)), [0, 0, 1, 1])]
+)
+def test_without_a_class_separation_there_is_no_interval(x, y):
+    assert separation(x, y).class_separation is None
+    assert class_separation_interval(x, y) is None
+
+
+def test_an_only_row_of_a_class_and_rows_all_alike_but_one_leave_an_interval():
+    x, y = np.array([[1.0, 0], [1, 0], [1, 0], [0, 1]]), np.array([0, 0, 1, 1])
+    found = class_separation_interval(x, y)
+    assert 0 <= found.low <= separation(x, y).class_separation <= found.high <= 1
+    assert class_separation_interval(x[1:], y[1:]) is not None

@@ -30,6 +30,7 @@ def test_silence_says_nothing(capsys):
     SILENT.note("hello")
     with SILENT.task("reading", 3, "images") as task:
         task.advance()
+        task.foresee("soon")
     assert capsys.readouterr() == ("", "")
 
 
@@ -44,6 +45,23 @@ def test_plain_lines_come_now_and_then_and_at_the_end(clock):
         "reading: 40/100 images, 4/s, 15 s left\n"
         "reading: 80/100 images, 4/s, 5 s left\n"
         "reading: 100 images in 25 s\n"
+    )
+
+
+def test_work_whose_rate_tells_nothing_says_what_it_foresees(clock):
+    stream = io.StringIO()
+    with PlainReporter(stream, every_seconds=10).task("study", 100, "tasks") as task:
+        task.foresee("time left not known yet")
+        clock.now += 180
+        task.advance()
+        clock.now += 9
+        task.foresee("2 min left")
+        clock.now += 1
+        task.foresee("1 min left")
+    assert stream.getvalue() == (
+        "study: 1/100 tasks, time left not known yet\n"
+        "study: 1/100 tasks, 1 min left\n"
+        "study: 1 tasks in 190 s\n"
     )
 
 
@@ -94,6 +112,15 @@ def test_a_bar_shows_how_far_and_how_fast_and_then_goes_away(terminal):
     *_, last_frame, _, wiped = written(terminal).splitlines()
     assert last_frame.endswith(f"\x1b[2Kreading [a] {'━' * 14}{' ' * 12}6/10 1.5 images/s 0:00:03")
     assert wiped == "\x1b[1A\x1b[2K"
+
+
+def test_a_bar_says_what_is_foreseen_instead_of_a_rate(terminal):
+    with RichReporter(terminal).task("study", 10, "tasks") as task:
+        terminal.get_time.now += 2
+        task.advance(3)
+        task.foresee("2 min left")
+    *_, last_frame, _, _ = written(terminal).splitlines()
+    assert last_frame.rstrip().endswith("3/10 2 min left")
 
 
 def test_a_bar_without_a_speed_yet_says_so(terminal):

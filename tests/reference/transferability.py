@@ -9,14 +9,16 @@ from scipy.optimize import minimize
 def logme(x, labels):
     """The evidence of each class's targets as a Gaussian of n dimensions, maximised numerically."""
     n = len(x)
+    spectrum, axes = np.linalg.eigh(x @ x.T)  # which the covariance shares, whatever its two parts weigh
+    spectrum = spectrum.clip(0)
     best = []
     for c in sorted(set(labels)):
-        target = np.array([float(y == c) for y in labels])
+        target = axes.T @ np.array([float(y == c) for y in labels])
 
         def loss(p, target=target):
-            covariance = x @ x.T * math.exp(-p[0]) + np.eye(n) * math.exp(-p[1])
-            fit = target @ np.linalg.solve(covariance, target)
-            return (fit + np.linalg.slogdet(covariance)[1] + n * math.log(2 * math.pi)) / (2 * n)
+            covariance = spectrum * math.exp(-p[0]) + math.exp(-p[1])
+            fit = (target**2 / covariance).sum()
+            return (fit + np.log(covariance).sum() + n * math.log(2 * math.pi)) / (2 * n)
 
         starts = [(a, b) for a in (-3.0, 0.0, 6.0) for b in (0.0, 6.0)]
         found = [minimize(loss, s, method="L-BFGS-B", bounds=[(-18, 18)] * 2, tol=1e-12) for s in starts]

@@ -11,6 +11,7 @@ from transferkit.core.errors import MissingExtraError, ShapeError
 from transferkit.reports.figures import (
     Line,
     Words,
+    curve_rows,
     curves,
     heat_map,
     picture_rows,
@@ -37,6 +38,15 @@ def test_curves_say_what_they_show(tmp_path):
         assert f">{word}<" in text
     assert "<b>" not in text
     assert text.count(">one<") == 1  # one legend for both panels
+
+
+def test_rows_of_curves_each_have_their_quantity():
+    figure = curve_rows({"accuracy": {"a": LINES, "b": LINES}, "ECE": {"a": LINES}}, Words("t", "severity"))
+    assert [(axes.get_title(), axes.get_ylabel()) for axes in figure.axes] == [
+        ("a", "accuracy"), ("b", ""), ("a", "ECE"),
+    ]  # fmt: skip
+    bottoms = [axes.get_subplotspec().rowspan.start for axes in figure.axes]
+    assert bottoms == [0, 0, 1]
 
 
 def test_the_same_figure_is_the_same_bytes(tmp_path):

@@ -79,6 +79,7 @@ PLAIN = """
 name = "plain"
 models = ["pixels", "random:test_resnet"]
 data = ["folder:{pictures}"]
+precision = "fp32"
 
 [shown]
 "random:test_resnet" = 32

@@ -1,10 +1,12 @@
 """Running a study: what is skipped, what a failure costs, what a changed file says, what a crash loses."""
 
+import errno
 import json
 import os
 import signal
 import socket
 import time
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from tests.studies.studies import SMALL, carried_out, drawn, place_at, plain_stu
 from transferkit.cache.locks import Lock
 from transferkit.core.errors import DiskSpaceError, StudyError, UsageError
 from transferkit.studies.run import run_study, state_of
+from transferkit.studies.state import State
 
 
 def never():
@@ -99,6 +102,48 @@ def test_a_failure_is_recorded_blocks_what_needs_it_and_nothing_else(tmp_path):
     assert len(again.began) == 1, "what failed is tried again"
 
 
+def test_a_trace_that_cannot_be_written_does_not_stop_the_study(tmp_path):
+    notes = Notes()
+    place = place_at(tmp_path / "w", notes)
+    folder = place.workspace.studies / "plain"
+    folder.mkdir(parents=True)
+    (folder / "errors").write_text("in the way")
+    study = plain_study(tmp_path, '\n[[probe]]\nmodels = ["run:nothing"]\npenalties = 3\n')
+    run, _ = carried_out(study, place)
+    assert (run.count("done"), run.count("failed"), run.count("blocked")) == (10, 1, 1)
+    said = [note for note in notes.notes if note.startswith("Where in the code extract run:nothing")]
+    assert len(said) == 1
+    assert "is not kept" in said[0]
+    assert "cannot be written" in said[0]
+
+
+def test_a_failure_is_told_even_where_nothing_can_be_noted(tmp_path, monkeypatch):
+    notes = Notes()
+    place = place_at(tmp_path / "w", notes)
+    study = plain_study(tmp_path, '\n[[probe]]\nmodels = ["run:nothing"]\npenalties = 3\n')
+    kept = State.set
+
+    def full(self, task, state, **more):
+        if state == "failed":
+            raise DiskSpaceError("The disk is full.")
+        kept(self, task, state, **more)
+
+    monkeypatch.setattr(State, "set", full)
+    with pytest.raises(DiskSpaceError, match=r"^The disk is full\.$"):
+        carried_out(study, place)
+    assert any("extract run:nothing" in note and "failed" in note for note in notes.notes)
+
+
+def test_a_full_disk_at_the_start_is_one_line(tmp_path, monkeypatch):
+    def full(self, *_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", str(self))
+
+    study, place = plain_study(tmp_path), place_at(tmp_path / "w")
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(DiskSpaceError, match=r"The disk is full: .*lock could not be written"):
+        run_study(study, place=place, engine=never)
+
+
 def test_fail_fast_stops_at_the_first(tmp_path):
     place = place_at(tmp_path / "w")
     study = plain_study(tmp_path, '\n[[probe]]\nmodels = ["run:nothing"]\npenalties = 3\n')
@@ -168,6 +213,9 @@ def test_a_changed_file_says_which_tasks_are_new_and_which_are_gone(tmp_path):
     _, here = carried_out(plain_study(tmp_path, text), place)
     assert len(here.began) == 2
     assert "2 tasks are new (knn · pixels" in notes.notes[0]
+    listed = place.workspace.studies / "plain" / "change.txt"
+    assert notes.notes[0].endswith(f"What is finished is kept. Each is named in {listed}.")
+    assert len(listed.read_text().splitlines()) == 2
     carried_out(plain_study(tmp_path), place)
     assert "2 tasks are gone (knn · pixels" in notes.notes[-1]
     assert "What is finished is kept" in notes.notes[-1]

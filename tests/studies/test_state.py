@@ -60,3 +60,8 @@ def test_a_change_soon_after_another_is_written_a_little_later(tmp_path, monkeyp
 def test_a_trace_lies_beside_the_state(tmp_path):
     path = State(tmp_path).keep_trace(ONE, "Traceback: here")
     assert path.read_text() == "one\n\nTraceback: here"
+
+
+def test_every_title_of_a_change_can_be_read(tmp_path):
+    path = State(tmp_path).keep_change(Change(tuple("abcde"), ("f",)))
+    assert path.read_text() == "new: a\nnew: b\nnew: c\nnew: d\nnew: e\ngone: f\n"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..core.statistics import Interval
 from .labelled import Array, Labelled, labelled, matrix
 
 CHUNK = 2**24
@@ -80,6 +81,32 @@ def separation(x: ArrayLike, labels: ArrayLike) -> Separation:
     )
 
 
+def class_separation_interval(x: ArrayLike, labels: ArrayLike) -> Interval | None:
+    """Interval of the class separation of ``x`` ``[n, d]`` over other rows of the same classes: value ± t s.
+
+    ``s`` is the jackknife's [3]: each row is left out in turn, and the results are compared within classes.
+    Rows drawn with replacement would not do, as one drawn twice makes its class tighter than any real one.
+    Ends stay in 0 … 1; Student's t has a degree of freedom a row, less one a class. With two rows a class the
+    interval is too narrow: without either of them, a class has no spread.
+
+    Returns: None where the class separation is undefined.
+    Raises: ShapeError, NonFiniteError: as ``separation``.
+
+    [3] Efron and Tibshirani, An introduction to the bootstrap, 1993, chapter 11.
+    """
+    rows = labelled(x, labels)
+    u, kept = _directions(rows.x)
+    if not kept.any() or (value := _class_separation(unit := labelled(u, rows.y[kept]))) is None:
+        return None
+    from scipy.special import stdtrit  # slow to import, and seldom needed
+
+    without = _without_each(unit, value)
+    apart = (without - unit.means(without[:, None])[unit.y, 0]) ** 2
+    error = np.sqrt(((1 - 1 / unit.count[unit.y]) * apart).sum())
+    half = float(stdtrit((unit.count - 1).sum(), 0.975) * error)
+    return Interval(max(0.0, value - half), min(1.0, value + half), "jackknife")
+
+
 def uniformity(x: ArrayLike) -> float | None:
     """Log mean exp(-2 ‖u - v‖²) over all pairs of the directions of ``x`` ``[n, d]`` [2 of Separation].
 
@@ -129,6 +156,27 @@ def _class_separation(unit: Labelled) -> float | None:
     between = ((means - means.mean(axis=0)) ** 2).sum(axis=1).mean()
     overall = within + between
     return float(between / overall) if overall > _ROUNDING else None
+
+
+def _without_each(unit: Labelled, value: float) -> Array:
+    """The class separation without each row in turn, ``[n]``; ``value`` where it would not exist.
+
+    Without a row that lies ``v`` from the mean of its ``m`` rows, that mean moves by ``-v / (m - 1)``, and
+    the sum of squares around it falls by ``m / (m - 1) ‖v‖²``.
+    """
+    means, c = unit.means(unit.x), len(unit.count)  # [c, d]
+    sides = means - means.mean(axis=0)  # [c, d]
+    v, m = unit.x - means[unit.y], unit.count[unit.y]  # [n, d], [n]
+    squared, others = (v**2).sum(axis=1), np.maximum(m - 1, 1)  # [n], [n]
+    spread = unit.means(squared[:, None])[:, 0]  # [c]
+    spread_now = (m * spread[unit.y] - m / others * squared) / others  # [n]
+    within = np.maximum(0, spread.mean() + (spread_now - spread[unit.y]) / c)
+    towards = (v * sides[unit.y]).sum(axis=1)
+    moved = (1 - 1 / c) * squared / others**2 - 2 * towards / others
+    between = np.maximum(0, (sides**2).sum(axis=1).mean() + moved / c)
+    overall = between + within
+    there = (m > 1) & (overall > _ROUNDING)
+    return np.divide(between, overall, out=np.full(len(m), value), where=there)
 
 
 def _uniformity(u: Array) -> float | None:

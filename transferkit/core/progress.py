@@ -18,6 +18,9 @@ class Task(Protocol):
     def advance(self, count: int = 1) -> None:
         """Say that ``count`` more units are done."""
 
+    def foresee(self, outlook: str) -> None:
+        """Say in words how long the rest takes, where units differ too much for their rate to tell."""
+
 
 class Reporter(Protocol):
     """Where long work says how far it has come. The library is handed one; the default is silent."""
@@ -31,6 +34,9 @@ class Reporter(Protocol):
 
 class _Silence:
     def advance(self, count: int = 1) -> None:
+        pass
+
+    def foresee(self, outlook: str) -> None:
         pass
 
 
@@ -84,17 +90,23 @@ class _PlainTask:
     def __init__(self, reporter: PlainReporter, label: str, total: int, unit: str) -> None:
         self._reporter, self._label, self._unit, self._total = reporter, label, unit, total
         self._started = time.monotonic()
-        self._done, self._spoke = 0, False
+        self._done, self._spoke, self._outlook = 0, False, ""
 
     def advance(self, count: int = 1) -> None:
         self._done += count
         if self._reporter.due:
             self._spoke = True
-            rate = self._done / max(time.monotonic() - self._started, 1e-9)
-            left = (self._total - self._done) / max(rate, 1e-9)
-            self._reporter.note(
-                f"{self._label}: {self._done}/{self._total} {self._unit}, {rate:.3g}/s, {left:.0f} s left"
-            )
+            outlook = self._outlook or self._rate()
+            self._reporter.note(f"{self._label}: {self._done}/{self._total} {self._unit}, {outlook}")
+
+    def foresee(self, outlook: str) -> None:
+        self._outlook = outlook
+        self.advance(0)
+
+    def _rate(self) -> str:
+        rate = self._done / max(time.monotonic() - self._started, 1e-9)
+        left = (self._total - self._done) / max(rate, 1e-9)
+        return f"{rate:.3g}/s, {left:.0f} s left"
 
     def close(self) -> None:
         if self._spoke:  # short work needs no closing line
@@ -120,7 +132,7 @@ class RichReporter:
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             _Rate(unit),
-            TimeRemainingColumn(),
+            _Left(),
         )
         with Progress(*columns, console=self._console, transient=True) as progress:
             yield _RichTask(progress, progress.add_task(label, total=total))
@@ -133,6 +145,9 @@ class _RichTask:
     def advance(self, count: int = 1) -> None:
         self._progress.advance(self._identifier, count)
 
+    def foresee(self, outlook: str) -> None:
+        self._progress.update(self._identifier, outlook=outlook)
+
 
 class _Rate(TextColumn):
     """Units a second."""
@@ -142,8 +157,17 @@ class _Rate(TextColumn):
         self._unit = unit
 
     def render(self, task: RichTask) -> Text:
+        if "outlook" in task.fields:
+            return Text(task.fields["outlook"])
         speed = task.finished_speed or task.speed
         return Text(f"{speed:.3g} {self._unit}/s" if speed else f"… {self._unit}/s")
+
+
+class _Left(TimeRemainingColumn):
+    """Time left, unless the work foresees it in words."""
+
+    def render(self, task: RichTask) -> Text:
+        return Text() if "outlook" in task.fields else super().render(task)
 
 
 def reporter_for(*, quiet: bool) -> Reporter:

@@ -37,3 +37,7 @@ class InvertSettings:
     def to_json(self) -> dict[str, Any]:
         """Plain values, for records."""
         return {**asdict(self), "layers": list(self.layers)}
+
+
+FULL = InvertSettings(size=224)
+"""The squares of the published method, which its prior of depth 6 needs 128 pixels or more for."""

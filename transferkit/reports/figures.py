@@ -82,7 +82,6 @@ def in_style(draw: Callable[P, T]) -> Callable[P, T]:
     return styled
 
 
-@in_style
 def curves(panels: Mapping[str, Mapping[str, Line]], words: Words) -> "Figure":
     """One panel beside another, with the same lines in the same colours, and one legend.
 
@@ -90,13 +89,26 @@ def curves(panels: Mapping[str, Mapping[str, Line]], words: Words) -> "Figure":
         panels: title → name → line.
         words: the title of all, and what the axes are.
     """
-    figure = empty_figure(3.2 * max(1, len(panels)) + 1.2, 3.2)
-    names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
-    for index, (title, lines) in enumerate(panels.items(), 1):
-        axes = figure.add_subplot(1, len(panels), index)
-        for name, line in lines.items():
-            _draw(axes, line, names.index(name), name)
-        axes.set(title=title, xlabel=words.x, ylabel=words.y if index == 1 else "")
+    return curve_rows({words.y: panels}, words)
+
+
+@in_style
+def curve_rows(rows: Mapping[str, Mapping[str, Mapping[str, Line]]], words: Words) -> "Figure":
+    """Rows of panels under each other, a quantity each, with the same lines in the same colours.
+
+    Args:
+        rows: what is drawn → title → name → line.
+        words: the title of all, and what the other axis is.
+    """
+    widest = max(1, *(len(panels) for panels in rows.values()))
+    figure = empty_figure(3.2 * widest + 1.2, 3.2 * len(rows))
+    names = list(dict.fromkeys(n for panels in rows.values() for lines in panels.values() for n in lines))
+    for row, (y, panels) in enumerate(rows.items()):
+        for column, (title, lines) in enumerate(panels.items(), 1):
+            axes = figure.add_subplot(len(rows), widest, row * widest + column)
+            for name, line in lines.items():
+                _draw(axes, line, names.index(name), name)
+            axes.set(title=title, xlabel=words.x, ylabel=y if column == 1 else "")
     return _finished(figure, words.title)
 
 

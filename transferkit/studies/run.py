@@ -9,12 +9,14 @@ from typing import Any
 
 from ..cache.locks import Lock
 from ..core.errors import StudyError, TransferkitError, UsageError
+from ..core.files import writing_to
 from ..core.progress import Task as Progress
 from ..core.results import Results, ResultStore
 from ..protocols.place import Place
 from .engines.engine import Engine, need_of
 from .finished import Ledger, Receipt, unfinished
 from .grid import Grid, Task, grid_of
+from .pace import Pace
 from .performing import Outcome
 from .state import Mark, State, some
 from .study import Study
@@ -105,12 +107,13 @@ def run_study(
             "transferkit study show, or give this one another name."
         )
     try:
-        path.write_text(f"{os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+        with writing_to(path):
+            path.write_text(f"{os.getpid()} on {socket.gethostname()}", encoding="utf-8")
         grid, ledger, state = grid_of(study), Ledger(place), State.read(folder)
         finished = ledger.finished(grid)
         left = {task.id: task for task in unfinished(grid, finished)}
         if change := state.change(grid, left):
-            place.reporter.note(str(change))
+            place.reporter.note(f"{change} Each is named in {state.keep_change(change)}.")
         state.begin(grid, {n: finished[n].seconds if n in finished else 0.0 for n in grid if n not in left})
         run = _Run(grid, ledger, state, place, fail_fast, finished, left)
         try:
@@ -161,6 +164,12 @@ class _Run:
     left: dict[str, Task]
     running: dict[str, Task] = field(default_factory=dict)
     done: int = 0
+    pace: Pace = field(default_factory=Pace)
+
+    def __post_init__(self) -> None:
+        for name, receipt in self.finished.items():
+            if name in self.grid:
+                self.pace.know(self.grid[name], receipt.seconds)
 
     def carry_out(self, make: Callable[[], Engine]) -> None:
         """Hand out whatever is ready until nothing is left."""
@@ -179,6 +188,7 @@ class _Run:
                         f"Nothing runs, and no process takes any of the {len(titles)} tasks that are left "
                         f"({some(titles)}). Run the study again, or with other --workers."
                     )
+                progress.foresee(self.pace.outlook([*self.left.values(), *self.running.values()]))
                 for outcome in engine.wait(LISTEN_SECONDS):
                     self._take(outcome, progress)
                 self.state.write()
@@ -215,18 +225,26 @@ class _Run:
         if outcome.receipt is not None:
             self.finished[task.id] = outcome.receipt
             self.done += 1
+            self.pace.end(task, outcome.seconds)
             self.state.set(task, "done", **more)
             return
+        self.place.reporter.note(f"{task.title} failed: {outcome.error}")
         self.state.set(task, "failed", error=outcome.error, **more)
         if outcome.trace:
-            self.state.keep_trace(task, outcome.trace)
-        self.place.reporter.note(f"{task.title} failed: {outcome.error}")
+            self._keep_trace(task, outcome.trace)
         if self.fail_fast:
             raise StudyError(f"{task.title} failed: {outcome.error}")
         for blocked in self._dependents(task.id):
             self.left.pop(blocked.id)
             self.state.set(blocked, "blocked", error=f"waits for {task.title}, which failed")
             progress.advance()
+
+    def _keep_trace(self, task: Task, trace: str) -> None:
+        """A disk that does not take the trace has perhaps failed the task, and need not end the study too."""
+        try:
+            self.state.keep_trace(task, trace)
+        except (OSError, TransferkitError) as error:
+            self.place.reporter.note(f"Where in the code {task.title} failed is not kept: {error}")
 
     def _dependents(self, name: str) -> list[Task]:
         """All that wait for ``name``, or for something that does."""

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ..core.files import write_json
+from ..core.files import appearing, write_json
 from .grid import Grid, Task
 
 Phase = Literal["waiting", "running", "done", "failed", "blocked"]
@@ -46,10 +46,18 @@ class Change:
     gone: tuple[str, ...]
     again: tuple[str, ...] = ()
 
+    @property
+    def _named(self) -> dict[str, tuple[str, ...]]:
+        return {"new": self.new, "gone": self.gone, "to be done again": self.again}
+
+    def listed(self) -> str:
+        """All titles, one a line, each behind what became of it."""
+        return "".join(f"{word}: {title}\n" for word, titles in self._named.items() for title in titles)
+
     def __str__(self) -> str:
         parts = [
             f"{len(titles)} {'task is' if len(titles) == 1 else 'tasks are'} {word} ({some(titles)})"
-            for word, titles in (("new", self.new), ("gone", self.gone), ("to be done again", self.again))
+            for word, titles in self._named.items()
             if titles
         ]
         return f"The study has changed since it last ran: {', and '.join(parts)}. What is finished is kept."
@@ -117,7 +125,14 @@ class State:
 
     def keep_trace(self, task: Task, trace: str) -> Path:
         """Write where in the code ``task`` went wrong; the file's path."""
-        path = self.folder / "errors" / f"{task.id}.txt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{task.title}\n\n{trace}", encoding="utf-8")
-        return path
+        return _kept(self.folder / "errors" / f"{task.id}.txt", f"{task.title}\n\n{trace}")
+
+    def keep_change(self, change: Change) -> Path:
+        """Write every title of ``change``, of which a message names three; the file's path."""
+        return _kept(self.folder / "change.txt", change.listed())
+
+
+def _kept(path: Path, text: str) -> Path:
+    with appearing(path) as part:
+        part.write_text(text, encoding="utf-8")
+    return path

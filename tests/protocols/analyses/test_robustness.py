@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tests.protocols.analyses.pictures import LAST, MODEL, place
-from transferkit.core.errors import UnknownNameError, UsageError
+from transferkit.core.errors import DataError, UnknownNameError, UsageError
 from transferkit.probes.estimators import LinearProbe
 from transferkit.protocols.analyses.looking import looks
 from transferkit.protocols.analyses.robustness import (
@@ -11,6 +13,7 @@ from transferkit.protocols.analyses.robustness import (
     robustness_table,
     severity_curves,
 )
+from transferkit.protocols.place import Place
 
 FEW = RobustnessSettings(corruptions=("noise", "contrast"), severities=(1, 5), penalties=3)
 
@@ -41,6 +44,24 @@ def test_the_table_and_the_curves_hold_the_same_numbers(discs, shared):
     points = curves["noise"][MODEL]
     assert points[:, 0].tolist() == [0, 1, 5]
     assert points[:, 1].tolist() == [records[0].value, records[1].value, records[2].value]
+    assert points[:, 4].tolist() == [record.also["ece"] for record in records[:3]]
+
+
+@pytest.mark.parametrize(("missing", "there"), [("test", "train, val"), ("train", "val, test")])
+def test_a_set_without_test_or_train_is_refused_before_anything_is_extracted(
+    discs, tmp_path, monkeypatch, missing, there
+):
+    found = Place.open
+
+    def without(self, name):
+        dataset = found(self, name)
+        return replace(dataset, splits={n: s for n, s in dataset.splits.items() if n != missing})
+
+    monkeypatch.setattr(Place, "open", without)
+    words = f"has no split '{missing}', only {there}: .* fitted on train and scored on test"
+    with pytest.raises(DataError, match=words):
+        robustness([MODEL], [discs], LAST, FEW, place=place(tmp_path))
+    assert not list(tmp_path.glob("features/*"))
 
 
 def test_what_does_not_exist_is_answered():

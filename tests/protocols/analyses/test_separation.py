@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -6,8 +8,9 @@ from transferkit.analysis.separation import separation
 from transferkit.core.errors import DataError
 from transferkit.core.features import Features
 from transferkit.core.seeding import generator
-from transferkit.protocols.analyses.looking import looks
+from transferkit.protocols.analyses.looking import Look, looks
 from transferkit.protocols.analyses.separation import separation_score, separation_table, separations
+from transferkit.protocols.evaluate import UnansweredError
 
 
 def test_every_layer_leaves_a_record_that_is_not_computed_twice(discs, shared):
@@ -34,12 +37,39 @@ def clusters(apart, n=200):
 
 
 def test_clusters_that_lie_farther_apart_are_more_separate():
-    near, far = (separation_score(clusters(apart), seed=0) for apart in (0.5, 5))
+    near, far = (separation_score(clusters(apart)) for apart in (0.5, 5))
     assert near.interval.high < far.interval.low
     assert far.value > 0.7
 
 
-def test_features_without_a_direction_are_refused():
-    rows = Features(np.zeros((6, 3), np.float32), np.arange(6) % 2, list("abcdef"), ("a", "b"), data="d")
-    with pytest.raises(DataError, match="d, layer last: classes cannot be told apart"):
-        separation_score(rows, seed=0)
+def rows(x, labels):
+    classes = tuple("abcdef"[: max(labels) + 1])
+    return Features(np.array(x, np.float32), np.array(labels), list("rstuvw")[: len(x)], classes, data="d")
+
+
+@pytest.mark.parametrize(
+    ("x", "labels", "words"),
+    [
+        (np.zeros((4, 3)), [0, 0, 1, 1], r"all 4 rows are zero\. Choose another of --layers"),
+        (np.eye(3), [0, 1, 2], r"no class has two rows that are not zero, of 3 in all\. Take more rows"),
+        (np.ones((4, 3)), [0, 0, 1, 1], r"all 4 rows that are not zero point the same way\. Choose another"),
+    ],
+)
+def test_why_there_is_no_class_separation(x, labels, words):
+    with pytest.raises(DataError, match=f"d, layer last: class separation is undefined, for {words}"):
+        separation_score(rows(x, labels))
+
+
+def test_a_layer_without_class_separation_does_not_keep_the_others_from_theirs(discs, tmp_path, monkeypatch):
+    found = Look.rows
+
+    def flat(self, layer):
+        own = found(self, layer)
+        return own if layer == "layer4" else replace(own, x=np.ones((len(own), 3), np.float32))
+
+    monkeypatch.setattr(Look, "rows", flat)
+    with pytest.raises(
+        UnansweredError, match=f"{MODEL} on .*, layer layer1: .* point the same way"
+    ) as raised:
+        separations([MODEL], [discs], STAGES, place=place(tmp_path))
+    assert [record.layer for record in raised.value.results] == ["layer4"]

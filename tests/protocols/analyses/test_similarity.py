@@ -1,10 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.protocols.analyses.pictures import LAST, MODEL, STAGES, place
 from transferkit.analysis.cka import cka
+from transferkit.core.progress import SILENT
 from transferkit.protocols.analyses import similarity
-from transferkit.protocols.analyses.looking import looks
+from transferkit.protocols.analyses.looking import Look, looks
 from transferkit.protocols.analyses.similarity import likeness
 
 
@@ -46,3 +50,50 @@ def test_of_a_large_set_an_even_selection_takes_part(discs, shared, monkeypatch)
     monkeypatch.setattr(similarity, "MOST_ROWS", 20)
     (found,) = likeness([MODEL], [discs], LAST, place=place(shared))
     assert found.matrix.n == 20
+
+
+class Told:
+    """A reporter that remembers its notes."""
+
+    def __init__(self):
+        self.notes, self.task = [], SILENT.task
+
+    def note(self, message):
+        self.notes.append(message)
+
+
+def test_constant_layers_are_named_and_no_number_is_made_up_for_them(tmp_path):
+    for split in ("train", "test"):
+        for name in ("a", "b"):
+            (tmp_path / "black" / split / name).mkdir(parents=True)
+            for i in range(4):
+                Image.new("RGB", (32, 32)).save(tmp_path / "black" / split / name / f"{i}.png")
+    told = Told()
+    here = replace(place(tmp_path), reporter=told)
+    (found,) = likeness(["pixels"], [f"folder:{tmp_path / 'black'}"], LAST, place=here)
+    (name,) = found.names
+    assert found.to_json()["constant"] == [name]
+    assert found.matrix.values == ((None,),)
+    assert found.records == ()
+    assert any("pixels and pixels have no CKA" in note and name in note for note in told.notes)
+
+
+def test_records_name_the_constant_layers_beside_the_others(discs, tmp_path, monkeypatch):
+    found = Look.rows
+
+    def flat(self, layer):
+        own = found(self, layer)
+        return own if layer == "layer4" else replace(own, x=np.ones((len(own), 3), np.float32))
+
+    monkeypatch.setattr(Look, "rows", flat)
+    both = [MODEL, f"{MODEL}@1"]
+    (seen,) = likeness(both, [discs], STAGES, place=place(tmp_path))
+    (across,) = seen.records  # neither model has two layers left to compare with each other
+    assert across.value == across.also["cka"]["layer4"]["layer4"]
+    assert across.also["cka"]["layer1"] == {"layer1": None, "layer4": None}
+    assert across.also["constant"] == [f"{model} layer1" for model in both]
+
+
+def test_a_model_of_one_layer_is_like_itself(discs, shared):
+    (found,) = likeness([MODEL], [discs], LAST, place=place(shared))
+    assert [record.value for record in found.records] == pytest.approx([1])

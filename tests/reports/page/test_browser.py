@@ -1,14 +1,15 @@
-"""The page in a real browser, opened from the disk. Screenshots are kept where pytest keeps its folders."""
+"""The page in a real browser, opened from the disk. Screenshots of it are left in ``build/screenshots``."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.reports.page.chromium import INSTALL_SECONDS, REMEDY, chromium
 from tests.reports.records import record
 from tests.reports.studied import DATA, study
+from tests.tree import ROOT
 from transferkit.protocols.gallery import Gallery, Seen, Tile
 from transferkit.reports.evidence import evidence
 from transferkit.reports.page.writing import write_page
@@ -16,8 +17,8 @@ from transferkit.reports.page.writing import write_page
 playwright = pytest.importorskip("playwright.sync_api")
 
 ODD = "<script>alert(1)</script>"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.slow
+SCREENSHOTS = ROOT / "build" / "screenshots"
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * INSTALL_SECONDS)]
 
 
 def gallery() -> Gallery:
@@ -48,13 +49,11 @@ def page_path(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def browser() -> Iterator:
     with playwright.sync_playwright() as running:
-        bundled = Path(running.chromium.executable_path).exists()
-        if not bundled and CHROMIUM is None:
-            pytest.skip("there is no Chromium")
+        program = chromium(Path(running.chromium.executable_path))
+        if program is None:
+            pytest.skip(f"The page was not seen: there is no Chromium, and none could be had. {REMEDY}")
         # without its sandbox, so that it also starts where there is no user namespace
-        launched = running.chromium.launch(
-            executable_path=None if bundled else CHROMIUM, args=["--no-sandbox"]
-        )
+        launched = running.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield launched
         launched.close()
 
@@ -104,7 +103,7 @@ def test_it_opens_from_the_disk_without_a_complaint_or_a_request(visit, page_pat
     assert seen.faults == []
     assert seen.requests == [page_path.as_uri()]
     assert seen.page.locator(".plot .main-svg").count() >= 12
-    seen.page.screenshot(path=page_path.with_name("light.png"), full_page=True)
+    seen.page.screenshot(path=SCREENSHOTS / "light.png", full_page=True)
 
 
 def test_filters_change_the_rows(visit):
@@ -197,7 +196,7 @@ def brightness(seen: Visit) -> float:
     return float(np.mean([int(part) for part in colour.strip("rgb()").split(",")[:3]]))
 
 
-def test_dark_is_what_the_reader_prefers_or_chooses(visit, page_path):
+def test_dark_is_what_the_reader_prefers_or_chooses(visit):
     dark, light = visit(color_scheme="dark"), visit(color_scheme="light")
     assert brightness(dark) < 60 < 200 < brightness(light)
     light.page.click("#theme")
@@ -207,11 +206,11 @@ def test_dark_is_what_the_reader_prefers_or_chooses(visit, page_path):
     light.draw_everything()
     text = light.page.locator(".plot .xtick text").first.evaluate("node => getComputedStyle(node).fill")
     assert "232" in text, "charts take the colours of the page"
-    light.page.screenshot(path=page_path.with_name("dark.png"), full_page=True)
+    light.page.screenshot(path=SCREENSHOTS / "dark.png", full_page=True)
 
 
 @pytest.mark.parametrize("width", [320, 390])
-def test_a_phone_is_wide_enough(visit, page_path, width):
+def test_a_phone_is_wide_enough(visit, width):
     seen = visit(viewport={"width": width, "height": 844})
     seen.draw_everything()
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
@@ -220,10 +219,10 @@ def test_a_phone_is_wide_enough(visit, page_path, width):
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= width
     seen.page.keyboard.press("Escape")
-    seen.page.screenshot(path=page_path.with_name(f"phone-{width}.png"), full_page=True)
+    seen.page.screenshot(path=SCREENSHOTS / f"phone-{width}.png", full_page=True)
 
 
-def test_it_prints_light_and_without_controls(visit, page_path):
+def test_it_prints_light_and_without_controls(visit):
     seen = visit(color_scheme="dark")
     seen.draw_everything()
     seen.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
@@ -233,8 +232,8 @@ def test_it_prints_light_and_without_controls(visit, page_path):
     assert not seen.page.locator("#filters").is_visible()
     ink = seen.page.locator(".plot .xtick text").first.evaluate("node => getComputedStyle(node).fill")
     assert max(int(part) for part in ink.strip("rgb()").split(",")) < 60, "text on paper is dark"
-    seen.page.pdf(path=page_path.with_name("print.pdf"))
-    assert page_path.with_name("print.pdf").read_bytes()[:4] == b"%PDF"
+    seen.page.pdf(path=SCREENSHOTS / "print.pdf")
+    assert (SCREENSHOTS / "print.pdf").read_bytes()[:4] == b"%PDF"
     seen.page.evaluate("window.dispatchEvent(new Event('afterprint'))")
     seen.page.emulate_media(media="screen", color_scheme="dark")
     assert brightness(seen) < 60

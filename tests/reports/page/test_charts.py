@@ -123,6 +123,15 @@ def test_transferability_pairs_a_score_with_the_accuracy_of_the_same_layer():
     assert all(x == pytest.approx(3 * y) for x, y, _ in places)
 
 
+def test_fine_tuning_meets_the_score_of_the_deepest_layer():
+    panels = STUDY["transferability"].panels
+    scores = {
+        (r.model, r.layer): r.value for r in study() if r.protocol == "transferability" and r.data == DATA[0]
+    }
+    expected = {m: [(scores[m, LAYERS[-1]], 0.5 + lead, LAYERS[-1])] for m, lead in MODELS.items()}
+    assert panels[f"logme · finetune · {DATA[0]}"].places == expected
+
+
 def test_corruptions_begin_clean():
     line = STUDY["corruptions"].panels["mini/digits · blur"].lines["good"]
     assert list(line.x) == [0, 1, 2]

@@ -41,6 +41,8 @@ def gallery() -> Gallery:
 def test_the_page_holds_its_numbers_and_asks_for_nothing():
     text = writing.page(evidence(study()))
     assert "Under linear, good has the highest mean" in text
+    row = text.split('<section id="overview">')[1].split('<th scope="row">good</th>')[1].split("</tr>")[0]
+    assert row.count('<td class="number">') == len(evidence(study()).recipes)
     assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!data:|#)""", text)
     assert len(carried(text)["charts"]) == 11
 

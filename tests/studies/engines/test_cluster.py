@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,8 +12,9 @@ from tests.studies.studies import carried_out, place_at, plain_study
 from tests.tree import ROOT
 from transferkit.core.errors import MissingExtraError, StudyError, UsageError
 from transferkit.core.workspace import Workspace
-from transferkit.studies.engines.cluster import RayEngine, carry_out
-from transferkit.studies.grid import grid_of
+from transferkit.studies.engines.cluster import RayEngine, carry_out, feeding_cores
+from transferkit.studies.engines.engine import Need, need_of
+from transferkit.studies.grid import Task, grid_of
 
 ray = pytest.importorskip("ray")
 
@@ -75,6 +77,113 @@ def test_a_node_that_does_not_see_the_workspace_says_so(tmp_path):
     assert not (tmp_path / "elsewhere").exists()
 
 
+class Cluster:
+    """As much of Ray as a study asks of it; tasks are carried out as they are handed over, or never."""
+
+    def __init__(self, *nodes, idle=False):
+        self.described = [{"Alive": True, "Resources": {"memory": 2**33, **node}} for node in nodes]
+        self.idle, self.declared, self.answers = idle, [], {}
+
+    def cluster_resources(self):
+        return {
+            name: sum(node["Resources"].get(name, 0) for node in self.described) for name in ("CPU", "GPU")
+        }
+
+    def nodes(self):
+        return self.described
+
+    def remote(self, function):
+        self.function = function
+        return SimpleNamespace(options=lambda **declared: SimpleNamespace(remote=self.begin(declared)))
+
+    def begin(self, declared):
+        def remote(text):
+            self.declared.append((declared, json.loads(text)["share"]))
+            number = len(self.answers)
+            self.answers[number] = None if self.idle else self.function(text)
+            return number
+
+        return remote
+
+    def wait(self, references, *, num_returns, timeout):
+        return references, []
+
+    def get(self, reference):
+        return self.answers[reference]
+
+    def cancel(self, reference, *, force):
+        pass
+
+    def shutdown(self):
+        pass
+
+
+@pytest.fixture
+def engine_on(tmp_path, monkeypatch):
+    """An engine on a cluster that is not real."""
+    monkeypatch.setattr(RayEngine, "_connect", lambda self: None)
+
+    def engine(cluster):
+        engine = RayEngine(place_at(tmp_path).workspace)
+        engine._ray = cluster
+        return engine
+
+    return engine
+
+
+def test_two_studies_in_one_workspace_leave_each_other_alone(tmp_path, engine_on):
+    first, *_ = grid_of(plain_study(tmp_path)).values()
+    studies = place_at(tmp_path).workspace.studies
+    with engine_on(Cluster({"CPU": 2})) as one:
+        with engine_on(Cluster({"CPU": 2})) as two:
+            for engine in (one, two, one):
+                engine.submit(first, Need(1, 0, 2**30), "fp32")
+                (outcome,) = engine.wait(1)
+                assert outcome.receipt is not None, outcome.error
+        one.submit(first, Need(1, 0, 2**30), "fp32")
+        (outcome,) = one.wait(1)
+        assert outcome.receipt is not None, "the other study has ended, and this one goes on"
+        assert len(list(studies.glob("beacon*"))) == 1
+    assert not list(studies.glob("beacon*"))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "cores"),
+    [
+        ([{"CPU": 16}], 1),
+        ([{"CPU": 16, "GPU": 1}], 12),
+        ([{"CPU": 128, "GPU": 8}, {"CPU": 64}], 12),
+        ([{"CPU": 128, "GPU": 8}, {"CPU": 16, "GPU": 2}], 6),
+        ([{"CPU": 2, "GPU": 4}], 1),
+    ],
+)
+def test_a_gpu_is_declared_with_the_cores_that_feed_it(nodes, cores):
+    assert feeding_cores(nodes) == cores
+
+
+def network(number):
+    return Task("extract", f"extract {number}", {"number": number, "sizes": {}})
+
+
+def reader(number):
+    return Task("probe", f"probe {number}", {"number": number, "protocol": "knn", "settings": [{}]})
+
+
+def test_decoders_follow_the_cores_and_readers_leave_them(engine_on):
+    cluster = Cluster({"CPU": 16, "GPU": 1}, idle=True)
+    with engine_on(cluster) as engine:
+        for number in range(6):
+            assert engine.accepts(reader(number)), "nothing wants the GPU"
+            engine.submit(reader(number), need_of(reader(number), rows=1), "fp32")
+        engine.submit(network(0), need_of(network(0), rows=1), "fp32")
+        assert not engine.accepts(reader(6)), "four of sixteen cores are not the GPU's"
+        assert engine.accepts(network(1))
+    declared, share = cluster.declared[0]
+    assert (declared["num_cpus"], declared["num_gpus"], share["threads"], share["loaders"]) == (1, 0, 1, 0)
+    declared, share = cluster.declared[-1]
+    assert (declared["num_cpus"], declared["num_gpus"], share["threads"], share["loaders"]) == (12, 1, 12, 11)
+
+
 class OneSmallNode:
     """As much of Ray as an engine asks of it before it hands a task over."""
 
@@ -83,8 +192,6 @@ class OneSmallNode:
 
 
 def test_what_no_node_has_is_a_failure_and_not_a_wait_without_end(tmp_path):
-    from transferkit.studies.engines.engine import Need
-
     engine = RayEngine(Workspace.at(tmp_path))
     engine._ray, engine._gpus, engine._cpus = OneSmallNode(), 0, 2
     task = next(iter(grid_of(plain_study(tmp_path)).values()))

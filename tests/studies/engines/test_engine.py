@@ -2,7 +2,7 @@
 
 import pytest
 
-from transferkit.studies.engines.engine import PROCESS_BYTES, ROW_BYTES, need_of, runs_networks
+from transferkit.studies.engines.engine import PROCESS_BYTES, ROW_BYTES, cores_of, need_of, runs_networks
 from transferkit.studies.grid import Task
 
 
@@ -33,5 +33,27 @@ def test_what_shows_images_to_a_network_wants_a_gpu(one, wanted):
 def test_memory_grows_with_rows_that_are_probed_and_with_devices():
     probe = need_of(task("probe", protocol="knn", settings=[{}]), rows=1000)
     assert probe.memory_bytes == PROCESS_BYTES + 1000 * ROW_BYTES
-    run = need_of(task("pretrain", devices=8), rows=1000, threads=2)
-    assert (run.cpus, run.gpus, run.memory_bytes) == (16, 8, 8 * PROCESS_BYTES)
+    run = need_of(task("pretrain", devices=8), rows=1000)
+    assert (run.cpus, run.gpus, run.memory_bytes) == (8, 8, 8 * PROCESS_BYTES)
+
+
+@pytest.mark.parametrize(
+    ("cores", "gpus", "workers", "each"),
+    [
+        (2, 0, 1, (1, 2)),
+        (8, 0, 4, (1, 2)),
+        (2, 1, 1, (2, 1)),
+        (16, 1, 1, (16, 1)),
+        (16, 1, 3, (12, 2)),
+        (128, 8, 24, (12, 2)),
+        (128, 8, 8, (16, 1)),
+        (128, 8, 2, (64, 1)),
+        (4, 8, 9, (1, 1)),
+    ],
+)
+def test_a_gpu_has_the_cores_that_feed_it_and_the_rest_is_left_to_others(cores, gpus, workers, each):
+    owners = min(gpus, workers)
+    feeding, reading = cores_of(cores, gpus, workers)
+    assert (feeding, reading) == each
+    if cores >= workers:
+        assert owners * feeding + (workers - owners) * reading <= cores

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.studies.studies import place_at, plain_study
-from transferkit.core.errors import UsageError
+from transferkit.core.errors import DiskSpaceError, UsageError
 from transferkit.studies.engines import local
 from transferkit.studies.engines.engine import Need, need_of
 from transferkit.studies.engines.local import LocalEngine, cores, default_workers
@@ -25,7 +25,7 @@ def test_no_workers_are_refused(tmp_path):
 
 
 def test_threads_and_memory_are_divided(tmp_path):
-    one, four = engine_at(place_at(tmp_path), 1).share, engine_at(place_at(tmp_path), 4).share
+    one, four = (engine_at(place_at(tmp_path), workers).share(0) for workers in (1, 4))
     assert (one.threads, four.threads) == (cores(), max(1, cores() // 4))
     assert four.memory == pytest.approx(one.memory / 4, rel=0.2)
     assert one.loaders is None
@@ -40,6 +40,37 @@ def test_no_more_workers_than_the_memory_carries(monkeypatch):
     assert default_workers() == 1
     monkeypatch.setattr(local, "free_memory_bytes", lambda: 2**50)
     assert default_workers() == 32
+
+
+@pytest.mark.parametrize(
+    ("cores", "gpus", "workers", "owner", "other"),
+    [
+        (2, 0, 1, None, (2, None)),
+        (8, 0, 4, None, (2, 0)),
+        (4, 1, 2, (3, 2), (1, 0)),
+        (16, 1, 3, (12, 11), (2, 0)),
+        (128, 8, 24, (12, 11), (2, 0)),
+    ],
+)
+def test_threads_and_decoders_of_a_machine(tmp_path, monkeypatch, cores, gpus, workers, owner, other):
+    monkeypatch.setattr(local, "cores", lambda: cores)
+    monkeypatch.setattr(local, "free_memory_bytes", lambda: 2**50)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    engine = engine_at(place_at(tmp_path), workers=None)
+    shares = [(share.threads, share.loaders) for share in map(engine.share, range(workers))]
+    assert engine._count == workers
+    assert shares == [owner] * gpus + [other] * (workers - gpus)
+
+
+def test_a_log_that_cannot_be_written_is_one_line(tmp_path):
+    place = place_at(tmp_path)
+    place.workspace.studies.mkdir(parents=True)
+    (place.workspace.studies / "logs").write_text("in the way")
+    with (
+        engine_at(place) as engine,
+        pytest.raises(DiskSpaceError, match=r"worker-0\.log cannot be written .*--workspace"),
+    ):
+        engine.submit(network(0), NEED, "fp32")
 
 
 def network(number):

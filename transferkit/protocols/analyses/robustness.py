@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from ...core.errors import UsageError
+from ...core.errors import DataError, UsageError
 from ...core.features import Features
 from ...core.registry import unknown_name
 from ...core.results import Results, Score
@@ -70,13 +70,28 @@ def robustness(
         settings: what the test images suffer.
         place: where, by which seed, and who is told.
         force: compute finished cells anew.
+
+    Raises: DataError: if a data set has no train or no test.
     """
+    seen = list(looks(models, datasets, extraction, place=place))
+    for look in seen:
+        _require_splits(look)
     return Results(
         record
-        for look in looks(models, datasets, extraction, place=place)
+        for look in seen
         for layer in look.layers
         for record in _of_layer(look, layer, settings, force=force)
     )
+
+
+def _require_splits(look: Look) -> None:
+    there = look.dataset.splits
+    for name in ("train", "test"):
+        if name not in there:
+            raise DataError(
+                f"{look.dataset.spec} has no split {name!r}, only {', '.join(there)}: the probe is fitted "
+                "on train and scored on test. Choose a data set with both."
+            )
 
 
 def _of_layer(look: Look, layer: str, settings: RobustnessSettings, *, force: bool) -> Results:
@@ -160,14 +175,17 @@ def robustness_table(records: Results) -> Table:
 
 
 def severity_curves(records: Results, data: str) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """Corruption → model → ``[s, 4]`` severity, accuracy and its interval, at the last layer on ``data``."""
+    """Corruption → model → ``[s, 5]`` at the last layer on ``data``.
+
+    Columns are severity, accuracy, the ends of its interval, and the expected calibration error.
+    """
     last = {record.model: record.layer for record in records if record.data == data}
     here = [r for r in records if r.data == data and r.layer == last[r.model]]
     found: dict[str, dict[str, NDArray[np.float64]]] = {}
     for kind in dict.fromkeys(r.settings["corruption"] for r in here if r.settings["severity"]):
         for model in last:
             points = [
-                (r.settings["severity"], r.value, r.ci_low, r.ci_high)
+                (r.settings["severity"], r.value, r.ci_low, r.ci_high, r.also["ece"])
                 for r in here
                 if r.model == model and r.settings["corruption"] in ("clean", kind)
             ]

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,22 +9,18 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from ...analysis.separation import separation
+from ...analysis.separation import Separation, class_separation_interval, separation
 from ...analysis.spectrum import effective_rank, spectrum_decay
 from ...core.errors import DataError
 from ...core.features import Features
 from ...core.results import Result, Results, Score
-from ...core.seeding import generator
-from ...core.statistics import Interval
+from ..evaluate import UnansweredError
 from ..place import Place
 from ..settings import ExtractSettings
 from .looking import Look, looks
 
 MOST_ROWS = 10_000
 """Of a data set, all splits together; of larger sets an even selection takes part."""
-
-DRAWS = 50
-"""Resamples behind the interval of the class separation."""
 
 COLUMNS = {
     "class_separation": "separation",
@@ -56,51 +51,55 @@ def separations(
         place: where, by which seed, and who is told.
         force: compute finished cells anew.
 
-    Raises: DataError: if no row has a direction, so that nothing can be said.
+    Raises: UnansweredError: if the class separation of a layer is undefined; it holds the other results.
     """
-    return Results(
-        look.recorded(
-            "separation",
-            layer,
-            {"rows": MOST_ROWS},
-            partial(_score, look, layer),
-            force=force,
-        )
-        for look in looks(models, datasets, settings, place=place)
-        for layer in look.layers
-    )
+    found: list[Result] = []
+    problems: list[str] = []
+    for look in looks(models, datasets, settings, place=place):
+        for layer in look.layers:
+
+            def score(look: Look = look, layer: str = layer) -> Score:
+                return separation_score(look.rows(layer))
+
+            try:
+                found.append(look.recorded("separation", layer, {"rows": MOST_ROWS}, score, force=force))
+            except DataError as error:
+                problems.append(f"{look.model} on {error}")
+    if problems:
+        raise UnansweredError(" ".join(problems), Results(found))
+    return Results(found)
 
 
-def _score(look: Look, layer: str) -> Score:
-    return separation_score(look.rows(layer), seed=look.place.seed)
+def separation_score(rows: Features) -> Score:
+    """The class separation with its jackknife interval over rows, and all other numbers.
 
-
-def separation_score(rows: Features, *, seed: int) -> Score:
-    """The class separation with a bootstrap interval over rows, and all other numbers."""
+    Raises: DataError: if the class separation is undefined, saying why.
+    """
     if len(rows) > MOST_ROWS:
         rows = rows.rows(np.linspace(0, len(rows) - 1, MOST_ROWS).astype(np.int64))
     x = np.asarray(rows.x, np.float32)
-    found = separation(x, rows.labels)
-    if found.class_separation is None:
-        raise DataError(
-            f"{rows.data}, layer {rows.layer}: classes cannot be told apart by directions, "
-            "for fewer than two rows have one. Choose another --layers."
-        )
-    drawn = []
-    for draw in range(DRAWS):
-        index = generator(seed, "separation", draw).integers(len(x), size=len(x))
-        value = separation(x[index], rows.labels[index]).class_separation
-        drawn.append(np.nan if value is None else value)
-    low, high = np.nanquantile(drawn, [0.025, 0.975])
+    found, interval = separation(x, rows.labels), class_separation_interval(x, rows.labels)
+    if found.class_separation is None or interval is None:
+        reason = _undefined(found, len(x))
+        raise DataError(f"{rows.data}, layer {rows.layer}: class separation is undefined, for {reason}")
     return Score(
         metric="class_separation",
         value=found.class_separation,
-        interval=Interval(float(low), float(high), f"bootstrap of {DRAWS}"),
+        interval=interval,
         n=len(x),
         selected_on="none",
         evaluated_on="all",
         also={**asdict(found), "effective_rank": effective_rank(x), "spectrum_decay": spectrum_decay(x)},
     )
+
+
+def _undefined(found: Separation, n: int) -> str:
+    """Why there is no class separation of ``n`` rows, and what to do."""
+    if found.zero_rows == n:
+        return f"all {n} rows are zero. Choose another of --layers."
+    if found.intra_cosine is None:
+        return f"no class has two rows that are not zero, of {n} in all. Take more rows of each class."
+    return f"all {n - found.zero_rows} rows that are not zero point the same way. Choose another of --layers."
 
 
 def separation_table(records: Sequence[Result]) -> Table:

@@ -1,6 +1,6 @@
 """How alike layers are, within a model and between models."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -33,7 +33,7 @@ class Likeness:
         data: the data set.
         names: ``model layer`` of each row and column, ``[l]``.
         matrix: the values, and which layers are constant.
-        records: one for each pair of models, a model with itself too.
+        records: one for each pair of models, a model with itself too, that have a layer each to compare.
     """
 
     data: str
@@ -119,7 +119,11 @@ def _matrix(features: dict[str, Features], *, seed: int) -> CkaMatrix:
 
 
 def _records(seen: Sequence[Look], matrix: CkaMatrix) -> Iterator[Result]:
-    """For each pair of models the mean, over the layers of one, of the most alike layer of the other."""
+    """For each pair of models the mean, over the layers of one, of the most alike layer of the other.
+
+    A layer is not compared with itself, unless it is its model's only one. Of a pair with nothing to compare,
+    for its layers are constant, there is no record but a note.
+    """
     places = {name: place for place, name in enumerate(matrix.rows)}
     for number, one in enumerate(seen):
         for other in seen[number:]:
@@ -130,21 +134,34 @@ def _records(seen: Sequence[Look], matrix: CkaMatrix) -> Iterator[Result]:
                 }
                 for layer in one.layers
             }
-            yield _record(one, other, table, matrix.n)
+            names = {f"{look.model} {layer}" for look in (one, other) for layer in look.layers}
+            constant = [name for name in matrix.constant[0] if name in names]
+            also = {"cka": table, "constant": constant}
+            if best := _most_alike(table, itself=one is other):
+                yield _record(one, other, float(np.mean(best)), also, matrix.n)
+            else:
+                one.place.reporter.note(
+                    f"{one.dataset.spec}: {one.model} and {other.model} have no CKA and leave no record, for "
+                    f"layers are constant: {', '.join(constant)}."
+                )
 
 
-def _record(one: Look, other: Look, table: dict[str, dict[str, float | None]], n: int) -> Result:
-    rest = {
-        layer: [v for theirs, v in line.items() if v is not None and (one is not other or theirs != layer)]
+def _most_alike(table: Mapping[str, Mapping[str, float | None]], *, itself: bool) -> list[float]:
+    """The highest value of each layer that has one; of a model with ``itself`` among its other layers."""
+    others = itself and len(table) > 1
+    rest = [
+        [value for theirs, value in line.items() if value is not None and not (others and theirs == layer)]
         for layer, line in table.items()
-    }
-    best = [max(values) for values in rest.values() if values]
-    value = float(np.mean(best)) if best else 1.0 if one is other else 0.0
-    settings = {"other": other.model, "other_weights": other.extractor.encoder.weights, "layers": list(table)}
+    ]
+    return [max(values) for values in rest if values]
+
+
+def _record(one: Look, other: Look, value: float, also: Mapping[str, Any], n: int) -> Result:
+    settings = {"other": other.model, "other_weights": other.extractor.encoder.weights}
     return one.recorded(
         "cka",
         one.layers[-1],
-        settings | {"other_layers": list(other.layers)},
+        settings | {"layers": list(one.layers), "other_layers": list(other.layers)},
         lambda: Score(
             metric="cka",
             value=value,
@@ -152,6 +169,6 @@ def _record(one: Look, other: Look, table: dict[str, dict[str, float | None]], n
             n=n,
             selected_on="none",
             evaluated_on="all",
-            also={"cka": table},
+            also=also,
         ),
     )

@@ -1,7 +1,8 @@
 """Scores that predict transfer without training, and how well they ranked the models of this workspace."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ from rich.table import Table
 from rich.text import Text
 from scipy.special import softmax
 
+from ... import __version__
 from ...analysis.transferability import SCORES
 from ...analysis.transferability.agreement import rank_correlation
 from ...core.features import Features
+from ...core.files import sorted_json
 from ...core.results import Result, Results, ResultStore, Score
 from ...core.statistics import Interval
 from ...models.encoder import Encoder
@@ -22,8 +25,31 @@ from ..place import Place
 from ..settings import ExtractSettings
 from .looking import Look, looks
 
-MEASURED = ("linear", "finetune")
-"""Protocols whose accuracies the scores are held against, where the workspace has them."""
+PROBED, TUNED = "linear", "finetune"
+"""Protocols whose accuracies the scores are held against, where the workspace has them.
+
+A probe's accuracy is of one layer. Fine-tuning moves the whole network: its accuracy stands against the
+scores of the deepest layer that was scored.
+"""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What a score said, beside the accuracy that it is held against.
+
+    Attributes:
+        data, model, layer: whose features were scored.
+        score, value: its name, and what it said.
+        protocol, reached: what was measured, and the accuracy: the mean over seeds.
+    """
+
+    data: str
+    model: str
+    layer: str
+    score: str
+    value: float
+    protocol: str
+    reached: float
 
 
 @dataclass(frozen=True)
@@ -35,7 +61,7 @@ class Agreement:
         score: its name.
         protocol: which accuracies it is held against.
         tau: Kendall's τ, weighted; None for fewer than three models.
-        models: how many had both.
+        models: how many had both; each counts once, at its deepest layer that was scored and measured.
     """
 
     data: str
@@ -51,12 +77,12 @@ class Transferability:
 
     Attributes:
         records: one a model, data set, layer and score.
-        accuracies: records of linear probes and fine-tuning of the same models, data sets and layers.
+        pairs: those scores beside accuracies of linear probes and fine-tuning, layer by layer.
         agreements: one a data set, score and protocol.
     """
 
     records: Results
-    accuracies: Results
+    pairs: tuple[Pair, ...]
     agreements: tuple[Agreement, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -89,10 +115,8 @@ def transferability(
     """
     seen = list(looks(models, datasets, settings, place=place))
     records = Results(record for look in seen for record in _scored(look, force=force))
-    asked = {(record.model, record.weights, record.data, record.layer) for record in records}
-    known = [r for r in ResultStore(place.workspace.results) if r.protocol in MEASURED]
-    accuracies = Results(r for r in known if (r.model, r.weights, r.data, r.layer) in asked)
-    return Transferability(records, accuracies, tuple(_agreements(records, accuracies)))
+    pairs = tuple(paired(records, ResultStore(place.workspace.results)))
+    return Transferability(records, pairs, tuple(agreements_of(pairs)))
 
 
 def _scored(look: Look, *, force: bool) -> Iterator[Result]:
@@ -145,19 +169,60 @@ def _classified(look: Look) -> Look:
     )
 
 
-def _agreements(records: Results, accuracies: Results) -> Iterator[Agreement]:
-    for data in dict.fromkeys(record.data for record in records):
-        for protocol in MEASURED:
-            reached = {
-                (r.model, r.layer): r.value for r in accuracies if (r.data, r.protocol) == (data, protocol)
-            }
-            if not reached:
-                continue
-            for score in dict.fromkeys(record.metric for record in records):
-                given = {(r.model, r.layer): r.value for r in records if (r.data, r.metric) == (data, score)}
-                both = [key for key in given if key in reached]
-                found = rank_correlation([given[k] for k in both], [reached[k] for k in both])
-                yield Agreement(data, score, protocol, found.value, found.models)
+def paired(records: Sequence[Result], known: Iterable[Result]) -> Iterator[Pair]:
+    """The scores whose networks an accuracy was measured of, each beside it.
+
+    A probe's accuracy counts if it is of the very features that were scored. One recipe a data set and
+    protocol counts: of all settings but the seed, those that most models were measured under; of equals those
+    of most records, then those that come first as text. Over seeds, accuracies are averaged.
+
+    Args:
+        records: of the scores, layers in order of depth.
+        known: any records, in any order.
+    """
+    deepest = {(r.data, r.model): r.layer for r in records}
+    last = [r for r in records if r.layer == deepest[r.data, r.model]]
+    measured = [r for r in known if r.version == __version__]
+    kinds = ((PROBED, records, _features), (TUNED, last, _network))
+    for data, (protocol, scores, of) in product(dict.fromkeys(r.data for r in records), kinds):
+        scored = [(of(r), r) for r in scores if r.data == data]
+        asked = {key for key, _ in scored}
+        here = [r for r in measured if (r.data, r.protocol) == (data, protocol)]
+        reached: dict[Hashable, list[float]] = {}
+        for record in _one_recipe([r for r in here if of(r) in asked]):
+            reached.setdefault(of(record), []).append(record.value)
+        for key, r in scored:
+            if key in reached:
+                mean = float(np.mean(reached[key]))
+                yield Pair(data, r.model, r.layer, r.metric, r.value, protocol, mean)
+
+
+def _network(record: Result) -> Hashable:
+    return record.model, record.weights, record.data, record.fingerprint
+
+
+def _features(record: Result) -> Hashable:
+    return _network(record), record.layer, record.pooling, sorted_json(record.view)
+
+
+def _one_recipe(records: Sequence[Result]) -> list[Result]:
+    recipes: dict[str, list[Result]] = {}
+    for record in records:
+        settings = {name: value for name, value in record.settings.items() if name != "seed"}
+        recipes.setdefault(sorted_json(settings), []).append(record)
+    ordered = [recipes[text] for text in sorted(recipes)]
+    return max(ordered, key=lambda own: (len({record.model for record in own}), len(own)), default=[])
+
+
+def agreements_of(pairs: Iterable[Pair]) -> Iterator[Agreement]:
+    """How scores ranked models, each of them once: at the deepest layer of its pairs, which comes last."""
+    places: dict[tuple[str, str, str], dict[str, Pair]] = {}
+    for pair in pairs:
+        places.setdefault((pair.data, pair.score, pair.protocol), {})[pair.model] = pair
+    for (data, score, protocol), own in places.items():
+        values, reached = [pair.value for pair in own.values()], [pair.reached for pair in own.values()]
+        found = rank_correlation(values, reached)
+        yield Agreement(data, score, protocol, found.value, found.models)
 
 
 def _score_table(records: Results) -> Table:
@@ -179,7 +244,7 @@ def _agreement_table(agreements: Sequence[Agreement]) -> Table | Text:
     if not agreements:
         return Text(
             "No accuracy of these models is in the workspace: run transferkit probe for the same models, "
-            "data and layers, and the scores are held against it."
+            "data and layers, or transferkit finetune, and the scores are held against it."
         )
     table = Table(
         title="Agreement with measured accuracy: weighted Kendall's τ", box=box.SIMPLE_HEAD, pad_edge=False

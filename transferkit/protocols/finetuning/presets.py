@@ -85,10 +85,10 @@ _KORNBLITH = FinetuneSettings(
 PRESETS.register("kornblith")(
     FinetunePreset(
         _KORNBLITH,
-        source="Ericsson, Gouk, Hospedales, How well do self-supervised models transfer?, CVPR 2021: the protocol of "
-        "Kornblith et al., CVPR 2019, with fewer and smaller steps and a coarser grid",
+        source="Ericsson, Gouk, Hospedales, How well do self-supervised models transfer?, CVPR 2021: the "
+        "protocol of Kornblith et al., CVPR 2019, with fewer and smaller steps and a coarser grid",
         hardware="one GPU, a day a data set: twenty settings of 5 000 steps at batch 64, then 5 000 more",
-        outcome="comparable with the fine-tuning tables of Ericsson et al.; not with those of Kornblith et al.",
+        outcome="comparable with the fine-tuning tables of Ericsson et al., not with Kornblith et al.'s",
     )
 )
 

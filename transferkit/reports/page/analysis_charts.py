@@ -1,16 +1,21 @@
 """Charts of what the analyses left: CKA, transferability against accuracy, corruptions, separation."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
+from ...core.results import Result
 from ..evidence import Evidence
 from ..figures import Line
+from ..labels import Label
 from ..layer_order import by_depth
 from .chart import Chart, Curves, Heat, Panel, Points
 
 MEASURED = ("linear", "finetune")
 """Protocols whose accuracies transferability scores are held against."""
+
+WHOLE = "all"
+"""The layer of records that are of a whole network."""
 
 
 def cka_chart(found: Evidence) -> Iterator[Chart]:
@@ -40,12 +45,15 @@ def _number(value: object) -> float:
 
 def transferability_chart(found: Evidence) -> Iterator[Chart]:
     """Scores without training, against the accuracy that was then measured."""
+    records = found.only("transferability")
+    deepest = _deepest(records)
     reached: dict[tuple[str, str, str], dict[str, float]] = {}
     for (recipe, model, data, layer), cell in found.by_layer.items():
         if recipe.partition(" ")[0] in MEASURED:
-            reached.setdefault((model, data, layer), {})[recipe] = cell.value
+            scored = deepest.get(model, layer) if layer == WHOLE else layer
+            reached.setdefault((model, data, scored), {})[recipe] = cell.value
     places: dict[str, dict[str, list[tuple[float, float, str]]]] = {}
-    for _, label, record in found.only("transferability"):
+    for _, label, record in records:
         for recipe, value in reached.get((label.model, label.data, record.layer), {}).items():
             panel = places.setdefault(f"{record.metric} · {recipe} · {label.data}", {})
             panel.setdefault(label.model, []).append((record.value, value, record.layer))
@@ -53,8 +61,9 @@ def transferability_chart(found: Evidence) -> Iterator[Chart]:
         yield Chart(
             "transferability",
             "Predicted against measured transfer",
-            "Each point is a model's layer: the score needs no training, the accuracy was then measured. A "
-            "score that predicts well rises from left to right.",
+            "Each point is a model's layer: the score needs no training, the accuracy was then measured. "
+            "Fine-tuning, of the whole network, meets the score of the deepest layer that has one. A score "
+            "that predicts well rises from left to right.",
             {name: Points(panel) for name, panel in sorted(places.items())},
             "score",
             "accuracy",
@@ -62,13 +71,18 @@ def transferability_chart(found: Evidence) -> Iterator[Chart]:
         )
 
 
+def _deepest(records: Iterable[tuple[int, Label, Result]]) -> dict[str, str]:
+    """Model's label → the deepest layer that it has a record of."""
+    layers: dict[str, set[str]] = {}
+    for _, label, record in records:
+        layers.setdefault(label.model, set()).add(record.layer)
+    return {model: by_depth(names)[-1] for model, names in layers.items()}
+
+
 def corruption_chart(found: Evidence) -> Iterator[Chart]:
     """Accuracy at the deepest layer as test images get worse."""
     records = found.only("robustness")
-    deepest: dict[str, str] = {}
-    for _, label, record in records:
-        names = {deepest.get(label.model, record.layer), record.layer}
-        deepest[label.model] = by_depth(names)[-1]
+    deepest = _deepest(records)
     points: dict[tuple[str, str], dict[str, dict[int, tuple[float, float, float]]]] = {}
     clean: dict[tuple[str, str], tuple[float, float, float]] = {}
     for _, label, record in records:
@@ -106,7 +120,7 @@ def separation_chart(found: Evidence) -> Iterator[Chart]:
             "separation",
             "Class separation over depth",
             "How far apart classes lie by the directions of features, without a probe: 1 less the mean "
-            "cosine distance within classes over that of all rows. Bands are 95 % bootstrap intervals.",
+            "cosine distance within classes over that of all rows. Bands are 95 % jackknife intervals.",
             panels,
             "depth",
             "class separation",

@@ -10,6 +10,7 @@ import os
 import secrets
 import socket
 import warnings
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +22,7 @@ from ...core.files import appearing
 from ...core.workspace import Workspace
 from ..grid import Task
 from ..performing import Outcome, Share, Workbench
-from .engine import PROCESS_BYTES, Need
+from .engine import PROCESS_BYTES, Need, cores_of, runs_networks
 from .local import default_workers
 
 RETRIES = 3
@@ -30,7 +31,10 @@ RETRIES = 3
 MOST_WAITING = 2
 """Tasks handed over for each that the cluster can run at once, so that none of it waits for this process."""
 
-BEACON = "beacon"
+
+def _beacon(root: Path, token: str) -> Path:
+    """The file by which a node knows that it sees the workspace; of one engine, while that lives."""
+    return root / "studies" / f"beacon-{token}"
 
 
 @dataclass(eq=False)
@@ -50,6 +54,7 @@ class RayEngine:
     _remote: Any = field(init=False)
     _running: dict[Any, Task] = field(default_factory=dict)
     _refused: list[Outcome] = field(default_factory=list)
+    _feeding: int = 1
     _token: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def __post_init__(self) -> None:
@@ -70,12 +75,13 @@ class RayEngine:
 
     def __enter__(self) -> Self:
         self._connect()
-        with appearing(self.workspace.studies / BEACON) as part:
-            part.write_text(self._token, encoding="utf-8")
         self._remote = self._ray.remote(carry_out)
         resources = self._ray.cluster_resources()
         self._cpus = int(resources.get("CPU", 1))
         self._gpus = int(resources.get("GPU", 0))
+        self._feeding = feeding_cores(node["Resources"] for node in self._ray.nodes() if node["Alive"])
+        with appearing(_beacon(self.workspace.root, self._token)):
+            pass  # that it is there is all it says
         return self
 
     def __exit__(
@@ -85,6 +91,7 @@ class RayEngine:
             self._ray.cancel(reference, force=True)
         self._running.clear()
         self._ray.shutdown()
+        _beacon(self.workspace.root, self._token).unlink(missing_ok=True)
 
     def precision(self) -> str:
         """What suits the nodes that run networks."""
@@ -92,15 +99,22 @@ class RayEngine:
         return str(self._ray.get(asked.remote()))
 
     def accepts(self, task: Task) -> bool:
-        """Whether as many tasks are handed over as keep the cluster busy."""
+        """Whether fewer tasks are handed over than keep the cluster busy.
+
+        While GPUs are asked for, what only reads features leaves them the cores that feed them.
+        """
+        readers = [other for other in self._running.values() if not runs_networks(other)]
+        if self._gpus and len(readers) < len(self._running) and not runs_networks(task):
+            return len(readers) < max(1, self._cpus - self._gpus * self._feeding)
         return len(self._running) < MOST_WAITING * max(1, self._cpus)
 
     def submit(self, task: Task, need: Need, precision: str) -> None:
         """Hand it over, with what it declares; what no node has is a failure, not a wait without end."""
         gpus = need.gpus if self._gpus else 0
+        cpus = max(need.cpus, gpus * self._feeding)
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        if not any(node.get("CPU", 0) >= need.cpus and node.get("GPU", 0) >= gpus for node in nodes):
-            asked = f"{need.cpus} cores and {gpus} GPUs" if gpus else f"{need.cpus} cores"
+        if not any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):
+            asked = f"{cpus} cores and {gpus} GPUs" if gpus else f"{cpus} cores"
             error = (
                 f"No node of the cluster has the {asked} that it needs. Add one, or ask for fewer devices."
             )
@@ -108,8 +122,8 @@ class RayEngine:
             return
         memory = int(min(need.memory_bytes, 0.9 * max(node.get("memory", 0) for node in nodes)))
         share = Share(
-            threads=need.cpus,
-            loaders=max(0, need.cpus - 1) if gpus else 0,
+            threads=cpus,
+            loaders=cpus - 1 if gpus else 0,
             memory=max(0, memory - PROCESS_BYTES) / 2**30,
             precision=precision,
             device="auto" if gpus or not self._gpus else "cpu",
@@ -121,7 +135,7 @@ class RayEngine:
             "data": str(self.workspace.data),
             "token": self._token,
         }
-        remote = self._remote.options(num_cpus=need.cpus, num_gpus=gpus, memory=memory, max_retries=RETRIES)
+        remote = self._remote.options(num_cpus=cpus, num_gpus=gpus, memory=memory, max_retries=RETRIES)
         self._running[remote.remote(json.dumps(given))] = task
 
     def wait(self, timeout_seconds: float) -> list[Outcome]:
@@ -166,6 +180,20 @@ class RayEngine:
             ) from error
 
 
+def feeding_cores(nodes: Iterable[Mapping[str, float]]) -> int:
+    """Cores that a task declares for each GPU, so that each node's GPUs can all be fed at once.
+
+    Args:
+        nodes: the resources of each, as Ray names them.
+    """
+    shares = []
+    for node in nodes:
+        if gpus := int(node.get("GPU", 0)):
+            feeding, _ = cores_of(int(node.get("CPU", 0)), gpus, gpus + 1)  # something is left to others
+            shares.append(feeding)
+    return min(shares, default=1)
+
+
 def _require_answer(address: str, *, timeout_seconds: float = 5) -> None:
     """Knock at an address before Ray does, which would knock for minutes.
 
@@ -193,8 +221,7 @@ def carry_out(text: str) -> str:
     given = json.loads(text)
     task, share = Task.from_json(given["task"]), Share(**given["share"])
     root = Path(given["workspace"])
-    beacon = root / "studies" / BEACON
-    if not beacon.exists() or beacon.read_text(encoding="utf-8") != given["token"]:
+    if not _beacon(root, given["token"]).exists():
         node = socket.gethostname()
         error = (
             f"The node {node} does not see the workspace {root}. Put it on a disk that all nodes see, and "

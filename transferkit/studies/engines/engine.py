@@ -22,7 +22,7 @@ class Need:
     """What a task declares that it takes.
 
     Attributes:
-        cpus: cores.
+        cpus: cores, at least.
         gpus: of one machine; 0 for a task that only reads features.
         memory_bytes: of main memory.
     """
@@ -32,18 +32,32 @@ class Need:
     memory_bytes: int
 
 
-def need_of(task: Task, *, rows: int, threads: int = 1) -> Need:
-    """What ``task`` takes where there are GPUs.
+def cores_of(cores: int, gpus: int, workers: int) -> tuple[int, int]:
+    """Of each process with a GPU, and of each without, where ``workers`` processes share a machine.
+
+    A GPU's process needs many cores, which decode images to feed it. A quarter of the machine is left to the
+    processes without one, if there are any; they only read features.
+
+    >>> cores_of(128, 8, 24)
+    (12, 2)
+    """
+    owners = min(gpus, workers)
+    others = workers - owners
+    left = cores if not owners else cores // 4 if others else 0
+    return max(1, (cores - left) // max(1, owners)), max(1, left // max(1, others))
+
+
+def need_of(task: Task, *, rows: int) -> Need:
+    """What ``task`` takes where there are GPUs; an engine that knows its machines adds what feeds a GPU.
 
     Args:
         task: what is to be done.
         rows: of its data set.
-        threads: that it computes with.
     """
     devices = int(task.what.get("devices", 1))
     features = rows * ROW_BYTES if task.kind in ("probe", "analyze") else 0
     return Need(
-        cpus=threads * devices,
+        cpus=devices,
         gpus=devices if runs_networks(task) else 0,
         memory_bytes=PROCESS_BYTES * devices + features,
     )

@@ -17,10 +17,11 @@ import torch
 
 from ...core.devices import choose_compute, free_memory_bytes
 from ...core.errors import UsageError
+from ...core.files import writing_to
 from ...core.workspace import Workspace
 from ..grid import Task
 from ..performing import Outcome, Share
-from .engine import PROCESS_BYTES, Need, runs_networks
+from .engine import PROCESS_BYTES, Need, cores_of, runs_networks
 
 ATTEMPTS = 2
 """How often a task is begun whose process is killed: by a lack of memory, for instance."""
@@ -77,7 +78,7 @@ class LocalEngine:
         if self.workers is not None and self.workers < 1:
             raise UsageError(f"--workers {self.workers} is too few: give 1 or more.")
         self._gpus = torch.cuda.device_count()
-        self._count = self.workers or max(default_workers(), self._gpus)
+        self._count = self.workers or default_workers(self._gpus)
 
     def __enter__(self) -> Self:
         return self
@@ -144,18 +145,25 @@ class LocalEngine:
             return min((number for number in numbers if number < self._gpus), default=None)
         return min(numbers, key=lambda number: (number < self._gpus, number), default=None)
 
-    @property
-    def share(self) -> Share:
-        """What each process may take."""
-        threads = max(1, cores() // self._count)
+    def share(self, number: int) -> Share:
+        """What the process of that number may take."""
+        owner = number < self._gpus
+        feeding, reading = cores_of(cores(), self._gpus, self._count)
+        threads = feeding if owner else reading
         memory = max(0.0, free_memory_bytes() / 2 / self._count) / 2**30
-        loaders = None if self._count == 1 else threads - 1 if self._gpus else threads // 4
+        loaders = threads - 1 if owner else None if self._count == 1 else threads // 4
         return Share(threads=threads, loaders=loaders, memory=memory)
+
+    def _log(self, number: int) -> IO[bytes]:
+        path = self.logs / f"worker-{number}.log"
+        with writing_to(path):
+            self.logs.mkdir(parents=True, exist_ok=True)
+            return path.open("ab")
 
     def _started(self, task: Task) -> _Worker:
         number = self._vacant(task)
         assert number is not None, "there is room"
-        share = self.share
+        share = self.share(number)
         visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(self._gpus)))
         environment = {
             **os.environ,
@@ -164,8 +172,7 @@ class LocalEngine:
             "TRANSFERKIT_GPUS": visible,
             "CUDA_VISIBLE_DEVICES": visible.split(",")[number] if number < self._gpus else "",
         }
-        self.logs.mkdir(parents=True, exist_ok=True)
-        with (self.logs / f"worker-{number}.log").open("ab") as log:
+        with self._log(number) as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "transferkit.studies.engines.worker"],
                 stdin=subprocess.PIPE,
@@ -206,9 +213,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def default_workers() -> int:
-    """Half of the cores, as far as the memory carries them."""
-    return max(1, min(cores() // 2, free_memory_bytes() // (2 * PROCESS_BYTES)))
+def default_workers(gpus: int = 0) -> int:
+    """Half of the cores, as far as the memory carries them.
+
+    Where there are GPUs: one for each, and half of the quarter of the cores that is not theirs, at least one.
+    """
+    most = gpus + (cores() // 4 + 1) // 2 if gpus else cores() // 2
+    return max(1, gpus, min(most, free_memory_bytes() // (2 * PROCESS_BYTES)))
 
 
 def _devices(task: Task) -> int:
