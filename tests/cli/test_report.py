@@ -69,7 +69,8 @@ def test_other_forms(workspace, form, ending, start):
 
 
 @pytest.mark.parametrize(
-    ("name", "start"), [("r.csv", "model,data"), ("r.MD", "## One row a model"), ("r.html", "<!doctype html>")]
+    ("name", "start"),
+    [("r.csv", "model,data"), ("r.MD", "## One row a model"), ("r.html", "<!doctype html>")],
 )
 def test_the_ending_names_the_format(workspace, tmp_path, name, start):
     assert report(workspace, "-o", str(tmp_path / name), "--gallery", "none").exit_code == 0

@@ -27,6 +27,13 @@ BOOTSTRAP = 2000
 """Resamples of the test rows, class by class."""
 
 
+@dataclass(frozen=True)
+class Temperature:
+    """What held-out answers told when they were at hand; None where they told none."""
+
+    value: float | None
+
+
 @dataclass(frozen=True, eq=False)
 class Choice:
     """What selection arrived at, and how it answered the rows that it was selected on.
@@ -35,13 +42,13 @@ class Choice:
         selected_on: name of the split, or ``none`` when nothing was chosen.
         chosen: the hyper-parameters that selection arrived at.
         held: probabilities ``[h, c]`` that the chosen candidate, fitted on other rows, gives the rows of
-            ``selected_on``, and their labels ``[h]``; None when nothing was chosen, or nothing is to be
-            calibrated.
+            ``selected_on``, and their labels ``[h]``; or the temperature that was fitted to them; None when
+            nothing was chosen, or nothing is to be calibrated.
     """
 
     selected_on: str = "none"
     chosen: Mapping[str, Any] = field(default_factory=dict)
-    held: tuple[NDArray[np.floating], NDArray[np.integer]] | None = None
+    held: tuple[NDArray[np.floating], NDArray[np.integer]] | Temperature | None = None
 
 
 def train_and_test(splits: Mapping[str, Features]) -> tuple[Features, Features]:
@@ -143,12 +150,13 @@ def calibration_record(
     Args:
         probabilities: ``[n, c]`` of the rows that are scored.
         labels: ``[n]``.
-        choice: with the answers that the temperature is fitted to.
+        choice: with the answers that the temperature is fitted to, or what was fitted.
     """
     record: dict[str, Any] = {"before": calibration(probabilities, labels), "temperature": None}
     if choice.held is None:
         return record
-    temperature = fitted_temperature(*choice.held)
+    held = choice.held
+    temperature = held.value if isinstance(held, Temperature) else fitted_temperature(*held)
     record |= {"temperature": temperature, "fitted_on": choice.selected_on}
     if temperature is not None:
         record["after"] = calibration(tempered(probabilities, temperature), labels)

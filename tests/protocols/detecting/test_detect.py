@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch.testing import assert_close
 
 from tests.protocols.detecting.scenes import (
     ALONE,
@@ -30,21 +29,11 @@ from transferkit.data.detection.boxed import Fault
 from transferkit.detection.found import read_found
 from transferkit.models.catalog import load_encoder
 from transferkit.protocols.detecting import detect as module
-from transferkit.protocols.detecting.cost import require_patience
 from transferkit.protocols.detecting.detect import DetectWish, detect, rule_of
 from transferkit.protocols.detecting.grounding import detector_of, ground_of
 from transferkit.protocols.detecting.settings import DetectSettings
 from transferkit.protocols.place import Place
 from transferkit.protocols.pretraining.settings import Machinery
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Work as small as this only waits for a second one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def kept(workspace: Path, file: str = "detector.safetensors") -> dict[str, torch.Tensor]:
@@ -218,33 +207,6 @@ def test_what_cannot_be_is_refused(monkeypatch, tmp_path):
         detected(monkeypatch, tmp_path, data, replace(SMALL, batch=9))
 
 
-def test_hours_on_a_cpu_are_refused_with_their_number():
-    settings = replace(SMALL, iterations=10**8)
-    encoder = load_encoder(MODEL)
-    detector = detector_of(encoder, settings, 3)
-    before = {name: value.clone() for name, value in detector.state_dict().items()}
-    with pytest.raises(UsageError, match=r"about [\d.]+ hours on this CPU: 400000000 images .* or add --yes"):
-        require_patience(detector, settings, encoder.spec)
-    assert_close(dict(detector.state_dict()), before, rtol=0, atol=0)
-    require_patience(detector, SMALL, encoder.spec)
-
-
-def test_one_step_is_enough_where_there_is_no_hope(monkeypatch):
-    clock = iter([0, 10**9])
-    monkeypatch.setattr("transferkit.protocols.detecting.cost.time.perf_counter", lambda: next(clock))
-    encoder = load_encoder(MODEL)
-    with pytest.raises(UsageError, match="hours on this CPU"):
-        require_patience(detector_of(encoder, SMALL, 3), SMALL, encoder.spec)
-
-
-def test_a_busy_moment_is_not_taken_for_slowness(monkeypatch):
-    """Two steps of ten minutes, and then quick ones: somebody else had the processor."""
-    clock = iter([0, 600, 1000, 1600, 2000, 2000.1])
-    monkeypatch.setattr("transferkit.protocols.detecting.cost.time.perf_counter", lambda: next(clock))
-    encoder = load_encoder(MODEL)
-    require_patience(detector_of(encoder, SMALL, 3), SMALL, encoder.spec)
-
-
 @pytest.mark.parametrize(
     "spec", ["random:resnet18", "random:timm:resnet10t", "imagenet-lite0", "random:timm:convnext_atto"]
 )
@@ -322,21 +284,6 @@ def test_two_processes_end_with_the_same_weights(tmp_path):
     assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
     first = detector_of(load_encoder(MODEL), SMALL, 6).state_dict()
     assert not torch.equal(first["rpn.head.cls_logits.weight"], one["rpn.head.cls_logits.weight"])
-
-
-def test_processes_must_be_able_to_share(monkeypatch, tmp_path):
-    class Two:
-        world_size, global_rank, device = 2, 0, torch.device("cpu")
-
-    def training(settings):
-        detector = detector_of(load_encoder(MODEL), SMALL, 6)
-        course = module.Course(eight().split("train"), settings, tmp_path, {}, 0)
-        return module.Training(detector, course, fabric=Two(), reporter=Notes())
-
-    with pytest.raises(UsageError, match="2 processes cannot share a --batch of 3: give a multiple of 2"):
-        training(replace(SMALL, batch=3))
-    with pytest.raises(UsageError, match="sync over several processes needs GPUs"):
-        training(replace(SMALL, batch_statistics="sync"))
 
 
 def test_boxes_come_back_in_pixels_of_the_stored_image(monkeypatch, tmp_path):

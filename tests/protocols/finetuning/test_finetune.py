@@ -2,66 +2,28 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import nn
 from torch.testing import assert_close
 
+from tests.protocols.finetuning.tuning import ALONE, MODEL, SMALL, Stop, Stopping, kept, tuned
 from tests.protocols.pretraining.runs import Notes, command, draw_pictures
-from tests.reference import finetuning as reference
 from transferkit.cache.store import FeatureStore
-from transferkit.core.errors import DataError, ModelError, UnknownNameError, UsageError
+from transferkit.core.errors import DataError, ModelError, UnknownNameError
 from transferkit.core.results import ResultStore
 from transferkit.core.workspace import Workspace
-from transferkit.data.catalog import open_dataset
-from transferkit.data.framing import frame
 from transferkit.models.catalog import load_encoder
 from transferkit.protocols.evaluate import Evaluator, question
 from transferkit.protocols.extract import Extractor
 from transferkit.protocols.finetuning import finetune as module
 from transferkit.protocols.finetuning import training
-from transferkit.protocols.finetuning.cost import images_seen, require_patience
+from transferkit.protocols.finetuning.beginning import PENALTIES
 from transferkit.protocols.finetuning.finetune import SETTING, Wish, finetune
-from transferkit.protocols.finetuning.settings import FinetuneSettings
 from transferkit.protocols.place import Place
-from transferkit.protocols.pretraining.settings import Machinery
 from transferkit.protocols.settings import ExtractSettings
-
-MODEL = "random:test_resnet"
-SMALL = FinetuneSettings(lr=(0.02,), batch=(8,), epochs=2, size=32, precision="fp32", min_crop=0.5)
-ALONE = Machinery(device="cpu", workers=0)
-WEIGHTS = "encoder.safetensors"
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Work as small as this only waits for a second one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return draw_pictures(tmp_path_factory.mktemp("pictures"))
-
-
-def tuned(pictures, workspace, settings=SMALL, *, reporter=None, wish=None):
-    place = Place(Workspace(workspace, workspace / "data"), settings.seed, reporter or Notes())
-    wish = wish or Wish(keep=True, yes=True)
-    return finetune(
-        [MODEL], [f"folder:{pictures}"], settings, place=place, machinery=ALONE, wish=wish
-    ).results
-
-
-def kept(workspace: Path, file: str = WEIGHTS) -> dict[str, torch.Tensor]:
-    (path,) = (workspace / "finetuned").glob(f"*/{file}")
-    return load_file(path)
 
 
 def test_it_learns_and_says_how(pictures, tmp_path):
@@ -80,35 +42,6 @@ def test_it_learns_and_says_how(pictures, tmp_path):
     assert not list((tmp_path / "finetuned").glob("*/training.safetensors"))
 
 
-@pytest.mark.parametrize("clip", [0.0, 0.3])
-def test_a_plain_loop_ends_with_the_same_weights(clip, pictures, tmp_path):
-    """All rows in one batch, so that their order does not matter."""
-    settings = replace(
-        SMALL, batch=(54,), epochs=5, augment=False, warmup=0.0, head="zero", lr=(0.05,), clip=clip
-    )
-    tuned(pictures, tmp_path, settings)
-    encoder = load_encoder(MODEL).at(32)
-    dataset = open_dataset(f"folder:{pictures}", root=tmp_path)
-    rows = [
-        (split, row) for split in (dataset.split("train"), dataset.split("val")) for row in range(len(split))
-    ]
-    images = torch.stack(
-        [torch.from_numpy(frame(split.reader.image(row), encoder.view).copy()) for split, row in rows]
-    )
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (encoder.view.mean, encoder.view.std))
-    images = (images.float() / 255 - mean) / std
-    labels = torch.tensor([int(split.labels[row]) for split, row in rows])
-    head = nn.Linear(encoder.module.num_features, 3)
-    nn.init.zeros_(head.weight)
-    nn.init.zeros_(head.bias)
-    encoder.module.reset_classifier(0)
-    limit = {"clip": clip} if clip else {}
-    reference.finetuned(encoder.module, head, images, labels, lr=0.05, decay=1e-4, steps=5, **limit)
-    ours = kept(tmp_path)
-    assert_close(ours, dict(encoder.module.state_dict()), rtol=1e-3, atol=1e-5)
-    assert_close(kept(tmp_path, "head.safetensors"), dict(head.state_dict()), rtol=1e-3, atol=1e-5)
-
-
 def test_without_a_rate_it_is_the_linear_probe_that_it_starts_from(pictures, tmp_path):
     (record,) = tuned(pictures, tmp_path, replace(SMALL, lr=(0.0,), batch=(54,), weight_decay=(0.0,)))
     place = Place(Workspace(tmp_path, tmp_path / "data"))
@@ -119,23 +52,6 @@ def test_without_a_rate_it_is_the_linear_probe_that_it_starts_from(pictures, tmp
     assert record.also["nll"] == pytest.approx(probe.also["nll"], rel=0.02)  # the cache holds half precision
     before = load_encoder(MODEL).module.state_dict()
     assert all(torch.equal(tensor, before[name]) for name, tensor in kept(tmp_path).items())
-
-
-class Stop(Exception):
-    pass
-
-
-class Stopping(Notes):
-    """Stops the training after so many images."""
-
-    def __init__(self, after: int) -> None:
-        super().__init__()
-        self.after = after
-
-    def advance(self, count: int = 1) -> None:
-        super().advance(count)
-        if self.advanced >= self.after:
-            raise Stop
 
 
 @pytest.mark.parametrize(
@@ -163,13 +79,51 @@ def test_the_best_setting_is_trained_again_and_finished_ones_are_not(pictures, t
     assert compared["lr 0.05, batch 8, weight decay 0.0001"] == max(compared.values()) > 0.9
     tried = [r for r in ResultStore(tmp_path / "results") if r.protocol == SETTING]
     assert [r.evaluated_on for r in tried] == ["val", "val"]
-    assert record.also["calibration"]["fitted_on"] == "val"
+    calibrated = record.also["calibration"]
+    assert calibrated["fitted_on"] == "val"
+    (best,) = (r for r in tried if r.settings["lr"] == 0.05)
+    assert calibrated["temperature"] == best.also["temperature"]
     counted = []
     monkeypatch.setattr(module.Fit, "run", lambda self: counted.append(self))
     (again,) = tuned(pictures, tmp_path, settings)
     assert (again.value, counted) == (record.value, [])
     tuned(pictures, tmp_path, replace(settings, lr=(0.0, 0.05, 0.1)))
     assert len(counted) == 2  # the setting that is new, and the final training
+
+
+def test_a_setting_keeps_the_temperature_of_its_answers_alone(pictures, tmp_path, monkeypatch):
+    fitted = []
+    fit = module.fitted_temperature
+    monkeypatch.setattr(module, "fitted_temperature", lambda *held: fitted.append(held) or fit(*held))
+    settings = replace(SMALL, lr=(0.02, 0.03), head="zero", epochs=1)
+    (record,) = tuned(pictures, tmp_path, settings)
+    assert [len(labels) for _, labels in fitted] == [18, 18]
+    store = ResultStore(tmp_path / "results")
+    tried = {r.settings["lr"]: r for r in store if r.protocol == SETTING}
+    expected = {lr: {"temperature": fit(*held)} for lr, held in zip(settings.lr, fitted, strict=True)}
+    assert {lr: r.also for lr, r in tried.items()} == expected
+    own = expected[record.chosen["lr"]]["temperature"]
+    assert own is not None
+    assert record.also["calibration"]["temperature"] == own
+    for path in (tmp_path / "results").glob(f"{record.cell[:32]}*"):
+        path.unlink()
+    counted = []
+    monkeypatch.setattr(module.Fit, "run", lambda self: counted.append(self.course.setting.lr))
+    store.add(replace(tried[0.02], also={"held": {"probabilities": [], "labels": []}}))  # as once they were
+    tuned(pictures, tmp_path, settings)
+    assert counted[0] == 0.02
+    assert len(counted) == 2  # that one, and the final training
+
+
+@pytest.mark.parametrize("patience", [0, 3])
+@pytest.mark.parametrize("head", ["zero", "probe"])
+def test_what_held_out_rows_chose_is_told_also_of_one_setting(head, patience, pictures, tmp_path):
+    (record,) = tuned(pictures, tmp_path, replace(SMALL, patience=patience, head=head))
+    assert record.selected_on == ("val" if patience or head == "probe" else "none")
+    chosen = dict(record.chosen)
+    if head == "probe":
+        assert chosen.pop("penalty") in PENALTIES
+    assert chosen == ({"epochs": len(record.also["curve"])} if patience else {})
 
 
 def test_test_images_choose_nothing(pictures, tmp_path):
@@ -234,16 +188,26 @@ def test_what_cannot_be_is_refused(pictures, tmp_path):
         tuned(few, tmp_path)
 
 
-def test_hours_on_a_cpu_need_a_yes():
-    encoder = load_encoder(MODEL).at(32)
-    long = replace(SMALL, lr=(0.1, 0.01), epochs=50, choosing_epochs=20)
-    assert images_seen(long, 1000) == 50_000 + 2 * 20_000
-    assert images_seen(replace(long, steps=10), 1000) == 80 + 2 * 80
-    with pytest.raises(
-        UsageError, match=r"would take about \d+\.\d hours on this CPU: \d+ images of 32 pixels.*--yes"
-    ):
-        require_patience(encoder, long, 10**9)
-    require_patience(encoder, SMALL, 100)
+SCRIPT = """
+import sys
+import torch
+from safetensors.torch import save_file
+from transferkit.protocols.finetuning.training import Fit
+from transferkit_cli.main import main
+
+torch.set_num_threads(1)
+forget = Fit.forget
+
+def kept(fit):
+    weights = {name: value.contiguous() for name, value in fit.network.trunk.weights(None).items()}
+    save_file(weights, f"{folder}/rank{fit.fabric.global_rank}.safetensors")
+    forget(fit)
+
+Fit.forget = kept
+folder, *arguments = sys.argv[1:]
+sys.argv[1:] = arguments
+main()
+"""
 
 
 @pytest.mark.slow
@@ -255,16 +219,12 @@ def test_two_processes_train_what_one_does(pictures, tmp_path):
         for name, value in settings.to_json().items()
         if not isinstance(value, bool) and value is not None and name != "train_from"
     ]
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
     process = command(
-        *("transferkit", "finetune", f"--model={MODEL}", f"--data=folder:{pictures}", *options),
-        *(
-            "--no-augment",
-            "--device=cpu",
-            "--devices=2",
-            "--keep",
-            "--json",
-            f"--workspace={tmp_path / 'two'}",
-        ),
+        *("torchrun", "--standalone", "--nproc-per-node=2", str(script), str(tmp_path)),
+        *("finetune", f"--model={MODEL}", f"--data=folder:{pictures}", *options, "--no-augment"),
+        *("--device=cpu", "--devices=2", "--json", f"--workspace={tmp_path / 'two'}"),
     )
     output, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
@@ -272,7 +232,10 @@ def test_two_processes_train_what_one_does(pictures, tmp_path):
     alone = replace(settings, batch=(54,), lr=(0.02,))  # the rate is multiplied by the processes
     (one,) = tuned(pictures, tmp_path / "one", alone)
     assert record["value"] == one.value
-    assert_close(kept(tmp_path / "one"), kept(tmp_path / "two"), rtol=1e-4, atol=1e-6)
+    first, second = (load_file(tmp_path / f"rank{rank}.safetensors") for rank in range(2))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+    assert_close(kept(tmp_path / "one"), first, rtol=1e-4, atol=1e-6)
 
 
 def test_kept_weights_are_a_model(pictures, tmp_path):

@@ -42,6 +42,8 @@ def test_presets_have_the_numbers_of_their_sources():
         ({"flip": 1.5}, "--flip 1.5 cannot be meant: give 0 or more and at most 1"),
         ({"optimizer": "adam"}, "--optimizer 'adam' is unknown. Choose from: sgd, adamw"),
         ({"head": "one"}, "--head 'one' is unknown. Choose from: zero, probe"),
+        ({"batch": (8, 1), "statistics": "moving"}, "--batch 1 leaves .* nothing to compare: give --batch 2"),
+        ({"batch": (1,), "batch_norm": True, "head": "zero"}, "--batch 1 leaves .* and --no-batch-norm"),
         ({"batch_norm": True}, "use --head zero with --batch-norm"),
         ({"decay_over_lr": True, "lr": (0.0,)}, "divides by the learning rate"),
     ],

@@ -3,6 +3,7 @@
 import copy
 import math
 import time
+from collections.abc import Sequence
 
 import torch
 
@@ -17,22 +18,24 @@ _FAR = 10.0  # times too much, which no other program explains
 _BATCH = 2
 
 
-def require_patience(detector: Detector, settings: DetectSettings, spec: str) -> None:
+def require_patience(left: Sequence[tuple[str, Detector, int]], settings: DetectSettings) -> None:
     """Refuse what takes hours on this CPU.
 
     Args:
-        detector: stays as it is.
-        settings: say how many images of which size.
-        spec: of the network, for the message.
+        left: each network's spec, a detector on it, and the images that have yet to pass through that.
+        settings: say of which size.
 
     Raises: UsageError: with the hours.
     """
-    images = settings.iterations * settings.batch
-    bearable = LONGEST_HOURS * 3600 / images
-    hours = images * _seconds_an_image(detector, settings, bearable=bearable) / 3600
+    left = [each for each in left if each[-1]]
+    images = sum(each for *_, each in left)
+    bearable = LONGEST_HOURS * 3600 / max(1, images)
+    seconds = [each * _seconds_an_image(one, settings, bearable=bearable) for _, one, each in left]
+    hours = sum(seconds) / 3600
     if hours > LONGEST_HOURS:
+        specs = ", ".join(spec for spec, *_ in left)
         raise UsageError(
-            f"A detector on {spec} would take about {hours:.1f} hours on this CPU: {images} images of "
+            f"Detectors on {specs} would take about {hours:.1f} hours on this CPU: {images} images of "
             f"{max(settings.sides)} pixels. Use a GPU, fewer --iterations or smaller --sides; or add --yes."
         )
 

@@ -30,6 +30,7 @@ from ...detection.matching import Rule
 from ...detection.scoring import Search, detection_score
 from ...models.catalog import default_model, load_encoder
 from ...models.encoder import Encoder
+from ..finetuning.cost import agreed, steps_taken
 from ..finetuning.finetune import Wish
 from ..place import Place
 from ..pretraining.checkpoint import save_tensors
@@ -133,12 +134,22 @@ def detect(
             for name in datasets
         ]
     workers = default_workers() if machinery.workers is None else machinery.workers
-    found = [
-        _Target(spec, dataset, settings, told, fabric, workers, wish).detection()
-        for dataset in opened
-        for spec in specs
+    targets = [
+        _Target(spec, dataset, settings, told, fabric, workers, wish) for dataset in opened for spec in specs
     ]
-    return Detected(tuple(found), fabric.global_rank)
+    if fabric.device.type == "cpu" and not wish.yes:
+        agreed(fabric, lambda: _require_patience(targets, settings))
+    return Detected(tuple(target.detection() for target in targets), fabric.global_rank)
+
+
+def _require_patience(targets: Sequence["_Target"], settings: DetectSettings) -> None:
+    """Refuse targets that together take hours, before the first is trained."""
+    left = []
+    for spec, one in {target.spec: target for target in targets}.items():
+        detector = detector_of(one.encoder(), settings, len(one.dataset.classes))
+        images = sum(target.images_left() for target in targets if target.spec == spec)
+        left.append((spec, detector, images))
+    require_patience(left, settings)
 
 
 def _require_boxes(spec: str) -> None:
@@ -178,9 +189,9 @@ class _Target:
 
     def detection(self) -> Detection:
         """The record that there is, else that of a training now."""
-        encoder = self._encoder()
+        encoder = self.encoder()
         cell = self._cell(encoder)
-        folder = self.place.workspace.finetuned / cell.digest[:32]
+        folder = self._folder(cell)
         file = folder / "detections.npz"
         if found := self._recorded(cell):
             if self.wish.keep and not (folder / _NETWORK).exists():
@@ -200,6 +211,13 @@ class _Target:
         finally:
             lock.release()
 
+    def images_left(self) -> int:
+        """Images that have yet to pass before there is a record."""
+        cell = self._cell(self.encoder())
+        if self._found(cell):
+            return 0
+        return (self.settings.iterations - steps_taken(self._folder(cell))) * self.settings.batch
+
     def _trained(self, encoder: Encoder, cell: Cell, file: Path) -> Result:
         """Train, search, score, record."""
         started = time.perf_counter()
@@ -208,8 +226,6 @@ class _Target:
             raise DataError(f"{self.dataset.spec} has no box to train on: name another data set.")
         network = {name: value.clone() for name, value in encoder.module.state_dict().items()}
         detector = detector_of(encoder, self.settings, len(self.dataset.classes))
-        if self.fabric.device.type == "cpu" and not self.wish.yes:
-            require_patience(detector, self.settings, encoder.spec)
         identity = {"cell": cell.digest, "rows": train.fingerprint, "processes": self.fabric.world_size}
         course = Course(train, self.settings, file.parent, identity, self.workers)
         training = Training(detector, course, fabric=self.fabric, reporter=self.place.reporter)
@@ -261,11 +277,17 @@ class _Target:
         }
 
     def _recorded(self, cell: Cell) -> Result | None:
-        found = None if self.wish.force else self._store.find(cell)
-        answer: Result | None = self.fabric.broadcast(found)
+        answer: Result | None = self.fabric.broadcast(self._found(cell))
         return answer
 
-    def _encoder(self) -> Encoder:
+    def _found(self, cell: Cell) -> Result | None:
+        return None if self.wish.force else self._store.find(cell)
+
+    def _folder(self, cell: Cell) -> Path:
+        return self.place.workspace.finetuned / cell.digest[:32]
+
+    def encoder(self) -> Encoder:
+        """Afresh."""
         return load_encoder(self.spec, runs=self.place.workspace.runs)
 
     def _cell(self, encoder: Encoder) -> Cell:
@@ -296,5 +318,5 @@ class _Target:
         path = file.with_name(_NETWORK)
         own = {name: value for name, value in network_weights(held).items() if name in network}
         save_tensors(path, {**network, **own}, {})
-        architecture = self._encoder().architecture
+        architecture = self.encoder().architecture
         self.place.reporter.note(f"The fine-tuned weights are the model file:{path}#{architecture}")

@@ -15,7 +15,7 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor
 
-from ...core.errors import ModelError, UsageError
+from ...core.errors import UsageError
 from ...core.progress import Reporter
 from ...core.seeding import seed_of
 from ...data.detection.boxed import DetectionSplit
@@ -23,6 +23,7 @@ from ...data.detection.transforms import resized_boxes
 from ...data.loading import load_items
 from ...detection.assembly import Detector
 from ...detection.found import Found
+from ..finetuning.memory import enough_memory
 from ..pretraining.resumable import Resumable
 from ..pretraining.standing import Gauge
 from ..pretraining.trainer import Step
@@ -101,14 +102,18 @@ class Training:
         if left <= 0:
             return
         label = f"training a detector on {self.course.split.dataset}"
-        with self.reporter.task(label, left * settings.batch, "images") as task:
-            try:
-                self._steps(task)
-            except torch.OutOfMemoryError as error:
-                raise ModelError(
-                    f"The GPU has too little memory for --batch {settings.batch}: "
-                    f"try --batch {max(1, settings.batch // 2)} --lr {settings.lr / 2:g}."
-                ) from error
+        with (
+            enough_memory(f"--batch {settings.batch} at --sides {max(settings.sides)}", self._less),
+            self.reporter.task(label, left * settings.batch, "images") as task,
+        ):
+            self._steps(task)
+
+    @property
+    def _less(self) -> str:
+        """What takes less memory: half the batch, where the processes can share one."""
+        settings, processes = self.course.settings, self.fabric.world_size
+        half = settings.batch // 2 // processes * processes
+        return f"--batch {half} --lr {settings.lr * half / settings.batch:g}" if half else "smaller --sides"
 
     def _steps(self, task: Any) -> None:
         settings, standing = self.course.settings, self.standing
@@ -185,7 +190,10 @@ class Training:
         batches = np.array_split(mine, max(1, -(-len(mine) // _TEST_BATCH)))
         answers: dict[int, Found] = {}
         reasons: dict[int, str] = {}
-        with self.reporter.task(f"finding objects in {split.dataset}", len(split), "images") as task:
+        with (
+            enough_memory(f"boxes at --test-side {settings.test_side}", "a smaller --test-side"),
+            self.reporter.task(f"finding objects in {split.dataset}", len(split), "images") as task,
+        ):
             for shown in load_items(items, batches, workers=self.course.workers):
                 images = [image.to(fabric.device).float() / 255 for image in shown.images]
                 outputs = self.detector(images) if images else []

@@ -2,21 +2,38 @@
 
 import copy
 import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
+from lightning.fabric import Fabric
 from torch import nn
 
-from ...core.errors import UsageError
+from ...core.errors import TransferkitError, UsageError
 from ...models.encoder import Encoder
+from ..pretraining.checkpoint import load_tensors
 from .beginning import Start
 from .network import Network
-from .settings import FinetuneSettings
+from .settings import FinetuneSettings, Setting
 
 LONGEST_HOURS = 1.0
 """On a CPU, unless the user says yes."""
 
 _STEPS = 2
 _BATCH = 8
+
+
+def images_of(settings: FinetuneSettings, setting: Setting, rows: int, *, choosing: bool) -> int:
+    """Images that pass in one training.
+
+    Args:
+        settings: the grid.
+        setting: of the training.
+        rows: images to train on.
+        choosing: whether it only judges the setting.
+    """
+    epochs = (choosing and settings.choosing_epochs) or settings.epochs
+    return settings.steps * setting.batch or epochs * rows
 
 
 def images_seen(settings: FinetuneSettings, rows: int) -> int:
@@ -29,25 +46,55 @@ def images_seen(settings: FinetuneSettings, rows: int) -> int:
     >>> images_seen(FinetuneSettings(lr=(0.1, 0.01), epochs=5, choosing_epochs=2), 100)
     900
     """
-    final = settings.steps * max(settings.batch) or settings.epochs * rows
+    final = max(images_of(settings, setting, rows, choosing=False) for setting in settings.grid)
     if len(settings.grid) == 1:
         return final
-    if settings.steps:
-        return final + sum(settings.steps * setting.batch for setting in settings.grid)
-    return final + len(settings.grid) * (settings.choosing_epochs or settings.epochs) * rows
+    return final + sum(images_of(settings, setting, rows, choosing=True) for setting in settings.grid)
 
 
-def require_patience(encoder: Encoder, settings: FinetuneSettings, rows: int) -> None:
+def steps_taken(folder: Path) -> int:
+    """Of a training that was interrupted, by the checkpoint it left in ``folder``; else 0.
+
+    Raises: CheckpointError: if that is damaged.
+    """
+    file = folder / "training.safetensors"
+    return int(load_tensors(file)[1]["standing"]["step"]) if file.exists() else 0
+
+
+def agreed(fabric: Fabric, check: Callable[[], None]) -> None:
+    """Let one process check for all: what it refuses is raised by each, so that none waits for another.
+
+    Args:
+        fabric: launched.
+        check: called by the process that speaks.
+    """
+    refusal = None
+    if fabric.is_global_zero:
+        try:
+            check()
+        except TransferkitError as error:
+            refusal = error
+    if refusal := fabric.broadcast(refusal):
+        raise refusal
+
+
+def require_patience(left: Sequence[tuple[Encoder, int]], settings: FinetuneSettings) -> None:
     """Refuse what takes hours on this CPU.
+
+    Args:
+        left: each network, and the images that have yet to pass through it.
+        settings: of the training.
 
     Raises: UsageError: with the hours.
     """
-    images = images_seen(settings, rows)
-    hours = images * _seconds_an_image(encoder, settings) / 3600
+    left = [(encoder, images) for encoder, images in left if images]
+    hours = sum(images * _seconds_an_image(encoder, settings) for encoder, images in left) / 3600
     if hours > LONGEST_HOURS:
+        specs = ", ".join(encoder.spec for encoder, _ in left)
+        images = " and ".join(f"{images} images of {encoder.view.crop} pixels" for encoder, images in left)
         raise UsageError(
-            f"Fine-tuning {encoder.spec} would take about {hours:.1f} hours on this CPU: {images} images of "
-            f"{encoder.view.crop} pixels. Use a GPU, --preset quick or a smaller --size; or add --yes."
+            f"Fine-tuning {specs} would take about {hours:.1f} hours on this CPU: {images}. "
+            "Use a GPU, fewer --data, --preset quick or a smaller --size; or add --yes."
         )
 
 

@@ -28,7 +28,8 @@ from ...data.loading import default_workers
 from ...data.parts import chosen_rows, joined
 from ...models.catalog import default_model, load_encoder
 from ...models.encoder import Encoder
-from ...probes.classification import Choice, classification_score
+from ...probes.calibration import fitted_temperature
+from ...probes.classification import Choice, Temperature, classification_score
 from ..extract import Extractor
 from ..place import Place
 from ..pretraining.checkpoint import save_tensors
@@ -36,7 +37,7 @@ from ..pretraining.devices import chosen_precision, launched_fabric
 from ..pretraining.settings import Machinery
 from ..settings import ExtractSettings
 from .beginning import ProbeStarts, Start
-from .cost import require_patience
+from .cost import agreed, images_of, require_patience, steps_taken
 from .maps import cached_maps
 from .network import Network
 from .settings import FinetuneSettings, Setting
@@ -112,12 +113,22 @@ def finetune(
         opened = [place.open(name) for name in expand_datasets(datasets)]
     workers = default_workers() if machinery.workers is None else machinery.workers
     told = place if fabric.is_global_zero else replace(place, reporter=SILENT)
-    found = [
-        _Target(spec, dataset, settings, told, fabric, workers, wish or Wish()).result()
-        for dataset in opened
-        for spec in specs
+    wish = wish or Wish()
+    targets = [
+        _Target(spec, dataset, settings, told, fabric, workers, wish) for dataset in opened for spec in specs
     ]
-    return Finetuned(Results(found), fabric.global_rank)
+    if fabric.device.type == "cpu" and not wish.yes:
+        agreed(fabric, lambda: _require_patience(targets, settings))
+    return Finetuned(Results([target.result() for target in targets]), fabric.global_rank)
+
+
+def _require_patience(targets: Sequence["_Target"], settings: FinetuneSettings) -> None:
+    """Refuse targets that together take hours, before the first is trained."""
+    left = []
+    for spec, one in {target.spec: target for target in targets}.items():
+        images = sum(target.images_left() for target in targets if target.spec == spec)
+        left.append((one.encoder(), images))
+    require_patience(left, settings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,11 +177,25 @@ class _Target:
         finally:
             lock.release()
 
+    def images_left(self) -> int:
+        """Images that have yet to pass before there is a record."""
+        if self._found(final := self._cell(PROTOCOL, self.settings.to_json())):
+            return 0
+        grid, rows = self.settings.grid, sum(len(self.dataset.split(name)) for name in self._fitting)
+        trainings = [(final, max(grid, key=lambda setting: setting.batch), False)]
+        if len(grid) > 1:
+            trainings += [(self._setting_cell(setting), setting, True) for setting in grid]
+        left = 0
+        for cell, setting, choosing in trainings:
+            if not self._found(cell):
+                images = images_of(self.settings, setting, rows, choosing=choosing)
+                passed = steps_taken(self._folder(cell)) * setting.batch * self.fabric.world_size
+                left += max(0, images - passed)
+        return left
+
     def _trained(self, cell: Cell) -> Result:
         """Choose a setting, train it on all rows, score it."""
         started = time.perf_counter()
-        if self.fabric.device.type == "cpu" and not self.wish.yes:
-            require_patience(self._encoder(), self.settings, len(self.dataset.split("train")))
         rows = self._rows()
         setting, choice = self._choice(rows)
         if self.settings.patience:
@@ -179,6 +204,9 @@ class _Target:
             fit = self._fit(setting, rows, joined([self.dataset.split(n) for n in self._fitting]), cell)
         fit.run()
         fitted = time.perf_counter()
+        if self.settings.patience:  # held-out rows chose when to stop
+            chosen = {**choice.chosen, "epochs": len(fit.standing.history)}
+            choice = replace(choice, selected_on=rows.held_name, chosen=chosen)
         answers = fit.answers(self.dataset.split("test"))
         score = self._score(answers, choice, fit)
         score = replace(score, seconds={"fit": fitted - started, "score": time.perf_counter() - fitted})
@@ -189,20 +217,22 @@ class _Target:
     def _choice(self, rows: _Rows) -> tuple[Setting, Choice]:
         """The setting of the grid that is most accurate on the held-out rows; the first of equals."""
         grid = self.settings.grid
+        probe = {"penalty": rows.starts.penalty} if rows.starts else {}
         if len(grid) == 1:
-            return grid[0], Choice()
+            return grid[0], Choice(rows.held_name if probe else "none", probe)
         tried = [self._tried(setting, rows) for setting in grid]
         values = [record.value for record in tried]
         best = int(np.argmax(values))
-        kept = tried[best].also["held"]
-        chosen = {**asdict(grid[best]), "compared": dict(zip(map(str, grid), values, strict=True))}
-        return grid[best], Choice(
-            rows.held_name, chosen, (np.array(kept["probabilities"]), np.array(kept["labels"]))
-        )
+        compared = dict(zip(map(str, grid), values, strict=True))
+        chosen = {**asdict(grid[best]), **probe, "compared": compared}
+        return grid[best], Choice(rows.held_name, chosen, Temperature(tried[best].also["temperature"]))
+
+    def _setting_cell(self, setting: Setting) -> Cell:
+        return self._cell(SETTING, {**self.settings.to_json(), **asdict(setting)})
 
     def _tried(self, setting: Setting, rows: _Rows) -> Result:
-        """The accuracy of one setting on the held-out rows, and its answers there."""
-        cell = self._cell(SETTING, {**self.settings.to_json(), **asdict(setting)})
+        """The accuracy of one setting on the held-out rows, and the temperature of its answers there."""
+        cell = self._setting_cell(setting)
         if found := self._recorded(cell):
             return found
         started = time.perf_counter()
@@ -219,7 +249,7 @@ class _Target:
             n=len(labels),
             selected_on="none",
             evaluated_on=rows.held_name,
-            also={"held": {"probabilities": _softmax(answers).tolist(), "labels": labels.tolist()}},
+            also={"temperature": fitted_temperature(_softmax(answers), labels)},
             seconds={"fit": fitted - started, "score": time.perf_counter() - fitted},
         )
         return self._finished(cell, score, fit, skipped=len(answers.reasons))
@@ -235,7 +265,7 @@ class _Target:
         epochs: int = 0,
     ) -> Fit:
         """A network at its beginning, or where its last checkpoint left it."""
-        encoder = self._encoder()
+        encoder = self.encoder()
         fitting = [self.dataset.split(name) for name in self._fitting]
         maps = cached_maps(encoder, fitting, self.settings, self.place)
         network = Network(encoder, self.settings, rows.start(encoder, trained))
@@ -277,9 +307,13 @@ class _Target:
         return result
 
     def _recorded(self, cell: Cell) -> Result | None:
-        found = None if self.wish.force else self._store.find(cell)
-        answer: Result | None = self.fabric.broadcast(found)
+        answer: Result | None = self.fabric.broadcast(self._found(cell))
         return answer
+
+    def _found(self, cell: Cell) -> Result | None:
+        """The record, unless it is to be made anew, or comes from before settings kept their temperature."""
+        found = None if self.wish.force else self._store.find(cell)
+        return None if found and found.protocol == SETTING and "temperature" not in found.also else found
 
     def _rows(self) -> _Rows:
         """Those of ``val`` judge where there are any, else a seeded and stratified share of train."""
@@ -301,7 +335,7 @@ class _Target:
 
     def _probe_features(self) -> dict[str, Features]:
         """Of the last layer, of each split that may be fitted."""
-        encoder = self._encoder()
+        encoder = self.encoder()
         extraction = ExtractSettings(size=encoder.view.crop, device=self.fabric.device.type)
         extractor = Extractor(encoder, extraction, store=FeatureStore(self.place.workspace.features))
         found = {}
@@ -315,14 +349,14 @@ class _Target:
     def _fitting(self) -> list[str]:
         return [name for name in self.dataset.splits if name != "test"]
 
-    def _encoder(self) -> Encoder:
+    def encoder(self) -> Encoder:
         """Afresh, at the size it is shown."""
         encoder = load_encoder(self.spec, runs=self.place.workspace.runs)
         own = encoder.view.crop
         return encoder.at(self.settings.size or min(own, self.settings.largest or own))
 
     def _cell(self, protocol: str, settings: Mapping[str, Any]) -> Cell:
-        encoder = self._encoder()
+        encoder = self.encoder()
         return Cell(
             protocol=protocol,
             model=encoder.spec,
@@ -349,7 +383,7 @@ class _Target:
             path = self._folder(cell) / WEIGHTS
             save_tensors(path, network.trunk.weights(None), {})
             save_tensors(path.with_name("head.safetensors"), network.head.state_dict(), {})
-            architecture = self._encoder().architecture
+            architecture = self.encoder().architecture
             self.place.reporter.note(f"The fine-tuned weights are the model file:{path}#{architecture}")
 
 

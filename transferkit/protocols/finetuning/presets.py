@@ -36,7 +36,7 @@ PRESETS: Registry[FinetunePreset] = Registry("preset")
 PRESETS.register("quick")(
     FinetunePreset(
         FinetuneSettings(),
-        source="linear probing, then fine-tuning: Kumar et al., ICLR 2022; one setting, nothing is selected",
+        source="linear probing, then fine-tuning: Kumar et al., ICLR 2022; one setting, no grid",
         hardware="two CPU cores, minutes for a thousand images of 128 pixels",
         outcome="above the linear probe that it starts from with imagenet-lite0 (mini/digits: 0.753 against "
         "0.584); about level with it for the small encoders of the preset mini, see docs/findings.md",

@@ -92,10 +92,20 @@ class FinetuneSettings:
                 raise UsageError(f"{option_name(name)} is empty: give one value or more.")
         if self.decay_over_lr and not min(self.lr):
             raise UsageError("--decay-over-lr divides by the learning rate: give --lr above 0.")
+        if min(self.batch) < self.least_batch:
+            raise UsageError(
+                f"--batch {min(self.batch)} leaves a batch normalisation nothing to compare: give --batch "
+                f"{self.least_batch} or more, or --statistics frozen and --no-batch-norm."
+            )
         if self.batch_norm and self.head == "probe":
             raise UsageError(
                 "--head probe starts from features as they are: use --head zero with --batch-norm."
             )
+
+    @property
+    def least_batch(self) -> int:
+        """Images that a step must have: two where a batch normalisation is trained with them."""
+        return 2 if self.batch_norm or self.statistics == "moving" else 1
 
     @property
     def grid(self) -> tuple["Setting", ...]:

@@ -18,20 +18,21 @@ from torch.nn import functional
 from torchvision.transforms import v2
 
 from ...core.devices import Compute
-from ...core.errors import DataError, ModelError
+from ...core.errors import DataError
 from ...core.progress import Reporter
 from ...core.seeding import generator, seed_of
 from ...core.views import View
 from ...data.augment import AugmentSettings
 from ...data.dataset import Split
 from ...data.framing import normalised
-from ...data.loading import load_batches
+from ...data.loading import Batch, load_batches
 from ...data.view_loading import ViewSettings, load_views
 from ..pretraining.optimizing import learning_rate
 from ..pretraining.resumable import Resumable
 from ..pretraining.standing import Gauge
 from ..pretraining.trainer import Step
 from .maps import Maps
+from .memory import enough_memory
 from .network import Network, build_optimizer
 from .settings import FinetuneSettings, Setting
 
@@ -91,17 +92,18 @@ class Fit:
         fabric: devices, precision, processes; launched.
         reporter: told how far it has come.
 
-    Raises: DataError: if there are fewer rows than processes.
+    Raises: DataError: if there are fewer rows than a step must have.
     """
 
     def __init__(self, network: Network, course: Course, *, fabric: Fabric, reporter: Reporter) -> None:
         self.course, self.fabric, self.reporter = course, fabric, reporter
         rows = len(course.split)
         self.batch = min(course.setting.batch, rows // fabric.world_size)
-        if self.batch < (2 if course.settings.batch_norm or course.settings.statistics == "moving" else 1):
+        if self.batch < course.settings.least_batch:
+            least = course.settings.least_batch * fabric.world_size
             raise DataError(
-                f"{course.split.dataset} has {rows} images to train on, too few for {fabric.world_size} "
-                "processes: use fewer --devices, or more images."
+                f"{course.split.dataset} has {rows} images to train on, and a step of {fabric.world_size} "
+                f"processes needs {least}: use fewer --devices, or more images."
             )
         self.steps_an_epoch = rows // (self.batch * fabric.world_size)
         self.steps = course.settings.steps or course.epochs * self.steps_an_epoch
@@ -122,9 +124,19 @@ class Fit:
         if left <= 0 or self._exhausted:
             return
         label = f"fine-tuning on {self.course.split.dataset} ({self.course.setting})"
-        with self.reporter.task(label, left * self.batch * self.fabric.world_size, "images") as task:
+        side = self.course.view.crop
+        with (
+            enough_memory(f"--batch {self.batch} at --size {side}", self._less),
+            self.reporter.task(label, left * self.batch * self.fabric.world_size, "images") as task,
+        ):
             while self.standing.step < self.steps and not self._exhausted:
                 self._epoch(task)
+
+    @property
+    def _less(self) -> str:
+        """What takes less memory: half the batch, where that can be trained on."""
+        half = self.batch // 2
+        return f"--batch {half}" if half >= self.course.settings.least_batch else "a smaller --size"
 
     @property
     def _exhausted(self) -> bool:
@@ -137,21 +149,16 @@ class Fit:
         started = saved = time.perf_counter()
         before = standing.seconds
         self.model.train()
-        try:
-            for images, labels, reasons in self._batches(standing.step):
-                readings = self._step(standing.step, images, labels)
-                self.gauge.add(Step(standing.step, readings, reasons))
-                standing.step += 1
-                standing.unreadable += len(reasons)
-                standing.seconds = before + time.perf_counter() - started
-                task.advance(self.batch * self.fabric.world_size)
-                if time.perf_counter() - saved > _PATIENCE_SECONDS:
-                    self._save()
-                    saved = time.perf_counter()
-        except torch.OutOfMemoryError as error:
-            raise ModelError(
-                f"The GPU has too little memory for --batch {self.batch}: try --batch {self.batch // 2}."
-            ) from error
+        for images, labels, reasons in self._batches(standing.step):
+            readings = self._step(standing.step, images, labels)
+            self.gauge.add(Step(standing.step, readings, reasons))
+            standing.step += 1
+            standing.unreadable += len(reasons)
+            standing.seconds = before + time.perf_counter() - started
+            task.advance(self.batch * self.fabric.world_size)
+            if time.perf_counter() - saved > _PATIENCE_SECONDS:
+                self._save()
+                saved = time.perf_counter()
         self.gauge.read()
         extra = {}
         if self.course.held is not None and self.course.settings.patience:
@@ -176,8 +183,9 @@ class Fit:
             return
         if not settings.augment:
             for batch in load_batches(course.split, course.view, rows, workers=course.workers):
-                images = batch.images.to(self.fabric.device)
-                yield normalised(images, course.view), labels[batch.rows], batch.reasons
+                shown = _shown(batch)
+                images = batch.images[shown].to(self.fabric.device)
+                yield normalised(images, course.view), labels[batch.rows[shown]], batch.reasons
             return
         views = ViewSettings(
             augment=AugmentSettings(
@@ -253,26 +261,27 @@ class Fit:
     def _rate(self, number: int) -> float:
         """The learning rate of the head at a step."""
         settings, highest = self.course.settings, self.course.setting.lr * self.fabric.world_size
-        if settings.schedule == "tenths":
+        warmup = settings.warmup * self.steps
+        if settings.schedule == "tenths" and number >= warmup:
             done = number / self.steps
             return highest * (0.1 if done >= 0.5 else 1.0) * (0.1 if done >= 0.75 else 1.0)
-        warmup = settings.warmup * self.steps
         return learning_rate(number, steps=self.steps, warmup=warmup, highest=highest, lowest=0.0)
 
     @torch.inference_mode()
     def answers(self, split: Split) -> Answers:
         """What the network says of the rows of ``split``, shown as they are tested."""
         self.model.eval()
-        compute = Compute(self.fabric.device, "fp32")
+        compute, view = Compute(self.fabric.device, "fp32"), self.course.view
         rows, logits = [], []
         reasons: dict[int, str] = {}
         batches = np.array_split(np.arange(len(split)), max(1, -(-len(split) // _TEST_BATCH)))
-        for batch in load_batches(split, self.course.view, batches, workers=self.course.workers):
-            readable = np.array([row not in batch.reasons for row in batch.rows.tolist()], bool)
-            images = normalised(batch.images.to(compute.device), self.course.view)
-            logits.append(self.network(images).float().cpu().numpy()[readable])
-            rows.append(batch.rows[readable])
-            reasons |= batch.reasons
+        with enough_memory(f"answers to {_TEST_BATCH} images at --size {view.crop}", "a smaller --size"):
+            for batch in load_batches(split, view, batches, workers=self.course.workers):
+                readable = np.array([row not in batch.reasons for row in batch.rows.tolist()], bool)
+                images = normalised(batch.images.to(compute.device), view)
+                logits.append(self.network(images).float().cpu().numpy()[readable])
+                rows.append(batch.rows[readable])
+                reasons |= batch.reasons
         return Answers(np.concatenate(rows), np.concatenate(logits), reasons)
 
     def _save(self) -> None:
@@ -283,3 +292,17 @@ class Fit:
     def forget(self) -> None:
         """Remove the checkpoint of a training whose result is recorded."""
         self.kept.forget()
+
+
+def _shown(batch: Batch) -> NDArray[np.int64]:
+    """The place of an image for each row of a batch: its own, or where it could not be read another's.
+
+    Raises: DataError: if there is none to take its place.
+    """
+    readable = [place for place, row in enumerate(batch.rows.tolist()) if row not in batch.reasons]
+    if not readable:
+        why = next(iter(batch.reasons.values()))
+        raise DataError(f"None of {len(batch.rows)} images of a batch can be read: {why}.")
+    shown = np.resize(readable, len(batch.rows))
+    shown[readable] = readable
+    return shown

@@ -1,0 +1,78 @@
+"""What training a detector will take, and when that is refused."""
+
+from dataclasses import replace
+
+import pytest
+from torch.testing import assert_close
+
+from tests.protocols.detecting.scenes import ALONE, MODEL, SMALL, eight
+from tests.protocols.pretraining.runs import Notes
+from transferkit.core.errors import UsageError
+from transferkit.core.results import ResultStore
+from transferkit.core.workspace import Workspace
+from transferkit.models.catalog import load_encoder
+from transferkit.protocols.detecting import cost
+from transferkit.protocols.detecting import detect as module
+from transferkit.protocols.detecting.cost import require_patience
+from transferkit.protocols.detecting.detect import detect
+from transferkit.protocols.detecting.grounding import detector_of
+from transferkit.protocols.place import Place
+
+
+def test_hours_on_a_cpu_are_refused_with_their_number():
+    settings = SMALL
+    encoder = load_encoder(MODEL)
+    detector = detector_of(encoder, settings, 3)
+    before = {name: value.clone() for name, value in detector.state_dict().items()}
+    with pytest.raises(UsageError, match=r"about [\d.]+ hours on this CPU: 400000000 images .* or add --yes"):
+        require_patience([(encoder.spec, detector, 4 * 10**8)], settings)
+    assert_close(dict(detector.state_dict()), before, rtol=0, atol=0)
+    require_patience([(encoder.spec, detector, 16)], settings)
+
+
+def test_one_step_is_enough_where_there_is_no_hope(monkeypatch):
+    clock = iter([0, 10**9])
+    monkeypatch.setattr("transferkit.protocols.detecting.cost.time.perf_counter", lambda: next(clock))
+    encoder = load_encoder(MODEL)
+    with pytest.raises(UsageError, match="hours on this CPU"):
+        require_patience([(encoder.spec, detector_of(encoder, SMALL, 3), 16)], SMALL)
+
+
+def test_a_busy_moment_is_not_taken_for_slowness(monkeypatch):
+    """Two steps of ten minutes, and then quick ones: somebody else had the processor."""
+    clock = iter([0, 600, 1000, 1600, 2000, 2000.1])
+    monkeypatch.setattr("transferkit.protocols.detecting.cost.time.perf_counter", lambda: next(clock))
+    encoder = load_encoder(MODEL)
+    require_patience([(encoder.spec, detector_of(encoder, SMALL, 3), 16)], SMALL)
+
+
+def test_what_has_no_record_yet_counts_together(monkeypatch, tmp_path):
+    """Each data set alone takes 0.6 hours; what was interrupted counts by what is left."""
+    monkeypatch.setattr(cost, "_seconds_an_image", lambda *_, **__: 0.6 * 3600 / 16)
+    data = {name: replace(eight(), spec=name) for name in ("mini/scenes", "voc0712")}
+    monkeypatch.setattr(module, "open_detection", lambda name, **_: data[name])
+    place = Place(Workspace(tmp_path, tmp_path / "data"), reporter=Notes())
+
+    def asked(*names):
+        return detect([MODEL], names, SMALL, place=place, machinery=ALONE).detections
+
+    def refused(images):
+        with pytest.raises(UsageError, match=rf"hours on this CPU: {images} images of 64 pixels"):
+            asked(*data)
+
+    refused(32)
+    assert not list(ResultStore(tmp_path / "results"))
+    step = module.Training._step
+
+    def one_step(self, number, shown):
+        if number:
+            raise KeyboardInterrupt
+        return step(self, number, shown)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.Training, "_step", one_step)
+        with pytest.raises(KeyboardInterrupt):
+            asked("mini/scenes")
+    refused(32 - 4)
+    asked("mini/scenes")
+    assert len(asked(*data)) == 2

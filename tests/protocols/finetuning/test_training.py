@@ -1,0 +1,145 @@
+"""One training: against plain loops, with files that cannot be read, and with too little memory."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from tests.protocols.finetuning.tuning import MODEL, SMALL, everything, kept, tuned, zero_head
+from tests.protocols.pretraining.runs import COLOURS, Notes, draw_pictures
+from tests.reference import finetuning as reference
+from transferkit.core.errors import DataError, ModelError
+from transferkit.core.seeding import generator
+from transferkit.data.catalog import open_dataset
+from transferkit.models.catalog import load_encoder
+from transferkit.protocols.finetuning.beginning import Start
+from transferkit.protocols.finetuning.network import Network
+from transferkit.protocols.finetuning.training import Course, Fit
+
+
+@pytest.mark.parametrize("clip", [0.0, 0.3])
+def test_a_plain_loop_ends_with_the_same_weights(clip, pictures, tmp_path):
+    """All rows in one batch, so that their order does not matter."""
+    settings = replace(
+        SMALL, batch=(54,), epochs=5, augment=False, warmup=0.0, head="zero", lr=(0.05,), clip=clip
+    )
+    tuned(pictures, tmp_path, settings)
+    encoder = load_encoder(MODEL).at(32)
+    images, labels = everything(pictures, encoder)
+    head = zero_head(encoder)
+    limit = {"clip": clip} if clip else {}
+    reference.finetuned(encoder.module, head, images, labels, lr=0.05, decay=1e-4, steps=5, **limit)
+    ours = kept(tmp_path)
+    assert_close(ours, dict(encoder.module.state_dict()), rtol=1e-3, atol=1e-5)
+    assert_close(kept(tmp_path, "head.safetensors"), dict(head.state_dict()), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("schedule", ["tenths", "cosine"])
+def test_a_plain_loop_over_batches_ends_with_the_same_weights(schedule, pictures, tmp_path, monkeypatch):
+    """Three batches an epoch, a rate that rises and falls, statistics that move."""
+    settings = replace(
+        SMALL,
+        **{"batch": (18,), "epochs": 4, "augment": False, "head": "zero", "lr": (0.05,), "clip": 0.0},
+        **{"schedule": schedule, "warmup": 0.25, "batch_norm": True, "statistics": "moving"},
+    )
+    fits = []
+    monkeypatch.setattr(Fit, "forget", lambda self: fits.append(self))
+    tuned(pictures, tmp_path, settings)
+    encoder = load_encoder(MODEL).at(32)
+    images, labels = everything(pictures, encoder)
+    head = zero_head(encoder)
+    parts = nn.Sequential()
+    for name, part in (("body", encoder.module), ("norm", nn.BatchNorm1d(head.in_features)), ("head", head)):
+        parts.add_module(name, part)
+    order = [torch.from_numpy(generator(0, "order", epoch).permutation(54)) for epoch in range(4)]
+    batches = [rows for epoch in order for rows in epoch.split(18)]
+    reference.finetuned_in_batches(
+        parts, images, labels, batches, lr=0.05, decay=1e-4, warmup=3, schedule=schedule
+    )
+    assert_close(dict(fits[0].network.state_dict()), dict(parts.state_dict()), rtol=1e-3, atol=1e-4)
+
+
+def test_another_image_stands_in_for_a_train_image_that_cannot_be_read(tmp_path, monkeypatch):
+    """Without augmentation as with it: with its own label, and what it stands in for is counted."""
+    own = draw_pictures(tmp_path / "own")
+    for name in ("00.png", "01.png"):
+        (own / "train" / "red" / name).write_bytes(b"not an image")
+    shown, fits = [], []
+    step, forget = Fit._step, Fit.forget
+
+    def watched(self, number, images, labels):
+        shown.append((images, labels))
+        return step(self, number, images, labels)
+
+    monkeypatch.setattr(Fit, "_step", watched)
+    monkeypatch.setattr(Fit, "forget", lambda self: fits.append(self) or forget(self))
+    tuned(own, tmp_path / "w", replace(SMALL, batch=(54,), augment=False, head="zero"))
+    view = load_encoder(MODEL).view
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (view.mean, view.std))
+    colours = torch.tensor([COLOURS[name] for name in sorted(COLOURS)], dtype=torch.float32) / 255
+    for images, labels in shown:
+        assert len(images) == 54
+        seen = (images * std + mean).mean((2, 3))  # [54, 3]
+        np.testing.assert_array_equal(torch.cdist(seen, colours).argmin(1), labels)
+        assert seen.max(1).values.min() > 0.4  # none is black
+    assert len(shown) == 2
+    assert fits[0].standing.unreadable == 2 * 2  # each once an epoch
+
+
+def test_a_batch_of_nothing_is_refused(tmp_path):
+    own = draw_pictures(tmp_path / "own")
+    for split in ("train", "val"):
+        for path in (own / split).rglob("*.png"):
+            path.write_bytes(b"not an image")
+    with pytest.raises(DataError, match=r"None of 8 images of a batch can be read: "):
+        tuned(own, tmp_path / "w", replace(SMALL, augment=False, head="zero"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "--batch 8 at --size 32: try --batch 4"),
+        ({"batch": (1,)}, "--batch 1 at --size 32: try a smaller --size"),
+        ({"batch": (3,), "statistics": "moving"}, "--batch 3 at --size 32: try a smaller --size"),
+    ],
+)
+def test_too_little_memory_is_answered_with_what_takes_less(changes, words, pictures, tmp_path, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(Network, "forward", full)  # no GPU is needed to say so
+    with pytest.raises(ModelError, match=f"too little memory for {words}[.]"):
+        tuned(pictures, tmp_path, replace(SMALL, head="zero", **changes))
+
+
+@pytest.mark.parametrize("patience", [0, 1])
+def test_too_little_memory_for_the_answers_is_answered_likewise(patience, pictures, tmp_path, monkeypatch):
+    forward = Network.forward
+
+    def full(self, images):
+        if self.training:
+            return forward(self, images)
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(Network, "forward", full)
+    with pytest.raises(ModelError, match="for answers to 64 images at --size 32: try a smaller --size"):
+        tuned(pictures, tmp_path, replace(SMALL, head="zero", epochs=1, patience=patience))
+
+
+def test_too_few_images_for_the_processes_are_refused(pictures, tmp_path):
+    class Nineteen:
+        world_size, global_rank, device = 19, 0, torch.device("cpu")
+
+    encoder = load_encoder(MODEL).at(32)
+    settings = replace(SMALL, head="zero", statistics="moving")
+    split = open_dataset(f"folder:{pictures}", root=tmp_path).split("train")  # of 36 rows
+    course = Course(split, encoder.view, settings, settings.grid[0], 1, None, None, tmp_path, {}, 0)
+    network = Network(encoder, settings, Start.zero(encoder, 3))
+    words = (
+        "has 36 images to train on, and a step of 19 processes needs 38: use fewer --devices, or more images"
+    )
+    with pytest.raises(DataError, match=words):
+        Fit(network, course, fabric=Nineteen(), reporter=Notes())

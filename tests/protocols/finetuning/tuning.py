@@ -1,0 +1,74 @@
+"""A small real network on small real files."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from tests.protocols.pretraining.runs import Notes
+from transferkit.core.workspace import Workspace
+from transferkit.data.catalog import open_dataset
+from transferkit.data.framing import frame
+from transferkit.models.encoder import Encoder
+from transferkit.protocols.finetuning.finetune import Wish, finetune
+from transferkit.protocols.finetuning.settings import FinetuneSettings
+from transferkit.protocols.place import Place
+from transferkit.protocols.pretraining.settings import Machinery
+
+MODEL = "random:test_resnet"
+SMALL = FinetuneSettings(lr=(0.02,), batch=(8,), epochs=2, size=32, precision="fp32", min_crop=0.5)
+ALONE = Machinery(device="cpu", workers=0)
+WEIGHTS = "encoder.safetensors"
+
+
+class Stop(Exception):
+    """Of ``Stopping``."""
+
+
+class Stopping(Notes):
+    """Stops the training after so many images."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.after = after
+
+    def advance(self, count: int = 1) -> None:
+        super().advance(count)
+        if self.advanced >= self.after:
+            raise Stop
+
+
+def tuned(pictures, workspace, settings=SMALL, *, reporter=None, wish=None):
+    place = Place(Workspace(workspace, workspace / "data"), settings.seed, reporter or Notes())
+    wish = wish or Wish(keep=True, yes=True)
+    return finetune(
+        [MODEL], [f"folder:{pictures}"], settings, place=place, machinery=ALONE, wish=wish
+    ).results
+
+
+def kept(workspace: Path, file: str = WEIGHTS) -> dict[str, torch.Tensor]:
+    (path,) = (workspace / "finetuned").glob(f"*/{file}")
+    return load_file(path)
+
+
+def everything(pictures: Path, encoder: Encoder) -> tuple[torch.Tensor, torch.Tensor]:
+    """All rows that may be fitted, as they are shown without augmentation, and their labels."""
+    dataset = open_dataset(f"folder:{pictures}", root=pictures.parent)
+    rows = [
+        (split, row) for split in (dataset.split("train"), dataset.split("val")) for row in range(len(split))
+    ]
+    images = torch.stack(
+        [torch.from_numpy(frame(split.reader.image(row), encoder.view).copy()) for split, row in rows]
+    )
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (encoder.view.mean, encoder.view.std))
+    return (images.float() / 255 - mean) / std, torch.tensor([int(split.labels[row]) for split, row in rows])
+
+
+def zero_head(encoder: Encoder) -> nn.Linear:
+    """A classifier of three that knows nothing, in place of the encoder's own."""
+    head = nn.Linear(encoder.module.num_features, 3)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    encoder.module.reset_classifier(0)
+    return head
