@@ -6,6 +6,7 @@ with its library in front (``timm:resnet50``); ``imagenet-lite0`` stands for ``t
 
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from math import floor
 from typing import Any, Literal
 
@@ -74,11 +75,19 @@ def torchvision_names() -> list[str]:
     return models.list_models(module=models)
 
 
+@cache
+def _timm_models() -> tuple[str, ...]:
+    """Listed once: timm sorts a thousand names each time, and every encoder is looked up here."""
+    import timm
+
+    return tuple(timm.list_models())
+
+
 def timm_names(*, tagged: bool = False) -> list[str]:
     """Networks of timm; ``tagged`` adds the names of their weights, such as ``resnet50.a1_in1k``."""
     import timm
 
-    return timm.list_models() + (timm.list_pretrained() if tagged else [])
+    return [*_timm_models(), *(timm.list_pretrained() if tagged else [])]
 
 
 def unknown_of_many(kind: str, name: str, known: list[str]) -> UnknownNameError:

@@ -156,10 +156,11 @@ class Semantics:
         spec = self.extractor.encoder.spec
         if spec == PIXELS:
             return ()
-        if spec.startswith("random:") or self._untrained() is None:
+        if spec.startswith("random:") or self._untrained is None:
             return (PIXELS,)
         return PIXELS, UNTRAINED
 
+    @cached_property
     def _untrained(self) -> Encoder | None:
         """The same network before training, shown what the encoder is shown; None if nobody can build it."""
         encoder = self.extractor.encoder
@@ -271,9 +272,8 @@ class Semantics:
                 encoder = load_encoder(PIXELS)
                 settings = replace(settings, layers=("last",), size=None, pooling=None)
             else:
-                found = self._untrained()
-                assert found is not None  # or it is no floor
-                encoder = found
+                assert self._untrained is not None  # or it is no floor
+                encoder = self._untrained
             self._extractors[spec] = Extractor(encoder, settings, store=own.store)
         return self._extractors[spec]
 
