@@ -22,7 +22,8 @@ from transferkit.core.results import Result, Results, recipe
 from transferkit.core.workspace import Workspace
 from transferkit.data.mini import DOWNSTREAM
 from transferkit.models.catalog import load_encoder
-from transferkit.protocols.analyses.similarity import likeness
+from transferkit.protocols.analyses.looking import looks
+from transferkit.protocols.analyses.similarity import likeness_of
 from transferkit.protocols.place import Place
 from transferkit.protocols.pretraining.pretrain import pretrain
 from transferkit.protocols.pretraining.settings import PretrainSettings
@@ -45,6 +46,9 @@ FIRST = {loss: f"run:mini-{loss}" for loss in LOSSES}
 MODELS = {loss: (first, f"{first}-seed1", f"{first}-seed2") for loss, first in FIRST.items()}
 FLOORS = {"random": (PRESET.model, f"{PRESET.model}@1", f"{PRESET.model}@2"), "pixels": ("pixels",)}
 REFERENCE = "imagenet-lite0"
+SHOWN = {REFERENCE: 128, PRESET.model: 48}
+"""Pixels, as in the study; others are shown images of the size that they were trained on."""
+
 LEVELS = ("low", "mid", "high")
 
 INTRODUCTION = f"""# Findings
@@ -102,7 +106,7 @@ intervals of the difference over the twelve sets:
 SIMILARITY = """
 ## How alike the encoders are
 
-Debiased linear CKA of the last layers (`transferkit analyze cka`), each network shown images of its own size.
+Debiased linear CKA of the last layers (`transferkit analyze cka`).
 
 ![CKA between the encoders](figures/cka.png)
 
@@ -271,8 +275,12 @@ def similarity(place: Place) -> str:
     """CKA of last layers of all encoders, averaged over the sets."""
     shown = {f"{loss} {seed}": spec for loss, specs in MODELS.items() for seed, spec in enumerate(specs)}
     shown |= {REFERENCE: REFERENCE, "random": PRESET.model, "pixels": "pixels"}
-    found = [one.values for one in likeness([*shown.values()], DOWNSTREAM, ExtractSettings(), place=place)]
-    values = np.nanmean(found, axis=0)
+    sizes = {spec: ExtractSettings(size=SHOWN.get(spec)) for spec in shown.values()}
+    found = [
+        likeness_of([look for spec in sizes for look in looks([spec], [data], sizes[spec], place=place)])
+        for data in DOWNSTREAM
+    ]
+    values = np.nanmean([one.values for one in found], axis=0)
     words = Words("CKA of last layers, mean of twelve sets")
     save_figure(heat_map(values, [*shown], [*shown], words), FIGURES / "cka")
     objective = np.repeat(np.arange(len(LOSSES)), [len(specs) for specs in MODELS.values()])
