@@ -41,7 +41,8 @@ def of_scikit_learn(x, labels, penalty, **options):
 @pytest.mark.parametrize(("n", "d", "c"), [(60, 4, 3), (12, 30, 3), (10, 10, 4), (40, 5, 6)])
 def test_the_gradient_vanishes(n, d, c):
     x, y = blobs(n, d, c)
-    path = logistic_path(x, y, PENALTIES, c, limits=CLOSE)
+    assert logistic_path(x, y, PENALTIES, c).converged.all()
+    path = logistic_path(x, y, PENALTIES, c, limits=CLOSE)  # as far as float32 goes, on this processor
     for i, penalty in enumerate(PENALTIES):
         parts = reference.gradient(x, y.tolist(), path.weights[i], path.biases[i], penalty)
         steepest = max(abs(value) for part in (*parts[0], parts[1]) for value in part)
@@ -112,9 +113,15 @@ def test_order_of_rows_and_rotation_do_not_matter():
     new, _ = blobs(20, 8, 4, name="new")
     plain = fitted(x, y, 4, new)
     order = torch.from_numpy(generator(0, "order").permutation(80))
-    assert_close(fitted(x[order], y[order], 4, new), plain, atol=2e-2, rtol=1e-2)
+    assert_alike(fitted(x[order], y[order], 4, new), plain)
     turn = torch.linalg.qr(torch.from_numpy(generator(0, "turn").normal(size=(8, 8)))).Q.float()
-    assert_close(fitted(x @ turn, y, 4, new @ turn), plain, atol=2e-2, rtol=1e-2)
+    assert_alike(fitted(x @ turn, y, 4, new @ turn), plain)
+
+
+def assert_alike(found, expected):
+    """At the weakest penalty float32 says little along some directions, and processors round as they may."""
+    assert_close(found[1:], expected[1:], atol=5e-3, rtol=1e-3)
+    assert_close(found[0], expected[0], atol=2e-2, rtol=1e-2)
 
 
 def test_a_shift_of_the_features_does_not_matter():

@@ -66,7 +66,7 @@ def test_what_is_linear_in_the_features_is_known_and_noise_is_not():
 
     found, constant = target_scores(splits(targets), GRID, seed=0)
     assert constant == ()
-    assert found["linear"].value > 0.99
+    assert found["linear"].value > 0.998  # the farthest test rows lie beyond what was fitted
     assert abs(found["noise"].value) < 0.1
 
 
