@@ -23,7 +23,7 @@ from ...data.detection.transforms import resized_boxes
 from ...data.loading import load_items
 from ...detection.assembly import Detector
 from ...detection.found import Found
-from ..finetuning.memory import enough_memory
+from ..pretraining.memory import enough_memory
 from ..pretraining.resumable import Resumable
 from ..pretraining.standing import Gauge
 from ..pretraining.trainer import Step

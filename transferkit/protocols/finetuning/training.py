@@ -27,12 +27,12 @@ from ...data.dataset import Split
 from ...data.framing import normalised
 from ...data.loading import Batch, load_batches
 from ...data.view_loading import ViewSettings, load_views
+from ..pretraining.memory import enough_memory
 from ..pretraining.optimizing import learning_rate
 from ..pretraining.resumable import Resumable
 from ..pretraining.standing import Gauge
 from ..pretraining.trainer import Step
 from .maps import Maps
-from .memory import enough_memory
 from .network import Network, build_optimizer
 from .settings import FinetuneSettings, Setting
 

@@ -5,10 +5,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-import torch
-
 from ...cache.locks import Lock
-from ...core.errors import DataError, ModelError, UsageError
+from ...core.errors import DataError, UsageError
 from ...core.progress import SILENT, Reporter, Task
 from ...models.catalog import load_encoder
 from ...models.runs import Run
@@ -16,6 +14,7 @@ from ..place import Place
 from .checkpoint import save_tensors, training_tensors
 from .devices import chosen_precision, launched_fabric, open_loggers
 from .job import Job, job_of
+from .memory import enough_memory
 from .resuming import claim, first_weights, restored, training_file
 from .settings import Machinery, PretrainSettings
 from .standing import Gauge, Standing
@@ -98,33 +97,30 @@ def pretrain(
         dataset = place.open(settings.data)
     settings = replace(settings, data=dataset.spec, model=encoder.spec)
     lock = Lock(run.folder / "lock")
+    what = f"--batch {settings.batch} at --size {settings.size}"
     try:
-        job = job_of(settings, dataset, run, encoder=encoder, fabric=fabric, machinery=machinery)
-        refusal = claim(job, lock, anew=resume is False) if fabric.is_global_zero else None
-        if refusal := fabric.broadcast(refusal):  # so that no process waits for one that has stopped
-            raise refusal
-        reporter = place.reporter if fabric.is_global_zero else SILENT
-        standing = restored(job)
-        with open_loggers(fabric, machinery.logger):  # once nothing clears their folder any more
-            return _Training(job, standing, reporter, machinery.checkpoint_minutes * 60).run()
-    except torch.OutOfMemoryError as error:
-        raise ModelError(_too_much(settings, processes=fabric.world_size)) from error
+        with enough_memory(what, _less(settings, processes=fabric.world_size)):
+            job = job_of(settings, dataset, run, encoder=encoder, fabric=fabric, machinery=machinery)
+            refusal = claim(job, lock, anew=resume is False) if fabric.is_global_zero else None
+            if refusal := fabric.broadcast(refusal):  # so that no process waits for one that has stopped
+                raise refusal
+            reporter = place.reporter if fabric.is_global_zero else SILENT
+            standing = restored(job)
+            with open_loggers(fabric, machinery.logger):  # once nothing clears their folder any more
+                return _Training(job, standing, reporter, machinery.checkpoint_minutes * 60).run()
     finally:
         lock.release()
 
 
-def _too_much(settings: PretrainSettings, *, processes: int) -> str:
-    """What the GPU has no room for, and what takes less: half the batch, where that can still be cut."""
+def _less(settings: PretrainSettings, *, processes: int) -> str:
+    """What takes less of a GPU's memory: half the batch, where that can still be cut."""
     half, twice = settings.batch // 2, settings.accumulate * 2
     shards = settings.pretext.shards_of(settings.objective, processes=processes)
     if half >= 2 * shards:
         less = f"--batch {half} --accumulate {twice}"
     else:
         less = "a smaller --size" + (", or fewer --shards and a smaller --batch" if shards > 1 else "")
-    return (
-        f"The GPU has too little memory for --batch {settings.batch} at --size {settings.size}: "
-        f"try {less}, {_ANEW}."
-    )
+    return f"{less}, {_ANEW}"
 
 
 class _Training:
