@@ -14,6 +14,15 @@ def _no_personal_settings(monkeypatch):
     monkeypatch.delenv("TRANSFERKIT_DATA", raising=False)
 
 
+@pytest.fixture
+def one_thread():
+    """Work that is small only waits for a second one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def pytest_runtest_setup(item):
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")

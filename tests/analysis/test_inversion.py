@@ -13,15 +13,7 @@ from transferkit.core.errors import ModelError, NonFiniteError, ShapeError, Usag
 
 PIXELS = InversionSettings(method="pixels", steps=60, tv=0.0)
 PRIOR = InversionSettings(steps=40, width=4, depth=2)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Work as small as this only waits for a second one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def pictures(n=2, size=16):

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-import torch
 from click.testing import CliRunner
 
 from tests.protocols.detecting.scenes import eight
@@ -18,14 +17,7 @@ SMALL = (
     *("--model", "random:test_resnet", "--iterations", "2", "--batch", "4", "--sides", "64"),
     *("--test-side", "64", "--depth", "16", "--width", "32", "--proposals", "40", "--samples", "16"),
 )
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

@@ -21,15 +21,7 @@ from transferkit.protocols.place import Place
 MODEL = "random:resnet18"
 SMALL = InvertSettings(layers=("layer1", "layer2"), images=2, size=32, device="cpu")
 QUICK = InversionSettings(method="pixels", steps=3)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Work as small as this only waits for a second one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

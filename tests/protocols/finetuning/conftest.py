@@ -3,18 +3,13 @@
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.protocols.pretraining.runs import draw_pictures
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
-    """Work as small as this only waits for a second one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def _small_work(one_thread):
+    pass
 
 
 @pytest.fixture(scope="module")
