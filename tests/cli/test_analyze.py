@@ -1,14 +1,12 @@
 """Analyses as commands: what their options mean together, and what they draw."""
 
 import json
-from dataclasses import replace
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from tests.protocols.analyses.flat import flatten
 from tests.protocols.analyses.pictures import MODEL, draw_discs
-from transferkit.protocols.analyses.looking import Look
 from transferkit_cli.main import cli
 
 
@@ -45,13 +43,7 @@ def test_robustness_draws_accuracy_and_calibration_error(discs, tmp_path):
 
 
 def test_separation_shows_the_layers_that_have_one_and_says_why_others_do_not(discs, tmp_path, monkeypatch):
-    found = Look.rows
-
-    def flat(self, layer):
-        own = found(self, layer)
-        return own if layer == "layer4" else replace(own, x=np.ones((len(own), 3), np.float32))
-
-    monkeypatch.setattr(Look, "rows", flat)
+    flatten(monkeypatch, but="layer4")
     asked = ("--model", MODEL, "--data", discs, "--size", "32")
     some = invoke(tmp_path, "separation", *asked, "--layers", "layer1,layer4")
     assert some.exit_code == 1

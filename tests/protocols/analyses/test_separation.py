@@ -1,14 +1,13 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
+from tests.protocols.analyses.flat import flatten
 from tests.protocols.analyses.pictures import MODEL, STAGES, place
 from transferkit.analysis.separation import separation
 from transferkit.core.errors import DataError
 from transferkit.core.features import Features
 from transferkit.core.seeding import generator
-from transferkit.protocols.analyses.looking import Look, looks
+from transferkit.protocols.analyses.looking import looks
 from transferkit.protocols.analyses.separation import separation_score, separation_table, separations
 from transferkit.protocols.evaluate import UnansweredError
 
@@ -61,13 +60,7 @@ def test_why_there_is_no_class_separation(x, labels, words):
 
 
 def test_a_layer_without_class_separation_does_not_keep_the_others_from_theirs(discs, tmp_path, monkeypatch):
-    found = Look.rows
-
-    def flat(self, layer):
-        own = found(self, layer)
-        return own if layer == "layer4" else replace(own, x=np.ones((len(own), 3), np.float32))
-
-    monkeypatch.setattr(Look, "rows", flat)
+    flatten(monkeypatch, but="layer4")
     with pytest.raises(
         UnansweredError, match=f"{MODEL} on .*, layer layer1: .* point the same way"
     ) as raised:

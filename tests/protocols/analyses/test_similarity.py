@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.protocols.analyses.flat import flatten
 from tests.protocols.analyses.pictures import LAST, MODEL, STAGES, place
 from transferkit.analysis.cka import cka
 from transferkit.core.progress import SILENT
 from transferkit.protocols.analyses import similarity
-from transferkit.protocols.analyses.looking import Look, looks
+from transferkit.protocols.analyses.looking import looks
 from transferkit.protocols.analyses.similarity import likeness
 
 
@@ -79,13 +80,7 @@ def test_constant_layers_are_named_and_no_number_is_made_up_for_them(tmp_path):
 
 
 def test_records_name_the_constant_layers_beside_the_others(discs, tmp_path, monkeypatch):
-    found = Look.rows
-
-    def flat(self, layer):
-        own = found(self, layer)
-        return own if layer == "layer4" else replace(own, x=np.ones((len(own), 3), np.float32))
-
-    monkeypatch.setattr(Look, "rows", flat)
+    flatten(monkeypatch, but="layer4")
     both = [MODEL, f"{MODEL}@1"]
     (seen,) = likeness(both, [discs], STAGES, place=place(tmp_path))
     (across,) = seen.records  # neither model has two layers left to compare with each other
