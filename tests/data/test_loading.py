@@ -15,7 +15,7 @@ from transferkit.core.views import View
 from transferkit.data.arrays import from_arrays
 from transferkit.data.folder import open_folder
 from transferkit.data.framing import frame
-from transferkit.data.loading import MOST_WORKERS, default_workers, load_batches
+from transferkit.data.loading import MOST_WORKERS, default_workers, load_batches, load_items
 
 VIEW = View(16, 12)
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 9, 11, 3), dtype=np.uint8)
@@ -113,6 +113,19 @@ def test_workers_are_processes_of_one_thread_and_end_with_the_loading():
     assert len(pids) == 2
     assert (os.getpid() % 256, os.getpid() // 256 % 256) not in pids
     assert not children()
+
+
+class Delayed:
+    """Answers with what it was asked, after that many tenths of a second."""
+
+    def __getitem__(self, tenths):
+        time.sleep(tenths / 10)
+        return tenths
+
+
+def test_answers_come_in_order_or_as_they_are_ready():
+    assert list(load_items(Delayed(), [5, 0, 1, 0], workers=2)) == [5, 0, 1, 0]
+    assert list(load_items(Delayed(), [9, 0, 0, 1, 0, 1], workers=2, in_order=False))[-1] == 9
 
 
 def test_workers_end_when_the_caller_stops_early():

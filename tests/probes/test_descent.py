@@ -100,7 +100,7 @@ def test_each_limit_stops(limits, converged):
 
 def test_under_another_penalty_the_last_step_still_explains_its_change_of_gradient():
     rng = torch.Generator().manual_seed(3)
-    memory = _Memory(12)
+    memory = _Memory(torch.zeros(3, 4))
     memory.penalise(torch.tensor([1.0, 1, 1, 0]))
     for _ in range(4):
         step = torch.randn(3, 4, generator=rng)
@@ -110,3 +110,38 @@ def test_under_another_penalty_the_last_step_still_explains_its_change_of_gradie
     memory.penalise(penalty)
     assert len(memory) == 4
     assert_close(memory.times(change + penalty * step, torch.ones(4)), step)  # the secant equation
+
+
+@pytest.mark.parametrize("added", [1, 4, 7, 12])
+def test_the_compact_form_equals_the_two_loops(monkeypatch, added):
+    monkeypatch.setattr(descent, "MEMORY", 5)
+    rng = torch.Generator().manual_seed(added)
+    memory = _Memory(torch.zeros(3, 4, dtype=torch.float64))
+    penalty = torch.tensor([1.0, 1, 1, 0], dtype=torch.float64)
+    memory.penalise(penalty)
+    pairs = []
+    for number in range(added):
+        step = torch.randn(3, 4, generator=rng, dtype=torch.float64)
+        change = step * (1 + torch.rand(3, 4, generator=rng, dtype=torch.float64))
+        if number == 2:
+            change = -10 * step  # no curvature: not remembered
+        else:
+            pairs = [*pairs, (step, change + penalty * step)][-5:]
+        memory.add(step, change)
+    gradient = torch.randn(3, 4, generator=rng, dtype=torch.float64)
+    diagonal = torch.rand(4, generator=rng, dtype=torch.float64)
+    assert len(memory) == len(pairs)
+    assert_close(memory.times(gradient, diagonal), two_loops(pairs, gradient, diagonal))
+
+
+def two_loops(pairs, gradient, diagonal):
+    """Nocedal and Wright, Numerical optimization, algorithm 7.4."""
+    q, weights = gradient.clone(), []
+    for s, y in reversed(pairs):
+        weights.append((s * q).sum() / (s * y).sum())
+        q = q - weights[-1] * y
+    s, y = pairs[-1]
+    r = q * diagonal * (s * y).sum() / (y * y * diagonal).sum()
+    for (s, y), weight in zip(pairs, reversed(weights), strict=True):
+        r = r + s * (weight - (y * r).sum() / (s * y).sum())
+    return r

@@ -1,7 +1,9 @@
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose
 from sklearn.linear_model import Ridge
 
@@ -13,8 +15,9 @@ from transferkit.models.catalog import load_encoder
 from transferkit.probes.semantic import SemanticSettings, target_scores
 from transferkit.protocols.evaluate import Evaluator, question
 from transferkit.protocols.extract import Extractor
-from transferkit.protocols.semantic import TASKS, Semantics, _against
-from transferkit.protocols.targets import measured, targets_of, with_targets
+from transferkit.protocols.semantic import Ask, Semantics, _against
+from transferkit.protocols.semantic_tasks import TASKS
+from transferkit.protocols.targets import measured, read_targets, targets_of
 from transferkit.semantics import TARGETS
 
 
@@ -56,12 +59,12 @@ def test_every_row_has_its_targets(root, discs):
         store=asked.extractor.store,
     )
     features = asked.extractor.open(asked.dataset.split("test")).run().features("layer1")
-    found = with_targets(features, entry, targets_of("low"))
-    assert {name: value.shape[1] for name, value in found.targets.items()} == {
+    found = read_targets(entry, targets_of("low"), features.ids)
+    assert {name: value.shape[1] for name, value in found.items()} == {
         name: TARGETS[name].dimension for name in targets_of("low")
     }
     large = np.array(["large" in name for name in features.ids])
-    luminance = found.targets["luminance"][:, 0]
+    luminance = found["luminance"][:, 0]
     assert luminance[large].mean() > luminance[~large].mean()
 
 
@@ -74,7 +77,7 @@ def test_the_score_is_that_of_the_features_and_stands_beside_its_floors(root, di
     for name, split in asked.dataset.splits.items():
         entry = measured(split, asked.extractor.encoder.view, targets_of("low"), store=store)
         features = asked.extractor.open(split).run().features("layer1")
-        splits[name] = with_targets(features, entry, targets_of("low"))
+        splits[name] = replace(features, targets=read_targets(entry, targets_of("low"), features.ids))
     plain, constant = target_scores(splits, settings.grid, seed=0)
     assert list(constant) == score.also["constant"]
     for name, target in score.also["targets"].items():
@@ -103,7 +106,7 @@ def test_the_class_stands_on_the_same_axis(root, discs):
 def test_tasks_stack_the_views_they_take(name, root, discs):
     asked = semantics(root, discs, LAST)
     layer = asked.extractor.names[0]
-    stack = asked._stacked(MODEL, layer, TASKS[name], "test")
+    stack = asked._stacked(Ask(MODEL, layer, (), name, (1.0,)), "test")
     dim = asked.extractor.layers[0].dim
     pairs = {"rotation": 4, "patch": 8, "corruption": 12}[name]
     assert stack.x.shape == (24 * pairs, 2 * dim if name == "patch" else dim)
@@ -144,7 +147,7 @@ def test_recorded_factors_are_targets_of_their_own_level(root, discs):
     assert not any(name.startswith("factor:") for name in low.also["targets"])
     ids = [name for split in ("train", "val") for name in asked.dataset.split(split).ids]
     reference = Ridge(alpha=score.also["targets"]["factor:size"]["penalty"])
-    x = [asked._features(MODEL, "layer4", PLAIN, split).x for split in ("train", "val", "test")]
+    x = [asked._filled(MODEL, PLAIN, split).features("layer4").x for split in ("train", "val", "test")]
     x, test = np.concatenate(x[:2]).astype(float), x[2].astype(float)
     mean, deviation = x.mean(0), np.where(x.std(0) > 0, x.std(0), 1)
     reference.fit((x - mean) / deviation, large(ids) * 0.5)
@@ -194,3 +197,39 @@ def test_the_protocol_leaves_a_record_a_layer_and_level(root, discs):
 def test_minus_one_is_nothing_zero_the_floor_and_one_all(value, floors, normalised):
     assert _against(value, floors)["normalised"] == pytest.approx(normalised)
     assert _against(value, {}) == {}
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forked processes are asked for on Linux alone")
+@pytest.mark.usefixtures("two_threads")
+def test_several_layers_are_scored_by_several_processes_to_the_same_scores(root, discs, monkeypatch):
+    asked = [
+        (layer, SemanticSettings(level=level, penalties=3))
+        for layer in ("layer1", "layer4")
+        for level in ("low", "mid")
+    ]
+    plain, ahead = (replace(semantics(root, discs), known={}, levels=("low", "mid")) for _ in range(2))
+    one_by_one = [plain.score(*one) for one in asked]
+    ahead.score_ahead(asked)
+    assert ahead.known.keys() == plain.known.keys()
+    monkeypatch.setattr("transferkit.protocols.semantic.target_scores", None)  # nothing is left to score
+    for before, after in zip(one_by_one, [ahead.score(*one) for one in asked], strict=True):
+        assert after.value == pytest.approx(before.value, abs=1e-9)
+        assert after.also["normalised"] == pytest.approx(before.also["normalised"], abs=1e-9)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_what_cannot_be_scored_ahead_is_left_to_whoever_asks(root, discs):
+    asked = replace(semantics(root, discs), levels=("low", "factors"))
+    low = SemanticSettings(level="low", penalties=3)
+    asked.score_ahead([("layer1", SemanticSettings(level="factors")), ("layer4", low), ("layer1", low)])
+    assert asked.score("layer4", low).value > 0
+    with pytest.raises(DataError, match="records no factors"):
+        asked.score("layer1", SemanticSettings(level="factors"))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from ..core.errors import UsageError
@@ -48,13 +49,13 @@ class EntryKey:
         if self.dtype not in DTYPES:
             raise UsageError(f"Features are not kept as {self.dtype!r}. Choose from: {', '.join(DTYPES)}.")
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Hex digest, 64 characters; the entry's folder is named by it."""
         return digest_of(self.to_json())
 
-    @property
-    def circumstances(self) -> dict[str, Any]:
+    @cached_property
+    def circumstances(self) -> Mapping[str, Any]:
         """What shaped the features beside the encoder's weights, the images, the layer and the pooling."""
         names = ("transform", "view", "dtype", "precision", "architecture")
         return {name: value for name, value in self.to_json().items() if name in names}

@@ -43,6 +43,8 @@ class Names(Sequence[str]):
             yield from b"\0".join(self._texts.tolist()).decode(errors="surrogateescape").split("\0")
 
     def __eq__(self, other: object) -> bool:
+        if isinstance(other, Names):
+            return np.array_equal(self._texts, other._texts)
         return isinstance(other, Sequence) and list(self) == list(other)
 
     __hash__ = None  # type: ignore[assignment]

@@ -57,13 +57,14 @@ def load_batches(
     yield from load_items(Frames(split.reader, view, variant), batches, workers=workers)
 
 
-def load_items(dataset: Any, batches: Iterable[NDArray[np.int64]], *, workers: int) -> Iterator[Any]:
-    """``dataset[rows]`` for each of ``batches``, in their order, computed by worker processes.
+def load_items(dataset: Any, batches: Iterable[Any], *, workers: int, in_order: bool = True) -> Iterator[Any]:
+    """``dataset[batch]`` for each of ``batches``, computed by worker processes.
 
     Args:
         dataset: gives what is asked for, or a ``DataError`` as a value; picklable.
-        batches: read lazily, as in ``load_batches``.
+        batches: rows, or whatever ``dataset`` answers; read lazily, as in ``load_batches``.
         workers: processes; 0 computes in this one.
+        in_order: of the batches; else as they come, and whoever has done a batch gets the next.
 
     Raises: DataError: the one that was given.
     """
@@ -75,6 +76,8 @@ def load_items(dataset: Any, batches: Iterable[NDArray[np.int64]], *, workers: i
         collate_fn=_as_it_is,
         worker_init_fn=_leave_interrupts_to_the_parent,
         generator=torch.Generator(),  # the global one would be advanced
+        in_order=in_order,
+        prefetch_factor=None if in_order or not workers else 1,  # else a batch may wait for a long one
     )
     loading: Any = iter(loader)
     try:

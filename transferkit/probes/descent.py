@@ -148,9 +148,10 @@ class Descent:
     def __init__(self, problem: Problem, limits: Limits) -> None:
         self._problem = problem
         self._limits = limits
-        self._memory = _Memory(problem.n_classes * (len(problem.spectrum) + 1))
         self._spectrum = torch.cat([problem.spectrum, problem.spectrum.new_ones(1)])
-        self._point = problem.at(self._spectrum.new_zeros(problem.n_classes, len(self._spectrum)))
+        origin = self._spectrum.new_zeros(problem.n_classes, len(self._spectrum))
+        self._memory = _Memory(origin)
+        self._point = problem.at(origin)
 
     def fit(self, ridge: float) -> Fit:
         """Descend for the penalty per row ``ridge``."""
@@ -202,45 +203,76 @@ def _objective(point: Point, penalty: Tensor) -> float:
 class _Memory:
     """What L-BFGS knows of the curvature: the last steps and how the gradient changed over them.
 
+    The two loops over the pairs are a handful of products in the compact form of Byrd et al. [3]. With the
+    steps as rows of ``S``, the changes of the gradient as rows of ``Y``, ``D`` the diagonal of ``SYᵀ``, ``R``
+    its upper triangle, and ``H₀`` the diagonal to start from, the inverse Hessian is
+
+        H = H₀ + Sᵀ R⁻ᵀ (D + Y H₀ Yᵀ) R⁻¹ S − H₀ Yᵀ R⁻¹ S − Sᵀ R⁻ᵀ Y H₀.
+
     Args:
-        size: elements of a step.
+        like: a step, for its shape, type and device.
+
+    [3] Byrd, Nocedal and Schnabel, Representations of quasi-Newton matrices and their use in limited memory
+        methods, Mathematical Programming 1994.
     """
 
-    def __init__(self, size: int) -> None:
-        self._most = max(LEAST_MEMORY, min(MEMORY, MEMORY_ELEMENTS // size))
-        self._penalty = torch.zeros(())
-        self._pairs: list[tuple[Tensor, Tensor, Tensor, float]] = []  # s, of the loss, y, 1 / (s · y)
+    def __init__(self, like: Tensor) -> None:
+        most = max(LEAST_MEMORY, min(MEMORY, MEMORY_ELEMENTS // like.numel()))
+        self._penalty = torch.zeros_like(like).flatten()
+        self._steps, self._changes, self._pulls = like.new_zeros(3, most, like.numel())  # S, of the loss, Y
+        self._products = like.new_zeros(most, most, dtype=torch.float64)  # SYᵀ
+        self._count = self._oldest = 0  # pairs; which is the oldest
 
     def __len__(self) -> int:
-        return len(self._pairs)
+        return self._count
 
     def penalise(self, penalty: Tensor) -> None:
-        """From now on the penalties per row are ``penalty`` ``[r+1]``."""
-        self._penalty = penalty
-        known, self._pairs = self._pairs, []
-        for step, change, _, _ in known:
-            self.add(step, change)
+        """From now on the penalties per row are ``penalty`` ``[r+1]``; pairs without curvature go."""
+        self._penalty = penalty.repeat(len(self._penalty) // len(penalty))
+        steps, changes = (self._in_order(rows) for rows in (self._steps, self._changes))
+        pulls = changes + self._penalty * steps
+        kept = (steps * pulls).sum(1) > 0
+        self._count, self._oldest = int(kept.sum()), 0
+        for rows, known in ((self._steps, steps), (self._changes, changes), (self._pulls, pulls)):
+            rows[: self._count] = known[kept]
+        self._products[: self._count, : self._count] = (steps[kept] @ pulls[kept].T).double()
 
     def add(self, step: Tensor, change: Tensor) -> None:
         """Remember ``step`` and the change of the loss's gradient over it; the oldest is forgotten."""
-        y = change + self._penalty * step
-        product = _dot(step, y)
-        if product > 0:  # a pair without curvature says nothing
-            self._pairs = [*self._pairs, (step, change, y, 1 / product)][-self._most :]
+        step, change = step.flatten(), change.flatten()
+        pull = change + self._penalty * step
+        if not _dot(step, pull) > 0:  # a pair without curvature says nothing
+            return
+        if self._count < len(self._steps):
+            row = self._count
+            self._count += 1
+        else:
+            row = self._oldest
+            self._oldest = (row + 1) % len(self._steps)
+        self._steps[row], self._changes[row], self._pulls[row] = step, change, pull
+        self._products[:, row] = (self._steps @ pull).double()
 
     def times(self, gradient: Tensor, diagonal: Tensor) -> Tensor:
         """The inverse Hessian times ``gradient``, starting from ``diagonal`` scaled to the last pair."""
-        out, weights = gradient.clone(), []
-        for s, _, y, inverse in reversed(self._pairs):
-            weights.append(inverse * _dot(s, out))
-            out.sub_(y, alpha=weights[-1])
-        out *= diagonal
-        if self._pairs:
-            _, _, y, inverse = self._pairs[-1]
-            out /= inverse * _dot(y, y * diagonal)
-        for (s, _, y, inverse), weight in zip(self._pairs, reversed(weights), strict=True):
-            out.add_(s, alpha=weight - inverse * _dot(y, out))
-        return out
+        if not self._count:
+            return gradient * diagonal
+        steps, pulls = self._steps[: self._count], self._pulls[: self._count]
+        g, start = gradient.flatten(), diagonal.expand_as(gradient).flatten()
+        upper = self._in_order(self._in_order(self._products[:, : self._count]).T).T.triu()  # R
+        bends = self._in_order(self._in_order(((pulls * start) @ pulls.T).double()).T)  # Y H₀ Yᵀ, unscaled
+        scale = upper[-1, -1] / bends[-1, -1]
+        start = start * scale.to(start.dtype)
+        along = self._in_order((steps @ g).double())[:, None]
+        across = self._in_order((pulls @ (start * g)).double())[:, None]
+        u = torch.linalg.solve_triangular(upper, along, upper=True)
+        lifted = upper.diagonal()[:, None] * u + scale * (bends @ u) - across
+        v = torch.linalg.solve_triangular(upper.T, lifted, upper=False)
+        u, v = (one[:, 0].roll(self._oldest).to(g.dtype) for one in (u, v))
+        return (start * (g - u @ pulls) + v @ steps).view_as(gradient)
+
+    def _in_order(self, rows: Tensor) -> Tensor:
+        """Those of ``rows`` that are in use, the oldest first."""
+        return rows[: self._count].roll(-self._oldest, 0)
 
 
 def _dot(a: Tensor, b: Tensor) -> float:

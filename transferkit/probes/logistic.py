@@ -14,15 +14,15 @@ rows, and biases are not penalised. The problem is convex; this is how it is mad
 [1] https://scikit-learn.org/stable/modules/linear_model.html#logistic-regression
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..core.blocks import Blocks
 from ..core.errors import ShapeError, UsageError
+from .axes import Axes, principal_axes
 from .descent import Descent, Limits, Problem
 
 LIMITS = Limits(tolerance=5e-6, flat=3e-5, iterations=300)
@@ -76,24 +76,43 @@ def logistic_path(
         UsageError: if there is no penalty, or one that is not above 0.
     """
     _require_problem(x, labels, penalties, n_classes)
+    axes = principal_axes(x, device=labels.device, dtype=torch.float32)
+    path = logistic_along(axes, labels, penalties, n_classes, limits=limits)
+    many, r, c = path.weights.shape
+    weights = path.weights if r == x.shape[1] else path.weights.new_empty(many, x.shape[1], c)
+    for i, along in enumerate(path.weights):
+        weights[i] = axes.weights(along)
+    return replace(path, weights=weights, biases=path.biases - axes.mean @ weights)
+
+
+def logistic_along(
+    axes: Axes,
+    labels: Tensor,
+    penalties: Sequence[float],
+    n_classes: int,
+    *,
+    limits: Limits = LIMITS,
+) -> LogisticPath:
+    """The same of rows that are decomposed already: weights are along ``axes``, ``[p, r, c]``, float32.
+
+    Biases are those of centred rows. Several labellings of the same rows share one decomposition.
+    """
     present, y = labels.unique(return_inverse=True)
-    axes = _principal_axes(x, labels.device)
     problem = Problem(axes.rows, axes.inner, axes.spectrum, y, len(present))
     descent = Descent(problem, limits)
     factor = (2 if len(present) == 2 else 1) / len(y)
     order = sorted(range(len(penalties)), key=lambda i: -penalties[i])
     path = LogisticPath(
-        weights=axes.basis.new_zeros(len(penalties), x.shape[1], n_classes),
-        biases=axes.basis.new_full((len(penalties), n_classes), -torch.inf),
+        weights=axes.spectrum.new_zeros(len(penalties), len(axes.spectrum), n_classes),
+        biases=axes.spectrum.new_full((len(penalties), n_classes), -torch.inf),
         iterations=torch.zeros(len(penalties), dtype=torch.int64),
         gradients=torch.zeros(len(penalties)),
         converged=torch.zeros(len(penalties), dtype=torch.bool),
     )
     for i in order:
         fit = descent.fit(penalties[i] * factor)
-        turned = axes.basis @ fit.point.w[:, :-1].T  # [d, c]
-        path.weights[i, :, present] = turned
-        path.biases[i, present] = fit.point.w[:, -1] - axes.mean @ turned
+        path.weights[i, :, present] = fit.point.w[:, :-1].T
+        path.biases[i, present] = fit.point.w[:, -1]
         path.iterations[i], path.gradients[i] = fit.iterations, fit.gradient
         path.converged[i] = fit.converged
     return path
@@ -109,76 +128,3 @@ def _require_problem(x: Tensor | Blocks, labels: Tensor, penalties: Sequence[flo
         raise ShapeError(f"Labels must lie in 0 … {n_classes - 1}.")
     if not penalties or not all(penalty > 0 for penalty in penalties):
         raise UsageError(f"At least one penalty is needed, and each above 0: not {list(penalties)}.")
-
-
-@dataclass(frozen=True)
-class _Axes:
-    """Centred rows and their principal axes, ``r`` of them.
-
-    Attributes:
-        mean: ``[d]`` of the columns.
-        basis: ``[d, r]`` the axes, orthonormal.
-        rows: goes through the rows: centred; or already along the axes.
-        inner: ``basis``; or None where ``rows`` gives ``[m, r]`` along the axes.
-        spectrum: ``[r]`` mean squares of the rows along the axes.
-    """
-
-    mean: Tensor
-    basis: Tensor
-    rows: Callable[[], Iterator[Tensor]]
-    inner: Tensor | None
-    spectrum: Tensor
-
-
-def _principal_axes(x: Tensor | Blocks, device: torch.device) -> _Axes:
-    """``r`` is the smaller of ``n`` and ``d``.
-
-    Where rows are many they are left as they are and the weights are turned instead, ``n / d`` times less
-    work. Where they are few they are turned, once.
-    """
-    n, d = x.shape
-    if n < d:
-        return _row_space(_in_memory(x, device))
-    raw = _pieces(x, device)
-    mean = _summed(piece.sum(0, dtype=torch.float64) for piece in raw()).div(n).float()
-    rows = _centred(x, mean, device)
-    gram = _summed(piece.T @ piece for piece in rows())
-    spectrum, basis = torch.linalg.eigh(gram / n)
-    return _Axes(mean, basis, rows, basis, spectrum.clamp(min=0))
-
-
-def _row_space(x: Tensor) -> _Axes:
-    """Fewer rows than columns: ``x`` ``[n, d]`` in coordinates of its own, ``[n, n]``."""
-    mean = x.mean(0, dtype=torch.float64).float()
-    space, upper = torch.linalg.qr((x - mean).T)  # [d, n], [n, n]
-    spectrum, turn = torch.linalg.eigh(upper @ upper.T / len(x))
-    z = upper.T @ turn
-    return _Axes(mean, space @ turn, lambda: iter((z,)), None, spectrum.clamp(min=0))
-
-
-def _pieces(x: Tensor | Blocks, device: torch.device) -> Callable[[], Iterator[Tensor]]:
-    """Goes through ``x`` in float32."""
-    if isinstance(x, Blocks):
-        return lambda: (torch.from_numpy(piece).to(device).float() for piece in x.pieces())
-    whole = x.to(device).float()
-    return lambda: iter((whole,))
-
-
-def _centred(x: Tensor | Blocks, mean: Tensor, device: torch.device) -> Callable[[], Iterator[Tensor]]:
-    """Goes through ``x`` less ``mean``; a copy where ``x`` lies in memory."""
-    if isinstance(x, Blocks):
-        raw = _pieces(x, device)
-        return lambda: (piece - mean for piece in raw())
-    whole = x.to(device).float() - mean
-    return lambda: iter((whole,))
-
-
-def _in_memory(x: Tensor | Blocks, device: torch.device) -> Tensor:
-    return (torch.from_numpy(np.asarray(x)) if isinstance(x, Blocks) else x).to(device).float()
-
-
-def _summed(parts: Iterator[Tensor]) -> Tensor:
-    total = next(parts).clone()
-    for part in parts:
-        total += part
-    return total

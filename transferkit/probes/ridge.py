@@ -5,10 +5,9 @@ For every penalty ``λ`` and target the weights ``w`` and the bias ``b`` that mi
     Σᵢ (xᵢ·w + b − yᵢ)²  +  λ ‖w‖²
 
 which is scikit-learn's ``Ridge`` for ``alpha = λ``. The bias is not penalised. With the columns of ``x`` and
-``y`` centred it is ``ȳ − x̄·w``, and the weights are
+``y`` centred it is ``ȳ − x̄·w``, and with the principal axes ``V`` of the rows
 
-    w = (xᵀx + λ)⁻¹ xᵀy  =  V (S + λ)⁻¹ Vᵀxᵀy         xᵀx = V S Vᵀ        where n ≥ d
-    w = xᵀ (xxᵀ + λ)⁻¹ y  =  xᵀ U (S + λ)⁻¹ Uᵀy       xxᵀ = U S Uᵀ        where n < d
+    w = V (S + λ)⁻¹ Vᵀxᵀy         xᵀx = V S Vᵀ
 
 so that the decomposition, the dear part, serves every ``λ`` and every column of ``y``.
 """
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import ShapeError, UsageError
+from .axes import Axes, principal_axes
 
 
 def ridge_weights(x: Tensor, y: Tensor, penalties: Sequence[float]) -> tuple[Tensor, Tensor]:
@@ -39,16 +39,23 @@ def ridge_weights(x: Tensor, y: Tensor, penalties: Sequence[float]) -> tuple[Ten
     """
     _require_problem(x, y, penalties)
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-    x, y = x.double(), y.to(x.device, torch.float64)
-    centre, level = x.mean(0), y.mean(0)  # [d], [t]
-    x, y = x - centre, y - level
-    primal = x.shape[0] >= x.shape[1]
-    spectrum, axes = torch.linalg.eigh(x.T @ x if primal else x @ x.T)  # [r], [r, r]
-    target = axes.T @ (x.T @ y if primal else y)  # [r, t]
-    strength = torch.tensor(penalties, dtype=torch.float64, device=x.device)
-    shrunk = target / (spectrum.clamp(min=0) + strength[:, None])[..., None]  # [p, r, t]
-    weights = axes @ shrunk if primal else x.T @ (axes @ shrunk)  # [p, d, t]
-    return weights.to(dtype), (level - centre @ weights).to(dtype)
+    axes = principal_axes(x, device=x.device, dtype=torch.float64)
+    along, level = ridge_along(axes, y.to(x.device), penalties)
+    weights = axes.weights(along)  # [p, d, t]
+    return weights.to(dtype), (level - axes.mean @ weights).to(dtype)
+
+
+def ridge_along(axes: Axes, y: Tensor, penalties: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """The same of rows that are decomposed already, in float64.
+
+    Returns: weights along the axes, ``[p, r, t]``, and the means of the targets, ``[t]``: the biases of
+        centred rows.
+    """
+    y = y.double()
+    level = y.mean(0)
+    target = axes.products(y - level)  # [r, t]
+    strength = torch.tensor(penalties, dtype=torch.float64, device=y.device)
+    return target / (axes.spectrum * len(y) + strength[:, None])[..., None], level
 
 
 def _require_problem(x: Tensor, y: Tensor, penalties: Sequence[float]) -> None:

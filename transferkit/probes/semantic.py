@@ -16,6 +16,7 @@ validation rows, one a target.
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -28,10 +29,11 @@ from ..core.registry import unknown_name
 from ..core.results import Score
 from ..core.seeding import generator
 from ..core.statistics import Interval
+from .axes import Axes, principal_axes
 from .classification import selection, train_and_test
-from .logistic import logistic_path
+from .logistic import logistic_along
 from .probe import PROBES
-from .ridge import ridge_weights
+from .ridge import ridge_along
 
 Level = Literal["low", "mid", "high", "factors"]
 LEVELS: tuple[Level, ...] = ("low", "mid", "high")
@@ -138,10 +140,14 @@ def target_scores(
     constant = tuple(name for name in test.targets if _constant(name, (train, held, test)))
     names = [name for name in test.targets if name not in constant]
     measured = [name for name in names if test.targets[name].ndim == 2]
-    scores = _continuous(_Rows(fitting, train, held, test), measured, penalties) if measured else {}
+    if not names:
+        return {}, constant
+    dtype = torch.float64 if measured else torch.float32
+    chosen_on, scored_on = _Fit.of(train, held, dtype), _Fit.of(fitting, test, dtype)
+    scores = _continuous(chosen_on, scored_on, measured, penalties) if measured else {}
     for name in names:
         if name not in measured:
-            scores[name] = _categorical(_Rows(fitting, train, held, test), name, penalties)
+            scores[name] = _categorical(chosen_on, scored_on, name, penalties)
     counts = _redrawn(len(test), generator(seed, "semantic", "bootstrap"))
     return {name: _with_interval(scores[name], counts) for name in names}, constant
 
@@ -178,27 +184,48 @@ def summary(
     )
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Standardised features of the rows that fit, of those that choose and were fitted without, and of test.
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """Rows that are fitted, decomposed once for all their targets, and rows that are asked.
 
     Attributes:
-        fitting: train and val.
-        train, held: the rows that penalties are chosen with.
-        test: what scores.
+        fitted, asked: the rows; columns count by their deviation over ``fitted``.
+        axes: of ``fitted``.
+        along: ``[m, r]`` the rows of ``asked`` along them.
     """
 
-    fitting: Features
-    train: Features
-    held: Features
-    test: Features
+    fitted: Features
+    asked: Features
+    axes: Axes
+    along: torch.Tensor
 
-    def inputs(self, rows: Features, fitted: Features) -> torch.Tensor:
-        """``[n, d]`` float64 of ``rows``, each column by its mean and deviation over ``fitted``."""
-        reference = torch.from_numpy(np.asarray(fitted.x, np.float64))
-        deviation, mean = torch.std_mean(reference, 0, correction=0)
+    @classmethod
+    def of(cls, fitted: Features, asked: Features, dtype: torch.dtype) -> "_Fit":
+        """Decompose ``fitted``; ridge regression wants float64, for logistic regression float32 is enough."""
+        x, others = (torch.from_numpy(np.asarray(rows.x)).to(dtype) for rows in (fitted, asked))
+        deviation = x.std(0, correction=0)
         scale = torch.where(deviation > 0, deviation, 1)  # a constant column says nothing either way
-        return (torch.from_numpy(np.asarray(rows.x, np.float64)) - mean) / scale
+        axes = principal_axes(x / scale, device=x.device, dtype=x.dtype)
+        return cls(fitted, asked, axes, axes.coordinates(others / scale))
+
+    @cached_property
+    def single(self) -> Axes:
+        """``axes`` in float32."""
+        return self.axes if self.along.dtype == torch.float32 else self.axes.single()
+
+    def continuous(self, names: Sequence[str], penalties: Sequence[float]) -> Array:
+        """What ridge regression answers of targets, side by side, ``[p, m, t]``."""
+        y = torch.from_numpy(_stacked(self.fitted, names))
+        weights, level = ridge_along(self.axes, y, penalties)
+        answers: Array = (self.along @ weights + level).clamp(y.amin(0), y.amax(0)).numpy()
+        return answers
+
+    def categorical(self, name: str, penalties: Sequence[float]) -> NDArray[np.int64]:
+        """What logistic regression answers of a target, ``[p, m]``."""
+        y = torch.from_numpy(self.fitted.targets[name].astype(np.int64))
+        path = logistic_along(self.single, y, penalties, int(y.max()) + 1)
+        logits = self.along.float() @ path.weights + path.biases[:, None]
+        return logits.argmax(2).numpy()
 
 
 def _constant(name: str, parts: Sequence[Features]) -> bool:
@@ -210,24 +237,18 @@ def _constant(name: str, parts: Sequence[Features]) -> bool:
     return min(spread) <= _LEAST_SPREAD * max(1.0, float(np.square(values[0]).sum(1).mean()))
 
 
-def _continuous(rows: _Rows, names: Sequence[str], penalties: Sequence[float]) -> dict[str, TargetScore]:
+def _continuous(
+    chosen_on: _Fit, scored_on: _Fit, names: Sequence[str], penalties: Sequence[float]
+) -> dict[str, TargetScore]:
     """All at once: every penalty and every column from one decomposition; a penalty for each target."""
-    columns = np.cumsum([0, *(rows.test.targets[name].shape[1] for name in names)])
+    columns = np.cumsum([0, *(scored_on.asked.targets[name].shape[1] for name in names)])
     places = {name: slice(a, b) for name, a, b in zip(names, columns, columns[1:], strict=False)}
-
-    def predicted(fitted: Features, asked: Features) -> Array:
-        y = torch.from_numpy(_stacked(fitted, names))
-        weights, biases = ridge_weights(rows.inputs(fitted, fitted), y, penalties)
-        answers = rows.inputs(asked, fitted) @ weights + biases[:, None]  # [p, n, t]
-        return answers.clamp(y.amin(0), y.amax(0)).numpy()
-
-    on_held, on_test = predicted(rows.train, rows.held), predicted(rows.fitting, rows.test)
+    held, test = chosen_on.continuous(names, penalties), scored_on.continuous(names, penalties)
     scores = {}
     for name, place in places.items():
-        truth = rows.held.targets[name]
-        missed = np.square(on_held[..., place] - truth).sum((1, 2))  # [p]
+        missed = np.square(held[..., place] - chosen_on.asked.targets[name]).sum((1, 2))  # [p]
         best = len(penalties) - 1 - int(missed[::-1].argmin())  # the strongest of equals
-        terms = _terms(on_test[best][:, place], rows.test.targets[name])
+        terms = _terms(test[best][:, place], scored_on.asked.targets[name])
         scores[name] = _score_of(terms, penalties[best])
     return scores
 
@@ -243,20 +264,13 @@ def _terms(predicted: Array, truth: NDArray) -> Array:
     ).astype(np.float64)
 
 
-def _categorical(rows: _Rows, name: str, penalties: Sequence[float]) -> TargetScore:
+def _categorical(chosen_on: _Fit, scored_on: _Fit, name: str, penalties: Sequence[float]) -> TargetScore:
     """By logistic regression; errors are counted."""
-
-    def predicted(fitted: Features, asked: Features, tried: Sequence[float]) -> NDArray[np.int64]:
-        y = torch.from_numpy(fitted.targets[name].astype(np.int64))
-        path = logistic_path(rows.inputs(fitted, fitted).float(), y, tried, int(y.max()) + 1)
-        logits = rows.inputs(asked, fitted).float() @ path.weights + path.biases[:, None]
-        return logits.argmax(2).numpy()  # [p, n]
-
-    right = (predicted(rows.train, rows.held, penalties) == rows.held.targets[name]).mean(1)
+    right = (chosen_on.categorical(name, penalties) == chosen_on.asked.targets[name]).mean(1)
     best = penalties[len(penalties) - 1 - int(right[::-1].argmax())]
-    truth = rows.test.targets[name]
-    commonest = np.bincount(rows.fitting.targets[name]).argmax()
-    wrong = predicted(rows.fitting, rows.test, [best])[0] != truth
+    truth = scored_on.asked.targets[name]
+    commonest = np.bincount(scored_on.fitted.targets[name]).argmax()
+    wrong = scored_on.categorical(name, [best])[0] != truth
     return _score_of(np.stack([wrong, truth != commonest], axis=1).astype(np.float64), best)
 
 

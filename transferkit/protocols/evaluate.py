@@ -139,6 +139,7 @@ class Evaluator:
         }
         asked = [q.settings.level for q in questions if isinstance(q.settings, SemanticSettings)]
         semantics = Semantics(extractor, dataset, self.place, tuple(dict.fromkeys(asked)), known)
+        semantics.score_ahead(list(self._open_semantics(entries, extractor.names, questions)))
         for layer in extractor.names:
             features: dict[str, Features] = {}
             for question in questions:
@@ -184,9 +185,7 @@ class Evaluator:
         semantics: Semantics,
     ) -> Result:
         """The kept record, or a new one; ``features`` are loaded when first needed."""
-        store = ResultStore(self.place.workspace.results)
-        cell = _cell(entries, layer, question, self.place.seed)
-        if not self.force and (found := store.find(cell)):
+        if found := self._kept(entries, layer, question):
             return found
         started = time.perf_counter()
         if not features:
@@ -201,9 +200,25 @@ class Evaluator:
             score = self._probe(question.protocol).score(seen, question.settings, seed=self.place.seed)
         skipped = sum(len(part.skipped) for part in features.values())
         dim = next(iter(features.values())).dim
+        cell = _cell(entries, layer, question, self.place.seed)
         result = Result.of(cell, score, dim=dim, skipped_rows=skipped, load_seconds=load_seconds)
-        store.add(result)
+        ResultStore(self.place.workspace.results).add(result)
         return result
+
+    def _kept(self, entries: Mapping[str, Entry], layer: str, question: Question) -> Result | None:
+        """The record, unless it is to be made anew."""
+        cell = _cell(entries, layer, question, self.place.seed)
+        return None if self.force else ResultStore(self.place.workspace.results).find(cell)
+
+    def _open_semantics(
+        self, entries: Mapping[str, Entry], layers: Sequence[str], questions: Sequence[Question]
+    ) -> Iterator[tuple[str, SemanticSettings]]:
+        """Layers, and semantic questions about them, that have no record yet."""
+        for layer in layers:
+            for question in questions:
+                settings = question.settings
+                if isinstance(settings, SemanticSettings) and not self._kept(entries, layer, question):
+                    yield layer, settings
 
 
 def _cell(entries: Mapping[str, Entry], layer: str, question: Question, seed: int) -> Cell:

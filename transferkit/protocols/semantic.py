@@ -5,22 +5,27 @@ something by itself; so every score stands beside its floors: that of ``pixels``
 of the same network untrained. Normalised, -1 is knowing nothing, 0 what the better floor knows, and 1 all.
 """
 
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from ..core.errors import DataError, UnknownNameError
+from ..cache.entry import Entry
+from ..core.devices import free_memory_bytes
+from ..core.errors import DataError, TransferkitError, UnknownNameError
 from ..core.features import Features
 from ..core.files import digest_of
-from ..core.registry import Registry
 from ..core.results import Score
 from ..data.dataset import Dataset
-from ..data.variants import GRID, PLAIN
+from ..data.loading import load_items
+from ..data.variants import PLAIN
 from ..models.catalog import load_encoder
 from ..models.encoder import Encoder
 from ..probes.semantic import SemanticSettings, TargetScore, summary, target_scores
@@ -28,79 +33,10 @@ from ..semantics import TARGETS
 from ..semantics.factors import PREFIX, factor_targets
 from .extract import Extractor
 from .place import Place
-from .targets import measured, targets_of, with_targets
+from .semantic_tasks import MOST_ROWS, TASKS
+from .targets import measured, read_targets, targets_of
 
-MOST_ROWS = 2400
-"""Of a split that a task stacks, all views together; of larger splits an even selection takes part."""
-
-PIXELS, UNTRAINED = "pixels", "random"
-
-
-@dataclass(frozen=True)
-class Task:
-    """A question about changed images.
-
-    Attributes:
-        variants: the views that it takes.
-        stacked: from the features of each view to those of the task, with its targets.
-    """
-
-    variants: tuple[str, ...]
-    stacked: Callable[[Mapping[str, Features]], Features]
-
-
-TASKS: Registry[Task] = Registry("transform")
-
-
-def _rows(views: Mapping[str, Features], pairs: Sequence[tuple[str, ...]], **targets: Any) -> Features:
-    """For each of ``pairs`` the features of its views side by side, one stack after another.
-
-    Args:
-        views: of the same rows.
-        pairs: names of views.
-        targets: of each pair, by name.
-    """
-    first = next(iter(views.values()))
-    n, k = len(first), len(pairs)
-    blocks = [np.concatenate([np.asarray(views[name].x) for name in pair], axis=1) for pair in pairs]
-    return replace(
-        first,
-        x=np.concatenate(blocks),
-        labels=np.tile(first.labels, k),
-        ids=[f"{one}@{'+'.join(pair)}" for pair in pairs for one in first.ids],
-        targets={name: np.repeat(np.asarray(values), n, axis=0) for name, values in targets.items()},
-    )
-
-
-_TURNS = (PLAIN, "rotate:90", "rotate:180", "rotate:270")
-TASKS.register("rotation")(
-    Task(_TURNS, lambda views: _rows(views, [(turn,) for turn in _TURNS], rotation=np.arange(4)))
-)
-
-_MIDDLE = f"patch:{GRID * GRID // 2}"
-_AROUND = tuple(f"patch:{place}" for place in range(GRID * GRID) if f"patch:{place}" != _MIDDLE)
-TASKS.register("patch")(
-    Task(
-        (_MIDDLE, *_AROUND),
-        lambda views: _rows(views, [(_MIDDLE, other) for other in _AROUND], patch=np.arange(len(_AROUND))),
-    )
-)
-
-_DAMAGED = tuple(
-    f"{kind}:{severity}" for kind in ("noise", "blur", "contrast", "jpeg") for severity in (1, 3, 5)
-)
-TASKS.register("corruption")(
-    Task(
-        _DAMAGED,
-        lambda views: _rows(
-            views,
-            [(view,) for view in _DAMAGED],
-            corruption=np.arange(len(_DAMAGED)) // 3,
-            severity=np.tile([[1.0], [3.0], [5.0]], (4, 1)),
-        ),
-    )
-)
-
+OWN, PIXELS, UNTRAINED = "own", "pixels", "random"
 
 CLASS = "class"
 """The target of level ``high``."""
@@ -108,8 +44,31 @@ CLASS = "class"
 FACTORS = "factors"
 """The level of what was recorded when images were drawn."""
 
-Known = dict[str, tuple[dict[str, TargetScore], tuple[str, ...]]]
-"""What was scored → scores by target, and the targets that are constant."""
+Scores = tuple[dict[str, TargetScore], tuple[str, ...]]
+"""By target, and the targets that are constant."""
+
+Known = dict[str, Scores]
+"""What was scored, by what ``Semantics`` calls it."""
+
+_ROW_BYTES = 40  # a feature of a row, in the products and copies that scoring makes of it
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What is asked of one layer at once.
+
+    Attributes:
+        spec, layer: of the encoder, or of a floor.
+        levels: whose targets are scored together, from one decomposition of the features.
+        task: the name of a task of changed images, in place of levels.
+        penalties: that are tried.
+    """
+
+    spec: str
+    layer: str
+    levels: tuple[str, ...]
+    task: str
+    penalties: tuple[float, ...]
 
 
 @dataclass(eq=False)
@@ -131,6 +90,8 @@ class Semantics:
     levels: tuple[str, ...] = ()
     known: Known = field(default_factory=dict)
     _extractors: dict[str, Extractor] = field(default_factory=dict)
+    _entries: dict[tuple[str, str, str], Entry] = field(default_factory=dict)
+    _read: dict[tuple[str, ...], tuple[Sequence[str], dict[str, NDArray]]] = field(default_factory=dict)
 
     def score(self, layer: str, settings: SemanticSettings) -> Score:
         """What ``layer`` says of the targets of a level, and what the floors say.
@@ -138,10 +99,9 @@ class Semantics:
         Raises: UnknownNameError, DataError: for an unknown transform, or if nothing varies.
         """
         started = time.perf_counter()
-        asked = [name for name in settings.transforms if name != "none"] if settings.level == "mid" else []
-        tasks = {name: TASKS[name] for name in asked}
-        scores, constant = self._scores(self.extractor.encoder.spec, layer, settings, tasks)
-        floors = {name: self._floor(name, layer, settings, tasks) for name in self._floors()}
+        found = {name: self._level(place, settings) for name, place in self._places(layer).items()}
+        scores, constant = found.pop(OWN)
+        floors = {name: known for name, (known, _) in found.items()}
         score = summary(scores, constant, seed=self.place.seed, seconds=time.perf_counter() - started)
         targets: dict[str, dict[str, Any]] = {
             name: {**value, **_against(value["value"], {f: known[name].value for f, known in floors.items()})}
@@ -151,14 +111,44 @@ class Semantics:
         mean = {"normalised": float(np.mean(normalised))} if normalised else {}
         return replace(score, also={**score.also, **mean, "targets": targets})
 
-    def _floors(self) -> tuple[str, ...]:
-        """Those that the encoder is not itself."""
-        spec = self.extractor.encoder.spec
-        if spec == PIXELS:
-            return ()
-        if spec.startswith("random:") or self._untrained is None:
-            return (PIXELS,)
-        return PIXELS, UNTRAINED
+    def score_ahead(self, asked: Sequence[tuple[str, SemanticSettings]]) -> None:
+        """Score layers, ``asked`` with what is asked of each, in as many processes as torch has threads.
+
+        Scoring a layer is thousands of small products, which gain nothing from a second thread. What is
+        missing is extracted first, here. ``score`` then knows the answers, and says why there is none.
+        """
+        todo = {self._key(ask): ask for layer, settings in asked for ask in self._asks(layer, settings)}
+        todo = {key: ask for key, ask in todo.items() if key not in self.known and self._ready(ask)}
+        widths = {key: self._filled(ask.spec, PLAIN, "train").layers[ask.layer] for key, ask in todo.items()}
+        workers = self._workers(max(widths.values(), default=1), len(todo))
+        if workers < 2:
+            return
+        dearest_first = sorted(todo, key=lambda key: -widths[key])
+        label = f"probing {self.extractor.encoder.spec} and its floors on {self.dataset.spec}"
+        with self.place.reporter.task(label, len(todo), "scores") as task:
+            scoring = _Scoring(todo, self._scored)
+            for key, scores in load_items(scoring, dearest_first, workers=workers, in_order=False):
+                if scores is not None:
+                    self.known[key] = scores
+                task.advance(1)
+
+    def _workers(self, width: int, asks: int) -> int:
+        """Processes that memory and threads allow; 1 where a new process would begin with an empty memory."""
+        if sys.platform != "linux":
+            return 1
+        rows = max(MOST_ROWS, *(len(split) for split in self.dataset.splits.values()))
+        fit = free_memory_bytes() // (2 * _ROW_BYTES * rows * width)
+        return min(torch.get_num_threads(), asks, fit)
+
+    def _places(self, layer: str) -> dict[str, tuple[str, str]]:
+        """Spec and layer of the encoder itself, and of its floors: those that it is not itself."""
+        encoder = self.extractor.encoder
+        places = {OWN: (encoder.spec, layer)}
+        if encoder.spec != PIXELS:
+            places[PIXELS] = (PIXELS, PIXELS)
+            if not encoder.spec.startswith("random:") and self._untrained is not None:
+                places[UNTRAINED] = (f"random:{encoder.architecture}", layer)
+        return places
 
     @cached_property
     def _untrained(self) -> Encoder | None:
@@ -169,53 +159,63 @@ class Semantics:
         except UnknownNameError:
             return None
 
-    def _floor(
-        self, name: str, layer: str, settings: SemanticSettings, tasks: Mapping[str, Task]
-    ) -> dict[str, TargetScore]:
-        spec = PIXELS if name == PIXELS else f"random:{self.extractor.encoder.architecture}"
-        return self._scores(spec, PIXELS if name == PIXELS else layer, settings, tasks)[0]
-
-    def _scores(
-        self, spec: str, layer: str, settings: SemanticSettings, tasks: Mapping[str, Task]
-    ) -> tuple[dict[str, TargetScore], tuple[str, ...]]:
-        """The score by one layer of one encoder of every target of the level and of the tasks."""
-        names = self.dataset.splits
-        others = (level for level in self.levels if level != FACTORS or self._factors)
-        levels = sorted({settings.level, *others})
-        scores, constant = self._once(
-            (spec, layer, levels, settings.grid),
-            lambda: {name: self._with_targets(spec, layer, levels, name) for name in names},
-            settings,
-        )
-        scores = {name: score for name, score in scores.items() if _level_of(name) == settings.level}
-        constant = tuple(name for name in constant if _level_of(name) == settings.level)
-        for title, task in tasks.items():
-            stacks = partial(self._stacks, spec, layer, task)
-            more, never = self._once((spec, layer, title, settings.grid), stacks, settings)
-            scores, constant = scores | more, constant + never
+    def _level(self, place: tuple[str, str], settings: SemanticSettings) -> Scores:
+        """The score by one layer of every target of the level and of its tasks."""
+        scores: dict[str, TargetScore] = {}
+        constant: tuple[str, ...] = ()
+        for ask in self._asks_of(place, settings):
+            key = self._key(ask)
+            if key not in self.known:
+                self.known[key] = self._scored(ask)
+            known, never = self.known[key]
+            here = [name for name in (*known, *never) if ask.task or _level_of(name) == settings.level]
+            scores |= {name: known[name] for name in here if name in known}
+            constant += tuple(name for name in here if name in never)
         return scores, constant
 
-    def _once(
-        self, asked: tuple[Any, ...], splits: Callable[[], dict[str, Features]], settings: SemanticSettings
-    ) -> tuple[dict[str, TargetScore], tuple[str, ...]]:
-        """What is known of features with targets, else scored now."""
-        of = self._extractor(asked[0])
-        entries = [of.open(split).entry.key.to_json() for split in self.dataset.splits.values()]
-        key = digest_of([*asked, entries, self.place.seed])
-        if key not in self.known:
-            self.known[key] = target_scores(splits(), settings.grid, seed=self.place.seed)
-        return self.known[key]
+    def _asks(self, layer: str, settings: SemanticSettings) -> Iterator[Ask]:
+        """Everything that a score is made of."""
+        for place in self._places(layer).values():
+            yield from self._asks_of(place, settings)
 
-    def _with_targets(self, spec: str, layer: str, levels: Sequence[str], split: str) -> Features:
-        features = self._features(spec, layer, PLAIN, split)
+    def _asks_of(self, place: tuple[str, str], settings: SemanticSettings) -> Iterator[Ask]:
+        others = (level for level in self.levels if level != FACTORS or self._factors)
+        levels, penalties = tuple(sorted({settings.level, *others})), tuple(settings.grid)
+        yield Ask(*place, levels, "", penalties)
+        if settings.level == "mid":
+            yield from (Ask(*place, (), task, penalties) for task in settings.transforms if task != "none")
+
+    def _key(self, ask: Ask) -> str:
+        """The same for the same features and targets, whoever asks."""
+        entries = [self._filled(ask.spec, PLAIN, split).key.digest for split in self.dataset.splits]
+        return digest_of([vars(ask), entries, self.place.seed])
+
+    def _ready(self, ask: Ask) -> bool:
+        """Extract and measure what ``ask`` needs; False if that cannot be."""
+        with suppress(TransferkitError):  # ``score`` says why
+            for split in self.dataset.splits:
+                if not ask.task:
+                    self._with_targets(ask, split)
+                for view in TASKS[ask.task].variants if ask.task else ():
+                    self._filled(ask.spec, view, split)
+            return True
+        return False
+
+    def _scored(self, ask: Ask) -> Scores:
+        rows_of = self._stacked if ask.task else self._with_targets
+        splits = {split: rows_of(ask, split) for split in self.dataset.splits}
+        return target_scores(splits, ask.penalties, seed=self.place.seed)
+
+    def _with_targets(self, ask: Ask, split: str) -> Features:
+        features = self._filled(ask.spec, PLAIN, split).features(ask.layer)
         targets: dict[str, NDArray] = {}
-        for level in levels:
+        for level in ask.levels:
             if level == "high":
                 targets[CLASS] = features.labels
             elif level == FACTORS:
                 targets |= self._recorded(features.ids, split)
             else:
-                targets |= self._measured(features, targets_of(level), split)
+                targets |= self._measured(features.ids, targets_of(level), split)
         return replace(features, targets=targets)
 
     def _recorded(self, ids: Sequence[str], split: str) -> dict[str, NDArray]:
@@ -235,21 +235,24 @@ class Semantics:
         found = factor_targets({name: split.factors for name, split in self.dataset.splits.items()})
         return found if any(found.values()) else {}
 
-    def _measured(self, features: Features, names: Sequence[str], split: str) -> Mapping[str, NDArray]:
-        entry = measured(
-            self.dataset.split(split),
-            self.extractor.encoder.view,
-            names,
-            store=self.extractor.store,
-            reporter=self.place.reporter,
-        )
-        return with_targets(features, entry, names).targets
+    def _measured(self, ids: Sequence[str], names: Sequence[str], split: str) -> Mapping[str, NDArray]:
+        """Of the rows ``ids`` of a split; read once for all layers."""
+        known, targets = self._read.get((split, *names), ((), {}))
+        if known != ids:
+            entry = measured(
+                self.dataset.split(split),
+                self.extractor.encoder.view,
+                names,
+                store=self.extractor.store,
+                reporter=self.place.reporter,
+            )
+            targets = read_targets(entry, names, ids)
+            self._read[split, *names] = ids, targets
+        return targets
 
-    def _stacks(self, spec: str, layer: str, task: Task) -> dict[str, Features]:
-        return {name: self._stacked(spec, layer, task, name) for name in self.dataset.splits}
-
-    def _stacked(self, spec: str, layer: str, task: Task, split: str) -> Features:
-        views = {view: self._features(spec, layer, view, split) for view in task.variants}
+    def _stacked(self, ask: Ask, split: str) -> Features:
+        task = TASKS[ask.task]
+        views = {view: self._filled(ask.spec, view, split).features(ask.layer) for view in task.variants}
         rows = len(next(iter(views.values())))
         most = max(1, MOST_ROWS // len(task.variants))
         if rows > most:
@@ -257,9 +260,13 @@ class Semantics:
             views = {view: features.rows(chosen) for view, features in views.items()}
         return task.stacked(views)
 
-    def _features(self, spec: str, layer: str, view: str, split: str) -> Features:
-        extractor = self._extractor(spec).looking(view)
-        return extractor.open(self.dataset.split(split)).run(self.place.reporter).features(layer)
+    def _filled(self, spec: str, view: str, split: str) -> Entry:
+        """The complete entry; what is missing is extracted."""
+        key = (spec, view, split)
+        if key not in self._entries:
+            extraction = self._extractor(spec).looking(view).open(self.dataset.split(split))
+            self._entries[key] = extraction.run(self.place.reporter)
+        return self._entries[key]
 
     def _extractor(self, spec: str) -> Extractor:
         """Of the encoder, or of a floor; built once."""
@@ -276,6 +283,19 @@ class Semantics:
                 encoder = self._untrained
             self._extractors[spec] = Extractor(encoder, settings, store=own.store)
         return self._extractors[spec]
+
+
+@dataclass(frozen=True)
+class _Scoring:
+    """Asked for a key, gives it with its scores; in a forked process, which knows all that this one knows."""
+
+    asks: Mapping[str, Ask]
+    scored: Callable[[Ask], Scores]
+
+    def __getitem__(self, key: str) -> tuple[str, Scores | None]:
+        with suppress(TransferkitError):
+            return key, self.scored(self.asks[key])
+        return key, None
 
 
 def _level_of(target: str) -> str:

@@ -12,7 +12,6 @@ from ..cache.entry import Entry, planned_bytes
 from ..cache.key import EntryKey
 from ..cache.store import FeatureStore
 from ..core.errors import CacheError, DataError
-from ..core.features import Features
 from ..core.files import require_space
 from ..core.progress import SILENT, Reporter
 from ..core.views import View
@@ -113,16 +112,15 @@ def _load(measuring: _Measuring, batches: Iterable[NDArray[np.int64]]) -> Iterat
     yield from load_items(measuring, batches, workers=cores if cores > 1 else 0)
 
 
-def with_targets(features: Features, entry: Entry, names: Sequence[str]) -> Features:
-    """The same features, each row with what was measured of its image.
+def read_targets(entry: Entry, names: Sequence[str], ids: Sequence[str]) -> dict[str, NDArray]:
+    """What was measured of the images ``ids`` ``[n]``: ``[n, t]`` each.
 
     Raises: CacheError: if the rows are not those of the entry.
     """
     columns = {name: entry.features(name) for name in names}
-    for column in columns.values():
-        if list(column.ids) != list(features.ids):
-            raise CacheError(
-                f"{entry.folder} holds other rows than the features of {features.data} {features.split}. "
-                "Remove it with `transferkit cache prune`, and measure again."
-            )
-    return replace(features, targets={name: np.asarray(column.x) for name, column in columns.items()})
+    if any(column.ids != ids for column in columns.values()):
+        raise CacheError(
+            f"{entry.folder} holds other rows than the features of {entry.key.data} {entry.key.split}. "
+            "Remove it with `transferkit cache prune`, and measure again."
+        )
+    return {name: np.asarray(column.x) for name, column in columns.items()}

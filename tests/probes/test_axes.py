@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from transferkit.core.blocks import Blocks
+from transferkit.probes.axes import principal_axes
+
+SHAPES = [(40, 6), (6, 40), (6, 6)]  # many rows, few, as many as columns
+CPU = torch.device("cpu")
+
+
+def rows_of(n, d, dtype=torch.float64):
+    x = torch.randn(n, d, generator=torch.Generator().manual_seed(n + d), dtype=dtype)
+    return x * torch.logspace(0, -2, d, dtype=dtype) + 3
+
+
+def decomposed(x):
+    return principal_axes(x, device=CPU, dtype=x.dtype)
+
+
+@pytest.mark.parametrize(("n", "d"), SHAPES)
+def test_the_axes_are_orthonormal_and_the_rows_uncorrelated_along_them(n, d):
+    x = rows_of(n, d)
+    axes = decomposed(x)
+    r = len(axes.spectrum)
+    basis = axes.weights(torch.eye(r, dtype=x.dtype))
+    assert basis.shape == (d, r)
+    assert_close(basis.T @ basis, torch.eye(r, dtype=x.dtype))
+    along = axes.coordinates(x)
+    assert_close(along.T @ along / n, torch.diag(axes.spectrum))
+
+
+@pytest.mark.parametrize(("n", "d"), SHAPES)
+def test_nothing_of_the_centred_rows_is_lost(n, d):
+    x = rows_of(n, d)
+    axes = decomposed(x)
+    basis = axes.weights(torch.eye(len(axes.spectrum), dtype=x.dtype))
+    assert_close(axes.coordinates(x) @ basis.T + axes.mean, x)
+
+
+@pytest.mark.parametrize(("n", "d"), SHAPES)
+def test_weights_along_the_axes_answer_as_those_of_the_columns(n, d):
+    x, other = rows_of(n, d), rows_of(9, d) + 1
+    axes = decomposed(x)
+    along = torch.randn(2, len(axes.spectrum), 3, dtype=x.dtype)
+    assert_close(axes.coordinates(other) @ along, (other - axes.mean) @ axes.weights(along))
+
+
+@pytest.mark.parametrize(("n", "d"), SHAPES)
+def test_products_are_those_of_the_coordinates(n, d):
+    x = rows_of(n, d)
+    axes = decomposed(x)
+    y = torch.randn(n, 3, dtype=x.dtype)
+    assert_close(axes.products(y), axes.coordinates(x).T @ y)
+
+
+@pytest.mark.parametrize(("n", "d"), SHAPES)
+def test_blocks_give_what_the_whole_gives(n, d):
+    x = rows_of(n, d, torch.float32)
+    parts = [part.numpy() for part in x.split(4)]
+    blocks = Blocks((n, d), np.dtype(np.float32), lambda: iter(parts))
+    streamed, whole = principal_axes(blocks, device=CPU, dtype=torch.float32), decomposed(x)
+    assert_close(streamed.spectrum, whole.spectrum, atol=1e-5, rtol=1e-4)
+    y = torch.randn(n, 3)
+    ours, theirs = (one.weights(one.products(y)) for one in (streamed, whole))
+    assert_close(ours, theirs, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("n", "d"), SHAPES)
+def test_in_float32_it_is_the_same(n, d):
+    axes = decomposed(rows_of(n, d))
+    single = axes.single()
+    assert single.spectrum.dtype == torch.float32
+    assert_close(single.spectrum.double(), axes.spectrum, atol=1e-6, rtol=1e-5)
+    along = torch.randn(len(axes.spectrum), 2)
+    assert single.weights(along).dtype == torch.float32
+    assert_close(single.weights(along).double(), axes.weights(along.double()), atol=1e-5, rtol=1e-4)
+    x = rows_of(9, d)
+    assert_close(single.coordinates(x.float()).double(), axes.coordinates(x), atol=1e-4, rtol=1e-4)
+
+
+def test_few_rows_have_an_axis_less_than_rows():
+    assert len(decomposed(rows_of(6, 40)).spectrum) == 5
+    assert len(decomposed(torch.cat([rows_of(6, 40)] * 2)).spectrum) == 5
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_rows_all_alike_have_one_axis_along_which_they_are_nothing(n):
+    axes = decomposed(torch.full((n, 8), 0.3, dtype=torch.float64))
+    assert len(axes.spectrum) == 1
+    assert axes.spectrum.item() == pytest.approx(0, abs=1e-30)
+    assert_close(axes.products(torch.ones(n, 1, dtype=torch.float64)), torch.zeros(1, 1).double())
+    assert torch.isfinite(axes.weights(torch.ones(1, 1, dtype=torch.float64))).all()
+
+
+def test_thin_directions_of_few_rows_survive_float32():
+    """Squares of lengths a millionth of the longest are below float32's last digit of the sum."""
+    lengths = torch.logspace(0, -6, 6)
+    q, _ = torch.linalg.qr(torch.randn(40, 6, generator=torch.Generator().manual_seed(0)))
+    signs = torch.linalg.qr(torch.randn(7, 7, generator=torch.Generator().manual_seed(1)))[0]
+    u = torch.linalg.qr(signs[:, :6] - signs[:, :6].mean(0))[0]  # its columns sum to 0
+    axes = decomposed(u * lengths @ q.T)
+    assert_close(axes.spectrum.mul(7).sqrt().flip(0), lengths, atol=1e-7, rtol=0.2)
