@@ -1,4 +1,5 @@
 import struct
+import threading
 import zlib
 from contextlib import nullcontext
 from pathlib import Path
@@ -6,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
+from tests.data.preparing.servers import Server
 
 
 @pytest.fixture(scope="session")
@@ -77,3 +80,16 @@ def notes():
 @pytest.fixture
 def data_root(tmp_path) -> Path:
     return tmp_path / "data"
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A server on the loopback; what it does on bad days is said by the folder that is asked for."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        yield server
+        server.released.set()
+        server.shutdown()
+        thread.join()

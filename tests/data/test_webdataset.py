@@ -4,6 +4,8 @@ import json
 import os
 import tarfile
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -16,7 +18,9 @@ from transferkit.core.views import View
 from transferkit.data.catalog import expand_datasets
 from transferkit.data.dataset import DATASETS
 from transferkit.data.loading import load_batches
+from transferkit.data.preparing.fetching import Patience
 from transferkit.data.webdataset import expanded
+from transferkit.data.webdataset_copies import copied
 from transferkit.data.webdataset_index import shard_index
 
 VIEW = View(resize=4, crop=4)
@@ -391,26 +395,85 @@ def test_a_server_that_moved_its_files(tmp_path, data_root, served):
     assert asked == ["/a-00.tar", "/moved/a-00.tar"]
 
 
+@pytest.fixture
+def impatient(monkeypatch):
+    """Short of waiting, and without pauses between attempts."""
+    short = partial(Patience, timeout_seconds=0.3, sleep=lambda _: None)
+    monkeypatch.setattr("transferkit.data.preparing.fetching.Patience", short)
+
+
+@pytest.mark.usefixtures("impatient")
 def test_servers_that_misbehave(tmp_path, data_root, served):
     write_shards(tmp_path / "served", [3, 3])
-    address, _ = served("cut")
-    with pytest.raises(DataError, match=r"a-00\.tar ended after \d+ of \d+ bytes\. Try again"):
+    again = r"Check the address and the network, then run the same command again"
+    address, asked = served("cut")
+    with pytest.raises(
+        DataError, match=rf"a-00\.tar could not be .* sent \d+ of \d+ bytes, 5 times\. {again}"
+    ):
         opened(f"{address}/a-00.tar", data_root)
-    assert not [path for path in data_root.rglob("*") if path.is_file()], "no half of a file stays"
+    assert len(asked) > 1
+    assert not list(data_root.rglob("*.tar")), "no half of a shard is taken for one"
     address, _ = served("chunked")
-    with pytest.raises(DataError, match=r"a-00\.tar cannot be fetched: .*IncompleteRead.*Try again"):
+    with pytest.raises(DataError, match=rf"a-00\.tar could not be fetched: .*IncompleteRead.*{again}"):
         opened(f"{address}/a-00.tar", data_root)
-    with pytest.raises(DataError, match=r"a b\.tar cannot be fetched: .*control characters.*Try again"):
+    with pytest.raises(DataError, match=rf"a b\.tar could not be fetched: .*control characters.*{again}"):
         opened(f"{address}/a b.tar", data_root)
     address, _ = served("error")
-    with pytest.raises(
-        DataError, match=r"a-00\.tar cannot be fetched: 500 Internal Server Error\. Try again"
-    ):
+    with pytest.raises(DataError, match=rf"a-00\.tar answers 500 Internal Server Error, 5 times\. {again}"):
         opened(f"{address}/a-00.tar", data_root)
     address, _ = served()
     with pytest.raises(DataError, match=r"There is no http.*a-02\.tar, though other shards"):
         opened(address + "/a-{00..02}.tar", data_root)
     with pytest.raises(DataError, match=r"There is no shard http.*b-00\.tar"):
         opened(address + "/b-{00..02}.tar", data_root)
-    with pytest.raises(DataError, match=r"cannot be fetched: .*refused"):
+    with pytest.raises(DataError, match=r"could not be fetched: .*refused"):
         opened("http://127.0.0.1:9/a.tar", data_root)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("etag", ['"one"', ""])
+@pytest.mark.parametrize("kind", ["good", "drops", "drops_without_ranges", "stalls", "busy", "elsewhere"])
+def test_every_sample_once_whatever_a_server_does(tmp_path, data_root, server, kind, etag):
+    write_shards(tmp_path, [30, 10])
+    server.files = {path.name: path.read_bytes() for path in tmp_path.glob("*.tar")}
+    server.piece, server.etag = 7_001, etag
+    dataset = opened(f"{server.url(kind)}/a-{{00..01}}.tar", data_root)
+    found = sorted(level for split in dataset.splits.values() for level in levels(split))
+    assert found == list(range(40))
+    for path in data_root.rglob("*.tar*"):
+        assert path.read_bytes() == server.files[path.name], "and no part stays"
+    if kind == "drops":
+        assert server.ranges[:3] == [None, "bytes=7001-", "bytes=14002-"]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_what_came_before_a_server_went_away_is_not_fetched_again(tmp_path, data_root, server, notes):
+    write_shards(tmp_path, [10, 30])
+    server.files = {path.name: path.read_bytes() for path in tmp_path.glob("*.tar")}
+    server.piece = 40_000
+    with pytest.raises(
+        DataError, match=r"a-01\.tar could not be fetched: .*sent 0 of \d+ bytes, 5 times\. Check"
+    ):
+        opened(server.url("drops_always") + "/a-{00..01}.tar", data_root, reporter=notes)
+    assert sum("trying again" in note for note in notes.notes) == 4
+    server.requests.clear()
+    server.piece = None
+    dataset = opened(server.url("drops_always") + "/a-{00..01}.tar", data_root)
+    assert sum(map(len, dataset.splits.values())) == 40
+    assert server.requests == [("/drops_always/a-01.tar", "bytes=40000-", '"one"')]
+
+
+def test_of_two_processes_one_fetches(tmp_path, data_root, server, notes):
+    """Locks are of open files, so that two calls of one process stand for two processes."""
+    write_shards(tmp_path, [10])
+    server.files = {"a-00.tar": (tmp_path / "a-00.tar").read_bytes()}
+    urls = [server.url("stalls/a-00.tar")]
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(copied, urls, data_root, reporter=notes) for _ in range(2)]
+        while not any("waiting" in note for note in notes.notes):
+            assert not all(one.done() for one in both)
+            time.sleep(0.01)
+        server.released.set()
+        assert both[0].result() == both[1].result()
+    assert len([asked for asked in server.ranges if asked is None]) == 1
+    assert notes.notes[0] == f"Another process fetches {urls[0]} and the shards after it: waiting for it."

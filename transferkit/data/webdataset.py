@@ -7,25 +7,20 @@ read. A sample is a run of files that share a name up to the first dot: ``.jpg``
 
 Every shard is read once, to learn where its samples lie and what their bytes are; then any sample is a seek
 away, so that extraction, resuming, splitting and shuffling work as for folders. Shards behind a URL are
-copied into the data folder first, each whole or not at all.
+copied into the data folder first, each there only when whole.
 """
 
 import itertools
 import os
 import re
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import DataError, UnreadableImageError, UsageError
-from ..core.files import appearing, digest_of, require_space
 from ..core.progress import SILENT, Reporter
 from .dataset import DATASETS, Dataset, Split
 from .decoding import decode
@@ -33,11 +28,10 @@ from .dividing import ORDER, divided
 from .fingerprints import fingerprint_of
 from .folder import absolute
 from .scanning import UNLABELLED
+from .webdataset_copies import copied
 from .webdataset_index import ShardIndex, shard_index
 
 SPLIT_MARK = "{split}"
-_TIMEOUT_SECONDS = 60
-_BLOCK_BYTES = 2**20
 _MOST_SHARDS = 100_000
 
 
@@ -92,7 +86,7 @@ def open_webdataset(rest: str, *, root: Path, seed: int, reporter: Reporter = SI
     indexed = {}
     for name in ORDER if SPLIT_MARK in pattern else ("train",):
         shards = expanded(pattern.replace(SPLIT_MARK, name))
-        paths = _copied(shards, root, reporter) if _is_url(rest) else _present(shards)
+        paths = copied(shards, root, reporter=reporter) if _is_url(rest) else _present(shards)
         if paths:
             indexed[name] = _indexed(name, paths, root / "indexes", reporter)
     if not indexed:
@@ -148,50 +142,6 @@ def _present(shards: Sequence[str]) -> list[Path]:
             "Bring them, or narrow the pattern."
         )
     return [] if missing else paths
-
-
-def _copied(urls: Sequence[str], root: Path, reporter: Reporter) -> list[Path]:
-    """Copies of the shards in the data folder, fetched now where they are not there; none where none exists.
-
-    Raises: DataError: if some exist and others do not, or a server cannot be reached.
-    """
-    folder = root / "wds" / digest_of(urls[0].rpartition("/")[0])[:16]
-    paths = [folder / digest_of(url)[:8] / Path(urlsplit(url).path).name for url in urls]
-    absent = [(url, path) for url, path in zip(urls, paths, strict=True) if not path.exists()]
-    if not absent:
-        return paths
-    with reporter.task(f"Fetching {urls[0]}", len(absent), "shards") as task:
-        for number, (url, path) in enumerate(absent):
-            if not _fetched(url, path):
-                if number == 0 and len(absent) == len(urls):
-                    return []
-                raise DataError(f"There is no {url}, though other shards of the pattern exist. Narrow it.")
-            task.advance()
-    return paths
-
-
-def _fetched(url: str, path: Path) -> bool:
-    """Whether ``url`` exists; then ``path`` is its copy.
-
-    Raises: DataError: if the server cannot be reached, or ends before the end.
-    """
-    try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:
-            length = int(answer.headers.get("Content-Length") or 0)
-            require_space(path.parent, length)
-            with appearing(path) as part, part.open("wb") as file:
-                while block := answer.read(_BLOCK_BYTES):
-                    file.write(block)
-                if length and file.tell() < length:
-                    raise DataError(f"{url} ended after {file.tell()} of {length} bytes. Try again.")
-    except urllib.error.HTTPError as error:
-        error.close()
-        if error.code in (403, 404, 410):
-            return False
-        raise DataError(f"{url} cannot be fetched: {error.code} {error.reason}. Try again.") from error
-    except (OSError, urllib.error.URLError, HTTPException) as error:
-        raise DataError(f"{url} cannot be fetched: {getattr(error, 'reason', error)}. Try again.") from error
-    return True
 
 
 def _indexed(name: str, paths: Sequence[Path], memory: Path, reporter: Reporter) -> dict[Path, ShardIndex]:

@@ -1,137 +1,24 @@
 """Against a real server on the loopback that does what servers do on bad days."""
 
+import errno
 import hashlib
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.client import HTTPResponse
 from types import SimpleNamespace
 
 import pytest
 
+from tests.data.preparing.servers import CONTENT
 from transferkit.core.errors import DataError, DiskSpaceError, UsageError
 from transferkit.data.downstream.published import Download
-from transferkit.data.preparing.fetching import Patience, fetch
+from transferkit.data.preparing.fetching import AbsentError, Patience, fetch
 
-CONTENT = bytes(range(256)) * 1200  # more than one block
 SIZE = len(CONTENT)
 MD5 = f"md5:{hashlib.md5(CONTENT).hexdigest()}"
-
-
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.requests, self.content, self.etag = [], CONTENT, '"one"'
-        self.released = threading.Event()
-
-    def handle_error(self, request, client_address):
-        """Clients that go away are what is tested."""
-
-    def url(self, path):
-        return f"http://127.0.0.1:{self.server_port}/{path}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-    def do_GET(self):
-        server = self.server
-        server.requests.append((self.path, self.headers.get("Range"), self.headers.get("If-Range")))
-        nth = sum(path == self.path for path, *_ in server.requests)
-        getattr(self, self.path.strip("/").split("/")[0])(nth)
-
-    def body(self, *, ranges=True, stop=None, length=True):
-        data, start = self.server.content, 0
-        asked, fits = self.headers.get("Range"), self.headers.get("If-Range") in (None, self.server.etag)
-        if ranges and asked and fits:
-            start = int(asked.removeprefix("bytes=").removesuffix("-"))
-            if start >= len(data):
-                self.send_error(416)
-                return
-        self.send_response(206 if start else 200)
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
-        if self.server.etag:
-            self.send_header("ETag", self.server.etag)
-        if length:
-            self.send_header("Content-Length", str(len(data) - start))
-        self.end_headers()
-        self.wfile.write(data[start:stop])
-
-    def good(self, nth):
-        self.body()
-
-    def unmeasured(self, nth):
-        self.body(length=False)
-
-    def drops(self, nth):
-        self.body(stop=nth * 100_000)
-
-    def drops_without_ranges(self, nth):
-        self.body(ranges=False, stop=100_000 if nth == 1 else None)
-
-    def stalls(self, nth):
-        self.body(stop=1000 if nth == 1 else None)
-        if nth == 1:
-            self.wfile.flush()
-            self.server.released.wait(30)
-
-    def busy(self, nth):
-        self.send_error(503) if nth < 3 else self.body()
-
-    def down(self, nth):
-        self.send_error(500)
-
-    def missing(self, nth):
-        self.send_error(404)
-
-    def moved(self, nth):
-        self.send_response(302)
-        self.send_header("Location", "/good/a.bin")
-        self.end_headers()
-
-    def circle(self, nth):
-        self.send_response(302)
-        self.send_header("Location", "/circle/")
-        self.end_headers()
-
-    def login(self, nth):
-        page = b"<html>Please log in.</html>"
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(page)))
-        self.end_headers()
-        self.wfile.write(page)
-
-    def elsewhere(self, nth):
-        if not self.headers.get("Range"):
-            self.body(stop=5000 if nth == 1 else None)
-            return
-        self.send_response(206)
-        self.send_header("Content-Range", f"bytes 0-{len(CONTENT) - 1}/{len(CONTENT)}")
-        self.end_headers()
-        self.wfile.write(CONTENT)
-
-
-@pytest.fixture
-def server():
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        yield server
-        server.released.set()
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
 def patient(waits=None):
@@ -207,6 +94,7 @@ def test_joined_bytes_that_are_wrong_start_over(server, tmp_path):
         ("circle/", {}, "circle/ answers 302 The HTTP server returned a redirect error"),
         ("login/", {"digest": ""}, "offers 27 bytes, not the published 307200"),
         ("login/", {"size": None}, "sends another file: it has the md5 [0-9a-f]{32}, not the published"),
+        ("good file/", {}, r"good file/ is no address \(URL can't contain control characters"),
         ("down/", {}, "answers 500 Internal Server Error, 3 times"),
         ("good/", {"digest": "sha256:" + "0" * 64}, "has the sha256 .*, not the published 0000"),
     ],
@@ -229,6 +117,31 @@ def test_nobody_listens(tmp_path, server):
 def test_other_places_are_asked_in_their_order(server, tmp_path):
     got(server, tmp_path, "unused/", urls=[server.url("missing/"), server.url("login/"), server.url("good/")])
     assert [path for path, *_ in server.requests] == ["/missing/", "/login/", "/good/"]
+
+
+def test_only_what_every_place_says_is_absent_is_absent(server, tmp_path, notes):
+    with pytest.raises(AbsentError):
+        got(server, tmp_path, "missing/")
+    places = [server.url(path) for path in ("missing/", "login/", "missing/")]
+    with pytest.raises(DataError, match=r"answers 404 Not Found; .*login/ offers 27 .*; .*404") as caught:
+        got(server, tmp_path, "unused/", urls=places, digest="", reporter=notes)
+    assert not isinstance(caught.value, AbsentError)
+    assert [note.partition(" ")[0] for note in notes.notes] == ["a.bin:"] * 2, "the last is the error itself"
+
+
+def test_a_network_that_goes_away_is_tried_again(server, tmp_path, monkeypatch, notes):
+    """Neither a reset nor a timeout, but an error of the system."""
+    kept, raised = HTTPResponse.read1, []
+
+    def read(response, count):
+        if not raised and response.length < SIZE:
+            raised.append(True)
+            raise OSError(errno.EHOSTUNREACH, "No route to host")
+        return kept(response, count)
+
+    monkeypatch.setattr(HTTPResponse, "read1", read)
+    got(server, tmp_path, "good/", reporter=notes)
+    assert notes.notes == ["a.bin: broke off ([Errno 113] No route to host); trying again."]
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://a/b", "good.zip", "https://"])

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from email.message import Message
 from http import HTTPStatus
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPResponse, InvalidURL
 from pathlib import Path
 from typing import Literal
 from urllib.error import HTTPError, URLError
@@ -29,6 +29,11 @@ from .metering import metered
 
 _BLOCK = 2**18
 _PASSING = {408, 425, 429, 500, 502, 503, 504}  # a server that says so may say something else later
+_ABSENT = {
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.GONE,
+}  # object stores forbid what is not there
 _HEADERS = {"User-Agent": f"transferkit/{__version__}", "Accept-Encoding": "identity"}
 
 
@@ -53,8 +58,21 @@ class Patience:
         self.sleep(min(60, self.pause_seconds * 2 ** (failures - 1)))
 
 
+class AbsentError(DataError):
+    """No place has the file, and all of them say so."""
+
+
 class _Refused(Exception):
-    """This place does not have the file; the message is the reason."""
+    """This place does not give the file; the message is the reason.
+
+    Args:
+        reason: for people.
+        absent: whether the place says that there is no such file.
+    """
+
+    def __init__(self, reason: str, *, absent: bool = False) -> None:
+        super().__init__(reason)
+        self.absent = absent
 
 
 class _Broken(Exception):
@@ -76,12 +94,20 @@ class _Origin:
     size_bytes: int | None
 
 
+OTHERWISE = (
+    "Try again later, name another place with --url or $TRANSFERKIT_MIRROR, or get the file by hand and give "
+    "it with --from."
+)
+"""What a user can do about a set of the registry that cannot be fetched."""
+
+
 def fetch(
     download: Download,
     folder: Path,
     *,
     urls: Sequence[str] = (),
     patience: Patience | None = None,
+    remedy: str = OTHERWISE,
     reporter: Reporter = SILENT,
 ) -> Path:
     """The file of ``download`` in ``folder``; it is fetched unless it is there and right.
@@ -91,11 +117,13 @@ def fetch(
         folder: where it will lie, and what has come so far already lies.
         urls: asked instead of the publisher's address, one after another.
         patience: how long servers are waited for.
+        remedy: what a user can do where it cannot be fetched.
         reporter: told how far it has come, and what went wrong on the way.
 
     Raises:
         UsageError: if an address is not one of the web.
-        DataError: if no place has it, none answers, or all send another file; each place with its reason.
+        AbsentError: if no place has it.
+        DataError: if none answers, or all send another file; each place with its reason.
         DiskSpaceError: if it would not fit.
     """
     places = tuple(urls) or (download.url,)
@@ -109,18 +137,18 @@ def fetch(
         folder.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
     transfer = _Transfer(download, path, patience or Patience(), reporter)
-    reasons = []
-    for url in places:
+    refusals = []
+    for place, url in enumerate(places, start=1):
         try:
             transfer.whole_from(url)
             return path
         except _Refused as refusal:
-            reasons.append(f"{url} {refusal}")
-            reporter.note(f"{download.file}: {reasons[-1]}")
-    raise DataError(
-        f"{download.file} could not be fetched: {'; '.join(reasons)}. Try again later, name another place "
-        "with --url or $TRANSFERKIT_MIRROR, or get the file by hand and give it with --from."
-    )
+            refusals.append(refusal)
+            if place < len(places):
+                reporter.note(f"{download.file}: {url} {refusal}")
+    kind = AbsentError if all(refusal.absent for refusal in refusals) else DataError
+    reasons = "; ".join(f"{url} {refusal}" for url, refusal in zip(places, refusals, strict=True))
+    raise kind(f"{download.file} could not be fetched: {reasons}. {remedy}")
 
 
 def wrong(path: Path, download: Download) -> str:
@@ -219,9 +247,13 @@ class _Transfer:
                 self._start_over()
                 raise _Broken("the server does not continue") from error
             said = f"answers {error.code} {str(error.reason).partition('.')[0]}"
-            raise (_Broken if error.code in _PASSING else _Refused)(said) from error
+            if error.code in _PASSING:
+                raise _Broken(said) from error
+            raise _Refused(said, absent=error.code in _ABSENT) from error
         except TimeoutError as error:
             raise _Broken(f"sent nothing for {self.patience.timeout_seconds:g} seconds") from error
+        except InvalidURL as error:
+            raise _Refused(f"is no address ({error})") from error
         except (URLError, HTTPException, ConnectionError, ssl.SSLError) as error:
             raise _Broken(f"broke off ({getattr(error, 'reason', None) or error!r})") from error
 
@@ -252,7 +284,7 @@ class _Transfer:
     def _append(self, response: HTTPResponse, missing: int) -> None:
         label = f"Fetching {self.path.name}"
         with metered(self.reporter, label, missing) as meter, self.part.open("ab") as file:
-            while block := response.read1(_BLOCK):
+            while block := _received(response):
                 with writing_to(self.path):
                     file.write(block)
                     file.flush()
@@ -277,6 +309,19 @@ class _Transfer:
     def _forget(self) -> None:
         self.part.unlink(missing_ok=True)
         self.memo.unlink(missing_ok=True)
+
+
+def _received(response: HTTPResponse) -> bytes:
+    """What has come, up to a block; nothing at the end.
+
+    Raises: _Broken: if the network fails; what fails in writing is another matter.
+    """
+    try:
+        return response.read1(_BLOCK)
+    except TimeoutError:
+        raise
+    except OSError as error:
+        raise _Broken(f"broke off ({error})") from error
 
 
 ROOM = "name another folder with $TRANSFERKIT_DATA"

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import unquote, urlsplit
 
 from ...core.errors import DataError, UsageError
@@ -17,12 +18,8 @@ from ...core.files import require_space, writing_to
 from ...core.progress import SILENT, Reporter
 from ..downstream.published import Download, Publication, state_of
 from .fetching import ROOM, Patience, fetch
+from .holding import holding
 from .unpacking import UNSUPPORTED, Limits, Unpacked, is_archive, unpack
-
-try:
-    import fcntl
-except ImportError:  # Windows: two processes that prepare one set are the user's to avoid
-    fcntl = None  # type: ignore[assignment]
 
 MIRROR = "TRANSFERKIT_MIRROR"
 """Environment variable: an address below which ``<name>/<file>`` lies."""
@@ -363,14 +360,9 @@ def _alone(root: Path, name: str) -> Iterator[None]:
 
     Raises: DataError: if another holds it.
     """
-    path = root / ".preparing" / f"{name}.lock"
-    with writing_to(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a")
-    with file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise DataError(f"{name} is being prepared by another process. Wait for it.") from error
+
+    def refuse() -> NoReturn:
+        raise DataError(f"{name} is being prepared by another process. Wait for it.")
+
+    with holding(root / ".preparing" / f"{name}.lock", busy=refuse):
         yield

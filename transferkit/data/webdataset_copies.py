@@ -1,0 +1,67 @@
+"""Copies of the shards behind a URL: fetched once into the data folder, whatever servers do on the way."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ..core.errors import DataError
+from ..core.files import digest_of
+from ..core.progress import SILENT, Reporter
+from .downstream.published import Download
+from .preparing.fetching import AbsentError, Patience, fetch
+from .preparing.holding import holding
+
+_REMEDY = (
+    "Check the address and the network, then run the same command again: shards that are there stay, and "
+    "this one continues where it stopped."
+)
+
+
+def copied(
+    urls: Sequence[str], root: Path, *, patience: Patience | None = None, reporter: Reporter = SILENT
+) -> list[Path]:
+    """Copies of the shards in the data folder, fetched now where they are not there; none where none exists.
+
+    A transfer that stalls or breaks off is tried again and continues, as ``preparing.fetching`` does it. Of
+    several processes, such as the ranks of one training, one fetches and the others wait for it.
+
+    Args:
+        urls: of the shards.
+        root: the data folder.
+        patience: how long servers are waited for.
+        reporter: told how far it has come, and what went wrong on the way.
+
+    Raises:
+        DataError: if some exist and others do not, or one cannot be fetched; the shard, why, and what to do.
+        DiskSpaceError: if they would not fit.
+    """
+    folder = root / "wds" / digest_of(urls[0].rpartition("/")[0])[:16]
+    paths = [folder / digest_of(url)[:8] / Path(urlsplit(url).path).name for url in urls]
+    absent = [(url, path) for url, path in zip(urls, paths, strict=True) if not path.exists()]
+    if not absent:
+        return paths
+
+    def wait() -> None:
+        reporter.note(f"Another process fetches {urls[0]} and the shards after it: waiting for it.")
+
+    with (
+        holding(folder / ".lock", busy=wait),
+        reporter.task(f"Fetching {urls[0]}", len(absent), "shards") as task,
+    ):
+        for number, (url, path) in enumerate(absent):
+            try:
+                fetch(
+                    Download(url, path.name),
+                    path.parent,
+                    patience=patience,
+                    remedy=_REMEDY,
+                    reporter=reporter,
+                )
+            except AbsentError as error:
+                if number == 0 and len(absent) == len(urls):
+                    return []
+                raise DataError(
+                    f"There is no {url}, though other shards of the pattern exist. Narrow it."
+                ) from error
+            task.advance()
+    return paths
