@@ -104,6 +104,9 @@ Each is read as its archive unpacks, from its folder in the data folder; folders
 it do no harm. Get one with `transferkit datasets prepare NAME`, check it with `transferkit datasets verify
 NAME`. A label without an image, and an image without a label, is left out and counted.
 
+Files are held to the checksums that are published of them. Of the few without one, the SHA-256 of what was
+fetched first is told and kept in `digests` of the data folder, and a later one that differs is told.
+
 Where a set has no official split, 70 % of each class are train and 30 % are test, as in the study: the ids of
 a class in the order of the SHA-256 of `NAME/ID`, the first 70 % train, rounded to whole images. This rule
 stands for a frozen list of ids: no seed and no random generator take part, so that every version of Python

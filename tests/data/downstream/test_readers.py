@@ -13,6 +13,7 @@ from torchvision import datasets as theirs
 from tests.data.downstream.trees import CHESTX, TREES, empty_folders, picture, table
 from transferkit.core.errors import DataError, UsageError
 from transferkit.data.catalog import open_dataset
+from transferkit.data.detection import DETECTION
 from transferkit.data.downstream import PAPER12, PUBLISHED
 from transferkit.data.downstream.opening import PublishedOpener
 from transferkit.data.downstream.published import state_of
@@ -99,6 +100,19 @@ def test_statements(name):
     assert bool(one.downloads) != bool(one.steps)
     assert all(d.url.startswith("http") and d.file for d in one.downloads)
     assert all(d.digest == "" or d.digest.split(":")[0] in ("md5", "sha256") for d in one.downloads)
+
+
+def test_downloads_without_a_published_checksum():
+    """Those that nobody states one of, for exactly this file; shorter is better."""
+    every = [*PUBLISHED.values(), *(o.published for o in DETECTION.values() if o.published is not None)]
+    bare = {one.name: [d.file for d in one.downloads if not d.digest] for one in every}
+    assert {name: files for name, files in bare.items() if files} == {
+        "deepweeds": ["images.zip"],
+        "isic": ["ISIC2018_Task3_Training_Input.zip", "ISIC2018_Task3_Training_GroundTruth.zip"],
+    }
+    length = {"md5": 32, "sha256": 64}
+    digests = [download.digest.split(":") for one in every for download in one.downloads if download.digest]
+    assert all(len(hexadecimal) == length[kind] for kind, hexadecimal in digests)
 
 
 def test_the_table_of_the_study():

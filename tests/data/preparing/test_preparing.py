@@ -1,6 +1,7 @@
 """From archives in the published layouts to data sets that open."""
 
 import hashlib
+import json
 import shutil
 import tarfile
 import threading
@@ -14,6 +15,7 @@ import pytest
 from tests.data.detection.trees import archives_of
 from tests.data.downstream.trees import TREES
 from transferkit.core.errors import DataError, DiskSpaceError, UsageError
+from transferkit.core.files import digest_file
 from transferkit.data.catalog import open_dataset
 from transferkit.data.detection import DETECTION, open_detection
 from transferkit.data.downstream.published import PUBLISHED, Download, Published
@@ -273,6 +275,48 @@ def test_fetched_from_the_publisher(mirror, tmp_path, data_root):
     assert (data_root / "flowers102/flowers/setid.mat").exists()
     assert (data_root / "flowers102/doc/note.txt").read_text() == "read me"
     assert not left(data_root)
+
+
+def test_files_without_a_published_checksum_are_remembered(mirror, tmp_path, data_root, notes):
+    folder, url = mirror
+    source = shutil.move(archive(tree("dtd", tmp_path / "x")), folder / "dtd.tar.gz")
+    (folder / "note.txt").write_text("read me")
+    known = hashlib.sha256(b"read me").hexdigest()
+    published = offered(
+        "dtd",
+        Download(f"{url}/dtd.tar.gz", "dtd.tar.gz"),
+        Download(f"{url}/note.txt", "note.txt", digest=f"sha256:{known}"),
+    )
+    prepare(published, data_root, reporter=notes)
+    memo, first = data_root / "digests/dtd.json", digest_file(source)
+    assert json.loads(memo.read_text()) == {"dtd.tar.gz": first}
+    said = [note for note in notes.notes if "SHA-256" in note]
+    assert said == [
+        f"dtd.tar.gz: no checksum of it is published. Its SHA-256 is {first}; this is kept in {memo} and "
+        "compared when it is fetched again."
+    ]
+    with source.open("ab") as file:
+        file.write(bytes(512))  # another file, of the same images
+    for _ in range(2):
+        shutil.rmtree(data_root / "dtd")
+        notes.notes.clear()
+        prepare(published, data_root, reporter=notes)
+        (said,) = (note for note in notes.notes if "SHA-256" in note)
+        assert said.startswith("dtd.tar.gz is not what was first fetched: its SHA-256 is ")
+        assert f"{digest_file(source)}, and was {first}. " in said
+        assert "verify dtd" in said
+    memo.write_text("{")
+    shutil.rmtree(data_root / "dtd")
+    prepare(published, data_root)
+    assert json.loads(memo.read_text()) == {"dtd.tar.gz": digest_file(source)}
+
+
+def test_a_file_that_is_refused_is_not_remembered(mirror, tmp_path, data_root):
+    folder, url = mirror
+    shutil.move(archive(tree("dtd", tmp_path / "x")), folder / "e.tar.gz")
+    with pytest.raises(DataError, match="this is not eurosat"):
+        prepare(offered("eurosat", Download(f"{url}/e.tar.gz", "e.tar.gz")), data_root)
+    assert not (data_root / "digests").exists()
 
 
 def test_archives_are_kept_when_asked(mirror, tmp_path, data_root):

@@ -27,7 +27,8 @@ class Download:
         url: where it lies.
         file: its name on the disk.
         size_bytes: as published; None where that is not stated.
-        digest: ``sha256:…`` or ``md5:…``; empty where the publisher states none.
+        digest: ``sha256:…`` or ``md5:…``, of exactly this file; empty where nobody states one, and then what
+            was fetched first is remembered.
         into: folder below the set's own that an archive is unpacked into; empty for the set's folder.
     """
 

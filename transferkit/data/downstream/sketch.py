@@ -30,6 +30,9 @@ PUBLISHED.register("sketch")(
             Download(
                 "https://huggingface.co/datasets/songweig/imagenet_sketch/resolve/main/data/ImageNet-Sketch.zip",
                 "ImageNet-Sketch.zip",
+                7_593_573_012,
+                # as dataset_infos.json in Hugging Face's datasets states it for this file of this repository
+                "sha256:4d3ce6b82a7c48aabf14aeac105eb533e75707f152cc858f55bfc022031a72ed",
             ),
         ),
         size_bytes=8_200_000_000,

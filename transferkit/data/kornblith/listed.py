@@ -182,7 +182,11 @@ for _one in (
         marks=("ClassName.txt", "Training_01.txt", "Testing_01.txt"),
         downloads=(
             Download(f"{_SUN}/SUN397.tar.gz", "SUN397.tar.gz", digest="md5:8ca2778205c41d23104230ba66911c7a"),
-            Download(f"{_SUN}/download/Partitions.zip", "Partitions.zip"),
+            Download(  # the digest as in torchvision's prototype of this set
+                f"{_SUN}/download/Partitions.zip",
+                "Partitions.zip",
+                digest="sha256:e3311ea5f812d4cc6faef194688343d1111f6cd6f70f2c62f393c2b8d6ba1ec9",
+            ),
         ),
         options={"all": Option(read_all_of_sun397, counts={"all": 108_754})},
         size_bytes=39_000_000_000,
@@ -205,6 +209,7 @@ for _one in (
                 f"{_OXFORD}fgvc-aircraft/archives/fgvc-aircraft-2013b.tar.gz",
                 "fgvc-aircraft-2013b.tar.gz",
                 2_753_340_328,
+                "md5:d4acdd33327262359767eeaa97a4f732",  # as R's torchvision and NEVIS'22 check this address
             ),
         ),
         metric="mean_per_class",

@@ -19,6 +19,7 @@ from ...core.progress import SILENT, Reporter
 from ..downstream.published import Download, Publication, state_of
 from .fetching import ROOM, Patience, fetch
 from .holding import holding
+from .remembering import remember_digests
 from .unpacking import UNSUPPORTED, Limits, Unpacked, is_archive, unpack
 
 MIRROR = "TRANSFERKIT_MIRROR"
@@ -142,6 +143,8 @@ def _from_the_web(published: Publication, folder: Path, request: Request, report
             if not one.digest:  # nothing else says that the file is not the right one
                 (place / one.file).unlink(missing_ok=True)
         raise
+    bare = {one.file: place / one.file for one, _ in wanted if not one.digest}
+    remember_digests(published.name, bare, folder.parent, reporter=reporter)
     if not request.keep_archives:
         shutil.rmtree(place, ignore_errors=True)
     return prepared
