@@ -111,7 +111,12 @@ Where a set has no official split, 70 % of each class are train and 30 % are tes
 a class in the order of the SHA-256 of `NAME/ID`, the first 70 % train, rounded to whole images. This rule
 stands for a frozen list of ids: no seed and no random generator take part, so that every version of Python
 and NumPy makes the same split, and whoever has the ids can make it without transferkit. Tests hold the rule
-to ids and a digest written down once. Where there is no val, probes choose on a fifth of train.
+to ids and a digest written down once. It is a rule and not the lists themselves because lists need the
+archives, several of which are behind a login or may not be passed on, while the rule holds for all sets and
+for any copy of one. Ids are the archive's own names: an archive that was changed, with images added, lost or
+renamed, gives another split. `verify` shows that: it compares counts with what was published, and names the
+fingerprint of each split, which differs as soon as an id, a label or a byte does. Where there is no val,
+probes choose on a fifth of train.
 
 A set in one folder a class is there only when all of these folders are. `prepare --from FOLDER` takes the
 archives of the published names, or the only one there is, and all of them for a set whose archives have no

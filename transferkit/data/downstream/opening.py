@@ -1,4 +1,10 @@
-"""From a published set's folder to a data set: what lies there, how it is split, and what its bytes are."""
+"""From a published set's folder to a data set: what lies there, how it is split, and what its bytes are.
+
+A set without official split is split by a rule over its ids, the SHA-256 of ``NAME/ID``, which stands for a
+frozen list: no random generator whose version could matter takes part, and tests hold the rule to a digest.
+Lists themselves would need the archives, which not everyone can have or pass on. An archive that was changed
+gives another split; its fingerprint, which ``datasets verify`` names and every record holds, says so.
+"""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -18,7 +24,7 @@ from ..folder import FolderReader
 from .published import WHOLE, Listing, Publication, Published, Rows, state_of
 
 STUDY = {"train": 0.7, "test": 0.3}
-"""How the study divides a set without official split."""
+"""How the study divides a set without official split; numbers are compared by it, so it never changes."""
 
 _ORDER = ("train", "val", "test")
 
