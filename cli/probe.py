@@ -1,7 +1,6 @@
 """``transferkit probe``: evaluate cached features."""
 
 from collections.abc import Iterator
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -155,7 +154,7 @@ def _questions(
 
     An option that none of the protocols has is an error, not something to be quietly ignored.
     """
-    from transferkit.protocols.evaluate import question
+    from transferkit.protocols.evaluate import questions
 
     asked = {name: value for name, value in {**options, **several}.items() if value not in (None, ())}
     asked = {name: value for name, value in asked.items() if any(given(s, {name: value}) for s in _SETTINGS)}
@@ -165,6 +164,4 @@ def _questions(
         own = given(PROBES[protocol].settings_type, asked) | stray
         if protocol == "semantic":
             own.setdefault("level", LEVELS)
-        each = {name: own.pop(name) for name in several if name in own}
-        for chosen in product(*each.values()):
-            yield question(protocol, **own, **dict(zip(each, chosen, strict=True)))
+        yield from questions(protocol, **own)

@@ -13,7 +13,7 @@ from transferkit.core.seeding import generator
 from transferkit.core.statistics import mean_interval, t_interval, wilson_interval
 from transferkit.probes import PROBES, fewshot
 from transferkit.probes.episodes import Episodes
-from transferkit.probes.fewshot import FewshotSettings, right_answers
+from transferkit.probes.fewshot import FewshotSettings, paired, right_answers
 
 SPLITS = {
     "train": features(120, "train", classes=6, d=12, spread=1.5),
@@ -173,14 +173,17 @@ def uneven(counts):
     return {"train": replace(rows, labels=labels)}
 
 
-def test_a_curve_over_shots_asks_the_same_classes_when_told_to(monkeypatch):
+@pytest.mark.parametrize("together", [True, False])
+def test_a_curve_over_shots_asks_the_same_classes(together, monkeypatch):
     """Each support is part of the next, of the same classes and with the same queries."""
     splits, asked, real = uneven([30, 30, 30, 30, 12]), [], fewshot.right_answers
     monkeypatch.setattr(
         fewshot, "right_answers", lambda x, s, q, **rest: asked.append((s, q)) or real(x, s, q, **rest)
     )
-    for shots in (1, 5, 20):
-        settings = FewshotSettings(ways=3, shots=shots, queries=6, episodes=30, class_rows=26)
+    curve = [FewshotSettings(ways=3, shots=shots, queries=6, episodes=30) for shots in (5, 1, 20)]
+    told = [replace(one, class_rows=26) for one in curve]
+    for settings in sorted(paired(curve) if together else told, key=lambda one: one.shots):
+        assert settings.to_json()["class_rows"] == 26
         found = score(settings, splits)
         assert (found.also["classes"], found.also["classes_left_out"]) == (4, 1)
     for (few, same), (many, queries) in pairwise(asked):
@@ -188,7 +191,50 @@ def test_a_curve_over_shots_asks_the_same_classes_when_told_to(monkeypatch):
         assert_array_equal(many[..., : few.shape[2]], few)
 
 
-def test_without_that_each_number_of_shots_takes_the_classes_it_can():
+def test_what_is_asked_alone_or_told_its_class_rows_is_not_paired():
+    one, five = FewshotSettings(), FewshotSettings(shots=5)
+    for alone in (
+        [five],
+        [five, five],
+        [replace(one, class_rows=0), replace(five, class_rows=0)],
+        [replace(one, class_rows=40), replace(five, class_rows=40)],
+        [replace(one, scheme="allway"), replace(five, scheme="allway")],
+        [one, replace(five, ways=2)],
+        [one, replace(five, method="ridge")],
+        [PROBES["knn"].settings_type(), five],
+    ):
+        assert paired(alone) == alone
+    mixed = paired([one, replace(five, ways=2), five])
+    assert [item.class_rows for item in mixed] == [20, None, 20]
+
+
+@pytest.mark.parametrize("shots", [1, 2])
+def test_where_all_classes_have_the_rows_pairing_changes_the_record_alone(shots):
+    alone = replace(FEW, shots=shots)
+    (together,) = (one for one in paired([replace(FEW, shots=1), FEW]) if one.shots == shots)
+    assert (alone.to_json()["class_rows"], together.to_json()["class_rows"]) == (0, 7)
+    assert score(together).outcomes == score(alone).outcomes
+
+
+def test_too_few_classes_for_the_most_shots_say_how_many_would_do():
+    splits = uneven([30, 30, 14, 12, 12])
+    curve = paired([FewshotSettings(ways=3, shots=shots, queries=6, episodes=3) for shots in (1, 20)])
+    for settings, asked in zip(curve, ("1 and up to 20 shots", "20 shots"), strict=True):
+        with pytest.raises(DataError) as caught:
+            score(settings, splits)
+        assert str(caught.value) == (
+            f"3-way episodes of {asked} and 6 queries need 3 classes of at least 26 rows; 2 of 5 have them. "
+            "Ask for fewer --ways, --shots or --queries: 8 shots would do."
+        )
+    few = paired([replace(one, shots=one.shots if one.shots == 1 else 8, class_rows=None) for one in curve])
+    assert [score(one, splits).also["classes"] for one in few] == [3, 3]
+    with pytest.raises(DataError, match=r"0 of 5 have them. Ask for fewer --ways, --shots or --queries\.$"):
+        score(replace(curve[0], queries=40), splits)
+    with pytest.raises(DataError, match=r"2 of 2 have them. Ask for fewer --ways, --shots or --queries\.$"):
+        score(replace(curve[0], class_rows=0), uneven([30, 30]))
+
+
+def test_told_so_each_number_of_shots_takes_the_classes_it_can():
     splits = uneven([30, 30, 30, 30, 12])
     taking_part = [
         score(FewshotSettings(ways=3, shots=shots, queries=6, episodes=3), splits).also["classes"]

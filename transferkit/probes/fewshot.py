@@ -6,7 +6,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -25,7 +25,7 @@ from .allway import PENALTY, Method, allway_predictions, draw_shots
 from .classification import train_and_test
 from .episodes import Episodes, Shape, episodes_for
 from .gram import lr_scores, nn_scores, proto_scores, ridge_scores
-from .probe import PROBES
+from .probe import PROBES, Settings
 
 Scheme = Literal["episodes", "allway"]
 Rows = Literal["all", "train", "val", "test"]
@@ -56,7 +56,8 @@ class FewshotSettings:
             ``ridge`` in allway.
         split: the rows that episodes are drawn from: ``all``, ``train``, ``val`` or ``test``.
         class_rows: rows that a class must have to take part in episodes; 0 is as many as shots and queries
-            need. Give it to ask several shots of the same classes.
+            need. By default 0, and of several shots asked together as many as the most of them need, so that
+            all are asked of the same classes.
     """
 
     scheme: Scheme = "episodes"
@@ -68,7 +69,7 @@ class FewshotSettings:
     method: Method | None = None
     penalty: float | None = None
     split: Rows = "all"
-    class_rows: int = 0
+    class_rows: int | None = None
 
     def __post_init__(self) -> None:
         _ = self.shape  # refuses numbers that are too small
@@ -83,7 +84,7 @@ class FewshotSettings:
             raise UsageError(f"--penalty {self.strength:g} must be above 0 and finite.")
         if self.repeats < 1:
             raise UsageError(f"--repeats {self.repeats} is too few: give 1 or more.")
-        if self.class_rows < 0:
+        if self.class_rows is not None and self.class_rows < 0:
             raise UsageError(f"--class-rows {self.class_rows} is too few: give 0 or more.")
         if self.scheme == "allway" and self.split != "all":
             raise UsageError(
@@ -108,8 +109,30 @@ class FewshotSettings:
         return PENALTY if (self.scheme, self.solver) == ("allway", "ridge") else 1.0
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for records; method and penalty as they are used."""
-        return {**asdict(self), "method": self.solver, "penalty": self.strength}
+        """Plain values, for records; method, penalty and class rows as they are used."""
+        used = {"method": self.solver, "penalty": self.strength, "class_rows": self.class_rows or 0}
+        return {**asdict(self), **used}
+
+
+def paired(asked: Sequence[Settings]) -> list[Settings]:
+    """The settings that are asked together, such that a curve over shots has the same classes all along.
+
+    Where settings of episodes differ in nothing but their shots and leave ``class_rows`` open, a class takes
+    part in all if it has rows for the most shots and the queries; supports are nested and queries the same
+    anyway. All other settings stay as they are.
+    """
+    most: dict[FewshotSettings, list[int]] = {}
+    for one in asked:
+        if isinstance(one, FewshotSettings):
+            most.setdefault(replace(one, shots=1), []).append(one.shots)
+    return [_with_class_rows(one, most) if isinstance(one, FewshotSettings) else one for one in asked]
+
+
+def _with_class_rows(one: FewshotSettings, shots: Mapping[FewshotSettings, Sequence[int]]) -> FewshotSettings:
+    together = shots[replace(one, shots=1)]
+    if one.scheme != "episodes" or one.class_rows is not None or len(set(together)) == 1:
+        return one
+    return replace(one, class_rows=max(together) + one.queries)
 
 
 @dataclass(frozen=True)
@@ -129,7 +152,8 @@ class FewshotProbe:
             return _allway_score(splits, settings, seed)
         started = time.perf_counter()
         x, labels, names = _pool(splits, settings.split)
-        many = _classes_of(labels, settings.class_rows)  # [n] booleans
+        _require_ways(labels, settings)
+        many = _classes_of(labels, settings.class_rows or 0)  # [n] booleans
         taking_part = [name for name, part in zip(names, many.tolist(), strict=True) if part]
         episodes = episodes_for(self.folder, labels[many], taking_part, settings.shape, seed=seed)
         drawn = time.perf_counter()
@@ -168,6 +192,28 @@ def _pool(splits: Mapping[str, Features], split: Rows) -> tuple[Tensor, NDArray[
 def _classes_of(labels: NDArray[np.int64], least: int) -> NDArray[np.bool_]:
     """Which rows are of a class of at least so many, ``[n]``."""
     return np.bincount(labels)[labels] >= least
+
+
+def _require_ways(labels: NDArray[np.int64], settings: FewshotSettings) -> None:
+    """Refuse what too few classes have the rows for, and say how many shots they would do for.
+
+    Raises: DataError: then.
+    """
+    ways, queries = settings.ways, settings.queries
+    rows = np.sort(np.unique(labels, return_counts=True)[1])[::-1]  # of each class, the largest first
+    needed = max(settings.class_rows or 0, settings.shots + queries)
+    enough = int((rows >= needed).sum())
+    if enough >= ways:
+        return
+    most = int(rows[ways - 1]) - queries if len(rows) >= ways else 0
+    asked = f"{ways}-way episodes of {needed - queries} shots"
+    if needed > settings.shots + queries:
+        asked = f"{ways}-way episodes of {settings.shots} and up to {needed - queries} shots"
+    remedy = f": {most} shots would do" if most > 0 else ""
+    raise DataError(
+        f"{asked} and {queries} queries need {ways} classes of at least {needed} rows; {enough} of "
+        f"{len(rows)} have them. Ask for fewer --ways, --shots or --queries{remedy}."
+    )
 
 
 def _about(episodes: Episodes, labels: NDArray[np.int64], many: NDArray[np.int64]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import product
 from typing import Any
 
 from .. import __version__
@@ -18,7 +19,7 @@ from ..data.dataset import Dataset
 from ..models.catalog import default_model, load_encoder
 from ..models.encoder import Encoder
 from ..probes import PROBES
-from ..probes.fewshot import FewshotProbe
+from ..probes.fewshot import FewshotProbe, paired
 from ..probes.linear import LinearSettings
 from ..probes.probe import Probe, Settings
 from ..probes.semantic import SemanticSettings
@@ -53,6 +54,22 @@ def question(protocol: str, **settings: Any) -> Question:
         meaning = f"it belongs to {' and '.join(owners)}" if owners else "no protocol has it"
         raise UsageError(f"{name!r} means nothing to the {protocol} protocol: {meaning}.")
     return Question(protocol, settings_type(**settings))
+
+
+def questions(protocol: str, **settings: Any) -> list[Question]:
+    """One question for each of several shots, levels or both; where one of them is given, as ``question``.
+
+    Several shots are asked of the same classes, unless the settings say of which.
+
+    Raises: UsageError: as ``question`` does.
+    """
+    several = {name: settings.pop(name) for name in _SEVERAL if isinstance(settings.get(name), list | tuple)}
+    variants = [dict(zip(several, chosen, strict=True)) for chosen in product(*several.values())]
+    asked = [question(protocol, **settings, **variant).settings for variant in variants]
+    return [Question(protocol, one) for one in paired(asked)]
+
+
+_SEVERAL = ("shots", "level")
 
 
 class UnansweredError(DataError):

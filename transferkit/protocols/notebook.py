@@ -27,7 +27,7 @@ from ..models.catalog import load_encoder
 from ..models.encoder import Encoder, encoder_of
 from ..probes import PROBES
 from ..probes.linear import LinearSettings
-from .evaluate import question
+from .evaluate import questions
 from .extract import Extractor
 from .settings import ExtractSettings
 
@@ -93,17 +93,19 @@ def probe(
             split, of which a seeded, stratified 60 % train, 20 % select and 20 % score.
         protocol: ``linear``, ``knn``, ``fewshot``, …
         seed: of every draw.
-        settings: fields of the protocol's settings, such as ``shots=1`` or ``k=(20,)``.
+        settings: fields of the protocol's settings, such as ``k=(20,)``, and ``shots=(1, 5, 20)`` for a curve
+            over the same classes.
 
     Returns: records that render themselves, also in a notebook.
     """
-    asked = question(protocol, **settings)
-    if isinstance(asked.settings, LinearSettings) and asked.settings.views:
-        raise UsageError(
-            f"views={asked.settings.views} needs the images, and these are features: leave it out, or use "
-            "transferkit probe --views."
-        )
-    return Results(_answer(splits, protocol, asked.settings, seed) for splits in _by_layer(features, seed))
+    asked = [one.settings for one in questions(protocol, **settings)]
+    for one in asked:
+        if isinstance(one, LinearSettings) and one.views:
+            raise UsageError(
+                f"views={one.views} needs the images, and these are features: leave it out, or use "
+                "transferkit probe --views."
+            )
+    return Results(_answer(s, protocol, one, seed) for s in _by_layer(features, seed) for one in asked)
 
 
 def _by_layer(features: Any, seed: int) -> list[dict[str, Features]]:
