@@ -34,7 +34,7 @@ from .settings import given, with_options
 @budget_options
 @with_options(FinetuneSettings, DetectSettings, Machinery, skip=("compile", "logger", "checkpoint_minutes"))
 @on_error_option
-@click.option("--keep", is_flag=True, help="Leave the fine-tuned weights in the workspace.")
+@click.option("--keep", is_flag=True, help="Leave the fine-tuned network in the workspace, as a model.")
 @click.option("--force", is_flag=True, help="Compute finished cells anew.")
 @click.option("--yes", is_flag=True, help="Begin also what takes hours on a CPU.")
 @common_options

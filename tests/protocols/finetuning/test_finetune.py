@@ -9,13 +9,16 @@ import torch
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
-from tests.protocols.finetuning.tuning import ALONE, MODEL, SMALL, Stop, Stopping, kept, tuned
+from tests.protocols.finetuning.tuning import ALONE, MODEL, SMALL, Stop, Stopping, framed, kept, tuned
 from tests.protocols.pretraining.runs import Notes, command, draw_pictures
 from transferkit.cache.store import FeatureStore
-from transferkit.core.errors import DataError, ModelError, UnknownNameError
+from transferkit.core.errors import DataError, ModelError, UnknownNameError, UsageError
 from transferkit.core.results import ResultStore
 from transferkit.core.workspace import Workspace
+from transferkit.data.catalog import open_dataset
+from transferkit.models.architectures import find_architecture
 from transferkit.models.catalog import load_encoder
+from transferkit.models.exchange import export_weights
 from transferkit.protocols.evaluate import Evaluator, question
 from transferkit.protocols.extract import Extractor
 from transferkit.protocols.finetuning import finetune as module
@@ -242,7 +245,10 @@ def test_kept_weights_are_a_model(pictures, tmp_path):
     notes = Notes()
     tuned(pictures, tmp_path, replace(SMALL, epochs=1), reporter=notes)
     (said,) = [note for note in notes.notes if "fine-tuned weights are the model" in note]
-    encoder = load_encoder(said.rpartition(" ")[2])
+    encoder = load_encoder(said.rpartition(" ")[2], runs=tmp_path / "runs")
+    assert encoder.view == load_encoder(MODEL).at(32).view
+    with pytest.raises(UsageError, match="no finished pretraining run"):
+        load_encoder("latest", runs=tmp_path / "runs")
     saved = kept(tmp_path)
     assert all(torch.equal(tensor, saved[name]) for name, tensor in encoder.module.state_dict().items())
     assert np.isfinite([tensor.double().sum() for tensor in saved.values()]).all()
@@ -250,6 +256,30 @@ def test_kept_weights_are_a_model(pictures, tmp_path):
     tuned(pictures, tmp_path / "other", replace(SMALL, epochs=1), reporter=notes, wish=Wish(yes=True))
     tuned(pictures, tmp_path / "other", replace(SMALL, epochs=1), reporter=notes)
     assert "were not kept: --force --keep trains them anew" in notes.notes[-1]
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_a_kept_network_answers_as_the_one_that_was_scored(batch_norm, pictures, tmp_path, monkeypatch):
+    scored, answers = [], training.Fit.answers
+    monkeypatch.setattr(
+        training.Fit, "answers", lambda fit, split: scored.append(answers(fit, split)) or scored[-1]
+    )
+    settings = replace(SMALL, batch_norm=batch_norm, head="zero", statistics="moving")
+    (record,) = tuned(pictures, tmp_path, settings)
+    (folder,) = (tmp_path / "runs").iterdir()
+    encoder = load_encoder(f"run:{folder.name}", runs=folder.parent)
+    test = open_dataset(f"folder:{pictures}", root=tmp_path).split("test")
+    images, head = framed(test, encoder.view), kept(tmp_path, "head.safetensors")
+    with torch.no_grad():
+        logits = encoder.module(images) @ head["weight"].T + head["bias"]
+    assert_close(logits, torch.from_numpy(scored[-1].logits), rtol=1e-4, atol=1e-5)
+    assert (logits.argmax(1).numpy() == test.labels).mean() == record.value
+    exported = export_weights(f"run:{folder.name}", tmp_path / "whole.pt", runs=folder.parent)
+    assert (exported.classes, exported.classifier) == (3, "trained")
+    whole = find_architecture(exported.architecture).build(classes=3).eval()
+    whole.load_state_dict(torch.load(exported.path, weights_only=True))
+    with torch.no_grad():
+        assert_close(whole(images), logits, rtol=1e-4, atol=1e-5)
 
 
 def test_cached_maps_stand_in_for_images(pictures, tmp_path, monkeypatch):

@@ -7,8 +7,10 @@ from safetensors.torch import load_file
 from torch import nn
 
 from tests.protocols.pretraining.runs import Notes
+from transferkit.core.views import View
 from transferkit.core.workspace import Workspace
 from transferkit.data.catalog import open_dataset
+from transferkit.data.dataset import Split
 from transferkit.data.framing import frame
 from transferkit.models.encoder import Encoder
 from transferkit.protocols.finetuning.finetune import Wish, finetune
@@ -48,21 +50,24 @@ def tuned(pictures, workspace, settings=SMALL, *, reporter=None, wish=None):
 
 
 def kept(workspace: Path, file: str = WEIGHTS) -> dict[str, torch.Tensor]:
-    (path,) = (workspace / "finetuned").glob(f"*/{file}")
-    return load_file(path)
+    """What ``--keep`` left, without the network's classifier."""
+    (path,) = (workspace / "runs").glob(f"finetuned-*/{file}")
+    return {name: tensor for name, tensor in load_file(path).items() if not name.startswith("fc.")}
+
+
+def framed(split: Split, view: View) -> torch.Tensor:
+    """``[n, 3, s, s]``, normalised: all images of a split as they are shown without augmentation."""
+    images = [torch.from_numpy(frame(split.reader.image(row), view).copy()) for row in range(len(split))]
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (view.mean, view.std))
+    return (torch.stack(images).float() / 255 - mean) / std
 
 
 def everything(pictures: Path, encoder: Encoder) -> tuple[torch.Tensor, torch.Tensor]:
     """All rows that may be fitted, as they are shown without augmentation, and their labels."""
     dataset = open_dataset(f"folder:{pictures}", root=pictures.parent)
-    rows = [
-        (split, row) for split in (dataset.split("train"), dataset.split("val")) for row in range(len(split))
-    ]
-    images = torch.stack(
-        [torch.from_numpy(frame(split.reader.image(row), encoder.view).copy()) for split, row in rows]
-    )
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (encoder.view.mean, encoder.view.std))
-    return (images.float() / 255 - mean) / std, torch.tensor([int(split.labels[row]) for split, row in rows])
+    splits = [dataset.split(name) for name in ("train", "val")]
+    images = torch.cat([framed(split, encoder.view) for split in splits])
+    return images, torch.cat([torch.from_numpy(split.labels) for split in splits])
 
 
 def zero_head(encoder: Encoder) -> nn.Linear:

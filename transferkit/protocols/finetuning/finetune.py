@@ -32,12 +32,12 @@ from ...probes.calibration import fitted_temperature
 from ...probes.classification import Choice, Temperature, classification_score
 from ..extract import Extractor
 from ..place import Place
-from ..pretraining.checkpoint import save_tensors
 from ..pretraining.devices import chosen_precision, launched_fabric
 from ..pretraining.settings import Machinery
 from ..settings import ExtractSettings
 from .beginning import ProbeStarts, Start
 from .cost import agreed, images_of, require_patience, steps_taken
+from .keeping import keep_network, run_of
 from .maps import cached_maps
 from .network import Network
 from .settings import FinetuneSettings, Setting
@@ -47,7 +47,6 @@ PROTOCOL, SETTING = "finetune", "finetune-setting"
 """Of the record of a fine-tuned network, and of those of the settings that were compared."""
 
 LAYER = "all"
-WEIGHTS = "encoder.safetensors"
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Wish:
     Attributes:
         force: compute finished cells anew.
         yes: begin however long it takes.
-        keep: leave the fine-tuned weights in the workspace.
+        keep: leave the fine-tuned network in the workspace, as a run.
     """
 
     force: bool = False
@@ -160,7 +159,7 @@ class _Target:
         """The record that there is, else that of a training now."""
         cell = self._cell(PROTOCOL, self.settings.to_json())
         if found := self._recorded(cell):
-            if self.wish.keep and not (self._folder(cell) / WEIGHTS).exists():
+            if self.wish.keep and not run_of(cell, self.place.workspace.runs).begun:
                 self.place.reporter.note(
                     f"The fine-tuned weights of {self.spec} on {self.dataset.spec} were not kept: "
                     "--force --keep trains them anew."
@@ -380,11 +379,9 @@ class _Target:
 
     def _keep(self, network: Network, cell: Cell) -> None:
         if self.fabric.is_global_zero:
-            path = self._folder(cell) / WEIGHTS
-            save_tensors(path, network.trunk.weights(None), {})
-            save_tensors(path.with_name("head.safetensors"), network.head.state_dict(), {})
-            architecture = self.encoder().architecture
-            self.place.reporter.note(f"The fine-tuned weights are the model file:{path}#{architecture}")
+            run = run_of(cell, self.place.workspace.runs)
+            keep_network(network, self.encoder(), run, self.dataset)
+            self.place.reporter.note(f"The fine-tuned weights are the model run:{run.name}")
 
 
 def _softmax(answers: Answers) -> NDArray[np.float64]:

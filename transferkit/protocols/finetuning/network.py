@@ -58,6 +58,23 @@ class Network(nn.Module):
         """``[b, 3, s, s]`` normalised to logits ``[b, c]``."""
         return self.head(self.norm(self.body(images)))
 
+    def classifier(self) -> nn.Linear:
+        """The classifier of the body's features as they are: with the batch normalisation, if there is one.
+
+        What the normalisation does to features ``x`` in evaluation is linear, so that
+        ``W (γ (x − μ)/σ + β) + b = W' x + b'`` where ``W' = W diag(γ/σ)`` and ``b' = b + W β − W' μ``.
+        """
+        if not isinstance(self.norm, nn.BatchNorm1d):
+            return self.head
+        state = {name: value.double() for name, value in self.norm.state_dict().items()}
+        weights, biases = self.head.weight.double(), self.head.bias.double()
+        scaled = weights * state["weight"] / (state["running_var"] + self.norm.eps).sqrt()  # [c, d]
+        whole = nn.Linear(self.head.in_features, self.head.out_features, device=weights.device)
+        with torch.no_grad():
+            whole.weight.copy_(scaled)
+            whole.bias.copy_(biases + weights @ state["bias"] - scaled @ state["running_mean"])
+        return whole
+
     def train(self, mode: bool = True) -> "Network":
         """As usual; frozen statistics stay as they are."""
         super().train(mode)
