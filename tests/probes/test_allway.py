@@ -53,7 +53,7 @@ def test_ridge_agrees_with_the_reference(n, d, penalty):
     x, labels = x[: n - 5], labels[: n - 5]  # classes of unequal numbers
     found = allway_predictions(x, labels, queries, method="ridge", penalty=penalty)
     expected = reference.scores(x, labels.tolist(), queries, penalty)
-    assert_allclose(allway._ridge_scores(x, labels, 4, queries, penalty), expected, atol=1e-9)
+    assert_allclose(allway.ridge_scores(x, labels, penalty)(queries), expected, atol=1e-9)
     assert_array_equal(found, expected.argmax(1))
 
 
@@ -72,6 +72,19 @@ def test_proto_and_nn_by_distances():
     assert_array_equal(proto, torch.cdist(asked, means).argmin(1))
     nearest = allway_predictions(x, labels, queries, method="nn", penalty=1.0)
     assert_array_equal(nearest, labels[torch.cdist(asked, unit).argmin(1)])
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("values", [1, 2**26])
+@pytest.mark.parametrize("method", ["lr", "ridge", "proto", "nn"])
+def test_a_gpu_answers_as_the_processor_does(method, values, monkeypatch):
+    monkeypatch.setattr(allway, "ON_GPU", values)
+    x, labels, queries = problem()
+    on_cpu = allway_predictions(x, labels * 2, queries, method=method, penalty=1.0)
+    device = torch.device("cuda")
+    found = allway_predictions(x, labels * 2, queries, method=method, penalty=1.0, device=device)
+    assert found.device.type == "cpu"
+    assert (found == on_cpu).float().mean() >= (0.99 if method == "lr" else 1)  # which stops near the minimum
 
 
 @pytest.mark.parametrize("method", ["lr", "ridge", "proto", "nn"])

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from tests.probes.features import features
+from transferkit.core.devices import Compute
 from transferkit.core.errors import DataError, NonFiniteError, UsageError
 from transferkit.core.files import sorted_json
 from transferkit.core.seeding import generator
@@ -32,10 +34,52 @@ def test_chunks_do_not_matter(method, monkeypatch):
     support, query = (generator(0, name).integers(50, size=(7, 3, 4)) for name in ("support", "query"))
     x = torch.nn.functional.normalize(torch.from_numpy(generator(0, "x").normal(size=(50, 9))).float())
     together = right_answers(x, support, query, method=method, penalty=1.0)
-    monkeypatch.setattr(fewshot, "CHUNK", 1)
+    monkeypatch.setattr(fewshot, "CHUNK", {"cpu": 1})
     assert_array_equal(right_answers(x, support, query, method=method, penalty=1.0), together)
     monkeypatch.setattr(fewshot, "MOST_SHARED", 1)
     assert_array_equal(right_answers(x, support, query, method=method, penalty=1.0), together)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("chunk", [1, 2**25])
+@pytest.mark.parametrize("shared", [1, 2**26])
+@pytest.mark.parametrize("d", [3, 40])  # fewer features than support rows, and more
+@pytest.mark.parametrize("method", METHODS)
+def test_a_gpu_answers_as_the_processor_does(method, d, shared, chunk, monkeypatch):
+    monkeypatch.setattr(fewshot, "MOST_SHARED", shared)
+    rows = features(200, "rows", classes=5, d=d, spread=1.0)
+    x = torch.nn.functional.normalize(torch.from_numpy(rows.x))
+    of_class = np.arange(200).reshape(40, 5).T  # [classes, rows]
+    drawn = np.stack([generator(0, e).permuted(of_class, axis=1) for e in range(30)])[..., :12]
+    ask = partial(right_answers, x, drawn[..., :4], drawn[..., 4:], method=method, penalty=1.0)
+    on_cpu = ask()
+    monkeypatch.setattr(fewshot, "CHUNK", {"cuda": chunk})
+    assert_array_equal(ask(device=torch.device("cuda")), on_cpu)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("scheme", ["episodes", "allway"])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_gpu_scores_as_the_processor_does(scheme, method, monkeypatch):
+    settings = replace(FEW, scheme=scheme, method=method)
+    there = score(settings)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert there.outcomes == score(settings).outcomes
+
+
+@pytest.mark.parametrize("scheme", ["episodes", "allway"])
+def test_the_device_is_the_one_that_is_at_hand(scheme, monkeypatch):
+    asked = []
+    for name in ("right_answers", "allway_predictions"):
+        real = getattr(fewshot, name)
+        monkeypatch.setattr(
+            fewshot,
+            name,
+            lambda *of, device, real=real, **rest: asked.append(device) or real(*of, **rest),
+        )
+    monkeypatch.setattr(fewshot, "choose_compute", lambda: Compute(torch.device("cuda", 1), "fp32"))
+    score(replace(FEW, scheme=scheme))
+    assert set(asked) == {torch.device("cuda", 1)}
 
 
 @pytest.mark.parametrize("d", [3, 40])  # fewer features than the 12 support rows, and more

@@ -7,7 +7,7 @@ A draw is by name: it does not depend on the order of the rows, and the rows of 
     standardised features, a bias feature of 100, penalty 2¹⁰, 1/5/10/25 shots, 3 seeds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -33,6 +33,11 @@ LEAST_DEVIATION = 1e-5
 TOGETHER = 2**24
 """Similarities held at once: 64 MiB."""
 
+ON_GPU = 2**26
+"""Values of queries that a GPU is given at once: 256 MiB as float32."""
+
+CPU = torch.device("cpu")
+
 
 def draw_shots(
     labels: NDArray[np.integer], names: Sequence[str], *, shots: int, seed: int, repeat: int
@@ -57,12 +62,13 @@ def draw_shots(
 
 
 def allway_predictions(
-    x: Tensor, labels: Tensor, queries: Tensor, *, method: Method, penalty: float
+    x: Tensor, labels: Tensor, queries: Tensor, *, method: Method, penalty: float, device: torch.device = CPU
 ) -> Tensor:
     """The class of each query, ``[q]``; a class without rows is never named.
 
     ``ridge`` standardises features over ``x``; the others bring rows to unit length. ``lr`` and ``ridge`` are
     penalised by ``penalty``; ``proto`` names the nearest class mean, ``nn`` the class of the nearest row.
+    Tensors are taken and given on the CPU.
 
     Args:
         x: ``[n, d]`` rows to fit, floating point, finite.
@@ -70,30 +76,65 @@ def allway_predictions(
         queries: ``[q, d]``.
         method: ``lr``, ``ridge``, ``proto`` or ``nn``.
         penalty: ``λ``, above 0.
+        device: that computes; a GPU goes through the queries piece by piece.
     """
     present, y = labels.unique(return_inverse=True)
-    if method == "ridge":
-        return present[_ridge_scores(x, y, len(present), queries, penalty).argmax(1)]
-    x, queries = (torch.nn.functional.normalize(rows.float()) for rows in (x, queries))
-    if method == "nn":
-        parts = queries.split(max(1, TOGETHER // len(x)))
-        return present[y[torch.cat([(part @ x.T).argmax(1) for part in parts])]]
-    if method == "proto":
-        means = torch.zeros(len(present), x.shape[1]).index_add_(0, y, x) / y.bincount()[:, None]
-        return present[(2 * queries @ means.T - means.square().sum(1)).argmax(1)]
-    path = logistic_path(x, y, [penalty], len(present))
-    return present[(queries @ path.weights[0] + path.biases[0]).argmax(1)]
+    place_of = _FITTED[method](x, y, penalty, device)
+    most = max(1, len(queries) if device.type == "cpu" else ON_GPU // queries.shape[1])
+    return present[torch.cat([place_of(piece.to(device)).cpu() for piece in queries.split(most)])]
 
 
-def _ridge_scores(x: Tensor, y: Tensor, classes: int, queries: Tensor, penalty: float) -> Tensor:
-    """Fitted values ``[q, classes]`` for targets ±1.
+Places = Callable[[Tensor], Tensor]
+"""From queries ``[m, d]`` to places ``[m]`` among the classes that are present, both on the device."""
+
+
+def _nn(x: Tensor, y: Tensor, penalty: float, device: torch.device) -> Places:
+    """As ``_proto``."""
+    x, y = _unit(x).to(device), y.to(device)
+
+    def places(queries: Tensor) -> Tensor:
+        parts = _unit(queries).split(max(1, TOGETHER // len(x)))
+        return y[torch.cat([(part @ x.T).argmax(1) for part in parts])]
+
+    return places
+
+
+def _proto(x: Tensor, y: Tensor, penalty: float, device: torch.device) -> Places:
+    """The fit to rows ``x`` ``[n, d]`` of places ``y`` ``[n]``, both on the CPU."""
+    x = _unit(x)
+    means = torch.zeros(len(y.unique()), x.shape[1]).index_add_(0, y, x) / y.bincount()[:, None]
+    means = means.to(device)  # made on the CPU: a GPU would add in an order of its own
+    return lambda queries: (2 * _unit(queries) @ means.T - means.square().sum(1)).argmax(1)
+
+
+def _lr(x: Tensor, y: Tensor, penalty: float, device: torch.device) -> Places:
+    """As ``_proto``."""
+    path = logistic_path(_unit(x), y.to(device), [penalty], len(y.unique()))
+    return lambda queries: (_unit(queries) @ path.weights[0] + path.biases[0]).argmax(1)
+
+
+def _ridge(x: Tensor, y: Tensor, penalty: float, device: torch.device) -> Places:
+    """As ``_proto``."""
+    scores = ridge_scores(x.to(device), y.to(device), penalty)
+    return lambda queries: scores(queries).argmax(1)
+
+
+_FITTED = {"nn": _nn, "proto": _proto, "lr": _lr, "ridge": _ridge}
+
+
+def _unit(rows: Tensor) -> Tensor:
+    return torch.nn.functional.normalize(rows.float())
+
+
+def ridge_scores(x: Tensor, y: Tensor, penalty: float) -> Callable[[Tensor], Tensor]:
+    """What gives fitted values ``[m, classes]`` of queries ``[m, d]`` for targets ±1, on the device of ``x``.
 
     With the columns of ``x`` centred, a constant feature ``B`` mixes with no other: its share of the answer
     is ``Σy / (n + λ/B²)``, so that the free bias of ``ridge_weights`` has only to be shrunk.
     """
-    x, queries = x.double(), queries.double()
+    x = x.double()
     centre, deviation = x.mean(0), x.std(0, correction=0) + LEAST_DEVIATION
-    targets = 2 * torch.nn.functional.one_hot(y, classes).double() - 1
+    targets = 2 * torch.nn.functional.one_hot(y).double() - 1
     weights, _ = ridge_weights((x - centre) / deviation, targets, [penalty])
     bias = targets.sum(0) / (len(x) + penalty / BIAS**2)
-    return (queries - centre) / deviation @ weights[0] + bias
+    return lambda queries: (queries.double() - centre) / deviation @ weights[0] + bias

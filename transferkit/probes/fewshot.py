@@ -7,6 +7,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -15,13 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..core.devices import choose_compute
 from ..core.errors import DataError, UsageError
 from ..core.features import Features, require_finite
 from ..core.files import digest_of
 from ..core.outcomes import episode_outcomes, row_outcomes
 from ..core.results import Score
 from ..core.statistics import mean_interval, t_interval, wilson_interval
-from .allway import PENALTY, Method, allway_predictions, draw_shots
+from .allway import CPU, PENALTY, Method, allway_predictions, draw_shots
 from .classification import train_and_test
 from .episodes import Episodes, Shape, episodes_for
 from .gram import lr_scores, nn_scores, proto_scores, ridge_scores
@@ -30,9 +32,9 @@ from .probe import PROBES, Settings
 Scheme = Literal["episodes", "allway"]
 Rows = Literal["all", "train", "val", "test"]
 
-CHUNK = 2**20
-"""Feature values gathered at once, and inner products solved at once: few enough to stay in a processor's
-cache."""
+CHUNK = {"cpu": 2**20, "cuda": 2**25}
+"""Feature values gathered at once, and inner products solved at once, by kind of device: few enough to stay
+in a processor's cache, and enough to keep a GPU busy with some hundred MiB."""
 
 MOST_SHARED = 2**26
 """Inner products of all rows that are kept to be looked up: 256 MiB."""
@@ -157,7 +159,13 @@ class FewshotProbe:
         taking_part = [name for name, part in zip(names, many.tolist(), strict=True) if part]
         episodes = episodes_for(self.folder, labels[many], taking_part, settings.shape, seed=seed)
         drawn = time.perf_counter()
-        right = right_answers(x, *episodes.rows(names), method=settings.solver, penalty=settings.strength)
+        right = right_answers(
+            x,
+            *episodes.rows(names),
+            method=settings.solver,
+            penalty=settings.strength,
+            device=choose_compute().device,
+        )
         answers = settings.ways * settings.queries
         accuracies = right / answers
         return Score(
@@ -236,15 +244,14 @@ def _allway_score(splits: Mapping[str, Features], settings: FewshotSettings, see
     ]
     drawn = time.perf_counter()
     x, labels, queries = (torch.from_numpy(np.asarray(part)) for part in (train.x, train.labels, test.x))
-    hits = np.array(
-        [
-            allway_predictions(
-                x[rows], labels[rows], queries, method=settings.solver, penalty=settings.strength
-            ).numpy()
-            == test.labels
-            for rows in map(torch.from_numpy, draws)
-        ]
-    )  # [repeats, n]
+    answer = partial(
+        allway_predictions,
+        method=settings.solver,
+        penalty=settings.strength,
+        device=choose_compute().device,
+    )
+    answers = [answer(x[rows], labels[rows], queries).numpy() for rows in map(torch.from_numpy, draws)]
+    hits = np.array([given == test.labels for given in answers])  # [repeats, n]
     accuracies = hits.mean(1)
     return Score(
         metric="top1",
@@ -279,27 +286,30 @@ def right_answers(
     *,
     method: Method,
     penalty: float,
+    device: torch.device = CPU,
 ) -> NDArray[np.int64]:
     """How many queries of each episode are answered with their class, ``[e]``.
 
     Args:
-        x: ``[n, d]`` float32, rows of unit length.
+        x: ``[n, d]`` float32, rows of unit length, on the CPU.
         support: ``[e, ways, shots]`` row numbers.
         query: ``[e, ways, queries]`` row numbers.
         method: ``lr``, ``ridge``, ``proto`` or ``nn``.
         penalty: of ``lr`` and ``ridge``.
+        device: that computes, some episodes at a time.
     """
     e, ways, shots = support.shape
-    truth = torch.arange(ways).repeat_interleave(query.shape[2])  # [ways * queries]
+    truth = torch.arange(ways, device=device).repeat_interleave(query.shape[2])  # [ways * queries]
     s, q = torch.from_numpy(support).flatten(1), torch.from_numpy(query).flatten(1)
     solve = _SOLVERS[method]
     options = {"penalty": penalty} if method in ("lr", "ridge") else {}
-    products = _products_of(x, s, q)
+    products = _products_of(x, s, q, device)
     hits = []
-    for part in torch.arange(e).split(max(1, CHUNK // (s.shape[1] * (s.shape[1] + q.shape[1])))):
+    together = max(1, CHUNK[device.type] // (s.shape[1] * (s.shape[1] + q.shape[1])))
+    for part in torch.arange(e, device=device).split(together):
         scores = solve(*products(part), shots=shots, **options)
         hits.append((scores.argmax(2) == truth).sum(1))
-    return torch.cat(hits).numpy()
+    return torch.cat(hits).cpu().numpy()
 
 
 _SOLVERS: dict[str, Callable[..., Tensor]] = {
@@ -310,20 +320,25 @@ _SOLVERS: dict[str, Callable[..., Tensor]] = {
 }
 
 
-def _products_of(x: Tensor, s: Tensor, q: Tensor) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+def _products_of(
+    x: Tensor, s: Tensor, q: Tensor, device: torch.device = CPU
+) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     """What gives the inner products ``gram`` and ``cross`` of some episodes, given their numbers.
 
     Episodes draw the same rows again and again. While all products of the rows in use are fewer than those of
     the episodes, they are taken once and looked up; otherwise each episode multiplies its own. Rows of fewer
     features than support rows depend on each other, and tell so only if their products are exact: float64.
+    Rows in use are all that ``device`` is given; numbers of episodes lie there, as products do.
 
     Args:
         x: ``[n, d]``.
         s: ``[e, m]`` row numbers of supports.
         q: ``[e, q]`` row numbers of queries.
+        device: that multiplies.
     """
     used, places = torch.cat([s, q], 1).unique(return_inverse=True)
-    x = x[used].double() if x.shape[1] < s.shape[1] else x[used]
+    x, places = x[used].to(device), places.to(device)
+    x = x.double() if x.shape[1] < s.shape[1] else x
     s, q = places[:, : s.shape[1]], places[:, s.shape[1] :]
     if len(x) ** 2 <= min(MOST_SHARED, s.numel() * places.shape[1]):
         shared = x @ x.T
@@ -336,7 +351,7 @@ def _products_of(x: Tensor, s: Tensor, q: Tensor) -> Callable[[Tensor], tuple[Te
 
 def _gathered_products(x: Tensor, support: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
     """Of support with support ``[b, m, m]`` and query with support ``[b, q, m]``, given row numbers."""
-    pieces = max(1, CHUNK // (support.shape[1] + query.shape[1]) // x.shape[1])
+    pieces = max(1, CHUNK[x.device.type] // (support.shape[1] + query.shape[1]) // x.shape[1])
     grams, crosses = [], []
     for s, q in zip(support.split(pieces), query.split(pieces), strict=True):
         rows = x[s]  # [b, m, d]
