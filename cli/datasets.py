@@ -12,6 +12,7 @@ from rich.text import Text
 
 from transferkit.core.errors import UsageError
 from transferkit.core.files import readable_bytes
+from transferkit.core.labels import class_counts
 
 from .preparing import prepare, verify
 from .session import Section, Session, common_options
@@ -109,9 +110,8 @@ def _draw_sheet(session: Session, datasets: list[Any], sheet: str, boxed: int) -
 
 def _describe(dataset: Any) -> dict[str, Any]:
     counts = {name: len(split) for name, split in dataset.splits.items()}
-    per_class = np.bincount(
-        np.concatenate([split.labels for split in dataset.splits.values()]), minlength=len(dataset.classes)
-    )
+    labels = np.concatenate([split.labels for split in dataset.splits.values()])
+    per_class = class_counts(labels, len(dataset.classes))
     return {
         "name": dataset.spec,
         "domain": dataset.domain,

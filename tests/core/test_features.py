@@ -63,11 +63,13 @@ def test_concatenate_undoes_a_split(leaves):
         {"x": np.zeros(4)},
         {"x": np.zeros((3, 3))},
         {"labels": np.zeros(3, int)},
-        {"labels": np.zeros((4, 1), int)},
+        {"labels": np.zeros((4, 1, 1), int)},
     ],
 )
 def test_shapes_must_agree(leaves, wrong):
-    with pytest.raises(ShapeError, match=r"^Features of 4 ids need x \[n, d\] and labels \[n\], not \["):
+    with pytest.raises(
+        ShapeError, match=r"^Features of 4 ids need x \[n, d\] and labels \[n\] or \[n, c\], not \["
+    ):
         replace(leaves, **wrong)
 
 

@@ -4,7 +4,7 @@ from torch.testing import assert_close
 
 from tests.reference import logistic as reference
 from transferkit.probes import descent
-from transferkit.probes.descent import Descent, Limits, Problem, _Memory
+from transferkit.probes.descent import Descent, Limits, Multinomial, _Memory
 
 CLOSE = Limits(tolerance=1e-8, flat=0, iterations=200)
 
@@ -14,7 +14,7 @@ def problem(n=40, r=5, c=3, pieces=1, seed=0):
     x = torch.randn(n, r, generator=rng) * torch.logspace(0.5, -1, r)
     labels = torch.arange(n) % c
     x[labels == 0, 0] += 1
-    return Problem(lambda: iter(x.chunk(pieces)), None, x.square().mean(0), labels, c), x
+    return Multinomial(lambda: iter(x.chunk(pieces)), None, x.square().mean(0), labels, c), x
 
 
 def objective(fit, ridge):
@@ -38,14 +38,14 @@ def test_loss_and_gradient_are_the_references():
 def test_pieces_and_turned_axes_change_nothing():
     task, x = problem()
     turn = torch.linalg.qr(torch.randn(5, 5, generator=torch.Generator().manual_seed(2))).Q
-    turned = Problem(lambda: iter((x @ turn.T).chunk(7)), turn, task.spectrum, task.labels, 3)
+    turned = Multinomial(lambda: iter((x @ turn.T).chunk(7)), turn, task.spectrum, task.labels, 3)
     w = torch.randn(3, 6, generator=torch.Generator().manual_seed(1))
     assert task.at(w).loss == pytest.approx(turned.at(w).loss, rel=1e-6)
     assert_close(task.at(w).pull, turned.at(w).pull, atol=1e-5, rtol=1e-5)
 
 
 def test_margins_of_thousands_lose_no_digit():
-    task = Problem(
+    task = Multinomial(
         lambda: iter((torch.tensor([[1e4], [-1e4]]),)), None, torch.ones(1), torch.tensor([0, 1]), 2
     )
     point = task.at(torch.tensor([[-0.5, 0.0], [0.5, 0.0]]))

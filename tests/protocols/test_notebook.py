@@ -122,3 +122,12 @@ def test_the_same_weights_in_another_network_are_not_mistaken(tmp_path):
     one = transferkit.extract(network(nn.ReLU()), coloured(6, 0), ["1"], **settings)["1"]["all"]
     two = transferkit.extract(network(nn.Tanh()), coloured(6, 0), ["1"], **settings)["1"]["all"]
     assert not np.array_equal(one.x, two.x)
+
+
+def test_features_with_several_labels_are_divided_by_chance_and_ranked():
+    rng = np.random.default_rng(0)
+    labels = rng.choice([1, 0, -1], p=[0.4, 0.1, 0.5], size=(60, 3))
+    x = (labels @ rng.normal(size=(3, 6)) + rng.normal(size=(60, 6))).astype(np.float32)
+    features = transferkit.Features(x, labels, [str(row) for row in range(60)], ("cat", "dog", "sofa"))
+    (record,) = transferkit.probe(features, protocol="linear", penalties=3)
+    assert (record.metric, record.n, record.selected_on) == ("map11", 12, "val")

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.data.kornblith.trees import voc2007
 from tests.studies.studies import PLAIN, carried_out, place_at, small
 from transferkit.core.results import ResultStore
 from transferkit.probes.fewshot import FewshotSettings
@@ -103,3 +104,30 @@ def test_a_question_that_some_layers_cannot_answer_is_a_failure(tmp_path):
     (failed,) = run.failed
     assert failed.title.startswith("fewshot 100-shot")
     assert run.count("done") == 10
+
+
+MORE = """
+[[finetune]]
+models = ["random:test_resnet"]
+epochs = 1
+largest = 32
+[[analyze]]
+kind = "separation"
+models = ["pixels"]
+[[analyze]]
+kind = "cka"
+"""
+
+
+def test_images_with_several_labels_are_probed_and_what_needs_one_is_refused(tmp_path):
+    place = place_at(tmp_path / "w")
+    voc2007(place.workspace.data / "voc2007")
+    text = PLAIN.replace('"folder:{pictures}"', '"voc2007"')
+    run, _ = carried_out(small(tmp_path, MORE, text), place)
+    refused = {mark.title.partition(" · ")[0]: mark.error for mark in run.failed}
+    assert set(refused) == {"fewshot 1-shot lr", "fewshot 2-shot lr", "finetune", "separation"}
+    for error in refused.values():
+        assert error.startswith("voc2007 has several labels an image, and ")
+    found = {(record.protocol, record.metric) for record in run.results(place)}
+    assert {("linear", "map11"), ("knn", "map11")} <= found
+    assert {protocol for protocol, _ in found} == {"linear", "knn", "cka"}

@@ -189,3 +189,11 @@ def test_the_preset_mini_is_the_study_in_miniature():
     assert {one.protocol for one in study.probe} == {"linear", "knn", "fewshot", "semantic"}
     assert {s.shots for one in study.probe for s in one.settings if one.protocol == "fewshot"} == {1, 5, 20}
     assert all(len(one.scope.data) == 12 for one in (*study.probe, *study.finetune))
+
+
+def test_the_preset_kornblith12_asks_voc2007_for_what_it_can_answer():
+    study = read_study("kornblith12")
+    (probing,), (finetuning,), (analysis,) = study.probe, study.finetune, study.analyze
+    assert len(probing.scope.data) == 12
+    single = [name for name in probing.scope.data if name != "voc2007"]
+    assert list(finetuning.scope.data) == list(analysis.scope.data) == single

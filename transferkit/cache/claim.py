@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..core.errors import CacheError, ShapeError
 from ..core.features import require_finite
 from ..core.files import appearing
+from ..core.labels import several
 from .format import encode_shard
 from .key import EntryKey
 from .locks import Lock
@@ -33,7 +34,7 @@ class Target:
         folder: of the entry.
         manifest: its state when the shard was claimed.
         ids: ``[n]`` of the split.
-        labels: ``[n]`` of the split.
+        labels: ``[n]`` of the split, or ``[n, c]`` as of ``core.labels``.
     """
 
     folder: Path
@@ -156,10 +157,13 @@ def _clean(x: NDArray, read: NDArray[np.bool_], ids: Sequence[str], *, what: str
 def _row_arrays(
     ids: Sequence[str], labels: NDArray[np.int64], reasons: Sequence[str | None]
 ) -> dict[str, NDArray]:
-    """``rows/…``: one value a row, but ``reason``, which has one for every row of non-zero status."""
+    """``rows/…``: one value a row, but ``reason``, which has one for every row of non-zero status.
+
+    Several labels a row are one byte a class.
+    """
     arrays = {
         "rows/id": encoded(ids),
-        "rows/label": labels.astype("<i4"),
+        "rows/label": labels.astype("i1" if several(labels) else "<i4"),
         "rows/status": np.array([OK if reason is None else UNREADABLE for reason in reasons], np.uint8),
     }
     said = [reason.replace("\0", " ")[:_LONGEST_REASON] for reason in reasons if reason is not None]

@@ -194,7 +194,7 @@ class Entry:
 
         Args:
             ids: ``[n]`` without NUL characters, n ≥ 1.
-            labels: ``[n]``.
+            labels: ``[n]``, or ``[n, c]`` as of ``core.labels``.
             classes: names.
             shard_rows: rows a shard.
             batch: images a forward pass.
@@ -204,7 +204,12 @@ class Entry:
             CacheError: if the entry was begun with other rows.
         """
         joined = "\0".join(ids).encode(errors="surrogateescape")
-        if labels.shape != (len(ids),) or not len(ids) or joined.count(b"\0") != len(ids) - 1:
+        if (
+            labels.shape[:1] != (len(ids),)
+            or labels.ndim > 2
+            or not len(ids)
+            or joined.count(b"\0") != len(ids) - 1
+        ):
             raise ShapeError(
                 f"An entry needs at least one id, none with a NUL character, and as many labels, "
                 f"not {len(ids)} ids and labels {list(labels.shape)}."

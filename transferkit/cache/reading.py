@@ -21,7 +21,7 @@ class Rows:
 
     Attributes:
         ids: ``[n]``.
-        labels: ``[n]``.
+        labels: ``[n]``, or ``[n, c]`` as of ``core.labels``.
         read: ``[n]``, whether the row's file could be read.
         reasons: of the rows that could not, in order.
     """

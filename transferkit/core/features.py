@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .blocks import Matrix, chunks, stacked
 from .errors import NonFiniteError, ShapeError
+from .labels import require_labels
 
 _ROWS = 8192  # looked at together
 
@@ -23,7 +24,8 @@ class Features:
     Attributes:
         x: ``[n, d]`` floating point, finite; an array, or ``Blocks`` where it is larger than memory.
             ``core.blocks.chunks`` goes through either, ``numpy.asarray`` makes either an array.
-        labels: ``[n]`` integers in ``0 … c-1``.
+        labels: ``[n]`` integers in ``0 … c-1``; or ``[n, c]`` where a row may have several, as of
+            ``core.labels``.
         ids: ``[n]`` stable names of the samples, in the order of the rows.
         classes: ``[c]`` names; a class may have no row.
         model, data, split, layer, pooling: where the features come from, as in the cache key.
@@ -53,13 +55,12 @@ class Features:
 
     def __post_init__(self) -> None:
         n = len(self.ids)
-        if self.x.ndim != 2 or self.x.shape[0] != n or self.labels.shape != (n,):
+        if self.x.ndim != 2 or self.x.shape[0] != n or self.labels.shape[:1] != (n,) or self.labels.ndim > 2:
             raise ShapeError(
-                f"Features of {n} ids need x [n, d] and labels [n], "
+                f"Features of {n} ids need x [n, d] and labels [n] or [n, c], "
                 f"not {list(self.x.shape)} and {list(self.labels.shape)}."
             )
-        if n and (self.labels.min() < 0 or self.labels.max() >= len(self.classes)):
-            raise ShapeError(f"Labels must lie in 0 … {len(self.classes) - 1}.")
+        require_labels(self.labels, len(self.classes))
         if any(view.shape != self.x.shape for view in self.augmented):
             shapes = [list(view.shape) for view in self.augmented]
             raise ShapeError(f"Other views of {list(self.x.shape)} features need that shape, not {shapes}.")

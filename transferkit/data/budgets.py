@@ -5,7 +5,8 @@ nothing is chosen by labels that were not paid for. Shots are all train. Test is
 compare, and keeps its cached features.
 
 Rows are drawn class by class in the order of a hash of the seed and the id. So a smaller budget lies within a
-larger one, and another seed draws others.
+larger one, and another seed draws others. Images with several labels are drawn in that order whatever they
+show, for ``limit`` only: their classes cannot be had in chosen numbers.
 """
 
 import re
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import UsageError
+from ..core.labels import require_one_label, several, strata
 from ..core.progress import SILENT, Reporter
 from ..core.splitting import hashed_order, shares
 from .dataset import Dataset, Split
@@ -92,8 +94,15 @@ def budgeted(dataset: Dataset, budget: Budget, *, seed: int, reporter: Reporter 
         seed: of what is drawn.
         reporter: told how many classes have fewer images than the shots that are asked for.
 
-    Raises: UsageError: if the budget has fewer images than there are classes, or vtab1k more than the set.
+    Raises:
+        UsageError: if the budget has fewer images than there are classes, or vtab1k more than the set.
+        DataError: if it is of images a class, and the images have several labels.
     """
+    if budget.kind in ("shots", "vtab1k"):
+        for split in dataset.splits.values():
+            require_one_label(
+                split.labels, data=dataset.spec, what=f"@{budget}", instead="Use @limit=N (--limit N)."
+            )
     spec = f"{dataset.spec}@{budget}"
     fitting = {name: split for name, split in dataset.splits.items() if name != "test"}
     drawn = _drawn(fitting, budget, spec=spec, seed=seed)
@@ -150,7 +159,7 @@ def _vtab(train: Split, val: Split | None, *, spec: str, seed: int) -> dict[str,
 
 
 def _apportioned(split: Split, size: int) -> NDArray[np.int64]:
-    """How many of each class, ``[c]``, as nearly in proportion as whole numbers are."""
+    """How many of each stratum, as nearly in proportion as whole numbers are."""
     counts = _counts(split)
     present = np.flatnonzero(counts)
     sizes = np.zeros_like(counts)
@@ -165,7 +174,8 @@ def _taken(split: Split, per_class: Iterable[int], seed: int) -> Split:
 def _rows(split: Split, per_class: Iterable[int], seed: int) -> NDArray[np.int64]:
     """The first of each class by the hashes of seed and id; row numbers, ascending."""
     order = hashed_order(split.ids, f"budget/{seed}")
-    ranked = order[np.argsort(split.labels[order], kind="stable")]  # class by class, each in that order
+    by_class = np.argsort(strata(split.labels)[order], kind="stable")
+    ranked = order[by_class]  # class by class, each in that order
     ends = np.cumsum(_counts(split))
     starts = ends - _counts(split)
     chosen = [ranked[start : start + size] for start, size in zip(starts, per_class, strict=True)]
@@ -173,7 +183,8 @@ def _rows(split: Split, per_class: Iterable[int], seed: int) -> NDArray[np.int64
 
 
 def _counts(split: Split) -> NDArray[np.int64]:
-    return np.bincount(split.labels, minlength=len(split.classes))
+    """Of each class; or all in one, where images have several labels."""
+    return np.bincount(strata(split.labels), minlength=1 if several(split.labels) else len(split.classes))
 
 
 def _require_each_class(split: Split, size: int, spec: str) -> None:

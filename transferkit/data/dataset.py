@@ -36,7 +36,8 @@ class Split:
         dataset: the data set's canonical spec, such as ``mini/digits`` or ``folder:/data/leaves``.
         name: ``train``, ``val`` or ``test``.
         ids: ``[n]`` stable, readable, unique; for folders the path below the root, with ``/``.
-        labels: ``[n]`` integers in ``0 … c-1``.
+        labels: ``[n]`` integers in ``0 … c-1``; or ``[n, c]`` where an image may have several, as of
+            ``core.labels``.
         classes: ``[c]`` names; the same for every split of the data set.
         fingerprint: hex digest over ids, labels, class names and every image's bytes.
         reader: decodes row ``i``.

@@ -4,9 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from .. import __version__
+from ..core.labels import class_counts, class_name
 from ..core.progress import SILENT, Reporter
 from .budgets import split_spec
 from .dataset import Dataset, Split
@@ -163,12 +162,12 @@ def _known(spec: str) -> Published | None:
 
 
 def _class_of(split: Split, row: int) -> str:
-    return split.classes[split.labels[row]]
+    return class_name(split.labels, row, split.classes)
 
 
 def _per_class(dataset: Dataset) -> dict[str, dict[str, int]]:
     counts = {
-        name: np.bincount(split.labels, minlength=len(dataset.classes)).tolist()
+        name: class_counts(split.labels, len(dataset.classes)).tolist()
         for name, split in dataset.splits.items()
     }
     return {

@@ -1,20 +1,13 @@
-"""Average precision, by each of the three ways in which it is read off the curve, and its interval."""
+"""Average precision of matched boxes, and its interval."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.precision import Reading, interpolated_precision
 from ..core.statistics import Interval
 from .matching import Matches
-
-Reading = Literal["eleven", "all", "hundred-one"]
-"""At which recalls precision is averaged: at 0, .1, … 1 (VOC 2007 [1]), wherever it changes (VOC since 2010),
-or at 0, .01, … 1 (COCO).
-
-[1] Everingham et al., The PASCAL visual object classes challenge, IJCV 2010.
-"""
 
 
 def average_precision(
@@ -38,20 +31,7 @@ def average_precision(
     each = times[matches.images]  # [k]
     right = np.cumsum(matches.right * each, 1)  # [t, k]
     wrong = np.cumsum((~matches.right & ~matches.ignored) * each, 1)
-    recall = right / objects
-    precision = np.divide(right, right + wrong, out=np.zeros_like(right), where=right + wrong > 0)
-    envelope = np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1]
-    if reading == "all":
-        steps = np.diff(recall, axis=1, prepend=0.0)
-        return (steps * envelope).sum(1)
-    points = np.arange(11) / 10 if reading == "eleven" else np.linspace(0, 1, 101)
-    return np.array([_read(one, other, points) for one, other in zip(recall, envelope, strict=True)])
-
-
-def _read(recall: NDArray[np.float64], envelope: NDArray[np.float64], points: NDArray[np.float64]) -> float:
-    """The mean of the envelope ``[k]`` at recalls ``[p]``, 0 where recall ``[k]`` does not come so far."""
-    places = np.searchsorted(recall, points, side="left")
-    return float(np.append(envelope, 0.0)[places].mean())
+    return interpolated_precision(right, wrong, objects, reading)
 
 
 def mean_average_precision(

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import DataError
+from ..core.precision import Reading
 from ..core.results import Score
 from ..core.seeding import generator
 from .coco import coco_score
 from .found import Found, Marks
 from .matching import COCO_THRESHOLDS, Matches, Rule, class_matches
-from .precision import Reading, average_precision, image_bootstrap, mean_average_precision
+from .precision import average_precision, image_bootstrap, mean_average_precision
 
 DRAWS = 200
 """Resamples of the images, of which the interval is made."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import DataError
 from ..core.features import Features, concatenate, require_finite
+from ..core.labels import several, strata
 from ..core.outcomes import row_outcomes
 from ..core.results import Score
 from ..core.seeding import generator
@@ -66,6 +67,10 @@ def train_and_test(splits: Mapping[str, Features]) -> tuple[Features, Features]:
         require_finite(part.x, what=f"{part.data} {name}, layer {part.layer}", ids=part.ids)
     if len({part.classes for part in splits.values()}) > 1:
         raise DataError("The splits number their classes differently: give all of them the same class names.")
+    if len({several(part.labels) for part in splits.values()}) > 1:
+        raise DataError(
+            "Some splits have one label a row and others several: give all of them the same form."
+        )
     fitting = [splits["train"], *([splits["val"]] if "val" in splits else [])]
     return concatenate(fitting, split="+".join(part.split for part in fitting)), splits["test"]
 
@@ -73,7 +78,8 @@ def train_and_test(splits: Mapping[str, Features]) -> tuple[Features, Features]:
 def selection(splits: Mapping[str, Features], *, seed: int) -> tuple[Features, Features, str]:
     """Rows to fit candidates on, rows to choose between them, and the name of the latter.
 
-    These are ``train`` and ``val``; without ``val``, a seeded and stratified fifth of train is held out.
+    These are ``train`` and ``val``; without ``val``, a seeded and stratified fifth of train is held out, by
+    chance alone where rows have several labels.
 
     Raises: DataError: if no row is left to choose on.
     """
@@ -81,7 +87,7 @@ def selection(splits: Mapping[str, Features], *, seed: int) -> tuple[Features, F
     if "val" in splits and len(splits["val"]):
         return train, splits["val"], "val"
     rng = generator(seed, "validation")
-    kept, held = stratified_split(train.labels, (1 - VALIDATION, VALIDATION), rng=rng)
+    kept, held = stratified_split(strata(train.labels), (1 - VALIDATION, VALIDATION), rng=rng)
     if not len(held):
         raise DataError(
             f"The {len(train)} rows of train leave none to choose hyper-parameters on: "

@@ -13,6 +13,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -65,13 +66,13 @@ class Point:
         w: ``[c, r+1]``, the last column the biases.
         loss: mean over the rows.
         pull: ``[c, r+1]`` its gradient.
-        unsure: ``w̄``: how much curvature the rows contribute.
+        unsure: ``w̄``: how much curvature the rows contribute; one number, or one a row of ``w``, ``[c, 1]``.
     """
 
     w: Tensor
     loss: float
     pull: Tensor
-    unsure: float
+    unsure: float | Tensor
 
 
 @dataclass(frozen=True)
@@ -84,16 +85,36 @@ class Fit:
     converged: bool
 
 
+class Problem(Protocol):
+    """A convex loss of weights ``[c, r+1]``; ``d`` columns, ``r`` axes, ``c`` classes."""
+
+    @property
+    def rows(self) -> Callable[[], Iterator[Tensor]]:
+        """Goes through the rows once, ``[m, d]`` float32, centred, in pieces."""
+
+    @property
+    def axes(self) -> Tensor | None:
+        """``[d, r]`` orthonormal; None where the columns are the axes."""
+
+    @property
+    def spectrum(self) -> Tensor:
+        """``[r]`` mean squares along the axes."""
+
+    @property
+    def n_classes(self) -> int:
+        """``c``."""
+
+    def at(self, w: Tensor) -> Point:
+        """Evaluate ``w`` ``[c, r+1]``."""
+
+
 @dataclass(frozen=True)
-class Problem:
-    """The rows and what is to be told apart; ``n`` rows, ``d`` columns, ``r`` axes, ``c`` classes.
+class Multinomial:
+    """One class a row, by softmax; ``n`` rows.
 
     Attributes:
-        rows: goes through the rows once, ``[m, d]`` float32, centred, in pieces.
-        axes: ``[d, r]`` orthonormal; None where the columns are the axes.
-        spectrum: ``[r]`` mean squares along the axes.
+        rows, axes, spectrum, n_classes: as of ``Problem``; each class has a row.
         labels: ``[n]`` integers in ``0 … c-1``.
-        n_classes: ``c``; each has a row.
     """
 
     rows: Callable[[], Iterator[Tensor]]
@@ -103,24 +124,70 @@ class Problem:
     n_classes: int
 
     def at(self, w: Tensor) -> Point:
-        """Evaluate ``w`` ``[c, r+1]``."""
-        slopes = w[:, :-1] if self.axes is None else w[:, :-1] @ self.axes.T  # [c, d]
-        pull = torch.zeros_like(slopes)
-        lean = slopes.new_zeros(self.n_classes, dtype=torch.float64)
-        loss = unsure = 0.0
-        start = 0
-        for x in self.rows():
-            labels = self.labels[start : start + len(x)]
-            logits = torch.nn.functional.linear(x, slopes, w[:, -1]).T.contiguous()  # [c, m]
-            residual, losses, doubts = _residual(logits, labels)
-            pull.addmm_(residual, x)
-            lean += residual.sum(1, dtype=torch.float64)
-            loss += float(losses.sum(dtype=torch.float64))
-            unsure += float(doubts.sum(dtype=torch.float64))
-            start += len(x)
-        pull = pull if self.axes is None else pull @ self.axes
-        gradient = torch.cat([pull, lean.float()[:, None]], 1) / start
-        return Point(w, loss / start, gradient, unsure / start / max(1, self.n_classes - 1))
+        """As of ``Problem``."""
+        gradient, loss, unsure, n = _sums(self, w, self.labels, _residual)
+        return Point(w, loss / n, gradient, float(unsure) / n / max(1, self.n_classes - 1))
+
+
+@dataclass(frozen=True)
+class OneVsRest:
+    """Every class by itself, by the logistic function: ``c`` problems over the same ``n`` rows, side by side.
+
+    The objective is the sum over the classes; none has a part in another's, so that the minimum of the sum is
+    that of each.
+
+    Attributes:
+        rows, axes, spectrum: as of ``Problem``.
+        signs: ``[c, n]`` 1 where a row shows the class, -1 where it does not, 0 where it does not count.
+    """
+
+    rows: Callable[[], Iterator[Tensor]]
+    axes: Tensor | None
+    spectrum: Tensor
+    signs: Tensor
+
+    @property
+    def n_classes(self) -> int:
+        """``c``."""
+        return len(self.signs)
+
+    def at(self, w: Tensor) -> Point:
+        """As of ``Problem``."""
+        gradient, loss, unsure, n = _sums(self, w, self.signs, _binary_residual)
+        return Point(w, loss / n, gradient, (unsure / n).float()[:, None])
+
+
+def _sums(
+    problem: Problem,
+    w: Tensor,
+    labels: Tensor,
+    residual_of: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]],
+) -> tuple[Tensor, float, Tensor, int]:
+    """What a loss needs, from going through the rows once.
+
+    Args:
+        problem: whose rows.
+        w: ``[c, r+1]``.
+        labels: ``[…, n]``.
+        residual_of: of logits ``[c, m]`` and labels ``[…, m]``: the derivative of the loss by the logits
+            ``[c, m]``, the losses, and the doubts ``[…, m]``.
+
+    Returns: the mean gradient ``[c, r+1]``, the sum of the losses, the sums of the doubts, and ``n``.
+    """
+    slopes = w[:, :-1] if problem.axes is None else w[:, :-1] @ problem.axes.T  # [c, d]
+    pull = torch.zeros_like(slopes)
+    lean = slopes.new_zeros(len(w), dtype=torch.float64)
+    loss, unsure, start = 0.0, lean.new_zeros(()), 0
+    for x in problem.rows():
+        logits = torch.nn.functional.linear(x, slopes, w[:, -1]).T.contiguous()  # [c, m]
+        residual, losses, doubts = residual_of(logits, labels[..., start : start + len(x)])
+        pull.addmm_(residual, x)
+        lean += residual.sum(1, dtype=torch.float64)
+        loss += float(losses.sum(dtype=torch.float64))
+        unsure = unsure + doubts.sum(-1, dtype=torch.float64)
+        start += len(x)
+    pull = pull if problem.axes is None else pull @ problem.axes
+    return torch.cat([pull, lean.float()[:, None]], 1) / start, loss, unsure, start
 
 
 def _residual(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -135,6 +202,15 @@ def _residual(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     residual = odds.div_(total).scatter_(0, true, -mistake[None])
     losses = top + torch.log1p(wrong + torch.expm1(-top))
     return residual, losses, 2 * mistake - residual.square().sum(0)
+
+
+def _binary_residual(logits: Tensor, signs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of ``[c, m]``: ``−s σ(−s f)``; losses ``log(1 + exp(−s f))``; ``p (1 − p)``; all 0 where ``s`` is."""
+    margins = logits.mul_(signs)
+    mistake = torch.sigmoid(-margins)
+    counted = signs.abs()
+    losses = torch.nn.functional.softplus(-margins).mul_(counted)
+    return -mistake * signs, losses, mistake * (1 - mistake) * counted
 
 
 class Descent:

@@ -20,6 +20,7 @@ from ..core.devices import choose_compute
 from ..core.errors import DataError, UsageError
 from ..core.features import Features, require_finite
 from ..core.files import digest_of
+from ..core.labels import require_one_label
 from ..core.outcomes import episode_outcomes, row_outcomes
 from ..core.results import Score
 from ..core.statistics import mean_interval, t_interval, wilson_interval
@@ -150,6 +151,13 @@ class FewshotProbe:
 
     def score(self, splits: Mapping[str, Features], settings: FewshotSettings, *, seed: int) -> Score:
         """What the features of one layer are worth; nothing is selected."""
+        for part in splits.values():
+            require_one_label(
+                part.labels,
+                data=part.data,
+                what="few-shot recognition",
+                instead="Use --protocol linear or knn.",
+            )
         if settings.scheme == "allway":
             return _allway_score(splits, settings, seed)
         started = time.perf_counter()

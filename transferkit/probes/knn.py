@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from ..core.blocks import Blocks
 from ..core.errors import UsageError
 from ..core.features import Features
+from ..core.labels import DIFFICULT, SHOWN, several
 from ..core.results import Score
 from .classification import Choice, classification_score, selection, train_and_test
 from .neighbours import Array, Metric, Rows, approximate_neighbours, has_faiss, neighbours
 from .probe import PROBES
+from .ranking import METRIC, mean_average_precision, ranking_score
 
 Index = Literal["auto", "flat", "ivf"]
 
@@ -103,13 +105,13 @@ class Vote(NamedTuple):
         rest = {name: getattr(self, name) for name, tried in several.items() if tried}
         return {"k": self.k, **{name: value for name, value in rest.items() if value is not None}}
 
-    def name(self, settings: KnnSettings) -> str:
+    def name(self, settings: KnnSettings, metric: str = "top1") -> str:
         """Of its accuracy in the record: ``top1@k=20``, and what else there was to choose."""
         own = self.chosen(settings)
         parts = [f"k={self.k}"]
         parts += [f"T={own['temperature']:g}"] if "temperature" in own else []
         parts += [f"metric={self.metric}"] if "metric" in own else []
-        return "top1@" + ",".join(parts)
+        return f"{metric}@" + ",".join(parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,9 +119,9 @@ class Answers:
     """How one split was answered by another.
 
     Attributes:
-        accuracy: of every vote.
+        accuracy: of every vote; the mean average precision where rows have several labels.
         best: the vote whose scores are kept.
-        scores: ``[q, c]``, rows sum to 1.
+        scores: ``[q, c]``, rows sum to 1; or shares of each class by itself, where rows have several labels.
         search: what there is to say about searches that were not exact.
     """
 
@@ -146,16 +148,11 @@ class KnnProbe:
             choice = Choice(selected_on, vote.chosen(settings), (on_held.scores, held.labels))
         chosen = time.perf_counter()
         found = answers(test, bank, settings, keep=vote)
-        also: dict[str, Any] = {vote.name(settings): value for vote, value in found.accuracy.items()}
+        score, metric = (ranking_score, METRIC) if several(test.labels) else (classification_score, "top1")
+        also: dict[str, Any] = {vote.name(settings, metric): value for vote, value in found.accuracy.items()}
         also |= {"bank": len(bank), "whole_bank": [k for k in settings.k if k > len(bank)], **found.search}
-        return classification_score(
-            found.scores,
-            test,
-            choice,
-            seed=seed,
-            also=also,
-            seconds={"fit": chosen - started, "score": time.perf_counter() - chosen},
-        )
+        seconds = {"fit": chosen - started, "score": time.perf_counter() - chosen}
+        return score(found.scores, test, choice, seed=seed, also=also, seconds=seconds)
 
 
 PROBES.register("knn")(KnnProbe())
@@ -176,14 +173,22 @@ def answers(queries: Features, bank: Features, settings: KnnSettings, *, keep: V
     accuracy: dict[Vote, float] = {}
     best, kept = None, np.empty(0, np.float32)
     search: dict[str, dict[str, Any]] = {}
+    labels = bank.labels.astype(np.int8) if several(bank.labels) else bank.labels  # [q, k, c] is large
     for metric in settings.metric:
         near, rows, search[metric] = _searched(queries, bank, metric, settings)
-        for vote, scores in _all_scores(near, bank.labels[rows], len(bank.classes), metric, settings):
-            accuracy[vote] = float((scores.argmax(axis=1) == queries.labels).mean())
+        for vote, scores in _all_scores(near, labels[rows], len(bank.classes), metric, settings):
+            accuracy[vote] = _accuracy(scores, queries.labels)
             if vote == keep or (keep is None and (best is None or _beats(vote, best, accuracy, settings))):
                 best, kept = vote, scores
     assert best is not None  # settings hold at least one vote
     return Answers(accuracy, best, kept, _told(search))
+
+
+def _accuracy(scores: Array, labels: NDArray[np.integer]) -> float:
+    """By which votes are compared: of rows with several labels the mean average precision."""
+    if several(labels):
+        return mean_average_precision(scores, labels) or 0.0
+    return float((scores.argmax(axis=1) == labels).mean())
 
 
 def _beats(vote: Vote, other: Vote, accuracy: Mapping[Vote, float], settings: KnnSettings) -> bool:
@@ -218,14 +223,22 @@ def _searched(
 def _all_scores(
     near: Array, of: NDArray[np.integer], n_classes: int, metric: Metric, settings: KnnSettings
 ) -> Iterator[tuple[Vote, Array]]:
-    """Every vote of one search, and its class scores ``[q, c]``; votes add up from one k to the next."""
+    """Every vote of one search, and its class scores ``[q, c]``; votes add up from one k to the next.
+
+    ``of`` are the neighbours' labels, ``[q, k]`` or ``[q, k, c]``. Where rows have several, a class's score
+    is its share of the votes of those neighbours that show it or do not: difficult ones say nothing of it.
+    """
     for temperature in settings.temperature if metric == "cosine" else (None,):
         votes = _votes(near, temperature)
-        total, counted = np.zeros((len(near), n_classes)), 0
+        total, said, counted = np.zeros((len(near), n_classes)), np.zeros((len(near), n_classes)), 0
         for k in sorted(set(settings.k)):
-            _add(total, votes[:, counted:k], of[:, counted:k])
+            if of.ndim == 3:
+                _add_each(total, said, votes[:, counted:k], of[:, counted:k])
+            else:
+                _add(total, votes[:, counted:k], of[:, counted:k])
+                said = total.sum(axis=1, keepdims=True)
             counted = k
-            yield Vote(k, temperature, metric), _shares(total)
+            yield Vote(k, temperature, metric), _shares(total, said)
 
 
 def knn_scores(
@@ -250,7 +263,7 @@ def knn_scores(
     near, rows = neighbours(queries, bank, k=k, metric="cosine")
     total = np.zeros((len(near), n_classes))
     _add(total, _votes(near, temperature), labels[rows])
-    return _shares(total)
+    return _shares(total, total.sum(axis=1, keepdims=True))
 
 
 def _votes(near: Array, temperature: float | None) -> Array:
@@ -266,6 +279,19 @@ def _add(total: NDArray[np.float64], votes: Array, of: NDArray[np.integer]) -> N
     np.add.at(total.reshape(-1), cells.ravel(), votes.ravel().astype(np.float64))
 
 
-def _shares(total: NDArray[np.float64]) -> Array:
-    """Votes by class ``[q, c]``, divided by all."""
-    return (total / total.sum(axis=1, keepdims=True)).astype(np.float32)
+def _add_each(
+    total: NDArray[np.float64], said: NDArray[np.float64], votes: Array, of: NDArray[np.integer]
+) -> None:
+    """Add votes ``[q, k]`` of neighbours with labels ``of`` ``[q, k, c]``.
+
+    To ``total`` ``[q, c]`` those for each class, to ``said`` ``[q, c]`` those for it or against it.
+    """
+    for place in range(votes.shape[1]):
+        vote = votes[:, place, None].astype(np.float64)
+        total += vote * (of[:, place] == SHOWN)
+        said += vote * (of[:, place] != DIFFICULT)
+
+
+def _shares(total: NDArray[np.float64], said: NDArray[np.float64]) -> Array:
+    """Votes by class ``[q, c]``, divided by all of those that ``said`` something; 0 where none did."""
+    return np.divide(total, said, out=np.zeros_like(total), where=said > 0).astype(np.float32)

@@ -11,6 +11,7 @@ from ..core.errors import DataError, UsageError
 from ..core.files import sorted_json
 from ..core.results import Result, recipe
 from ..core.seeding import generator
+from ..probes.ranking import METRIC
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,11 @@ def _comparison(a: Result, b: Result) -> Comparison:
     """
     if a.fingerprint != b.fingerprint:
         raise DataError("The images changed between the two: compute both anew with --force.")
+    if METRIC in (a.metric, b.metric):
+        raise DataError(
+            f"{METRIC} ranks all rows together, and no row is right or wrong by itself: there is nothing to "
+            "pair. Hold the intervals of the two against each other."
+        )
     if a.outcomes is None or b.outcomes is None:
         raise DataError(
             f"The record of {(a if a.outcomes is None else b).model} does not say which answers were right: "

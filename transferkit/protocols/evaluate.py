@@ -131,7 +131,8 @@ class Evaluator:
                     if isinstance(answer, Result):
                         results.append(answer)
                     else:
-                        problems[f"{dataset.spec}: {answer}"] = None
+                        named = str(answer).startswith(dataset.spec)
+                        problems[str(answer) if named else f"{dataset.spec}: {answer}"] = None
         if problems:
             raise UnansweredError(" ".join(problems), Results(results))
         return Results(results)

@@ -14,6 +14,7 @@ from ..cache.store import FeatureStore
 from ..core.blocks import Matrix, chunks
 from ..core.errors import DataError
 from ..core.features import Features
+from ..core.labels import require_one_label
 from ..core.results import Result
 from ..core.seeding import generator
 from ..data.dataset import Dataset
@@ -101,10 +102,17 @@ def gallery(records: Sequence[Result], *, place: Place, settings: GallerySetting
         settings: how much is shown.
 
     Raises:
-        DataError: if the features of a record are not in the cache, or the images have changed since.
+        DataError: if the features of a record are not in the cache, or the images have changed since or have
+            several labels.
     """
     settings = settings or GallerySettings()
     dataset = place.open(records[0].data)
+    require_one_label(
+        dataset.split("test").labels,
+        data=dataset.spec,
+        what="a gallery",
+        instead="Name another data set by --gallery, or none.",
+    )
     found = [_cached(record, dataset, FeatureStore(place.workspace.features)) for record in records]
     album = _Album(dataset, settings.side)
     test = _shared_ids([features["test"] for features in found])

@@ -13,6 +13,7 @@ from ..cache.store import FeatureStore
 from ..core.errors import UsageError
 from ..core.features import Features
 from ..core.files import digest_of
+from ..core.labels import strata
 from ..core.progress import reporter_for
 from ..core.registry import unknown_name
 from ..core.results import Cell, Result, Results
@@ -123,7 +124,7 @@ def _parted(splits: Mapping[str, Features], seed: int) -> dict[str, Features]:
         return dict(splits)
     whole = splits["all"]
     train, val, test = stratified_split(
-        whole.labels, (0.6, 0.2, 0.2), rng=generator(seed, "notebook", "split")
+        strata(whole.labels), (0.6, 0.2, 0.2), rng=generator(seed, "notebook", "split")
     )
     rest = replace(whole, skipped=())
     return {"train": whole.rows(train), "val": rest.rows(val), "test": rest.rows(test)}

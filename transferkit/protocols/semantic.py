@@ -22,6 +22,7 @@ from ..core.devices import free_memory_bytes
 from ..core.errors import DataError, TransferkitError, UnknownNameError
 from ..core.features import Features
 from ..core.files import digest_of
+from ..core.labels import require_one_label, several
 from ..core.results import Score
 from ..data.dataset import Dataset
 from ..data.loading import load_items
@@ -179,7 +180,7 @@ class Semantics:
             yield from self._asks_of(place, settings)
 
     def _asks_of(self, place: tuple[str, str], settings: SemanticSettings) -> Iterator[Ask]:
-        others = (level for level in self.levels if level != FACTORS or self._factors)
+        others = (level for level in self.levels if self._has(level))
         levels, penalties = tuple(sorted({settings.level, *others})), tuple(settings.grid)
         yield Ask(*place, levels, "", penalties)
         if settings.level == "mid":
@@ -211,12 +212,24 @@ class Semantics:
         targets: dict[str, NDArray] = {}
         for level in ask.levels:
             if level == "high":
+                require_one_label(
+                    features.labels,
+                    data=self.dataset.spec,
+                    what="the level high",
+                    instead="Use the levels low and mid, or --protocol linear for its classes.",
+                )
                 targets[CLASS] = features.labels
             elif level == FACTORS:
                 targets |= self._recorded(features.ids, split)
             else:
                 targets |= self._measured(features.ids, targets_of(level), split)
         return replace(features, targets=targets)
+
+    def _has(self, level: str) -> bool:
+        """Whether the data set has what a level asks for."""
+        if level == "high":
+            return not any(several(split.labels) for split in self.dataset.splits.values())
+        return level != FACTORS or bool(self._factors)
 
     def _recorded(self, ids: Sequence[str], split: str) -> dict[str, NDArray]:
         """Of the rows ``ids`` of a split, what was chosen when they were drawn.

@@ -44,7 +44,7 @@ def _rows(views: Mapping[str, Features], pairs: Sequence[tuple[str, ...]], **tar
     return replace(
         first,
         x=np.concatenate(blocks),
-        labels=np.tile(first.labels, k),
+        labels=np.concatenate([first.labels] * k),
         ids=[f"{one}@{'+'.join(pair)}" for pair in pairs for one in first.ids],
         targets={name: np.repeat(np.asarray(values), n, axis=0) for name, values in targets.items()},
     )

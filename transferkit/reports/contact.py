@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..core.errors import ShapeError, UnreadableImageError, UsageError
 from ..core.files import appearing
+from ..core.labels import members
 from ..data.dataset import Dataset, Split
 
 _GAP = 4  # pixels between two thumbnails
@@ -131,12 +132,11 @@ def dataset_sheet(dataset: Dataset, *, columns: int = 10, most_rows: int = MOST_
     """
     split = dataset.splits.get("train") or next(iter(dataset.splits.values()))
     places = evenly(len(split.classes), most_rows)
-    counts = np.bincount(split.labels, minlength=len(split.classes))
     rows = []
     for label in places:
-        members = np.flatnonzero(split.labels == label)
-        chosen = [int(members[place]) for place in evenly(len(members), columns)]
-        note = f"{counts[label]} in {split.name}"
+        of_it = members(split.labels, label)
+        chosen = [int(of_it[place]) for place in evenly(len(of_it), columns)]
+        note = f"{len(of_it)} in {split.name}"
         rows.append(Shown(split.classes[label], [_image(split, row) for row in chosen], note))
     shown = "" if len(places) == len(split.classes) else f"{len(places)} of "
     images = f"{len(split)} images in {split.name}"

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.io import savemat
 
 from tests.data.downstream.trees import class_folders, picture
+from transferkit.data.vocdevkit import CLASSES as VOC_CLASSES
 
 TREES: dict[str, Callable[[Path], None]] = {}
 
@@ -138,3 +139,33 @@ def cub200(folder: Path) -> None:
     lines(base / "images.txt", [f"{1 + n} {one}" for n, one in enumerate(ids)])
     lines(base / "image_class_labels.txt", [f"{1 + n} {1 + n // 9}" for n in range(27)])
     lines(base / "train_test_split.txt", [f"{1 + n} {int(n % 9 < 6)}" for n in range(27)])
+
+
+@tree
+def voc2007(folder: Path) -> None:
+    """Dogs, persons and chairs; chairs of every fifth image are difficult, and image 1 shows nothing."""
+    base = folder / "VOCdevkit/VOC2007"
+    for split, numbers in {"train": range(1, 25), "val": range(25, 41), "test": range(41, 71)}.items():
+        lists = base / "ImageSets/Main"
+        lines(lists / f"{split}.txt", [f"{number:06}" for number in numbers])
+        for name in VOC_CLASSES:
+            rows = [(number, voc_label(name, number)) for number in numbers]
+            lines(lists / f"{name}_{split}.txt", [f"{number:06} {label:2}" for number, label in rows])
+        for number in numbers:
+            shown = sum(2**i for i, name in enumerate(_SHOWN) if voc_label(name, number) == 1)
+            picture(base / f"JPEGImages/{number:06}.jpg", shown)
+    lines(base / "ImageSets/Main/trainval.txt", [f"{number:06}" for number in range(1, 41)])
+    lines(base / "Annotations/000001.xml", ["<annotation/>"])
+
+
+_SHOWN = ("dog", "person", "chair")
+
+
+def voc_label(name: str, number: int) -> int:
+    """1, 0 or -1, as the lists of the tree have it."""
+    if name not in _SHOWN:
+        return -1
+    if name == "chair" and number % 5 == 0:
+        return 0
+    every = {"dog": 3, "person": 2, "chair": 7}[name]
+    return 1 if number % every == 0 else -1

@@ -13,17 +13,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from ...core.errors import DataError
-from ..downstream.published import Download, top_of
+from ..downstream.published import top_of
+from ..vocdevkit import CITATION, CLASSES, HOMEPAGE, LICENCE, OF_2007, OF_2012, listed
 from .boxed import DETECTION, Mark, Objects
 from .checking import Faults, checked_box
 from .listing import BoxListing, PublishedBoxes, Row
 from .opening import BoxesOpener
-
-CLASSES = (
-    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
-    "diningtable", "dog", "horse", "motorbike", "person",
-    "pottedplant", "sheep", "sofa", "train", "tvmonitor",
-)  # fmt: skip
 
 LISTS = {"train": (("VOC2007", "trainval"), ("VOC2012", "trainval")), "test": (("VOC2007", "test"),)}
 """Split → the years and lists that make it."""
@@ -44,41 +39,20 @@ def read(folder: Path) -> BoxListing:
     return BoxListing(top, CLASSES, tuple(range(1, len(CLASSES) + 1)), rows)
 
 
-_URL = "http://host.robots.ox.ac.uk/pascal/VOC"
-
 VOC = PublishedBoxes(
     name="voc0712",
     domain="detection",
     n_classes=len(CLASSES),
     counts={"train": 5_011 + 11_540, "test": 4_952},
-    licence="Flickr terms of use",
-    citation="Everingham et al., The PASCAL visual object classes challenge: a retrospective, IJCV 2015",
-    homepage=_URL,
+    licence=LICENCE,
+    citation=CITATION,
+    homepage=HOMEPAGE,
     layout="VOCdevkit/VOC2007 and VOCdevkit/VOC2012, each with Annotations, ImageSets/Main, JPEGImages",
     split_rule="trainval of both years are train, the test of 2007 is test; voc0712:PATH is a VOCdevkit "
     "elsewhere",
     read=read,
     marks=tuple(f"{year}/ImageSets/Main/{name}.txt" for lists in LISTS.values() for year, name in lists),
-    downloads=(
-        Download(
-            f"{_URL}/voc2007/VOCtrainval_06-Nov-2007.tar",
-            "VOCtrainval_06-Nov-2007.tar",
-            460_032_000,
-            "md5:c52e279531787c972589f7e41ab4ae64",
-        ),
-        Download(
-            f"{_URL}/voc2007/VOCtest_06-Nov-2007.tar",
-            "VOCtest_06-Nov-2007.tar",
-            451_020_800,
-            "md5:b6e924de25625d8de591ea690078ad9f",
-        ),
-        Download(
-            f"{_URL}/voc2012/VOCtrainval_11-May-2012.tar",
-            "VOCtrainval_11-May-2012.tar",
-            1_999_639_040,
-            "md5:6cd6e144f989b92b3379bac3b3de84fd",
-        ),
-    ),
+    downloads=(*OF_2007, *OF_2012),
     size_bytes=2_900_000_000,
 )
 
@@ -87,7 +61,7 @@ DETECTION.register(VOC.name)(BoxesOpener(VOC))
 
 def _rows(folder: Path, lists: Sequence[tuple[str, str]], faults: Faults) -> Iterator[Row]:
     for year, name in lists:
-        for stem in _listed(folder / year / "ImageSets" / "Main" / f"{name}.txt"):
+        for stem in listed(folder / year / "ImageSets" / "Main" / f"{name}.txt"):
             path = f"{year}/JPEGImages/{stem}.jpg"
             place = folder / year / "Annotations" / f"{stem}.xml"
             try:
@@ -102,20 +76,6 @@ def _rows(folder: Path, lists: Sequence[tuple[str, str]], faults: Faults) -> Ite
             row = _row(path, root, faults)
             if row is not None:
                 yield row
-
-
-def _listed(path: Path) -> list[str]:
-    """The names in a list, each once.
-
-    Raises: DataError: if there is no such list, or it cannot be read.
-    """
-    try:
-        lines = path.read_text(encoding="ascii").splitlines()
-    except FileNotFoundError as error:
-        raise DataError(f"{path} is missing: unpack the archive that holds it.") from error
-    except (OSError, UnicodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}. Take it from the published archive.") from error
-    return list(dict.fromkeys(line.split()[0] for line in lines if line.strip()))
 
 
 class _NoDoctype(ElementTree.TreeBuilder):

@@ -6,10 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 from ...core.errors import DataError
 from ..decoding import IMAGE_EXTENSIONS
-from .published import PUBLISHED, Listing, Rows
+from .published import PUBLISHED, Label, Listing
+
+L = TypeVar("L")
 
 
 @dataclass(frozen=True)
@@ -157,12 +160,12 @@ def class_folders(contents: Contents, *, ending: str = "") -> Listing:
     return Listing({"all": rows}, classes, paths=placed)
 
 
-def only_present(rows: Mapping[str, int], named: Mapping[str, str]) -> Rows:
+def only_present(rows: Mapping[str, L], named: Mapping[str, str]) -> dict[str, L]:
     """The rows whose image is there."""
     return {one: label for one, label in rows.items() if one in named}
 
 
-def left_out(parts: Mapping[str, Mapping[str, int]], named: Iterable[str]) -> tuple[str, ...]:
+def left_out(parts: Mapping[str, Mapping[str, Label]], named: Iterable[str]) -> tuple[str, ...]:
     """Notes on labels without an image, and images without a label."""
     labelled = {one for rows in parts.values() for one in rows}
     images = set(named)

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from ...core.errors import DataError, UsageError
 from ...core.files import digest_of
+from ...core.labels import strata
 from ...core.progress import SILENT, Reporter
 from ...core.splitting import hashed_split
 from ..dataset import Dataset, Reader, Split
 from ..fingerprints import Stamp, content_digests, fingerprint_of
 from ..folder import FolderReader
-from .published import WHOLE, Listing, Publication, Published, Rows, state_of
+from .published import WHOLE, Label, Listing, Publication, Published, state_of
 
 STUDY = {"train": 0.7, "test": 0.3}
 """How the study divides a set without official split; numbers are compared by it, so it never changes."""
@@ -106,7 +107,7 @@ def opened(
     digests = content_digests(folder, stamps, memo=memo, reporter=reporter)
     splits = {}
     for name in sorted(parts, key=_ORDER.index):
-        ids, labels = tuple(parts[name]), np.fromiter(parts[name].values(), np.int64)
+        ids, labels = tuple(parts[name]), np.array(list(parts[name].values()), np.int64)
         contents = [digests[one] for one in listing.files or [paths[i] for i in ids]]
         splits[name] = Split(
             dataset=spec,
@@ -120,13 +121,13 @@ def opened(
     return splits
 
 
-def divided(listing: Listing, name: str) -> dict[str, Rows]:
+def divided(listing: Listing, name: str) -> dict[str, dict[str, Label]]:
     """The official parts, or the study's 70/30 of the only part, by the hashes of the ids."""
     if set(listing.parts) != {WHOLE}:
         return {part: dict(rows) for part, rows in listing.parts.items()}
     rows = listing.parts[WHOLE]
-    ids, labels = tuple(rows), np.fromiter(rows.values(), np.int64)
-    cut = hashed_split(ids, labels, tuple(STUDY.values()), name=name)
+    ids, labels = tuple(rows), np.array(list(rows.values()), np.int64)
+    cut = hashed_split(ids, strata(labels), tuple(STUDY.values()), name=name)
     return {part: {ids[i]: rows[ids[i]] for i in index} for part, index in zip(STUDY, cut, strict=True)}
 
 

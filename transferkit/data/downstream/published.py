@@ -15,6 +15,9 @@ from ..dataset import Reader
 Rows = dict[str, int]
 """Id → label, in the order of the split."""
 
+Label = int | tuple[int, ...]
+"""The number of a class; or what an image says of each class, ``[c]`` as of ``core.labels``."""
+
 WHOLE = "all"
 """The only part of a set without an official split."""
 
@@ -60,7 +63,8 @@ class Listing:
     """What a folder in the archive's layout holds; no image has been decoded.
 
     Attributes:
-        parts: official split → its rows; the only part is ``all`` where there is no official split.
+        parts: official split → id → label, in the order of the split; the only part is ``all`` where there is
+            no official split.
         classes: ``[c]`` names.
         notes: what was left out, and why; for people.
         paths: id → path below the folder, of images whose id is not that path.
@@ -68,7 +72,7 @@ class Listing:
         files: files whose bytes make the fingerprint; the images themselves unless given.
     """
 
-    parts: Mapping[str, Rows]
+    parts: Mapping[str, Mapping[str, Label]]
     classes: tuple[str, ...]
     notes: tuple[str, ...] = ()
     paths: Mapping[str, str] = field(default_factory=dict)
@@ -144,10 +148,10 @@ class Option:
 
 @dataclass(frozen=True)
 class Published(Publication):
-    """A data set of images with a label each, as its authors published it.
+    """A data set of images with a label each, or several, as its authors published it.
 
     Attributes:
-        metric: ``top1`` or ``mean_per_class``, as the field reports this set.
+        metric: ``top1``, ``mean_per_class`` or ``map11``, as the field reports this set.
         options: what may stand behind the colon of the spec → that reading of the set.
         group: of the catalog, that the set belongs to.
     """

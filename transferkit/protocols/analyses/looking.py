@@ -15,6 +15,7 @@ from ...data.catalog import expand_datasets
 from ...data.dataset import Dataset
 from ...models.catalog import default_model, load_encoder
 from ..extract import Extractor
+from ..one_label import require_one_label
 from ..place import Place
 from ..settings import ExtractSettings
 
@@ -99,7 +100,12 @@ class Look:
 
 
 def looks(
-    models: Sequence[str], datasets: Sequence[str], settings: ExtractSettings, *, place: Place
+    models: Sequence[str],
+    datasets: Sequence[str],
+    settings: ExtractSettings,
+    *,
+    place: Place,
+    classified: str = "",
 ) -> Iterator[Look]:
     """Every model on every data set, data sets outermost; all are opened before the first is looked at.
 
@@ -108,9 +114,14 @@ def looks(
         datasets: specs and groups.
         settings: how features are taken, and of which layers.
         place: where, by which seed, and who is told.
+        classified: what needs one class an image; empty where nothing does.
+
+    Raises: DataError: for a data set with several labels an image, where something needs one.
     """
     workspace = place.workspace
     opened = [place.open(name) for name in expand_datasets(datasets)]
+    if classified:
+        require_one_label(opened, what=classified)
     store = FeatureStore(workspace.features)
     extractors = [
         Extractor(load_encoder(spec, runs=workspace.runs), settings, store=store)

@@ -71,9 +71,9 @@ def robustness(
         place: where, by which seed, and who is told.
         force: compute finished cells anew.
 
-    Raises: DataError: if a data set has no train or no test.
+    Raises: DataError: if a data set has no train or no test, or several labels an image.
     """
-    seen = list(looks(models, datasets, extraction, place=place))
+    seen = list(looks(models, datasets, extraction, place=place, classified="robustness"))
     for look in seen:
         _require_splits(look)
     return Results(

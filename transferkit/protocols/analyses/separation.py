@@ -51,11 +51,13 @@ def separations(
         place: where, by which seed, and who is told.
         force: compute finished cells anew.
 
-    Raises: UnansweredError: if the class separation of a layer is undefined; it holds the other results.
+    Raises:
+        DataError: for a data set with several labels an image.
+        UnansweredError: if the class separation of a layer is undefined; it holds the other results.
     """
     found: list[Result] = []
     problems: list[str] = []
-    for look in looks(models, datasets, settings, place=place):
+    for look in looks(models, datasets, settings, place=place, classified="class separation"):
         for layer in look.layers:
 
             def score(look: Look = look, layer: str = layer) -> Score:

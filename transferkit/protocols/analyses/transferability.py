@@ -112,8 +112,10 @@ def transferability(
         settings: how features are taken, and of which layers.
         place: where, by which seed, and who is told.
         force: compute finished cells anew.
+
+    Raises: DataError: for a data set with several labels an image.
     """
-    seen = list(looks(models, datasets, settings, place=place))
+    seen = list(looks(models, datasets, settings, place=place, classified="a score of transferability"))
     records = Results(record for look in seen for record in _scored(look, force=force))
     pairs = tuple(paired(records, ResultStore(place.workspace.results)))
     return Transferability(records, pairs, tuple(agreements_of(pairs)))

@@ -10,6 +10,7 @@ from ...core.errors import DataError, UsageError
 from ...core.progress import SILENT, Reporter, Task
 from ...models.catalog import load_encoder
 from ...models.runs import Run
+from ..one_label import require_one_label
 from ..place import Place
 from .checkpoint import save_tensors, training_tensors
 from .devices import chosen_precision, launched_fabric, open_loggers
@@ -95,6 +96,10 @@ def pretrain(
     fabric = launched_fabric(machinery, precision=settings.precision, folder=run.folder)
     with fabric.rank_zero_first():  # which draws or fingerprints the images for all
         dataset = place.open(settings.data)
+    instead = (
+        "Use --loss selfsupcon with --data folder:PATH, of a folder that holds the images without classes"
+    )
+    require_one_label([dataset], what="pretraining", instead=instead)
     settings = replace(settings, data=dataset.spec, model=encoder.spec)
     lock = Lock(run.folder / "lock")
     what = f"--batch {settings.batch} at --size {settings.size}"

@@ -1,0 +1,83 @@
+"""What rows are labelled with: one class each, or several.
+
+Shapes: ``n`` rows, ``c`` classes. Labels are ``[n]`` integers in ``0 … c-1``, one class a row; or, where an
+image may show several classes or none, ``[n, c]`` of ``SHOWN``, ``DIFFICULT`` and ``ABSENT``: what the row
+says of each class, in the numbers of PASCAL VOC's own lists [1].
+
+[1] Everingham et al., The PASCAL visual object classes (VOC) challenge, IJCV 2010.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import DataError, ShapeError
+
+SHOWN, DIFFICULT, ABSENT = 1, 0, -1
+"""The class is there; is there only so that it is hard to recognise; is not there."""
+
+
+def several(labels: NDArray[np.integer]) -> bool:
+    """Whether rows have several labels, ``[n, c]``, and not one each, ``[n]``."""
+    return labels.ndim == 2
+
+
+def require_labels(labels: NDArray[np.integer], n_classes: int) -> None:
+    """Refuse labels that are neither of the two forms.
+
+    Raises: ShapeError: saying what was given.
+    """
+    if several(labels):
+        if labels.shape[1] != n_classes or not np.isin(labels, (SHOWN, DIFFICULT, ABSENT)).all():
+            raise ShapeError(
+                f"Several labels a row are [n, {n_classes}] of {SHOWN}, {DIFFICULT} and {ABSENT}, "
+                f"not {list(labels.shape)} in {labels.min(initial=0)} … {labels.max(initial=0)}."
+            )
+    elif len(labels) and (labels.min() < 0 or labels.max() >= n_classes):
+        raise ShapeError(f"Labels must lie in 0 … {n_classes - 1}.")
+
+
+def class_counts(labels: NDArray[np.integer], n_classes: int) -> NDArray[np.int64]:
+    """How many rows show each class, ``[c]``; difficult ones are not counted."""
+    if several(labels):
+        return np.asarray((labels == SHOWN).sum(0), np.int64)
+    return np.bincount(labels, minlength=n_classes)
+
+
+def members(labels: NDArray[np.integer], label: int) -> NDArray[np.int64]:
+    """The numbers of the rows that show a class, ascending."""
+    return np.flatnonzero(labels[:, label] == SHOWN if several(labels) else labels == label)
+
+
+def class_name(labels: NDArray[np.integer], row: int, classes: Sequence[str]) -> str:
+    """What one row shows, for people: its class, or all of its classes joined with ``+``.
+
+    >>> class_name(np.array([[1, -1, 1], [-1, 0, -1]]), 0, ["cat", "dog", "sofa"])
+    'cat+sofa'
+    >>> class_name(np.array([[1, -1, 1], [-1, 0, -1]]), 1, ["cat", "dog", "sofa"])
+    'no class'
+    """
+    if not several(labels):
+        return classes[labels[row]]
+    return "+".join(classes[label] for label in np.flatnonzero(labels[row] == SHOWN).tolist()) or "no class"
+
+
+def strata(labels: NDArray[np.integer]) -> NDArray[np.int64]:
+    """What rows are divided evenly by, ``[n]``: their class; nothing where they have several."""
+    return np.zeros(len(labels), np.int64) if several(labels) else labels.astype(np.int64, copy=False)
+
+
+def require_one_label(labels: NDArray[np.integer], *, data: str, what: str, instead: str) -> None:
+    """Refuse rows with several labels.
+
+    Args:
+        labels: in either form.
+        data: whose they are.
+        what: needs one label, to fill "… needs one label an image".
+        instead: a sentence that says what else can be done.
+
+    Raises: DataError: then.
+    """
+    if several(labels):
+        raise DataError(f"{data} has several labels an image, and {what} needs one label an image. {instead}")
