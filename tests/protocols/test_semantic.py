@@ -1,3 +1,5 @@
+import os
+import signal
 import sys
 from dataclasses import replace
 
@@ -233,3 +235,21 @@ def test_what_cannot_be_scored_ahead_is_left_to_whoever_asks(root, discs):
     assert asked.score("layer4", low).value > 0
     with pytest.raises(DataError, match="records no factors"):
         asked.score("layer1", SemanticSettings(level="factors"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forked processes are asked for on Linux alone")
+@pytest.mark.usefixtures("two_threads")
+def test_where_a_scoring_process_is_killed_this_one_goes_on(root, discs, monkeypatch):
+    asked = semantics(root, discs)
+    low = SemanticSettings(level="low", penalties=3)
+    here = os.getpid()
+
+    def killed_elsewhere(*args, **kwargs):
+        if os.getpid() != here:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return target_scores(*args, **kwargs)
+
+    monkeypatch.setattr("transferkit.protocols.semantic.target_scores", killed_elsewhere)
+    asked.score_ahead([("layer1", low), ("layer4", low)])
+    assert not asked.known
+    assert asked.score("layer4", low).value > 0

@@ -118,8 +118,13 @@ class Semantics:
         Scoring a layer is thousands of small products, which gain nothing from a second thread. What is
         missing is extracted first, here. ``score`` then knows the answers, and says why there is none.
         """
-        todo = {self._key(ask): ask for layer, settings in asked for ask in self._asks(layer, settings)}
-        todo = {key: ask for key, ask in todo.items() if key not in self.known and self._ready(ask)}
+        todo: dict[str, Ask] = {}
+        for layer, settings in asked:
+            with suppress(TransferkitError):  # ``score`` says what
+                for ask in self._asks(layer, settings):
+                    if (key := self._key(ask)) not in self.known:
+                        self._prepare(ask)
+                        todo[key] = ask
         widths = {key: self._filled(ask.spec, PLAIN, "train").layers[ask.layer] for key, ask in todo.items()}
         workers = self._workers(max(widths.values(), default=1), len(todo))
         if workers < 2:
@@ -128,10 +133,15 @@ class Semantics:
         label = f"probing {self.extractor.encoder.spec} and its floors on {self.dataset.spec}"
         with self.place.reporter.task(label, len(todo), "scores") as task:
             scoring = _Scoring(todo, self._scored)
-            for key, scores in load_items(scoring, dearest_first, workers=workers, in_order=False):
-                if scores is not None:
-                    self.known[key] = scores
-                task.advance(1)
+            try:
+                for key, scores in load_items(scoring, dearest_first, workers=workers, in_order=False):
+                    if scores is not None:
+                        self.known[key] = scores
+                    task.advance(1)
+            except RuntimeError:  # what torch makes of a process that was killed
+                self.place.reporter.note(
+                    "A scoring process was killed; the rest is scored one after another."
+                )
 
     def _workers(self, width: int, asks: int) -> int:
         """Processes that memory and threads allow; 1 where a new process would begin with an empty memory."""
@@ -191,16 +201,13 @@ class Semantics:
         entries = [self._filled(ask.spec, PLAIN, split).key.digest for split in self.dataset.splits]
         return digest_of([vars(ask), entries, self.place.seed])
 
-    def _ready(self, ask: Ask) -> bool:
-        """Extract and measure what ``ask`` needs; False if that cannot be."""
-        with suppress(TransferkitError):  # ``score`` says why
-            for split in self.dataset.splits:
-                if not ask.task:
-                    self._with_targets(ask, split)
-                for view in TASKS[ask.task].variants if ask.task else ():
-                    self._filled(ask.spec, view, split)
-            return True
-        return False
+    def _prepare(self, ask: Ask) -> None:
+        """Extract and measure what ``ask`` needs."""
+        for split in self.dataset.splits:
+            if not ask.task:
+                self._with_targets(ask, split)
+            for view in TASKS[ask.task].variants if ask.task else ():
+                self._filled(ask.spec, view, split)
 
     def _scored(self, ask: Ask) -> Scores:
         rows_of = self._stacked if ask.task else self._with_targets
