@@ -15,7 +15,7 @@ from transferkit.core.views import View
 from transferkit.data.arrays import from_arrays
 from transferkit.data.folder import open_folder
 from transferkit.data.framing import frame
-from transferkit.data.loading import MOST_WORKERS, default_workers, load_batches, load_items
+from transferkit.data.loading import MOST_WORKERS, answered_apart, default_workers, load_batches, load_items
 
 VIEW = View(16, 12)
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 9, 11, 3), dtype=np.uint8)
@@ -123,9 +123,33 @@ class Delayed:
         return tenths
 
 
-def test_answers_come_in_order_or_as_they_are_ready():
+def test_items_come_in_order_and_answers_as_they_are_ready():
     assert list(load_items(Delayed(), [5, 0, 1, 0], workers=2)) == [5, 0, 1, 0]
-    assert list(load_items(Delayed(), [9, 0, 0, 1, 0, 1], workers=2, in_order=False))[-1] == 9
+    assert list(answered_apart(Delayed(), [9, 0, 0, 1, 0, 1], workers=2))[-1] == 9
+
+
+def test_who_does_not_wait_for_the_rest_of_the_answers_need_not_wait():
+    answers = answered_apart(Delayed(), [600, 0, 600], workers=2)
+    assert next(answers) == 0
+    started = time.perf_counter()
+    answers.close()
+    assert time.perf_counter() - started < 4
+    assert not children()
+
+
+class Killed:
+    """Dies of the first question."""
+
+    def __getitem__(self, question):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_who_was_killed_is_missed_at_once():
+    started = time.perf_counter()
+    with pytest.raises(RuntimeError, match=r"killed|exited"):
+        list(answered_apart(Killed(), [1, 2], workers=2))
+    assert time.perf_counter() - started < 4
+    assert not children()
 
 
 def test_workers_end_when_the_caller_stops_early():

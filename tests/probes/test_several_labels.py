@@ -242,10 +242,14 @@ def test_what_needs_one_label_refuses(protocol, settings, words):
         PROBES[protocol].score(SPLITS, settings, seed=0)
 
 
-def test_nothing_to_choose_a_penalty_on():
+@pytest.mark.parametrize(
+    ("protocol", "settings", "single"),
+    [("linear", FEW, "--penalties 1"), ("knn", KnnSettings(k=(1, 5)), "one --k, --temperature and --metric")],
+)
+def test_nothing_to_choose_on(protocol, settings, single):
     bare = {**SPLITS, "val": replace(SPLITS["val"], labels=np.full_like(SPLITS["val"].labels, -1))}
-    with pytest.raises(DataError, match=r"no row to choose a penalty on shows a class\. Use --penalties 1"):
-        PROBES["linear"].score(bare, FEW, seed=0)
+    with pytest.raises(DataError, match=f"no row to choose on shows a class. Use {single}, so"):
+        PROBES[protocol].score(bare, settings, seed=0)
 
 
 def test_splits_of_both_forms():

@@ -1,6 +1,7 @@
 import os
 import signal
 import sys
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -232,6 +233,7 @@ def test_what_cannot_be_scored_ahead_is_left_to_whoever_asks(root, discs):
     asked = replace(semantics(root, discs), levels=("low", "factors"))
     low = SemanticSettings(level="low", penalties=3)
     asked.score_ahead([("layer1", SemanticSettings(level="factors")), ("layer4", low), ("layer1", low)])
+    assert len(asked.known) == 3  # both layers and the pixels
     assert asked.score("layer4", low).value > 0
     with pytest.raises(DataError, match="records no factors"):
         asked.score("layer1", SemanticSettings(level="factors"))
@@ -253,3 +255,33 @@ def test_where_a_scoring_process_is_killed_this_one_goes_on(root, discs, monkeyp
     asked.score_ahead([("layer1", low), ("layer4", low)])
     assert not asked.known
     assert asked.score("layer4", low).value > 0
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_the_seconds_of_what_was_scored_ahead_are_in_the_record(root, discs, monkeypatch):
+    asked = semantics(root, discs)
+    low = SemanticSettings(level="low", penalties=3)
+
+    def slowly(*args, **kwargs):
+        time.sleep(0.5)
+        return target_scores(*args, **kwargs)
+
+    monkeypatch.setattr("transferkit.protocols.semantic.target_scores", slowly)
+    asked.score_ahead([("layer1", low), ("layer4", low)])
+    first, again = (sum(asked.score("layer1", low).seconds.values()) for _ in range(2))
+    assert first >= 1  # the layer, and the pixels
+    assert again < 0.5
+    assert 0.5 <= sum(asked.score("layer4", low).seconds.values()) < 1
+
+
+def test_the_pixels_floor_of_another_view_is_another(root, discs):
+    """Targets are of what the encoder is shown; the features of ``pixels`` do not tell views apart."""
+    low = SemanticSettings(level="low", penalties=3, transforms=())
+    one, other = semantics(root, discs), semantics(root, discs)
+    cropped = replace(other.extractor.encoder, view=replace(other.extractor.encoder.view, crop=16))
+    other.extractor.encoder, other.known = cropped, one.known
+    before = one.score("layer1", low).also["targets"]
+    keys = set(one.known)
+    other._key(next(iter(other._asks_of(("pixels", "pixels"), low))))
+    assert other._key(next(iter(other._asks_of(("pixels", "pixels"), low)))) not in keys
+    assert before

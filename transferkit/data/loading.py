@@ -1,8 +1,10 @@
 """Decode and frame batches of images, in worker processes or in this one."""
 
+import multiprocessing
 import os
 import signal
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,37 +59,78 @@ def load_batches(
     yield from load_items(Frames(split.reader, view, variant), batches, workers=workers)
 
 
-def load_items(dataset: Any, batches: Iterable[Any], *, workers: int, in_order: bool = True) -> Iterator[Any]:
-    """``dataset[batch]`` for each of ``batches``, computed by worker processes.
+def load_items(dataset: Any, batches: Iterable[NDArray[np.int64]], *, workers: int) -> Iterator[Any]:
+    """``dataset[rows]`` for each of ``batches``, in their order, computed by worker processes.
 
     Args:
         dataset: gives what is asked for, or a ``DataError`` as a value; picklable.
-        batches: rows, or whatever ``dataset`` answers; read lazily, as in ``load_batches``.
+        batches: read lazily, as in ``load_batches``.
         workers: processes; 0 computes in this one.
-        in_order: of the batches; else as they come, and whoever has done a batch gets the next.
 
     Raises: DataError: the one that was given.
     """
+    for loaded in _from_workers(dataset, batches, num_workers=workers):
+        if isinstance(loaded, DataError):
+            raise loaded
+        yield loaded
+
+
+def can_fork() -> bool:
+    """Whether this process may have children that begin with all that it knows."""
+    return "fork" in multiprocessing.get_all_start_methods() and not multiprocessing.current_process().daemon
+
+
+def answered_apart(dataset: Any, questions: Iterable[Any], *, workers: int) -> Iterator[Any]:
+    """``dataset[question]`` for each of ``questions``, as they are ready, computed by forked processes.
+
+    Whoever is ready takes the next question.
+
+    Args:
+        dataset: of which the processes have a copy of their own; need not be picklable, but its answers must.
+        questions: read lazily.
+        workers: processes, at least 1; see ``can_fork``.
+
+    Raises: RuntimeError: if a process was killed, or could not answer.
+    """
+    yield from _from_workers(
+        dataset,
+        questions,
+        num_workers=workers,
+        multiprocessing_context="fork",
+        in_order=False,
+        prefetch_factor=1,  # else a question may wait behind a long one
+    )
+
+
+def _from_workers(dataset: Any, asked: Iterable[Any], *, num_workers: int, **options: Any) -> Iterator[Any]:
     loader: DataLoader[Any] = DataLoader(
         dataset,
-        sampler=batches,
+        sampler=asked,
         batch_size=None,
-        num_workers=workers,
+        num_workers=num_workers,
         collate_fn=_as_it_is,
         worker_init_fn=_leave_interrupts_to_the_parent,
         generator=torch.Generator(),  # the global one would be advanced
-        in_order=in_order,
-        prefetch_factor=None if in_order or not workers else 1,  # else a batch may wait for a long one
+        **options,
     )
     loading: Any = iter(loader)
+    ended = False
     try:
-        for loaded in loading:
-            if isinstance(loaded, DataError):
-                raise loaded
-            yield loaded
+        yield from loading
+        ended = True
     finally:
-        if workers:
+        if num_workers:
+            if not ended:
+                _end_at_once(loading)
             loading._shutdown_workers()  # now, not when the traceback that holds them is collected
+
+
+def _end_at_once(loading: Any) -> None:
+    """End the workers of a loader; torch would wait seconds for each that is busy, and then do the same."""
+    for worker in loading._workers:
+        with suppress(RuntimeError):  # torch's word for a worker that was ended
+            worker.terminate()
+            worker.join()
 
 
 def default_workers() -> int:

@@ -13,7 +13,7 @@ copied into the data folder first, each there only when whole.
 import itertools
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from .dividing import ORDER, divided
 from .fingerprints import fingerprint_of
 from .folder import absolute
 from .scanning import UNLABELLED
-from .webdataset_copies import copied
+from .webdataset_copies import copied, remember_absent
 from .webdataset_index import ShardIndex, shard_index
 
 SPLIT_MARK = "{split}"
@@ -83,14 +83,14 @@ def open_webdataset(rest: str, *, root: Path, seed: int, reporter: Reporter = SI
         raise UsageError("wds: stands before shards, as in wds:photos-{000..012}.tar.")
     pattern = rest if _is_url(rest) else str(absolute(rest))
     spec = f"wds:{pattern}"
-    indexed = {}
-    for name in ORDER if SPLIT_MARK in pattern else ("train",):
-        shards = expanded(pattern.replace(SPLIT_MARK, name))
-        paths = copied(shards, root, reporter=reporter) if _is_url(rest) else _present(shards)
-        if paths:
-            indexed[name] = _indexed(name, paths, root / "indexes", reporter)
-    if not indexed:
-        raise DataError(f"There is no shard {expanded(pattern.replace(SPLIT_MARK, 'train'))[0]}.")
+    shards = {
+        name: expanded(pattern.replace(SPLIT_MARK, name))
+        for name in (ORDER if SPLIT_MARK in pattern else ("train",))
+    }
+    there = _fetched(shards, root, reporter) if _is_url(rest) else _present_splits(shards)
+    if not there:
+        raise DataError(f"There is no shard {shards['train'][0]}.")
+    indexed = {name: _indexed(name, paths, root / "indexes", reporter) for name, paths in there.items()}
     classes = _classes(spec, [index for indexes in indexed.values() for index in indexes.values()])
     splits = {name: _split(spec, name, indexes, classes) for name, indexes in indexed.items()}
     return Dataset(spec, divided(splits, seed=seed, draw="wds"), source=pattern)
@@ -127,6 +127,20 @@ def _choices(braces: str, pattern: str) -> Sequence[str]:
 
 def _is_url(text: str) -> bool:
     return text.startswith(("http://", "https://"))
+
+
+def _fetched(shards: Mapping[str, Sequence[str]], root: Path, reporter: Reporter) -> dict[str, list[Path]]:
+    """Copies of the shards of those splits that exist; others are told of once, and not asked for again."""
+    copies = {name: copied(urls, root, reporter=reporter) for name, urls in shards.items()}
+    found = {name: paths for name, paths in copies.items() if paths}
+    for name in shards.keys() - found.keys() if found else ():
+        remember_absent(shards[name], root)
+    return found
+
+
+def _present_splits(shards: Mapping[str, Sequence[str]]) -> dict[str, list[Path]]:
+    """Paths of the shards of those splits that exist."""
+    return {name: paths for name, names in shards.items() if (paths := _present(names))}
 
 
 def _present(shards: Sequence[str]) -> list[Path]:

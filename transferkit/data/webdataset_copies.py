@@ -35,8 +35,10 @@ def copied(
         DataError: if some exist and others do not, or one cannot be fetched; the shard, why, and what to do.
         DiskSpaceError: if they would not fit.
     """
-    folder = root / "wds" / digest_of(urls[0].rpartition("/")[0])[:16]
+    folder = _folder(urls, root)
     paths = [folder / digest_of(url)[:8] / Path(urlsplit(url).path).name for url in urls]
+    if _marker(urls, root).exists():
+        return []
     absent = [(url, path) for url, path in zip(urls, paths, strict=True) if not path.exists()]
     if not absent:
         return paths
@@ -58,10 +60,28 @@ def copied(
                     reporter=reporter,
                 )
             except AbsentError as error:
+                reason = str(error).removesuffix(f" {_REMEDY}")
                 if number == 0 and len(absent) == len(urls):
+                    reporter.note(reason)
                     return []
-                raise DataError(
-                    f"There is no {url}, though other shards of the pattern exist. Narrow it."
-                ) from error
+                raise DataError(f"{reason} Other shards of the pattern exist: narrow it.") from error
             task.advance()
     return paths
+
+
+def remember_absent(urls: Sequence[str], root: Path) -> Path:
+    """From now on none of the shards exists, without asking: a set that is here opens without a network.
+
+    Returns: the file to remove to have them asked for again.
+    """
+    _folder(urls, root).mkdir(parents=True, exist_ok=True)
+    _marker(urls, root).touch()
+    return _marker(urls, root)
+
+
+def _folder(urls: Sequence[str], root: Path) -> Path:
+    return root / "wds" / digest_of(urls[0].rpartition("/")[0])[:16]
+
+
+def _marker(urls: Sequence[str], root: Path) -> Path:
+    return _folder(urls, root) / f"{digest_of(list(urls))[:8]}.absent"

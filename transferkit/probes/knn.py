@@ -22,7 +22,7 @@ from ..core.results import Score
 from .classification import Choice, classification_score, selection, train_and_test
 from .neighbours import Array, Metric, Rows, approximate_neighbours, has_faiss, neighbours
 from .probe import PROBES
-from .ranking import METRIC, mean_average_precision, ranking_score
+from .ranking import METRIC, mean_average_precision, ranking_score, require_shown
 
 Index = Literal["auto", "flat", "ivf"]
 
@@ -143,6 +143,8 @@ class KnnProbe:
         vote, choice = None, Choice()
         if settings.candidates > 1:
             train, held, selected_on = selection(splits, seed=seed)
+            if several(held.labels):
+                require_shown(held, single="one --k, --temperature and --metric")
             on_held = answers(held, train, settings)
             vote = on_held.best
             choice = Choice(selected_on, vote.chosen(settings), (on_held.scores, held.labels))

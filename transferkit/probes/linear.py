@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..core.devices import choose_compute
-from ..core.errors import DataError, UsageError
+from ..core.errors import UsageError
 from ..core.features import Features
 from ..core.labels import require_one_label, several
 from ..core.results import Score
@@ -29,7 +29,7 @@ from .classification import Choice, classification_score, selection, train_and_t
 from .logistic import LogisticPath, fitted_classes, logistic_path, one_vs_rest_path
 from .normalizing import Normalize, normalized, normalizer, pieces_of
 from .probe import PROBES
-from .ranking import mean_average_precision, ranking_score
+from .ranking import mean_average_precision, ranking_score, require_shown
 from .sgd import sgd_score
 
 Solver = Literal["lbfgs", "sgd"]
@@ -109,7 +109,7 @@ class LinearProbe:
         Raises: DataError: for rows with several labels, if they are asked for by SGD, or show no class.
         """
         if settings.solver == "sgd":
-            _require_one_label(splits)
+            require_one_label_for_sgd(splits)
             return sgd_score(splits, lambda rows, fitted: _whole(rows, fitted, settings), seed=seed)
         started = time.perf_counter()
         fitting, test = train_and_test(splits)
@@ -143,7 +143,9 @@ def _choose(splits: Mapping[str, Features], settings: LinearSettings, seed: int)
     path = _fit(train, penalties, settings)
     unconverged = int((~path.converged).sum())
     if several(held.labels):
-        means = np.array([_mean_precision(one, held) for one in _joined_logits(path, held, train, settings)])
+        require_shown(held, single="--penalties 1")
+        each = _joined_logits(path, held, train, settings)
+        means = np.array([mean_average_precision(one, held.labels) for one in each], np.float64)
         best = int(means.argmax())
         return Choice(name, _chosen(best, penalties)), unconverged
     hits = np.zeros(len(penalties), np.int64)
@@ -199,24 +201,17 @@ def _joined_logits(
     return torch.cat([logits.cpu() for logits in _logits(path, rows, fitted, settings)], 1).numpy()
 
 
-def _mean_precision(scores: NDArray[np.float32], held: Features) -> float:
-    """Raises: DataError: if no row shows a class."""
-    mean = mean_average_precision(scores, held.labels)
-    if mean is None:
-        raise DataError(
-            f"{held.data}: no row to choose a penalty on shows a class. Use --penalties 1, so that none is "
-            "chosen, or more images."
-        )
-    return mean
-
-
 def _not_fitted(fitting: Features) -> list[str]:
     """The classes that no row shows, or all: there is nothing to tell them from."""
     fitted = set(fitted_classes(torch.from_numpy(fitting.labels)).tolist())
     return [name for label, name in enumerate(fitting.classes) if label not in fitted]
 
 
-def _require_one_label(splits: Mapping[str, Features]) -> None:
+def require_one_label_for_sgd(splits: Mapping[str, Features]) -> None:
+    """Refuse rows with several labels.
+
+    Raises: DataError: naming the solver that takes them.
+    """
     for part in splits.values():
         require_one_label(part.labels, data=part.data, what="--solver sgd", instead="Use --solver lbfgs.")
 

@@ -116,6 +116,22 @@ def mean_average_precision(
     return _mean(class_precisions(scores, labels, reading))
 
 
+def require_shown(held: Features, *, single: str) -> None:
+    """Refuse to choose on rows of which none shows a class: whatever is tried ranks them alike.
+
+    Args:
+        held: the rows.
+        single: the option that leaves one candidate.
+
+    Raises: DataError: then.
+    """
+    if not (held.labels == SHOWN).any():
+        raise DataError(
+            f"{held.data}: no row to choose on shows a class. Use {single}, so that nothing is chosen, "
+            "or more images."
+        )
+
+
 def ranking_score(
     scores: NDArray[np.floating],
     test: Features,

@@ -20,7 +20,7 @@ from ..models.catalog import default_model, load_encoder
 from ..models.encoder import Encoder
 from ..probes import PROBES
 from ..probes.fewshot import FewshotProbe, paired
-from ..probes.linear import LinearSettings
+from ..probes.linear import LinearSettings, require_one_label_for_sgd
 from ..probes.probe import Probe, Settings
 from ..probes.semantic import SemanticSettings
 from .extract import Extractor
@@ -64,6 +64,8 @@ def questions(protocol: str, **settings: Any) -> list[Question]:
     Raises: UsageError: as ``question`` does.
     """
     several = {name: settings.pop(name) for name in _SEVERAL if isinstance(settings.get(name), list | tuple)}
+    if empty := [name for name, values in several.items() if not values]:
+        raise UsageError(f"{empty[0]} names nothing to ask: give one or more.")
     variants = [dict(zip(several, chosen, strict=True)) for chosen in product(*several.values())]
     asked = [question(protocol, **settings, **variant).settings for variant in variants]
     return [Question(protocol, one) for one in paired(asked)]
@@ -156,7 +158,8 @@ class Evaluator:
             name: extractor.open(split).run(self.place.reporter) for name, split in dataset.splits.items()
         }
         asked = [q.settings.level for q in questions if isinstance(q.settings, SemanticSettings)]
-        semantics = Semantics(extractor, dataset, self.place, tuple(dict.fromkeys(asked)), known)
+        levels = tuple(dict.fromkeys(asked))
+        semantics = Semantics(extractor, dataset, self.place, levels, known, self.memory)
         semantics.score_ahead(list(self._open_semantics(entries, extractor.names, questions)))
         for layer in extractor.names:
             features: dict[str, Features] = {}
@@ -177,6 +180,7 @@ class Evaluator:
         self, semantics: Semantics, layer: str, features: Mapping[str, Features], views: int
     ) -> dict[str, Features]:
         """The rows that are trained on, with augmented views; these are extracted where they are missing."""
+        require_one_label_for_sgd(features)
         seen = dict(features)
         for split in features.keys() - {"test"}:
             rows = semantics.dataset.split(split)

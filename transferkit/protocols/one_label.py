@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-from ..core.errors import DataError
-from ..core.labels import several
+from ..core.labels import require_one_label, several
 from ..data.dataset import Dataset
 
 PROBED = "Use transferkit probe --protocol linear or knn"
 
 
-def require_one_label(datasets: Sequence[Dataset], *, what: str, instead: str = PROBED) -> None:
+def require_one_label_each(datasets: Sequence[Dataset], *, what: str, instead: str = PROBED) -> None:
     """Refuse data sets whose images have several labels, naming the others.
 
     Args:
@@ -19,11 +18,9 @@ def require_one_label(datasets: Sequence[Dataset], *, what: str, instead: str = 
 
     Raises: DataError: then.
     """
-    refused = [one.spec for one in datasets if any(several(split.labels) for split in one.splits.values())]
-    if refused:
-        others = [one.spec for one in datasets if one.spec not in refused]
-        rest = f" Leave it out here: --data {','.join(others)}." if others else ""
-        raise DataError(
-            f"{', '.join(refused)} has several labels an image, and {what} needs one label an image. "
-            f"{instead}.{rest}"
-        )
+    labels = {one.spec: [split.labels for split in one.splits.values()] for one in datasets}
+    refused = [spec for spec, parts in labels.items() if any(map(several, parts))]
+    others = ",".join(spec for spec in labels if spec not in refused)
+    rest = f" Leave it out here: --data {others}." if others else ""
+    for part in (part for spec in refused for part in labels[spec]):
+        require_one_label(part, data=", ".join(refused), what=what, instead=f"{instead}.{rest}")

@@ -5,9 +5,8 @@ something by itself; so every score stands beside its floors: that of ``pixels``
 of the same network untrained. Normalised, -1 is knowing nothing, 0 what the better floor knows, and 1 all.
 """
 
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -25,7 +24,7 @@ from ..core.files import digest_of
 from ..core.labels import require_one_label, several
 from ..core.results import Score
 from ..data.dataset import Dataset
-from ..data.loading import load_items
+from ..data.loading import MOST_WORKERS, answered_apart, can_fork
 from ..data.variants import PLAIN
 from ..models.catalog import load_encoder
 from ..models.encoder import Encoder
@@ -35,7 +34,7 @@ from ..semantics.factors import PREFIX, factor_targets
 from .extract import Extractor
 from .place import Place
 from .semantic_tasks import MOST_ROWS, TASKS
-from .targets import measured, read_targets, targets_of
+from .targets import measured, read_targets, targets_key, targets_of
 
 OWN, PIXELS, UNTRAINED = "own", "pixels", "random"
 
@@ -51,7 +50,7 @@ Scores = tuple[dict[str, TargetScore], tuple[str, ...]]
 Known = dict[str, Scores]
 """What was scored, by what ``Semantics`` calls it."""
 
-_ROW_BYTES = 40  # a feature of a row, in the products and copies that scoring makes of it
+_FEATURE_BYTES = 48  # of a feature of a row, in the copies that two fits make of it
 
 
 @dataclass(frozen=True)
@@ -83,6 +82,7 @@ class Semantics:
         levels: that will be asked about; a layer's targets of all of them are scored together, from one
             decomposition of its features.
         known: filled here, and shared by the questions about several encoders: their floors are the same.
+        memory: GiB that scoring may take; half of what is free for None.
     """
 
     extractor: Extractor
@@ -90,9 +90,11 @@ class Semantics:
     place: Place
     levels: tuple[str, ...] = ()
     known: Known = field(default_factory=dict)
+    memory: float | None = None
     _extractors: dict[str, Extractor] = field(default_factory=dict)
     _entries: dict[tuple[str, str, str], Entry] = field(default_factory=dict)
     _read: dict[tuple[str, ...], tuple[Sequence[str], dict[str, NDArray]]] = field(default_factory=dict)
+    _ahead: dict[str, float] = field(default_factory=dict)  # seconds that nobody has counted yet
 
     def score(self, layer: str, settings: SemanticSettings) -> Score:
         """What ``layer`` says of the targets of a level, and what the floors say.
@@ -100,10 +102,12 @@ class Semantics:
         Raises: UnknownNameError, DataError: for an unknown transform, or if nothing varies.
         """
         started = time.perf_counter()
+        ahead = sum(self._ahead.pop(self._key(ask), 0.0) for ask in self._asks(layer, settings))
         found = {name: self._level(place, settings) for name, place in self._places(layer).items()}
         scores, constant = found.pop(OWN)
         floors = {name: known for name, (known, _) in found.items()}
-        score = summary(scores, constant, seed=self.place.seed, seconds=time.perf_counter() - started)
+        seconds = ahead + time.perf_counter() - started
+        score = summary(scores, constant, seed=self.place.seed, seconds=seconds)
         targets: dict[str, dict[str, Any]] = {
             name: {**value, **_against(value["value"], {f: known[name].value for f, known in floors.items()})}
             for name, value in score.also["targets"].items()
@@ -118,6 +122,8 @@ class Semantics:
         Scoring a layer is thousands of small products, which gain nothing from a second thread. What is
         missing is extracted first, here. ``score`` then knows the answers, and says why there is none.
         """
+        if torch.get_num_threads() < 2 or not can_fork():
+            return
         todo: dict[str, Ask] = {}
         for layer, settings in asked:
             with suppress(TransferkitError):  # ``score`` says what
@@ -125,31 +131,34 @@ class Semantics:
                     if (key := self._key(ask)) not in self.known:
                         self._prepare(ask)
                         todo[key] = ask
-        widths = {key: self._filled(ask.spec, PLAIN, "train").layers[ask.layer] for key, ask in todo.items()}
-        workers = self._workers(max(widths.values(), default=1), len(todo))
+        needed = {key: self._bytes(ask) for key, ask in todo.items()}
+        workers = self._workers(needed.values())
         if workers < 2:
             return
-        dearest_first = sorted(todo, key=lambda key: -widths[key])
         label = f"probing {self.extractor.encoder.spec} and its floors on {self.dataset.spec}"
         with self.place.reporter.task(label, len(todo), "scores") as task:
-            scoring = _Scoring(todo, self._scored)
+            dearest_first = sorted(todo, key=lambda key: -needed[key])
             try:
-                for key, scores in load_items(scoring, dearest_first, workers=workers, in_order=False):
-                    if scores is not None:
-                        self.known[key] = scores
+                for key, answer in answered_apart(
+                    _Scoring(todo, self._scored), dearest_first, workers=workers
+                ):
+                    if answer is not None:
+                        self.known[key], self._ahead[key] = answer
                     task.advance(1)
             except RuntimeError:  # what torch makes of a process that was killed
-                self.place.reporter.note(
-                    "A scoring process was killed; the rest is scored one after another."
-                )
+                self.place.reporter.note("A scoring process was killed: scoring one layer after another.")
 
-    def _workers(self, width: int, asks: int) -> int:
-        """Processes that memory and threads allow; 1 where a new process would begin with an empty memory."""
-        if sys.platform != "linux":
-            return 1
-        rows = max(MOST_ROWS, *(len(split) for split in self.dataset.splits.values()))
-        fit = free_memory_bytes() // (2 * _ROW_BYTES * rows * width)
-        return min(torch.get_num_threads(), asks, fit)
+    def _workers(self, needed: Collection[float]) -> int:
+        """Processes, for scores that need so many bytes each."""
+        free = free_memory_bytes() / 2 if self.memory is None else self.memory * 2**30
+        return int(min(torch.get_num_threads(), len(needed), free / max(needed, default=1), MOST_WORKERS))
+
+    def _bytes(self, ask: Ask) -> float:
+        """That scoring ``ask`` takes at most."""
+        splits = self.dataset.splits
+        rows = sum(len(split) for split in splits.values()) if ask.levels else MOST_ROWS * len(splits)
+        width = self._filled(ask.spec, PLAIN, next(iter(splits))).layers[ask.layer]
+        return float(_FEATURE_BYTES * rows * width * (2 if ask.task == "patch" else 1))
 
     def _places(self, layer: str) -> dict[str, tuple[str, str]]:
         """Spec and layer of the encoder itself, and of its floors: those that it is not itself."""
@@ -198,14 +207,24 @@ class Semantics:
 
     def _key(self, ask: Ask) -> str:
         """The same for the same features and targets, whoever asks."""
-        entries = [self._filled(ask.spec, PLAIN, split).key.digest for split in self.dataset.splits]
+        names = self._names(ask)
+        view = self.extractor.encoder.view
+        entries = [
+            [self._filled(ask.spec, PLAIN, name).key.digest, targets_key(split, view, names).digest]
+            for name, split in self.dataset.splits.items()
+        ]
         return digest_of([vars(ask), entries, self.place.seed])
+
+    def _names(self, ask: Ask) -> list[str]:
+        """Of the targets of ``ask`` that are measured."""
+        return [name for level in ask.levels if level in ("low", "mid") for name in targets_of(level)]
 
     def _prepare(self, ask: Ask) -> None:
         """Extract and measure what ``ask`` needs."""
         for split in self.dataset.splits:
-            if not ask.task:
-                self._with_targets(ask, split)
+            for level in ask.levels:
+                if level in ("low", "mid"):
+                    self._target_entry(targets_of(level), split)
             for view in TASKS[ask.task].variants if ask.task else ():
                 self._filled(ask.spec, view, split)
 
@@ -259,16 +278,19 @@ class Semantics:
         """Of the rows ``ids`` of a split; read once for all layers."""
         known, targets = self._read.get((split, *names), ((), {}))
         if known != ids:
-            entry = measured(
-                self.dataset.split(split),
-                self.extractor.encoder.view,
-                names,
-                store=self.extractor.store,
-                reporter=self.place.reporter,
-            )
-            targets = read_targets(entry, names, ids)
+            targets = read_targets(self._target_entry(names, split), names, ids)
             self._read[split, *names] = ids, targets
         return targets
+
+    def _target_entry(self, names: Sequence[str], split: str) -> Entry:
+        """Where they lie; measured where they are missing."""
+        return measured(
+            self.dataset.split(split),
+            self.extractor.encoder.view,
+            names,
+            store=self.extractor.store,
+            reporter=self.place.reporter,
+        )
 
     def _stacked(self, ask: Ask, split: str) -> Features:
         task = TASKS[ask.task]
@@ -307,14 +329,15 @@ class Semantics:
 
 @dataclass(frozen=True)
 class _Scoring:
-    """Asked for a key, gives it with its scores; in a forked process, which knows all that this one knows."""
+    """Asked for a key, gives it with its scores and seconds; in a process that was forked for it."""
 
     asks: Mapping[str, Ask]
     scored: Callable[[Ask], Scores]
 
-    def __getitem__(self, key: str) -> tuple[str, Scores | None]:
+    def __getitem__(self, key: str) -> tuple[str, tuple[Scores, float] | None]:
+        started = time.perf_counter()
         with suppress(TransferkitError):
-            return key, self.scored(self.asks[key])
+            return key, (self.scored(self.asks[key]), time.perf_counter() - started)
         return key, None
 
 

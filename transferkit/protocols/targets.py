@@ -54,7 +54,7 @@ def measured(
 
     Raises: DiskSpaceError: if there is no room, before anything is computed.
     """
-    entry = store.entry(_key(split, view, names))
+    entry = store.entry(targets_key(split, view, names))
     missing = entry.missing(names) if entry.begun else tuple(names)
     if missing:
         dims = [TARGETS[name].dimension for name in missing]
@@ -69,7 +69,8 @@ def measured(
     return entry
 
 
-def _key(split: Split, view: View, names: Sequence[str]) -> EntryKey:
+def targets_key(split: Split, view: View, names: Sequence[str]) -> EntryKey:
+    """What the entry of targets is named by: they are of an image as it is shown, whoever looks."""
     seen = replace(view, mean=View().mean, std=View().std)
     return EntryKey(
         model=SPEC,

@@ -282,6 +282,19 @@ def test_a_kept_network_answers_as_the_one_that_was_scored(batch_norm, pictures,
         assert_close(whole(images), logits, rtol=1e-4, atol=1e-5)
 
 
+def test_a_network_that_began_without_a_classifier_is_kept_with_one(pictures, tmp_path):
+    """As every encoder of a contrastive pretraining does, and every one that was fine-tuned."""
+    tuned(pictures, tmp_path, replace(SMALL, batch_norm=False))
+    runs = tmp_path / "runs"
+    (first,) = runs.iterdir()
+    tuned(pictures, tmp_path, replace(SMALL, batch_norm=False), model=f"run:{first.name}")
+    (second,) = set(runs.iterdir()) - {first}
+    exported = export_weights(f"run:{second.name}", tmp_path / "whole.pt", runs=runs)
+    assert (exported.classes, exported.classifier) == (3, "trained")
+    held = torch.load(exported.path, weights_only=True)
+    assert_close(held["fc.weight"], load_file(second / "head.safetensors")["weight"])
+
+
 def test_cached_maps_stand_in_for_images(pictures, tmp_path, monkeypatch):
     """The same weights, and the trained rows are never decoded."""
     settings = replace(SMALL, train_from="layer2", augment=False, head="zero", epochs=3, lr=(0.05,))

@@ -41,11 +41,11 @@ class Stopping(Notes):
             raise Stop
 
 
-def tuned(pictures, workspace, settings=SMALL, *, reporter=None, wish=None):
+def tuned(pictures, workspace, settings=SMALL, *, reporter=None, wish=None, model=MODEL):
     place = Place(Workspace(workspace, workspace / "data"), settings.seed, reporter or Notes())
     wish = wish or Wish(keep=True, yes=True)
     return finetune(
-        [MODEL], [f"folder:{pictures}"], settings, place=place, machinery=ALONE, wish=wish
+        [model], [f"folder:{pictures}"], settings, place=place, machinery=ALONE, wish=wish
     ).results
 
 

@@ -15,7 +15,7 @@ from ...data.catalog import expand_datasets
 from ...data.dataset import Dataset
 from ...models.catalog import default_model, load_encoder
 from ..extract import Extractor
-from ..one_label import require_one_label
+from ..one_label import require_one_label_each
 from ..place import Place
 from ..settings import ExtractSettings
 
@@ -121,7 +121,7 @@ def looks(
     workspace = place.workspace
     opened = [place.open(name) for name in expand_datasets(datasets)]
     if classified:
-        require_one_label(opened, what=classified)
+        require_one_label_each(opened, what=classified)
     store = FeatureStore(workspace.features)
     extractors = [
         Extractor(load_encoder(spec, runs=workspace.runs), settings, store=store)

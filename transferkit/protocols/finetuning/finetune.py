@@ -31,7 +31,7 @@ from ...models.encoder import Encoder
 from ...probes.calibration import fitted_temperature
 from ...probes.classification import Choice, Temperature, classification_score
 from ..extract import Extractor
-from ..one_label import require_one_label
+from ..one_label import require_one_label_each
 from ..place import Place
 from ..pretraining.devices import chosen_precision, launched_fabric
 from ..pretraining.settings import Machinery
@@ -111,7 +111,7 @@ def finetune(
     fabric = launched_fabric(machinery, precision=settings.precision, folder=place.workspace.root)
     with fabric.rank_zero_first():  # which draws or fingerprints the images for all
         opened = [place.open(name) for name in expand_datasets(datasets)]
-    require_one_label(opened, what="fine-tuning")
+    require_one_label_each(opened, what="fine-tuning")
     workers = default_workers() if machinery.workers is None else machinery.workers
     told = place if fabric.is_global_zero else replace(place, reporter=SILENT)
     wish = wish or Wish()

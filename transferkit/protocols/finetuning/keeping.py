@@ -1,12 +1,17 @@
 """A fine-tuned network that is kept: a run of the workspace, seen and classified as it was scored."""
 
 import re
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
+from ...core.errors import UnknownNameError
 from ...core.results import Cell
 from ...data.dataset import Dataset
+from ...models.catalog import load_encoder
 from ...models.encoder import Encoder
 from ...models.runs import Description, Run
+from ...models.trunk import Trunk, trunk_of
 from ..pretraining.checkpoint import save_tensors
 from .network import Network
 
@@ -36,7 +41,17 @@ def keep_network(network: Network, encoder: Encoder, run: Run, dataset: Dataset)
         dataset: that it was trained on.
     """
     classifier = network.classifier()
-    save_tensors(run.newest, network.trunk.weights(classifier), {})
+    save_tensors(run.newest, _with_place(network.trunk, encoder).weights(classifier), {})
     save_tensors(run.folder / "head.safetensors", classifier.state_dict(), {})
     source = f"{encoder.spec}, fine-tuned on {dataset.spec}"
     run.describe(Description(encoder.architecture, encoder.view, source, dataset.classes))
+
+
+def _with_place(trunk: Trunk, encoder: Encoder) -> Trunk:
+    """The trunk with the classifier's place in the library's network; most encoders begin without one."""
+    if trunk.classifier:
+        return trunk
+    with suppress(UnknownNameError):  # of a network that no library builds
+        built = trunk_of(load_encoder(f"random:{encoder.architecture}"))
+        return replace(trunk, classifier=built.classifier)
+    return trunk

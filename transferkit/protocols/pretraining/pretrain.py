@@ -10,7 +10,7 @@ from ...core.errors import DataError, UsageError
 from ...core.progress import SILENT, Reporter, Task
 from ...models.catalog import load_encoder
 from ...models.runs import Run
-from ..one_label import require_one_label
+from ..one_label import require_one_label_each
 from ..place import Place
 from .checkpoint import save_tensors, training_tensors
 from .devices import chosen_precision, launched_fabric, open_loggers
@@ -99,7 +99,7 @@ def pretrain(
     instead = (
         "Use --loss selfsupcon with --data folder:PATH, of a folder that holds the images without classes"
     )
-    require_one_label([dataset], what="pretraining", instead=instead)
+    require_one_label_each([dataset], what="pretraining", instead=instead)
     settings = replace(settings, data=dataset.spec, model=encoder.spec)
     lock = Lock(run.folder / "lock")
     what = f"--batch {settings.batch} at --size {settings.size}"
