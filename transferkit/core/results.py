@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from html import escape
 from pathlib import Path
 from typing import Any, overload
@@ -140,9 +140,8 @@ class Result:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        outcomes = self.outcomes.to_json() if self.outcomes else None
-        return {**asdict(replace(self, outcomes=None)), "outcomes": outcomes}
+        """Plain values, some of them the record's own."""
+        return {**vars(self), "outcomes": self.outcomes.to_json() if self.outcomes else None}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Result":
