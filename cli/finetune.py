@@ -17,6 +17,12 @@ from .detecting import on_error_option, preset_rows, require_own_options, run_de
 from .session import MODEL_HELP, Session, common_options, listed
 from .settings import given, with_options
 
+_IN_DETECTION = {
+    "lr": f"In detection one, of the whole batch, multiplied by nothing: {DetectSettings.lr:g}.",
+    "batch": f"In detection those of all processes together: {DetectSettings.batch}.",
+    "clip": f"In detection {DetectSettings.clip:g}.",
+}
+
 
 @click.command()
 @task_option
@@ -32,7 +38,13 @@ from .settings import given, with_options
 )
 @click.option("--presets", "show_presets", is_flag=True, help="Describe the presets, and stop.")
 @budget_options
-@with_options(FinetuneSettings, DetectSettings, Machinery, skip=("compile", "logger", "checkpoint_minutes"))
+@with_options(
+    FinetuneSettings,
+    DetectSettings,
+    Machinery,
+    skip=("compile", "logger", "checkpoint_minutes"),
+    notes=_IN_DETECTION,
+)
 @on_error_option
 @click.option("--keep", is_flag=True, help="Leave the fine-tuned network in the workspace, as a model.")
 @click.option("--force", is_flag=True, help="Compute finished cells anew.")
@@ -57,7 +69,9 @@ def command(
     interrupted call goes on exactly where it stopped when it is given again.
 
     With --task detection a detector is put around the network, trained on images with boxes (voc0712, coco,
-    mini/scenes) and scored on them; --detector says which. Options of the other task are refused.
+    mini/scenes) and scored on them; --detector says which. There --batch counts the images of all processes
+    together, and --lr belongs to that batch, however many processes there are. Options of the other task are
+    refused.
 
     \b
     Example:

@@ -8,7 +8,8 @@ from rich.console import Group, RenderableType
 
 from transferkit.core.errors import MissingExtraError
 from transferkit.probes import PROBES
-from transferkit.probes.semantic import LEVELS
+from transferkit.probes.fewshot import FewshotSettings
+from transferkit.probes.semantic import LEVELS, SemanticSettings
 from transferkit.protocols.settings import ExtractSettings
 
 from .budget import budget_options
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from transferkit.protocols.compare import Comparisons
 
 _SETTINGS = tuple(probe.settings_type for probe in PROBES.values())
+_SEMANTIC = SemanticSettings()
+_IN_SEMANTIC = {
+    "penalties": f"Of semantic {_SEMANTIC.penalties}, from {_SEMANTIC.grid[0]:g} to {_SEMANTIC.grid[-1]:g}, "
+    "and two at least."
+}
 
 
 @click.command()
@@ -38,7 +44,11 @@ _SETTINGS = tuple(probe.settings_type for probe in PROBES.values())
     help=f"How to evaluate: {', '.join(PROBES)}.  [default: linear]",
 )
 @click.option(
-    "--shots", multiple=True, callback=listed_integers, metavar="N,…", help="Labelled images a class."
+    "--shots",
+    multiple=True,
+    callback=listed_integers,
+    metavar="N,…",
+    help=f"Labelled images a class.  [default: {FewshotSettings.shots}]",
 )
 @click.option(
     "--level",
@@ -47,7 +57,7 @@ _SETTINGS = tuple(probe.settings_type for probe in PROBES.values())
     metavar="NAME,…",
     help="Of semantic targets: low, mid, high; factors, of drawn images.  [default: low,mid,high]",
 )
-@with_options(*_SETTINGS, skip=("shots", "level"))
+@with_options(*_SETTINGS, skip=("shots", "level"), notes=_IN_SEMANTIC)
 @with_options(ExtractSettings)
 @click.option("--seed", default=0, show_default=True, help="Of splits and draws.")
 @click.option("--force", is_flag=True, help="Compute finished cells anew.")

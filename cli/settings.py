@@ -3,7 +3,7 @@
 import inspect
 import re
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -25,8 +25,16 @@ def _sentence(words: str) -> str:
     return (first + words[1:]).replace("``", "").strip().rstrip(".") + "."
 
 
-def options_of(settings_type: type, *, skip: tuple[str, ...] = ()) -> list[Callable[..., Any]]:
-    """One Click option a field; what the user leaves out is None, so that defaults stay with the settings."""
+def options_of(
+    settings_type: type, *, skip: tuple[str, ...] = (), notes: Mapping[str, str] | None = None
+) -> list[Callable[..., Any]]:
+    """One Click option a field; what the user leaves out is None, so that defaults stay with the settings.
+
+    Args:
+        settings_type: a frozen dataclass whose docstring describes its fields.
+        skip: fields without an option.
+        notes: field → a sentence that its help has besides.
+    """
     hints, help_texts = get_type_hints(settings_type), described(settings_type)
     options = []
     for field in fields(settings_type):
@@ -34,12 +42,13 @@ def options_of(settings_type: type, *, skip: tuple[str, ...] = ()) -> list[Calla
             continue
         default = field.default if field.default is not MISSING else None
         shown = "" if default is None or default == "" else f"  [default: {_shown(default)}]"
+        noted = f" {notes[field.name]}" if notes and field.name in notes else ""
         option = "--" + field.name.replace("_", "-")
         options.append(
             click.option(
                 f"{option}/--no-{option[2:]}" if hints[field.name] is bool else option,
                 field.name,
-                help=help_texts[field.name] + shown,
+                help=help_texts[field.name] + noted + shown,
                 **_kind(hints[field.name]),
             )
         )
@@ -69,12 +78,17 @@ def _kind(hint: Any) -> dict[str, Any]:
     return {"type": hint, "metavar": {int: "N", float: "X", str: "NAME"}[hint]}
 
 
-def with_options(*settings_types: type, skip: tuple[str, ...] = ()) -> Callable[..., Any]:
-    """Decorate a command with the options of all these settings; a name they share appears once."""
+def with_options(
+    *settings_types: type, skip: tuple[str, ...] = (), notes: Mapping[str, str] | None = None
+) -> Callable[..., Any]:
+    """Decorate a command with the options of all these settings; a name they share appears once.
+
+    What is said of it is what the first says; ``notes`` tell, by name, what is otherwise with a later one.
+    """
     merged: dict[str, Callable[..., Any]] = {}
     for settings_type in settings_types:
         names = [field.name for field in fields(settings_type) if field.name not in skip]
-        for name, option in zip(names, options_of(settings_type, skip=skip), strict=True):
+        for name, option in zip(names, options_of(settings_type, skip=skip, notes=notes), strict=True):
             merged.setdefault(name, option)
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:

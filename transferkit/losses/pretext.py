@@ -39,9 +39,9 @@ class PretextSettings:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.temperature) and self.temperature > 0):
-            raise UsageError(f"A temperature of {self.temperature} is not above 0: the study's is 0.07.")
+            raise UsageError(f"A temperature of {self.temperature} is not above 0: Islam et al. take 0.07.")
         if not 0 <= self.momentum <= 1:
-            raise UsageError(f"A momentum of {self.momentum} is not in 0 … 1: the study's is 0.999.")
+            raise UsageError(f"A momentum of {self.momentum} is not in 0 … 1: Islam et al. take 0.999.")
         for name in ("projection", "queue", "shards"):
             if getattr(self, name) < 1:
                 raise UsageError(f"The setting {name} is {getattr(self, name)}: give 1 or more.")

@@ -48,7 +48,7 @@ class LinearSettings:
         penalty_max: the strongest penalty.
         normalize: what is done to features first: ``none``, ``l2`` (rows to unit length) or
             ``standardize`` (columns to mean 0 and deviation 1 over the fitted rows).
-        solver: ``lbfgs``, or ``sgd`` as in the study: a grid of learning rates, batch sizes and weight
+        solver: ``lbfgs``, or ``sgd`` as Islam et al. do it: a grid of learning rates, batch sizes and weight
             decays in place of penalties.
         views: how many augmented views of the rows ``sgd`` trains on, an epoch by each in turn; 0 trains on
             the images as they are.

@@ -36,7 +36,7 @@ class FinetuneSettings:
         schedule: ``cosine``, or ``tenths``: a tenth after half, and again after three quarters.
         warmup: share of the steps in which the rate rises from 1 %.
         head: the classifier starts from ``zero``, or from the linear ``probe`` of the frozen features.
-        batch_norm: whether a batch normalisation stands before the classifier, as in the study.
+        batch_norm: whether a batch normalisation stands before the classifier, as Islam et al. have it.
         statistics: those of the network's batch normalisations: ``frozen``, or ``moving`` with the batches.
         train_from: a layer below which nothing is trained.
         layer_decay: by how much the learning rate shrinks from each stage to the one below it.

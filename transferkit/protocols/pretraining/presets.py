@@ -75,7 +75,7 @@ PRESETS.register("imagenet")(
         _IMAGENET,
         source=_STUDY,
         hardware="24 GPUs of 64 images each (--devices 8 --nodes 3), days",
-        outcome="the study's encoders; its tables hold their transfer",
+        outcome="the encoders of Islam et al.; their tables hold the transfer",
     )
 )
 
@@ -93,7 +93,7 @@ PRESETS.register("miniimagenet")(
         ),
         source=_STUDY,
         hardware="one GPU and up, a day; the learning rate scales with the number of processes",
-        outcome="the study's few-shot encoders; its tables hold their accuracy",
+        outcome="the few-shot encoders of Islam et al.; their tables hold the accuracy",
     )
 )
 
