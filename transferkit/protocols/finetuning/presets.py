@@ -63,7 +63,7 @@ PRESETS.register("study")(
         ),
         source="Islam et al., A Broad Study on the Transferability of Visual Representations, ICCV 2021",
         hardware="one GPU, hours a data set: twelve settings of 20 epochs, then 50 epochs",
-        outcome="full-network transfer of the study; its tables hold what its encoders reach",
+        outcome="full-network transfer of Islam et al.; their tables hold what their encoders reach",
     )
 )
 
@@ -87,7 +87,8 @@ PRESETS.register("kornblith")(
         _KORNBLITH,
         source="Ericsson, Gouk, Hospedales, How well do self-supervised models transfer?, CVPR 2021: the "
         "protocol of Kornblith et al., CVPR 2019, with fewer and smaller steps and a coarser grid",
-        hardware="one GPU, a day a data set: twenty settings of 5 000 steps at batch 64, then 5 000 more",
+        hardware="one GPU, about four hours a model and data set at 490 images a second: twenty settings of "
+        "5 000 steps at batch 64, then 5 000 more",
         outcome="comparable with the fine-tuning tables of Ericsson et al., not with Kornblith et al.'s",
     )
 )
