@@ -34,25 +34,27 @@ measure: the section on published sets.
 
 `--data` takes `folder:PATH` (one sub-folder a class; `train`, `val` and `test` in it are used when they
 exist, else a seeded, stratified 60/20/20 split is made), the name of an embedded or a published set, or a
-group: `mini` for the twelve embedded downstream sets, `paper12` for the twelve of Islam et al. (ICCV 2021),
-`kornblith12` for the wider comparison. `imagenet:PATH` and `miniimagenet:PATH` are there to pretrain on;
-`miniimagenet:PATH#val` and `#test` are its novel classes. `transferkit datasets list`
-says what of it is there.
+group: `mini` for the twelve embedded downstream sets, `paper12` for the twelve of Islam et al. (ICCV
+2021), `kornblith12` for the wider comparison. `imagenet:PATH` and `miniimagenet:PATH` are there to
+pretrain on; `miniimagenet:PATH#val` and `#test` are its novel classes. `transferkit datasets list` says
+what of it is there.
 
-Data of any size: `wds:PATTERN` reads WebDataset shards, local ones or by URL (`'wds:leaves-{000..127}.tar'`, in
-quotes, for a shell would expand the braces), each sample once over all ranks and workers. A sample is the files
-that share a name up to the first dot and lie one behind the other: its image in `.jpg`, `.jpeg`, `.png` or
-`.webp`, its label in `.cls`, a whole number, or `.json`, a number or a name under `label` or `cls`. `{split}` in
-the pattern stands for train, val and test, of which those that exist are read; without it, all is divided as a
-folder is. Shards are plain `.tar`, not compressed. Those behind a URL are first copied to `wds` in the data
-folder; a transfer that breaks off continues where it stopped.
+Data of any size: `wds:PATTERN` reads WebDataset shards, local ones or by URL
+(`'wds:leaves-{000..127}.tar'`, in quotes, for a shell would expand the braces), each sample once over all
+ranks and workers. A sample is the files that share a name up to the first dot and lie one behind the
+other: its image in `.jpg`, `.jpeg`, `.png` or `.webp`, its label in `.cls`, a whole number, or `.json`, a
+number or a name under `label` or `cls`. `{split}` in the pattern stands for train, val and test, of which
+those that exist are read; without it, all is divided as a folder is. Shards are plain `.tar`, not
+compressed. Those behind a URL are first copied to `wds` in the data folder; a transfer that breaks off
+continues where it stopped.
 
-`hf:NAME`, `hf:NAME:CONFIG` for one of its configurations, or `hf:` and a folder that `save_to_disk` wrote, reads
-through Hugging Face `datasets` (extra `hf`); `#SPLIT` behind any of them takes one split alone, which is divided
-as a folder is. Its labels are declared classes, whole numbers, or names, which become classes in sorted order.
+`hf:NAME`, `hf:NAME:CONFIG` for one of its configurations, or `hf:` and a folder that `save_to_disk` wrote,
+reads through Hugging Face `datasets` (extra `hf`); `#SPLIT` behind any of them takes one split alone,
+which is divided as a folder is. Its labels are declared classes, whole numbers, or names, which become
+classes in sorted order.
 
-Detection has sets of its own, which `finetune --task detection` takes: `voc0712` and `coco` in their published
-layouts, and the drawn `mini/scenes`.
+Detection has sets of its own, which `finetune --task detection` takes: `voc0712` and `coco` in their
+published layouts, and the drawn `mini/scenes`.
 
 A budget behind a name leaves fewer labelled images: `eurosat@limit=1000` or `@limit=0.1` (of train and val
 together), `@shots=5` (a class, all of them train), `@vtab1k` (800 train, 200 val, as VTAB-1k has them). The
@@ -73,10 +75,10 @@ How hard the sets are was tuned with `imagenet-lite0` in view, so the table desc
 unbiased result about that network. All of `mini/tissue` comes from two photographs, and its labels from a
 rule on their colours: patches of train and test share no pixel, but they share the specimen.
 
-Top-1 of a linear probe at the last layer, penalty chosen on val, scored on test, 95 % intervals. *Way*
-is how far `pixels` gets from chance to 1. Other pages have other numbers of the same sets and models, by other
-settings: here 45 penalties are tried and each model is shown images of its own size; the demo of the README tries
-8, and the [findings](findings.md) 12, and both show `imagenet-lite0` 128 pixels.
+Top-1 of a linear probe at the last layer, penalty chosen on val, scored on test, 95 % intervals. *Way* is
+how far `pixels` gets from chance to 1. Other pages have other numbers of the same sets and models, by
+other settings: here 45 penalties are tried and each model is shown images of its own size; the demo of the
+README tries 8, and the [findings](findings.md) 12, and both show `imagenet-lite0` 128 pixels.
 
 | set | domain | classes | train / val / test | chance | pixels | way | imagenet-lite0 |
 |---|---|---|---|---|---|---|---|
@@ -119,24 +121,24 @@ NAME`. A label without an image, and an image without a label, is left out and c
 Files are held to the checksums that are published of them. Of the few without one, the SHA-256 of what was
 fetched first is told and kept in `digests` of the data folder, and a later one that differs is told.
 
-Where a set has no official split, 70 % of each class are train and 30 % are test, as in Islam et al.: the ids of
-a class in the order of the SHA-256 of `NAME/ID`, the first 70 % train, rounded to whole images. This rule
-stands for a frozen list of ids: no seed and no random generator take part, so that every version of Python
-and NumPy makes the same split, and whoever has the ids can make it without transferkit. Tests hold the rule
-to ids and a digest written down once. It is a rule and not the lists themselves because lists need the
-archives, several of which are behind a login or may not be passed on, while the rule holds for all sets and
-for any copy of one. Ids are the archive's own names: an archive that was changed, with images added, lost or
-renamed, gives another split. `verify` shows that: it compares counts with what was published, and names the
-fingerprint of each split, which differs as soon as an id, a label or a byte does. Where there is no val,
-probes choose on a fifth of train.
+Where a set has no official split, 70 % of each class are train and 30 % are test, as in Islam et al.: the
+ids of a class in the order of the SHA-256 of `NAME/ID`, the first 70 % train, rounded to whole images.
+This rule stands for a frozen list of ids: no seed and no random generator take part, so that every version
+of Python and NumPy makes the same split, and whoever has the ids can make it without transferkit. Tests
+hold the rule to ids and a digest written down once. It is a rule and not the lists themselves because
+lists need the archives, several of which are behind a login or may not be passed on, while the rule holds
+for all sets and for any copy of one. Ids are the archive's own names: an archive that was changed, with
+images added, lost or renamed, gives another split. `verify` shows that: it compares counts with what was
+published, and names the fingerprint of each split, which differs as soon as an id, a label or a byte does.
+Where there is no val, probes choose on a fifth of train.
 
 A set in one folder a class is there only when all of these folders are. `prepare --from FOLDER` takes the
 archives of the published names, or the only one there is, and all of them for a set whose archives have no
 such names; it refuses more classes than were published. `verify` compares options such as `omniglot:all` with
 what is published of them, and says where nothing is.
 
-*Metric* is the one that tables of the set are published in. Records have top-1 as their headline for all sets but
-`voc2007`, which has `map11`; `mean_per_class` stands beside it in `also`, with its interval.
+*Metric* is the one that tables of the set are published in. Records have top-1 as their headline for all
+sets but `voc2007`, which has `map11`; `mean_per_class` stands beside it in `also`, with its interval.
 """
 
 KORNBLITH = """CUB-200 stands for Birdsnap, which has vanished. `voc2007` has several labels an image:

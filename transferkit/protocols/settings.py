@@ -17,8 +17,8 @@ class ExtractSettings:
         variant: how each image is changed first, such as ``rotate:90``, ``blur:3`` or ``augment:0``; ``test``
             leaves it as it is.
         dtype: of the stored features, ``float16`` or ``float32``.
-        device: of forward passes: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` …; the probes linear, knn and fewshot
-            take the first GPU that there is, unless CUDA_VISIBLE_DEVICES hides it.
+        device: of forward passes: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` …; the probes linear, knn and
+            fewshot take the first GPU that there is, unless CUDA_VISIBLE_DEVICES hides it.
         precision: ``auto``, ``fp32`` or ``bf16`` of the forward pass.
         batch: images a forward pass; 32 on a CPU and 256 on a GPU unless given.
         workers: decoding processes; a number that suits the cores unless given.

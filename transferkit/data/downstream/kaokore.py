@@ -54,7 +54,7 @@ PUBLISHED.register("kaokore")(
         citation="Tian et al., KaoKore: a pre-modern Japanese art facial expression dataset, ICCC 2020",
         homepage="https://github.com/rois-codh/kaokore",
         layout="labels.csv, images_256/*.jpg",
-        split_rule="train, dev and test of labels.csv; counts are those of version 1.2, which Islam et al. used",
+        split_rule="train, dev and test of labels.csv; counts are of version 1.2, which Islam et al. used",
         read=read,
         marks=("labels.csv", "images_256"),
         steps=(
