@@ -16,7 +16,7 @@ validation rows, one a target.
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -148,7 +148,7 @@ def target_scores(
     for name in names:
         if name not in measured:
             scores[name] = _categorical(chosen_on, scored_on, name, penalties)
-    counts = _redrawn(len(test), generator(seed, "semantic", "bootstrap"))
+    counts = _redrawn(len(test), seed, "bootstrap")
     return {name: _with_interval(scores[name], counts) for name in names}, constant
 
 
@@ -165,7 +165,7 @@ def summary(
     if not scores:
         raise DataError(f"Nothing varies over these rows: {', '.join(constant)} are constant.")
     sizes = {len(score.terms) for score in scores.values()}
-    counts = {n: _redrawn(n, generator(seed, "semantic", "summary", n)) for n in sizes}
+    counts = {n: _redrawn(n, seed, "summary", n) for n in sizes}
     each = [_ratio(counts[len(score.terms)] @ score.terms) for score in scores.values()]
     drawn = np.array(each).clip(0).mean(0)  # [draws]
     low, high = np.quantile(drawn, [0.025, 0.975])
@@ -286,9 +286,10 @@ def _with_interval(score: TargetScore, counts: Array) -> TargetScore:
     return replace(score, low=float(low), high=float(high))
 
 
-def _redrawn(n: int, rng: np.random.Generator) -> Array:
+@lru_cache(maxsize=8)
+def _redrawn(n: int, seed: int, *purpose: str | int) -> Array:
     """How often each of ``n`` rows comes, ``[draws, n]``, when as many are drawn with replacement."""
-    rows = rng.integers(n, size=(DRAWS, n)) + n * np.arange(DRAWS)[:, None]
+    rows = generator(seed, "semantic", *purpose).integers(n, size=(DRAWS, n)) + n * np.arange(DRAWS)[:, None]
     return np.bincount(rows.ravel(), minlength=DRAWS * n).reshape(DRAWS, n).astype(np.float64)
 
 

@@ -94,6 +94,7 @@ class Semantics:
     _extractors: dict[str, Extractor] = field(default_factory=dict)
     _entries: dict[tuple[str, str, str], Entry] = field(default_factory=dict)
     _read: dict[tuple[str, ...], tuple[Sequence[str], dict[str, NDArray]]] = field(default_factory=dict)
+    _keys: dict[Ask, str] = field(default_factory=dict)
     _ahead: dict[str, float] = field(default_factory=dict)  # seconds that nobody has counted yet
 
     def score(self, layer: str, settings: SemanticSettings) -> Score:
@@ -207,13 +208,15 @@ class Semantics:
 
     def _key(self, ask: Ask) -> str:
         """The same for the same features and targets, whoever asks."""
-        names = self._names(ask)
-        view = self.extractor.encoder.view
-        entries = [
-            [self._filled(ask.spec, PLAIN, name).key.digest, targets_key(split, view, names).digest]
-            for name, split in self.dataset.splits.items()
-        ]
-        return digest_of([vars(ask), entries, self.place.seed])
+        if ask not in self._keys:
+            names = self._names(ask)
+            view = self.extractor.encoder.view
+            entries = [
+                [self._filled(ask.spec, PLAIN, name).key.digest, targets_key(split, view, names).digest]
+                for name, split in self.dataset.splits.items()
+            ]
+            self._keys[ask] = digest_of([vars(ask), entries, self.place.seed])
+        return self._keys[ask]
 
     def _names(self, ask: Ask) -> list[str]:
         """Of the targets of ``ask`` that are measured."""
