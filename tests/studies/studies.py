@@ -10,7 +10,8 @@ from transferkit.core.workspace import Workspace
 from transferkit.protocols.place import Place
 from transferkit.studies.engines.engine import Need
 from transferkit.studies.grid import Task
-from transferkit.studies.performing import Outcome, Share, Workbench
+from transferkit.studies.outcome import Outcome, Share
+from transferkit.studies.performing import Workbench
 from transferkit.studies.reading import parse_study
 from transferkit.studies.run import StudyRun, run_study
 from transferkit.studies.study import Study

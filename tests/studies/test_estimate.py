@@ -6,12 +6,13 @@ from torch import nn
 
 from tests.studies.studies import carried_out, place_at, plain_study, small
 from transferkit.core.devices import Compute
+from transferkit.core.progress import readable_seconds
 from transferkit.core.views import View
 from transferkit.core.workspace import Workspace
 from transferkit.models.encoder import encoder_of
 from transferkit.protocols.place import Place
 from transferkit.studies import estimate as module
-from transferkit.studies.estimate import estimate, readable_seconds
+from transferkit.studies.estimate import estimate
 from transferkit.studies.finished import Ledger
 from transferkit.studies.reading import parse_study
 

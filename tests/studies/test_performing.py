@@ -14,7 +14,8 @@ from transferkit.protocols.finetuning.settings import FinetuneSettings
 from transferkit.protocols.pretraining.settings import PretrainSettings
 from transferkit.protocols.settings import ExtractSettings
 from transferkit.studies.grid import Task, grid_of, plain
-from transferkit.studies.performing import Outcome, Workbench, settings_of
+from transferkit.studies.outcome import Outcome
+from transferkit.studies.performing import Workbench, settings_of
 
 KINDS = """
 [[finetune]]

@@ -175,3 +175,14 @@ def reporter_for(*, quiet: bool) -> Reporter:
     if quiet:
         return SILENT
     return RichReporter() if sys.stderr.isatty() else PlainReporter()
+
+
+def readable_seconds(seconds: float) -> str:
+    """A time as a person reads it.
+
+    >>> readable_seconds(75), readable_seconds(4000), readable_seconds(7 * 86400)
+    ('75 s', '67 min', '168.0 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torchvision.transforms.v2 import functional as transforms
 
 from ..core.errors import ShapeError, UsageError
 
@@ -204,12 +203,14 @@ def augment_cpu(
 
 def render_view(image: NDArray[np.uint8], draws: ViewDraws, settings: AugmentSettings) -> NDArray[np.uint8]:
     """The view ``[3, size, size]`` of an image ``[h, w, 3]`` that the first of ``draws`` describes."""
+    from torchvision.transforms.v2 import functional as transforms  # seconds to load; settings need none
+
     top, left, tall, wide = map(int, draws.boxes[0].tolist())
     crop = torch.tensor(image[top : top + tall, left : left + wide]).permute(2, 0, 1)
     view = transforms.resize(crop, [settings.size] * 2, antialias=True) / 255  # bytes are resized faster
     for step in draws.orders[0].tolist():
         if (factor := float(draws.factors[0, step])) != NEUTRAL[step]:
-            view = _JITTER[step](view, factor)
+            view = getattr(transforms, _JITTER[step])(view, factor)
     if draws.gray[0]:
         view = transforms.rgb_to_grayscale(view, num_output_channels=3)
     if sigma := float(draws.sigmas[0]):
@@ -220,8 +221,8 @@ def render_view(image: NDArray[np.uint8], draws: ViewDraws, settings: AugmentSet
 
 
 _JITTER = {
-    BRIGHTNESS: transforms.adjust_brightness,
-    CONTRAST: transforms.adjust_contrast,
-    SATURATION: transforms.adjust_saturation,
-    HUE: transforms.adjust_hue,
+    BRIGHTNESS: "adjust_brightness",
+    CONTRAST: "adjust_contrast",
+    SATURATION: "adjust_saturation",
+    HUE: "adjust_hue",
 }

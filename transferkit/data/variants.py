@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torchvision.transforms.v2 import functional as transforms
 
 from ..core.errors import UsageError
 from ..core.registry import Registry
@@ -119,6 +118,8 @@ def _rotated(image: Pixels, view: View, number: int, rng: np.random.Generator) -
 @_registered("patch", range(GRID**2), "one of nine patches, enlarged; row after row")
 def _patch(image: Pixels, view: View, number: int, rng: np.random.Generator) -> Pixels:
     """A patch leaves out a seventh of its width on each side, so that edges give no neighbour away."""
+    from torchvision.transforms.v2 import functional as transforms  # seconds to load, and rarely needed
+
     square = torch.from_numpy(frame(image, view))
     cell = view.crop / GRID
     side = max(1, round(cell * 5 / 7))
@@ -136,6 +137,8 @@ def _noisy(image: Pixels, view: View, number: int, rng: np.random.Generator) -> 
 
 @_registered("blur", SEVERITIES, "Gaussian blur")
 def _blurred(image: Pixels, view: View, number: int, rng: np.random.Generator) -> Pixels:
+    from torchvision.transforms.v2 import functional as transforms
+
     sigma = _BLUR[number - 1] * (view.crop / _SIDE) ** 0.5
     radius = min(max(1, round(3 * sigma)), (view.crop - 1) // 2)  # what is mirrored lies in the image
     square = torch.from_numpy(frame(image, view))

@@ -16,7 +16,7 @@ from ..cache.store import FeatureStore
 from ..core.devices import Compute, choose_compute
 from ..core.errors import DataError
 from ..core.files import readable_bytes, require_space
-from ..core.progress import SILENT, Reporter
+from ..core.progress import SILENT, Reporter, readable_seconds
 from ..data.catalog import expand_datasets
 from ..data.dataset import Split
 from ..data.framing import normalised
@@ -50,13 +50,7 @@ class Plan:
 
     def __str__(self) -> str:
         text = f"{self.rows} images, {readable_bytes(self.bytes)} of features"
-        return text if self.seconds is None else f"{text}, about {_readable_seconds(self.seconds)}"
-
-
-def _readable_seconds(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+        return text if self.seconds is None else f"{text}, about {readable_seconds(self.seconds)}"
 
 
 @dataclass(frozen=True, eq=False)

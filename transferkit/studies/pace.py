@@ -4,7 +4,7 @@ import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from .estimate import readable_seconds
+from ..core.progress import readable_seconds
 from .grid import Task
 
 

@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, get_type_hints
 
 from ..cache.store import FeatureStore
@@ -21,7 +21,8 @@ from ..models.encoder import Encoder
 from ..models.layers import resolve_layers
 from ..probes import PROBES
 from ..protocols.analyses.looking import Look
-from ..protocols.analyses.robustness import RobustnessSettings, robustness
+from ..protocols.analyses.robustness import robustness
+from ..protocols.analyses.robustness_settings import RobustnessSettings
 from ..protocols.analyses.separation import separations
 from ..protocols.analyses.similarity import likeness_of
 from ..protocols.analyses.transferability import transferability
@@ -36,63 +37,9 @@ from ..protocols.semantic import Known
 from ..protocols.settings import ExtractSettings
 from .finished import Ledger, Receipt
 from .grid import Task
+from .outcome import Outcome, Share
 
 MOST_LOADED = 4  # encoders that a process keeps for the tasks to come
-
-
-@dataclass(frozen=True)
-class Share:
-    """What one task may take of the machine that carries it out.
-
-    Attributes:
-        threads: that compute.
-        loaders: decoding processes; a number that suits the cores for None.
-        memory: GiB that probing a layer may take; half of what is free for None.
-        precision: of forward passes, where the study leaves it open.
-        device: ``auto``, ``cpu`` or ``cuda``.
-    """
-
-    threads: int = 1
-    loaders: int | None = None
-    memory: float | None = None
-    precision: str = "auto"
-    device: str = "auto"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a task ended.
-
-    Attributes:
-        task: its id.
-        receipt: what it left; None if it failed.
-        error: in one line, fit for a user.
-        trace: where in the code, for whoever mends it.
-        node: the machine.
-        seconds: that it took.
-    """
-
-    task: str
-    receipt: Receipt | None
-    error: str = ""
-    trace: str = ""
-    node: str = ""
-    seconds: float = 0.0
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "Outcome":
-        """The inverse of ``to_json``."""
-        left = value["receipt"]
-        receipt = (
-            Receipt(**{**left, "cells": tuple(left["cells"]), "entries": tuple(left["entries"])})
-            if left
-            else None
-        )
-        return cls(**{**value, "receipt": receipt})
 
 
 @dataclass(eq=False)
@@ -105,7 +52,7 @@ class Workbench:
     """
 
     workspace: Workspace
-    share: Share = Share()
+    share: Share = field(default_factory=Share)
     ledger: Ledger = field(init=False)
     _extractors: dict[str, Extractor] = field(default_factory=dict)
     _known: Known = field(default_factory=dict)

@@ -16,7 +16,7 @@ from ..models.catalog import require_known_model
 from ..probes import PROBES
 from ..probes.fewshot import paired
 from ..probes.semantic import LEVELS
-from ..protocols.analyses.robustness import RobustnessSettings
+from ..protocols.analyses.robustness_settings import RobustnessSettings
 from ..protocols.evaluate import question
 from ..protocols.finetuning.presets import preset_settings as finetune_settings
 from ..protocols.finetuning.settings import FinetuneSettings

@@ -16,8 +16,8 @@ from ..protocols.place import Place
 from .engines.engine import Engine, need_of
 from .finished import Ledger, Receipt, unfinished
 from .grid import Grid, Task, grid_of
+from .outcome import Outcome
 from .pace import Pace
-from .performing import Outcome
 from .state import Mark, State, some
 from .study import Study
 

@@ -1,15 +1,19 @@
 """A study in a terminal: how far it has come, what failed, what it will take."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from ..core.files import readable_bytes
-from .estimate import Plan, readable_seconds
+from ..core.progress import readable_seconds
 from .run import StudyRun
 from .state import Mark
+
+if TYPE_CHECKING:
+    from .estimate import Plan  # loads all that carries out tasks, which takes seconds
 
 _BAR = 8  # characters
 
@@ -74,7 +78,7 @@ def failures_table(found: StudyRun) -> Iterator[Table]:
     yield table
 
 
-def plan_table(plan: Plan) -> Table:
+def plan_table(plan: "Plan") -> Table:
     """What is to be done, kind by kind, with time and bytes."""
     title = f"{plan.study}: {plan.done} tasks are done, {sum(line.tasks for line in plan.lines)} are left"
     table = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)

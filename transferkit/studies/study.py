@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from ..probes.probe import Settings as ProbeSettings
-from ..protocols.analyses.robustness import RobustnessSettings
+from ..protocols.analyses.robustness_settings import RobustnessSettings
 from ..protocols.finetuning.settings import FinetuneSettings
 from ..protocols.pretraining.settings import PretrainSettings
 

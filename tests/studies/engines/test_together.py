@@ -14,7 +14,7 @@ import pytest
 from tests.studies.studies import SMALL, carried_out, place_at, small
 from transferkit.models.runs import Run
 from transferkit.studies.grid import grid_of
-from transferkit.studies.performing import Share
+from transferkit.studies.outcome import Share
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 
 from tests.studies.studies import place_at, plain_study
 from transferkit.studies.grid import grid_of
-from transferkit.studies.performing import Outcome, Share
+from transferkit.studies.outcome import Outcome, Share
 
 
 @pytest.mark.slow

@@ -1,8 +1,6 @@
 """A linear probe fitted on clean features and scored on corrupted views: accuracy, and calibration."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,46 +8,17 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from ...core.errors import DataError, UsageError
+from ...core.errors import DataError
 from ...core.features import Features
-from ...core.registry import unknown_name
 from ...core.results import Results, Score
 from ...core.statistics import wilson_interval
-from ...data.variants import CORRUPTIONS, PLAIN, SEVERITIES
+from ...data.variants import PLAIN
 from ...probes.calibration import expected_calibration_error, negative_log_likelihood
 from ...probes.estimators import LinearProbe
 from ..place import Place
 from ..settings import ExtractSettings
 from .looking import Look, looks
-
-
-@dataclass(frozen=True)
-class RobustnessSettings:
-    """What the test images suffer.
-
-    Attributes:
-        corruptions: kinds: ``noise``, ``blur``, ``contrast``, ``jpeg``.
-        severities: strengths, 1 to 5; the clean images are always scored too, as severity 0.
-        penalties: how many L2 penalties of the linear probe are tried.
-    """
-
-    corruptions: tuple[str, ...] = CORRUPTIONS
-    severities: tuple[int, ...] = SEVERITIES
-    penalties: int = 12
-
-    def __post_init__(self) -> None:
-        for name in self.corruptions:
-            if name not in CORRUPTIONS:
-                raise unknown_name("corruption", name, list(CORRUPTIONS))
-        for severity in self.severities:
-            if severity not in SEVERITIES:
-                raise UsageError(f"--severities {severity} is none: give some of 1, 2, 3, 4, 5.")
-        if self.penalties < 1:
-            raise UsageError(f"--penalties {self.penalties} is too few: give 1 or more.")
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, for records."""
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+from .robustness_settings import RobustnessSettings
 
 
 def robustness(

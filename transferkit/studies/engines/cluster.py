@@ -21,7 +21,8 @@ from ...core.errors import MissingExtraError, StudyError, UsageError
 from ...core.files import appearing
 from ...core.workspace import Workspace
 from ..grid import Task
-from ..performing import Outcome, Share, Workbench
+from ..outcome import Outcome, Share
+from ..performing import Workbench
 from .engine import PROCESS_BYTES, Need, cores_of, runs_networks
 from .local import default_workers
 

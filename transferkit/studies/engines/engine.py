@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from ..grid import Task
-from ..performing import Outcome
+from ..outcome import Outcome
 
 PROCESS_BYTES = 3 << 29
 """Of a process with torch in it and a network or two: 1.5 GiB."""

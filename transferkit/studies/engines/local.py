@@ -20,7 +20,7 @@ from ...core.errors import UsageError
 from ...core.files import writing_to
 from ...core.workspace import Workspace
 from ..grid import Task
-from ..performing import Outcome, Share
+from ..outcome import Outcome, Share
 from .engine import PROCESS_BYTES, Need, cores_of, runs_networks
 
 ATTEMPTS = 2

@@ -14,7 +14,8 @@ import torch
 
 from ...core.workspace import Workspace
 from ..grid import Task
-from ..performing import Share, Workbench
+from ..outcome import Share
+from ..performing import Workbench
 from .orders import orders
 
 
