@@ -134,6 +134,25 @@ def test_the_compact_form_equals_the_two_loops(monkeypatch, added):
     assert_close(memory.times(gradient, diagonal), two_loops(pairs, gradient, diagonal))
 
 
+def test_pairs_that_lose_their_curvature_under_another_penalty_are_forgotten():
+    rng = torch.Generator().manual_seed(5)
+    memory = _Memory(torch.zeros(3, 4, dtype=torch.float64))
+    strong, weak = (torch.tensor([ridge] * 3 + [0.0], dtype=torch.float64) for ridge in (9.0, 0.1))
+    memory.penalise(strong)
+    pairs = []
+    for number in range(4):
+        step = torch.randn(3, 4, generator=rng, dtype=torch.float64)
+        change = step if number else -step  # the oldest bends upwards by its penalty alone
+        memory.add(step, change)
+        pairs = [*pairs, (step, change + weak * step)] if number else pairs
+    assert len(memory) == 4
+    memory.penalise(weak)
+    gradient = torch.randn(3, 4, generator=rng, dtype=torch.float64)
+    diagonal = torch.rand(4, generator=rng, dtype=torch.float64)
+    assert len(memory) == 3
+    assert_close(memory.times(gradient, diagonal), two_loops(pairs, gradient, diagonal))
+
+
 def two_loops(pairs, gradient, diagonal):
     """Nocedal and Wright, Numerical optimization, algorithm 7.4."""
     q, weights = gradient.clone(), []

@@ -308,10 +308,11 @@ class _Memory:
         steps, changes = (self._in_order(rows) for rows in (self._steps, self._changes))
         pulls = changes + self._penalty * steps
         kept = (steps * pulls).sum(1) > 0
-        self._count, self._oldest = int(kept.sum()), 0
+        steps, changes, pulls = steps[kept], changes[kept], pulls[kept]
+        self._count, self._oldest = len(steps), 0
         for rows, known in ((self._steps, steps), (self._changes, changes), (self._pulls, pulls)):
-            rows[: self._count] = known[kept]
-        self._products[: self._count, : self._count] = (steps[kept] @ pulls[kept].T).double()
+            rows[: self._count] = known
+        self._products[: self._count, : self._count] = (steps @ pulls.T).double()
 
     def add(self, step: Tensor, change: Tensor) -> None:
         """Remember ``step`` and the change of the loss's gradient over it; the oldest is forgotten."""
@@ -348,7 +349,8 @@ class _Memory:
 
     def _in_order(self, rows: Tensor) -> Tensor:
         """Those of ``rows`` that are in use, the oldest first."""
-        return rows[: self._count].roll(-self._oldest, 0)
+        used = rows[: self._count]
+        return used.roll(-self._oldest, 0) if self._oldest else used
 
 
 def _dot(a: Tensor, b: Tensor) -> float:

@@ -31,7 +31,8 @@ from ..core.seeding import generator
 from ..core.statistics import Interval
 from .axes import Axes, principal_axes
 from .classification import selection, train_and_test
-from .logistic import logistic_along
+from .descent import Limits
+from .logistic import LIMITS, logistic_along
 from .probe import PROBES
 from .ridge import ridge_along
 
@@ -43,6 +44,10 @@ Array = NDArray[np.float64]
 
 DRAWS = 500
 """Resamples of the test rows behind an interval."""
+
+CHOOSING = Limits(tolerance=1e-4, flat=1e-3, iterations=300)
+"""When a logistic regression is good enough to say whether its penalty is the best: half as many steps as the
+one that scores takes."""
 
 _LEAST_SPREAD = 1e-9  # of a target's variance: below, it is constant
 
@@ -220,10 +225,12 @@ class _Fit:
         answers: Array = (self.along @ weights + level).clamp(y.amin(0), y.amax(0)).numpy()
         return answers
 
-    def categorical(self, name: str, penalties: Sequence[float]) -> NDArray[np.int64]:
+    def categorical(
+        self, name: str, penalties: Sequence[float], limits: Limits = LIMITS
+    ) -> NDArray[np.int64]:
         """What logistic regression answers of a target, ``[p, m]``."""
         y = torch.from_numpy(self.fitted.targets[name].astype(np.int64))
-        path = logistic_along(self.single, y, penalties, int(y.max()) + 1)
+        path = logistic_along(self.single, y, penalties, int(y.max()) + 1, limits=limits)
         logits = self.along.float() @ path.weights + path.biases[:, None]
         return logits.argmax(2).numpy()
 
@@ -266,7 +273,7 @@ def _terms(predicted: Array, truth: NDArray) -> Array:
 
 def _categorical(chosen_on: _Fit, scored_on: _Fit, name: str, penalties: Sequence[float]) -> TargetScore:
     """By logistic regression; errors are counted."""
-    right = (chosen_on.categorical(name, penalties) == chosen_on.asked.targets[name]).mean(1)
+    right = (chosen_on.categorical(name, penalties, CHOOSING) == chosen_on.asked.targets[name]).mean(1)
     best = penalties[len(penalties) - 1 - int(right[::-1].argmax())]
     truth = scored_on.asked.targets[name]
     commonest = np.bincount(scored_on.fitted.targets[name]).argmax()
