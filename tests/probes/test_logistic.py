@@ -268,3 +268,20 @@ def test_a_fit_cut_short_says_so():
 def test_what_cannot_be_fitted_is_refused(x, y, penalties, error, words):
     with pytest.raises(error, match=words):
         logistic_path(x, y, penalties, 2)
+
+
+@pytest.mark.parametrize("penalty", [1e-6, 1e-5])
+def test_a_weak_penalty_alone_generalises_as_at_the_end_of_a_path(penalty):
+    """Separable rows leave the loss flat far from the minimum: whoever starts from zero stops at noise."""
+    rng = torch.Generator().manual_seed(0)
+    scales = 1 / torch.arange(1, 601)
+    signal = [torch.randn(n, 600, generator=rng) * scales for n in (200, 1000)]
+    seen, unseen = (x + 0.01 * torch.randn(x.shape, generator=rng) for x in signal)
+    classifier = torch.randn(600, 10, generator=rng) * (torch.arange(600) < 30)[:, None]
+    y, truth = ((x @ classifier).argmax(1) for x in (seen, unseen))
+
+    def right(penalties):
+        path = logistic_path(seen, y, penalties, 10)
+        return float(((unseen @ path.weights[0] + path.biases[0]).argmax(1) == truth).float().mean())
+
+    assert right([penalty]) > right(np.geomspace(penalty, 1e3, 30).tolist()) - 0.03

@@ -18,7 +18,7 @@ from .files import digest_of, write_json
 from .outcomes import Outcomes
 from .statistics import Interval
 
-RECORD = 2
+RECORD = 3
 """The form of the record: raised when a record gains a field, so that one without it is not reused.
 
 Since 2 it says what became of each row or episode. Older records can still be read.

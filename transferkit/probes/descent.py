@@ -30,6 +30,12 @@ LEAST_MEMORY = 5
 TRUSTED = 3
 """Pairs after which the estimated distance to the minimum is believed."""
 
+WEAK = 1e-3
+"""Of the largest mean square along an axis: a penalty below is reached by way of stronger ones."""
+
+STRIDE = 10
+"""Between the penalties on that way."""
+
 TRIES = 20
 """Steps tried along one direction; the first is nearly always good."""
 
@@ -56,6 +62,10 @@ class Limits:
     tolerance: float
     flat: float
     iterations: int
+
+
+ON_THE_WAY = Limits(tolerance=1e-3, flat=0.0, iterations=100)
+"""Of fits on the way to a weak penalty."""
 
 
 @dataclass(frozen=True)
@@ -229,13 +239,24 @@ class Descent:
         self._memory = _Memory(origin)
         self._point = problem.at(origin)
 
-    def fit(self, ridge: float) -> Fit:
-        """Descend for the penalty per row ``ridge``."""
+    def approach(self, ridge: float) -> None:
+        """Descend to near ``ridge`` per row by penalties that weaken, where it is a weak one."""
+        stronger = float(self._problem.spectrum.max())
+        if ridge > WEAK * stronger:
+            return
+        while stronger > ridge * STRIDE:
+            self.fit(stronger, ON_THE_WAY)
+            stronger /= STRIDE
+        self._memory = _Memory(self._point.w)  # what was learnt so roughly does not say when to stop
+
+    def fit(self, ridge: float, limits: Limits | None = None) -> Fit:
+        """Descend for the penalty per row ``ridge``; to the ``limits`` of all fits unless given."""
+        limits = limits or self._limits
         penalty = torch.full_like(self._spectrum, ridge)  # [r+1]
         penalty[-1] = 0
         self._memory.penalise(penalty)
         step = 1.0
-        for iteration in range(self._limits.iterations + 1):
+        for iteration in range(limits.iterations + 1):
             point = self._point
             gradient = point.pull + penalty * point.w
             inverse = 1 / (self._spectrum * point.unsure + penalty).clamp(min=1e-20)
@@ -244,9 +265,9 @@ class Descent:
             norm = float(gradient.norm())
             stuck = step == 0 or slope == 0
             trusted = stuck or len(self._memory) >= TRUSTED
-            near = -slope / 2 <= self._limits.tolerance * _objective(point, penalty)
-            converged = norm <= self._limits.flat or (near and trusted)
-            if converged or stuck or iteration == self._limits.iterations:
+            near = -slope / 2 <= limits.tolerance * _objective(point, penalty)
+            converged = norm <= limits.flat or (near and trusted)
+            if converged or stuck or iteration == limits.iterations:
                 break
             self._point, step = self._advance(penalty, direction, slope)
             self._memory.add(step * direction, self._point.pull - point.pull)
