@@ -1,5 +1,7 @@
 """What every test can rely on: no settings of the person who runs it, no draws that differ by run."""
 
+from contextlib import contextmanager
+
 import pytest
 import torch
 from hypothesis import settings
@@ -14,13 +16,26 @@ def _no_personal_settings(monkeypatch):
     monkeypatch.delenv("TRANSFERKIT_DATA", raising=False)
 
 
+@contextmanager
+def _threads(count):
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def one_thread():
     """Work that is small only waits for a second one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with _threads(1):
+        yield
+
+
+@pytest.fixture
+def two_threads():
+    """As many as there are cores, also where tests run side by side."""
+    with _threads(2):
+        yield
 
 
 def pytest_runtest_setup(item):

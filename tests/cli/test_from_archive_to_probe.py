@@ -1,40 +1,24 @@
 """Each of the twelve, from an archive in the published layout to an accuracy, by the commands of a user."""
 
-import json
 import shutil
 
 import pytest
-from click.testing import CliRunner
 
 from tests.data.downstream.trees import TREES
 from transferkit.data.catalog import expand_datasets
-from transferkit_cli.main import cli
 
 MODEL = ("--model", "random:resnet10t", "--size", "32")
 
 
-@pytest.fixture
-def invoke(tmp_path, monkeypatch):
-    monkeypatch.delenv("TRANSFERKIT_DATA", raising=False)
-
-    def invoke(*arguments):
-        options = ["-q", "--json", "--workspace", str(tmp_path / "ws")]
-        result = CliRunner().invoke(cli, [*arguments, *options], prog_name="transferkit")
-        assert result.stdout, result.output
-        return result.exit_code, json.loads(result.stdout)
-
-    return invoke
-
-
 @pytest.mark.parametrize("name", expand_datasets(["paper12"]))
-def test_from_an_archive_to_an_accuracy(name, invoke, tmp_path):
+def test_from_an_archive_to_an_accuracy(name, answered, tmp_path):
     TREES[name](tmp_path / "mine")
     archive = shutil.make_archive(str(tmp_path / name), "gztar", tmp_path / "mine")
 
-    code, (prepared,) = invoke("datasets", "prepare", name, "--from", archive)
+    code, (prepared,), _ = answered("datasets", "prepare", name, "--from", archive)
     assert (code, prepared["how"]) == (0, "unpacked")
 
-    code, (verdict,) = invoke("datasets", "verify", name)
+    code, (verdict,), _ = answered("datasets", "verify", name)
     assert code == 1, "the fixtures are smaller than what is published"
     small = ("published are", "classes without an image in train")
     assert [one for one in verdict["problems"] if not any(words in one for words in small)] == []
@@ -42,11 +26,11 @@ def test_from_an_archive_to_an_accuracy(name, invoke, tmp_path):
     assert [leak for leak in verdict["leaks"] if leak["same"] != "near"] == []
     assert sum(verdict["counts"].values()) == prepared["images"]
 
-    code, extracted = invoke("extract", "--data", name, *MODEL)
+    code, extracted, _ = answered("extract", "--data", name, *MODEL)
     assert code == 0
     assert sum(entry["rows"] for entry in extracted) == prepared["images"]
 
-    code, (record,) = invoke("probe", "--data", name, "--protocol", "linear", "--penalties", "5", *MODEL)
+    code, (record,), _ = answered("probe", "--data", name, "--protocol", "linear", "--penalties", "5", *MODEL)
     assert code == 0
     assert record["data"] == name
     assert record["n"] == verdict["counts"]["test"]

@@ -1,29 +1,12 @@
 """VOC2007 classification from its archives to a mean average precision, and what refuses it, by commands."""
 
-import json
 import shutil
 
 import pytest
-from click.testing import CliRunner
 
 from tests.data.kornblith.trees import voc2007
-from transferkit_cli.main import cli
 
 MODEL = ("--model", "random:resnet10t", "--size", "32")
-
-
-@pytest.fixture
-def invoke(tmp_path, monkeypatch):
-    monkeypatch.delenv("TRANSFERKIT_DATA", raising=False)
-
-    def invoke(*arguments):
-        options = ["-q", "--json", "--workspace", str(tmp_path / "ws")]
-        result = CliRunner().invoke(cli, [*arguments, *options], prog_name="transferkit")
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-        value = json.loads(result.stdout) if result.stdout else None
-        return result.exit_code, value, " ".join(result.stderr.split())
-
-    return invoke
 
 
 @pytest.fixture
@@ -44,22 +27,22 @@ def archives(tree, folder):
     return [str(folder / f"{name}.tar") for name in ("VOCtrainval_06-Nov-2007", "VOCtest_06-Nov-2007")]
 
 
-def test_from_archives_to_a_mean_average_precision(invoke, tmp_path):
+def test_from_archives_to_a_mean_average_precision(answered, tmp_path):
     voc2007(tmp_path / "mine")
     (tmp_path / "packed").mkdir()
     trainval, test = archives(tmp_path / "mine", tmp_path / "packed")
-    code, _, said = invoke("datasets", "prepare", "voc2007", "--from", trainval)
+    code, _, said = answered("datasets", "prepare", "voc2007", "--from", trainval)
     assert (code, "this is not voc2007, or not all of it" in said) == (1, True)
-    code, (prepared,), _ = invoke("datasets", "prepare", "voc2007", "--from", trainval, "--from", test)
+    code, (prepared,), _ = answered("datasets", "prepare", "voc2007", "--from", trainval, "--from", test)
     assert (code, prepared["how"], prepared["images"], prepared["classes"]) == (0, "unpacked", 70, 20)
 
-    code, (verdict,), _ = invoke("datasets", "verify", "voc2007")
+    code, (verdict,), _ = answered("datasets", "verify", "voc2007")
     assert (code, verdict["counts"]) == (1, {"train": 24, "val": 16, "test": 30})
     small = ("published are", "classes without an image in train")
     assert [one for one in verdict["problems"] if not any(words in one for words in small)] == []
 
     sheet = tmp_path / "sheet.png"
-    code, (info,), _ = invoke("datasets", "info", "voc2007", "--sheet", str(sheet))
+    code, (info,), _ = answered("datasets", "info", "voc2007", "--sheet", str(sheet))
     assert (code, info["classes"]["dog"], info["classes"]["cat"]) == (0, 23, 0)
     assert sheet.exists()
 
@@ -75,7 +58,7 @@ def test_from_archives_to_a_mean_average_precision(invoke, tmp_path):
         "1,5",
         *MODEL,
     )
-    code, records, _ = invoke(*asked)
+    code, records, _ = answered(*asked)
     assert code == 0
     for record in records:
         assert (record["metric"], record["n"], record["outcomes"]) == ("map11", 30, None)
@@ -84,12 +67,12 @@ def test_from_archives_to_a_mean_average_precision(invoke, tmp_path):
         assert set(record["also"]["ap11"]) == {"dog", "person", "chair"}
         assert len(record["also"]["absent_from_test"]) == 17
     assert len(records[0]["also"]["not_fitted"]) == 17
-    assert invoke(*asked)[1] == records, "finished cells are kept"
+    assert answered(*asked)[1] == records, "finished cells are kept"
 
 
-def test_a_prepared_detection_set_holds_it(invoke, tmp_path):
+def test_a_prepared_detection_set_holds_it(answered, tmp_path):
     voc2007(tmp_path / "ws/data/voc0712")
-    code, (prepared,), _ = invoke(
+    code, (prepared,), _ = answered(
         "datasets", "prepare", "voc2007", "--from", str(tmp_path / "ws/data/voc0712")
     )
     assert (code, prepared["how"]) == (0, "linked")
@@ -122,39 +105,41 @@ PROBE = "Use transferkit probe --protocol linear or knn."
         ),
     ],
 )
-def test_what_needs_one_label_says_so_in_a_line(planted, invoke, command, words):
+def test_what_needs_one_label_says_so_in_a_line(planted, answered, command, words):
     model = ("--model", "pixels", "--size", "32") if command.split()[0] in ("probe", "analyze") else MODEL
-    code, value, said = invoke(*command.split(), "--data", "voc2007", *model)
+    code, value, said = answered(*command.split(), "--data", "voc2007", *model)
     assert code == 1, said
     assert not value
     assert said.startswith(f"Error: {words}"), said
 
 
-def test_the_others_are_named(planted, invoke):
-    code, _, said = invoke("analyze", "separation", "--data", "mini/digits,voc2007", "--model", "pixels")
+def test_the_others_are_named(planted, answered):
+    code, _, said = answered("analyze", "separation", "--data", "mini/digits,voc2007", "--model", "pixels")
     assert (code, said.endswith("linear or knn. Leave it out here: --data mini/digits.")) == (1, True)
 
 
-def test_what_needs_no_class_goes_on(planted, invoke):
+def test_what_needs_no_class_goes_on(planted, answered):
     asked = ("--data", "voc2007", "--model", "pixels", "--size", "32")
     for level in ("low,high", "low"):  # the former first: finished cells are kept
-        code, records, said = invoke("probe", "--protocol", "semantic", "--level", level, *asked)
+        code, records, said = answered("probe", "--protocol", "semantic", "--level", level, *asked)
         assert [one["settings"]["level"] for one in records] == ["low"]
         assert (code, "the level high needs one label" in said) == (
             (1, True) if "high" in level else (0, False)
         )
-    code, (record,), _ = invoke("probe", "--protocol", "linear", "--penalties", "3", "--limit", "20", *asked)
+    code, (record,), _ = answered(
+        "probe", "--protocol", "linear", "--penalties", "3", "--limit", "20", *asked
+    )
     assert (code, record["data"], record["n"]) == (0, "voc2007@limit=20", 30)
 
 
-def test_rows_of_a_ranking_are_not_paired(planted, invoke, tmp_path):
+def test_rows_of_a_ranking_are_not_paired(planted, answered, tmp_path):
     models = ("--model", "pixels,random:resnet10t", "--size", "32", "--penalties", "3")
-    code, found, said = invoke("probe", "--data", "voc2007", "--protocol", "linear", "--compare", *models)
+    code, found, said = answered("probe", "--data", "voc2007", "--protocol", "linear", "--compare", *models)
     assert (code, len(found["results"]), found["comparisons"]) == (1, 2, [])
     words = "map11 ranks all rows together, and no row is right or wrong by itself: there is nothing to pair."
     assert words in found["refused"][0]
     assert words in said
-    code, _, said = invoke("report", "--output", str(tmp_path / "r.html"))
+    code, _, said = answered("report", "--output", str(tmp_path / "r.html"))
     assert code == 0
     assert (
         SINGLE.format("a gallery", "Name another data set by --gallery, or none.")

@@ -115,21 +115,17 @@ def test_the_same_seed_is_the_same_fit_and_another_is_not():
     assert not torch.equal(epoch_order(97, 0, seed=3), epoch_order(97, 1, seed=3))
 
 
+@pytest.mark.usefixtures("two_threads")
 def test_threads_are_left_as_they_were(monkeypatch):
     seen = []
     monkeypatch.setattr(sgd._SideBySide, "step", lambda *_, **__: seen.append(torch.get_num_threads()))
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        fits()
-        assert set(seen) == {1}
-        seen.clear()
-        monkeypatch.setattr(sgd, "SMALL_STEP", 0)
-        fits()
-        assert set(seen) == {2}
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
+    fits()
+    assert set(seen) == {1}
+    seen.clear()
+    monkeypatch.setattr(sgd, "SMALL_STEP", 0)
+    fits()
+    assert set(seen) == {2}
+    assert torch.get_num_threads() == 2
 
 
 def test_constant_columns_and_a_class_without_rows_stay_finite():

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from numpy.testing import assert_allclose
 from sklearn.linear_model import Ridge
 
@@ -200,14 +199,6 @@ def test_the_protocol_leaves_a_record_a_layer_and_level(root, discs):
 def test_minus_one_is_nothing_zero_the_floor_and_one_all(value, floors, normalised):
     assert _against(value, floors)["normalised"] == pytest.approx(normalised)
     assert _against(value, {}) == {}
-
-
-@pytest.fixture
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forked processes are asked for on Linux alone")

@@ -101,8 +101,8 @@ class Vote(NamedTuple):
 
     def chosen(self, settings: KnnSettings) -> dict[str, Any]:
         """What of it had to be chosen; k always."""
-        several = {"temperature": len(settings.temperature) > 1, "metric": len(settings.metric) > 1}
-        rest = {name: getattr(self, name) for name, tried in several.items() if tried}
+        open_ = {"temperature": len(settings.temperature) > 1, "metric": len(settings.metric) > 1}
+        rest = {name: getattr(self, name) for name, tried in open_.items() if tried}
         return {"k": self.k, **{name: value for name, value in rest.items() if value is not None}}
 
     def name(self, settings: KnnSettings, metric: str = "top1") -> str:

@@ -293,7 +293,7 @@ def _with_interval(score: TargetScore, counts: Array) -> TargetScore:
     return replace(score, low=float(low), high=float(high))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)  # two of the plain rows of a data set, and two of its changed ones
 def _redrawn(n: int, seed: int, *purpose: str | int) -> Array:
     """How often each of ``n`` rows comes, ``[draws, n]``, when as many are drawn with replacement."""
     rows = generator(seed, "semantic", *purpose).integers(n, size=(DRAWS, n)) + n * np.arange(DRAWS)[:, None]

@@ -189,9 +189,9 @@ class Semantics:
             if key not in self.known:
                 self.known[key] = self._scored(ask)
             known, never = self.known[key]
-            here = [name for name in (*known, *never) if ask.task or _level_of(name) == settings.level]
-            scores |= {name: known[name] for name in here if name in known}
-            constant += tuple(name for name in here if name in never)
+            asked = {name for name in (*known, *never) if ask.task or _level_of(name) == settings.level}
+            scores |= {name: score for name, score in known.items() if name in asked}
+            constant += tuple(name for name in never if name in asked)
         return scores, constant
 
     def _asks(self, layer: str, settings: SemanticSettings) -> Iterator[Ask]:
@@ -220,14 +220,13 @@ class Semantics:
 
     def _names(self, ask: Ask) -> list[str]:
         """Of the targets of ``ask`` that are measured."""
-        return [name for level in ask.levels if level in ("low", "mid") for name in targets_of(level)]
+        return [name for level in ask.levels for name in targets_of(level)]
 
     def _prepare(self, ask: Ask) -> None:
         """Extract and measure what ``ask`` needs."""
         for split in self.dataset.splits:
-            for level in ask.levels:
-                if level in ("low", "mid"):
-                    self._target_entry(targets_of(level), split)
+            for names in filter(None, map(targets_of, ask.levels)):
+                self._target_entry(names, split)
             for view in TASKS[ask.task].variants if ask.task else ():
                 self._filled(ask.spec, view, split)
 

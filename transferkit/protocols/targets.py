@@ -29,7 +29,7 @@ _BATCH = 32
 
 
 def targets_of(level: str) -> tuple[str, ...]:
-    """Names of the targets of a level, ``low`` or ``mid``."""
+    """Names of the targets of a level that are measured: of ``low`` and ``mid``; of others none."""
     return tuple(name for name, target in TARGETS.items() if target.level == level)
 
 

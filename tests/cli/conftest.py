@@ -1,0 +1,22 @@
+"""What tests of whole chains of commands share."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from transferkit_cli.main import cli
+
+
+@pytest.fixture
+def answered(tmp_path):
+    """``answered(*arguments)``: exit code, JSON or None, and what was said besides, in one line."""
+
+    def answered(*arguments):
+        options = ["-q", "--json", "--workspace", str(tmp_path / "ws")]
+        result = CliRunner().invoke(cli, [*arguments, *options], prog_name="transferkit")
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        value = json.loads(result.stdout) if result.stdout else None
+        return result.exit_code, value, " ".join(result.stderr.split())
+
+    return answered
