@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.fft import dctn
 
+from ..core.faiss_library import has_faiss, load_faiss
+
 MOST_BITS = 6
 """By which the hashes of near duplicates differ, of 64."""
 
@@ -195,11 +197,9 @@ _Search = Callable[[NDArray[np.uint64]], tuple[NDArray[np.int64], NDArray[np.int
 
 def _faiss_search(bank: NDArray[np.uint64], most_bits: int) -> _Search:
     """Every bank row within ``most_bits`` of a block of hashes, by FAISS where it is installed."""
-    try:
-        import faiss
-    except ImportError:
+    if not has_faiss():
         return lambda block: _numpy_search(block, bank, most_bits)
-    index = faiss.IndexBinaryFlat(64)
+    index = load_faiss().IndexBinaryFlat(64)
     index.add(_octets(bank))
 
     def search(block: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from ..core.blocks import Blocks
 from ..core.errors import UsageError
+from ..core.faiss_library import has_faiss
 from ..core.features import Features
 from ..core.labels import DIFFICULT, SHOWN, several
 from ..core.results import Score
 from .classification import Choice, classification_score, selection, train_and_test
-from .neighbours import Array, Metric, Rows, approximate_neighbours, has_faiss, neighbours
+from .neighbours import Array, Metric, Rows, approximate_neighbours, neighbours
 from .probe import PROBES
 from .ranking import METRIC, mean_average_precision, ranking_score, require_shown
 

@@ -6,23 +6,20 @@ held at a time.
 [1] Johnson et al., Billion-scale similarity search with GPUs, IEEE Transactions on Big Data 2019 (FAISS).
 """
 
-import importlib.util
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from ..core.blocks import Matrix, chunks
+from ..core.devices import has_fast_bf16
 from ..core.errors import ShapeError
-
-Metric = Literal["cosine", "euclidean"]
-Array = NDArray[np.float32]
-Rows = NDArray[np.int64]
+from ..core.faiss_library import has_faiss, load_faiss
+from .screening import Array, Metric, Rows, is_worth_screening, screened
 
 CHUNK = 2**25
 """Bank values that are searched at once: 128 MiB of float32."""
@@ -155,9 +152,7 @@ class InvertedLists:
 
     def search(self, queries: Array, k: int, nprobe: int) -> tuple[Array, Rows]:
         """The ``k`` nearest rows ``[q, k]`` in the ``nprobe`` lists nearest to a query; -1 for too few."""
-        import faiss
-
-        best = faiss.ResultHeap(len(queries), k, keep_max=True)
+        best = load_faiss().ResultHeap(len(queries), k, keep_max=True)
         probed = _search(queries, self.centres, nprobe, self.metric)[1].ravel()  # [q · nprobe]
         askers = np.argsort(probed, kind="stable") // nprobe  # list by list
         ends = np.searchsorted(np.sort(probed), np.arange(len(self) + 1))
@@ -180,11 +175,6 @@ def in_order(near: Array, rows: Rows) -> tuple[Array, Rows]:
         near[those] = np.take_along_axis(near[those], order, 1)
         rows[those] = np.take_along_axis(rows[those], order, 1)
     return near, rows
-
-
-def has_faiss() -> bool:
-    """Whether FAISS is installed; it is imported when first needed, as it brings an OpenMP of its own."""
-    return importlib.util.find_spec("faiss") is not None
 
 
 def _require_answerable(queries: Matrix, bank: Matrix, k: int) -> None:
@@ -230,12 +220,27 @@ def _merged(one: tuple[Array, Rows], other: tuple[Array, Rows], k: int) -> tuple
 
 
 def _search(queries: Array, bank: Array, k: int, metric: Metric) -> tuple[Array, Rows]:
-    return (_search_faiss if has_faiss() else _search_torch)(queries, bank, k, metric)
+    if not has_faiss():
+        return _search_torch(queries, bank, k, metric)
+    if _multiplies_bf16() and is_worth_screening(queries, bank, k):
+        return _search_screened(queries, bank, k, metric)
+    return _search_faiss(queries, bank, k, metric)
+
+
+def _multiplies_bf16() -> bool:
+    """Whether this processor does, and nothing faster is at hand."""
+    return has_fast_bf16(torch.device("cpu")) and load_faiss().get_num_gpus() == 0
+
+
+def _search_screened(queries: Array, bank: Array, k: int, metric: Metric) -> tuple[Array, Rows]:
+    near, rows, sure = screened(queries, bank, k, metric)
+    if not sure.all():
+        near[~sure], rows[~sure] = _search_torch(queries[~sure], bank, k, metric)
+    return near, rows
 
 
 def _search_faiss(queries: Array, bank: Array, k: int, metric: Metric) -> tuple[Array, Rows]:
-    import faiss
-
+    faiss = load_faiss()
     kind = faiss.METRIC_INNER_PRODUCT if metric == "cosine" else faiss.METRIC_L2
     if k <= GPU_NEIGHBOURS and faiss.get_num_gpus() > 0:
         near, rows = faiss.knn_gpu(faiss.StandardGpuResources(), queries, bank, k, metric=kind)
@@ -267,12 +272,12 @@ def _search_torch(queries: Array, bank: Array, k: int, metric: Metric) -> tuple[
 
 def _inverted_lists(bank: Matrix, metric: Metric) -> InvertedLists:
     """About √n / 2 lists around centres that k-means finds in a selection of the rows."""
-    import faiss
-
     n, d = bank.shape
     count = max(1, round(n**0.5 / 2))
     chosen = np.unique(np.linspace(0, n - 1, min(n, TRAINING * count)).astype(np.int64))
-    kmeans = faiss.Kmeans(d, count, niter=10, seed=0, spherical=metric == "cosine", min_points_per_centroid=1)
+    kmeans = load_faiss().Kmeans(
+        d, count, niter=10, seed=0, spherical=metric == "cosine", min_points_per_centroid=1
+    )
     kmeans.train(_prepared(np.asarray(bank[chosen]), metric))
     centres: Array = np.asarray(kmeans.centroids)
     homes = [_search(x, centres, 1, metric)[1][:, 0] for x in _parts(bank, metric)]

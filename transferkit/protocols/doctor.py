@@ -14,6 +14,7 @@ import torch
 from .. import __version__
 from ..cache.store import FeatureStore
 from ..core.devices import choose_compute
+from ..core.faiss_library import has_faiss, load_faiss
 from ..core.files import readable_bytes
 from ..core.workspace import Workspace
 
@@ -70,11 +71,10 @@ def _device() -> Finding:
 
 
 def _faiss() -> Finding:
-    if importlib.util.find_spec("faiss") is None:
+    if not has_faiss():
         remedy = "k-NN falls back to torch. Install faiss-gpu (Linux x86-64) or faiss-cpu."
         return Finding("faiss", "not installed", "note", remedy)
-    import faiss
-
+    faiss = load_faiss()
     gpus = faiss.get_num_gpus() if hasattr(faiss, "get_num_gpus") else 0
     return Finding("faiss", f"{faiss.__version__}, {f'{gpus} GPU' if gpus else 'on the CPU'}")
 

@@ -1,0 +1,142 @@
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+
+from transferkit.core.blocks import Blocks
+from transferkit.core.seeding import generator
+from transferkit.probes import neighbours as search
+from transferkit.probes import screening
+from transferkit.probes.neighbours import neighbours
+from transferkit.probes.screening import is_worth_screening, screened
+
+METRICS = pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+N, D, Q, K = 1990, 40, 60, 20  # a number of rows that no group divides
+
+
+def plain(rng, n):
+    return rng.normal(size=(n, D))
+
+
+def far_from_zero(rng, n):
+    return 30 + rng.normal(size=(n, D))
+
+
+def with_outliers(rng, n):
+    x = rng.normal(size=(n, D))
+    x[::97] *= 1e4
+    return x
+
+
+def tiny(rng, n):
+    return 1e-6 * rng.normal(size=(n, D))
+
+
+def nearly_the_same(rng, n):
+    return np.linspace(1, 2, D) + 1e-5 * rng.normal(size=(n, D))
+
+
+def twice(rng, n):
+    half = rng.normal(size=(n - n // 2, D))
+    return np.concatenate([half, half])[:n]
+
+
+KINDS = pytest.mark.parametrize(
+    "kind",
+    [plain, far_from_zero, with_outliers, tiny, nearly_the_same, twice],
+    ids=lambda kind: kind.__name__,
+)
+
+
+def drawn(kind, metric):
+    """Queries and bank as they are searched."""
+    rng = generator(0, "screening", kind.__name__)
+    return tuple(search._prepared(kind(rng, n), metric) for n in (Q, N))
+
+
+def exact(queries, bank, metric):
+    """``[q, n]`` float64."""
+    q, x = queries.astype(np.float64), bank.astype(np.float64)
+    return q @ x.T if metric == "cosine" else -np.square(q[:, None] - x[None]).sum(2)
+
+
+@METRICS
+@KINDS
+def test_no_row_beyond_the_foremost_is_nearer_than_the_bound(kind, metric):
+    queries, bank = drawn(kind, metric)
+    screen = screening._Screen.of(torch.from_numpy(bank), metric)
+    first, others = screen.foremost(torch.from_numpy(queries), 30)
+    near = exact(queries, bank, metric)
+    np.put_along_axis(near, first, -np.inf, axis=1)
+    assert (near.max(axis=1) <= others).all()
+
+
+@METRICS
+@KINDS
+def test_sure_answers_are_the_nearest(kind, metric):
+    queries, bank = drawn(kind, metric)
+    found = screened(queries, bank, K, metric)
+    near = exact(queries, bank, metric)
+    nearest = -np.sort(-near, axis=1)[:, :K]
+    reached = np.take_along_axis(near, found.rows, axis=1)
+    size = np.abs(near).max(axis=1, keepdims=True)
+    assert_allclose((reached / size)[found.sure], (nearest / size)[found.sure], atol=1e-6, rtol=0)
+    assert_allclose((found.near / size)[found.sure], (nearest / size)[found.sure], atol=1e-6, rtol=0)
+
+
+@METRICS
+@pytest.mark.parametrize("kind", [plain, tiny])
+def test_of_well_spread_rows_all_answers_are_sure(kind, metric):
+    assert screened(*drawn(kind, metric), K, metric).sure.all()
+
+
+def test_of_rows_that_bfloat16_cannot_tell_apart_none_is_and_the_search_gives_up(monkeypatch):
+    queries, bank = drawn(nearly_the_same, "cosine")
+    bank = bank[:1] + 1e-6 * (bank - bank[:1])
+    monkeypatch.setattr(screening, "BLOCK", 10 * N)
+    asked = []
+    whole = screening._Screen.foremost
+    monkeypatch.setattr(screening._Screen, "foremost", lambda *args: asked.append(1) or whole(*args))
+    assert not screened(queries, bank, K, "cosine").sure.any()
+    assert len(asked) == 1
+
+
+def test_the_last_row_is_found_though_groups_do_not_come_out_even():
+    _, bank = drawn(plain, "euclidean")
+    assert (screened(bank[-3:], bank, 1, "euclidean").rows[:, 0] == [N - 3, N - 2, N - 1]).all()
+
+
+@METRICS
+@KINDS
+@pytest.mark.parametrize("rows", [N, 900])
+def test_neighbours_are_the_same_with_it_and_without(kind, metric, rows, monkeypatch):
+    queries, bank = (kind(generator(0, "screening", kind.__name__), n).astype(np.float32) for n in (Q, N))
+    monkeypatch.setattr(search, "_multiplies_bf16", lambda: False)
+    near, _ = neighbours(queries, bank, k=K, metric=metric)
+    monkeypatch.setattr(search, "_multiplies_bf16", lambda: True)
+    monkeypatch.setattr(search, "is_worth_screening", lambda queries, bank, k: len(bank) > 800)
+    monkeypatch.setattr(search, "CHUNK", rows * D)
+    lazy = Blocks(bank.shape, bank.dtype, lambda: iter(np.array_split(bank, 7)))
+    found, numbers = neighbours(queries, lazy, k=K, metric=metric)
+    prepared = (search._prepared(x, metric) for x in (queries, bank))
+    truth = np.take_along_axis(exact(*prepared, metric), numbers, axis=1)
+    size = np.abs(truth).max(axis=1, keepdims=True) + 1e-30
+    lengths = np.square(bank).sum(1).max() if metric == "euclidean" else 1.0  # FAISS loses digits of these
+    atol = 1e-6 * float(max(1.0, (lengths / size).max()))
+    assert_allclose(found / size, truth / size, atol=atol, rtol=0)
+    assert_allclose(found / size, near / size, atol=atol, rtol=0)
+    assert_array_equal([len(set(row)) for row in numbers.tolist()], [K] * Q)
+
+
+@pytest.mark.parametrize(
+    ("queries", "bank", "k", "worth"),
+    [
+        ((1000, 512), (50_000, 512), 200, True),
+        ((999, 512), (50_000, 512), 200, False),  # few queries
+        ((1000, 64), (50_000, 64), 200, False),  # little to multiply
+        ((1000, 4096), (4000, 4096), 200, False),  # most rows would be looked at
+    ],
+)
+def test_it_is_used_where_products_are_what_takes_time(queries, bank, k, worth):
+    x, y = np.empty(queries, np.float32), np.empty(bank, np.float32)
+    assert is_worth_screening(x, y, k) == worth

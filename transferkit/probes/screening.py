@@ -1,0 +1,193 @@
+"""Nearest rows, exactly, with most of the products in bfloat16.
+
+Processors that multiply bfloat16 in hardware do so several times as fast as float32. So all rows are compared
+in bfloat16, and those that come first, some more than were asked for, again in float32. How far a comparison
+in bfloat16 can be off is bounded [1]; a query whose bound does not rule out every other row is left to the
+caller.
+
+Shapes: ``q`` queries, ``n`` bank rows, ``d`` features, ``m`` rows that are compared again.
+
+[1] Higham, Accuracy and stability of numerical algorithms, SIAM 2002, chapters 2 and 3.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..core.faiss_library import load_faiss
+
+Metric = Literal["cosine", "euclidean"]
+Array = NDArray[np.float32]
+Rows = NDArray[np.int64]
+
+FEW = 1000
+"""Queries: with fewer, making the bank ready takes longer than it saves."""
+
+WORTH = 2**16
+"""Products of a query a row that is compared again: with fewer, choosing those rows takes longer."""
+
+BLOCK = 2**23
+"""Comparisons that are held at once, 16 MiB."""
+
+GROUP = 16
+"""Rows of which only the best is looked at until groups are chosen."""
+
+TILE = 32
+"""Columns that the hardware takes at once."""
+
+PIECES = 3
+"""Numbers in bfloat16, of 8 bits each, that add up to one in float32."""
+
+ROUNDED = 2.0**-9
+"""Of a number, what rounding to bfloat16 takes from it at most."""
+
+SUMMED = 2.0**-23
+"""Of a product of lengths, what summing it in float32 costs at most, a column."""
+
+
+class Screened(NamedTuple):
+    """What was found.
+
+    Attributes:
+        near: ``[q, k]`` nearness, descending: the inner product, or less the squared distance.
+        rows: ``[q, k]`` row numbers.
+        sure: ``[q]`` whether those are the nearest; of other queries nothing is known.
+    """
+
+    near: Array
+    rows: Rows
+    sure: NDArray[np.bool_]
+
+
+def is_worth_screening(queries: Array, bank: Array, k: int) -> bool:
+    """Whether ``screened`` is likely the faster search, where bfloat16 is multiplied in hardware."""
+    n, d = bank.shape
+    return len(queries) >= FEW and n * d >= WORTH * _listed(k) and n >= GROUP * _listed(k)
+
+
+def screened(queries: Array, bank: Array, k: int, metric: Metric) -> Screened:
+    """The ``k`` nearest bank rows of those queries for which bfloat16 is precise enough.
+
+    Needs FAISS. Gives up when most queries turn out to be unsure.
+
+    Args:
+        queries: ``[q, d]``, of unit length under ``cosine``.
+        bank: ``[n, d]`` likewise; ``n`` at least 20 times ``k + 16``.
+        k: above 0.
+        metric: which nearness.
+    """
+    asked = torch.from_numpy(queries)
+    screen = _Screen.of(torch.from_numpy(bank), metric)
+    found = Screened(
+        np.zeros((len(queries), k), np.float32),
+        np.zeros((len(queries), k), np.int64),
+        np.zeros(len(queries), bool),
+    )
+    step = max(1, BLOCK // len(screen.rows))
+    for start in range(0, len(queries), step):
+        block = slice(start, start + step)
+        foremost, others = screen.foremost(asked[block], _listed(k))
+        found.near[block], found.rows[block] = _compared(queries[block], bank, foremost, k, metric)
+        found.sure[block] = others <= found.near[block, -1]
+        if found.sure[: block.stop].mean() < 0.5:
+            break
+    return found
+
+
+def _listed(k: int) -> int:
+    """How many rows are compared again: enough that few queries are unsure."""
+    return k + k // 4 + 16
+
+
+@dataclass(frozen=True, eq=False)
+class _Screen:
+    """A bank in bfloat16, about its mean, so that rounding takes less.
+
+    A product with ``rows`` is, but for a term of the query alone, the inner product, or half of less the
+    squared distance.
+
+    Attributes:
+        metric: which of them.
+        mean: ``[d]``.
+        rows: ``[n', d']``: centred; then the term of the row alone, in pieces; then zeros, to a tile. Rows
+            after the ``n``-th are far from all queries.
+        length: of the longest centred row.
+        own: the largest term of a row alone.
+    """
+
+    metric: Metric
+    mean: Tensor
+    rows: Tensor
+    length: float
+    own: float
+
+    @classmethod
+    def of(cls, bank: Tensor, metric: Metric) -> "_Screen":
+        """Of a bank ``[n, d]``."""
+        (n, d), mean = bank.shape, bank.mean(0)
+        rows = torch.zeros(_multiple(GROUP, n), _multiple(TILE, d + PIECES), dtype=torch.bfloat16)
+        rows[n:, d] = torch.finfo(torch.bfloat16).min / 2
+        square, own = bank.new_zeros(()), bank.new_zeros(())
+        for part, held in zip(bank.split(GROUP * TILE), rows[:n].split(GROUP * TILE), strict=True):
+            centred = part - mean
+            squares = centred.square().sum(1)
+            term = centred @ mean if metric == "cosine" else -squares / 2
+            square, own = torch.maximum(square, squares.max()), torch.maximum(own, term.abs().max())
+            held[:, :d] = centred
+            for piece in held[:, d : d + PIECES].T:
+                piece.copy_(term)
+                term = term - piece
+        return cls(metric, mean, rows, float(square.sqrt()), float(own))
+
+    def foremost(self, queries: Tensor, m: int) -> tuple[Rows, Array]:
+        """The ``m`` rows that come first ``[q, m]``, and how near any other can be at most ``[q]``."""
+        d = queries.shape[1]
+        centred = queries - self.mean
+        asked = self.rows.new_zeros(len(queries), self.rows.shape[1])
+        asked[:, :d] = centred
+        asked[:, d : d + PIECES] = 1
+        first, last = _highest(asked @ self.rows.T, m)
+        length = centred.norm(dim=1)
+        sizes = length * self.length
+        off = (2 + ROUNDED) * ROUNDED * sizes  # of both rows of the product
+        off += SUMMED * (d + PIECES) * (sizes + self.own)
+        off += 2 * ROUNDED * last.abs()  # of the product itself
+        if self.metric == "cosine":
+            others = last + off + queries @ self.mean
+            scale = queries.norm(dim=1) * self.mean.norm()
+        else:
+            others = 2 * (last + off) - length.square()
+            scale = length.square()
+        return first.numpy(), (others + SUMMED * d * scale).numpy()
+
+
+def _multiple(of: int, least: int) -> int:
+    """Of a number, the smallest that is not below another."""
+    return -(-least // of) * of
+
+
+def _highest(values: Tensor, m: int) -> tuple[Tensor, Tensor]:
+    """Columns of the ``m`` highest ``[q, m]`` of ``[q, n']``, and the last of these values ``[q]`` float32.
+
+    They lie in the ``m`` groups whose best are highest.
+    """
+    groups = values.view(len(values), GROUP, -1)
+    best = groups.amax(1).topk(m, dim=1, sorted=False).indices  # [q, m]
+    members = torch.cat([best + member * groups.shape[2] for member in range(GROUP)], 1)
+    kept, places = values.gather(1, members).topk(m, dim=1)
+    return members.gather(1, places), kept[:, -1].float()
+
+
+def _compared(queries: Array, bank: Array, rows: Rows, k: int, metric: Metric) -> tuple[Array, Rows]:
+    """Nearness and row numbers ``[q, k]`` of the nearest among ``rows`` ``[q, m]``, in float32."""
+    faiss = load_faiss()
+    q, m = rows.shape
+    near = np.empty((q, m), np.float32)
+    compare = faiss.fvec_inner_products_by_idx if metric == "cosine" else faiss.fvec_L2sqr_by_idx
+    compare(*map(faiss.swig_ptr, (near, queries, bank, rows)), bank.shape[1], q, m)
+    best, places = torch.from_numpy(near if metric == "cosine" else -near).topk(k, dim=1)
+    return best.numpy(), np.take_along_axis(rows, places.numpy(), 1)
