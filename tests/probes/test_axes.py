@@ -4,6 +4,7 @@ import torch
 from torch.testing import assert_close
 
 from transferkit.core.blocks import Blocks
+from transferkit.core.errors import UsageError
 from transferkit.probes.axes import principal_axes
 
 SHAPES = [(40, 6), (6, 40), (6, 6)]  # many rows, few, as many as columns
@@ -102,3 +103,9 @@ def test_thin_directions_of_few_rows_survive_float32():
     u = torch.linalg.qr(signs[:, :6] - signs[:, :6].mean(0))[0]  # its columns sum to 0
     axes = decomposed(u * lengths @ q.T)
     assert_close(axes.spectrum.mul(7).sqrt().flip(0), lengths, atol=1e-7, rtol=0.2)
+
+
+@pytest.mark.parametrize(("n", "d"), SHAPES)
+def test_rows_whose_squares_overflow_are_refused(n, d):
+    with pytest.raises(UsageError, match="squares of these features exceed what float32 holds: standardise"):
+        decomposed(1e20 * rows_of(n, d, torch.float32))

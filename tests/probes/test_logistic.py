@@ -270,8 +270,9 @@ def test_what_cannot_be_fitted_is_refused(x, y, penalties, error, words):
         logistic_path(x, y, penalties, 2)
 
 
+@pytest.mark.parametrize("before", [[], [1e3]], ids=["alone", "after a strong one"])
 @pytest.mark.parametrize("penalty", [1e-6, 1e-5])
-def test_a_weak_penalty_alone_generalises_as_at_the_end_of_a_path(penalty):
+def test_a_weak_penalty_generalises_as_at_the_end_of_a_path(penalty, before):
     """Separable rows leave the loss flat far from the minimum: whoever starts from zero stops at noise."""
     rng = torch.Generator().manual_seed(0)
     scales = 1 / torch.arange(1, 601)
@@ -280,8 +281,9 @@ def test_a_weak_penalty_alone_generalises_as_at_the_end_of_a_path(penalty):
     classifier = torch.randn(600, 10, generator=rng) * (torch.arange(600) < 30)[:, None]
     y, truth = ((x @ classifier).argmax(1) for x in (seen, unseen))
 
-    def right(penalties):
-        path = logistic_path(seen, y, penalties, 10)
+    def right(path):
         return float(((unseen @ path.weights[0] + path.biases[0]).argmax(1) == truth).float().mean())
 
-    assert right([penalty]) > right(np.geomspace(penalty, 1e3, 30).tolist()) - 0.03
+    found = logistic_path(seen, y, [penalty, *before], 10)
+    assert found.iterations[0] >= 1
+    assert right(found) > right(logistic_path(seen, y, np.geomspace(penalty, 1e3, 30).tolist(), 10)) - 0.03

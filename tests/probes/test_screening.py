@@ -41,9 +41,32 @@ def twice(rng, n):
     return np.concatenate([half, half])[:n]
 
 
+def vanishing(rng, n):
+    return 1e-19 * rng.normal(size=(n, D))  # whose products are below what float32 holds
+
+
+def rounded_down(rng, n):
+    return np.where(rng.random((n, D)) < 0.5, 1, 2) * (1 + 2.0**-8)  # as far from bfloat16 as can be
+
+
+def whole_numbers(rng, n):
+    half = rng.integers(-12, 13, size=(n // 2, D))  # about their mean of 0 they lose nothing; products do
+    return np.concatenate([half, -half])
+
+
 KINDS = pytest.mark.parametrize(
     "kind",
-    [plain, far_from_zero, with_outliers, tiny, nearly_the_same, twice],
+    [
+        plain,
+        far_from_zero,
+        with_outliers,
+        tiny,
+        nearly_the_same,
+        twice,
+        vanishing,
+        rounded_down,
+        whole_numbers,
+    ],
     ids=lambda kind: kind.__name__,
 )
 
@@ -52,6 +75,14 @@ def drawn(kind, metric):
     """Queries and bank as they are searched."""
     rng = generator(0, "screening", kind.__name__)
     return tuple(search._prepared(kind(rng, n), metric) for n in (Q, N))
+
+
+def sizes(queries, bank, metric):
+    """``[q, n]``: of what float32 can lose digits."""
+    if metric == "cosine":
+        return np.ones((len(queries), len(bank)))
+    q, x = queries.astype(np.float64), bank.astype(np.float64)
+    return np.square(q).sum(1)[:, None] + np.square(x).sum(1)
 
 
 def exact(queries, bank, metric):
@@ -79,9 +110,10 @@ def test_sure_answers_are_the_nearest(kind, metric):
     near = exact(queries, bank, metric)
     nearest = -np.sort(-near, axis=1)[:, :K]
     reached = np.take_along_axis(near, found.rows, axis=1)
-    size = np.abs(near).max(axis=1, keepdims=True)
-    assert_allclose((reached / size)[found.sure], (nearest / size)[found.sure], atol=1e-6, rtol=0)
-    assert_allclose((found.near / size)[found.sure], (nearest / size)[found.sure], atol=1e-6, rtol=0)
+    size = np.take_along_axis(sizes(queries, bank, metric), found.rows, axis=1)
+    assert (np.abs(reached - nearest) <= 1e-6 * size)[found.sure].all()
+    assert (np.abs(found.near - nearest) <= 1e-6 * size)[found.sure].all()
+    assert found.sure.any() or kind not in (plain, far_from_zero, tiny, twice)
 
 
 @METRICS
@@ -118,14 +150,43 @@ def test_neighbours_are_the_same_with_it_and_without(kind, metric, rows, monkeyp
     monkeypatch.setattr(search, "CHUNK", rows * D)
     lazy = Blocks(bank.shape, bank.dtype, lambda: iter(np.array_split(bank, 7)))
     found, numbers = neighbours(queries, lazy, k=K, metric=metric)
-    prepared = (search._prepared(x, metric) for x in (queries, bank))
+    prepared = [search._prepared(x, metric) for x in (queries, bank)]
     truth = np.take_along_axis(exact(*prepared, metric), numbers, axis=1)
-    size = np.abs(truth).max(axis=1, keepdims=True) + 1e-30
-    lengths = np.square(bank).sum(1).max() if metric == "euclidean" else 1.0  # FAISS loses digits of these
-    atol = 1e-6 * float(max(1.0, (lengths / size).max()))
-    assert_allclose(found / size, truth / size, atol=atol, rtol=0)
-    assert_allclose(found / size, near / size, atol=atol, rtol=0)
+    size = np.take_along_axis(sizes(*prepared, metric), numbers, axis=1)
+    assert (np.abs(found - truth) <= 1e-6 * size).all()
+    assert (np.abs(found - near) <= 2e-6 * size).all()
     assert_array_equal([len(set(row)) for row in numbers.tolist()], [K] * Q)
+
+
+@METRICS
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30])
+def test_a_row_that_cannot_be_compared_is_left_to_faiss(metric, bad, monkeypatch):
+    queries, bank = (np.array(x) for x in drawn(plain, metric))
+    bank[17, 3] = bad
+    monkeypatch.setattr(search, "_multiplies_bf16", lambda: True)
+    monkeypatch.setattr(search, "is_worth_screening", lambda queries, bank, k: True)
+    near, rows = search._search(queries, bank, K, metric)
+    expected = search._search_faiss(queries, bank, K, metric)
+    assert_array_equal(rows, expected[1])
+    assert_allclose(near, expected[0], rtol=1e-5)
+
+
+@METRICS
+def test_rounding_that_goes_one_way_is_accounted_for(metric):
+    """The nearest row and the query lose to rounding in every column; some others do not, and look nearer."""
+    d, step = 1024, 2.0**-8
+    rng = generator(0, "one way")
+    aside = rng.normal(size=(17, d))
+    aside -= aside.mean(axis=1, keepdims=True)
+    aside /= np.sqrt(np.square(aside).mean(axis=1, keepdims=True))
+    dots = np.array([[-0.002], *[[-0.0075]] * 16])
+    others = 1.2 + np.sqrt(2 * (1.2 * (1 + step) - dots) - 1.44) * aside
+    bank = np.concatenate([np.full((1, d), 2 * (1 + step)), others, 0.5 * rng.normal(size=(2000, d))])
+    bank = search._prepared(np.concatenate([bank, -bank]), metric)
+    queries = search._prepared(np.full((3, d), 1 + step), metric)
+    found = screened(queries, bank, 1, metric)
+    nearest = exact(queries, bank, metric).argmax(axis=1)
+    assert (found.rows[found.sure, 0] == nearest[found.sure]).all()
 
 
 @pytest.mark.parametrize(
@@ -135,6 +196,7 @@ def test_neighbours_are_the_same_with_it_and_without(kind, metric, rows, monkeyp
         ((999, 512), (50_000, 512), 200, False),  # few queries
         ((1000, 64), (50_000, 64), 200, False),  # little to multiply
         ((1000, 4096), (4000, 4096), 200, False),  # most rows would be looked at
+        ((1000, 31), (500_000, 31), 20, False),  # most columns would be there to fill up
     ],
 )
 def test_it_is_used_where_products_are_what_takes_time(queries, bank, k, worth):

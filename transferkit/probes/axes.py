@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..core.blocks import Blocks
+from ..core.errors import UsageError
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +85,8 @@ def principal_axes(x: Tensor | Blocks, *, device: torch.device, dtype: torch.dty
         device: where the axes will lie.
         dtype: float32 or float64, of what is given; where rows are few it is computed in float64, whose
             rounding is to a square what float32's is to the number.
+
+    Raises: UsageError: if the features are so large that their squares overflow.
     """
     n, d = x.shape
     if n < d:
@@ -92,7 +95,9 @@ def principal_axes(x: Tensor | Blocks, *, device: torch.device, dtype: torch.dty
     raw = _pieces(x, device, dtype)
     mean = _summed(piece.sum(0, dtype=torch.float64) for piece in raw()).div(n).to(dtype)
     rows = _centred(x, mean)
-    spectrum, basis = torch.linalg.eigh(_summed(piece.T @ piece for piece in rows()) / n)
+    covariance = _summed(piece.T @ piece for piece in rows()) / n
+    _require_bounded(covariance)
+    spectrum, basis = torch.linalg.eigh(covariance)
     return Axes(mean, spectrum.clamp(min=0), rows, basis)
 
 
@@ -107,7 +112,17 @@ def _row_space(x: Tensor) -> Axes:
     lengths = squares.sqrt()
     along = (vectors * lengths).to(x.dtype)
     turn = vectors * torch.where(lengths > 0, 1 / lengths, 0)
-    return Axes(mean, (squares / len(x)).to(x.dtype), lambda: iter((along,)), turn, span)
+    spectrum = (squares / len(x)).to(x.dtype)
+    _require_bounded(spectrum)
+    return Axes(mean, spectrum, lambda: iter((along,)), turn, span)
+
+
+def _require_bounded(squares: Tensor) -> None:
+    if not squares.isfinite().all():
+        raise UsageError(
+            f"The squares of these features exceed what {str(squares.dtype).removeprefix('torch.')} holds: "
+            "standardise or scale them first."
+        )
 
 
 def _pieces(x: Tensor | Blocks, device: torch.device, dtype: torch.dtype) -> Callable[[], Iterator[Tensor]]:

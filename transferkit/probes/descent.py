@@ -12,7 +12,7 @@
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -31,7 +31,8 @@ TRUSTED = 3
 """Pairs after which the estimated distance to the minimum is believed."""
 
 WEAK = 1e-3
-"""Of the largest mean square along an axis: a penalty below is reached by way of stronger ones."""
+"""Of the last penalty, or at first of the largest mean square along an axis: one below is reached by way of
+stronger ones."""
 
 STRIDE = 10
 """Between the penalties on that way."""
@@ -65,7 +66,7 @@ class Limits:
 
 
 ON_THE_WAY = Limits(tolerance=1e-3, flat=0.0, iterations=100)
-"""Of fits on the way to a weak penalty."""
+"""Of each fit on the way to a weak penalty; all of them count among the iterations of that one."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Fit:
-    """Where the descent of one penalty stopped."""
+    """Where the descent of one penalty stopped; ``iterations`` are since the last one stopped."""
 
     point: Point
     iterations: int
@@ -226,6 +227,9 @@ def _binary_residual(logits: Tensor, signs: Tensor) -> tuple[Tensor, Tensor, Ten
 class Descent:
     """Fits penalties one after another; each starts where the last ended, knowing what it knew.
 
+    One that is much weaker than the last is reached by way of those between: where the data are separable,
+    its loss is all but flat far from the minimum, and a descent would stop at whatever it met first.
+
     Args:
         problem: what is fitted.
         limits: when a fit stops.
@@ -238,20 +242,27 @@ class Descent:
         origin = self._spectrum.new_zeros(problem.n_classes, len(self._spectrum))
         self._memory = _Memory(origin)
         self._point = problem.at(origin)
+        self._ridge = float(problem.spectrum.max())
 
-    def approach(self, ridge: float) -> None:
-        """Descend to near ``ridge`` per row by penalties that weaken, where it is a weak one."""
-        stronger = float(self._problem.spectrum.max())
-        if ridge > WEAK * stronger:
-            return
-        while stronger > ridge * STRIDE:
-            self.fit(stronger, ON_THE_WAY)
+    def fit(self, ridge: float) -> Fit:
+        """Descend for the penalty per row ``ridge``."""
+        way = self._approach(ridge) if ridge <= WEAK * self._ridge else 0
+        self._ridge = ridge
+        fit = self._fit(ridge, replace(self._limits, iterations=self._limits.iterations - way))
+        return replace(fit, iterations=way + fit.iterations)
+
+    def _approach(self, ridge: float) -> int:
+        """Descend to near ``ridge`` by penalties that weaken; the iterations it took."""
+        stronger, last = self._ridge, STRIDE * max(ridge, torch.finfo(torch.float32).tiny)
+        taken = 0
+        while stronger > last:
+            left = min(ON_THE_WAY.iterations, self._limits.iterations - taken)
+            taken += self._fit(stronger, replace(ON_THE_WAY, iterations=left)).iterations
             stronger /= STRIDE
         self._memory = _Memory(self._point.w)  # what was learnt so roughly does not say when to stop
+        return taken
 
-    def fit(self, ridge: float, limits: Limits | None = None) -> Fit:
-        """Descend for the penalty per row ``ridge``; to the ``limits`` of all fits unless given."""
-        limits = limits or self._limits
+    def _fit(self, ridge: float, limits: Limits) -> Fit:
         penalty = torch.full_like(self._spectrum, ridge)  # [r+1]
         penalty[-1] = 0
         self._memory.penalise(penalty)

@@ -47,8 +47,7 @@ class LogisticPath:
     Attributes:
         weights: ``[p, d, c]``; zero for a class that was not fitted.
         biases: ``[p, c]``; for a class that was not fitted minus infinity, or 0 of one-vs-rest.
-        iterations: ``[p]`` until each fit stopped, counted from where the next stronger one ended; the way to
-            the strongest is not counted.
+        iterations: ``[p]`` until each fit stopped, counted from where the next stronger one ended.
         gradients: ``[p]`` Euclidean norm of the gradient, per row, where each fit stopped.
         converged: ``[p]`` whether each fit stopped for its tolerance or for a flat gradient.
     """
@@ -161,12 +160,7 @@ def _unfitted(axes: Axes, n_penalties: int, n_classes: int, *, bias: float) -> L
 def _descend(
     path: LogisticPath, descent: Descent, penalties: Sequence[float], present: Tensor, *, factor: float
 ) -> None:
-    """Fill ``path`` for the classes ``present``, strong penalties first; ``λ factor`` is per row.
-
-    Where the strongest is weak it is reached by way of stronger ones, too: where data are separable, its loss
-    is all but flat far from the minimum, and a descent from zero would stop at whatever it met first.
-    """
-    descent.approach(max(penalties) * factor)
+    """Fill ``path`` for the classes ``present``, strong penalties first; ``λ factor`` is per row."""
     for i in sorted(range(len(penalties)), key=lambda i: -penalties[i]):
         fit = descent.fit(penalties[i] * factor)
         path.weights[i, :, present] = fit.point.w[:, :-1].T

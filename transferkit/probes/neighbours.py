@@ -235,7 +235,7 @@ def _multiplies_bf16() -> bool:
 def _search_screened(queries: Array, bank: Array, k: int, metric: Metric) -> tuple[Array, Rows]:
     near, rows, sure = screened(queries, bank, k, metric)
     if not sure.all():
-        near[~sure], rows[~sure] = _search_torch(queries[~sure], bank, k, metric)
+        near[~sure], rows[~sure] = _search_faiss(queries[~sure], bank, k, metric)
     return near, rows
 
 

@@ -30,23 +30,29 @@ FEW = 1000
 WORTH = 2**16
 """Products of a query a row that is compared again: with fewer, choosing those rows takes longer."""
 
+PART = 512
+"""Bank rows that are made ready at once."""
+
 BLOCK = 2**23
 """Comparisons that are held at once, 16 MiB."""
 
 GROUP = 16
 """Rows of which only the best is looked at until groups are chosen."""
 
-TILE = 32
+STRIP = 32
 """Columns that the hardware takes at once."""
 
 PIECES = 3
 """Numbers in bfloat16, of 8 bits each, that add up to one in float32."""
 
-ROUNDED = 2.0**-9
+ROUNDED = 2.0**-8
 """Of a number, what rounding to bfloat16 takes from it at most."""
 
 SUMMED = 2.0**-23
 """Of a product of lengths, what summing it in float32 costs at most, a column."""
+
+TINY = torch.finfo(torch.float32).tiny
+"""Products below it are taken for 0."""
 
 
 class Screened(NamedTuple):
@@ -66,7 +72,8 @@ class Screened(NamedTuple):
 def is_worth_screening(queries: Array, bank: Array, k: int) -> bool:
     """Whether ``screened`` is likely the faster search, where bfloat16 is multiplied in hardware."""
     n, d = bank.shape
-    return len(queries) >= FEW and n * d >= WORTH * _listed(k) and n >= GROUP * _listed(k)
+    many = len(queries) >= FEW and d >= STRIP and n >= GROUP * _listed(k)
+    return many and n * d >= WORTH * _listed(k)
 
 
 def screened(queries: Array, bank: Array, k: int, metric: Metric) -> Screened:
@@ -116,6 +123,7 @@ class _Screen:
         rows: ``[n', d']``: centred; then the term of the row alone, in pieces; then zeros, to a tile. Rows
             after the ``n``-th are far from all queries.
         length: of the longest centred row.
+        lost: the length of what rounding took from a row, at most.
         own: the largest term of a row alone.
     """
 
@@ -123,25 +131,27 @@ class _Screen:
     mean: Tensor
     rows: Tensor
     length: float
+    lost: float
     own: float
 
     @classmethod
     def of(cls, bank: Tensor, metric: Metric) -> "_Screen":
         """Of a bank ``[n, d]``."""
         (n, d), mean = bank.shape, bank.mean(0)
-        rows = torch.zeros(_multiple(GROUP, n), _multiple(TILE, d + PIECES), dtype=torch.bfloat16)
+        rows = torch.zeros(_multiple(GROUP, n), _multiple(STRIP, d + PIECES), dtype=torch.bfloat16)
         rows[n:, d] = torch.finfo(torch.bfloat16).min / 2
-        square, own = bank.new_zeros(()), bank.new_zeros(())
-        for part, held in zip(bank.split(GROUP * TILE), rows[:n].split(GROUP * TILE), strict=True):
+        largest = bank.new_zeros(3)
+        for part, held in zip(bank.split(PART), rows[:n].split(PART), strict=True):
             centred = part - mean
-            squares = centred.square().sum(1)
-            term = centred @ mean if metric == "cosine" else -squares / 2
-            square, own = torch.maximum(square, squares.max()), torch.maximum(own, term.abs().max())
             held[:, :d] = centred
+            length = centred.norm(dim=1)
+            term = centred @ mean if metric == "cosine" else -length.square() / 2
+            lost = (centred - held[:, :d]).norm(dim=1)
+            largest = largest.maximum(torch.stack([length, lost, term.abs()]).amax(1))
             for piece in held[:, d : d + PIECES].T:
                 piece.copy_(term)
                 term = term - piece
-        return cls(metric, mean, rows, float(square.sqrt()), float(own))
+        return cls(metric, mean, rows, *largest.tolist())
 
     def foremost(self, queries: Tensor, m: int) -> tuple[Rows, Array]:
         """The ``m`` rows that come first ``[q, m]``, and how near any other can be at most ``[q]``."""
@@ -151,11 +161,10 @@ class _Screen:
         asked[:, :d] = centred
         asked[:, d : d + PIECES] = 1
         first, last = _highest(asked @ self.rows.T, m)
-        length = centred.norm(dim=1)
-        sizes = length * self.length
-        off = (2 + ROUNDED) * ROUNDED * sizes  # of both rows of the product
-        off += SUMMED * (d + PIECES) * (sizes + self.own)
-        off += 2 * ROUNDED * last.abs()  # of the product itself
+        length, lost = centred.norm(dim=1), (centred - asked[:, :d]).norm(dim=1)
+        off = lost * self.length + (length + lost) * self.lost  # of both rows of the product
+        off += (d + PIECES) * (SUMMED * (length * self.length + self.own) + TINY)
+        off += ROUNDED * last.abs()  # of the product itself
         if self.metric == "cosine":
             others = last + off + queries @ self.mean
             scale = queries.norm(dim=1) * self.mean.norm()
