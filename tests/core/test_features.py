@@ -26,6 +26,10 @@ def test_length_and_dimension(leaves):
     assert (len(leaves), leaves.dim) == (4, 3)
 
 
+def test_they_print_as_their_size_and_origin(leaves):
+    assert repr(leaves) == "<Features [4, 3] float16, 3 classes: array last on folder:leaves train>"
+
+
 @pytest.mark.parametrize(
     "index", [np.array([2, 0]), np.array([2, 0, 2]), np.array([-1]), np.array([], dtype=int)]
 )

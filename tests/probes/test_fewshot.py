@@ -272,10 +272,13 @@ def test_too_few_classes_for_the_most_shots_say_how_many_would_do():
         )
     few = paired([replace(one, shots=one.shots if one.shots == 1 else 8, class_rows=None) for one in curve])
     assert [score(one, splits).also["classes"] for one in few] == [3, 3]
-    with pytest.raises(DataError, match=r"0 of 5 have them. Ask for fewer --ways, --shots or --queries\.$"):
+    with pytest.raises(DataError, match=r"0 of 5 .* --queries: --ways 3 --shots 1 --queries 13 would do"):
         score(replace(curve[0], queries=40), splits)
-    with pytest.raises(DataError, match=r"2 of 2 have them. Ask for fewer --ways, --shots or --queries\.$"):
+    score(replace(curve[0], queries=13, class_rows=None), splits)
+    with pytest.raises(DataError, match=r"2 of 2 .* --queries: --ways 2 --shots 1 --queries 6 would do"):
         score(replace(curve[0], class_rows=0), uneven([30, 30]))
+    with pytest.raises(DataError, match=r"1 of 1 have them. Ask for fewer --ways, --shots or --queries\.$"):
+        score(replace(curve[0], class_rows=0), uneven([30]))
 
 
 def test_told_so_each_number_of_shots_takes_the_classes_it_can():

@@ -1,5 +1,6 @@
 """Extraction end to end, with real networks on real files."""
 
+import io
 import random
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from PIL import Image
 
 from transferkit.cache.store import FeatureStore
 from transferkit.core.errors import DataError, DiskSpaceError, NonFiniteError, UnknownNameError, UsageError
+from transferkit.core.progress import PlainReporter
 from transferkit.core.views import View
 from transferkit.core.workspace import Workspace
 from transferkit.data.catalog import open_dataset
@@ -161,7 +163,11 @@ def test_other_weights_are_another_entry(photos: Path, tmp_path: Path) -> None:
 def test_an_unreadable_file_keeps_its_row_and_is_counted(photos: Path, tmp_path: Path) -> None:
     (photos / "train" / "cat" / "03.png").write_bytes(b"no image")
     split = opened(photos, tmp_path)
-    entry = extractor(tmp_path).open(split).run()
+    told = io.StringIO()
+    entry = extractor(tmp_path).open(split).run(PlainReporter(told))
+    assert (
+        "train: 1 of 16 images cannot be read and are left out, such as train/cat/03.png: " in told.getvalue()
+    )
     features = entry.features("layer4")
     assert entry.rows == 16
     assert len(features) == 15

@@ -1,6 +1,7 @@
 """Records of a small study: three models, four data sets, several protocols, with outcomes."""
 
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import transferkit
 from tests.reports.records import record
 from transferkit.core.files import digest_of
 from transferkit.core.outcomes import Outcomes
-from transferkit.core.results import Result
+from transferkit.core.results import Cell, Result
 
 MODELS = {"good": 0.3, "fair": 0.1, "poor": 0.0}
 DATA = ("mini/digits", "mini/cells", "mini/leaves", "folder:mine")
@@ -31,8 +32,8 @@ def study(**changes: Any) -> list[Result]:
 def named(one: Result, **changes: Any) -> Result:
     """The record with a digest of its own, of this version."""
     values = {**vars(one), "version": transferkit.__version__, "seconds": {"fit": 0.25}, **changes}
-    told = {name: value for name, value in values.items() if name not in ("outcomes", "cell")}
-    return Result(**{**values, "cell": digest_of(repr(sorted(told.items())))})
+    asked = Cell(**{field.name: values[field.name] for field in fields(Cell)})
+    return Result(**{**values, "cell": asked.digest})
 
 
 def _records() -> Iterator[Result]:

@@ -53,6 +53,11 @@ class Features:
     targets: Mapping[str, NDArray] = field(default_factory=dict)
     augmented: tuple[Matrix, ...] = ()
 
+    def __repr__(self) -> str:
+        n, d = self.x.shape
+        size = f"[{n}, {d}] {self.x.dtype}, {len(self.classes)} classes"
+        return f"<Features {size}: {self.model} {self.layer} on {self.data} {self.split}>"
+
     def __post_init__(self) -> None:
         n = len(self.ids)
         if self.x.ndim != 2 or self.x.shape[0] != n or self.labels.shape[:1] != (n,) or self.labels.ndim > 2:

@@ -141,6 +141,11 @@ class Result:
             outcomes=score.outcomes,
         )
 
+    @property
+    def is_found(self) -> bool:
+        """Whether the same question would be answered by it: not if ``RECORD`` was raised since."""
+        return Cell(**{name: getattr(self, name) for name in _CELL_FIELDS}).digest == self.cell
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, some of them the record's own."""
         return {**vars(self), "outcomes": self.outcomes.to_json() if self.outcomes else None}

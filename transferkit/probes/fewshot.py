@@ -225,11 +225,21 @@ def _require_ways(labels: NDArray[np.int64], settings: FewshotSettings) -> None:
     asked = f"{ways}-way episodes of {needed - queries} shots"
     if needed > settings.shots + queries:
         asked = f"{ways}-way episodes of {settings.shots} and up to {needed - queries} shots"
-    remedy = f": {most} shots would do" if most > 0 else ""
+    remedy = f": {most} shots would do" if most > 0 else _smaller(rows[:ways], settings)
     raise DataError(
         f"{asked} and {queries} queries need {ways} classes of at least {needed} rows; {enough} of "
         f"{len(rows)} have them. Ask for fewer --ways, --shots or --queries{remedy}."
     )
+
+
+def _smaller(rows: NDArray[np.int64], settings: FewshotSettings) -> str:
+    """What these classes, of so many rows each, the largest first, would do for."""
+    rows = rows[rows > 1]
+    if len(rows) < 2:
+        return ""
+    shots = min(settings.shots, int(rows[-1]) - 1)
+    queries = min(settings.queries, int(rows[-1]) - shots)
+    return f": --ways {len(rows)} --shots {shots} --queries {queries} would do"
 
 
 def _about(episodes: Episodes, labels: NDArray[np.int64], many: NDArray[np.int64]) -> dict[str, Any]:

@@ -104,10 +104,19 @@ class Extraction:
             self._announce(reporter)
             split = self.split
             self.entry.begin(split.ids, split.labels, split.classes, shard_rows=SHARD_ROWS, batch=self._batch)
-        while missing := self.missing:
-            self._fill(missing, reporter)
-            self.entry.wait()
+            while missing := self.missing:
+                self._fill(missing, reporter)
+                self.entry.wait()
+            self._tell_skipped(reporter)
         return self.entry
+
+    def _tell_skipped(self, reporter: Reporter) -> None:
+        if skipped := self.entry.skipped:
+            (name, reason), split = skipped[0], self.split
+            reporter.note(
+                f"{split.dataset} {split.name}: {len(skipped)} of {len(split)} images cannot be read and are "
+                f"left out, such as {name}: {reason}. 'transferkit datasets verify' names them all."
+            )
 
     def _announce(self, reporter: Reporter) -> None:
         if len(self.split) * 4 > SHARD_ROWS:

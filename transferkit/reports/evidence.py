@@ -1,5 +1,6 @@
 """Everything that a workspace's records say, read once: cells over seeds, in the order people read in."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -221,17 +222,19 @@ def gathered(store: ResultStore, *, wanted: Mapping[str, Sequence[str]] | None =
     records: list[Result] = []
     units: dict[int, Units] = {}
     left_out: list[str] = []
-    older: dict[str, int] = {}
+    older: Counter[str] = Counter()
     for found in store.survey():
         if isinstance(found, DamagedError):
             left_out.append(str(found))
         elif found.version != __version__:
-            older[found.version] = older.get(found.version, 0) + 1
+            older[f"of transferkit {found.version}, not {__version__}"] += 1
+        elif not found.is_found:
+            older["of an earlier form"] += 1
         elif found.protocol not in UNSEEN and _is_wanted(found, wanted or {}):
             if found.outcomes:
                 units[len(records)] = Units.of_outcomes(found.outcomes)
             records.append(replace(found, outcomes=None))
-    left_out += [_older(version, count) for version, count in older.items()]
+    left_out += [_older(what, count) for what, count in older.items()]
     return evidence(records, units=units, left_out=left_out)
 
 
@@ -255,9 +258,9 @@ def _is_wanted(record: Result, wanted: Mapping[str, Sequence[str]]) -> bool:
     return all(not values or getattr(record, name) in values for name, values in wanted.items())
 
 
-def _older(version: str, count: int) -> str:
+def _older(what: str, count: int) -> str:
     records = "1 record is" if count == 1 else f"{count} records are"
     return (
-        f"{records} of transferkit {version}, not {__version__}, and may have been computed otherwise. "
+        f"{records} {what}, and may have been computed otherwise. "
         "Run the same commands again to have them anew."
     )

@@ -15,6 +15,11 @@ _ALIKE = 0.5
 """Kendall's τ from which two orders are called alike: three of four pairs stand the same way round."""
 
 
+NOTHING_TO_COMPARE = (
+    "With one model, or none, there is nothing to compare yet: probe another one on the same data."
+)
+
+
 def headline(found: Evidence) -> list[str]:
     """A few sentences, the most important first; none without numbers."""
     said = [_best_of(one, found) for one in _told(found)]

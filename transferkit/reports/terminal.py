@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .evidence import Evidence, Ranked
-from .headline import headline
+from .headline import NOTHING_TO_COMPARE, headline
 from .overview import overview, overview_table
 
 BAR = 24
@@ -23,7 +23,7 @@ def terminal_view(found: Evidence) -> Group:
         parts += [Text(""), _ranking(found, one)]
     for sentence in found.left_out:
         parts.append(Text(f"Not shown: {sentence}"))
-    return Group(*parts) if parts else Group(Text("There is one model, or none: nothing to compare yet."))
+    return Group(*parts) if parts else Group(Text(NOTHING_TO_COMPARE))
 
 
 def _ranking(found: Evidence, one: Ranked) -> Table:

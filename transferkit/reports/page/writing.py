@@ -17,7 +17,7 @@ from ...core.files import appearing
 from ...protocols.gallery import Gallery, Tile
 from ..evidence import Evidence
 from ..figures import COLOURS
-from ..headline import headline
+from ..headline import NOTHING_TO_COMPARE, headline
 from ..overview import counted, overview
 from ..statistics import ALPHA, Pair, least_p, pairs
 from .analysis_charts import (
@@ -89,7 +89,7 @@ def page(found: Evidence, *, galleries: Sequence[Gallery] = (), notes: Sequence[
     return template.render(
         version=__version__,
         counts=_counts(found, table),
-        headline=headline(found),
+        headline=headline(found) or [NOTHING_TO_COMPARE],
         overview=overview(found),
         table=table,
         spans=_spans(table.domains),
