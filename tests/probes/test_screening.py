@@ -171,6 +171,19 @@ def test_a_row_that_cannot_be_compared_is_left_to_faiss(metric, bad, monkeypatch
     assert_allclose(near, expected[0], rtol=1e-5)
 
 
+def test_padding_is_never_compared_whatever_sorting_makes_of_what_is_no_number(monkeypatch):
+    def last(values, m):
+        columns = torch.arange(values.shape[1] - m, values.shape[1])
+        return columns.expand(len(values), m).contiguous(), torch.full((len(values),), torch.nan)
+
+    asked = []
+    compared = screening._compared
+    monkeypatch.setattr(screening, "_highest", last)
+    monkeypatch.setattr(screening, "_compared", lambda *args: asked.append(args[2].max()) or compared(*args))
+    assert not screened(*drawn(plain, "euclidean"), K, "euclidean").sure.any()
+    assert max(asked) == N - 1
+
+
 @METRICS
 def test_rounding_that_goes_one_way_is_accounted_for(metric):
     """The nearest row and the query lose to rounding in every column; some others do not, and look nearer."""

@@ -98,6 +98,7 @@ def screened(queries: Array, bank: Array, k: int, metric: Metric) -> Screened:
     for start in range(0, len(queries), step):
         block = slice(start, start + step)
         foremost, others = screen.foremost(asked[block], _listed(k))
+        foremost = foremost.clip(max=len(bank) - 1)  # beside what overflows, padding comes first
         found.near[block], found.rows[block] = _compared(queries[block], bank, foremost, k, metric)
         found.sure[block] = others <= found.near[block, -1]
         if found.sure[: block.stop].mean() < 0.5:
@@ -120,7 +121,7 @@ class _Screen:
     Attributes:
         metric: which of them.
         mean: ``[d]``.
-        rows: ``[n', d']``: centred; then the term of the row alone, in pieces; then zeros, to a tile. Rows
+        rows: ``[n', d']``: centred; then the term of the row alone, in pieces; then zeros, to a strip. Rows
             after the ``n``-th are far from all queries.
         length: of the longest centred row.
         lost: the length of what rounding took from a row, at most.
