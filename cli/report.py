@@ -61,7 +61,7 @@ def command(
     """Turn the records of this workspace into one page that needs no network, or into tables and figures.
 
     The page says in words what was found; every number in it shows where it comes from when clicked. Bold is
-    only what is significant. Records that are damaged or of another version are left out, and named.
+    only what is significant. Records that are damaged or of another version or form are left out, and named.
 
     \b
     Example:
