@@ -145,3 +145,16 @@ def test_what_is_known_of_rows_goes_with_them():
         replace(rows, augmented=(x[:, :2],))
     with pytest.raises(ShapeError, match="'kind' needs 4 rows, not 3"):
         replace(rows, targets={"kind": np.zeros(3)})
+
+
+def test_groups_follow_their_rows(leaves):
+    grouped = replace(leaves, groups=("tree 1", "tree 2", "tree 1", "tree 3"))
+    assert grouped.rows(np.array([3, 0])).groups == ["tree 3", "tree 1"]
+    joined = concatenate([grouped, leaves], split="all")
+    assert joined.groups == ["tree 1", "tree 2", "tree 1", "tree 3", *leaves.ids]
+    assert concatenate([leaves, leaves], split="all").groups is None
+
+
+def test_groups_of_another_length_are_refused(leaves):
+    with pytest.raises(ShapeError, match="Features of 4 rows need as many groups, not 1"):
+        replace(leaves, groups=("tree 1",))

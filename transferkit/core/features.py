@@ -35,6 +35,8 @@ class Features:
         view: what else of the cache key shaped the features: transform, dtype, precision, architecture.
         targets: what else is known of each row, by name: numbers ``[n, t]``, or categories ``[n]``.
         augmented: the same rows seen otherwise, ``[n, d]`` each: for probes that train on several views.
+        groups: ``[n]`` name of the group of each row, the same in every split; rows of one group (patches of
+            one photograph, images of one patient) are not independent. None where each row is its own group.
     """
 
     x: Matrix
@@ -52,6 +54,7 @@ class Features:
     view: Mapping[str, Any] = field(default_factory=dict)
     targets: Mapping[str, NDArray] = field(default_factory=dict)
     augmented: tuple[Matrix, ...] = ()
+    groups: Sequence[str] | None = None
 
     def __repr__(self) -> str:
         n, d = self.x.shape
@@ -71,6 +74,8 @@ class Features:
             raise ShapeError(f"Other views of {list(self.x.shape)} features need that shape, not {shapes}.")
         if strays := [name for name, value in self.targets.items() if len(value) != n]:
             raise ShapeError(f"The target {strays[0]!r} needs {n} rows, not {len(self.targets[strays[0]])}.")
+        if self.groups is not None and len(self.groups) != n:
+            raise ShapeError(f"Features of {n} rows need as many groups, not {len(self.groups)}.")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -92,6 +97,7 @@ class Features:
             fingerprint=chosen,
             targets={name: value[numbers] for name, value in self.targets.items()},
             augmented=tuple(view[numbers] for view in self.augmented),
+            groups=None if self.groups is None else [self.groups[i] for i in numbers.tolist()],
         )
 
 
@@ -107,7 +113,15 @@ def concatenate(parts: Sequence[Features], *, split: str) -> Features:
         skipped=tuple(row for part in parts for row in part.skipped),
         targets={name: np.concatenate([part.targets[name] for part in parts]) for name in parts[0].targets},
         augmented=tuple(stacked(views) for views in zip(*(part.augmented for part in parts), strict=True)),
+        groups=_concatenated_groups(parts),
     )
+
+
+def _concatenated_groups(parts: Sequence[Features]) -> list[str] | None:
+    """Groups of all rows; a row of a part without groups is a group of its own, named by its id."""
+    if all(part.groups is None for part in parts):
+        return None
+    return [name for part in parts for name in (part.ids if part.groups is None else part.groups)]
 
 
 def require_finite(x: Matrix, *, what: str, ids: Sequence[str]) -> None:

@@ -18,12 +18,12 @@ from .files import digest_of, write_json
 from .outcomes import Outcomes
 from .statistics import Interval
 
-RECORD = 3
+RECORD = 4
 """The form of the record: raised when a record gains a field or an answer was mended, so that those from
 before are not reused; they can still be read.
 
 Since 2 it says what became of each row or episode; since 3 a refit with a weak penalty is worth what the path
-was.
+was; since 4 intervals are over images and respect groups.
 """
 
 

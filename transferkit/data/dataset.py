@@ -42,6 +42,9 @@ class Split:
         fingerprint: hex digest over ids, labels, class names and every image's bytes.
         reader: decodes row ``i``.
         factors: recorded ground truth of drawn images, each ``[n]`` or ``[n, k]``.
+        groups: ``[n]`` name of the group of each sample, the same in every split. Samples of one group are
+            not independent: they never lie in two splits, nor in the support and the queries of one episode.
+            None where each sample is a group of its own.
     """
 
     dataset: str
@@ -52,6 +55,7 @@ class Split:
     fingerprint: str
     reader: Reader
     factors: Mapping[str, NDArray] = field(default_factory=dict)
+    groups: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
