@@ -37,10 +37,30 @@ def test_a_view_without_a_border_keeps_none():
     assert View(resize=32, crop=32).at(17) == View(resize=17, crop=17)
 
 
-@pytest.mark.parametrize("crop", [0, -1, 257])
-def test_a_crop_lies_inside(crop):
-    with pytest.raises(UsageError, match=rf"^A view cannot crop {crop} pixels out of 256\.$"):
-        View(crop=crop)
+def test_a_crop_larger_than_the_resized_image_keeps_its_proportion_at_another_size():
+    assert View(resize=445, crop=512).at(256) == View(resize=222, crop=256)
+    assert View(resize=1, crop=4).at(1) == View(resize=1, crop=1)
+
+
+@pytest.mark.parametrize(("resize", "crop"), [(256, 0), (256, -1), (0, 224)])
+def test_sizes_below_one_pixel_are_refused(resize, crop):
+    message = rf"^A view cannot resize to {resize} pixels and keep {crop}: both must be at least 1\.$"
+    with pytest.raises(UsageError, match=message):
+        View(resize=resize, crop=crop)
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [("fit", "shorter, squash, border"), ("interpolation", "bilinear, bicubic, area")],
+)
+def test_an_unknown_fit_or_interpolation_is_refused(name, allowed):
+    with pytest.raises(UsageError, match=rf"^A view has no {name} 'lanczos': choose from {allowed}\.$"):
+        replace(View(), **{name: "lanczos"})
+
+
+def test_only_a_border_is_padded_with_the_mean():
+    assert View(fit="border", mean=(0.5, 0.25, 1.0)).padding == (128, 64, 255)
+    assert View(mean=(0.5, 0.25, 1.0)).padding == (0, 0, 0)
 
 
 def test_a_size_is_positive():

@@ -12,6 +12,7 @@ from sklearn.linear_model import Ridge
 from tests.protocols.analyses.pictures import LAST, MODEL, STAGES, draw_discs, place
 from transferkit.cache.store import FeatureStore
 from transferkit.core.errors import DataError, UnknownNameError
+from transferkit.core.views import View
 from transferkit.data.variants import PLAIN
 from transferkit.models.catalog import load_encoder
 from transferkit.probes.semantic import SemanticSettings, target_scores
@@ -19,7 +20,7 @@ from transferkit.protocols.evaluate import Evaluator, question
 from transferkit.protocols.extract import Extractor
 from transferkit.protocols.semantic import Ask, Semantics, _against
 from transferkit.protocols.semantic_tasks import TASKS
-from transferkit.protocols.targets import measured, read_targets, targets_of
+from transferkit.protocols.targets import measured, read_targets, targets_key, targets_of
 from transferkit.semantics import TARGETS
 
 
@@ -50,6 +51,13 @@ def test_targets_are_measured_once_a_view_and_not_once_an_encoder(root, discs, m
     assert again.verify() == []
     smaller = asked.extractor.store.entry(replace(entry.key, transform=view.at(16).to_json()))
     assert not smaller.begun
+
+
+def test_targets_of_images_with_a_border_know_its_colour(discs, root):
+    split = semantics(root, discs).dataset.split("train")
+    grey, black = (View(fit="border", mean=(value,) * 3) for value in (0.5, 0.0))
+    keys = [targets_key(split, view, ["luminance"]) for view in (grey, black, replace(grey, std=(1, 1, 1)))]
+    assert keys[0].digest == keys[2].digest != keys[1].digest
 
 
 def test_every_row_has_its_targets(root, discs):

@@ -13,14 +13,15 @@ _ELONGATED = 4  # times the crop: beyond, resizing the whole to keep its middle 
 
 
 def frame(image: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
-    """Resize, then crop the centre.
+    """Resize, then crop the centre, or pad around it.
 
-    The geometry is torchvision's: the longer side is rounded down, the crop's corner to the nearest
-    even half. ``area`` is the mean over the source pixels whose centres a pixel covers.
+    The geometry is torchvision's and, for ``border``, timm's: the longer side is rounded down (``border``
+    rounds the shorter one), the crop's corner to the nearest even half. ``area`` is the mean over the source
+    pixels whose centres a pixel covers.
 
     Args:
         image: ``[h, w, 3]``, at least one pixel.
-        view: what the encoder expects; its mean and standard deviation are not applied.
+        view: what the encoder expects; images are not normalised here.
 
     Returns: ``[3, crop, crop]``, contiguous.
     Raises: ShapeError: if ``image`` is not that.
@@ -29,21 +30,27 @@ def frame(image: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
         raise ShapeError(f"An image is uint8 [h, w, 3], not {image.dtype} {list(image.shape)}.")
     height, width = resized_shape(image.shape[0], image.shape[1], view)
     if view.interpolation == "area" or max(height, width) > _ELONGATED * view.crop:
-        return _middle_resized(image, height, width, view)
-    return _resized_middle(image, height, width, view)
+        middle = _middle_resized(image, height, width, view)
+    else:
+        middle = _resized_middle(image, height, width, view)
+    return middle if middle.shape == (3, view.crop, view.crop) else _padded(middle, view)
 
 
 def resized_shape(height: int, width: int, view: View) -> tuple[int, int]:
-    """Height and width after the resize, before the crop: neither is below ``view.resize``."""
+    """Height and width after the resize, before the crop."""
     if view.fit == "squash":
         return view.resize, view.resize
+    if view.fit == "border":
+        ratio = max(height / view.resize, width / view.resize)
+        return max(1, round(height / ratio)), max(1, round(width / ratio))
     if height <= width:
         return view.resize, int(view.resize * width / height)
     return int(view.resize * height / width), view.resize
 
 
-def _corner(height: int, width: int, crop: int) -> tuple[int, int]:
-    return round((height - crop) / 2), round((width - crop) / 2)
+def _kept(side: int, crop: int) -> tuple[int, int]:
+    """Where the part of a resized side that is kept starts, and its length."""
+    return max(0, round((side - crop) / 2)), min(side, crop)
 
 
 def _resized_middle(image: NDArray[np.uint8], height: int, width: int, view: View) -> NDArray[np.uint8]:
@@ -54,18 +61,27 @@ def _resized_middle(image: NDArray[np.uint8], height: int, width: int, view: Vie
         pixels = torch.nn.functional.interpolate(
             pixels, (height, width), mode=view.interpolation, antialias=True
         )
-    top, left = _corner(height, width, view.crop)
-    return np.ascontiguousarray(pixels[0, :, top : top + view.crop, left : left + view.crop].numpy())
+    (top, rows), (left, columns) = _kept(height, view.crop), _kept(width, view.crop)
+    return np.ascontiguousarray(pixels[0, :, top : top + rows, left : left + columns].numpy())
 
 
 def _middle_resized(image: NDArray[np.uint8], height: int, width: int, view: View) -> NDArray[np.uint8]:
     """The same to a grey level, computing only the crop: Pillow resizes the part of the source behind it."""
-    top, left = _corner(height, width, view.crop)
-    down, right = image.shape[0] / height, image.shape[1] / width  # source pixels a target pixel
-    box = (left * right, top * down, (left + view.crop) * right, (top + view.crop) * down)
+    (top, rows), (left, columns) = _kept(height, view.crop), _kept(width, view.crop)
+    down, right = image.shape[0] / height, image.shape[1] / width  # source pixels per target pixel
+    box = (left * right, top * down, (left + columns) * right, (top + rows) * down)
     source = Image.fromarray(np.ascontiguousarray(image))
-    square = source.resize((view.crop, view.crop), _PILLOW[view.interpolation], box=box)
-    return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
+    part = source.resize((columns, rows), _PILLOW[view.interpolation], box=box)
+    return np.ascontiguousarray(np.asarray(part).transpose(2, 0, 1))
+
+
+def _padded(part: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
+    """``part`` ``[3, h, w]`` in the middle of a square of the padding's colour."""
+    square = np.empty((3, view.crop, view.crop), np.uint8)
+    square[:] = np.array(view.padding, np.uint8)[:, None, None]
+    top, left = (view.crop - part.shape[1]) // 2, (view.crop - part.shape[2]) // 2
+    square[:, top : top + part.shape[1], left : left + part.shape[2]] = part
+    return square
 
 
 _PILLOW = {

@@ -4,6 +4,7 @@
 with its library in front (``timm:resnet50``); ``imagenet-lite0`` stands for ``tf_efficientnet_lite0``.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -13,9 +14,9 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from ..core.errors import UnknownNameError, UsageError
+from ..core.errors import ModelError, UnknownNameError, UsageError
 from ..core.registry import unknown_name
-from ..core.views import IMAGENET_MEAN, IMAGENET_STD, View
+from ..core.views import Fit, Interpolation, View
 from .encoder import ENCODERS, Encoder, encoder_of
 
 LITES = ("imagenet-lite0", "imagenet-lite1", "imagenet-lite2")
@@ -121,26 +122,57 @@ def torchvision_view(weights: Any) -> View:
     return View(
         resize=preset.resize_size[0],
         crop=preset.crop_size[0],
-        interpolation="bilinear" if preset.interpolation.value == "bilinear" else "bicubic",
+        interpolation=_interpolation(preset.interpolation.value, str(weights)),
         mean=tuple(preset.mean),
         std=tuple(preset.std),
     )
 
 
 def timm_view(module: nn.Module) -> View:
-    """The view in the configuration of a timm network; interpolations other than bilinear are bicubic."""
+    """The view in the configuration of a timm network; see ``view_of_config``."""
     from timm.data import resolve_model_data_config
 
-    config = resolve_model_data_config(module)
-    crop = config["input_size"][-1]
+    known: Any = module.pretrained_cfg
+    return view_of_config(resolve_model_data_config(module), known.get("architecture", "The network"))
+
+
+_FITS: dict[str, Fit] = {"center": "shorter", "squash": "squash", "border": "border"}
+_INTERPOLATIONS: dict[str, Interpolation] = {"bilinear": "bilinear", "bicubic": "bicubic"}
+
+
+def view_of_config(config: Mapping[str, Any], name: str) -> View:
+    """The view that timm builds from a configuration of images.
+
+    Args:
+        config: what ``timm.data.resolve_data_config`` returns.
+        name: of the network, for errors.
+
+    Raises: ModelError: for images that are not square, have not three channels, or are preprocessed in a way
+        that no view can express.
+    """
+    channels, height, width = config["input_size"]
+    if channels != 3 or height != width:
+        raise ModelError(
+            f"{name} takes images of {channels} channels and {height}×{width} pixels. Only square images of "
+            "3 channels can be shown to a network: choose another one."
+        )
+    if (mode := config["crop_mode"]) not in _FITS:
+        raise ModelError(f"{name} has the crop_mode {mode!r}: only {', '.join(_FITS)} can be computed.")
     return View(
-        resize=floor(crop / config["crop_pct"]),
-        crop=crop,
-        fit="squash" if config["crop_mode"] == "squash" else "shorter",
-        interpolation="bilinear" if config["interpolation"] == "bilinear" else "bicubic",
-        mean=tuple(config.get("mean", IMAGENET_MEAN)),
-        std=tuple(config.get("std", IMAGENET_STD)),
+        resize=floor(height / config["crop_pct"]),
+        crop=height,
+        fit=_FITS[mode],
+        interpolation=_interpolation(config["interpolation"], name),
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
     )
+
+
+def _interpolation(value: str, name: str) -> Interpolation:
+    if value not in _INTERPOLATIONS:
+        allowed = " and ".join(_INTERPOLATIONS)
+        raise ModelError(f"{name} has the interpolation {value!r}: only {allowed} can be computed.")
+    return _INTERPOLATIONS[value]
 
 
 @ENCODERS.register("random")

@@ -71,7 +71,8 @@ def measured(
 
 def targets_key(split: Split, view: View, names: Sequence[str]) -> EntryKey:
     """What the entry of targets is named by: they are of an image as it is shown, whoever looks."""
-    seen = replace(view, mean=View().mean, std=View().std)
+    mean = view.mean if view.fit == "border" else View().mean  # it is also the colour of the border
+    seen = replace(view, mean=mean, std=View().std)
     return EntryKey(
         model=SPEC,
         weights=semantics_digest(names),
