@@ -41,7 +41,7 @@ def options_of(
         if field.name in skip:
             continue
         default = field.default if field.default is not MISSING else None
-        shown = "" if default is None or default == "" else f"  [default: {_shown(default)}]"
+        shown = "" if default in (None, "", ()) else f"  [default: {_shown(default)}]"
         noted = f" {notes[field.name]}" if notes and field.name in notes else ""
         option = "--" + field.name.replace("_", "-")
         options.append(

@@ -65,6 +65,12 @@ class AugmentSettings:
                 raise UsageError(f"{name} = {getattr(self, name)} is not a probability: give 0 to 1.")
 
     @property
+    def never_changes(self) -> bool:
+        """Whether every view is the image itself, resized."""
+        probabilities = (self.flip_p, self.gray_p, self.blur_p, self.jitter_p if any(self.jitter) else 0)
+        return self.scale == (1.0, 1.0) and not any(probabilities)
+
+    @property
     def blur_radius(self) -> int:
         """Pixels on either side that the blur reads; inside the view, however small that is."""
         return min(math.ceil(3 * self.blur_sigma[1]), self.size - 1)

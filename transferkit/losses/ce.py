@@ -1,6 +1,8 @@
 """Cross-entropy of a linear classifier that sits on the encoder's features.
 
-The study's CE sees the first of the two augmented views, also in sums with a contrastive term.
+Alone, the study's cross-entropy is trained on random resized crops and flips, without colour jitter,
+grayscale and blur. In a sum with a contrastive term it sees the first of that term's two views, which have
+all of them.
 """
 
 import torch.nn.functional as F
@@ -23,4 +25,6 @@ def _of_first_view(inputs: BatchInputs) -> Tensor:
     return ce_loss(inputs.outputs[0], inputs.labels)
 
 
-LOSSES.register("ce")(BatchTerm(_of_first_view, head="classifier", views=1, labels=True))
+LOSSES.register("ce")(
+    BatchTerm(_of_first_view, head="classifier", views=1, labels=True, strong_augmentation=False)
+)

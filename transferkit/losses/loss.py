@@ -69,12 +69,15 @@ class BatchTerm:
         head: what stands between the encoder and the loss.
         views: how many views of each image it sees, all with gradient.
         labels: whether every image must have a class.
+        strong_augmentation: whether the study trains it, alone, on views with colour jitter, grayscale and
+            blur, besides a random crop and a flip.
     """
 
     loss: Callable[[BatchInputs], Tensor]
     head: HeadKind
     views: Literal[1, 2]
     labels: bool
+    strong_augmentation: bool = True
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ class QueueTerm:
     labels: bool
     head: ClassVar[HeadKind] = "projection"
     views: ClassVar[Literal[2]] = 2
+    strong_augmentation: ClassVar[bool] = True
 
 
 Term = BatchTerm | QueueTerm

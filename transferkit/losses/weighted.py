@@ -56,6 +56,11 @@ class Objective:
         return max(term.views for term in self.terms.values())
 
     @property
+    def strong_augmentation(self) -> bool:
+        """Whether the study trains it on views with colour jitter, grayscale and blur."""
+        return any(term.strong_augmentation for term in self.terms.values())
+
+    @property
     def supervised(self) -> str | None:
         """The name of the first term that needs a class for every image, if there is one."""
         return next((name for name, term in self.terms.items() if term.labels), None)

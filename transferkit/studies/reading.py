@@ -181,7 +181,7 @@ def _pretrainings(top: Table, study: str) -> Iterator[Pretraining]:
             if run in seen:
                 raise table.refuse(f"two runs would be called {run}: give one of them another name.")
             seen[run] = table.where
-            table.settled(lambda settings=settings: settings.objective)
+            table.settled(lambda settings=settings: settings.augmentation)
             yield Pretraining(run, settings, devices)
 
 

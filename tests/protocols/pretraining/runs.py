@@ -73,7 +73,7 @@ def small(root: Path, **changes: Any) -> PretrainSettings:
         warmup=0.5,
         queue=32,
         shards=2,
-        gray=0.0,
+        gray_prob=0.0,
         watch=1,
         precision="fp32",
     )

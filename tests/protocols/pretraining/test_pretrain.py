@@ -9,6 +9,7 @@ import time
 from dataclasses import fields, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
@@ -33,6 +34,7 @@ from transferkit.core.errors import (
     UnknownNameError,
     UsageError,
 )
+from transferkit.data.view_loading import load_views
 from transferkit.models.catalog import default_model, load_encoder
 from transferkit.protocols.place import Place
 from transferkit.protocols.pretraining import pretrain as module
@@ -207,9 +209,14 @@ CHANGES = {
     "queue": 33,
     "momentum": 0.9,
     "shards": 4,
-    "min_crop": 0.3,
-    "gray": 0.1,
-    "blur": 0.1,
+    "test_fit": "shorter",
+    "test_interpolation": "bicubic",
+    "crop_min_area": 0.3,
+    "flip_prob": 0.4,
+    "jitter": (0.2, 0.2, 0.2, 0.1),
+    "jitter_prob": 0.7,
+    "gray_prob": 0.1,
+    "blur_prob": 0.1,
     "augment": "cpu",
     "accumulate": 2,
     "clip": 1.0,
@@ -379,7 +386,7 @@ def test_gradients_of_several_steps_are_added_up(pictures, tmp_path):
     """Without batch statistics, momentum or noise, nine steps of 4 are one of 36."""
     plain = {"loss": "ce", "model": "random:test_vit", "size": 160, "test_resize": 160, "test_crop": 160}
     plain |= {"epochs": 1, "warmup": 0, "optimizer": "sgd", "sgd_momentum": 0.0, "weight_decay": 0.0}
-    plain |= {"watch": 0, "min_crop": 1.0}
+    plain |= {"watch": 0, "crop_min_area": 1.0}
     run(small(pictures, batch=4, accumulate=9, **plain), tmp_path, name="r")
     moved = weights(tmp_path, "r", "encoder")
     run(small(pictures, batch=36, accumulate=1, **plain), tmp_path, name="whole")
@@ -408,6 +415,27 @@ def test_going_on_from_another_model(pictures, tmp_path):
     first, second = (weights(tmp_path, name, "encoder") for name in ("first", "second"))
     assert_close(second["conv1.0.weight"], first["conv1.0.weight"], rtol=0, atol=1e-4)
     assert not torch.equal(second["conv1.0.weight"], first["conv1.0.weight"])
+
+
+@pytest.mark.parametrize(("loss", "distorted"), [("ce", False), ("joint", True)])
+def test_colours_of_views_change_with_contrastive_losses_only(
+    loss, distorted, pictures, tmp_path, monkeypatch
+):
+    """Crops of the whole image change its mean colour by rounding only."""
+    seen = []
+
+    def watched(split, settings, *rest, **options):
+        settings = replace(settings, augment=replace(settings.augment, scale=(1.0, 1.0), ratio=(1.0, 1.0)))
+        for batch in load_views(split, settings, *rest, **options):
+            means = [split.reader.image(row).mean((0, 1)) for row in batch.rows.tolist()]
+            seen.append(batch.views[0].mean((2, 3)).numpy() * 255 - means)
+            yield batch
+
+    monkeypatch.setattr("transferkit.protocols.pretraining.trainer.load_views", watched)
+    run(small(pictures, loss=loss, epochs=1, warmup=0.5), tmp_path, name="r")
+    change = np.abs(np.concatenate(seen)).max()
+    assert (change > 10) == distorted
+    assert distorted or change < 3
 
 
 def test_a_seed_is_another_network_another_order_and_other_views(pictures, tmp_path):

@@ -18,7 +18,7 @@ from transferkit.protocols.pretraining.settings import Machinery
 def arguments(pictures: Path, workspace: Path) -> list[str]:
     """No batch statistics, no momentum, one whole crop: what is left to differ is how processes meet."""
     settings = small(pictures, model="random:test_vit", size=160, test_crop=160, test_resize=160, epochs=4)
-    fields = settings.to_json() | {"min_crop": 1.0, "gray": 0.0, "shards": 2, "lr": 0.005}
+    fields = settings.to_json() | {"crop_min_area": 1.0, "gray_prob": 0.0, "shards": 2, "lr": 0.005}
     fields |= {"loss": "joint-supcon", "watch": 2, "batch": 4}
     options = [f"--{name.replace('_', '-')}={value}" for name, value in fields.items()]
     return [

@@ -1,8 +1,9 @@
-"""Settings that cannot be meant, and the presets."""
+"""Invalid settings, views by objective, and the presets."""
 
 import pytest
 
 from transferkit.core.errors import UnknownNameError, UsageError
+from transferkit.data.augment import AugmentSettings
 from transferkit.protocols.pretraining.presets import PRESETS, preset_settings
 from transferkit.protocols.pretraining.settings import Machinery, PretrainSettings
 
@@ -21,12 +22,16 @@ from transferkit.protocols.pretraining.settings import Machinery, PretrainSettin
         ({"clip": -1.0}, "--clip -1.0 cannot be meant"),
         ({"watch": -1}, "--watch -1 cannot be meant"),
         ({"seed": -1}, "--seed -1 cannot be meant: give a number of 0 or more"),
-        ({"min_crop": 0.0}, "--min-crop 0.0 cannot be meant: give a number of 0.01 or more"),
+        ({"crop_min_area": 0.0}, "--crop-min-area 0.0 cannot be meant: give a number of 0.01 or more"),
         ({"seed": 2**63}, "or less"),
         ({"sgd_momentum": 2.0}, "--sgd-momentum 2.0 cannot be meant: give a number of 1 or less"),
-        ({"min_crop": 1.5}, "--min-crop 1.5 cannot be meant: give a number of 1 or less"),
-        ({"blur": 3.0}, "--blur 3.0 cannot be meant"),
-        ({"gray": -0.1}, "--gray -0.1 cannot be meant"),
+        ({"crop_min_area": 1.5}, "--crop-min-area 1.5 cannot be meant: give a number of 1 or less"),
+        ({"blur_prob": 3.0}, "--blur-prob 3.0 cannot be meant"),
+        ({"gray_prob": -0.1}, "--gray-prob -0.1 cannot be meant"),
+        ({"jitter_prob": float("nan")}, "--jitter-prob nan cannot be meant"),
+        ({"flip_prob": 2.0}, "--flip-prob 2.0 cannot be meant"),
+        ({"test_fit": "pad"}, "--test-fit 'pad' is unknown. Choose from: squash, shorter"),
+        ({"test_interpolation": "area"}, "--test-interpolation 'area' is unknown"),
         ({"lr": 0.0}, "--lr 0.0 is not above --min-lr"),
         ({"lr": float("inf")}, "--lr inf"),
         ({"warmup": 5, "epochs": 5}, "--warmup 5 leaves nothing of --epochs 5"),
@@ -67,16 +72,99 @@ def test_the_default_preset_is_the_default():
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("imagenet", {"model": "random:resnet50", "epochs": 400, "queue": 64_000, "size": 224}),
-        ("miniimagenet", {"model": "random:resnet18", "epochs": 700, "queue": 16_384, "size": 84}),
+        (
+            "imagenet",
+            {
+                "model": "random:resnet50",
+                "epochs": 400,
+                "queue": 64_000,
+                "batch": 64,
+                "lr": 0.02,
+                "shards": 24,
+            },
+        ),
+        (
+            "miniimagenet",
+            {"model": "random:resnet18", "epochs": 300, "queue": 16_384, "batch": 32, "lr": 0.01, "shards": 4}
+            | {"loss": "ce + 2*selfsupcon"},
+        ),
     ],
 )
-def test_the_study_s_numbers(name, expected):
+def test_the_presets_have_the_numbers_of_the_study(name, expected):
     settings = preset_settings(name, {"data": "folder:x"})
-    shared = {"batch": 64, "lr": 0.02, "warmup": 5, "min_lr": 1e-8, "sgd_momentum": 0.9, "weight_decay": 1e-4}
-    shared |= {"temperature": 0.07, "projection": 128, "momentum": 0.999, "min_crop": 0.2, "gray": 0.2}
-    for field, value in (expected | shared | {"blur": 0.5}).items():
+    shared = {"size": 224, "test_resize": 257, "test_crop": 224, "test_fit": "squash"}
+    shared |= {"test_interpolation": "bilinear", "optimizer": "sgd", "warmup": 5, "min_lr": 1e-8}
+    shared |= {"sgd_momentum": 0.9, "weight_decay": 1e-4}
+    shared |= {"temperature": 0.07, "projection": 128, "momentum": 0.999}
+    for field, value in (expected | shared).items():
         assert getattr(settings, field) == value, field
+
+
+@pytest.mark.parametrize("name", ["imagenet", "miniimagenet"])
+@pytest.mark.parametrize("loss", ["selfsupcon", "supcon", "joint", "joint-supcon"])
+def test_contrastive_and_joint_objectives_have_the_strong_views_of_the_study(name, loss):
+    settings = preset_settings(name, {"data": "folder:x", "loss": loss})
+    assert settings.augmentation == AugmentSettings(
+        size=224,
+        scale=(0.2, 1.0),
+        jitter=(0.4, 0.4, 0.4, 0.1),
+        jitter_p=0.8,
+        gray_p=0.2,
+        blur_sigma=(0.1, 2.0),
+        blur_p=0.5,
+        flip_p=0.5,
+    )
+
+
+@pytest.mark.parametrize("name", ["imagenet", "miniimagenet", "mini"])
+def test_cross_entropy_alone_has_crops_and_flips_only(name):
+    settings = preset_settings(name, {"data": "folder:x", "loss": "ce"})
+    views = settings.augmentation
+    assert (views.flip_p, views.jitter_p, views.gray_p, views.blur_p) == (0.5, 0, 0, 0)
+    assert views.scale == (0.5 if name == "mini" else 0.2, 1.0)
+
+
+def test_cross_entropy_can_be_trained_on_strong_views():
+    options = {"jitter_prob": 0.8, "gray_prob": 0.2, "blur_prob": 0.5}
+    strong = preset_settings("imagenet", {"data": "folder:x", "loss": "ce", **options})
+    joint = preset_settings("imagenet", {"data": "folder:x", "loss": "joint"})
+    assert strong.augmentation == joint.augmentation
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"loss": "ce", "jitter": (0.8, 0.8, 0.8, 0.2)},
+            "--jitter 0.8,0.8,0.8,0.2 has no effect: views of the loss ce are jittered with probability 0. "
+            "Add --jitter-prob 0.8",
+        ),
+        (
+            {"jitter_prob": 0.5, "jitter": (0, 0, 0, 0)},
+            "--jitter-prob 0.5 has no effect with --jitter 0,0,0,0",
+        ),
+        ({"jitter": (0.4, 0.4)}, "give brightness, contrast and saturation in 0 … 1"),
+        (
+            {
+                "loss": "selfsupcon",
+                "crop_min_area": 1.0,
+                "flip_prob": 0.0,
+                "jitter_prob": 0.0,
+                "gray_prob": 0.0,
+            },
+            "The loss selfsupcon compares two views of each image, but with these options both are always",
+        ),
+    ],
+)
+def test_views_that_contradict_the_options_or_the_loss_are_refused(changes, words):
+    with pytest.raises(UsageError) as caught:
+        _ = PretrainSettings(**changes).augmentation
+    assert words in str(caught.value)
+
+
+def test_cross_entropy_may_see_unchanged_images():
+    plain = {"crop_min_area": 1.0, "flip_prob": 0.0}
+    assert PretrainSettings(loss="ce", **plain).augmentation.never_changes
 
 
 def test_a_preset_that_needs_images_says_so():

@@ -82,7 +82,12 @@ def job_of(
     split = dataset.split("train")
     if loss := settings.objective.supervised:
         _require_every_class(split, loss)
-    view = View(resize=settings.test_resize, crop=settings.test_crop)
+    view = View(
+        resize=settings.test_resize,
+        crop=settings.test_crop,
+        fit=settings.test_fit,
+        interpolation=settings.test_interpolation,
+    )
     description = Description(
         architecture=encoder.architecture,
         view=view,
@@ -90,6 +95,7 @@ def job_of(
         classes=split.classes,
         identity={
             **settings.to_json(),
+            "augmentation": settings.augmentation.to_json(),
             "images": split.fingerprint,
             "weights": encoder.weights,
             "processes": fabric.world_size,

@@ -84,7 +84,7 @@ def pretrain(
             last checkpoint is intact.
     """
     machinery = machinery or Machinery()
-    _ = settings.objective, settings.pretext, settings.views  # each refuses what cannot be meant
+    _ = settings.objective, settings.pretext, settings.augmentation  # each refuses what cannot be meant
     run = Run.named(default_name(settings) if name is None else name, place.workspace.runs)
     if resume and not run.begun:
         raise UsageError(f"There is no run {run.name} to go on with in {place.workspace.runs}.")

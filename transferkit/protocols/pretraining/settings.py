@@ -27,8 +27,11 @@ class PretrainSettings:
         epochs: passes over the train split.
         batch: images a step and process.
         size: pixels of the squares that are trained on.
-        test_resize: pixels of an image's shorter side when the trained encoder is used.
+        test_resize: pixels to which an image is resized when the trained encoder is used.
         test_crop: pixels of the central square that it is then shown.
+        test_fit: ``squash`` resizes both sides to ``test_resize``, as the study does; ``shorter`` resizes the
+            shorter side and keeps the aspect ratio.
+        test_interpolation: ``bilinear``, as in the study, or ``bicubic``.
         optimizer: ``sgd``, ``lars`` or ``adamw``.
         lr: the highest learning rate of one process; multiplied by the number of processes.
         warmup: epochs in which it rises from 1 %.
@@ -40,9 +43,15 @@ class PretrainSettings:
         queue: how many keys are remembered.
         momentum: of the key encoder.
         shards: into how many parts a batch is cut for batch normalisation, where there are keys.
-        min_crop: smallest share of an image's area that a view keeps.
-        gray: probability that a view loses its colour.
-        blur: probability that a view is blurred, by a Gaussian of 0.1 to 2 pixels.
+        crop_min_area: smallest fraction of an image's area that the random crop of a view keeps.
+        flip_prob: probability that a view is mirrored left to right.
+        jitter: largest change of brightness, contrast, saturation and hue; four numbers, by default
+            0.4,0.4,0.4,0.1.
+        jitter_prob: probability that the colours of a view are jittered; by default 0.8, and 0 for the loss
+            ce alone, as in the study.
+        gray_prob: probability that a view becomes grayscale; by default 0.2, and 0 for the loss ce alone.
+        blur_prob: probability that a view is blurred by a Gaussian of 0.1 to 2 pixels; with the presets
+            imagenet and miniimagenet 0.5, and 0 for the loss ce alone.
         augment: where views are drawn: ``cpu`` in the decoding processes, ``device`` by the batch.
         accumulate: steps whose gradients are added up before the weights move.
         clip: largest norm of the gradient; 0 leaves it as it is.
@@ -59,6 +68,8 @@ class PretrainSettings:
     size: int = 32
     test_resize: int = 48
     test_crop: int = 48
+    test_fit: Literal["squash", "shorter"] = "squash"
+    test_interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     optimizer: Optimizer = "adamw"
     lr: float = 0.004
     warmup: float = 1
@@ -70,9 +81,12 @@ class PretrainSettings:
     queue: int = 1024
     momentum: float = 0.99
     shards: int = 2
-    min_crop: float = 0.5
-    gray: float = 0.2
-    blur: float = 0.0
+    crop_min_area: float = 0.5
+    flip_prob: float = 0.5
+    jitter: tuple[float, ...] = ()
+    jitter_prob: float | None = None
+    gray_prob: float | None = None
+    blur_prob: float | None = 0.0
     augment: Literal["cpu", "device"] = "device"
     accumulate: int = 1
     clip: float = 0.0
@@ -81,17 +95,19 @@ class PretrainSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "jitter", tuple(self.jitter))  # a list, when read from JSON
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
-                raise UsageError(
-                    f"--{name} {getattr(self, name)!r} is unknown. Choose from: {', '.join(known)}."
-                )
+                option, choices = name.replace("_", "-"), ", ".join(known)
+                raise UsageError(f"--{option} {getattr(self, name)!r} is unknown. Choose from: {choices}.")
         for name, lowest in _LOWEST.items():
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= lowest):
-                raise UsageError(_out_of_range(name, getattr(self, name), f"{lowest} or more"))
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value >= lowest):
+                raise UsageError(_out_of_range(name, value, f"{lowest} or more"))
         for name, highest in _HIGHEST.items():
-            if getattr(self, name) > highest:
-                raise UsageError(_out_of_range(name, getattr(self, name), f"{highest} or less"))
+            value = getattr(self, name)
+            if value is not None and value > highest:
+                raise UsageError(_out_of_range(name, value, f"{highest} or less"))
         if not (math.isfinite(self.lr) and self.lr > self.min_lr):
             raise UsageError(
                 f"--lr {self.lr} is not above --min-lr {self.min_lr}, where the cosine ends: give more."
@@ -121,18 +137,57 @@ class PretrainSettings:
         return PretextSettings(self.temperature, self.projection, self.queue, self.momentum, self.shards)
 
     @property
-    def views(self) -> "AugmentSettings":
-        """From which distributions views are drawn."""
-        from ...data.augment import AugmentSettings
+    def augmentation(self) -> "AugmentSettings":
+        """The distributions that views are drawn from; by default those of the study for this loss.
 
-        return AugmentSettings(size=self.size, scale=(self.min_crop, 1.0), gray_p=self.gray, blur_p=self.blur)
+        Raises:
+            UsageError: if options contradict each other, or the loss compares two views that never differ.
+        """
+        from ...data.augment import STUDY, AugmentSettings
+
+        strong = self.objective.strong_augmentation
+        given = {"jitter_p": self.jitter_prob, "gray_p": self.gray_prob, "blur_p": self.blur_prob}
+        probabilities = {
+            name: (getattr(STUDY, name) if strong else 0.0) if value is None else value
+            for name, value in given.items()
+        }
+        augmentation = AugmentSettings(
+            size=self.size,
+            scale=(self.crop_min_area, 1.0),
+            jitter=self.jitter or STUDY.jitter,  # type: ignore[arg-type]
+            flip_p=self.flip_prob,
+            **probabilities,
+        )
+        self._require_consistent(augmentation)
+        return augmentation
+
+    def _require_consistent(self, augmentation: "AugmentSettings") -> None:
+        jitter = ",".join(f"{strength:g}" for strength in augmentation.jitter)
+        if any(self.jitter) and not augmentation.jitter_p:
+            raise UsageError(
+                f"--jitter {jitter} has no effect: views of the loss {self.loss} are jittered with "
+                "probability 0. Add --jitter-prob 0.8, or leave --jitter out."
+            )
+        if self.jitter_prob and not any(augmentation.jitter):
+            raise UsageError(
+                f"--jitter-prob {self.jitter_prob} has no effect with --jitter {jitter}. Give at least one "
+                "strength above 0, or leave --jitter-prob out."
+            )
+        if self.objective.views > 1 and augmentation.never_changes:
+            raise UsageError(
+                f"The loss {self.loss} compares two views of each image, but with these options both are "
+                "always the image itself. Give --crop-min-area below 1, or one of --flip-prob, "
+                "--jitter-prob, --gray-prob and --blur-prob above 0."
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return asdict(self)
+        return asdict(self) | {"jitter": list(self.jitter)}
 
 
 _CHOICES = {
+    "test_fit": ("squash", "shorter"),
+    "test_interpolation": ("bilinear", "bicubic"),
     "optimizer": ("sgd", "lars", "adamw"),
     "augment": ("cpu", "device"),
     "precision": ("auto", "fp32", "bf16", "fp16"),
@@ -150,11 +205,21 @@ _LOWEST = {
     "watch": 0,
     "min_lr": 0,
     "seed": 0,
-    "gray": 0,
-    "blur": 0,
-    "min_crop": 0.01,
+    "flip_prob": 0,
+    "jitter_prob": 0,
+    "gray_prob": 0,
+    "blur_prob": 0,
+    "crop_min_area": 0.01,
 }
-_HIGHEST = {"gray": 1, "blur": 1, "min_crop": 1, "sgd_momentum": 1, "seed": 2**63 - 1}
+_HIGHEST = {
+    "flip_prob": 1,
+    "jitter_prob": 1,
+    "gray_prob": 1,
+    "blur_prob": 1,
+    "crop_min_area": 1,
+    "sgd_momentum": 1,
+    "seed": 2**63 - 1,
+}
 
 
 def _out_of_range(name: str, value: float, limits: str) -> str:

@@ -74,7 +74,7 @@ class Trainer:
         self.model, self.optimizer = fabric.setup(pretext, build_optimizer(pretext.parameters(), settings))
         self._labels = torch.from_numpy(split.labels)
         self._views = ViewSettings(
-            augment=settings.views,
+            augment=settings.augmentation,
             count=pretext.objective.views,
             where=settings.augment,
             workers=workers,
