@@ -146,17 +146,18 @@ class PretrainSettings:
         from ...data.augment import STUDY, AugmentSettings
 
         strong = self.objective.strong_augmentation
-        given = {"jitter_p": self.jitter_prob, "gray_p": self.gray_prob, "blur_p": self.blur_prob}
-        probabilities = {
-            name: (getattr(STUDY, name) if strong else 0.0) if value is None else value
-            for name, value in given.items()
-        }
+
+        def given_or(default: float, given: float | None) -> float:
+            return given if given is not None else default * strong
+
         augmentation = AugmentSettings(
             size=self.size,
             scale=(self.crop_min_area, 1.0),
             jitter=self.jitter or STUDY.jitter,  # type: ignore[arg-type]
+            jitter_p=given_or(STUDY.jitter_p, self.jitter_prob),
+            gray_p=given_or(STUDY.gray_p, self.gray_prob),
+            blur_p=given_or(STUDY.blur_p, self.blur_prob),
             flip_p=self.flip_prob,
-            **probabilities,
         )
         self._require_consistent(augmentation)
         return augmentation
