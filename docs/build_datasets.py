@@ -56,6 +56,16 @@ classes in sorted order.
 Detection has sets of its own, which `finetune --task detection` takes: `voc0712` and `coco` in their
 published layouts, and the drawn `mini/scenes`.
 
+Images are read upright (EXIF rotation is applied), as 8-bit RGB, and what is transparent shows white. Grey
+of more than 8 bits is brought to 0 … 255 by what its file's type declares: unsigned 16-bit grey is divided
+by 257, PGM files and TIFF files of 12 bits by their own white. Signed, 32-bit and floating-point grey
+declare no white: values within 0 … 255 are kept, greater ones within 0 … 65535 are divided by 257, and
+floating-point values within 0 … 1 are multiplied by 255. What no scale fits is refused, as an image that
+cannot be read. So is what two scales fit, as the wrong one would show black or white: floating-point values
+that are only 0 and 1, and values that exceed a scale by less than its double. `extract` warns of a split
+whose images were read on different scales, and of one whose 16-bit grey is dark throughout, as 12-bit data
+in 16 bits is.
+
 A budget behind a name leaves fewer labelled images: `eurosat@limit=1000` or `@limit=0.1` (of train and val
 together), `@shots=5` (a class, all of them train), `@vtab1k` (800 train, 200 val, as VTAB-1k has them). The
 options `--limit`, `--shots-per-class` and `--budget` put the same behind every name of a command. Images

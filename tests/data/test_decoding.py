@@ -63,18 +63,6 @@ def test_big_endian_sixteen_bit_grey():
     assert decode(encoded(image, "TIFF"))[0, :, 0].tolist() == [0, 128, 255]
 
 
-@pytest.mark.parametrize(("top", "expected"), [(1.0, [0, 128, 255]), (255.0, [0, 128, 255])])
-def test_floating_point_grey(top, expected):
-    values = np.array([[0, 0.5, 1]], dtype=np.float32) * top
-    assert decode(encoded(values, "TIFF"))[0, :, 0].tolist() == expected
-
-
-@pytest.mark.parametrize("values", [[0, 300], [-1, 1], [0, np.nan]])
-def test_floating_point_that_means_something_else_is_refused(values):
-    with pytest.raises(UnreadableImageError, match=r"span .* … .*, neither 0 … 1 nor 0 … 255"):
-        decode(encoded(np.array([values], dtype=np.float32), "TIFF"))
-
-
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_what_is_transparent_shows_white(mode):
     image = Image.new("RGBA", (3, 1), (0, 0, 0, 255))

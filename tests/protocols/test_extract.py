@@ -175,6 +175,23 @@ def test_an_unreadable_file_keeps_its_row_and_is_counted(photos: Path, tmp_path:
     assert "train/cat/03.png" not in features.ids
 
 
+def test_grey_that_is_dark_or_read_on_different_scales_is_told(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "grey") / "train" / "cat"
+    for name, top, dtype in (("a", 4095, "u2"), ("b", 1, "f4"), ("c", 200, "f4"), ("d", 200, "u1")):
+        ramp = np.linspace(0, top, 40 * 48).reshape(40, 48).astype(dtype)
+        Image.fromarray(ramp).save(folder / f"{name}.tif")
+    split = opened(tmp_path / "grey", tmp_path)
+    told = io.StringIO()
+    extraction = extractor(tmp_path).open(split)
+    extraction.run(PlainReporter(told))
+    start = f"{split.dataset} train: "
+    assert f"{start}1 grey images on the scale 0 … 65535 reach at most 4095: they are dark" in told.getvalue()
+    assert (
+        f"{start}images of signed, 32-bit or floating-point grey were read on different scales: 1 as 0 … 1 "
+        "(such as train/cat/b.tif), 1 as 0 … 255 (such as train/cat/c.tif)." in told.getvalue()
+    )
+
+
 def test_on_error_stop_names_the_file_and_the_remedy(photos: Path, tmp_path: Path) -> None:
     (photos / "train" / "dog" / "01.png").write_bytes(b"")
     strict = ExtractSettings(**{**vars(SMALL), "on_error": "stop"})

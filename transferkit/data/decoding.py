@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from ..core.errors import UnreadableImageError
+from .grey import declared_white, grey_bytes
 
 MOST_PIXELS = 2**27
 """Of one image, as its header claims them: 400 MB once decoded."""
@@ -41,8 +42,8 @@ _UPRIGHT = {
 def decode(source: Path | bytes) -> NDArray[np.uint8]:
     """The first frame of an image, upright, as a viewer on a white page would show it.
 
-    EXIF rotation is applied. What is transparent shows white. 16-bit grey is scaled, not clipped, and
-    so is floating-point grey in 0 … 1. CMYK, palettes and grey become RGB.
+    EXIF rotation is applied. What is transparent shows white. Grey of more than 8 bits is scaled, not
+    clipped, as of ``grey``. CMYK, palettes and grey become RGB.
 
     Args:
         source: a file, or its bytes.
@@ -92,7 +93,7 @@ def _decode(file: IO[bytes], size_bytes: int) -> NDArray[np.uint8]:
                 except RuntimeError:
                     file.seek(place)  # Pillow says what is wrong with it, or shows what can be shown
             image.load()
-            return np.array(rgb(_upright(image)))
+            return np.array(rgb(_upright(image), white=declared_white(image)))
 
 
 def _is_plain_jpeg(image: Image.Image) -> bool:
@@ -150,32 +151,30 @@ def _decoders_agree() -> bool:
     return True
 
 
-def rgb(image: Image.Image) -> Image.Image:
+def rgb(image: Image.Image, *, white: float | None = None) -> Image.Image:
     """Any mode of Pillow's as 8-bit RGB.
 
-    Raises: UnreadableImageError: for floating-point grey neither in 0 … 1 nor in 0 … 255.
+    Args:
+        image: read completely.
+        white: as of ``grey.declared_white``, for an image that has lost its file's type.
+
+    Raises: UnreadableImageError: for grey values whose scale cannot be told, as of ``grey``.
     """
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
-    if image.mode.startswith("I"):
-        return _grey(np.asarray(image) / 257)
-    if image.mode == "F":
-        return _grey(_scaled(np.asarray(image)))
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(grey_bytes(image, white or declared_white(image))).convert("RGB")
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
+        image = _eight_bit_key(image).convert("RGBA")
+        white_page = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white_page, image).convert("RGB")
     return image.convert("RGB")
 
 
-def _grey(values: NDArray[np.floating]) -> Image.Image:
-    """``[h, w]`` in 0 … 255, rounded."""
-    return Image.fromarray(np.rint(values.clip(0, 255)).astype(np.uint8)).convert("RGB")
-
-
-def _scaled(values: NDArray[np.floating]) -> NDArray[np.floating]:
-    """To 0 … 255, from what people mean by floating-point grey: 0 … 1, else 0 … 255."""
-    low, high = float(values.min()), float(values.max())
-    if not (low >= 0 and high <= 255):  # NaN is refused too
-        raise UnreadableImageError(f"its values span {low:.4g} … {high:.4g}, neither 0 … 1 nor 0 … 255")
-    return values * 255 if high <= 1 else values
+def _eight_bit_key(image: Image.Image) -> Image.Image:
+    """The image whose transparent colour, if it is of 16 bits, has the 8 that Pillow keeps of a pixel."""
+    key = image.info.get("transparency")
+    if image.mode == "RGB" and isinstance(key, tuple) and max(key) > 255:
+        image = image.copy()
+        image.info["transparency"] = tuple(value >> 8 for value in key)
+    return image

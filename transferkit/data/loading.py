@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from ..core.errors import DataError, UnreadableImageError
 from ..core.views import View
 from .dataset import Reader, Split
+from .grey import Grey, observed_greys
 from .variants import Variant
 
 MOST_WORKERS = 16
@@ -30,11 +31,13 @@ class Batch:
         rows: ``[b]`` of the split.
         images: uint8 ``[b, 3, crop, crop]``; zero where the file could not be read.
         reasons: row → why it could not be read.
+        greys: row → how its grey values were read, of images of more than 8 bits.
     """
 
     rows: NDArray[np.int64]
     images: torch.Tensor
     reasons: dict[int, str]
+    greys: dict[int, Grey] = field(default_factory=dict)
 
 
 def load_batches(
@@ -153,16 +156,20 @@ class Frames(Dataset):
 
     def __getitem__(self, rows: NDArray[np.int64]) -> Batch | DataError:
         images = torch.zeros(len(rows), 3, self.view.crop, self.view.crop, dtype=torch.uint8)
-        reasons = {}
+        reasons, greys = {}, {}
         try:
             for place, row in zip(images.numpy(), rows.tolist(), strict=True):
                 try:
-                    place[:] = self.variant.square(self.reader.image(row), self.view, row=row)
+                    with observed_greys() as found:
+                        image = self.reader.image(row)
+                    if found:
+                        greys[row] = found[-1]
+                    place[:] = self.variant.square(image, self.view, row=row)
                 except UnreadableImageError as error:
                     reasons[row] = str(error)
         except DataError as error:  # as a value: the loader would bury its message in a traceback
             return error
-        return Batch(rows, images, reasons)
+        return Batch(rows, images, reasons, greys)
 
 
 def _as_it_is(loaded: Any) -> Any:

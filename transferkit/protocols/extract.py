@@ -20,6 +20,7 @@ from ..core.progress import SILENT, Reporter, readable_seconds
 from ..data.catalog import expand_datasets
 from ..data.dataset import Split
 from ..data.framing import normalised
+from ..data.grey import Grey, grey_warnings
 from ..data.loading import Batch, default_workers, load_batches
 from ..data.variants import Variant
 from ..models.catalog import default_model, load_encoder
@@ -157,13 +158,17 @@ class Extraction:
             Taps(self.encoder, layers, self.entry.key.pooling) as taps,
             reporter.task(label, self.entry.rows_missing(layers), "images") as task,
         ):
+            greys: dict[str, Grey] = {}
 
             def features_of(batch: Batch) -> dict[str, NDArray[np.float32]]:
                 self._refuse_unreadable(batch)
+                greys.update({self.split.ids[row]: grey for row, grey in batch.greys.items()})
                 return _forward(taps, batch, self.encoder, self.compute)
 
             load = partial(self._batches, workers=self._workers)
             fill(self.entry, layers, load, features_of, batch=self._batch, task=task)
+        for warning in grey_warnings(greys):
+            reporter.note(f"{self.split.dataset} {self.split.name}: {warning}")
 
     def _refuse_unreadable(self, batch: Batch) -> None:
         if batch.reasons and self.settings.on_error == "stop":

@@ -1,0 +1,132 @@
+"""Grey values of more than 8 bits, brought to 0 … 255.
+
+The scale is the one that the file's type declares. Signed, 32-bit and floating-point grey declares none: its
+values say it, and what could be read on two scales is refused. ``observed_greys`` lets a caller compare the
+scales of many images, as one image cannot tell the scale of its data set.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..core.errors import UnreadableImageError
+
+_BITS_PER_SAMPLE = 258  # of TIFF
+_DARK = 2**14  # 16-bit grey that never reaches this was made of 14 bits or fewer
+
+
+@dataclass(frozen=True)
+class Grey:
+    """How the grey values of one image were read.
+
+    Attributes:
+        declared: whether the file's type says what is white.
+        largest: value of the image.
+        white: the value that became 255.
+    """
+
+    declared: bool
+    largest: float
+    white: float
+
+
+_OBSERVED: ContextVar[list[Grey] | None] = ContextVar("observed greys", default=None)
+
+
+@contextmanager
+def observed_greys() -> Iterator[list[Grey]]:
+    """Gather how grey of more than 8 bits is read inside the block, an element per image."""
+    found: list[Grey] = []
+    token = _OBSERVED.set(found)
+    try:
+        yield found
+    finally:
+        _OBSERVED.reset(token)
+
+
+def declared_white(image: Image.Image) -> float | None:
+    """What is white in an opened image of one channel, by its file's type; None where it says nothing.
+
+    PGM files are scaled to 65535 by Pillow, whatever their own largest value is.
+    """
+    if image.mode.startswith("I;16"):
+        tags = getattr(image, "tag_v2", {})
+        return 4095 if tags.get(_BITS_PER_SAMPLE) == (12,) else 65535
+    return 65535 if image.mode == "I" and image.format == "PPM" else None
+
+
+def grey_bytes(image: Image.Image, white: float | None) -> NDArray[np.uint8]:
+    """The values ``[h, w]`` of an image of mode ``I``, ``I;16`` or ``F``, rounded to 0 … 255.
+
+    Args:
+        image: as it is shown; pixels of its transparent value become white.
+        white: as of ``declared_white``.
+
+    Raises: UnreadableImageError: if no scale is declared, and the values say none or fit two.
+    """
+    values = np.asarray(image)
+    low, high = float(values.min()), float(values.max())
+    top = _white_of(values, low, high) if white is None else white
+    if (found := _OBSERVED.get()) is not None:
+        found.append(Grey(white is not None, high, top))
+    grey = np.rint((values * (255 / top)).clip(0, 255)).astype(np.uint8)
+    if (clear := image.info.get("transparency")) is not None:
+        grey[values == clear] = 255
+    return grey
+
+
+def _white_of(values: NDArray, low: float, high: float) -> float:
+    """What is white in values without a declared scale: whole numbers mean 0 … 255 or 0 … 65535.
+
+    Floating-point values may also mean 0 … 1. What would be almost black on one scale and white on the
+    smaller one is refused: floating-point values that are only 0 and 1, and values slightly above a scale.
+    """
+    floating = np.issubdtype(values.dtype, np.floating)
+    scales = (1, 255, 65535) if floating else (255, 65535)
+    span = f"its grey values span {low:.6g} … {high:.6g}"
+    if not 0 <= low <= high <= 65535:  # NaN is refused too
+        meant = ", ".join(f"0 … {white}" for white in scales)
+        raise UnreadableImageError(f"{span}, which is none of {meant}: save it as 8 or 16 bits")
+    at = next(at for at, white in enumerate(scales) if high <= white)
+    if at and high < 2 * scales[at - 1]:
+        raise UnreadableImageError(
+            f"{span}, slightly more than 0 … {scales[at - 1]} and almost black on 0 … {scales[at]}: "
+            "save it as 8 or 16 bits"
+        )
+    if scales[at] == high == 1 and not ((values > 0) & (values < 1)).any():
+        raise UnreadableImageError(
+            "its floating-point grey values are only 0 and 1, white on 0 … 1 and almost black on 0 … 255: "
+            "save it as 8 or 16 bits"
+        )
+    return scales[at]
+
+
+def grey_warnings(greys: Mapping[str, Grey]) -> Iterator[str]:
+    """What is suspect about the grey values of a split's images, a sentence each.
+
+    Args:
+        greys: image's id → how it was read, of those with grey of more than 8 bits.
+    """
+    largest = [one.largest for one in greys.values() if one.white == 65535]
+    if largest and 0 < max(largest) < _DARK:
+        yield (
+            f"{len(largest)} grey images on the scale 0 … 65535 reach at most {max(largest):.6g}: they are "
+            "dark for the network. If their white is lower, as in 12-bit data, scale them to 65535 first."
+        )
+    scales: dict[float, list[str]] = {}
+    for name, one in greys.items():
+        if not one.declared and one.largest:  # black is black on any scale
+            scales.setdefault(one.white, []).append(name)
+    if len(scales) > 1:
+        parts = ", ".join(
+            f"{len(names)} as 0 … {white:g} (such as {names[0]})" for white, names in sorted(scales.items())
+        )
+        yield (
+            f"images of signed, 32-bit or floating-point grey were read on different scales: {parts}. If all "
+            "have one scale, save them as 8 or 16 bits."
+        )
