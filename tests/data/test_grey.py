@@ -190,7 +190,7 @@ def test_how_grey_is_read_is_observed_inside_the_block_only():
 
 def test_12_bit_data_in_16_bits_is_warned_of():
     (warning,) = grey_warnings({"a.tif": Grey(True, 4095, 65535), "b.tif": Grey(True, 900, 65535)})
-    assert warning.startswith("2 grey images on the scale 0 … 65535 reach at most 4095, so they are dark")
+    assert warning.startswith("2 grey images on the scale 0 … 65535 reach at most 4095: they are dark")
     assert not list(grey_warnings({"a.tif": Grey(True, 4095, 65535), "b.tif": Grey(True, 65000, 65535)}))
     assert not list(grey_warnings({"a.tif": Grey(True, 0, 65535)})), "black images say nothing"
     assert not list(grey_warnings({}))
