@@ -267,3 +267,18 @@ def test_a_damaged_layer_on_the_disk_is_refused_when_it_is_gone_through(tmp_path
     path.write_bytes(data)
     with pytest.raises(DamagedError, match=r"shard-00001\.h5 is damaged in 'layers/layer1'"):
         np.asarray(left.x)
+
+
+def test_features_have_the_groups_of_the_rows_that_could_be_read(tmp_path):
+    entry = begun(tmp_path)
+    fill(entry, ["stem"])
+    groups = tuple(f"patient {row // 3}" for row in range(ROWS))
+    grouped = FeatureStore(tmp_path).entry(KEY, groups)
+    features, plain = grouped.features("stem"), entry.features("stem")
+    assert features.groups == tuple(group for group, read in zip(groups, READ, strict=True) if read)
+    assert plain.groups is None
+    assert (features.x == plain.x).all()
+    assert plain.fingerprint == entry.fingerprint == KEY.fingerprint
+    assert features.fingerprint == grouped.fingerprint != KEY.fingerprint
+    other = FeatureStore(tmp_path).entry(KEY, ("one group",) * ROWS)
+    assert other.features("stem").fingerprint != features.fingerprint

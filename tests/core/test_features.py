@@ -149,9 +149,9 @@ def test_what_is_known_of_rows_goes_with_them():
 
 def test_groups_follow_their_rows(leaves):
     grouped = replace(leaves, groups=("tree 1", "tree 2", "tree 1", "tree 3"))
-    assert grouped.rows(np.array([3, 0])).groups == ["tree 3", "tree 1"]
+    assert grouped.rows(np.array([3, 0])).groups == ("tree 3", "tree 1")
     joined = concatenate([grouped, leaves], split="all")
-    assert joined.groups == ["tree 1", "tree 2", "tree 1", "tree 3", *leaves.ids]
+    assert joined.groups == ("tree 1", "tree 2", "tree 1", "tree 3", *leaves.ids)
     assert concatenate([leaves, leaves], split="all").groups is None
 
 

@@ -242,3 +242,14 @@ def test_a_broken_file_whose_label_nobody_knows():
 def test_bugs_of_the_data_set_are_not_swallowed():
     with pytest.raises(ZeroDivisionError):
         wrapped(Pairs([*IMAGES[:11], ZeroDivisionError()]))
+
+
+def test_listed_groups_are_those_of_the_images():
+    assert wrapped(Pairs()).groups is None
+    assert wrapped(Pairs(groups=np.arange(12) // 4)).groups == tuple("000011112222")
+
+
+@pytest.mark.parametrize(("groups", "words"), [(["a"], "1 entries"), (7, "int")])
+def test_groups_that_are_not_one_per_image_are_refused(groups, words):
+    with pytest.raises(DataError, match=rf"groups are {words}, not one per image \(12\)\. Give a list"):
+        wrapped(Pairs(groups=groups))

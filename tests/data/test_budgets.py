@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -197,3 +199,44 @@ def test_budgets_are_appended():
     ]
     with pytest.raises(UsageError, match="dtd@shots=5 has a budget of its own"):
         with_budget(["mini", "dtd@shots=5"], "vtab1k")
+
+
+def with_groups(dataset, size):
+    """The data set, of which neighbours in a class are of one group."""
+    splits = {}
+    for name, split in dataset.splits.items():
+        seen = dict.fromkeys(range(3), 0)
+        groups = []
+        for label in split.labels.tolist():
+            groups.append(f"{name} {label} {seen[label] // size}")
+            seen[label] += 1
+        splits[name] = replace(split, groups=tuple(groups))
+    return replace(dataset, splits=splits)
+
+
+@pytest.mark.parametrize("text", ["limit=133", "limit=0.1", "shots=5", "vtab1k"])
+def test_budgets_keep_groups(text, whole):
+    larger = dataset_of({"train": (900, 400, 200), "test": (5, 5, 5)})
+    for dataset in (with_groups(whole, 7), with_groups(larger, 7)):
+        few = budgeted(dataset, parse_budget(text), seed=0)  # a Dataset refuses groups in two splits
+        for name, split in few.splits.items():
+            own = dict(zip(dataset.split("train").ids, dataset.split("train").groups, strict=True))
+            if name == "train":
+                assert list(split.groups) == [own[one] for one in split.ids]
+
+
+def test_vtab_holds_out_whole_groups(without_val):
+    few = budgeted(with_groups(dataset_of({"train": (900, 400, 200), "test": (5, 5, 5)}), 5),
+                   parse_budget("vtab1k"), seed=0)  # fmt: skip
+    assert (len(few.split("train")), len(few.split("val"))) == (800, 200)
+    assert not set(few.split("train").groups) & set(few.split("val").groups)
+    assert per_class(few, "val") == pytest.approx([120, 53, 27], abs=4)
+
+
+def test_groups_too_large_for_vtab_are_named(without_val):
+    train = without_val.split("train")
+    tied = replace(train, groups=tuple(f"{label}" for label in train.labels.tolist()))
+    with pytest.raises(
+        UsageError, match=r"needs 200 images of val, and the groups of d leave \d+, because no"
+    ):
+        budgeted(replace(without_val, splits={**without_val.splits, "train": tied}), Budget("vtab1k"), seed=0)

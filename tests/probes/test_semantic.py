@@ -5,10 +5,12 @@ import pytest
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 
+from tests.reference import image_bootstrap
 from transferkit.core.errors import DataError, ShapeError, UsageError
 from transferkit.core.features import Features
 from transferkit.core.seeding import generator
-from transferkit.probes.semantic import SemanticProbe, SemanticSettings, target_scores
+from transferkit.probes.classification import selection
+from transferkit.probes.semantic import DRAWS, SemanticProbe, SemanticSettings, summary, target_scores
 
 GRID = SemanticSettings().grid
 SIZES = {"train": 120, "val": 60, "test": 80}
@@ -207,3 +209,112 @@ def test_what_cannot_be_scored_is_refused():
         SemanticSettings(penalties=1)
     with pytest.raises(ShapeError, match="'short' needs 120 rows, not 3"):
         splits(lambda x, rng: {"short": np.zeros((3, 1))})
+
+
+def viewed(images, views, seed, *, split="test"):
+    """Rows that show each image several times: the target and most of the features belong to the image."""
+    rng = generator(seed, "viewed", split)
+    image = np.tile(np.arange(images), views)
+    latent = rng.normal(size=(images, 2))
+    y = (latent[:, :1] + rng.normal(size=(images, 1)))[image]  # half of the variance is noise
+    x = latent[image] + 0.1 * rng.normal(size=(len(image), 2))
+    return Features(
+        x=x.astype(np.float32),
+        labels=np.zeros(len(image), int),
+        ids=[f"{split}/{i}@{row}" for row, i in enumerate(image)],
+        classes=("a",),
+        split=split,
+        targets={"y": y},
+        groups=tuple(f"{split}/{i}" for i in image),
+    )
+
+
+def viewed_splits(seed, *, grouped=True):
+    parts = {split: viewed(n, 4, seed, split=split) for split, n in
+             {"train": 150, "val": 50, "test": 60}.items()}  # fmt: skip
+    return parts if grouped else {name: replace(part, groups=None) for name, part in parts.items()}
+
+
+def test_intervals_are_those_of_a_loop_that_draws_images():
+    parts = viewed_splits(0)
+    test = replace(parts["test"], targets={"y": parts["test"].targets["y"], "noise": noise_of(parts["test"])})
+    parts = {
+        "train": replace(
+            parts["train"], targets={**parts["train"].targets, "noise": noise_of(parts["train"])}
+        ),
+        "val": replace(parts["val"], targets={**parts["val"].targets, "noise": noise_of(parts["val"])}),
+        "test": test,
+    }
+    scores, _ = target_scores(parts, GRID, seed=3)
+    rows, _ = target_scores({name: replace(p, groups=None) for name, p in parts.items()}, GRID, seed=3)
+    targets = {name: (test.groups, *one.terms.T.tolist()) for name, one in rows.items()}
+    names = list(dict.fromkeys(test.groups))
+
+    def draws(*purpose):
+        drawn = generator(3, "semantic", *purpose).integers(len(names), size=(DRAWS, len(names)))
+        return [[names[i] for i in draw] for draw in drawn.tolist()]
+
+    each, _ = image_bootstrap.intervals(targets, draws("bootstrap"))
+    for name, score in scores.items():
+        assert score.value == pytest.approx(rows[name].value, abs=1e-12)
+        assert [score.low, score.high] == pytest.approx(each[name].tolist(), abs=1e-9)
+    _, mean = image_bootstrap.intervals(targets, draws("summary", len(names)))
+    found = summary(scores, (), seed=3, seconds=0.0).interval
+    assert [found.low, found.high] == pytest.approx(mean.tolist(), abs=1e-9)
+
+
+def noise_of(part):
+    """A target that belongs to the row, and is not known."""
+    return generator(1, "noise", part.split).normal(size=(len(part), 1))
+
+
+def test_targets_of_some_of_the_images_are_resampled_together_with_those_of_all():
+    """The mean over targets, of which one has the rows of only half of the images, by the same loop."""
+    whole = viewed_splits(1)
+    half = {name: part.rows(np.arange(len(part)) % 2 == 0) for name, part in whole.items()}
+    scores = {
+        "all": target_scores(whole, GRID, seed=0)[0]["y"],
+        "half": target_scores(half, GRID, seed=0)[0]["y"],
+    }
+    targets = {name: (score.groups, *score.terms.T.tolist()) for name, score in scores.items()}
+    names = list(scores["all"].groups)
+    assert set(scores["half"].groups) < set(names)
+    drawn = generator(0, "semantic", "summary", len(names)).integers(len(names), size=(DRAWS, len(names)))
+    _, mean = image_bootstrap.intervals(targets, [[names[i] for i in draw] for draw in drawn.tolist()])
+    found = summary(scores, (), seed=0, seconds=0.0).interval
+    assert [found.low, found.high] == pytest.approx(mean.tolist(), abs=1e-9)
+
+
+def test_showing_every_image_again_makes_no_interval_narrower():
+    parts = splits(noisy_sum)
+    once = target_scores(parts, GRID, seed=0)[0]["sum"]
+    again = parts["test"].rows(np.tile(np.arange(len(parts["test"])), 4))
+    again = replace(again, groups=tuple(again.ids))
+    found = target_scores({**parts, "test": again}, GRID, seed=0)[0]["sum"]
+    assert (found.value, found.low, found.high) == pytest.approx((once.value, once.low, once.high), abs=1e-9)
+    assert found.n == 4 * once.n
+    alone = summary({"sum": found}, (), seed=0, seconds=0.0).interval
+    plain = summary({"sum": once}, (), seed=0, seconds=0.0).interval
+    assert (alone.low, alone.high) == pytest.approx((plain.low, plain.high), abs=1e-9)
+
+
+def test_the_interval_over_images_covers_what_the_one_over_views_does_not():
+    truth = 0.5 / 1.01  # of the target's variance, of which the features know this much
+    held, widths = {}, {}
+    for grouped in (True, False):
+        found = [
+            target_scores(viewed_splits(seed, grouped=grouped), GRID, seed=0)[0]["y"] for seed in range(60)
+        ]
+        held[grouped] = np.mean([one.low <= truth <= one.high for one in found])
+        widths[grouped] = np.mean([one.high - one.low for one in found])
+    assert held[True] >= 0.85
+    assert held[False] <= 0.75
+    assert widths[True] / widths[False] == pytest.approx(2, abs=0.15)  # the square root of four views
+
+
+def test_without_val_the_views_of_an_image_are_held_out_together():
+    parts = viewed_splits(0)
+    train, held, name = selection({"train": parts["train"], "test": parts["test"]}, seed=0)
+    assert name == "20% of train"
+    assert not set(train.groups) & set(held.groups)
+    assert len(held) == 0.2 * len(parts["train"])

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from ..core.blocks import Blocks, Matrix
 from ..core.errors import CacheError, ShapeError
 from ..core.features import Features
+from ..core.groups import Groups, grouped_fingerprint
 from .claim import Claim, Target
 from .key import EntryKey
 from .locks import Lock
@@ -37,11 +39,13 @@ class Entry:
     Args:
         folder: of the entry; need not exist yet.
         key: what it is.
+        groups: ``[n]`` of the rows of the split; not stored, because features do not depend on them.
     """
 
-    def __init__(self, folder: Path, key: EntryKey) -> None:
+    def __init__(self, folder: Path, key: EntryKey, groups: Groups = None) -> None:
         self.folder = folder
         self.key = key
+        self.groups = groups
         self._begun: Target | None = None
         self._rows: tuple[list[ShardFile], Rows] | None = None
 
@@ -58,6 +62,11 @@ class Entry:
         if self._begun and not (self.folder / MANIFEST).exists():
             return replace(self._begun.manifest, files={})
         return read_manifest(self.folder)
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the split together with its groups."""
+        return grouped_fingerprint(self.key.fingerprint, self.groups)
 
     @property
     def begun(self) -> bool:
@@ -148,9 +157,10 @@ class Entry:
             layer=layer,
             pooling=key.pooling,
             weights=key.weights,
-            fingerprint=key.fingerprint,
+            fingerprint=self.fingerprint,
             skipped=rows.skipped,
             view=key.circumstances,
+            groups=self.groups and tuple(compress(self.groups, rows.read.tolist())),
         )
 
     def read(self, layer: str) -> tuple[NDArray[np.floating], NDArray[np.int64]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import CacheError
+from ..core.groups import Groups
 from .entry import Entry
 from .key import EntryKey
 from .manifest import MANIFEST, Manifest, read_manifest
@@ -40,9 +41,14 @@ class FeatureStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def entry(self, key: EntryKey) -> Entry:
-        """The entry of ``key``, whether or not there is anything in it yet."""
-        return Entry(self._folder / key.digest, key)
+    def entry(self, key: EntryKey, groups: Groups = None) -> Entry:
+        """The entry of ``key``, whether or not there is anything in it yet.
+
+        Args:
+            key: of the entry.
+            groups: ``[n]`` of the rows of the split; the features that are read from the entry have them.
+        """
+        return Entry(self._folder / key.digest, key, groups)
 
     def entries(self) -> Iterator[Entry]:
         """Every entry whose ``entry.json`` can be read, by model, data and split; ``verify`` names others."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .blocks import Matrix, chunks, stacked
 from .errors import NonFiniteError, ShapeError
+from .groups import Groups, joined_groups
 from .labels import require_labels
 
 _ROWS = 8192  # looked at together
@@ -54,7 +55,7 @@ class Features:
     view: Mapping[str, Any] = field(default_factory=dict)
     targets: Mapping[str, NDArray] = field(default_factory=dict)
     augmented: tuple[Matrix, ...] = ()
-    groups: Sequence[str] | None = None
+    groups: Groups = None
 
     def __repr__(self) -> str:
         n, d = self.x.shape
@@ -97,7 +98,7 @@ class Features:
             fingerprint=chosen,
             targets={name: value[numbers] for name, value in self.targets.items()},
             augmented=tuple(view[numbers] for view in self.augmented),
-            groups=None if self.groups is None else [self.groups[i] for i in numbers.tolist()],
+            groups=None if self.groups is None else tuple(self.groups[i] for i in numbers.tolist()),
         )
 
 
@@ -113,15 +114,8 @@ def concatenate(parts: Sequence[Features], *, split: str) -> Features:
         skipped=tuple(row for part in parts for row in part.skipped),
         targets={name: np.concatenate([part.targets[name] for part in parts]) for name in parts[0].targets},
         augmented=tuple(stacked(views) for views in zip(*(part.augmented for part in parts), strict=True)),
-        groups=_concatenated_groups(parts),
+        groups=joined_groups(parts),
     )
-
-
-def _concatenated_groups(parts: Sequence[Features]) -> list[str] | None:
-    """Groups of all rows; a row of a part without groups is a group of its own, named by its id."""
-    if all(part.groups is None for part in parts):
-        return None
-    return [name for part in parts for name in (part.ids if part.groups is None else part.groups)]
 
 
 def require_finite(x: Matrix, *, what: str, ids: Sequence[str]) -> None:

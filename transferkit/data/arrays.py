@@ -102,7 +102,8 @@ def from_torch_dataset(
 
     Images are Pillow's; arrays uint8 ``[h, w, 3]`` or ``[h, w]``; or tensors, uint8 or floating point in
     0 … 1, ``[3, h, w]`` or ``[1, h, w]``. Leave normalisation and random augmentation out of the data
-    set's transform: the encoder's view normalises.
+    set's transform: the encoder's view normalises. A list in ``dataset.groups``, one name or number per
+    image, says which images are not independent, such as those of one patient.
 
     Args:
         dataset: has ``__len__`` and ``__getitem__``.
@@ -125,7 +126,24 @@ def from_torch_dataset(
     ids = _unique_ids(_paths(dataset) or _numbered(len(dataset)), len(dataset))
     if fingerprint is None:
         fingerprint = fingerprint_of(ids, numbers, names, contents)
-    return Split(name, split, ids, numbers, names, fingerprint, reader)
+    return Split(name, split, ids, numbers, names, fingerprint, reader, groups=_listed_groups(dataset))
+
+
+def _listed_groups(dataset: Any) -> tuple[str, ...] | None:
+    """The names that ``groups`` lists, one per image; None where the data set has no such list.
+
+    Raises: DataError: if there is not one per image.
+    """
+    listed = getattr(dataset, "groups", None)
+    if listed is None:
+        return None
+    if not hasattr(listed, "__len__") or len(listed) != len(dataset):
+        found = f"{len(listed)} entries" if hasattr(listed, "__len__") else type(listed).__name__
+        raise DataError(
+            f"The data set's groups are {found}, not one per image ({len(dataset)}). Give a list of as many "
+            "names, or leave groups out."
+        )
+    return tuple(map(str, listed))
 
 
 def _pixels(image: Any) -> NDArray[np.uint8]:

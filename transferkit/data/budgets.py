@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ..core.errors import UsageError
 from ..core.labels import require_one_label, several, strata
 from ..core.progress import SILENT, Reporter
-from ..core.splitting import hashed_order, shares
+from ..core.splitting import hashed_order, hashed_split, shares
 from .dataset import Dataset, Split
 from .parts import chosen_rows
 
@@ -145,6 +145,8 @@ def _vtab(train: Split, val: Split | None, *, spec: str, seed: int) -> dict[str,
                 "Use @limit=N or @shots=N."
             )
     _require_each_class(train, VTAB["train"], spec)
+    if val is None and train.groups is not None:
+        train, val = _disjoint(train, spec, seed)
     first = _rows(train, _apportioned(train, VTAB["train"]), seed)
     if val is not None:
         second, source = _rows(val, _apportioned(val, VTAB["val"]), seed), val
@@ -156,6 +158,23 @@ def _vtab(train: Split, val: Split | None, *, spec: str, seed: int) -> dict[str,
         "train": chosen_rows(train, first, name="train"),
         "val": chosen_rows(source, second, name="val"),
     }
+
+
+def _disjoint(train: Split, spec: str, seed: int) -> tuple[Split, Split]:
+    """Train in two parts that share no group, from which the images of train and of val are drawn.
+
+    Raises: UsageError: if a part has too few images.
+    """
+    fractions = [count / sum(VTAB.values()) for count in VTAB.values()]
+    cut = hashed_split(train.ids, strata(train.labels), fractions, name=f"budget/{seed}", groups=train.groups)
+    for rows, (name, count) in zip(cut, VTAB.items(), strict=True):
+        if len(rows) < count:
+            raise UsageError(
+                f"{spec} needs {count} images of {name}, and the groups of {train.dataset} leave "
+                f"{len(rows)}, because no group may be in train and in val. Use @limit=N or @shots=N."
+            )
+    kept, held = (chosen_rows(train, rows, name="train") for rows in cut)
+    return kept, held
 
 
 def _apportioned(split: Split, size: int) -> NDArray[np.int64]:

@@ -11,7 +11,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.errors import DataError
+from ..core.errors import DataError, ShapeError
+from ..core.files import digest_of
+from ..core.groups import grouped_fingerprint, require_disjoint_groups
 from ..core.progress import SILENT, Reporter
 from ..core.registry import Registry
 
@@ -57,6 +59,13 @@ class Split:
     factors: Mapping[str, NDArray] = field(default_factory=dict)
     groups: tuple[str, ...] | None = None
 
+    def __post_init__(self) -> None:
+        if self.groups is not None and len(self.groups) != len(self.ids):
+            raise ShapeError(
+                f"{self.dataset} {self.name} has {len(self.ids)} images and {len(self.groups)} groups: give "
+                "one group per image, or none at all."
+            )
+
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -71,6 +80,8 @@ class Dataset:
         domain: ``natural``, ``satellite``, ``symbolic``, ``medical``, ``illustrative``, ``texture`` or empty.
         source: where the images come from, for people.
         licence: under which they may be used.
+
+    Raises: DataError: if two splits share a group.
     """
 
     spec: str
@@ -78,6 +89,19 @@ class Dataset:
     domain: str = ""
     source: str = ""
     licence: str = ""
+
+    def __post_init__(self) -> None:
+        require_disjoint_groups({name: split.groups for name, split in self.splits.items()}, data=self.spec)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest over the fingerprints and the groups of all splits."""
+        return digest_of(
+            {
+                name: grouped_fingerprint(split.fingerprint, split.groups)
+                for name, split in self.splits.items()
+            }
+        )
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import DataError
 from ..core.files import digest_of
+from ..core.groups import joined_groups
 from .dataset import Reader, Split
 
 
@@ -56,6 +57,7 @@ def chosen_rows(split: Split, rows: NDArray[np.int64], *, name: str) -> Split:
         fingerprint=digest_of([split.fingerprint, rows.tolist()]),
         reader=ChosenReader(split.reader, rows),
         factors={factor: values[rows] for factor, values in split.factors.items()},
+        groups=split.groups and tuple(split.groups[row] for row in rows.tolist()),
     )
 
 
@@ -75,4 +77,5 @@ def joined(parts: Sequence[Split]) -> Split:
         fingerprint=digest_of([part.fingerprint for part in parts]),
         reader=JoinedReader(tuple(part.reader for part in parts), np.cumsum([len(part) for part in parts])),
         factors={},
+        groups=joined_groups(parts),
     )

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import DataError
 from ..core.features import Features, concatenate, require_finite
+from ..core.groups import require_disjoint_groups
 from ..core.labels import several, strata
 from ..core.outcomes import row_outcomes
 from ..core.results import Score
@@ -56,7 +57,7 @@ def train_and_test(splits: Mapping[str, Features]) -> tuple[Features, Features]:
     """What fits, ``train`` together with ``val`` where there is one; and what scores, ``test``.
 
     Raises:
-        DataError: if ``train`` or ``test`` is missing or has no readable row.
+        DataError: if ``train`` or ``test`` is missing or has no readable row, or two splits share a group.
         NonFiniteError: if a feature is NaN or infinite.
     """
     for name in ("train", "test"):
@@ -71,6 +72,7 @@ def train_and_test(splits: Mapping[str, Features]) -> tuple[Features, Features]:
         raise DataError(
             "Some splits have one label a row and others several: give all of them the same form."
         )
+    require_disjoint_groups({name: part.groups for name, part in splits.items()}, data=splits["test"].data)
     fitting = [splits["train"], *([splits["val"]] if "val" in splits else [])]
     return concatenate(fitting, split="+".join(part.split for part in fitting)), splits["test"]
 
@@ -79,7 +81,7 @@ def selection(splits: Mapping[str, Features], *, seed: int) -> tuple[Features, F
     """Rows to fit candidates on, rows to choose between them, and the name of the latter.
 
     These are ``train`` and ``val``; without ``val``, a seeded and stratified fifth of train is held out, by
-    chance alone where rows have several labels.
+    chance alone where rows have several labels. Rows of one group are held out together.
 
     Raises: DataError: if no row is left to choose on.
     """
@@ -87,11 +89,14 @@ def selection(splits: Mapping[str, Features], *, seed: int) -> tuple[Features, F
     if "val" in splits and len(splits["val"]):
         return train, splits["val"], "val"
     rng = generator(seed, "validation")
-    kept, held = stratified_split(strata(train.labels), (1 - VALIDATION, VALIDATION), rng=rng)
+    kept, held = stratified_split(
+        strata(train.labels), (1 - VALIDATION, VALIDATION), rng=rng, groups=train.groups
+    )
     if not len(held):
         raise DataError(
-            f"The {len(train)} rows of train leave none to choose hyper-parameters on: "
-            "every class has one row only. Ask for a single candidate, so that nothing is chosen."
+            f"The {len(train)} rows of train leave none to choose hyper-parameters on: every class has one "
+            f"{'row' if train.groups is None else 'group'} only. Ask for a single candidate, so that nothing "
+            "is chosen."
         )
     return train.rows(kept), train.rows(held), f"{VALIDATION:.0%} of train"
 

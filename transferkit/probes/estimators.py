@@ -26,6 +26,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from ..core.errors import ShapeError, UsageError
+from ..core.groups import Groups
 from ..core.splitting import stratified_split
 from .knn import NEAR
 from .logistic import logistic_path
@@ -92,39 +93,45 @@ class _LinearModel(_Probe):
     def _path(self, x: Tensor, labels: NDArray[np.int64], penalties: list[float]) -> tuple[Tensor, Tensor]:
         """Weights ``[p, d, t]`` and biases ``[p, t]``: one column for two classes, else one a class."""
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> "_LinearModel":
+    def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> "_LinearModel":
         """Fit the penalty, or the one that is most accurate on held-out rows, on all rows.
 
         Args:
             X: ``[n, d]`` finite.
             y: ``[n]`` classes.
+            groups: ``[n]`` group of each row; rows of one group are held out together.
 
         Raises:
             UsageError: if there is no penalty, or one not above 0, or ``validation`` not between 0 and 1.
-            ShapeError: if there are several penalties and no row is left to choose on.
+            ShapeError: if there are several penalties and no row is left to choose on, or not ``n`` groups.
         """
         x, labels = self._rows(X, y)
+        own = None if groups is None else np.asarray(groups).astype(str).tolist()
         centre = x.mean(0, dtype=np.float64)  # taken out in the precision of x: the fit may have less
         x = x - centre.astype(x.dtype)
         if not np.size(self.penalty):
             raise UsageError("penalty is empty: give one above 0, or several to choose from.")
         penalties = np.sort(np.atleast_1d(np.asarray(self.penalty, dtype=float)).ravel())[::-1].tolist()
-        self.penalty_ = self._chosen(x, labels, penalties) if len(penalties) > 1 else penalties[0]
+        self.penalty_ = self._chosen(x, labels, penalties, own) if len(penalties) > 1 else penalties[0]
         weights, biases = self._path(torch.from_numpy(x), labels, [self.penalty_])
         self.coef_ = weights[0].T.double().numpy()
         self.intercept_ = biases[0].double().numpy() - self.coef_ @ centre.astype(x.dtype)
         return self
 
-    def _chosen(self, x: NDArray[np.floating], labels: NDArray[np.int64], penalties: list[float]) -> float:
+    def _chosen(
+        self, x: NDArray[np.floating], labels: NDArray[np.int64], penalties: list[float], groups: Groups
+    ) -> float:
         """The penalty, of these in descending order, most accurate on held-out rows; the first of equals."""
         if not 0 < self.validation < 1:
             raise UsageError(f"validation={self.validation:g} is no part of the rows: give one in 0 … 1.")
         seed = check_random_state(self.random_state).randint(2**31)
         parts = (1 - self.validation, self.validation)
-        kept, held = stratified_split(labels, parts, rng=np.random.Generator(np.random.PCG64(seed)))
+        rng = np.random.Generator(np.random.PCG64(seed))
+        kept, held = stratified_split(labels, parts, rng=rng, groups=groups)
         if not len(held):
+            unit = "sample" if groups is None else "group"
             raise ShapeError(
-                f"Of {len(x)} rows none is left to choose a penalty on: every class has one sample only. "
+                f"Of {len(x)} rows none is left to choose a penalty on: every class has one {unit} only. "
                 "Give a single penalty, so that nothing is chosen."
             )
         weights, biases = self._path(torch.from_numpy(x[kept]), labels[kept], penalties)

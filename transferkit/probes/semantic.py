@@ -14,7 +14,7 @@ validation rows, one a target.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, Literal, get_args
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import DataError, UsageError
 from ..core.features import Features
+from ..core.groups import group_numbers
 from ..core.registry import unknown_name
 from ..core.results import Score
 from ..core.seeding import generator
@@ -91,11 +92,12 @@ class TargetScore:
 
     Attributes:
         value: 1 is knowing all, 0 nothing; below is worse than always guessing the same.
-        low, high: 95 % interval, by bootstrap over test rows.
+        low, high: 95 % interval, by bootstrap over the groups of the test rows.
         penalty: chosen on validation rows.
-        n: test rows.
-        terms: ``[n, 2]`` of the test rows: what was missed, and what a constant misses; their sums give
+        n: test rows; test images, where a task shows several views of each.
+        terms: ``[g, 2]`` of the groups: what was missed, and what a constant misses; their sums give
             ``value``.
+        groups: ``[g]`` names: what is resampled. Each row is its own group unless the features say otherwise.
     """
 
     value: float
@@ -104,10 +106,11 @@ class TargetScore:
     penalty: float
     n: int
     terms: Array
+    groups: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, float]:
         """Plain values, without the rows."""
-        return {name: value for name, value in vars(self).items() if name != "terms"}
+        return {name: value for name, value in vars(self).items() if name not in ("terms", "groups")}
 
 
 class SemanticProbe:
@@ -153,8 +156,9 @@ def target_scores(
     for name in names:
         if name not in measured:
             scores[name] = _categorical(chosen_on, scored_on, name, penalties)
-    counts = _redrawn(len(test), seed, "bootstrap")
-    return {name: _with_interval(scores[name], counts) for name in names}, constant
+    groups, numbers = group_numbers(test.ids if test.groups is None else test.groups)
+    counts = _redrawn(len(groups), seed, "bootstrap")
+    return {name: _with_interval(scores[name], groups, numbers, counts) for name in names}, constant
 
 
 def summary(
@@ -163,15 +167,15 @@ def summary(
     """The mean over targets, its interval, and each target's own.
 
     In the mean, worse than knowing nothing counts as nothing: one prediction far off would outweigh all else.
-    The interval takes the targets as they are and resamples the rows, the same for targets of the same rows.
+    The interval takes the targets as they are and resamples the groups of all their rows: a group that is
+    drawn twice counts twice in each target that has rows of it.
 
     Raises: DataError: if every target is constant.
     """
     if not scores:
         raise DataError(f"Nothing varies over these rows: {', '.join(constant)} are constant.")
-    sizes = {len(score.terms) for score in scores.values()}
-    counts = {n: _redrawn(n, seed, "summary", n) for n in sizes}
-    each = [_ratio(counts[len(score.terms)] @ score.terms) for score in scores.values()]
+    counts = _counts_of_groups(dict.fromkeys(score.groups for score in scores.values()), seed)
+    each = [_ratio(counts[score.groups] @ score.terms) for score in scores.values()]
     drawn = np.array(each).clip(0).mean(0)  # [draws]
     low, high = np.quantile(drawn, [0.025, 0.975])
     return Score(
@@ -287,15 +291,36 @@ def _score_of(terms: Array, penalty: float) -> TargetScore:
     return TargetScore(value, value, value, penalty, len(terms), terms)
 
 
-def _with_interval(score: TargetScore, counts: Array) -> TargetScore:
-    """By resamples in which row ``i`` comes ``counts[draw, i]`` times."""
-    low, high = np.quantile(_ratio(counts @ score.terms), [0.025, 0.975])
-    return replace(score, low=float(low), high=float(high))
+def _with_interval(
+    score: TargetScore, groups: tuple[str, ...], numbers: NDArray[np.int64], counts: Array
+) -> TargetScore:
+    """The score with its interval, by resamples in which group ``i`` comes ``counts[draw, i]`` times.
+
+    Args:
+        score: its terms are ``[n, 2]`` of the rows.
+        groups: ``[g]`` names.
+        numbers: ``[n]`` number of the group of each row.
+        counts: ``[draws, g]``.
+    """
+    sums = [np.bincount(numbers, column, len(groups)) for column in score.terms.T]
+    terms = np.stack(sums, axis=1).astype(np.float64)  # [g, 2]
+    low, high = np.quantile(_ratio(counts @ terms), [0.025, 0.975])
+    return replace(score, low=float(low), high=float(high), terms=terms, groups=groups)
 
 
-@lru_cache(maxsize=4)  # two of the plain rows of a data set, and two of its changed ones
+def _counts_of_groups(needed: Collection[tuple[str, ...]], seed: int) -> dict[tuple[str, ...], Array]:
+    """For each list of groups ``[g]`` how often each comes, ``[draws, g]``, in resamples of all groups."""
+    everything = tuple(dict.fromkeys(group for groups in needed for group in groups))
+    drawn = _redrawn(len(everything), seed, "summary", len(everything))
+    if len(needed) == 1:
+        return dict.fromkeys(needed, drawn)
+    number = {group: i for i, group in enumerate(everything)}
+    return {groups: drawn[:, [number[group] for group in groups]] for groups in needed}
+
+
+@lru_cache(maxsize=4)  # two of all images of a data set, and two of those that stacked tasks take
 def _redrawn(n: int, seed: int, *purpose: str | int) -> Array:
-    """How often each of ``n`` rows comes, ``[draws, n]``, when as many are drawn with replacement."""
+    """How often each of ``n`` groups comes, ``[draws, n]``, when as many are drawn with replacement."""
     rows = generator(seed, "semantic", *purpose).integers(n, size=(DRAWS, n)) + n * np.arange(DRAWS)[:, None]
     return np.bincount(rows.ravel(), minlength=DRAWS * n).reshape(DRAWS, n).astype(np.float64)
 

@@ -251,7 +251,7 @@ def _cell(entries: Mapping[str, Entry], layer: str, question: Question, seed: in
         model=key.model,
         weights=key.weights,
         data=key.data,
-        fingerprint=digest_of({split: entry.key.fingerprint for split, entry in entries.items()}),
+        fingerprint=digest_of({split: entry.fingerprint for split, entry in entries.items()}),
         layer=layer,
         pooling=key.pooling,
         view=key.circumstances,

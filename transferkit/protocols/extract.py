@@ -221,7 +221,7 @@ class Extractor:
 
     def open(self, split: Split) -> Extraction:
         """The extraction over ``split``; nothing is computed or written yet."""
-        entry = self.store.entry(self._key(split))
+        entry = self.store.entry(self._key(split), split.groups)
         return Extraction(self.encoder, split, self.settings, self.layers, entry, self.compute)
 
     def _key(self, split: Split) -> EntryKey:

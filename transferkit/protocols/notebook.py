@@ -13,6 +13,7 @@ from ..cache.store import FeatureStore
 from ..core.errors import UsageError
 from ..core.features import Features
 from ..core.files import digest_of
+from ..core.groups import require_disjoint_groups
 from ..core.labels import strata
 from ..core.progress import reporter_for
 from ..core.registry import unknown_name
@@ -52,7 +53,8 @@ def extract(
         model: a spec such as ``imagenet-lite0``, any ``nn.Module``, or an ``Encoder``. A module is left
             in evaluation mode, on the device that was used.
         data: a spec such as ``mini/digits`` or ``folder:photos``; a map-style data set of
-            ``(image, label)``; or several of them by split, ``{"train": …, "test": …}``.
+            ``(image, label)``; or several of them by split, ``{"train": …, "test": …}``. A list in the data
+            set's attribute ``groups``, one name per image, says which images are not independent.
         layers: ``last``, ``stages``, ``all`` or module-name patterns.
         view: what a plain module was trained to see; 224 pixels and ImageNet's mean and standard
             deviation unless given.
@@ -124,7 +126,10 @@ def _parted(splits: Mapping[str, Features], seed: int) -> dict[str, Features]:
         return dict(splits)
     whole = splits["all"]
     train, val, test = stratified_split(
-        strata(whole.labels), (0.6, 0.2, 0.2), rng=generator(seed, "notebook", "split")
+        strata(whole.labels),
+        (0.6, 0.2, 0.2),
+        rng=generator(seed, "notebook", "split"),
+        groups=whole.groups,
     )
     rest = replace(whole, skipped=())
     return {"train": whole.rows(train), "val": rest.rows(val), "test": rest.rows(test)}
@@ -196,8 +201,15 @@ def _splits(data: Any, workspace: Workspace) -> list[Split]:
         raise UsageError(
             "A spec names all splits of a data set: give it alone, not as one of several splits."
         )
-    splits = [from_torch_dataset(part, name=type(part).__name__, split=name) for name, part in parts.items()]
+    splits = [_split(part, name) for name, part in parts.items()]
+    require_disjoint_groups({split.name: split.groups for split in splits}, data=splits[0].dataset)
     return _alike(splits)
+
+
+def _split(part: Any, name: str) -> Split:
+    if isinstance(part, Split):
+        return replace(part, name=name)
+    return from_torch_dataset(part, name=type(part).__name__, split=name)
 
 
 def _alike(splits: list[Split]) -> list[Split]:

@@ -21,6 +21,7 @@ from ..core.devices import free_memory_bytes
 from ..core.errors import DataError, TransferkitError, UnknownNameError
 from ..core.features import Features
 from ..core.files import digest_of
+from ..core.groups import grouped_fingerprint
 from ..core.labels import require_one_label, several
 from ..core.results import Score
 from ..data.dataset import Dataset
@@ -212,7 +213,11 @@ class Semantics:
             names = self._names(ask)
             view = self.extractor.encoder.view
             entries = [
-                [self._filled(ask.spec, PLAIN, name).key.digest, targets_key(split, view, names).digest]
+                [
+                    self._filled(ask.spec, PLAIN, name).key.digest,
+                    targets_key(split, view, names).digest,
+                    grouped_fingerprint(split.fingerprint, split.groups),
+                ]
                 for name, split in self.dataset.splits.items()
             ]
             self._keys[ask] = digest_of([vars(ask), entries, self.place.seed])
@@ -233,7 +238,11 @@ class Semantics:
     def _scored(self, ask: Ask) -> Scores:
         rows_of = self._stacked if ask.task else self._with_targets
         splits = {split: rows_of(ask, split) for split in self.dataset.splits}
-        return target_scores(splits, ask.penalties, seed=self.place.seed)
+        scores, constant = target_scores(splits, ask.penalties, seed=self.place.seed)
+        if ask.task:
+            rows = TASKS[ask.task].rows_per_image
+            scores = {name: replace(score, n=score.n // rows) for name, score in scores.items()}
+        return scores, constant
 
     def _with_targets(self, ask: Ask, split: str) -> Features:
         features = self._filled(ask.spec, PLAIN, split).features(ask.layer)

@@ -20,10 +20,13 @@ class Task:
 
     Attributes:
         variants: the views that it takes.
-        stacked: from the features of each view to those of the task, with its targets.
+        rows_per_image: stacked rows that it makes of each image.
+        stacked: from the features of each view to those of the task, with its targets. All rows of one image
+            are one group, so that they are held out together and intervals resample images.
     """
 
     variants: tuple[str, ...]
+    rows_per_image: int
     stacked: Callable[[Mapping[str, Features]], Features]
 
 
@@ -46,13 +49,14 @@ def _rows(views: Mapping[str, Features], pairs: Sequence[tuple[str, ...]], **tar
         x=np.concatenate(blocks),
         labels=np.concatenate([first.labels] * k),
         ids=[f"{one}@{'+'.join(pair)}" for pair in pairs for one in first.ids],
+        groups=tuple(first.ids if first.groups is None else first.groups) * k,
         targets={name: np.repeat(np.asarray(values), n, axis=0) for name, values in targets.items()},
     )
 
 
 _TURNS = (PLAIN, "rotate:90", "rotate:180", "rotate:270")
 TASKS.register("rotation")(
-    Task(_TURNS, lambda views: _rows(views, [(turn,) for turn in _TURNS], rotation=np.arange(4)))
+    Task(_TURNS, len(_TURNS), lambda views: _rows(views, [(turn,) for turn in _TURNS], rotation=np.arange(4)))
 )
 
 _MIDDLE = f"patch:{GRID * GRID // 2}"
@@ -60,6 +64,7 @@ _AROUND = tuple(f"patch:{place}" for place in range(GRID * GRID) if f"patch:{pla
 TASKS.register("patch")(
     Task(
         (_MIDDLE, *_AROUND),
+        len(_AROUND),
         lambda views: _rows(views, [(_MIDDLE, other) for other in _AROUND], patch=np.arange(len(_AROUND))),
     )
 )
@@ -70,6 +75,7 @@ _DAMAGED = tuple(
 TASKS.register("corruption")(
     Task(
         _DAMAGED,
+        len(_DAMAGED),
         lambda views: _rows(
             views,
             [(view,) for view in _DAMAGED],

@@ -134,7 +134,7 @@ class Ledger:
     def _path(self, task: Task) -> Path:
         return self.place.workspace.studies / "finished" / f"{task.id}.json"
 
-    def _data(self, data: str, seed: int) -> Mapping[str, str] | None:
+    def _data(self, data: str, seed: int) -> str | None:
         if (data, seed) in self._opened and self._opened[data, seed] is None:
             return None
         try:
@@ -142,7 +142,7 @@ class Ledger:
         except TransferkitError:
             self._opened[data, seed] = None  # said by the task that needs it
             return None
-        return {name: split.fingerprint for name, split in dataset.splits.items()}
+        return dataset.fingerprint
 
     def weights(self, spec: str) -> Any:
         """What tells the weights of a model from others, as cheap as can be; None while there are none.

@@ -9,7 +9,6 @@ from ... import __version__
 from ...cache.entry import Entry
 from ...cache.store import FeatureStore
 from ...core.features import Features, concatenate
-from ...core.files import digest_of
 from ...core.results import Cell, Result, ResultStore, Score
 from ...data.catalog import expand_datasets
 from ...data.dataset import Dataset
@@ -81,7 +80,7 @@ class Look:
             model=key.model,
             weights=key.weights,
             data=key.data,
-            fingerprint=digest_of({split: entry.key.fingerprint for split, entry in self.entries.items()}),
+            fingerprint=self.dataset.fingerprint,
             layer=layer,
             pooling=key.pooling,
             view=key.circumstances,

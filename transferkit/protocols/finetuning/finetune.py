@@ -16,7 +16,6 @@ from ...cache.locks import Lock
 from ...cache.store import FeatureStore
 from ...core.errors import DataError, UsageError
 from ...core.features import Features
-from ...core.files import digest_of
 from ...core.progress import SILENT
 from ...core.results import Cell, Result, Results, ResultStore, Score
 from ...core.seeding import generator
@@ -324,7 +323,7 @@ class _Target:
         else:
             share = self.settings.held_out
             rng = generator(self.settings.seed, "validation")
-            kept, apart = stratified_split(train.labels, (1 - share, share), rng=rng)
+            kept, apart = stratified_split(train.labels, (1 - share, share), rng=rng, groups=train.groups)
             if not len(apart):
                 raise DataError(f"{self.dataset.spec} has too few images to hold some out. Add images.")
             name = f"{share:.0%} of train"
@@ -363,7 +362,7 @@ class _Target:
             model=encoder.spec,
             weights=encoder.weights,
             data=self.dataset.spec,
-            fingerprint=digest_of({name: split.fingerprint for name, split in self.dataset.splits.items()}),
+            fingerprint=self.dataset.fingerprint,
             layer=LAYER,
             pooling=encoder.pooling,
             view=encoder.view.to_json(),
