@@ -158,3 +158,30 @@ def test_without_answers_to_fit_it_to_there_is_no_temperature():
         "temperature": None,
         "fitted_on": "val",
     }
+
+
+def with_groups(part, size):
+    """Features of which neighbours, ``size`` each, are of one group."""
+    return replace(part, groups=tuple(f"{part.split} {row // size}" for row in range(len(part))))
+
+
+def test_without_val_whole_groups_are_held_out():
+    train = with_groups(features(120, "train", classes=4), 6)
+    kept, held, _ = selection({"train": train}, seed=3)
+    assert not set(kept.groups) & set(held.groups)
+    assert (len(kept), len(held)) == (96, 24)
+    assert set(held.labels.tolist()) == {0, 1, 2, 3}
+    assert selection({"train": train}, seed=4)[1].ids != held.ids
+
+
+def test_one_group_per_class_cannot_be_divided():
+    train = features(30, "train", classes=3)
+    train = replace(train, groups=tuple(map(str, train.labels.tolist())))
+    with pytest.raises(DataError, match=r"every class has one group only\. Ask for a single candidate"):
+        selection({"train": train}, seed=0)
+
+
+def test_splits_that_share_a_group_are_refused():
+    train, test = (replace(features(6, name), groups=tuple("aabbcc")) for name in ("train", "test"))
+    with pytest.raises(DataError, match="the group 'a' has rows in train and in test"):
+        train_and_test({"train": train, "test": test})

@@ -216,3 +216,28 @@ def test_one_row_a_class_leaves_nothing_to_choose_on():
 def test_the_front_door_offers_them():
     for kind in (LinearProbe, RidgeProbe, KNNProbe, PrototypeProbe):
         assert getattr(transferkit, kind.__name__) is kind
+
+
+@pytest.mark.parametrize("kind", [LinearProbe, RidgeProbe])
+def test_a_penalty_is_chosen_on_rows_of_other_groups(kind):
+    """Each object is seen six times, almost alike, under a label of chance: only copies can be recognised."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(2, size=60).repeat(6)
+    x = rng.normal(size=(60, 80)).repeat(6, 0) + 0.01 * rng.normal(size=(360, 80))
+    objects = np.arange(60).repeat(6)
+    penalties, seen = [1e-3, 1e4], []
+
+    class Spied(kind):
+        def _path(self, x, labels, penalties):
+            seen.append(len(x))
+            return super()._path(x, labels, penalties)
+
+    fitted = Spied(penalties, random_state=0).fit(x, labels, groups=objects)
+    assert seen[0] % 6 == 0, "whole groups are fitted"
+    alone = Spied(penalties, random_state=0).fit(x, labels)
+    assert alone.penalty_ == 1e-3, "copies reward remembering"
+    assert fitted.penalty_ in penalties
+    with pytest.raises(ShapeError, match="360 labels need as many groups, not 2"):
+        kind(penalties).fit(x, labels, groups=["a", "b"])
+    with pytest.raises(ShapeError, match="every class has one group only"):
+        kind(penalties).fit(x, labels, groups=labels)

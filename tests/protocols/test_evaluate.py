@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from tests.protocols.analyses.pictures import LAST, MODEL, draw_discs, place
@@ -5,6 +7,8 @@ from transferkit.cache.store import FeatureStore
 from transferkit.core.blocks import Blocks
 from transferkit.core.errors import UsageError
 from transferkit.core.workspace import Workspace
+from transferkit.models.catalog import load_encoder
+from transferkit.probes import linear
 from transferkit.protocols import evaluate
 from transferkit.protocols.evaluate import Evaluator, question
 from transferkit.protocols.place import Place
@@ -72,3 +76,31 @@ def test_augmented_views_are_extracted_of_the_rows_that_are_trained_on(tmp_path)
         *(("val", view) for view in views),
     ]
     assert plain.evaluated_on == augmented.evaluated_on == "test"
+
+
+def test_groups_reach_the_probes_and_are_part_of_what_defines_a_record(tmp_path, monkeypatch):
+    """Without val, the rows that select are of other groups than those that are fitted."""
+    here = Evaluator(Place(Workspace.at(tmp_path)), ExtractSettings())
+    plain = here.place.open("mini/digits")
+    plain = replace(plain, splits={name: plain.split(name) for name in ("train", "test")})
+    pairs = {
+        name: replace(split, groups=tuple(f"{name} {row // 40}" for row in range(len(split))))
+        for name, split in plain.splits.items()
+    }
+    chosen = []
+    original = linear.selection
+    monkeypatch.setattr(
+        linear, "selection", lambda *args, **options: chosen.append(original(*args, **options)) or chosen[-1]
+    )
+    extractor = here.extractor(load_encoder("pixels"))
+    question = QUESTIONS[0]
+    cells = [
+        record.cell
+        for dataset in (plain, replace(plain, splits=pairs), plain)
+        for record in here.evaluate(extractor, dataset, [question], {})
+    ]
+    assert cells[0] == cells[2] != cells[1]
+    (_, ungrouped, _), (train, held, _) = chosen  # the third record was kept
+    assert ungrouped.groups is None
+    assert not set(train.groups) & set(held.groups)
+    assert len(held.groups) > len(set(held.groups))

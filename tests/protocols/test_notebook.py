@@ -1,5 +1,7 @@
 """The same from Python: any network over any map-style data set."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,9 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 import transferkit
-from transferkit.core.errors import UsageError
+from transferkit.core.errors import DataError, UsageError
+from transferkit.data.arrays import from_arrays
+from transferkit.protocols.notebook import _parted
 
 
 class Tiny(nn.Module):
@@ -131,3 +135,37 @@ def test_features_with_several_labels_are_divided_by_chance_and_ranked():
     features = transferkit.Features(x, labels, [str(row) for row in range(60)], ("cat", "dog", "sofa"))
     (record,) = transferkit.probe(features, protocol="linear", penalties=3)
     assert (record.metric, record.n, record.selected_on) == ("map11", 12, "val")
+
+
+def of_patients(data, size):
+    data.groups = [f"patient {row // size}" for row in range(len(data))]
+    return data
+
+
+def test_images_of_one_patient_are_divided_together(tmp_path):
+    data = of_patients(coloured(100, 0), 4)
+    features = transferkit.extract(Tiny(), data, workspace=tmp_path, **SETTINGS)
+    whole = features["head.input"]["all"]
+    assert whole.groups == tuple(data.groups)
+    parts = _parted({"all": whole}, 0)
+    groups = [set(part.groups) for part in parts.values()]
+    assert sum(map(len, groups)) == 25
+    assert [len(part) for part in parts.values()] == [60, 20, 20]
+    grouped, plain = (
+        transferkit.probe(one, "linear", penalties=3)[0] for one in (whole, replace(whole, groups=None))
+    )
+    assert grouped.cell != plain.cell
+
+
+def test_splits_that_share_a_patient_are_refused(tmp_path):
+    data = {"train": of_patients(coloured(40, 0), 4), "test": of_patients(coloured(30, 1), 4)}
+    with pytest.raises(DataError, match="'patient 0' has rows in train and in test"):
+        transferkit.extract(Tiny(), data, workspace=tmp_path, **SETTINGS)
+
+
+def test_a_split_made_elsewhere_is_taken_as_it_is(tmp_path):
+    images = np.zeros((6, 16, 16, 3), np.uint8)
+    split = replace(from_arrays(images, [0, 1] * 3, name="mine", split="all"), groups=tuple("aabbcc"))
+    features = transferkit.extract(Tiny(), {"train": split}, workspace=tmp_path, **SETTINGS)
+    assert features["head.input"]["train"].groups == tuple("aabbcc")
+    assert features["head.input"]["train"].split == "train"

@@ -15,6 +15,7 @@ from transferkit.core.errors import DataError, UnknownNameError
 from transferkit.core.views import View
 from transferkit.data.variants import PLAIN
 from transferkit.models.catalog import load_encoder
+from transferkit.probes import semantic
 from transferkit.probes.semantic import SemanticSettings, target_scores
 from transferkit.protocols.evaluate import Evaluator, question
 from transferkit.protocols.extract import Extractor
@@ -284,3 +285,39 @@ def test_the_pixels_floor_of_another_view_is_another(root, discs):
     other._key(next(iter(other._asks_of(("pixels", "pixels"), low))))
     assert other._key(next(iter(other._asks_of(("pixels", "pixels"), low)))) not in keys
     assert before
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_views_of_an_image_are_one_group(name, root, discs):
+    asked = semantics(root, discs, LAST)
+    ask = Ask(MODEL, asked.extractor.names[0], (), name, (1.0,))
+    test = asked.dataset.split("test")
+    stack, rows = asked._stacked(ask, "test"), TASKS[name].rows_per_image
+    assert stack.groups == test.ids * rows
+    assert all(one.startswith(f"{group}@") for one, group in zip(stack.ids, stack.groups, strict=True))
+    score = next(iter(asked._scored(ask)[0].values()))
+    assert score.n == len(score.groups) == len(test) == 24
+    pairs = replace(test, groups=tuple(f"pair {row // 2}" for row in range(24)))
+    grouped = semantics(root, discs, LAST)
+    grouped.dataset = replace(grouped.dataset, splits={**grouped.dataset.splits, "test": pairs})
+    assert grouped._stacked(ask, "test").groups == pairs.groups * rows
+    assert len(next(iter(grouped._scored(ask)[0].values())).terms) == 12
+    assert grouped._key(ask) != asked._key(ask)
+
+
+def test_without_val_no_view_of_an_image_selects_for_another(root, discs, monkeypatch):
+    asked = semantics(root, discs, LAST)
+    asked.dataset = replace(
+        asked.dataset, splits={name: asked.dataset.split(name) for name in ("train", "test")}
+    )
+    chosen = []
+    original = semantic.selection
+    monkeypatch.setattr(
+        semantic,
+        "selection",
+        lambda *args, **options: chosen.append(original(*args, **options)) or chosen[-1],
+    )
+    asked._scored(Ask(MODEL, asked.extractor.names[0], (), "rotation", (1.0, 10.0)))
+    ((train, held, _),) = chosen
+    assert not set(train.groups) & set(held.groups)
+    assert len(held) == 4 * len(set(held.groups)) > 0

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -335,3 +336,17 @@ def test_rates_shrink_from_stage_to_stage(pictures, tmp_path):
         tuned(pictures, tmp_path / str(decay), replace(settings, layer_decay=decay))
     share = [moved(first, tmp_path / d) / moved(last, tmp_path / d) for d in ("0.1", "1.0")]
     assert share[0] < share[1] / 10
+
+
+def test_without_val_whole_groups_judge(pictures, tmp_path):
+    dataset = open_dataset(f"folder:{pictures}", root=tmp_path, seed=0)
+    train = dataset.split("train")
+    train = replace(train, groups=tuple(f"{row // 3}" for row in range(len(train))))
+    job = SimpleNamespace(
+        dataset=replace(dataset, splits={"train": train, "test": dataset.split("test")}),
+        settings=replace(SMALL, head="zero"),
+    )
+    rows = module._Target._rows(job)
+    assert not set(rows.train.groups) & set(rows.held.groups)
+    assert len(rows.train) + len(rows.held) == len(train)
+    assert set(rows.held.labels.tolist()) == set(train.labels.tolist())

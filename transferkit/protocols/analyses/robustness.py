@@ -10,6 +10,7 @@ from rich.text import Text
 
 from ...core.errors import DataError
 from ...core.features import Features
+from ...core.groups import joined_groups
 from ...core.results import Results, Score
 from ...core.statistics import wilson_interval
 from ...data.variants import PLAIN
@@ -93,7 +94,7 @@ def _fit(splits: Mapping[str, Features], settings: RobustnessSettings) -> Linear
     x = np.concatenate([np.asarray(part.x, np.float32) for part in parts])
     penalties = np.geomspace(1e-6, 1e5, settings.penalties).tolist()
     probe = LinearProbe(penalties if len(penalties) > 1 else 1.0)
-    probe.fit(x, np.concatenate([part.labels for part in parts]))
+    probe.fit(x, np.concatenate([part.labels for part in parts]), joined_groups(parts))
     return probe
 
 

@@ -286,11 +286,13 @@ class _Target:
 
     def _score(self, answers: Answers, choice: Choice, fit: Fit) -> Score:
         test = self.dataset.split("test")
+        read = answers.rows.tolist()
         rows = Features(
             answers.logits,
             test.labels[answers.rows],
-            [test.ids[row] for row in answers.rows.tolist()],
+            [test.ids[row] for row in read],
             test.classes,
+            groups=test.groups and tuple(test.groups[row] for row in read),
         )
         curve = [{k: v for k, v in line.items() if k != "seconds"} for line in fit.standing.history]
         told = {"curve": curve, "steps": fit.standing.step, "trained_rows": len(fit.course.split)}
