@@ -55,7 +55,8 @@ def noise(side: int) -> Shown:
         corners = rng.uniform(0, side / 2, (OBJECTS, 2))
         sides = rng.uniform(16, side / 2, (OBJECTS, 2))
         boxes = np.concatenate([corners, corners + sides], 1).tolist()
-        targets.append(target_of(Objects.of([Mark(tuple(box), i % CLASSES) for i, box in enumerate(boxes)])))
+        objects = Objects.of([Mark(tuple(box), i % CLASSES) for i, box in enumerate(boxes)])
+        targets.append(target_of(objects, (side, side)))
     return Shown(np.arange(BATCH), images, targets, {})
 
 

@@ -1,14 +1,17 @@
 """How well found boxes fit: against slow loops, against pycocotools, and where there is nothing."""
 
 import io
+import json
 from contextlib import redirect_stdout
 
 import numpy as np
 import pytest
 
+from tests.data.detection.trees import coco_tree, marked
 from tests.detection.marks import CLASSES, found, objects, search
 from tests.reference import detection as reference
 from transferkit.core.errors import DamagedError, DataError, MissingExtraError, NonFiniteError, ShapeError
+from transferkit.data.detection import open_detection
 from transferkit.detection.coco import NAMES, annotations, answers_of, coco_score, require_evaluator
 from transferkit.detection.found import Found, read_found, write_found
 from transferkit.detection.matching import COCO_THRESHOLDS, class_matches, overlaps
@@ -94,19 +97,24 @@ def test_perfect_answers_have_a_precision_of_one():
     assert mean_average_precision(everything, "eleven") == 1
 
 
-def pycocotools_numbers(answers, marks):
+def pycocotools_run(dataset, answers):
+    """Evaluated and summarised: a file's content against answers in COCO's form."""
     module = pytest.importorskip("pycocotools.coco")
     from pycocotools.cocoeval import COCOeval
 
     with redirect_stdout(io.StringIO()):
         truth = module.COCO()
-        truth.dataset = annotations(marks, SIZES, CLASSES)
+        truth.dataset = dataset
         truth.createIndex()
-        run = COCOeval(truth, truth.loadRes(answers_of(answers)), "bbox")
+        run = COCOeval(truth, truth.loadRes(answers), "bbox")
         run.evaluate()
         run.accumulate()
         run.summarize()
     return run
+
+
+def pycocotools_numbers(answers, marks):
+    return pycocotools_run(annotations(marks, SIZES, CLASSES), answers_of(answers))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -119,6 +127,43 @@ def test_coco_numbers_are_those_of_pycocotools(seed):
     precision = theirs.eval["precision"][:, :, :, 0, -1]
     assert ours.per_class[:2] == pytest.approx([precision[:, :, c].mean() for c in range(2)], abs=1e-9)
     assert ours.per_class[2] is None  # no owl is marked
+
+
+def boxes_over_edges(images, rng):
+    """Forty annotations of images of 40×24 pixels; the crowds among them are the multiples of seven."""
+    corners, sides = rng.uniform(-6, 16, (40, 2)).tolist(), rng.uniform(7, 40, (40, 2)).tolist()
+    for number, (corner, side) in enumerate(zip(corners, sides, strict=True), 1):
+        image, category = int(rng.choice(images)), int(rng.choice([1, 13, 90]))
+        crowd = int(number % 7 == 0)
+        yield marked(number, image, [*corner, *side], category, crowd, area=side[0] * side[1])
+
+
+def test_a_file_scores_as_by_pycocotools(tmp_path):
+    """Boxes over the edges included, which are scored as annotated; ``iscrowd`` may be text."""
+    folder, rng = coco_tree(tmp_path / "coco"), np.random.default_rng(0)
+    file = folder / "annotations" / "instances_val2017.json"
+    content = json.loads(file.read_text())
+    images = [image["id"] for image in content["images"]]
+    content["annotations"] = list(boxes_over_edges(images, rng))
+    as_text = [{**one, "iscrowd": str(one["iscrowd"])} for one in content["annotations"]]
+    file.write_text(json.dumps({**content, "annotations": as_text}))
+    dataset = open_detection(f"coco:{folder}", root=tmp_path)
+    split = dataset.split("val")
+    assert sum(map(len, split.objects)) == 40
+    answers = []
+    for one in split.objects:
+        moved = one.boxes + rng.normal(0, 1, one.boxes.shape)
+        inside = moved.clip(0, [40, 24, 40, 24])  # as a detector's boxes are
+        answers.append(found(inside, one.labels, rng.random(len(one))))
+    theirs = answers_of(answers)
+    for answer in theirs:
+        answer["image_id"] = images[answer["image_id"] - 1]
+        answer["category_id"] = dataset.category_ids[answer["category_id"] - 1]
+    stats = pycocotools_run(content, theirs).stats
+    ours = coco_score(answers, split.objects, split.sizes, split.classes)
+    assert 0.1 < stats[0] < 0.9
+    for name, value in zip(NAMES, stats[:6], strict=True):
+        assert (-1 if ours.means[name] is None else ours.means[name]) == pytest.approx(value, abs=1e-6), name
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,7 @@ from transferkit.core.errors import DataError, ShapeError, UnknownNameError, Usa
 from transferkit.data.catalog import expand_datasets, known_detection, open_dataset
 from transferkit.data.detection import DETECTION, open_detection
 from transferkit.data.detection.boxed import DetectionDataset, Fault, Mark, Objects, detection_fingerprint
-from transferkit.data.detection.checking import SLACK, Faults, checked_box
+from transferkit.data.detection.checking import SLACK, Faults, box_fault, finite_number, flag, whole_number
 
 TWO = Objects.of([Mark((0, 1, 4, 3), 1), Mark((2, 2, 5, 9), 0, difficult=True, crowd=True, area=7)])
 
@@ -43,21 +44,87 @@ def test_the_fingerprint_sees_everything():
 @pytest.mark.parametrize(
     ("box", "expected"),
     [
-        ((0, 0, 10, 8), (0, 0, 10, 8)),
-        ((-SLACK, 1, 10 + SLACK, 8.5), (0, 1, 10, 8)),
-        ((-2, 0, 3, 3), "negative box"),
-        ((0, 0, 12, 3), "box outside the image"),
+        ((0, 0, 10, 8), None),
+        ((-3, 1, 13, 8.5), None),
+        ((9.9, 7.9, 30, 30), None),
         ((0, 9.5, 3, 10), "box outside the image"),
-        ((10.2, 0, 10.8, 3), "box outside the image"),
+        ((10, 0, 10.8, 3), "box outside the image"),
+        ((-5, 0, 0, 3), "box outside the image"),
+        ((0, -5, 3, 0), "box outside the image"),
         ((3, 3, 3, 5), "no area"),
         ((5, 3, 3, 5), "no area"),
         ((0, 0, float("nan"), 5), "box is not finite"),
         ((0, 0, float("inf"), 5), "box is not finite"),
     ],
 )
-def test_boxes_are_cut_or_at_fault(box, expected):
-    found = checked_box(box, height=8, width=10)
-    assert found == expected if isinstance(expected, tuple) else found[0] == expected
+def test_a_box_has_an_area_and_overlaps_its_image(box, expected):
+    fault = box_fault(box, height=8, width=10)
+    assert (fault and fault[0]) == expected
+
+
+def test_boxes_over_an_edge_are_kept_and_told(notes):
+    faults = Faults("tiny train", "stop")
+    for number, box in enumerate([(-SLACK, 0, 10 + SLACK, 8), (-3, 0, 5, 5), (0, 0, 5, 14.5)]):
+        assert faults.accepts(f"{number}.jpg", box, 8, 10)
+    assert faults.told(notes) == ()
+    assert notes.notes == [
+        "tiny train: 2 boxes extend over the edge of their image, by up to 6.5 pixels (2.jpg). They are cut "
+        "there in training, and scored as annotated."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "whole", "finite"),
+    [
+        (90, 90, 90),
+        (90.0, 90, 90),
+        ("90", 90, 90),
+        (" 90.0 ", 90, 90),
+        ("-3", -3, -3),
+        (0.5, None, 0.5),
+        ("0.5", None, 0.5),
+        (2**60 + 1, 2**60 + 1, 2**60),
+        (str(2**60 + 1), 2**60 + 1, 2**60),
+        ([150.0], None, 150),
+        ([1, 2], None, None),
+        (True, None, None),
+        (None, None, None),
+        ("", None, None),
+        ("ten", None, None),
+        (float("nan"), None, None),
+        (float("inf"), None, None),
+        ("1e999", None, None),
+        (10**400, 10**400, None),
+        ({}, None, None),
+    ],
+)
+def test_which_values_count_as_numbers(value, whole, finite):
+    assert whole_number(value) == whole
+    assert finite_number(value) == finite
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"),
+    [(0, 0), (1, 1), ("0", 0), ("1", 1), (False, 0), (True, 1), (0.0, 0), (1.0, 1), ("1.0", 1)],
+)
+def test_a_flag_is_0_or_1_in_any_type(value, meant):
+    assert flag(value, "iscrowd") is bool(meant)
+
+
+@pytest.mark.parametrize("value", [2, -1, "no", "", None, 0.5, [], "true"])
+def test_a_flag_of_another_value_is_refused(value):
+    message = f"coco val: iscrowd of 5 is {value!r}: 0, 1, false and true are allowed. Correct the"
+    with pytest.raises(DataError, match=re.escape(message)):
+        flag(value, "coco val: iscrowd of 5")
+
+
+def test_classes_of_one_name_and_labels_of_no_class_are_refused(data_root):
+    split = open_detection("mini/scenes", root=data_root).split("val")
+    names = (*split.classes[:-1], split.classes[0])
+    with pytest.raises(DataError, match=f"mini/scenes has two classes with the name '{split.classes[0]}'"):
+        replace(split, classes=names)
+    with pytest.raises(DataError, match=r"has the labels \[.*\], but labels of 1 classes are 0 … 0\."):
+        replace(split, classes=split.classes[:1])
 
 
 def test_faults_are_counted_listed_and_told(notes):

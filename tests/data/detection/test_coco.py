@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -49,7 +50,8 @@ def test_the_original_layout(coco, data_root):
     assert split.ids == ("val2017/000000000001.jpg", "val2017/000000000002.jpg"), "sorted"
     assert split.sizes.tolist() == [[10, 16]] * 2
     first, second = split.objects
-    assert first.boxes.tolist() == [[0, 0, 16, 10], [1, 2, 4, 6]], "in the order of the annotations' ids"
+    assert first.boxes[:, :2].tolist() == [[0, 0], [1, 2]], "in the order of the annotations' ids"
+    assert first.boxes[:, 2:].tolist() == pytest.approx(np.array([[16.4, 10], [4, 6]])), "as annotated"
     assert first.labels.tolist() == [1, 2]
     assert first.crowd.tolist() == [True, False]
     assert first.areas.tolist() == pytest.approx([164, 6.5])
@@ -76,8 +78,8 @@ def test_the_order_of_the_file_does_not_matter(coco, data_root):
 @pytest.mark.parametrize(
     ("broken", "kind"),
     [
-        (marked(5, 701, [-3, 0, 5, 5]), "negative box"),
-        (marked(5, 701, [10, 0, 9, 5]), "box outside the image"),
+        (marked(5, 701, [-5, 0, 5, 5]), "box outside the image"),
+        (marked(5, 701, [16, 0, 9, 5]), "box outside the image"),
         (marked(5, 701, [3, 3, 0, 5]), "no area"),
         (marked(5, 701, [3, 3, 5, 5], 2), "unknown category"),
         (marked(5, 701, [3, 3, 5, 5], None), "unknown category"),
@@ -89,6 +91,12 @@ def test_the_order_of_the_file_does_not_matter(coco, data_root):
         (marked(5, 701, [3, 3, 5, 5], area=float("nan")), "no box"),
         (marked(5, 701, [3, 3, 5, 5], area=-5), "no box"),
         (marked(5, 701, [3, 3, 5, 5], True), "unknown category"),
+        (marked(5, 701, [3, 3, 5, 5], 1.5), "unknown category"),
+        (marked(5, 701, [3, 3, 5, True]), "no box"),
+        (marked(5, 701, [3, 3, 5, 5, 5]), "no box"),
+        (marked(5, 701, [3, 3, 5, 5], area=[1, 2]), "no box"),
+        (marked(5, True, [3, 3, 5, 5]), "annotation of an unlisted image"),
+        (marked(5, None, [3, 3, 5, 5]), "annotation of an unlisted image"),
     ],
 )
 def test_broken_annotations(coco, data_root, broken, kind):
@@ -99,6 +107,105 @@ def test_broken_annotations(coco, data_root, broken, kind):
     assert [len(one) for one in split.objects] == [1, 0]
     with pytest.raises(DataError, match=f"coco val: .*{kind}"):
         open_detection("coco", root=data_root, on_error="stop")
+
+
+@pytest.mark.parametrize("value", [0, False, "0", 0.0])
+def test_a_box_that_is_no_crowd_in_any_type_is_none(coco, data_root, value):
+    coco[1]("val2017", [marked(5, 701, [3, 3, 5, 5], crowd=value), marked(6, 701, [3, 3, 5, 5], crowd="1")])
+    split = open_detection("coco", root=data_root).split("val")
+    assert split.objects[0].crowd.tolist() == [False, True]
+    assert split.faults == ()
+
+
+def test_an_annotation_without_iscrowd_is_no_crowd(coco, data_root):
+    plain = {name: value for name, value in marked(5, 701, [3, 3, 5, 5]).items() if name != "iscrowd"}
+    coco[1]("val2017", [plain])
+    assert open_detection("coco", root=data_root).split("val").objects[0].crowd.tolist() == [False]
+
+
+@pytest.mark.parametrize("value", [2, "no", None])
+def test_another_iscrowd_is_an_error_that_names_the_value(coco, data_root, value):
+    coco[1]("val2017", [marked(5, 701, [3, 3, 5, 5], crowd=value)])
+    with pytest.raises(
+        DataError, match=rf"iscrowd of .*1\.jpg annotation 5 is {value!r}: 0, 1, false and true"
+    ):
+        open_detection("coco", root=data_root)
+
+
+def test_values_of_other_types_mean_what_they_say(coco, data_root):
+    """As pandas and other writers leave them."""
+    _, write = coco
+    plain = marked(5, 701, [5, 6, 10, 3], 90, area=150)
+    size = {"height": 10, "width": 16}
+    images = [{"id": 701, "file_name": "000000000001.jpg", **size}]
+    write("val2017", [plain], images=images)
+    expected = open_detection("coco", root=data_root).split("val")
+    assert len(expected.objects[0]) == 1
+    odd = {
+        "category_id": "90",
+        "image_id": 701.0,
+        "bbox": ["5", 6.0, 10, "3"],
+        "area": [150.0],
+        "iscrowd": "0",
+    }
+    for change in ({"category_id": 90.0}, {"image_id": "701"}, odd):
+        write("val2017", [{**plain, **change}], images=images)
+        assert open_detection("coco", root=data_root).split("val").fingerprint == expected.fingerprint
+    for change in (
+        {"id": 701.0},
+        {"id": "701"},
+        {"height": 10.0, "width": "16"},
+        {"file_name": "./000000000001.jpg"},
+    ):
+        write("val2017", [plain], images=[{**images[0], **change}])
+        split = open_detection("coco", root=data_root).split("val")
+        assert split.fingerprint == expected.fingerprint
+        assert split.faults == ()
+
+
+def test_text_ids_with_leading_zeros_are_names(coco, data_root):
+    size = {"height": 10, "width": 16}
+    images = [
+        {"id": "01", "file_name": "000000000001.jpg", **size},
+        {"id": 1, "file_name": "000000000002.jpg", **size},
+    ]
+    coco[1]("val2017", [marked(5, "01", [3, 3, 5, 5]), marked(6, 1.0, [1, 1, 5, 5])], images=images)
+    split = open_detection("coco", root=data_root).split("val")
+    assert [one.boxes[:, 0].tolist() for one in split.objects] == [[3], [1]]
+
+
+def test_a_box_over_the_edge_is_kept_as_annotated(coco, data_root, notes):
+    coco[1]("val2017", [marked(5, 701, [-3, 2, 9, 11]), marked(6, 701, [4, 4, 12.5, 6])])
+    split = open_detection("coco", root=data_root, on_error="stop", reporter=notes).split("val")
+    assert split.objects[0].boxes.tolist() == [[-3, 2, 6, 13], [4, 4, 16.5, 10]]
+    assert any(
+        "coco val: 1 boxes extend over the edge of their image, by up to 3 pixels" in n for n in notes.notes
+    )
+
+
+def test_two_categories_of_one_name_are_refused(coco, data_root):
+    twice = [*CATEGORIES, {"id": 7, "name": " person"}]
+    for part in ("train2017", "val2017"):
+        coco[1](part, [], categories=twice)
+    with pytest.raises(
+        DataError, match=r"has two categories with the name 'person': give each a name of its own"
+    ):
+        open_detection("coco", root=data_root)
+
+
+@pytest.mark.parametrize("broken", [{"id": 1.5}, {"id": True}, {"id": None}, {"name": None}, {"name": " "}])
+def test_categories_without_id_or_name_are_refused(coco, data_root, broken):
+    coco[1]("train2017", [], categories=[{"id": 1, "name": "person", **broken}])
+    with pytest.raises(DataError, match=r"has a category without id and name: \{"):
+        open_detection("coco", root=data_root)
+
+
+def test_a_folder_is_no_image(coco, data_root):
+    path = coco[0] / "val2017" / "000000000001.jpg"
+    path.unlink()
+    path.mkdir()
+    split = open_detection("coco", root=data_root).split("val")
+    assert [(fault.kind, fault.detail) for fault in split.faults] == [("missing image", "it is not a file")]
 
 
 def test_images_that_are_missing_or_have_no_size(coco, data_root, notes):

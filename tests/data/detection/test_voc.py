@@ -94,8 +94,8 @@ def test_names_and_boxes_of_parts_are_not_the_objects(voc, data_root):
 
 
 BROKEN = {
-    "negative": (an_object("dog", (-4, 1, 5, 5)), "negative box"),
-    "outside": (an_object("dog", (1, 1, 25, 5)), "box outside the image"),
+    "left of it": (an_object("dog", (-4, 1, 0, 5)), "box outside the image"),
+    "right of it": (an_object("dog", (21, 1, 25, 5)), "box outside the image"),
     "no area": (an_object("dog", (9, 1, 8, 5)), "no area"),
     "unknown": (an_object("hotdog", (1, 1, 5, 5)), "unknown category"),
     "no box": ("<object><name>dog</name></object>", "box is not finite"),
@@ -117,6 +117,31 @@ def test_broken_objects(voc, data_root, notes, case):
         open_detection("voc0712", root=data_root, on_error="stop")
 
 
+@pytest.mark.parametrize(("value", "difficult"), [("0", False), ("1", True), ("1.0", True), ("", False)])
+def test_difficult_is_0_or_1(voc, data_root, value, difficult):
+    rewrite(voc, "000008", an_object("cat", (1, 1, 5, 5), difficult=value), size=("20.0", "12"))
+    split = open_detection("voc0712", root=data_root).split("test")
+    assert split.objects[1].difficult.tolist() == [difficult]
+    assert split.sizes.tolist() == [[12, 20]] * 3
+
+
+def test_another_difficult_is_an_error_that_names_the_value(voc, data_root):
+    rewrite(voc, "000008", an_object("cat", (1, 1, 5, 5), difficult="yes"))
+    with pytest.raises(
+        DataError, match=r"difficult of VOC2007/JPEGImages/000008.jpg object 0 is 'yes': 0, 1, fal"
+    ):
+        open_detection("voc0712", root=data_root)
+
+
+def test_a_box_over_the_edge_is_kept_as_annotated(voc, data_root, notes):
+    rewrite(voc, "000008", an_object("dog", (-2, 1, 25, 5)))
+    split = open_detection("voc0712", root=data_root, reporter=notes).split("test")
+    assert split.objects[1].boxes.tolist() == [[-3, 0, 25, 5]]
+    assert notes.notes[0].startswith(
+        "voc0712 test: 1 boxes extend over the edge of their image, by up to 5 pix"
+    )
+
+
 @pytest.mark.parametrize(
     ("harm", "kind"),
     [
@@ -128,6 +153,7 @@ def test_broken_objects(voc, data_root, notes, case):
         ),
         (lambda voc: rewrite(voc, "000008", "", size=(0, 12)), "no image size"),
         (lambda voc: rewrite(voc, "000008", "", size=("inf", 12)), "no image size"),
+        (lambda voc: rewrite(voc, "000008", "", size=(20.5, 12)), "no image size"),
         (lambda voc: in_its_place(voc / "VOC2007/Annotations/000008.xml"), "annotation cannot be read"),
     ],
 )

@@ -14,6 +14,7 @@ from transferkit.protocols.detecting.loading import (
     ScoredItems,
     TrainingItems,
     part_of,
+    require_objects,
     target_of,
     training_view,
 )
@@ -64,12 +65,38 @@ def test_a_target_has_difficult_objects_and_no_crowds_or_empty_boxes():
         difficult=[True, False, False, False],
         crowd=[False, True, False, False],
     )
-    target = target_of(marks)
+    target = target_of(marks, (9, 9))
     assert target["boxes"].tolist() == [[0, 0, 5, 5], [3, 3, 8, 8]]
     assert target["labels"].tolist() == [1, 3]
-    empty = target_of(objects([], []))
+    empty = target_of(objects([], []), (9, 9))
     assert empty["boxes"].shape == (0, 4)
     assert empty["labels"].dtype == torch.int64
+
+
+def test_boxes_are_cut_at_the_edge_of_the_image():
+    marks = objects([(-3, -1, 5, 5), (4, 2, 25, 13), (20, 0, 30, 5), (-4, 0, 0, 5)], [0, 1, 2, 2])
+    target = target_of(marks, (12, 20))
+    assert target["boxes"].tolist() == [[0, 0, 5, 5], [4, 2, 20, 12]], "what is left without an area is none"
+    assert target["labels"].tolist() == [1, 2]
+
+
+def test_a_set_without_boxes_to_train_on_or_to_find_is_refused():
+    train, scored = split("train", range(2)), split("test", range(2))
+    require_objects(train, scored)
+    crowds = tuple(replace(one, crowd=np.ones(len(one), bool)) for one in train.objects)
+    boxes = sum(map(len, crowds))
+    message = (
+        rf"mini/scenes has no box to train on in train: all {boxes} are crowds \(iscrowd 1\)\. Correct the"
+    )
+    with pytest.raises(DataError, match=message):
+        require_objects(replace(train, objects=crowds), scored)
+    outside = tuple(replace(one, boxes=one.boxes + 500) for one in train.objects)
+    with pytest.raises(DataError, match=r"mini/scenes has no box to train on in train\. Correct the"):
+        require_objects(replace(train, objects=outside), scored)
+    for name in ("crowd", "difficult"):
+        aside = tuple(replace(one, **{name: np.ones(len(one), bool)}) for one in scored.objects)
+        with pytest.raises(DataError, match="mini/scenes has no object to be found in test, crowds and diff"):
+            require_objects(train, replace(scored, objects=aside))
 
 
 def test_boxes_follow_the_picture_in_training():

@@ -3,6 +3,7 @@
 Read this first, then any sibling.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +32,9 @@ class Objects:
     Shapes: ``m`` objects, perhaps none.
 
     Attributes:
-        boxes: ``[m, 4]`` left, top, right, bottom in pixels: ``0 ≤ left < right ≤ width``, and so down the
-            image. A box that holds the first pixel alone is 0, 0, 1, 1.
+        boxes: ``[m, 4]`` left, top, right, bottom in pixels, as annotated: ``left < right``, and so down the
+            image. A box overlaps its image and may extend over its edge. One that holds the first pixel
+            alone is 0, 0, 1, 1.
         labels: ``[m]`` integers in ``0 … c-1``.
         difficult: ``[m]`` objects that a detector is neither rewarded nor punished for, as of VOC.
         crowd: ``[m]`` boxes around many objects of a kind, as of COCO.
@@ -139,6 +141,9 @@ class DetectionSplit:
         fingerprint: hex digest over ids, sizes, objects, class names and every image's bytes.
         reader: decodes row ``i``.
         faults: what was left out.
+
+    Raises: DataError: if two classes have one name, as tables by class would lose one of them, or if a label
+        is of no class.
     """
 
     dataset: str
@@ -150,6 +155,19 @@ class DetectionSplit:
     fingerprint: str
     reader: Reader
     faults: tuple[Fault, ...] = ()
+
+    def __post_init__(self) -> None:
+        if twice := [name for name, count in Counter(self.classes).items() if count > 1]:
+            raise DataError(
+                f"{self.dataset} has two classes with the name {twice[0]!r}: give each a name of its own."
+            )
+        for one, objects in zip(self.ids, self.objects, strict=True):
+            if len(objects) and not 0 <= objects.labels.min() <= objects.labels.max() < len(self.classes):
+                labels = sorted(set(objects.labels.tolist()))
+                raise DataError(
+                    f"{self.dataset}: {one} has the labels {labels}, but labels of {len(self.classes)} "
+                    f"classes are 0 … {len(self.classes) - 1}."
+                )
 
     def __len__(self) -> int:
         return len(self.ids)

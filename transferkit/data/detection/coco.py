@@ -7,7 +7,6 @@
 """
 
 import json
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -17,7 +16,7 @@ from typing import Any
 from ...core.errors import DataError
 from ..downstream.published import Download, top_of
 from .boxed import DETECTION, Mark, Objects
-from .checking import Faults, checked_box
+from .checking import Faults, finite_number, flag, whole_number
 from .listing import BoxListing, PublishedBoxes, Row
 from .opening import BoxesOpener
 
@@ -102,15 +101,28 @@ def _is_list_of_objects(value: Any) -> bool:
 
 def _categories(path: Path, content: Mapping[str, Any]) -> dict[int, str]:
     """Category's number → name, by number."""
-    try:
-        found = {int(one["id"]): str(one["name"]) for one in content["categories"]}
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path} has a category without id and name.") from error
+    found: dict[int, str] = {}
+    for one in content["categories"]:
+        number, name = whole_number(one.get("id")), _class_name(one.get("name"))
+        if number is None or not name:
+            raise DataError(f"{path} has a category without id and name: {json.dumps(one)}.")
+        if name in found.values() and number not in found:
+            raise DataError(
+                f"{path} has two categories with the name {name!r}: give each a name of its own, or both "
+                "one id."
+            )
+        found[number] = name
     if not found or len(found) < len(content["categories"]):
         raise DataError(
             f"{path} has no category, or two of one id: take the file from the published archive."
         )
     return dict(sorted(found.items()))
+
+
+def _class_name(value: Any) -> str:
+    """A category's name, less blanks around it; empty where there is none."""
+    named = isinstance(value, str | int) and not isinstance(value, bool)
+    return str(value).strip() if named else ""
 
 
 def _rows(
@@ -120,18 +132,18 @@ def _rows(
     label_of = {category: label for label, category in enumerate(categories)}
     annotations = defaultdict(list)
     for one in content["annotations"]:
-        annotations[str(one.get("image_id"))].append(one)
+        annotations[_image_key(one.get("image_id"))].append(one)
     images = _images(content["images"], part, faults)
-    for number in sorted(annotations.keys() - images.keys()):
-        faults.add(f"{part} image {number}", "annotation of an unlisted image")
-    for key, image in sorted(images.items(), key=lambda item: str(item[1].get("file_name"))):
-        path = f"{part}/{image.get('file_name')}"
+    for key in sorted(annotations.keys() - images.keys(), key=str):
+        faults.add(f"{part} image {key}", "annotation of an unlisted image")
+    for key, image in sorted(images.items(), key=lambda item: _path(part, item[1])):
+        path = _path(part, image)
         if not _is_name(image.get("file_name")):
             faults.add(path, "no file name")
             continue
-        height, width = image.get("height"), image.get("width")
-        if not (isinstance(height, int) and isinstance(width, int) and min(height, width) >= 1):
-            faults.add(path, "no image size", f"{width}×{height}")
+        height, width = whole_number(image.get("height")), whole_number(image.get("width"))
+        if height is None or width is None or min(height, width) < 1:
+            faults.add(path, "no image size", f"{image.get('width')}×{image.get('height')}")
             continue
         marks = [
             mark
@@ -145,40 +157,57 @@ def _images(listed: Sequence[Mapping[str, Any]], part: str, faults: Faults) -> d
     """Number, as text → image."""
     images: dict[str, Mapping[str, Any]] = {}
     for one in listed:
-        number = one.get("id")
-        if not isinstance(number, int | str) or str(number) in images:
-            kind = "no image id" if not isinstance(number, int | str) else "image id twice"
-            faults.add(f"{part}/{one.get('file_name')}", kind, str(number))
+        key = _image_key(one.get("id"))
+        if key is None or key in images:
+            kind = "no image id" if key is None else "image id twice"
+            faults.add(_path(part, one), kind, str(one.get("id")))
             continue
-        images[str(number)] = one
+        images[key] = one
     return images
+
+
+def _image_key(value: Any) -> str | None:
+    """What images are joined with annotations by: 1, 1.0 and "1" are one, "0001" is a name of its own."""
+    number = whole_number(value)
+    if isinstance(value, str) and not (number is not None and value.strip().startswith(str(number))):
+        return value
+    return None if number is None else str(number)
+
+
+def _path(part: str, image: Mapping[str, Any]) -> str:
+    """Of the file below the root; ``./`` in its name means nothing."""
+    names = str(image.get("file_name")).split("/")
+    return "/".join([part, *(name for name in names if name != ".")])
 
 
 def _is_name(value: Any) -> bool:
     """Whether a file of that name lies in the folder of the part, or below it."""
-    return isinstance(value, str) and bool(value) and not {"", ".", ".."} & set(value.split("/"))
+    return isinstance(value, str) and value.strip("./") != "" and not {"", ".."} & set(value.split("/"))
 
 
 def _mark(
     one: Mapping[str, Any], path: str, size: tuple[int, int], label_of: Mapping[int, int], faults: Faults
 ) -> Mark | None:
-    """The object of an annotation, unless it is at fault."""
+    """The object of an annotation, unless it is at fault.
+
+    Raises: DataError: if ``iscrowd`` is neither 0 nor 1.
+    """
     where = f"{path} annotation {one.get('id')}"
-    category = one.get("category_id")
-    if not isinstance(category, int) or isinstance(category, bool) or category not in label_of:
-        faults.add(where, "unknown category", str(category))
+    crowd = flag(one.get("iscrowd", 0), f"{faults.name}: iscrowd of {where}")
+    category = whole_number(one.get("category_id"))
+    if category is None or category not in label_of:
+        faults.add(where, "unknown category", str(one.get("category_id")))
         return None
-    try:
-        left, top, width, height = map(float, one["bbox"])
-        own = one.get("area")
-        area = width * height if own is None else float(own)
-        if isinstance(one["bbox"], str) or (own is not None and not 0 <= area < math.inf):
-            raise ValueError
-    except (KeyError, TypeError, ValueError):
-        faults.add(where, "no box", f"{one.get('bbox')}, area {one.get('area')}")
+    listed = one.get("bbox")
+    values = [finite_number(value) for value in listed] if isinstance(listed, list) else []
+    sides = [value for value in values if value is not None]
+    own = one.get("area")
+    area = None if own is None else finite_number(own)
+    if len(sides) != 4 or len(values) != 4 or (own is not None and (area is None or area < 0)):
+        faults.add(where, "no box", f"{listed}, area {own}")
         return None
-    box = checked_box((left, top, left + width, top + height), *size)
-    if isinstance(box[0], str):
-        faults.add(where, *box)
+    left, top, width, height = sides
+    box = (left, top, left + width, top + height)
+    if not faults.accepts(where, box, *size):
         return None
-    return Mark(box, label_of[category], crowd=bool(one.get("iscrowd")), area=area)
+    return Mark(box, label_of[category], crowd=crowd, area=area)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from stat import S_ISREG
 
 from ...core.errors import DataError
 from ..downstream.published import Publication
@@ -58,6 +59,9 @@ class BoxListing:
                 status = (self.folder / row.path).stat()
             except (OSError, ValueError) as error:  # a name may hold what no name of a file can
                 faults.add(row.path, "missing image", getattr(error, "strerror", None) or str(error))
+                continue
+            if not S_ISREG(status.st_mode):
+                faults.add(row.path, "missing image", "it is not a file")
                 continue
             if row.path in found:
                 faults.add(row.path, "listed twice")

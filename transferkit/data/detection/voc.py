@@ -6,7 +6,6 @@
 [1] Everingham et al., The PASCAL visual object classes challenge: a retrospective, IJCV 2015.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from ...core.errors import DataError
 from ..downstream.published import top_of
 from ..vocdevkit import CITATION, CLASSES, HOMEPAGE, LICENCE, OF_2007, OF_2012, listed
 from .boxed import DETECTION, Mark, Objects
-from .checking import Faults, checked_box
+from .checking import Faults, finite_number, flag, whole_number
 from .listing import BoxListing, PublishedBoxes, Row
 from .opening import BoxesOpener
 
@@ -98,30 +97,32 @@ def parsed(data: bytes) -> ElementTree.Element:
 
 
 def _row(path: str, root: ElementTree.Element, faults: Faults) -> Row | None:
-    height, width = _number(root, "size/height"), _number(root, "size/width")
-    if not (1 <= height < math.inf and 1 <= width < math.inf):
-        faults.add(path, "no image size", f"{width:g}×{height:g}")
+    """The image of an annotation, unless its size is at fault.
+
+    Raises: DataError: if ``difficult`` of an object is neither 0 nor 1.
+    """
+    stated = [root.findtext(f"size/{side}") for side in ("height", "width")]
+    height, width = (whole_number(text) or 0 for text in stated)
+    if min(height, width) < 1:
+        faults.add(path, "no image size", f"{stated[1]}×{stated[0]}")
         return None
     marks = []
     for number, element in enumerate(root.iter("object")):
         where = f"{path} object {number}"
+        difficult = element.findtext("difficult", "").strip() or "0"
+        is_difficult = flag(difficult, f"{faults.name}: difficult of {where}")
         name = element.findtext("name", "").strip()
         if name not in CLASSES:
             faults.add(where, "unknown category", repr(name))
             continue
-        edges = [_number(element, f"bndbox/{edge}") for edge in ("xmin", "ymin", "xmax", "ymax")]
-        box = checked_box((edges[0] - 1, edges[1] - 1, *edges[2:]), height, width)  # pixels count from 1
-        if isinstance(box[0], str):
-            faults.add(where, *box)
-            continue
-        difficult = element.findtext("difficult", "0").strip() == "1"
-        marks.append(Mark(box, CLASSES.index(name), difficult=difficult))
-    return Row(path, int(height), int(width), Objects.of(marks))
+        left, top, right, bottom = (_number(element, edge) for edge in ("xmin", "ymin", "xmax", "ymax"))
+        box = (left - 1, top - 1, right, bottom)  # pixels count from 1
+        if faults.accepts(where, box, height, width):
+            marks.append(Mark(box, CLASSES.index(name), difficult=is_difficult))
+    return Row(path, height, width, Objects.of(marks))
 
 
-def _number(element: ElementTree.Element, path: str) -> float:
-    """The number at ``path``; NaN where there is none."""
-    try:
-        return float(element.findtext(path, "nan"))
-    except ValueError:
-        return float("nan")
+def _number(element: ElementTree.Element, edge: str) -> float:
+    """An edge of an object's box; NaN where there is none."""
+    number = finite_number(element.findtext(f"bndbox/{edge}"))
+    return float("nan") if number is None else number

@@ -12,7 +12,7 @@ from lightning.fabric import Fabric
 
 from ... import __version__
 from ...cache.locks import Lock
-from ...core.errors import DataError, UsageError
+from ...core.errors import UsageError
 from ...core.files import digest_of
 from ...core.progress import SILENT
 from ...core.results import Cell, Result, Results, ResultStore
@@ -38,6 +38,7 @@ from ..pretraining.devices import chosen_precision, launched_fabric
 from ..pretraining.settings import Machinery
 from .cost import require_patience
 from .grounding import detector_of
+from .loading import require_objects
 from .settings import DetectSettings
 from .training import Course, Training
 
@@ -222,8 +223,7 @@ class _Target:
         """Train, search, score, record."""
         started = time.perf_counter()
         train, scored = self.dataset.split("train"), self.dataset.split(self.dataset.scored_on)
-        if not any(len(one) for one in train.objects):
-            raise DataError(f"{self.dataset.spec} has no box to train on: name another data set.")
+        require_objects(train, scored)
         network = {name: value.clone() for name, value in encoder.module.state_dict().items()}
         detector = detector_of(encoder, self.settings, len(self.dataset.classes))
         identity = {"cell": cell.digest, "rows": train.fingerprint, "processes": self.fabric.world_size}

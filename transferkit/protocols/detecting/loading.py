@@ -35,17 +35,41 @@ class Shown:
     reasons: dict[int, str]
 
 
-def target_of(objects: Objects) -> dict[str, Tensor]:
+def target_of(objects: Objects, size: tuple[int, int]) -> dict[str, Tensor]:
     """What a detector is to find: objects that are no crowd and have an area; difficult ones, too.
+
+    A box is cut at the edge of its image, whose height and width ``size`` is.
 
     Returns: ``boxes`` float32 ``[m, 4]`` and ``labels`` int64 ``[m]`` from 1 on.
     """
-    sides = objects.boxes[:, 2:] - objects.boxes[:, :2]
-    kept = ~objects.crowd & (sides > 0).all(1)
+    height, width = size
+    boxes = np.clip(objects.boxes, 0, np.array([width, height, width, height], np.float32))
+    kept = ~objects.crowd & (boxes[:, 2:] > boxes[:, :2]).all(1)
     return {
-        "boxes": torch.from_numpy(objects.boxes[kept].astype(np.float32)).reshape(-1, 4),
+        "boxes": torch.from_numpy(boxes[kept].astype(np.float32)).reshape(-1, 4),
         "labels": torch.from_numpy(objects.labels[kept] + 1),
     }
+
+
+def require_objects(train: DetectionSplit, scored: DetectionSplit) -> None:
+    """Refuse a data set on which a detector would be trained for nothing.
+
+    Raises: DataError: if no box is left to train on, or none to be found, crowds and the like left aside.
+    """
+    sizes = train.sizes.tolist()
+    targets = (target_of(one, size)["labels"] for one, size in zip(train.objects, sizes, strict=True))
+    if not any(map(len, targets)):
+        crowds = sum(int(one.crowd.sum()) for one in train.objects)
+        told = f": all {crowds} are crowds (iscrowd 1)" if crowds else ""
+        raise DataError(
+            f"{train.dataset} has no box to train on in {train.name}{told}. Correct the annotations, or name "
+            "another data set."
+        )
+    if not any((~(one.crowd | one.difficult)).any() for one in scored.objects):
+        raise DataError(
+            f"{scored.dataset} has no object to be found in {scored.name}, crowds and difficult ones left "
+            "aside. Correct the annotations, or name another data set."
+        )
 
 
 @dataclass(frozen=True)
@@ -72,7 +96,7 @@ class TrainingItems(torch.utils.data.Dataset):
                 rng = generator(self.seed, "detection view", step, row)
                 image, objects = self.view(image, self.split.objects[used], rng)
                 images.append(image)
-                targets.append(target_of(objects))
+                targets.append(target_of(objects, (image.shape[1], image.shape[2])))
         except DataError as error:  # as a value: the loader would bury its message in a traceback
             return error
         return Shown(rows, images, targets, reasons)
