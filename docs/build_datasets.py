@@ -62,9 +62,15 @@ by 257, PGM files and TIFF files of 12 bits by their own white. Signed, 32-bit a
 declare no white: values within 0 … 255 are kept, greater ones within 0 … 65535 are divided by 257, and
 floating-point values within 0 … 1 are multiplied by 255. What no scale fits is refused, as an image that
 cannot be read. So is what two scales fit, as the wrong one would show black or white: floating-point values
-that are only 0 and 1, and values that exceed a scale by less than its double. `extract` warns of a split
-whose images were read on different scales, and of one whose 16-bit grey is dark throughout, as 12-bit data
-in 16 bits is.
+that are only 0 and 1, and values that exceed a scale by less than its double. `extract` and `datasets
+verify` warn of a split whose images were read on different scales, and of one whose 16-bit grey is dark
+throughout, as 12-bit data in 16 bits is.
+
+A network is shown an image as its weights were evaluated: resized by the shorter side, both sides or the
+longer side, cropped to a central square or padded to it (with black, or with the mean where the longer
+side is fitted), bilinear or bicubic. That is what timm does for all configurations of its published
+weights, and torchvision for its own, to two grey levels; only networks that take images which are not
+square, such as `vit_*_sapiens2`, are refused. `--size` changes all sizes in proportion.
 
 A budget behind a name leaves fewer labelled images: `eurosat@limit=1000` or `@limit=0.1` (of train and val
 together), `@shots=5` (a class, all of them train), `@vtab1k` (800 train, 200 val, as VTAB-1k has them). The

@@ -111,6 +111,18 @@ def test_images_that_cannot_be_decoded_are_listed(folder, tmp_path):
     assert "  cannot be decoded: train/train/dog/empty.png (the file is empty)" in list(found.lines())
 
 
+def test_grey_that_is_dark_or_read_on_different_scales_is_told(folder, tmp_path, notes):
+    rng = np.random.default_rng(0)
+    for number, (top, dtype) in enumerate([(4095, np.uint16), (1, np.float32), (200, np.float32)]):
+        values = (rng.random((60, 80)) * top).astype(dtype)
+        Image.fromarray(values).save(folder / "train" / "cat" / f"grey{number}.tif")
+    verify(folder, tmp_path, reporter=notes)
+    told = [note for note in notes.notes if note.startswith(f"folder:{folder} train: ")]
+    assert len(told) == 2
+    assert "1 grey images on the scale 0 … 65535 reach at most 409" in told[0]
+    assert "0 … 1 (such as train/cat/grey1.tif), 1 as 0 … 255 (such as train/cat/grey2.tif)" in told[1]
+
+
 def test_rows_after_one_that_cannot_be_decoded_keep_their_names(folder, tmp_path):
     (folder / "train/cat/0.png").write_bytes(b"")
     (folder / "test/dog/copy.png").write_bytes((folder / "train/dog/4.png").read_bytes())

@@ -119,7 +119,7 @@ def grey_warnings(greys: Mapping[str, Grey]) -> Iterator[str]:
             "dark for the network. If their white is lower, as in 12-bit data, scale them to 65535 first."
         )
     scales: dict[float, list[str]] = {}
-    for name, one in greys.items():
+    for name, one in sorted(greys.items()):
         if not one.declared and one.largest:  # black is black on any scale
             scales.setdefault(one.white, []).append(name)
     if len(scales) > 1:

@@ -16,6 +16,7 @@ from ..core.progress import SILENT, Reporter, Task
 from .dataset import Reader
 from .duplicates import MOST_BITS, Prints, duplicates
 from .folder import FolderReader
+from .grey import Grey, grey_warnings, observed_greys
 
 _THREADS = min(16, os.cpu_count() or 1)
 _AHEAD = 64 * _THREADS  # images asked for before the first of them is done
@@ -96,28 +97,36 @@ def decoded(spec: str, splits: Mapping[str, Imaged], *, reporter: Reporter = SIL
         splits: by name.
         reporter: told how far it has come.
 
+    ``reporter`` is also warned of grey that is dark or was read on different scales.
+
     Raises: DataError: if a file changes meanwhile.
     """
     rows, prints, sizes, unreadable = {}, {}, {}, {}
     with reporter.task(f"Decoding {spec}", sum(map(len, splits.values())), "images") as task:
         for name, split in splits.items():
-            filled, shapes, unreadable[name] = _printed(split, task)
+            filled, shapes, unreadable[name], greys = _printed(split, task)
+            for warning in grey_warnings(greys):
+                reporter.note(f"{spec} {name}: {warning}")
             rows[name] = np.setdiff1d(np.arange(len(split)), list(unreadable[name]))
             prints[name], sizes[name] = filled.take(rows[name]), shapes[rows[name]]
     reporter.note(f"{spec}: looking for duplicates.")
     return Decoded(rows, prints, sizes, unreadable)
 
 
-def _printed(split: Imaged, task: Task) -> tuple[Prints, NDArray[np.int64], dict[int, str]]:
-    """What is kept of each image, its size, and row → reason of those that cannot be decoded."""
+def _printed(split: Imaged, task: Task) -> tuple[Prints, NDArray[np.int64], dict[int, str], dict[str, Grey]]:
+    """What is kept of each image, its size, row → why it cannot be decoded, and id → how grey was read."""
     prints, sizes = Prints.empty(len(split)), np.zeros((len(split), 2), np.int64)
-    failures = {}
+    failures: dict[int, str] = {}
+    greys: dict[str, Grey] = {}
 
     def put(row: int) -> str | None:
         try:
-            image = split.reader.image(row)
+            with observed_greys() as found:
+                image = split.reader.image(row)
         except UnreadableImageError as error:
             return str(error)
+        if found:
+            greys[split.ids[row]] = found[-1]
         prints.put(row, image)
         sizes[row] = image.shape[:2]
         return None
@@ -130,7 +139,7 @@ def _printed(split: Imaged, task: Task) -> tuple[Prints, NDArray[np.int64], dict
                 if reason is not None:
                     failures[row] = reason
             task.advance(len(block))
-    return prints, sizes, failures
+    return prints, sizes, failures, greys
 
 
 def twins_between(

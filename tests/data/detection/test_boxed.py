@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from transferkit.core.errors import DataError, ShapeError, UnknownNameError, UsageError
+from transferkit.core.errors import DataError, NonFiniteError, ShapeError, UnknownNameError, UsageError
 from transferkit.data.catalog import expand_datasets, known_detection, open_dataset
 from transferkit.data.detection import DETECTION, open_detection
 from transferkit.data.detection.boxed import DetectionDataset, Fault, Mark, Objects, detection_fingerprint
@@ -26,6 +26,15 @@ def test_marks_become_arrays():
 def test_arrays_that_do_not_fit(name):
     with pytest.raises(ShapeError, match=r"[23] objects need \w+ \["):
         replace(TWO, **{name: np.repeat(getattr(TWO, name), [1, 2], axis=0)})
+
+
+@pytest.mark.parametrize("name", ["boxes", "areas"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_refused(name, value):
+    values = getattr(TWO, name).copy()
+    values[0] = value
+    with pytest.raises(NonFiniteError, match="A box or an area of an object is NaN or infinite: leave such"):
+        replace(TWO, **{name: values})
 
 
 def test_the_fingerprint_sees_everything():

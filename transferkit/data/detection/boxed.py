@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.errors import DataError, ShapeError
+from ...core.errors import DataError, NonFiniteError, ShapeError
 from ...core.files import digest_of
 from ...core.progress import SILENT, Reporter
 from ...core.registry import Registry
@@ -40,7 +40,9 @@ class Objects:
         crowd: ``[m]`` boxes around many objects of a kind, as of COCO.
         areas: ``[m]`` square pixels that the object covers, where its outline is known; else its box's.
 
-    Raises: ShapeError: if the arrays are not those.
+    Raises:
+        ShapeError: if the arrays are not those.
+        NonFiniteError: if a box or an area is not finite.
     """
 
     boxes: NDArray[np.float32]
@@ -56,6 +58,8 @@ class Objects:
         for name in ("labels", "difficult", "crowd", "areas"):
             if getattr(self, name).shape != (m,):
                 raise ShapeError(f"{m} objects need {name} [{m}], not {list(getattr(self, name).shape)}.")
+        if not (np.isfinite(self.boxes).all() and np.isfinite(self.areas).all()):
+            raise NonFiniteError("A box or an area of an object is NaN or infinite: leave such objects out.")
 
     def __len__(self) -> int:
         return len(self.labels)
