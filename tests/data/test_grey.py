@@ -17,11 +17,18 @@ def encoded(values, kind="TIFF", **options):
     return file.getvalue()
 
 
-def plain_tiff(values, bits, sample_format):
+def plain_tiff(values, bits, sample_format, photometric=1):
     """An uncompressed little-endian TIFF of one row, written out: Pillow cannot save every kind."""
     values = np.asarray(values)
-    data = values.tobytes() if bits > 12 else packed(values.tolist())
-    entries = [(256, 4, len(values)), (257, 4, 1), (258, 3, bits), (259, 3, 1), (262, 3, 1), (277, 3, 1)]
+    data = packed(values.tolist()) if bits == 12 else values.tobytes()
+    entries = [
+        (256, 4, len(values)),
+        (257, 4, 1),
+        (258, 3, bits),
+        (259, 3, 1),
+        (262, 3, photometric),
+        (277, 3, 1),
+    ]
     entries += [(278, 4, 1), (279, 4, len(data)), (339, 3, sample_format)]
     offset = 8 + 2 + 12 * (len(entries) + 1) + 4
     entries = sorted([*entries, (273, 4, offset)])
@@ -83,6 +90,12 @@ def test_a_pgm_file_says_what_is_white(white, expected):
 
 def test_grey_of_12_bits_in_a_tiff_of_12_bits_is_scaled_to_its_own_white():
     assert row_of(plain_tiff([0, 2048, 4095, 16], 12, UNSIGNED)) == [0, 128, 255, 1]
+
+
+@pytest.mark.parametrize(("dtype", "white"), [("<u2", 65535), ("u1", 255)])
+def test_a_tiff_whose_white_is_zero_is_inverted(dtype, white):
+    values = np.array([0, white // 5, white], dtype)
+    assert row_of(plain_tiff(values, 8 * values.itemsize, UNSIGNED, photometric=0)) == [255, 204, 0]
 
 
 def test_the_scale_survives_a_rotation_by_exif():

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from ..core.errors import UnreadableImageError
-from .grey import declared_white, grey_bytes
+from .grey import grey_bytes
 
 MOST_PIXELS = 2**27
 """Of one image, as its header claims them: 400 MB once decoded."""
@@ -93,7 +93,8 @@ def _decode(file: IO[bytes], size_bytes: int) -> NDArray[np.uint8]:
                 except RuntimeError:
                     file.seek(place)  # Pillow says what is wrong with it, or shows what can be shown
             image.load()
-            return np.array(rgb(_upright(image), white=declared_white(image)))
+            shown = rgb(image)  # first, as an image that was turned has lost its file's type
+            return np.array(shown if (turn := _turn(image)) is None else shown.transpose(turn))
 
 
 def _is_plain_jpeg(image: Image.Image) -> bool:
@@ -108,11 +109,6 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         return _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # as above
         return None
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    turn = _turn(image)
-    return image if turn is None else image.transpose(turn)
 
 
 def _jpeg_pixels(data: bytes) -> NDArray[np.uint8]:
@@ -151,23 +147,19 @@ def _decoders_agree() -> bool:
     return True
 
 
-def rgb(image: Image.Image, *, white: float | None = None) -> Image.Image:
+def rgb(image: Image.Image) -> Image.Image:
     """Any mode of Pillow's as 8-bit RGB.
-
-    Args:
-        image: read completely.
-        white: as of ``grey.declared_white``, for an image that has lost its file's type.
 
     Raises: UnreadableImageError: for grey values whose scale cannot be told, as of ``grey``.
     """
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(grey_bytes(image, white or declared_white(image))).convert("RGB")
+        return Image.fromarray(grey_bytes(image)).convert("RGB")
     if image.has_transparency_data:
         image = _eight_bit_key(image).convert("RGBA")
-        white_page = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white_page, image).convert("RGB")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
     return image.convert("RGB")
 
 

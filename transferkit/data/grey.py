@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from PIL import Image
 
 from ..core.errors import UnreadableImageError
 
-_BITS_PER_SAMPLE = 258  # of TIFF
+_BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # tags of TIFF
 _DARK = 2**14  # 16-bit grey that never reaches this was made of 14 bits or fewer
 
 
@@ -49,35 +50,42 @@ def observed_greys() -> Iterator[list[Grey]]:
         _OBSERVED.reset(token)
 
 
-def declared_white(image: Image.Image) -> float | None:
-    """What is white in an opened image of one channel, by its file's type; None where it says nothing.
-
-    PGM files are scaled to 65535 by Pillow, whatever their own largest value is.
-    """
-    if image.mode.startswith("I;16"):
-        tags = getattr(image, "tag_v2", {})
-        return 4095 if tags.get(_BITS_PER_SAMPLE) == (12,) else 65535
-    return 65535 if image.mode == "I" and image.format == "PPM" else None
-
-
-def grey_bytes(image: Image.Image, white: float | None) -> NDArray[np.uint8]:
+def grey_bytes(image: Image.Image) -> NDArray[np.uint8]:
     """The values ``[h, w]`` of an image of mode ``I``, ``I;16`` or ``F``, rounded to 0 … 255.
 
     Args:
-        image: as it is shown; pixels of its transparent value become white.
-        white: as of ``declared_white``.
+        image: as it was opened, not turned or changed. Pixels of its transparent value become white.
 
     Raises: UnreadableImageError: if no scale is declared, and the values say none or fit two.
     """
     values = np.asarray(image)
     low, high = float(values.min()), float(values.max())
-    top = _white_of(values, low, high) if white is None else white
+    declared = _declared_white(image)
+    white = _white_of(values, low, high) if declared is None else declared
     if (found := _OBSERVED.get()) is not None:
-        found.append(Grey(white is not None, high, top))
-    grey = np.rint((values * (255 / top)).clip(0, 255)).astype(np.uint8)
+        found.append(Grey(declared is not None, high, white))
+    grey = np.rint((values * (255 / white)).clip(0, 255)).astype(np.uint8)
+    if _tags(image).get(_PHOTOMETRIC) == 0 and image.mode.startswith("I;16"):
+        grey = 255 - grey  # white is 0, which Pillow heeds in 8-bit files alone
     if (clear := image.info.get("transparency")) is not None:
         grey[values == clear] = 255
     return grey
+
+
+def _declared_white(image: Image.Image) -> float | None:
+    """What is white by the file's type; None where it says nothing.
+
+    PGM files are scaled to 65535 by Pillow, whatever their own largest value is.
+    """
+    if image.mode.startswith("I;16"):
+        return 4095 if _tags(image).get(_BITS_PER_SAMPLE) == (12,) else 65535
+    return 65535 if image.mode == "I" and image.format == "PPM" else None
+
+
+def _tags(image: Image.Image) -> Mapping[int, Any]:
+    """Of a TIFF file."""
+    tags: Mapping[int, Any] = getattr(image, "tag_v2", {})
+    return tags
 
 
 def _white_of(values: NDArray, low: float, high: float) -> float:
