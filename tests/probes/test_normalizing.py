@@ -41,3 +41,37 @@ def test_what_is_fitted_elsewhere_is_applied_here():
 def test_l2_rows_have_unit_length_and_rows_of_zeros_stay():
     z = normalizer(X, "l2")(torch.cat([torch.from_numpy(X), torch.zeros(1, 4).half()]))
     assert_close(z.norm(dim=1), torch.tensor([1.0] * 50 + [0.0]))
+
+
+@pytest.mark.parametrize(
+    ("n", "dtype", "value"),
+    [
+        (24_577, np.float32, 12.742),
+        (50_000, np.float32, 12.742),
+        (50_000, np.float16, 12.742),
+        (41_000, np.float32, -0.1),
+        (50, np.float64, 0.3),
+        (50_000, np.float64, 0.3),
+        (50, np.float64, 1e-300),
+    ],
+)
+def test_a_constant_column_is_only_centred_whatever_rounding_makes_of_its_mean(n, dtype, value):
+    x = np.full((n, 40), value, dtype) * np.linspace(1, 2, 40).astype(dtype)
+    changed = torch.from_numpy(x[:1] * dtype(1.01))
+    z = normalizer(x, "standardize")(changed)
+    assert_close(z.double(), changed.double() - torch.from_numpy(x[0]), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_column_that_varies_by_its_own_rounding_only_is_constant(dtype):
+    x = np.full((1000, 1), 12.742, dtype)
+    x[::2] = np.nextafter(x[::2], dtype(np.inf))
+    z = normalizer(x, "standardize")(torch.from_numpy(x * dtype(1.01)))
+    assert_close(z.double(), torch.full((1000, 1), 0.12742, dtype=torch.float64), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize(("offset", "dtype"), [(1000, np.float16), (1e5, np.float32), (1e12, np.float64)])
+def test_a_column_that_varies_by_more_than_its_rounding_is_standardised(offset, dtype):
+    x = (offset + generator(0, "offset").normal(size=(1000, 1))).astype(dtype)
+    z = normalized(x, normalizer(x, "standardize")).double()
+    assert_close(z.square().mean(), torch.tensor(1.0, dtype=torch.float64), rtol=1e-5, atol=0)

@@ -159,6 +159,17 @@ def test_more_features_than_rows_and_constant_columns():
     assert target_scores(parts, GRID, seed=0)[0]["first"].value > 0.1
 
 
+def test_a_column_that_varies_by_rounding_alone_does_not_change_the_score():
+    parts = splits(noisy_sum)
+    expected = target_scores(parts, GRID, seed=0)[0]["sum"].value
+    for name, part in parts.items():
+        column = np.full((len(part), 1), 12.742, np.float32)
+        column[::2] = np.nextafter(column[::2], np.float32(np.inf))
+        column[::3] *= np.float32(1.01) if name == "test" else np.float32(1)
+        parts[name] = replace(part, x=np.concatenate([part.x, column], 1))
+    assert target_scores(parts, GRID, seed=0)[0]["sum"].value == pytest.approx(expected, abs=1e-3)
+
+
 def test_a_constant_target_is_named_and_left_out():
     def targets(x, rng):
         return {"gray": np.zeros((len(x), 2)), "one": np.zeros(len(x), int), **noisy_sum(x, rng)}

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Literal
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -22,25 +23,37 @@ def normalizer(fitted: Matrix, normalize: Normalize) -> Normalizer:
     Args:
         fitted: ``[n, d]``, whose mean and deviation ``standardize`` uses.
         normalize: ``none``, ``l2`` (rows to unit length) or ``standardize`` (columns to mean 0 and
-            deviation 1; a constant column keeps its deviation of 0).
+            deviation 1; a constant column is only centred).
     """
     if normalize == "l2":
         return lambda x: torch.nn.functional.normalize(x.float())
     if normalize == "standardize":
-        deviation, mean = _deviation_and_mean(fitted)
-        scale = torch.where(deviation > 0, deviation, 1)  # a constant column says nothing either way
+        scale, mean = column_scale_and_mean(fitted)
         return lambda x: ((x - mean) / scale).float()
     return lambda x: x.float()
 
 
-def _deviation_and_mean(x: Matrix) -> tuple[Tensor, Tensor]:
-    """``[d]`` each, float64."""
-    mean, variance = torch.zeros(2, x.shape[1], dtype=torch.float64)
+def column_scale_and_mean(x: Matrix) -> tuple[Tensor, Tensor]:
+    """Standard deviation of each column, or 1 where the column is constant, and its mean: float64 ``[d]``.
+
+    A column is constant if its values are equal, or differ by no more than their own rounding: its deviation
+    is at most the machine epsilon times its mean, for float32 or float64. (A value in float16 is exact in
+    float32.) Sums run over differences from the first row, which are exactly 0 in a column of equal values:
+    rounding cannot make such a column vary.
+
+    Args:
+        x: ``[n, d]``.
+    """
+    first = _tensor(next(chunks(x, 1))).double()  # [1, d]
+    shift, variance = torch.zeros(2, x.shape[1], dtype=torch.float64)
     for rows in chunks(x, ROWS):
-        mean += _tensor(rows).double().sum(0) / len(x)
+        shift += (_tensor(rows) - first).sum(0) / len(x)
+    mean = first[0] + shift
     for rows in chunks(x, ROWS):
         variance += (_tensor(rows) - mean).square().sum(0) / len(x)
-    return variance.sqrt(), mean
+    deviation = variance.sqrt()
+    rounding = torch.finfo(torch.float64 if x.dtype == np.float64 else torch.float32).eps * mean.abs()
+    return torch.where(deviation > rounding, deviation, 1), mean
 
 
 def normalized(x: Matrix, change: Normalizer) -> Tensor | Blocks:

@@ -34,6 +34,7 @@ from .axes import Axes, principal_axes
 from .classification import selection, train_and_test
 from .descent import Limits
 from .logistic import LIMITS, logistic_along
+from .normalizing import column_scale_and_mean
 from .probe import PROBES
 from .ridge import ridge_along
 
@@ -212,8 +213,7 @@ class _Fit:
     def of(cls, fitted: Features, asked: Features, dtype: torch.dtype) -> "_Fit":
         """Decompose ``fitted``; ridge regression wants float64, for logistic regression float32 is enough."""
         x, others = (torch.from_numpy(np.asarray(rows.x)).to(dtype) for rows in (fitted, asked))
-        deviation = x.std(0, correction=0)
-        scale = torch.where(deviation > 0, deviation, 1)  # a constant column says nothing either way
+        scale = column_scale_and_mean(fitted.x)[0].to(dtype)
         axes = principal_axes(x / scale, device=x.device, dtype=x.dtype)
         return cls(fitted, asked, axes, axes.coordinates(others / scale))
 
