@@ -136,6 +136,12 @@ def test_a_shift_of_all_rows_changes_nothing(probe):
     assert_allclose(there.decision_function(X_TEST + 1e7), here.decision_function(X_TEST), atol=0.01)
 
 
+@pytest.mark.parametrize("probe", [KNNProbe(metric="euclidean"), PrototypeProbe(normalize=False)])
+def test_a_shift_of_all_rows_changes_no_distance(probe):
+    here, there = clone(probe).fit(X, Y), clone(probe).fit(X + 1e7, Y)
+    assert_allclose(there.predict_proba(X_TEST + 1e7), here.predict_proba(X_TEST), atol=1e-5)
+
+
 @NAMED
 def test_the_order_of_rows_is_nothing(probe):
     order = np.random.default_rng(0).permutation(len(X))

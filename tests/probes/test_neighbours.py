@@ -10,6 +10,7 @@ from sklearn.neighbors import NearestNeighbors
 from tests.reference import knn as reference
 from transferkit.core.blocks import Blocks
 from transferkit.core.errors import ShapeError
+from transferkit.core.faiss_library import load_faiss
 from transferkit.core.seeding import generator
 from transferkit.probes import neighbours as search
 from transferkit.probes.neighbours import approximate_neighbours, in_order, neighbours
@@ -117,6 +118,88 @@ def test_rows_of_no_length_are_as_far_from_all():
 
 
 @METRICS
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("zeros", [1, 12, 50])
+def test_bank_rows_of_no_length_have_similarity_0(metric, zeros, monkeypatch):
+    bank = BANK.copy()
+    bank[:: 50 // zeros] = 0
+    expected = getattr(reference, f"{metric}_nearness")(QUERIES, bank + 1e-30 * BANK, 50)
+    for rows in (6, 50):
+        monkeypatch.setattr(search, "CHUNK", 6 * rows)
+        near, found = neighbours(QUERIES, bank, k=50, metric=metric)
+        if metric == "cosine":
+            own = bank.any(axis=1)[found]
+            assert_allclose(near[~own], 0, atol=1e-6)
+            expected = [[pair for pair in ranked if bank[pair[1]].any()] for ranked in expected]
+            near, found = near[own].reshape(20, -1), found[own].reshape(20, -1)
+        assert_allclose(near, [[value for value, _ in ranked] for ranked in expected], atol=2e-5)
+        assert_array_equal(np.sort(found), np.sort([[row for _, row in ranked] for ranked in expected]))
+
+
+def overlap(found, expected):
+    return np.mean([len(set(a) & set(b)) for a, b in zip(found.tolist(), expected.tolist(), strict=True)])
+
+
+def offset_rows(offset, spread, dtype):
+    """Queries and a bank in four clusters, whose columns have an offset from zero."""
+    rng = generator(0, "offset")
+    x = rng.normal(size=(4, 64))[np.arange(1700) % 4] + rng.normal(size=(1700, 64))
+    x = (offset * (1 + rng.random(64)) + spread * x).astype(dtype)
+    return x[:200], x[200:]
+
+
+def exact_rows(queries, bank, metric):
+    """The ten nearest rows, in float64, by differences."""
+    q, x = (rows.astype(np.float64) for rows in (queries, bank))
+    if metric == "cosine":
+        q, x = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (q, x))
+    return np.array([np.square(x - row).sum(1).argsort(kind="stable")[:10] for row in q])
+
+
+OFFSETS = pytest.mark.parametrize(
+    ("offset", "spread", "dtype"),
+    [
+        (30, 0.1, np.float32),
+        (100, 0.05, np.float32),
+        (1000, 1, np.float16),
+        (1000, 0.05, np.float32),
+        (1e6, 0.05, np.float64),
+    ],
+)
+
+
+@METRICS
+@OFFSETS
+def test_an_offset_of_the_features_costs_no_neighbour(metric, offset, spread, dtype, backend, monkeypatch):
+    """BLAS computes distances from inner products, which an offset makes large and nearly equal."""
+    if backend == "faiss":
+        monkeypatch.setattr(load_faiss().cvar, "distance_compute_blas_threshold", 1)
+    queries, bank = offset_rows(offset, spread, dtype)
+    truth = exact_rows(queries, bank, metric)
+    lazy = Blocks(bank.shape, bank.dtype, lambda: iter(np.array_split(bank, 7)))
+    for rows in (bank, lazy):
+        assert overlap(neighbours(queries, rows, k=10, metric=metric)[1], truth) > 9.8
+
+
+@METRICS
+@OFFSETS
+def test_an_offset_costs_an_inverted_file_no_neighbour_either(metric, offset, spread, dtype, monkeypatch):
+    monkeypatch.setattr(load_faiss().cvar, "distance_compute_blas_threshold", 1)
+    queries, bank = offset_rows(offset, spread, dtype)
+    found = approximate_neighbours(queries, bank, k=10, metric=metric)
+    assert overlap(found.rows, exact_rows(queries, bank, metric)) > 9.7
+    assert found.nprobe < 20  # of √1500 / 2 lists
+
+
+@pytest.mark.usefixtures("backend")
+def test_a_row_far_from_all_others_costs_no_neighbour():
+    queries, bank = offset_rows(0, 1, np.float32)
+    truth = exact_rows(queries, bank, "euclidean")
+    away = np.concatenate([bank, 1e9 * bank[:3]])
+    assert_array_equal(neighbours(queries, away, k=10, metric="euclidean")[1], truth)
+
+
+@METRICS
 def test_float16_banks_are_searched_in_float32(metric):
     half = (BANK * 1000).astype(np.float16)
     found = neighbours(QUERIES * 1000, half, k=9, metric=metric)
@@ -170,8 +253,9 @@ def test_lists_too_short_for_a_query_are_joined_by_more(monkeypatch):
 def test_lists_hold_every_row_once_and_by_the_nearest_centre(metric):
     lists = search._inverted_lists(CLUSTERED, metric)
     assert sorted(lists.rows.tolist()) == list(range(2000))
-    assert_allclose(lists.bank, search._prepared(CLUSTERED, metric)[lists.rows], atol=1e-6)
-    home = neighbours(CLUSTERED, lists.centres, k=1, metric=metric)[1][:, 0]
+    assert_allclose(lists.bank + lists.shift, search._prepared(CLUSTERED, metric)[lists.rows], atol=1e-6)
+    rows = search._prepared(CLUSTERED, metric)
+    home = neighbours(rows, lists.centres + lists.shift, k=1, metric="euclidean")[1][:, 0]
     for number in range(len(lists)):
         held = lists.rows[lists.bounds[number] : lists.bounds[number + 1]]
         assert (home[held] == number).mean() > 0.99 if len(held) else True

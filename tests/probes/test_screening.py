@@ -10,7 +10,7 @@ from transferkit.probes import screening
 from transferkit.probes.neighbours import neighbours
 from transferkit.probes.screening import is_worth_screening, screened
 
-METRICS = pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+METRICS = pytest.mark.parametrize("metric", ["cosine", "euclidean"])  # unit rows, and rows as they are
 N, D, Q, K = 1990, 40, 60, 20  # a number of rows that no group divides
 
 
@@ -74,30 +74,30 @@ KINDS = pytest.mark.parametrize(
 def drawn(kind, metric):
     """Queries and bank as they are searched."""
     rng = generator(0, "screening", kind.__name__)
-    return tuple(search._prepared(kind(rng, n), metric) for n in (Q, N))
+    queries, bank = (search._prepared(kind(rng, n).astype(np.float32), metric) for n in (Q, N))
+    centre = search._centre(bank)
+    return tuple(search._shifted(x, centre) for x in (queries, bank))
 
 
-def sizes(queries, bank, metric):
+def sizes(queries, bank):
     """``[q, n]``: of what float32 can lose digits."""
-    if metric == "cosine":
-        return np.ones((len(queries), len(bank)))
     q, x = queries.astype(np.float64), bank.astype(np.float64)
     return np.square(q).sum(1)[:, None] + np.square(x).sum(1)
 
 
-def exact(queries, bank, metric):
-    """``[q, n]`` float64."""
+def exact(queries, bank):
+    """Less the squared distances ``[q, n]``, float64."""
     q, x = queries.astype(np.float64), bank.astype(np.float64)
-    return q @ x.T if metric == "cosine" else -np.square(q[:, None] - x[None]).sum(2)
+    return -np.square(q[:, None] - x[None]).sum(2)
 
 
 @METRICS
 @KINDS
 def test_no_row_beyond_the_foremost_is_nearer_than_the_bound(kind, metric):
     queries, bank = drawn(kind, metric)
-    screen = screening._Screen.of(torch.from_numpy(bank), metric)
+    screen = screening._Screen.of(torch.from_numpy(bank))
     first, others = screen.foremost(torch.from_numpy(queries), 30)
-    near = exact(queries, bank, metric)
+    near = exact(queries, bank)
     np.put_along_axis(near, first, -np.inf, axis=1)
     assert (near.max(axis=1) <= others).all()
 
@@ -106,11 +106,11 @@ def test_no_row_beyond_the_foremost_is_nearer_than_the_bound(kind, metric):
 @KINDS
 def test_sure_answers_are_the_nearest(kind, metric):
     queries, bank = drawn(kind, metric)
-    found = screened(queries, bank, K, metric)
-    near = exact(queries, bank, metric)
+    found = screened(queries, bank, K)
+    near = exact(queries, bank)
     nearest = -np.sort(-near, axis=1)[:, :K]
     reached = np.take_along_axis(near, found.rows, axis=1)
-    size = np.take_along_axis(sizes(queries, bank, metric), found.rows, axis=1)
+    size = np.take_along_axis(sizes(queries, bank), found.rows, axis=1)
     assert (np.abs(reached - nearest) <= 1e-6 * size)[found.sure].all()
     assert (np.abs(found.near - nearest) <= 1e-6 * size)[found.sure].all()
     assert found.sure.any() or kind not in (plain, far_from_zero, tiny, twice)
@@ -119,7 +119,7 @@ def test_sure_answers_are_the_nearest(kind, metric):
 @METRICS
 @pytest.mark.parametrize("kind", [plain, tiny])
 def test_of_well_spread_rows_all_answers_are_sure(kind, metric):
-    assert screened(*drawn(kind, metric), K, metric).sure.all()
+    assert screened(*drawn(kind, metric), K).sure.all()
 
 
 def test_of_rows_that_bfloat16_cannot_tell_apart_none_is_and_the_search_gives_up(monkeypatch):
@@ -129,13 +129,13 @@ def test_of_rows_that_bfloat16_cannot_tell_apart_none_is_and_the_search_gives_up
     asked = []
     whole = screening._Screen.foremost
     monkeypatch.setattr(screening._Screen, "foremost", lambda *args: asked.append(1) or whole(*args))
-    assert not screened(queries, bank, K, "cosine").sure.any()
+    assert not screened(queries, bank, K).sure.any()
     assert len(asked) == 1
 
 
 def test_the_last_row_is_found_though_groups_do_not_come_out_even():
     _, bank = drawn(plain, "euclidean")
-    assert (screened(bank[-3:], bank, 1, "euclidean").rows[:, 0] == [N - 3, N - 2, N - 1]).all()
+    assert (screened(bank[-3:], bank, 1).rows[:, 0] == [N - 3, N - 2, N - 1]).all()
 
 
 @METRICS
@@ -151,8 +151,9 @@ def test_neighbours_are_the_same_with_it_and_without(kind, metric, rows, monkeyp
     lazy = Blocks(bank.shape, bank.dtype, lambda: iter(np.array_split(bank, 7)))
     found, numbers = neighbours(queries, lazy, k=K, metric=metric)
     prepared = [search._prepared(x, metric) for x in (queries, bank)]
-    truth = np.take_along_axis(exact(*prepared, metric), numbers, axis=1)
-    size = np.take_along_axis(sizes(*prepared, metric), numbers, axis=1)
+    each = prepared[0].astype(np.float64) @ prepared[1].T if metric == "cosine" else exact(*prepared)
+    truth = np.take_along_axis(each, numbers, axis=1)
+    size = np.take_along_axis(sizes(*prepared), numbers, axis=1)
     assert (np.abs(found - truth) <= 1e-6 * size).all()
     assert (np.abs(found - near) <= 2e-6 * size).all()
     assert_array_equal([len(set(row)) for row in numbers.tolist()], [K] * Q)
@@ -165,8 +166,8 @@ def test_a_row_that_cannot_be_compared_is_left_to_faiss(metric, bad, monkeypatch
     bank[17, 3] = bad
     monkeypatch.setattr(search, "_multiplies_bf16", lambda: True)
     monkeypatch.setattr(search, "is_worth_screening", lambda queries, bank, k: True)
-    near, rows = search._search(queries, bank, K, metric)
-    expected = search._search_faiss(queries, bank, K, metric)
+    near, rows = search._search(queries, bank, K)
+    expected = search._search_faiss(queries, bank, K)
     assert_array_equal(rows, expected[1])
     assert_allclose(near, expected[0], rtol=1e-5)
 
@@ -180,7 +181,7 @@ def test_padding_is_never_compared_whatever_sorting_makes_of_what_is_no_number(m
     compared = screening._compared
     monkeypatch.setattr(screening, "_highest", last)
     monkeypatch.setattr(screening, "_compared", lambda *args: asked.append(args[2].max()) or compared(*args))
-    assert not screened(*drawn(plain, "euclidean"), K, "euclidean").sure.any()
+    assert not screened(*drawn(plain, "euclidean"), K).sure.any()
     assert max(asked) == N - 1
 
 
@@ -195,10 +196,10 @@ def test_rounding_that_goes_one_way_is_accounted_for(metric):
     dots = np.array([[-0.002], *[[-0.0075]] * 16])
     others = 1.2 + np.sqrt(2 * (1.2 * (1 + step) - dots) - 1.44) * aside
     bank = np.concatenate([np.full((1, d), 2 * (1 + step)), others, 0.5 * rng.normal(size=(2000, d))])
-    bank = search._prepared(np.concatenate([bank, -bank]), metric)
-    queries = search._prepared(np.full((3, d), 1 + step), metric)
-    found = screened(queries, bank, 1, metric)
-    nearest = exact(queries, bank, metric).argmax(axis=1)
+    bank = search._prepared(np.concatenate([bank, -bank]).astype(np.float32), metric)
+    queries = search._prepared(np.full((3, d), 1 + step, np.float32), metric)
+    found = screened(queries, bank, 1)
+    nearest = exact(queries, bank).argmax(axis=1)
     assert (found.rows[found.sure, 0] == nearest[found.sure]).all()
 
 

@@ -238,8 +238,8 @@ class RidgeProbe(_LinearModel):
 class KNNProbe(_Probe):
     """A vote of the most similar rows, as the ``knn`` protocol takes it.
 
-    FAISS finds the neighbours in float32; their votes are weighed in float64, so that a row's answer does
-    not depend on which others are asked with it.
+    FAISS finds the neighbours in float32, after an offset of the features is taken out; their votes are
+    weighed in float64, so that a row's answer does not depend on which others are asked with it.
 
     Args:
         k: neighbours that vote; where fewer rows were fitted, all of them.
@@ -248,12 +248,12 @@ class KNNProbe(_Probe):
 
     Attributes:
         classes_: ``[c]``.
-        bank_: ``[n, d]`` float32 rows; of unit length where the metric is ``cosine``.
+        bank_: ``[n, d]`` rows, float32 or float64 as given; of unit length where the metric is ``cosine``.
         labels_: ``[n]`` their classes, as positions in ``classes_``.
         n_features_in_: ``d``.
     """
 
-    bank_: NDArray[np.float32]
+    bank_: NDArray[np.floating]
     labels_: NDArray[np.int64]
 
     def __init__(self, k: int = 20, *, temperature: float = 0.07, metric: Metric = "cosine") -> None:
@@ -277,8 +277,7 @@ class KNNProbe(_Probe):
         if not 0 < self.temperature < float("inf"):
             raise UsageError(f"temperature={self.temperature:g} must be above 0.")
         x, self.labels_ = self._rows(X, y)
-        x = _unit(x.astype(np.float64)) if self.metric == "cosine" else x
-        self.bank_ = np.ascontiguousarray(x, dtype=np.float32)
+        self.bank_ = _unit(x.astype(np.float64)).astype(x.dtype) if self.metric == "cosine" else x.copy()
         return self
 
     def predict_proba(self, X: ArrayLike) -> Floats:
@@ -290,7 +289,7 @@ class KNNProbe(_Probe):
         x = self._queries(X)
         x = _unit(x) if self.metric == "cosine" else x
         k = min(self.k, len(self.bank_))
-        _, rows = neighbours(np.ascontiguousarray(x, dtype=np.float32), self.bank_, k=k, metric=self.metric)
+        _, rows = neighbours(x.astype(self.bank_.dtype, copy=False), self.bank_, k=k, metric=self.metric)
         chunk = max(1, GATHERED // (k * x.shape[1]))
         pieces = range(0, len(x), chunk)
         votes = np.concatenate([self._votes(x[i : i + chunk], rows[i : i + chunk]) for i in pieces])
@@ -345,10 +344,15 @@ class PrototypeProbe(_Probe):
         return self
 
     def _scores(self, X: ArrayLike) -> Floats:
-        """Less the squared distances, without the part that is the same for all classes."""
+        """Less the squared distances, without the part that is the same for all classes.
+
+        Both sides are shifted by the mean prototype, so that an offset of the features cancels first.
+        """
         x = self._queries(X)
         x = _unit(x) if self.normalize else x
-        return 2 * x @ self.prototypes_.T - np.square(self.prototypes_).sum(1)
+        centre = self.prototypes_.mean(0)
+        prototypes = self.prototypes_ - centre
+        return 2 * (x - centre) @ prototypes.T - np.square(prototypes).sum(1)
 
     def predict_proba(self, X: ArrayLike) -> Floats:
         """The softmax of less the squared distances, ``[n, c]`` [3].

@@ -1,5 +1,10 @@
 """Which rows of a bank are nearest: exactly, chunk by chunk, or nearly, through an inverted file [1].
 
+Every search is one by squared Euclidean distance. Under ``cosine`` rows are brought to unit length first, and
+the cosine of two of them is ``1 − distance² / 2``. Distances come from inner products in float32, which lose
+the digits that all rows have in common. So queries and rows are first shifted by a point among the rows: that
+changes no distance, and an offset of the features costs no precision.
+
 Shapes: ``q`` queries, ``n`` bank rows, ``d`` features. A bank may be larger than memory: one chunk of it is
 held at a time.
 
@@ -10,6 +15,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,7 +25,9 @@ from ..core.blocks import Matrix, chunks
 from ..core.devices import has_fast_bf16
 from ..core.errors import ShapeError
 from ..core.faiss_library import has_faiss, load_faiss
-from .screening import Array, Metric, Rows, is_worth_screening, screened
+from .screening import Array, Rows, is_worth_screening, screened
+
+Metric = Literal["cosine", "euclidean"]
 
 CHUNK = 2**25
 """Bank values that are searched at once: 128 MiB of float32."""
@@ -39,6 +47,12 @@ RECALL = 0.995
 SAMPLE = 400
 """Queries that are also searched exactly: one half sets how many lists are probed, the other
 tells what that finds."""
+
+CENTRED_ON = 255
+"""Bank rows whose median all rows are shifted by."""
+
+SHORTEST = 1e-12
+"""Rows that are not longer count as rows of length 0."""
 
 TRAINING = 40
 """Bank rows a list that its centres are fitted to."""
@@ -70,7 +84,7 @@ def neighbours(queries: Matrix, bank: Matrix, *, k: int, metric: Metric) -> tupl
         queries: ``[q, d]``.
         bank: ``[n, d]``.
         k: at most ``n``.
-        metric: ``cosine`` does not mind the length of rows; one of length 0 has similarity 0 to all.
+        metric: ``cosine`` does not depend on the length of rows; one of length 0 has similarity 0 to all.
 
     Returns: nearness ``[q, k]``, descending, and row numbers ``[q, k]``. Nearness is the cosine, or less
     the squared distance.
@@ -80,10 +94,11 @@ def neighbours(queries: Matrix, bank: Matrix, *, k: int, metric: Metric) -> tupl
     q = _prepared(np.asarray(queries), metric)
     near, rows, first = np.empty((len(q), 0), np.float32), np.empty((len(q), 0), np.int64), 0
     for x in _parts(bank, metric):
-        there, numbers = _search(q, x, min(k, len(x)), metric)
+        centre = _centre(x)
+        there, numbers = _search(_shifted_copy(q, centre), _shifted(x, centre), min(k, len(x)))
         near, rows = _merged((near, rows), (there, numbers + first), k)
         first += len(x)
-    return in_order(near, rows)
+    return _nearness(*in_order(near, rows), q, metric)
 
 
 def approximate_neighbours(queries: Matrix, bank: Matrix, *, k: int, metric: Metric) -> Approximate:
@@ -104,9 +119,9 @@ def approximate_neighbours(queries: Matrix, bank: Matrix, *, k: int, metric: Met
     _require_answerable(queries, bank, k)
     q = _prepared(np.asarray(queries), metric)
     lists = _inverted_lists(bank, metric)
-    sample = q[np.unique(np.linspace(0, len(q) - 1, min(SAMPLE, len(q))).astype(np.int64))]
-    truth = neighbours(sample, bank, k=k, metric=metric)[1]
-    place = lists.places(sample, truth)  # [s, k]
+    sample = np.unique(np.linspace(0, len(q) - 1, min(SAMPLE, len(q))).astype(np.int64))
+    truth = neighbours(np.asarray(queries)[sample], bank, k=k, metric=metric)[1]
+    place = lists.places(q[sample], truth)  # [s, k]
     enough = math.ceil(RECALL * place[::2].size) - 1
     nprobe = int(np.sort(place[::2], axis=None)[max(0, enough)]) + 1
     near, rows = lists.search(q, k, nprobe)
@@ -114,7 +129,8 @@ def approximate_neighbours(queries: Matrix, bank: Matrix, *, k: int, metric: Met
         nprobe = min(2 * nprobe, len(lists))
         near, rows = lists.search(q, k, nprobe)
     measured = place[1::2] if len(place) > 1 else place
-    return Approximate(*in_order(near, rows), nprobe, float((measured < nprobe).mean()))
+    near, rows = _nearness(*in_order(near, rows), q, metric)
+    return Approximate(near, rows, nprobe, float((measured < nprobe).mean()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,45 +138,46 @@ class InvertedLists:
     """A bank by lists of similar rows [2].
 
     Attributes:
+        shift: ``[d]``, a point among the rows; ``centres`` and ``bank`` are less it.
         centres: ``[l, d]``; a row belongs to the nearest one.
         bank: ``[n, d]``, list by list.
         rows: ``[n]`` numbers of these rows in the bank as it was.
         bounds: ``[l + 1]``: where lists begin and end.
-        metric: as of ``neighbours``.
 
     [2] Jégou et al., Product quantization for nearest neighbor search, PAMI 2011.
     """
 
+    shift: NDArray[np.floating]
     centres: Array
     bank: Array
     rows: Rows
     bounds: Rows
-    metric: Metric
 
     def __len__(self) -> int:
         return len(self.centres)
 
-    def places(self, queries: Array, rows: Rows) -> Rows:
+    def places(self, queries: NDArray[np.floating], rows: Rows) -> Rows:
         """The place of the list that holds a row, for ``rows`` ``[q, k]``: 0 is the one nearest to its query.
 
         A search finds a row, if it is near enough, exactly when that place is below ``nprobe``.
         """
-        nearest = _search(queries, self.centres, len(self), self.metric)[1]  # [q, l]
+        nearest = _search(_shifted_copy(queries, self.shift), self.centres, len(self))[1]  # [q, l]
         home = np.empty(len(self.rows), np.int64)
         home[self.rows] = np.repeat(np.arange(len(self)), np.diff(self.bounds))
         return np.take_along_axis(np.argsort(nearest, axis=1), home[rows], axis=1)
 
-    def search(self, queries: Array, k: int, nprobe: int) -> tuple[Array, Rows]:
+    def search(self, queries: NDArray[np.floating], k: int, nprobe: int) -> tuple[Array, Rows]:
         """The ``k`` nearest rows ``[q, k]`` in the ``nprobe`` lists nearest to a query; -1 for too few."""
+        queries = _shifted_copy(queries, self.shift)
         best = load_faiss().ResultHeap(len(queries), k, keep_max=True)
-        probed = _search(queries, self.centres, nprobe, self.metric)[1].ravel()  # [q · nprobe]
+        probed = _search(queries, self.centres, nprobe)[1].ravel()  # [q · nprobe]
         askers = np.argsort(probed, kind="stable") // nprobe  # list by list
         ends = np.searchsorted(np.sort(probed), np.arange(len(self) + 1))
         for number, (first, last) in enumerate(pairwise(self.bounds.tolist())):
             those = askers[ends[number] : ends[number + 1]]
             if first < last and len(those):
                 few = min(k, last - first)
-                near, rows = _search(queries[those], self.bank[first:last], few, self.metric)
+                near, rows = _search(queries[those], self.bank[first:last], few)
                 best.add_result_subset(those, near, self.rows[first + rows])
         best.finalize()
         return best.D, best.I
@@ -186,15 +203,62 @@ def _require_answerable(queries: Matrix, bank: Matrix, k: int) -> None:
         raise ShapeError(f"A bank of {len(bank)} rows has no {k} neighbours: ask for 1 … {len(bank)}.")
 
 
-def _prepared(x: NDArray[np.floating], metric: Metric) -> Array:
-    """``[m, d]`` float32, of unit length under ``cosine``."""
-    x = np.ascontiguousarray(x, dtype=np.float32)
-    return torch.nn.functional.normalize(torch.from_numpy(x)).numpy() if metric == "cosine" else x
+def _prepared(x: NDArray[np.floating], metric: Metric) -> NDArray[np.floating]:
+    """A copy of ``x`` ``[m, d]``, float64 where ``x`` is, else float32; under ``cosine`` of length 1 or 0."""
+    x = np.array(x, dtype=np.float64 if x.dtype == np.float64 else np.float32, order="C")
+    if metric == "cosine":
+        rows = torch.from_numpy(x)
+        length = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+        rows.div_(length.masked_fill_(length <= SHORTEST, torch.inf))
+    return x
 
 
-def _parts(bank: Matrix, metric: Metric) -> Iterator[Array]:
-    """The bank in order, as it is searched."""
-    return (_prepared(part, metric) for part in _gathered(bank, max(1, CHUNK // bank.shape[1])))
+def _parts(bank: Matrix, metric: Metric) -> Iterator[NDArray[np.floating]]:
+    """The bank in order, as it is searched.
+
+    A part of unit rows ``[m, d]`` in which some rows have length 0 gets one more column: 1 for those rows, 0
+    for the others. Queries have 0 there, so that the squared distance of such a row to any query of unit
+    length is 2, and their cosine 0.
+    """
+    for part in _gathered(bank, max(1, CHUNK // bank.shape[1])):
+        x = _prepared(part, metric)
+        zero = _zero_rows(x) if metric == "cosine" else np.empty(0, bool)
+        yield np.column_stack([x, zero.astype(x.dtype)]) if zero.any() else x
+
+
+def _zero_rows(x: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Which rows have length 0, ``[m]``, of those that ``_prepared`` gives for ``cosine``."""
+    return (torch.linalg.vector_norm(torch.from_numpy(x), dim=1) == 0).numpy()
+
+
+def _centre(x: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Medians ``[d]`` of the columns over a few rows, evenly spaced.
+
+    Anything within the spread of the rows would do to shift by; unlike a mean, a median is that whatever a
+    few rows far away from all others are like.
+    """
+    few = x[np.unique(np.linspace(0, len(x) - 1, min(CENTRED_ON, len(x))).astype(np.int64))]
+    return torch.from_numpy(few).median(0).values.numpy()
+
+
+def _shifted(x: NDArray[np.floating], centre: NDArray[np.floating]) -> Array:
+    """``x`` ``[m, d]`` less ``centre``, as float32; ``x`` itself is changed."""
+    torch.from_numpy(x).sub_(torch.from_numpy(centre))
+    return x.astype(np.float32, copy=False)
+
+
+def _shifted_copy(x: NDArray[np.floating], centre: NDArray[np.floating]) -> Array:
+    """The same of a copy, with zeros in the columns that only ``centre`` has."""
+    return _shifted(np.pad(x, ((0, 0), (0, len(centre) - x.shape[1]))), centre)
+
+
+def _nearness(near: Array, rows: Rows, queries: NDArray[np.floating], metric: Metric) -> tuple[Array, Rows]:
+    """What ``neighbours`` gives, of less the squared distances ``near`` ``[q, k]`` to prepared queries."""
+    if metric == "euclidean":
+        return near, rows
+    near, zero = near / np.float32(2) + np.float32(1), _zero_rows(queries)
+    near[zero], rows[zero] = 0, np.arange(near.shape[1])
+    return near, rows
 
 
 def _gathered(bank: Matrix, rows: int) -> Iterator[NDArray[np.floating]]:
@@ -219,12 +283,13 @@ def _merged(one: tuple[Array, Rows], other: tuple[Array, Rows], k: int) -> tuple
     return near.numpy(), rows.gather(1, at).numpy()
 
 
-def _search(queries: Array, bank: Array, k: int, metric: Metric) -> tuple[Array, Rows]:
+def _search(queries: Array, bank: Array, k: int) -> tuple[Array, Rows]:
+    """The ``k`` nearest of shifted rows: less the squared distances ``[q, k]``, and row numbers."""
     if not has_faiss():
-        return _search_torch(queries, bank, k, metric)
+        return _search_torch(queries, bank, k)
     if _multiplies_bf16() and is_worth_screening(queries, bank, k):
-        return _search_screened(queries, bank, k, metric)
-    return _search_faiss(queries, bank, k, metric)
+        return _search_screened(queries, bank, k)
+    return _search_faiss(queries, bank, k)
 
 
 def _multiplies_bf16() -> bool:
@@ -232,29 +297,28 @@ def _multiplies_bf16() -> bool:
     return has_fast_bf16(torch.device("cpu")) and load_faiss().get_num_gpus() == 0
 
 
-def _search_screened(queries: Array, bank: Array, k: int, metric: Metric) -> tuple[Array, Rows]:
-    near, rows, sure = screened(queries, bank, k, metric)
+def _search_screened(queries: Array, bank: Array, k: int) -> tuple[Array, Rows]:
+    near, rows, sure = screened(queries, bank, k)
     if not sure.all():
-        near[~sure], rows[~sure] = _search_faiss(queries[~sure], bank, k, metric)
+        near[~sure], rows[~sure] = _search_faiss(queries[~sure], bank, k)
     return near, rows
 
 
-def _search_faiss(queries: Array, bank: Array, k: int, metric: Metric) -> tuple[Array, Rows]:
+def _search_faiss(queries: Array, bank: Array, k: int) -> tuple[Array, Rows]:
     faiss = load_faiss()
-    kind = faiss.METRIC_INNER_PRODUCT if metric == "cosine" else faiss.METRIC_L2
     if k <= GPU_NEIGHBOURS and faiss.get_num_gpus() > 0:
-        near, rows = faiss.knn_gpu(faiss.StandardGpuResources(), queries, bank, k, metric=kind)
+        near, rows = faiss.knn_gpu(faiss.StandardGpuResources(), queries, bank, k)
     else:
         usual = faiss.cvar.distance_compute_blas_database_bs
         faiss.cvar.distance_compute_blas_database_bs = TILE
         try:
-            near, rows = faiss.knn(queries, bank, k, metric=kind)
+            near, rows = faiss.knn(queries, bank, k)
         finally:
             faiss.cvar.distance_compute_blas_database_bs = usual
-    return (near if metric == "cosine" else -near), rows
+    return -near, rows
 
 
-def _search_torch(queries: Array, bank: Array, k: int, metric: Metric) -> tuple[Array, Rows]:
+def _search_torch(queries: Array, bank: Array, k: int) -> tuple[Array, Rows]:
     """The same without FAISS."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     x = torch.from_numpy(bank).to(device)
@@ -262,9 +326,7 @@ def _search_torch(queries: Array, bank: Array, k: int, metric: Metric) -> tuple[
     parts = []
     for q in torch.from_numpy(queries).split(max(1, SIMILARITIES // len(bank))):
         q = q.to(device)
-        near = q @ x.T  # [q, n]
-        if metric == "euclidean":
-            near = 2 * near - squares - q.square().sum(1, keepdim=True)
+        near = (2 * (q @ x.T) - squares - q.square().sum(1, keepdim=True)).clamp_(max=0)  # [q, n]
         parts.append(near.topk(k, dim=1))
     near, rows = (torch.cat([part[i] for part in parts]).cpu().numpy() for i in (0, 1))
     return near, rows
@@ -275,16 +337,22 @@ def _inverted_lists(bank: Matrix, metric: Metric) -> InvertedLists:
     n, d = bank.shape
     count = max(1, round(n**0.5 / 2))
     chosen = np.unique(np.linspace(0, n - 1, min(n, TRAINING * count)).astype(np.int64))
-    kmeans = load_faiss().Kmeans(
-        d, count, niter=10, seed=0, spherical=metric == "cosine", min_points_per_centroid=1
-    )
-    kmeans.train(_prepared(np.asarray(bank[chosen]), metric))
+    sample = _prepared(np.asarray(bank[chosen]), metric)
+    shift = _centre(sample)
+    kmeans = load_faiss().Kmeans(d, count, niter=10, seed=0, min_points_per_centroid=1)
+    kmeans.train(_shifted(sample, shift))
     centres: Array = np.asarray(kmeans.centroids)
-    homes = [_search(x, centres, 1, metric)[1][:, 0] for x in _parts(bank, metric)]
+    widths, homes = [], []
+    for x in _parts(bank, metric):
+        widths.append(x.shape[1])
+        homes.append(_search(_shifted_copy(x[:, :d], shift), centres, 1)[1][:, 0])
     order = np.argsort(np.concatenate(homes), kind="stable")
     bounds = np.searchsorted(np.concatenate(homes)[order], np.arange(count + 1))
-    place, listed, at = np.argsort(order), np.empty((n, d), np.float32), 0
+    shift, centres = (
+        np.pad(one, [*[(0, 0)] * (one.ndim - 1), (0, max(widths) - d)]) for one in (shift, centres)
+    )
+    place, listed, at = np.argsort(order), np.empty((n, max(widths)), np.float32), 0
     for x in _parts(bank, metric):  # once more, rather than to hold the bank twice
-        listed[place[at : at + len(x)]] = x
+        listed[place[at : at + len(x)]] = _shifted(x, shift)
         at += len(x)
-    return InvertedLists(centres, listed, order, bounds, metric)
+    return InvertedLists(shift, centres, listed, order, bounds)

@@ -3,7 +3,7 @@
 Processors that multiply bfloat16 in hardware do so several times as fast as float32. So all rows are compared
 in bfloat16, and those that come first, some more than were asked for, again in float32. How far a comparison
 in bfloat16 can be off is bounded [1]; a query whose bound does not rule out every other row is left to the
-caller.
+caller. The nearer rows and queries lie to 0, the less rounding takes.
 
 Shapes: ``q`` queries, ``n`` bank rows, ``d`` features, ``m`` rows that are compared again.
 
@@ -11,7 +11,7 @@ Shapes: ``q`` queries, ``n`` bank rows, ``d`` features, ``m`` rows that are comp
 """
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +20,6 @@ from torch import Tensor
 
 from ..core.faiss_library import load_faiss
 
-Metric = Literal["cosine", "euclidean"]
 Array = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
@@ -59,7 +58,7 @@ class Screened(NamedTuple):
     """What was found.
 
     Attributes:
-        near: ``[q, k]`` nearness, descending: the inner product, or less the squared distance.
+        near: ``[q, k]`` less the squared distance, descending.
         rows: ``[q, k]`` row numbers.
         sure: ``[q]`` whether those are the nearest; of other queries nothing is known.
     """
@@ -76,19 +75,18 @@ def is_worth_screening(queries: Array, bank: Array, k: int) -> bool:
     return many and n * d >= WORTH * _listed(k)
 
 
-def screened(queries: Array, bank: Array, k: int, metric: Metric) -> Screened:
+def screened(queries: Array, bank: Array, k: int) -> Screened:
     """The ``k`` nearest bank rows of those queries for which bfloat16 is precise enough.
 
     Needs FAISS. Gives up when most queries turn out to be unsure.
 
     Args:
-        queries: ``[q, d]``, of unit length under ``cosine``.
-        bank: ``[n, d]`` likewise; ``n`` at least 20 times ``k + 16``.
+        queries: ``[q, d]``.
+        bank: ``[n, d]``; ``n`` at least 20 times ``k + 16``.
         k: above 0.
-        metric: which nearness.
     """
     asked = torch.from_numpy(queries)
-    screen = _Screen.of(torch.from_numpy(bank), metric)
+    screen = _Screen.of(torch.from_numpy(bank))
     found = Screened(
         np.zeros((len(queries), k), np.float32),
         np.zeros((len(queries), k), np.int64),
@@ -99,7 +97,7 @@ def screened(queries: Array, bank: Array, k: int, metric: Metric) -> Screened:
         block = slice(start, start + step)
         foremost, others = screen.foremost(asked[block], _listed(k))
         foremost = foremost.clip(max=len(bank) - 1)  # beside what overflows, padding comes first
-        found.near[block], found.rows[block] = _compared(queries[block], bank, foremost, k, metric)
+        found.near[block], found.rows[block] = _compared(queries[block], bank, foremost, k)
         found.sure[block] = others <= found.near[block, -1]
         if found.sure[: block.stop].mean() < 0.5:
             break
@@ -113,66 +111,54 @@ def _listed(k: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class _Screen:
-    """A bank in bfloat16, about its mean, so that rounding takes less.
+    """A bank in bfloat16.
 
-    A product with ``rows`` is, but for a term of the query alone, the inner product, or half of less the
-    squared distance.
+    A product with ``rows`` is, but for a term of the query alone, half of less the squared distance.
 
     Attributes:
-        metric: which of them.
-        mean: ``[d]``.
-        rows: ``[n', d']``: centred; then the term of the row alone, in pieces; then zeros, to a strip. Rows
-            after the ``n``-th are far from all queries.
-        length: of the longest centred row.
+        rows: ``[n', d']``: those of the bank; then the term of the row alone, less half of its square, in
+            pieces; then zeros, to a strip. Rows after the ``n``-th are far from all queries.
+        length: of the longest row.
         lost: the length of what rounding took from a row, at most.
         own: the largest term of a row alone.
     """
 
-    metric: Metric
-    mean: Tensor
     rows: Tensor
     length: float
     lost: float
     own: float
 
     @classmethod
-    def of(cls, bank: Tensor, metric: Metric) -> "_Screen":
+    def of(cls, bank: Tensor) -> "_Screen":
         """Of a bank ``[n, d]``."""
-        (n, d), mean = bank.shape, bank.mean(0)
+        n, d = bank.shape
         rows = torch.zeros(_multiple(GROUP, n), _multiple(STRIP, d + PIECES), dtype=torch.bfloat16)
         rows[n:, d] = torch.finfo(torch.bfloat16).min / 2
         largest = bank.new_zeros(3)
         for part, held in zip(bank.split(PART), rows[:n].split(PART), strict=True):
-            centred = part - mean
-            held[:, :d] = centred
-            length = centred.norm(dim=1)
-            term = centred @ mean if metric == "cosine" else -length.square() / 2
-            lost = (centred - held[:, :d]).norm(dim=1)
+            held[:, :d] = part
+            length = part.norm(dim=1)
+            term = -length.square() / 2
+            lost = (part - held[:, :d]).norm(dim=1)
             largest = largest.maximum(torch.stack([length, lost, term.abs()]).amax(1))
             for piece in held[:, d : d + PIECES].T:
                 piece.copy_(term)
                 term = term - piece
-        return cls(metric, mean, rows, *largest.tolist())
+        return cls(rows, *largest.tolist())
 
     def foremost(self, queries: Tensor, m: int) -> tuple[Rows, Array]:
         """The ``m`` rows that come first ``[q, m]``, and how near any other can be at most ``[q]``."""
         d = queries.shape[1]
-        centred = queries - self.mean
         asked = self.rows.new_zeros(len(queries), self.rows.shape[1])
-        asked[:, :d] = centred
+        asked[:, :d] = queries
         asked[:, d : d + PIECES] = 1
         first, last = _highest(asked @ self.rows.T, m)
-        length, lost = centred.norm(dim=1), (centred - asked[:, :d]).norm(dim=1)
+        length, lost = queries.norm(dim=1), (queries - asked[:, :d]).norm(dim=1)
         off = lost * self.length + (length + lost) * self.lost  # of both rows of the product
         off += (d + PIECES) * (SUMMED * (length * self.length + self.own) + TINY)
         off += ROUNDED * last.abs()  # of the product itself
-        if self.metric == "cosine":
-            others = last + off + queries @ self.mean
-            scale = queries.norm(dim=1) * self.mean.norm()
-        else:
-            others = 2 * (last + off) - length.square()
-            scale = length.square()
-        return first.numpy(), (others + SUMMED * d * scale).numpy()
+        others = 2 * (last + off) - (1 - SUMMED * d) * length.square()
+        return first.numpy(), others.numpy()
 
 
 def _multiple(of: int, least: int) -> int:
@@ -192,12 +178,11 @@ def _highest(values: Tensor, m: int) -> tuple[Tensor, Tensor]:
     return members.gather(1, places), kept[:, -1].float()
 
 
-def _compared(queries: Array, bank: Array, rows: Rows, k: int, metric: Metric) -> tuple[Array, Rows]:
+def _compared(queries: Array, bank: Array, rows: Rows, k: int) -> tuple[Array, Rows]:
     """Nearness and row numbers ``[q, k]`` of the nearest among ``rows`` ``[q, m]``, in float32."""
     faiss = load_faiss()
     q, m = rows.shape
     near = np.empty((q, m), np.float32)
-    compare = faiss.fvec_inner_products_by_idx if metric == "cosine" else faiss.fvec_L2sqr_by_idx
-    compare(*map(faiss.swig_ptr, (near, queries, bank, rows)), bank.shape[1], q, m)
-    best, places = torch.from_numpy(near if metric == "cosine" else -near).topk(k, dim=1)
+    faiss.fvec_L2sqr_by_idx(*map(faiss.swig_ptr, (near, queries, bank, rows)), bank.shape[1], q, m)
+    best, places = torch.from_numpy(-near).topk(k, dim=1)
     return best.numpy(), np.take_along_axis(rows, places.numpy(), 1)
