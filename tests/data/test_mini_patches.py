@@ -1,15 +1,26 @@
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.reference.area_mean import area_mean
 from transferkit.core.errors import DataError
+from transferkit.core.groups import groups_per_class
 from transferkit.data.mini import patches
 from transferkit.data.mini.canvas import quantised
 from transferkit.data.mini.medical import REGIONS, TISSUE, render_tissue
 from transferkit.data.mini.natural import PHOTOS, SUBJECTS, render_photos
-from transferkit.data.mini.patches import CYCLE, PHOTOGRAPHS, Area, Cut, cut, photograph, rescaled
+from transferkit.data.mini.patches import (
+    CYCLE,
+    PHOTOGRAPHS,
+    Area,
+    Cut,
+    cut,
+    overlapping,
+    photograph,
+    rescaled,
+)
 from transferkit.data.mini.rendered import SPLITS, Plan, gathered
 from transferkit.data.mini.texture import MATERIALS, SURFACES, render_materials
 
@@ -24,24 +35,86 @@ def overlap(a, b):
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-@pytest.mark.parametrize("name", SETS)
-def test_patches_of_different_splits_share_no_pixel(name):
-    plan, _, render = SETS[name]
-    rendered = gathered(plan, render())
-    owner = {}
-    for split in SPLITS:
-        rows = plan.extent(split)
-        for which, (left, top, right, bottom) in zip(
-            rendered.factors["photograph"][rows], rendered.factors["box"][rows], strict=True
-        ):
-            size = photograph(patches.Path(PHOTOGRAPHS[which]).stem).shape[:2]
-            claimed = owner.setdefault((int(which), split), np.zeros(size, bool))
-            assert 0 <= left < right <= size[1]
-            assert 0 <= top < bottom <= size[0]
-            claimed[top:bottom, left:right] = True
-    for (photo, one), (other, two) in combinations(owner, 2):
-        if photo == other and one != two:
-            assert not (owner[photo, one] & owner[photo, two]).any(), (PHOTOGRAPHS[photo], one, two)
+@pytest.fixture(scope="module", params=SETS)
+def patched(request):
+    """Each set that is cut from photographs: its plan and what rendering gives."""
+    plan, _, render = SETS[request.param]
+    return plan, gathered(plan, render())
+
+
+def test_patches_of_different_groups_share_no_pixel(patched):
+    """Every pixel of every photograph is claimed by at most one group."""
+    _, rendered = patched
+    factors = rendered.factors
+    owner, patches_of = {}, {}
+    for row, group in enumerate(overlapping(factors)):
+        left, top, right, bottom = factors["box"][row]
+        which = int(factors["photograph"][row])
+        if which not in owner:
+            owner[which] = np.full(photograph(Path(PHOTOGRAPHS[which]).stem).shape[:2], "", dtype=object)
+        height, width = owner[which].shape
+        assert 0 <= left < right <= width
+        assert 0 <= top < bottom <= height
+        claimed = owner[which][top:bottom, left:right]
+        assert set(np.unique(claimed.astype(str))) <= {"", group}
+        claimed[:] = group
+        patches_of.setdefault(group, []).append(row)
+    assert max(map(len, patches_of.values())) < len(factors["box"]) / 20, (
+        "some group is a large part of the set"
+    )
+
+
+def test_patches_of_one_group_are_joined_by_shared_pixels(patched):
+    """No group could be divided: from its first patch, all are reached over patches that share a pixel."""
+    _, rendered = patched
+    groups, factors = np.array(overlapping(rendered.factors)), rendered.factors
+    for group in np.unique(groups):
+        rows = np.flatnonzero(groups == group)
+        assert len(set(factors["photograph"][rows].tolist())) == 1
+        reached, waiting = {rows[0]}, [rows[0]]
+        while waiting:
+            one = waiting.pop()
+            for other in rows:
+                if other not in reached and overlap(factors["box"][one], factors["box"][other]):
+                    reached.add(other)
+                    waiting.append(other)
+        assert len(reached) == len(rows)
+
+
+def test_no_group_is_in_two_splits_and_every_class_has_enough(patched):
+    plan, rendered = patched
+    groups, labels = np.array(overlapping(rendered.factors)), plan.labels()
+    parts = [set(groups[plan.extent(split)]) for split in SPLITS]
+    assert sum(map(len, parts)) == len(set(groups))
+    assert groups_per_class(labels, groups.tolist(), len(plan.classes)).min() >= 15
+    counts = [
+        groups_per_class(labels[plan.extent(s)], groups[plan.extent(s)].tolist(), len(plan.classes))
+        for s in SPLITS
+    ]
+    assert [count.min() >= least for count, least in zip(counts, (6, 2, 4), strict=True)] == [True] * 3
+
+
+def test_groups_are_named_by_their_photograph(patched):
+    _, rendered = patched
+    for group, which in zip(overlapping(rendered.factors), rendered.factors["photograph"], strict=True):
+        assert group.split("/")[0] == Path(PHOTOGRAPHS[which]).stem
+
+
+def test_patches_that_overlap_by_one_pixel_or_over_a_third_are_one_group():
+    box = np.array([[0, 0, 8, 8], [7, 7, 12, 12], [11, 0, 20, 8], [20, 0, 24, 4], [0, 0, 8, 8]])
+    which = np.array([1, 1, 1, 1, 2])
+    found = overlapping({"photograph": which, "box": box})
+    names = [Path(PHOTOGRAPHS[k]).stem for k in (1, 2)]
+    assert found == (f"{names[0]}/0", f"{names[0]}/0", f"{names[0]}/0", f"{names[0]}/1", f"{names[1]}/0")
+
+
+def test_cells_take_turns():
+    plan = Plan("probe", ("brick",), (16, 4, 8))
+    areas = {"brick": (Area("brick", (0, 0, 512, 512), (4, 4)),)}
+    box = gathered(plan, cut(plan, Cut(areas, lambda canvas, rng: canvas))).factors["box"]
+    cells, counts = np.unique(box[:, :2] // 128, axis=0, return_counts=True)
+    assert len(cells) == 16
+    assert counts.max() <= 2
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -25,8 +25,8 @@ from .canvas import (
 from .patches import Area, Cut, cut, toned
 from .rendered import Picture, Plan, drawn
 
-_SECTION = (Area("ihc", (0, 0, 512, 512), (6, 6)),)
-_FUNDUS = (Area("retina", (0, 0, 1410, 1410), (10, 10)),)
+_SECTION = (Area("ihc", (0, 0, 512, 512), (10, 10)),)
+_FUNDUS = (Area("retina", (0, 0, 1410, 1410), (12, 12)),)
 
 REGIONS: dict[str, tuple[Area, ...]] = {
     "fundus-fine": _FUNDUS,
@@ -47,18 +47,19 @@ def shows_region(kind: str, patch: NDArray[np.uint8]) -> bool:
     and the rest is pale. In the fundus, the rim is where the black mask begins, and larger vessels are
     darker than what lies around them in the green channel; where there are none, fine ones show.
     """
-    red, green, blue = (patch[..., k].astype(np.int64) for k in range(3))
+    red, green, blue = (patch[..., k].astype(np.int16) for k in range(3))
+    if kind == "section-epithelium":
+        return float((red > blue + 25).mean()) > 0.7  # brown
+    if kind.startswith("section"):
+        white = float((np.minimum(green, blue) > 205).mean())
+        return white > 0.5 if kind == "section-matrix" else white < 0.5 and (blue > red + 5).mean() > 0.12
     black = float((red < 40).mean())
     if kind == "fundus-rim":
         return 0.1 < black < 0.7
-    if kind.startswith("fundus"):
-        dark = float((green < np.median(green) - 14).mean())
-        return black < 0.01 and (dark > 0.10 if kind == "fundus-vessels" else dark < 0.01)
-    brown, white = float((red > blue + 25).mean()), float((np.minimum(green, blue) > 205).mean())
-    violet = float((blue > red + 5).mean())
-    if kind == "section-epithelium":
-        return brown > 0.7
-    return white > 0.5 if kind == "section-matrix" else violet > 0.2 and white < 0.45
+    if black >= 0.01:
+        return False
+    dark = float((green < np.median(green) - 14).mean())
+    return dark > 0.10 if kind == "fundus-vessels" else dark < 0.01
 
 
 def _stained(canvas: Plane, rng: np.random.Generator) -> Plane:
@@ -69,7 +70,7 @@ def _stained(canvas: Plane, rng: np.random.Generator) -> Plane:
 
 def render_tissue() -> Iterator[Picture]:
     """Cut ``mini/tissue``."""
-    return cut(TISSUE, Cut(REGIONS, _stained, (0.7, 1.0), shows_region))
+    return cut(TISSUE, Cut(REGIONS, _stained, accepts=shows_region))
 
 
 class Stain:

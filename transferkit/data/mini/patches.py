@@ -1,10 +1,12 @@
 """Patches of the photographs that scikit-image and scikit-learn carry, with every split in its own cells.
 
 An area of a photograph is divided into a grid of cells, each cell belongs to one split, and a patch lies
-inside one cell: patches of different splits never share a pixel. Cutting, scaling and turning are exact
-integer arithmetic.
+inside one cell: patches of different splits never share a pixel. The cells that show a class take turns, so
+that as few patches as possible are in one cell. Those that share pixels are one group: most photographs are
+too small to give every image pixels of its own. Cutting, scaling and turning are exact integer arithmetic.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import DataError
 from .canvas import SIZE, Factors, Plane, quantised
-from .rendered import Picture, Plan
+from .rendered import SPLITS, Picture, Plan
 
 PHOTOGRAPHS = (
     "skimage/data/astronaut.png",
@@ -40,6 +42,9 @@ PHOTOGRAPHS = (
 
 CYCLE = ("train", "test", "train", "val", "train", "test")
 """Whose cell it is, by (column + 2 row) modulo 6: every 2x3 grid holds all three splits."""
+
+
+_TRIES = 10  # patches of a cell that are looked at before it is passed over
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ class Cut:
 
     areas: Mapping[str, Sequence[Area]]
     finish: Callable[[Plane, np.random.Generator], Plane]
-    sides: tuple[float, float] = (0.6, 1.0)
+    sides: tuple[float, float] = (0.8, 1.0)
     accepts: Callable[[str, NDArray[np.uint8]], bool] = lambda kind, patch: True
 
 
@@ -129,31 +134,83 @@ def _sums_down(rows: NDArray[np.int64], size: int) -> NDArray[np.int64]:
     return np.diff(before + begun, axis=0)
 
 
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom in pixels of a photograph."""
+
+
 def cut(plan: Plan, how: Cut) -> Iterator[Picture]:
-    """Cut every image of ``plan``, each with its own generator.
+    """Cut every image of ``plan``, each with its own generator; the cells of its split and class take turns.
 
     Raises: DataError: if the cells of a split show nothing of a class.
     """
+    cells = {
+        (split, kind): _cells_that_show(kind, how, split, plan.rng(split, kind, "cells"))
+        for split in SPLITS
+        for kind in plan.classes
+    }
     for split, kind, number in plan.rows():
-        yield _one(kind, how, split, plan.rng(split, kind, number))
+        own = cells[split, kind]
+        yield _one(kind, how, own[number % len(own)], plan.rng(split, kind, number))
 
 
-def _one(kind: str, how: Cut, split: str, rng: np.random.Generator) -> Picture:
+def _cells_that_show(kind: str, how: Cut, split: str, rng: np.random.Generator) -> list[tuple[str, Box]]:
+    """Photograph and box of the cells of ``split`` in which patches of the class are found, shuffled."""
     cells = [(area.name, cell) for area in how.areas[kind] for cell in area.cells(split)]
-    for _ in range(1000):
-        name, (left, top, right, bottom) = cells[rng.integers(len(cells))]
+    found = [cell for cell in cells if _found(kind, how, cell, rng, tries=_TRIES) is not None]
+    if not found:
+        raise DataError(f"No patch of the {split} cells shows {kind!r}: its areas or its rule have changed.")
+    return [found[i] for i in rng.permutation(len(found)).tolist()]
+
+
+def _found(kind: str, how: Cut, cell: tuple[str, Box], rng: np.random.Generator, *, tries: int) -> Box | None:
+    """The box of the first of some random patches of a cell that shows the class."""
+    name, (left, top, right, bottom) = cell
+    for _ in range(tries):
         side = int(min(right - left, bottom - top) * rng.uniform(*how.sides)) // 4 * 4
         x, y = int(rng.integers(left, right - side + 1)), int(rng.integers(top, bottom - side + 1))
-        patch = photograph(name)[y : y + side, x : x + side]
-        if how.accepts(kind, patch):
-            break
-    else:
-        raise DataError(f"No patch of the {split} cells shows {kind!r}: its areas or its rule have changed.")
+        if how.accepts(kind, photograph(name)[y : y + side, x : x + side]):
+            return x, y, x + side, y + side
+    return None
+
+
+def _one(kind: str, how: Cut, cell: tuple[str, Box], rng: np.random.Generator) -> Picture:
+    box = _found(kind, how, cell, rng, tries=100 * _TRIES)
+    if box is None:
+        raise DataError(f"No patch of the cell {cell} shows {kind!r}: its areas or its rule have changed.")
+    left, top, right, bottom = box
     turn = int(rng.integers(8))
-    square = np.rot90(rescaled(patch), turn % 4)
+    square = np.rot90(rescaled(photograph(cell[0])[top:bottom, left:right]), turn % 4)
     square = square[:, ::-1] if turn >= 4 else square
-    factors: Factors = {"photograph": index_of(name), "box": (x, y, x + side, y + side), "turn": turn}
+    factors: Factors = {"photograph": index_of(cell[0]), "box": box, "turn": turn}
     return quantised(how.finish(square / 255.0, rng)), factors
+
+
+def overlapping(factors: Mapping[str, NDArray]) -> tuple[str, ...]:
+    """The group of each patch: patches that share a pixel are in one group, also by way of others.
+
+    Args:
+        factors: ``photograph`` ``[n]`` and ``box`` ``[n, 4]``, as ``cut`` records them.
+
+    Returns: ``[n]`` names such as ``coins/3``.
+    """
+    which, box = factors["photograph"], factors["box"]
+    low, high = box[:, :2], box[:, 2:]
+    inside = (low[:, None] < high) & (low < high[:, None])  # [n, n, 2] for each axis
+    touches = inside.all(2) & (which[:, None] == which)
+    group = np.arange(len(which))
+    while True:  # the lowest row that can be reached
+        lowest = np.where(touches, group, len(group)).min(1)
+        if (lowest == group).all():
+            break
+        group = lowest
+    names: dict[int, str] = {}
+    counts: Counter[str] = Counter()
+    for row, photo in zip(group.tolist(), which.tolist(), strict=True):
+        if row not in names:
+            stem = Path(PHOTOGRAPHS[photo]).stem
+            names[row] = f"{stem}/{counts[stem]}"
+            counts[stem] += 1
+    return tuple(names[row] for row in group.tolist())
 
 
 def has_structure(kind: str, patch: NDArray[np.uint8]) -> bool:

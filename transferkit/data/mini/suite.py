@@ -1,8 +1,10 @@
 """The thirteen sets, where they come from, and how one is opened."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from numpy.typing import NDArray
 
 from ...core.errors import DamagedError, UsageError
 from ...core.files import digest_file
@@ -10,6 +12,7 @@ from ...core.progress import SILENT, Reporter
 from ..dataset import DATASETS, Dataset, Split
 from . import illustrative, medical, natural, objects, satellite, symbolic, terrain, texture
 from .kept import Kept, KeptImages, keep, kept, path_of
+from .patches import overlapping
 from .rendered import SPLITS, Picture, Plan, gathered
 
 _DRAWN = "drawn by transferkit"
@@ -25,6 +28,8 @@ class Member:
         render: makes them.
         domain: of the study's six; empty for the source set.
         source, licence: for people.
+        groups: gives the group of each image from the factors of the whole set; None where no two images
+            share anything.
     """
 
     plan: Plan
@@ -32,6 +37,7 @@ class Member:
     domain: str
     source: str = _DRAWN
     licence: str = _OURS
+    groups: Callable[[Mapping[str, NDArray]], tuple[str, ...]] | None = None
 
     @property
     def spec(self) -> str:
@@ -46,7 +52,8 @@ class Member:
         if rest:
             raise UsageError(f"{self.spec} is one data set: leave out {rest!r} behind it.")
         whole = self.rendered(root, reporter=reporter)
-        splits = {name: self._split(name, whole) for name in SPLITS}
+        groups = None if self.groups is None else self.groups(whole.factors)
+        splits = {name: self._split(name, whole, groups) for name in SPLITS}
         return Dataset(self.spec, splits, self.domain, self.source, self.licence)
 
     def rendered(self, root: Path, *, reporter: Reporter = SILENT) -> Kept:
@@ -70,7 +77,7 @@ class Member:
         self.rendered(root)
         return digest_file(path_of(root, self.plan.name))
 
-    def _split(self, name: str, whole: Kept) -> Split:
+    def _split(self, name: str, whole: Kept, groups: tuple[str, ...] | None) -> Split:
         extent = self.plan.extent(name)
         return Split(
             dataset=self.spec,
@@ -81,6 +88,7 @@ class Member:
             fingerprint=whole.fingerprints[name],
             reader=KeptImages(whole.path, extent.start),
             factors={factor: values[extent] for factor, values in whole.factors.items()},
+            groups=groups and groups[extent],
         )
 
 
@@ -95,6 +103,7 @@ MEMBERS = (
         "public domain or CC0 (astronaut, camera, chelsea, coffee, rocket), no known restrictions (coins), "
         "CC BY 2.0 (china.jpg by "
         "danielbuechele, flower.jpg by vultilion), Middlebury 2014 stereo benchmark (motorcycle_left)",
+        overlapping,
     ),
     Member(satellite.LANDUSE, satellite.render_landuse, "satellite"),
     Member(terrain.TERRAIN, terrain.render_terrain, "satellite"),
@@ -114,6 +123,7 @@ MEMBERS = (
         "medical",
         "patches of scikit-image's ihc.png (colonic glands; CMMI) and retina.jpg (M. Häggström)",
         "no known restrictions (ihc), CC0 (retina)",
+        overlapping,
     ),
     Member(illustrative.CARTOONS, illustrative.render_cartoons, "illustrative"),
     Member(illustrative.SKETCHES, illustrative.render_sketches, "illustrative"),
@@ -124,6 +134,7 @@ MEMBERS = (
         "patches of photographs in scikit-image and scikit-learn",
         "CC0 (brick, grass, gravel, chelsea, coffee), CC BY 2.0 (china.jpg by danielbuechele, flower.jpg by "
         "vultilion), as distributed with scikit-image (moon, page)",
+        overlapping,
     ),
     Member(texture.PATTERNS, texture.render_patterns, "texture"),
 )

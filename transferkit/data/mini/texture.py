@@ -23,15 +23,15 @@ from .patches import Area, Cut, cut, has_structure, toned
 from .rendered import Picture, Plan, drawn
 
 SURFACES: dict[str, tuple[Area, ...]] = {
-    "brick": (Area("brick", (0, 0, 512, 512), (6, 6)),),
+    "brick": (Area("brick", (0, 0, 512, 512), (8, 8)),),
     "foliage": (Area("china", (340, 320, 640, 427), (6, 2)), Area("china", (545, 150, 640, 320), (2, 3))),
-    "fur": (Area("chelsea", (60, 0, 348, 80), (6, 1)), Area("chelsea", (50, 150, 230, 290), (3, 2))),
-    "grass": (Area("grass", (0, 0, 512, 512), (6, 6)),),
-    "gravel": (Area("gravel", (0, 0, 512, 512), (6, 6)),),
-    "petals": (Area("flower", (210, 120, 405, 330), (4, 4)),),
-    "print": (Area("page", (0, 45, 380, 140), (6, 2)),),
-    "regolith": (Area("moon", (0, 0, 512, 512), (6, 6)),),
-    "wood": (Area("coffee", (480, 10, 600, 400), (2, 6)), Area("coffee", (0, 310, 140, 400), (3, 2))),
+    "fur": (Area("chelsea", (60, 0, 348, 80), (7, 2)), Area("chelsea", (50, 150, 230, 290), (4, 3))),
+    "grass": (Area("grass", (0, 0, 512, 512), (8, 8)),),
+    "gravel": (Area("gravel", (0, 0, 512, 512), (8, 8)),),
+    "petals": (Area("flower", (210, 120, 405, 330), (5, 5)),),
+    "print": (Area("page", (0, 45, 380, 140), (8, 2)),),
+    "regolith": (Area("moon", (0, 0, 512, 512), (8, 8)),),
+    "wood": (Area("coffee", (480, 10, 600, 400), (3, 8)), Area("coffee", (0, 310, 140, 400), (3, 2))),
 }
 
 MATERIALS = Plan("materials", tuple(SURFACES), (28, 9, 19))
@@ -44,7 +44,7 @@ def _lit(canvas: Plane, rng: np.random.Generator) -> Plane:
 
 def render_materials() -> Iterator[Picture]:
     """Cut ``mini/materials``."""
-    return cut(MATERIALS, Cut(SURFACES, _lit, (0.7, 1.0), has_structure))
+    return cut(MATERIALS, Cut(SURFACES, _lit, accepts=has_structure))
 
 
 def _wave(x: Plane, sharpness: float = 2.5) -> Plane:
