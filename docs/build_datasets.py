@@ -77,7 +77,8 @@ together), `@shots=5` (a class, all of them train), `@vtab1k` (800 train, 200 va
 options `--limit`, `--shots-per-class` and `--budget` put the same behind every name of a command. Images
 are drawn class by class in the order of a hash of the seed and the id, so that a smaller number of shots
 lies within a larger one; a class that has fewer gives all it has, and it is told how many do. Test stays
-whole, and its cached features serve all budgets.
+whole, and its cached features serve all budgets. Where images have groups, `@vtab1k` takes its 200 images of
+other groups than its 800.
 
 ## The embedded suite
 
@@ -86,6 +87,11 @@ workspace). Two sets a domain, as Islam et al. have. Real photographs are cut in
 val and test come from disjoint regions; what is drawn keeps its factors. `mini/objects` is the source
 set that pretraining starts from; its class is the shape, and colour, texture, size, position, rotation,
 background and light vary freely.
+
+Most photographs are too small for 56 patches of a class that do not overlap. Patches that share a pixel are
+therefore one **group**, also by way of other patches, and no two groups share a pixel: the crop boxes are
+recorded as the factor `box`. Groups are never divided between train, val and test, nor between the rows that
+a probe fits and those that it selects on, and intervals of semantic scores resample groups.
 
 How hard the sets are was tuned with `imagenet-lite0` in view, so the table describes the sets and is no
 unbiased result about that network. All of `mini/tissue` comes from two photographs, and its labels from a
@@ -119,10 +125,13 @@ def counts(dataset: Dataset) -> str:
 
 
 def about(dataset: Dataset) -> str:
-    """Classes, factors, source and licence of one set."""
+    """Classes, groups, factors, source and licence of one set."""
     factors = ", ".join(f"`{name}`" for name in next(iter(dataset.splits.values())).factors)
+    groups = {group for split in dataset.splits.values() for group in split.groups or ()}
+    grouped = f" Groups of overlapping patches: {len(groups)}." if groups else ""
     return (
-        f"### `{dataset.spec}`\n\n{counts(dataset)} images. Classes: {', '.join(dataset.classes)}.\n\n"
+        f"### `{dataset.spec}`\n\n{counts(dataset)} images. "
+        f"Classes: {', '.join(dataset.classes)}.{grouped}\n\n"
         f"Source: {dataset.source}. Licence: {dataset.licence}.\n\n"
         + (f"Recorded factors: {factors}.\n\n" if factors else "")
     )
