@@ -1,9 +1,11 @@
+import math
 import random
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import timm
 import torch
 
 from transferkit.core.errors import UnknownNameError, UsageError
@@ -17,7 +19,18 @@ from transferkit.models.architectures import Architecture, find_architecture, ra
         ("torchvision:resnet50", Architecture("torchvision", "resnet50"), "resnet50"),
         ("timm:resnet50", Architecture("timm", "resnet50"), "timm:resnet50"),
         ("vit_tiny_patch16_224", Architecture("timm", "vit_tiny_patch16_224"), "vit_tiny_patch16_224"),
-        ("timm:resnet50.a1_in1k", Architecture("timm", "resnet50"), "timm:resnet50"),
+        ("timm:resnet50.a1_in1k", Architecture("timm", "resnet50", "a1_in1k"), "resnet50.a1_in1k"),
+        ("resnet50.a1_in1k", Architecture("timm", "resnet50", "a1_in1k"), "resnet50.a1_in1k"),
+        (
+            "resnet50.IMAGENET1K_V1",
+            Architecture("torchvision", "resnet50", "IMAGENET1K_V1"),
+            "resnet50.IMAGENET1K_V1",
+        ),
+        (
+            "vit_small_patch16_224.dino?num_heads=12",
+            Architecture("timm", "vit_small_patch16_224", "dino", {"num_heads": 12}),
+            "vit_small_patch16_224.dino?num_heads=12",
+        ),
         ("imagenet-lite1", Architecture("timm", "tf_efficientnet_lite1"), "tf_efficientnet_lite1"),
     ],
 )
@@ -75,8 +88,80 @@ def test_the_view_is_that_of_the_pretrained_network():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
-def test_networks_that_ask_how_to_start(name):
-    assert random_encoder(name).view.crop == (224 if name == "googlenet" else 299)
+def test_networks_that_ask_how_to_start_and_normalise_for_published_weights(name):
+    encoder = random_encoder(name)
+    assert encoder.view.crop == (224 if name == "googlenet" else 299)
+    assert encoder.module.transform_input  # as torchvision sets it with weights
+
+
+def test_every_published_configuration_of_timm_is_found_by_its_tag():
+    differ = 0
+    for full in timm.list_pretrained():
+        architecture = find_architecture(f"timm:{full}")
+        assert architecture.tagged == full
+        config = timm.models.get_pretrained_cfg(full)
+        side = config.input_size[-1]
+        if config.input_size != (3, side, side):
+            continue  # refused by name; see the tests of preprocessing
+        view = architecture.view()
+        assert (view.crop, view.mean, view.std) == (side, tuple(config.mean), tuple(config.std))
+        assert view.interpolation == config.interpolation
+        assert view.resize == math.floor(side / config.crop_pct)
+        default = find_architecture(f"timm:{architecture.name}")
+        differ += timm.models.get_pretrained_cfg(default.name).mean != config.mean
+    assert differ >= 50
+
+
+def test_published_configurations_of_torchvision_are_found_by_their_tags():
+    assert find_architecture("resnet50.IMAGENET1K_V1").view().resize == 256
+    assert find_architecture("resnet50.IMAGENET1K_V2").view().resize == 232
+    assert find_architecture("resnet50").view().resize == 232
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "resnet50.a9_in1k",
+            r"no weights with the tag 'a9_in1k'\. Did you mean 'resnet50\..*It has: ",
+        ),
+        ("vit_small_patch16_224.dinoo", "Did you mean 'vit_small_patch16_224.dino'"),
+        ("timm:resnet50.IMAGENET1K_V1", "has no weights with the tag 'IMAGENET1K_V1'"),
+        ("vit_giant_patch14_224.x", "It has: untrained."),
+    ],
+)
+def test_an_unknown_tag_is_refused(text, message):
+    with pytest.raises(UnknownNameError, match=message):
+        find_architecture(text)
+
+
+VIT = "vit_tiny_patch16_224?depth=2&img_size=32"
+
+
+def test_options_reach_the_constructor_and_stay_in_the_name():
+    three, six = (random_encoder(f"{VIT}&num_heads={heads}") for heads in (3, 6))
+    assert three.weights == six.weights
+    assert six.architecture == "timm:vit_tiny_patch16_224?depth=2&img_size=32&num_heads=6"
+    assert six.spec == "random:vit_tiny_patch16_224?depth=2&img_size=32&num_heads=6"
+    assert six.view.crop == 32
+    x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    own = timm.create_model("vit_tiny_patch16_224", depth=2, img_size=32, num_heads=6).eval()
+    own.load_state_dict(six.module.state_dict())
+    assert torch.equal(own(x), six.module(x))
+    assert not torch.allclose(three.module(x), six.module(x))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("num_headz=3", r"unexpected keyword argument 'num_headz'\. Options of the network: num_heads\.$"),
+        ("num_heads=5", r"cannot be built: dim should be divisible by num_heads\.$"),
+        ("qwerty=5", r"Options of the network: img_size, patch_size, "),
+    ],
+)
+def test_options_that_the_constructor_refuses(options, message):
+    with pytest.raises(UsageError, match=message):
+        random_encoder(f"vit_tiny_patch16_224?{options}")
 
 
 @pytest.mark.parametrize("seed", ["x", "-1", "1.5"])

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from transferkit.core.errors import CheckpointError, UnknownNameError, UsageError
 from transferkit.models.architectures import find_architecture
 from transferkit.models.catalog import load_encoder
-from transferkit.models.checkpoints import file_encoder, read_checkpoint
+from transferkit.models.checkpoints import file_encoder
 from transferkit.models.layers import resolve_layers
 from transferkit.models.taps import Taps
+from transferkit.models.weight_files import read_checkpoint
 
 State = dict[str, Tensor]
 
@@ -152,8 +153,8 @@ LAYOUTS: dict[str, Any] = {
     "Lightning": lightning(),
     "Lightning, net": {"state_dict": under("net.", WANTED)},
     "model_state_dict": {"model_state_dict": WANTED, "params": {"lr": 0.1}},
-    "params": {"params": WANTED, "params_ema": OTHER},
-    "timm's trainer": {"state_dict_ema": OTHER, "state_dict": WANTED, "arch": "resnet18"},
+    "params": {"params": OTHER, "params_ema": WANTED},
+    "timm's trainer": {"state_dict_ema": WANTED, "state_dict": OTHER, "arch": "resnet18"},
     "VISSL": {
         "classy_state_dict": {
             "base_model": {"model": {"trunk": under("_feature_blocks.", BODY), "heads": mlp("0.clf.")}}
@@ -296,7 +297,7 @@ def test_code_in_a_checkpoint_does_not_run(zipped, tmp_path):
     trap = tmp_path / "ran"
     path = tmp_path / "evil.pt"
     torch.save({"state_dict": BODY, "x": Malicious(trap)}, path, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(CheckpointError, match=r"Python objects \(\S+\) that would run code .* safetensors"):
+    with pytest.raises(CheckpointError, match=r"Python objects \(\S+\) whose code would run .* safetensors"):
         file_encoder(f"{path}#resnet18")
     assert not trap.exists()
 

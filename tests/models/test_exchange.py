@@ -109,20 +109,22 @@ def test_an_imported_checkpoint_is_a_run(tmp_path):
         {"state_dict": {f"module.{n}": t for n, t in source.module.state_dict().items()}}, tmp_path / "x.pt"
     )
     run = Run.named("mine", tmp_path / "runs")
-    encoder = import_weights(tmp_path / "x.pt", "resnet18", run=run, size=96)
+    encoder = import_weights(f"file:{tmp_path}/x.pt#resnet18", run=run, size=96)
     assert (encoder.spec, encoder.view.crop) == ("run:mine", 96)
     assert encoder.weights == source.weights
     with pytest.raises(UsageError, match="a run mine already"):
-        import_weights(tmp_path / "x.pt", "resnet18", run=run)
+        import_weights(f"file:{tmp_path}/x.pt#resnet18", run=run)
     with pytest.raises(CheckpointError, match="does not hold the weights"):
-        import_weights(tmp_path / "x.pt", "resnet34", run=Run.named("other", tmp_path / "runs"))
+        import_weights(f"file:{tmp_path}/x.pt#resnet34", run=Run.named("other", tmp_path / "runs"))
     assert not (tmp_path / "runs" / "other").exists()
 
 
 def test_out_and_in_again(tmp_path):
     make_run(tmp_path / "runs", "r", seed=4, classes=1000)
     export_weights("run:r", tmp_path / "w.safetensors", runs=tmp_path / "runs")
-    back = import_weights(tmp_path / "w.safetensors", "test_resnet", run=Run.named("back", tmp_path / "runs"))
+    back = import_weights(
+        f"file:{tmp_path}/w.safetensors#test_resnet", run=Run.named("back", tmp_path / "runs")
+    )
     images = torch.rand(2, 3, 160, 160)
     encoder = load_encoder("run:r", runs=tmp_path / "runs")
     with torch.inference_mode():

@@ -21,9 +21,9 @@ def _no_network(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("load", "rest", "arch"),
     [
-        (torchvision_encoder, "resnet18@IMAGENET1K_V1", "file:PATH#resnet18;"),
+        (torchvision_encoder, "resnet18@IMAGENET1K_V1", "file:PATH#resnet18.IMAGENET1K_V1;"),
         (timm_encoder, "resnet18", "file:PATH#timm:resnet18;"),
-        (timm_encoder, "resnet18.a1_in1k@pretrained", "file:PATH#timm:resnet18;"),
+        (timm_encoder, "resnet18.a1_in1k@pretrained", "file:PATH#timm:resnet18.a1_in1k;"),
         (timm_encoder, "hf-hub:timm/resnet18.a1_in1k", "file:PATH#ARCH;"),
     ],
 )

@@ -2,10 +2,14 @@
 
 ``ARCH`` is a torchvision name (``resnet50``), else a timm name (``vit_small_patch16_224``), or one of them
 with its library in front (``timm:resnet50``); ``imagenet-lite0`` stands for ``tf_efficientnet_lite0``.
+A tag names published weights, whose configuration is used (``vit_small_patch16_224.dino``,
+``resnet50.IMAGENET1K_V1``), and options behind ``?`` go to the network's constructor
+(``vit_small_patch16_224?num_heads=12``).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cache
 from math import floor
@@ -18,26 +22,55 @@ from ..core.errors import ModelError, UnknownNameError, UsageError
 from ..core.registry import unknown_name
 from ..core.views import Fit, Interpolation, View
 from .encoder import ENCODERS, Encoder, encoder_of
+from .options import join_options, split_options
 
 LITES = ("imagenet-lite0", "imagenet-lite1", "imagenet-lite2")
 
-_ASKS_ABOUT_ITS_START = ("googlenet", "inception_v3")  # torchvision warns unless told how to initialise
+Library = Literal["torchvision", "timm"]
+
+_WITH_WEIGHTS: Mapping[str, Mapping[str, Any]] = {
+    # torchvision warns unless told how to initialise, and sets transform_input for its published weights
+    name: {"init_weights": True, "transform_input": True}
+    for name in ("googlenet", "inception_v3")
+}
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network that can be built; ``str`` spells it with its library."""
+    """A network that can be built; ``str`` spells it with its library.
 
-    library: Literal["torchvision", "timm"]
+    Attributes:
+        library, name: of the network.
+        tag: of published weights; the network, its number of classes and its preprocessing are theirs.
+            Those of the library's default weights where it is empty.
+        options: further arguments of the network's constructor.
+    """
+
+    library: Library
     name: str
+    tag: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return f"{self.library}:{self.name}"
+        return f"{self.library}:{self._spelled}"
+
+    @property
+    def tagged(self) -> str:
+        """The name with its tag."""
+        return f"{self.name}.{self.tag}" if self.tag else self.name
+
+    @property
+    def _spelled(self) -> str:
+        return join_options(self.tagged, self.options)
 
     @property
     def short(self) -> str:
         """Its name alone, where that means the same."""
-        return self.name if find_architecture(self.name) == self else str(self)
+        return self._spelled if find_architecture(self._spelled) == self else str(self)
+
+    def having(self, **options: Any) -> "Architecture":
+        """The same network with further constructor options."""
+        return replace(self, options={**self.options, **options})
 
     def build(self, *, seed: int = 0, classes: int | None = None) -> nn.Module:
         """Untrained, the same weights for the same seed; no global random state is touched.
@@ -45,28 +78,52 @@ class Architecture:
         Args:
             seed: of the weights.
             classes: rows of the classifier; as many as its library gives it unless given.
+
+        Raises: UsageError: if the constructor refuses an option.
         """
+        options = {**self.options, **({} if classes is None else {"num_classes": classes})}
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            return self._build({} if classes is None else {"num_classes": classes})
+            try:
+                return self._build(options)
+            except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+                if not self.options:
+                    raise
+                raise self._refusal(error) from error
 
-    def _build(self, options: dict[str, Any]) -> nn.Module:
+    def _build(self, options: Mapping[str, Any]) -> nn.Module:
         if self.library == "timm":
             import timm
 
-            return timm.create_model(self.name, pretrained=False, **options)
+            return timm.create_model(self.tagged, pretrained=False, **options)
         from torchvision import models
 
-        start = {"init_weights": True} if self.name in _ASKS_ABOUT_ITS_START else {}
-        return models.get_model(self.name, weights=None, **start, **options)
+        return models.get_model(self.name, weights=None, **{**_WITH_WEIGHTS.get(self.name, {}), **options})
 
-    def view(self, module: nn.Module) -> View:
-        """What its library trains it for."""
+    def _refusal(self, error: Exception) -> UsageError:
+        """Why the constructor refused its options, with the names that it takes."""
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        parameters = inspect.signature(type(replace(self, options={}).build()).__init__).parameters
+        known = [name for name in parameters if name not in ("self", "args", "kwargs", "cfg")]
+        strange = [key for key in self.options if key not in known]
+        near = [name for key in strange for name in get_close_matches(key, known, n=1)]
+        hint = f" Options of the network: {', '.join(near or known)}." if strange else ""
+        return UsageError(f"{self} cannot be built: {reason.rstrip('.')}.{hint}")
+
+    def view(self) -> View:
+        """The preprocessing that belongs to its tag, or to its library's default weights."""
         if self.library == "timm":
-            return timm_view(module)
-        from torchvision import models
+            from timm.data import resolve_data_config
+            from timm.models import get_pretrained_cfg
 
-        return torchvision_view(models.get_model_weights(self.name)["DEFAULT"])
+            config: Any = get_pretrained_cfg(self.tagged)
+            view = view_of_config(resolve_data_config(pretrained_cfg=config.to_dict()), str(self))
+        else:
+            from torchvision import models
+
+            view = torchvision_view(models.get_model_weights(self.name)[self.tag or "DEFAULT"])
+        size = self.options.get("img_size", self.options.get("image_size"))
+        return view.at(size) if isinstance(size, int) else view
 
 
 def torchvision_names() -> list[str]:
@@ -99,17 +156,49 @@ def unknown_of_many(kind: str, name: str, known: list[str]) -> UnknownNameError:
 def find_architecture(text: str) -> Architecture:
     """The network that ``ARCH`` names.
 
-    Raises: UnknownNameError: if no library has it.
+    Raises:
+        UnknownNameError: if no library has it, or it has no such tag.
+        UsageError: for options that are not ``key=value``.
     """
-    library, _, name = text.rpartition(":")
-    if text in LITES:
-        library, name = "timm", f"tf_efficientnet_{text.removeprefix('imagenet-')}"
-    if library in ("", "torchvision") and name in torchvision_names():
-        return Architecture("torchvision", name)
-    if library in ("", "timm") and name.split(".")[0] in timm_names():
-        return Architecture("timm", name.split(".")[0])
-    known = {"torchvision": torchvision_names, "timm": timm_names}.get(library, _all_names)
-    raise unknown_of_many("architecture", name if library in ("torchvision", "timm") else text, known())
+    spelled, options = split_options(text)
+    library, _, tagged = spelled.rpartition(":")
+    if spelled in LITES:
+        library, tagged = "timm", f"tf_efficientnet_{spelled.removeprefix('imagenet-')}"
+    name, _, tag = tagged.partition(".")
+    tags: list[str] = []
+    libraries: tuple[tuple[Library, Callable[[], list[str]], Callable[[str], list[str]]], ...] = (
+        ("torchvision", torchvision_names, _torchvision_tags),
+        ("timm", timm_names, _timm_tags),
+    )
+    for each, names, tags_of in libraries:
+        if library in ("", each) and name in names():
+            if not tag or tag in (known := tags_of(name)):
+                return Architecture(each, name, tag, options)
+            tags += known or [""]
+    if tags:
+        raise _unknown_tag(name, tag, [known for known in tags if known])
+    choices = {"torchvision": torchvision_names, "timm": timm_names}.get(library, _all_names)
+    raise unknown_of_many(
+        "architecture", tagged if library in ("torchvision", "timm") else spelled, choices()
+    )
+
+
+def _torchvision_tags(name: str) -> list[str]:
+    from torchvision import models
+
+    return [tag for tag in models.get_model_weights(name).__members__ if tag != "DEFAULT"]
+
+
+def _timm_tags(name: str) -> list[str]:
+    from timm.models import get_arch_pretrained_cfgs
+
+    return [tag for full in get_arch_pretrained_cfgs(name) if (tag := full.partition(".")[2])]
+
+
+def _unknown_tag(name: str, tag: str, known: list[str]) -> UnknownNameError:
+    near = get_close_matches(tag, known, n=1)
+    hint = f"Did you mean '{name}.{near[0]}'? " if near else ""
+    return UnknownNameError(f"{name} has no weights with the tag {tag!r}. {hint}It has: {', '.join(known)}.")
 
 
 def _all_names() -> list[str]:
@@ -190,7 +279,7 @@ def random_encoder(rest: str) -> Encoder:
     return encoder_of(
         module,
         name=f"random:{architecture.short}" + (f"@{seed}" if seed else ""),
-        view=architecture.view(module),
+        view=architecture.view(),
         architecture=str(architecture),
         source=f"untrained, seed {seed}",
     )

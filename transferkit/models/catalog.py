@@ -4,19 +4,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..core.errors import UnknownNameError
+from ..core.progress import SILENT, Reporter
 from . import architectures, checkpoints, embedded, pretrained  # noqa: F401  each registers its schemes
 from .encoder import ENCODERS, Encoder
+from .options import join_options, split_options
 from .runs import finished_runs, run_encoder
 
 _OF_RUNS = ("latest", "run")
 
 
-def load_encoder(spec: str, *, runs: Path | None = None) -> Encoder:
+def load_encoder(spec: str, *, runs: Path | None = None, reporter: Reporter = SILENT) -> Encoder:
     """The encoder that a spec names; ``known_models`` lists the forms.
 
     Args:
         spec: such as ``imagenet-lite0`` or ``torchvision:resnet50@DEFAULT``.
         runs: the workspace's folder of pretraining runs.
+        reporter: receives a note where a user should know what was loaded.
 
     Raises:
         UnknownNameError: for a form or name that is not known, with the nearest one.
@@ -24,7 +27,10 @@ def load_encoder(spec: str, *, runs: Path | None = None) -> Encoder:
         ModelError: if the weights cannot be had, or do not fit.
     """
     scheme, _, rest = spec.partition(":")
-    return run_encoder(spec, runs) if scheme in _OF_RUNS else _builder(spec)(rest)
+    encoder = run_encoder(spec, runs) if scheme in _OF_RUNS else _builder(spec)(rest)
+    if encoder.note:
+        reporter.note(encoder.note)
+    return encoder
 
 
 def require_known_model(spec: str) -> None:
@@ -39,7 +45,9 @@ def require_known_model(spec: str) -> None:
     if scheme == "random":
         architectures.find_architecture(rest.partition("@")[0])
     elif scheme == "file" and "#" in rest:
-        architectures.find_architecture(rest.rpartition("#")[2])
+        name, options = split_options(rest.rpartition("#")[2])
+        options.pop(checkpoints.KEY, None)
+        architectures.find_architecture(join_options(name, options))
     elif scheme in ("torchvision", "timm") and not rest.startswith("hf-hub:"):
         architectures.find_architecture(f"{scheme}:{rest.partition('@')[0]}")
 
@@ -75,6 +83,10 @@ def known_models() -> list[tuple[str, str]]:
         ("timm:NAME", "a timm network with its weights, as timm:NAME@pretrained; NAME may carry a tag"),
         ("timm:hf-hub:ORG/NAME", "a timm network from the Hugging Face hub"),
         ("file:PATH#ARCH", "a local checkpoint (.pt, .pth, .ckpt, .safetensors); ARCH as for random:"),
+        (
+            "file:PATH#ARCH.TAG?KEY=VALUE",
+            "with the preprocessing of the published weights TAG, and options of the network's constructor",
+        ),
         (
             "random:ARCH",
             "an untrained torchvision or timm network: the floor; also random:ARCH@SEED",

@@ -1,25 +1,24 @@
-"""Local checkpoints: read without running what is in them, and loaded whole or not at all."""
+"""Local checkpoints, whichever program wrote them: loaded whole or not at all."""
 
-import argparse
-import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path, PosixPath, PurePosixPath
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from ..core.errors import CheckpointError, UsageError
-from .architectures import find_architecture
-from .encoder import ENCODERS, Encoder, encoder_of
-from .layouts import Fit, best_fit, tensors_within
+from ..core.views import View
+from .architectures import Architecture, find_architecture
+from .copies import chosen_copy
+from .encoder import ENCODERS, Encoder, encoder_of, preprocessing_text
+from .layouts import Fit, Network, fits, tensors_within
+from .options import join_options, split_options
+from .renaming import PublishedNames
 from .tracing import trace
+from .weight_files import read_checkpoint
 
-_HARMLESS: list[Any] = [
-    argparse.Namespace,
-    PosixPath,
-    PurePosixPath,
-]  # settings that programs leave beside the weights
+KEY = "weights_key"  # the option of a spec that names a copy of the weights
 _SHOWN = 8
 
 
@@ -29,10 +28,12 @@ def file_encoder(rest: str) -> Encoder:
 
     Everything but the classifier must be there, with the right shapes, and nothing else. The checkpoint's
     classifier is kept if it has as many classes as ARCH's, else the network ends in its features.
+    ``?weights_key=NAME`` behind ARCH chooses one of several copies of the weights.
 
     Raises:
-        UsageError: without ``#ARCH``.
-        CheckpointError: if the file cannot be read safely, or does not hold exactly these weights.
+        UsageError: without ``#ARCH``, or for a copy that is not in the file.
+        CheckpointError: if the file cannot be read safely, does not hold exactly these weights, or holds
+            several copies without a convention for which is meant.
     """
     text, mark, arch = rest.rpartition("#")
     if not mark or not text or not arch:
@@ -40,78 +41,106 @@ def file_encoder(rest: str) -> Encoder:
             f"file:{rest} does not say which network: write file:PATH#ARCH, as in x.pt#resnet50."
         )
     path = Path(text).expanduser().absolute()
-    architecture = find_architecture(arch)
-    checkpoint = read_checkpoint(path)
-    module = architecture.build()
-    view = architecture.view(module)
-    classifier = trace(encoder_of(module, name=str(architecture), view=view)).classifier
-    fit = best_fit(checkpoint, module, classifier)
-    if fit is None:
-        raise CheckpointError(f"{path} holds no weight of {architecture}. {_first_names(checkpoint)}")
-    if not fit.whole:
-        raise CheckpointError(_complaint(path, str(architecture), fit))
-    _load(module, fit, classifier)
+    name, options = split_options(arch)
+    key = options.pop(KEY, None)
+    architecture = find_architecture(join_options(name, options))
+    loaded = load_weights(path, architecture, None if key is None else str(key))
+    spelled, view = architecture.short, loaded.architecture.view()
+    if key is not None:
+        spelled += ("&" if architecture.options else "?") + join_options("", {KEY: key}).lstrip("?")
     return encoder_of(
-        module,
-        name=f"file:{path}#{architecture.short}",
+        loaded.module,
+        name=f"file:{path}#{spelled}",
         view=view,
-        architecture=str(architecture),
-        source=f"{path.name}, {fit.where}",
+        architecture=str(loaded.architecture),
+        source=f"{path.name}, {loaded.fit.where}",
+        note=_note(path, loaded, view),
     )
 
 
-def read_checkpoint(path: Path) -> Mapping[Any, Any]:
-    """What a safetensors file or a checkpoint of torch holds; no code in it is run.
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A network with the weights of a checkpoint.
 
-    Raises: CheckpointError: if there is no such file, it is damaged, or it holds more than tensors and
-        plain values.
+    Attributes:
+        module: the network.
+        architecture: how it was built, where that follows from what the checkpoint holds.
+        fit: the copy of the weights that was taken.
+        others: names of further copies that would fit.
     """
-    if not path.is_file():
-        raise CheckpointError(f"There is no file {path}.")
-    held = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    if not isinstance(held, Mapping):
-        raise CheckpointError(f"{path} holds a {type(held).__name__}, not a dictionary of weights.")
-    return held
+
+    module: nn.Module
+    architecture: Architecture
+    fit: Fit
+    others: tuple[str, ...]
 
 
-def _read_safetensors(path: Path) -> Mapping[Any, Any]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise CheckpointError(f"{path} is no safetensors file, or a damaged one ({error}).") from error
-
-
-def _read_torch(path: Path) -> object:
-    try:
-        with torch.serialization.safe_globals(_HARMLESS):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what a damaged pickle raises depends on the damage
-        if found := re.search(r"GLOBAL (\S+)", str(error)):
-            raise CheckpointError(
-                f"{path} holds Python objects ({found[1]}) that would run code when read, and was not read. "
-                "Where you trust it, save its weights alone with safetensors.torch.save_file, and use those."
-            ) from error
-        reason = (str(error).splitlines() or [""])[0].partition(". ")[0]
-        raise CheckpointError(
-            f"{path} is no checkpoint, or a damaged one ({type(error).__name__}: {reason}). Fetch it again."
-        ) from error
-
-
-def _load(module: nn.Module, fit: Fit, classifier: Sequence[str]) -> None:
-    """Copy the weights in; a classifier that the checkpoint does not have makes way for its input."""
-    module.load_state_dict(fit.weights, strict=False)  # what may lack is the classifier; the fit is whole
-    for name in classifier:
-        if not {f"{name}.{part}" for part, _ in module.get_submodule(name).named_parameters()} <= {
-            *fit.weights
-        }:
-            module.set_submodule(name, nn.Identity())
-
-
-def _first_names(checkpoint: Mapping[Any, Any]) -> str:
+def load_weights(path: Path, architecture: Architecture, key: str | None = None) -> Loaded:
+    """Build the network and load it with what the checkpoint holds; raises as ``file_encoder`` does."""
+    checkpoint = read_checkpoint(path)
     names = [name for _, tensors in tensors_within(checkpoint) for name in tensors]
+    nearest: list[Fit] = []
+    for candidate, network in _candidates(architecture, names):
+        found = fits(checkpoint, network)
+        if any(fit.whole for fit in found):
+            fit, others = chosen_copy(found, path, key)
+            _load(network, fit)
+            return Loaded(network.module, candidate, fit, tuple(others))
+        if found:
+            nearest.append(chosen_copy(found, path, key)[0])
+    if nearest:
+        fit = min(nearest, key=lambda fit: fit.faults)
+        raise CheckpointError(_complaint(path, str(architecture), fit))
+    raise CheckpointError(f"{path} holds no weight of {architecture}. {_first_names(checkpoint, names)}")
+
+
+def _candidates(architecture: Architecture, names: Sequence[str]) -> Iterator[tuple[Architecture, Network]]:
+    """Networks that the checkpoint may hold: as ARCH says, then without its classifier, then its variants.
+
+    The classifier may be absent; its input then takes its place. It may also be of another width, or what
+    stands around it may be absent too: a network of timm is then built without it, as by
+    ``create_model(…, num_classes=0)``.
+    """
+    for variant in _variants(architecture, names):
+        module, of_timm = variant.build(), variant.library == "timm"
+        published = PublishedNames(variant.library, variant.tagged, variant.options)
+        encoder = encoder_of(module, name=str(variant), view=variant.view())
+        classifier = trace(encoder).classifier
+        yield variant, Network(module, classifier, any_width=not of_timm, published=published)
+        if of_timm and getattr(module, "num_classes", None):
+            yield variant, Network(variant.build(classes=0), published=published)
+
+
+def _variants(architecture: Architecture, names: Sequence[str]) -> Iterator[Architecture]:
+    """The architecture, and as it is built otherwise where names in the checkpoint show that it was."""
+    yield architecture
+    if architecture.library == "timm" and any(".fc_norm." in f".{name}" for name in names):
+        yield architecture.having(global_pool="avg")  # fine-tuned masked autoencoders
+    if architecture.name in ("googlenet", "inception_v3") and architecture.library == "torchvision":
+        yield architecture.having(aux_logits=False)  # saved without the classifiers that only train it
+
+
+def _load(network: Network, fit: Fit) -> None:
+    """Copy the weights in; a classifier that the checkpoint does not have makes way for its input."""
+    network.module.load_state_dict(fit.weights, strict=False)  # the fit is whole: only the optional may lack
+    for name in network.classifier:
+        parts = {f"{name}.{part}" for part, _ in network.module.get_submodule(name).named_parameters()}
+        if not parts <= {*fit.weights}:
+            network.module.set_submodule(name, nn.Identity())
+
+
+def _note(path: Path, loaded: Loaded, view: View) -> str:
+    """What was loaded and how images are shown to it, for people."""
+    parts = [f"{path.name}: loaded the weights in {loaded.fit.where} as {loaded.architecture}."]
+    if loaded.fit.resampled:
+        parts.append("Their position embedding was resampled to the size of these images.")
+    if loaded.others:
+        names = ", ".join(loaded.others)
+        parts.append(f"The file also holds {names}: choose with --weights-key NAME.")
+    return " ".join([*parts, f"Preprocessing: {preprocessing_text(view)}."])
+
+
+def _first_names(checkpoint: Mapping[Any, Any], names: Sequence[str]) -> str:
     if not names:
         return f"It holds no tensors, only {', '.join(map(str, list(checkpoint)[:_SHOWN])) or 'nothing'}."
     return f"It has {_listed(names)}."

@@ -4,13 +4,16 @@ Read this first, then any sibling.
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import nn
 
 from ..core.registry import Registry
 from ..core.views import View
 from .fingerprint import weights_digest
+from .options import join_options, split_options
 from .pooling import own_pooling
 
 
@@ -27,6 +30,7 @@ class Encoder:
         pooling: how its maps or tokens become one vector when the user does not say:
             ``avg`` for convolution maps, ``cls`` or ``mean-tokens`` for tokens.
         source: where the weights come from and under which licence, for people.
+        note: which copy of the weights was loaded and how images are prepared, where a user should know.
     """
 
     spec: str
@@ -36,14 +40,61 @@ class Encoder:
     view: View
     pooling: str = "avg"
     source: str = ""
+    note: str = ""
 
     def at(self, size: int | None) -> "Encoder":
-        """The same encoder looking at squares of ``size`` pixels; unchanged for None."""
-        return self if size is None else replace(self, view=self.view.at(size))
+        """The same encoder looking at squares of ``size`` pixels; unchanged for None.
+
+        A transformer of timm that takes one size alone is given another, and its position embedding is
+        resampled, as timm does it for ``create_model(…, img_size=size)``; its architecture then says so.
+        """
+        if size is None:
+            return self
+        view = self.view.at(size)
+        if _only_size(self.module) in (None, size):
+            return replace(self, view=view)
+        module: Any = deepcopy(self.module)
+        module.set_input_size(img_size=size)
+        architecture = self.architecture
+        if architecture.startswith("timm:"):
+            name, options = split_options(architecture)
+            architecture = join_options(name, {**options, "img_size": size})
+        return replace(
+            self, view=view, module=module, weights=weights_digest(module), architecture=architecture
+        )
+
+
+def _only_size(module: nn.Module) -> int | None:
+    """The side of the only squares that a transformer of timm takes, if it can be given another."""
+    patches: Any = getattr(module, "patch_embed", None)
+    can_change = hasattr(module, "set_input_size") and hasattr(module, "pos_embed")
+    if not can_change or not getattr(patches, "strict_img_size", False):
+        return None
+    height, width = patches.img_size
+    return height if height == width else None
+
+
+def preprocessing_text(view: View) -> str:
+    """How images are prepared, in words.
+
+    >>> preprocessing_text(View())
+    'shorter side to 256 pixels (bicubic), central 224, mean 0.485 0.456 0.406, std 0.229 0.224 0.225'
+    """
+    sides = {"shorter": "shorter side", "squash": "both sides"}.get(view.fit, view.fit)
+    mean, std = (" ".join(f"{value:g}" for value in values) for values in (view.mean, view.std))
+    return (
+        f"{sides} to {view.resize} pixels ({view.interpolation}), central {view.crop}, mean {mean}, std {std}"
+    )
 
 
 def encoder_of(
-    module: nn.Module, *, name: str, view: View | None = None, architecture: str = "", source: str = ""
+    module: nn.Module,
+    *,
+    name: str,
+    view: View | None = None,
+    architecture: str = "",
+    source: str = "",
+    note: str = "",
 ) -> Encoder:
     """Any network as an encoder; the network is switched to evaluation mode.
 
@@ -53,6 +104,7 @@ def encoder_of(
         view: the view it was trained for; None is 224 pixels out of 256, normalised as for ImageNet.
         architecture: the name to build it again; empty for ``name``.
         source: where the weights come from, for people.
+        note: what a user should know when it is loaded.
     """
     return Encoder(
         spec=name,
@@ -62,6 +114,7 @@ def encoder_of(
         view=view or View(),
         pooling=own_pooling(module),
         source=source,
+        note=note,
     )
 
 

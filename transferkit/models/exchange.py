@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from ..core.errors import CheckpointError, UsageError
 from ..core.files import appearing
+from ..core.progress import SILENT, Reporter
 from .architectures import Architecture, find_architecture
 from .catalog import load_encoder
-from .checkpoints import file_encoder, read_checkpoint
 from .encoder import Encoder
 from .runs import Description, Run, run_weights
 from .tracing import trace
+from .weight_files import read_checkpoint
 
 Style = Literal["torchvision", "timm"]
 
@@ -126,14 +127,14 @@ def _write(path: Path, weights: Mapping[str, Tensor]) -> None:
             torch.save(dict(weights), part)
 
 
-def import_weights(path: Path, architecture: str, *, run: Run, size: int | None = None) -> Encoder:
+def import_weights(spec: str, *, run: Run, size: int | None = None, reporter: Reporter = SILENT) -> Encoder:
     """Copy the weights of a checkpoint into the workspace, where ``run:NAME`` is their name.
 
     Args:
-        path: of the checkpoint, whichever program wrote it.
-        architecture: as for ``random:``.
+        spec: ``file:PATH#ARCH``, of a checkpoint that any program wrote.
         run: where to; it must not exist.
         size: pixels of the square that the encoder is shown; what its library trains it for unless given.
+        reporter: receives a note about what was loaded.
 
     Raises:
         UsageError: if the run exists.
@@ -141,8 +142,8 @@ def import_weights(path: Path, architecture: str, *, run: Run, size: int | None 
     """
     if run.begun:
         raise UsageError(f"There is a run {run.name} already. Give another --name.")
-    encoder = file_encoder(f"{path}#{architecture}").at(size)
+    encoder = load_encoder(spec, reporter=reporter).at(size)
     with appearing(run.newest) as part:
         save_file({name: value.contiguous() for name, value in encoder.module.state_dict().items()}, part)
-    run.describe(Description(encoder.architecture, encoder.view, source=f"imported from {path.name}"))
+    run.describe(Description(encoder.architecture, encoder.view, source=f"imported: {encoder.source}"))
     return load_encoder(f"run:{run.name}", runs=run.folder.parent)

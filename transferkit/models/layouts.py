@@ -2,26 +2,63 @@
 
 Programs wrap the weights in dictionaries (``state_dict``, ``model``, ``teacher``), put prefixes before
 their names (``module.encoder_q.``, ``backbone.``) and keep several copies (a momentum encoder, a student).
-Which of them fits is found by matching names and shapes, not by knowing the program.
+Where they are is found by matching names and shapes, not by knowing the program; ``copies.py`` then chooses
+among the copies.
 """
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+
+from .renaming import SPELLINGS, PublishedNames, without_wrappers
 
 _DEPTH = 4  # dictionaries within dictionaries; VISSL's is the deepest
 _UNTRACKED = "num_batches_tracked"  # counts batches, shapes nothing, and older programs do not write it
+_MOST_PREFIXES = 24  # of a dictionary, to which a library's own renaming is applied
 
-_COPIES = {"momentum", "k", "key", "target", "ema", "student"}
 _HEADS = re.compile(
     r"(fc|heads?|classifiers?|head_dist|last_linear|mlp|linear|logits?|projectors?|projection(_head|_layer)?|"
     r"predictors?|prediction(_head)?|prototypes\d*|contrastive_head|queue(_\w+)?|decoder\w*|mask_token|"
-    r"online_classifier|temperature|logit_scale|[a-z]+_(head|projector|predictor|classifier))$"
+    r"online_classifier|temperature|logit_scale|aux\d?|aux_head|AuxLogits|"
+    r"[a-z]+_(head|projector|predictor|classifier))$"
 )
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """The network whose weights are looked for.
+
+    Attributes:
+        module: the network, whose own weights do not matter.
+        classifier: names of its final linear modules, which may be absent.
+        any_width: whether they may also be of another width.
+        published: how its library renames published weights.
+    """
+
+    module: nn.Module
+    classifier: tuple[str, ...] = ()
+    any_width: bool = True
+    published: PublishedNames | None = None
+
+    @cached_property
+    def shapes(self) -> dict[str, torch.Size]:
+        """Name → shape of every parameter and buffer that is saved."""
+        return {name: value.shape for name, value in self.module.state_dict().items()}
+
+    @cached_property
+    def unsaved(self) -> set[str]:
+        """Names of buffers that are not saved, though older versions of the network's code did."""
+        return {name for name, _ in self.module.named_buffers()} - set(self.shapes)
+
+    def optional(self, name: str) -> bool:
+        """Whether the network computes the same features without the weight ``name``."""
+        return name.endswith(_UNTRACKED) or name.startswith(tuple(f"{part}." for part in self.classifier))
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,56 +66,64 @@ class Fit:
     """How one copy of the weights in a checkpoint compares with a network.
 
     Attributes:
-        where: the dictionary and prefix it was found under, for people.
+        path: the keys that lead to its dictionary, joined by dots.
+        prefix: what stands before its names there, without the last dot.
         weights: our name → tensor, with the right shape.
         missing: names of the backbone that have no weight.
         misshapen: their name, shape and the shape wanted, for each that differs.
         unexpected: names under the prefix that are no part of the network nor of a known head.
+        resampled: whether a position embedding was resampled to another grid.
     """
 
-    where: str
+    path: str
+    prefix: str
     weights: dict[str, Tensor]
     missing: tuple[str, ...]
     misshapen: tuple[str, ...]
     unexpected: tuple[str, ...]
+    resampled: bool = False
+
+    @property
+    def where(self) -> str:
+        """The dictionary and prefix it was found under, for people."""
+        return ".".join(filter(None, [self.path, self.prefix])) or "its top level"
 
     @property
     def whole(self) -> bool:
         """Whether every weight of the backbone was found, and nothing was left over."""
         return not (self.missing or self.misshapen or self.unexpected)
 
-
-@dataclass(frozen=True, eq=False)
-class _Copy:
-    """One place the weights may be: a dictionary, a prefix, and a spelling of the names behind it."""
-
-    path: str
-    prefix: str
-    tensors: Mapping[str, Tensor]
-    spelling: Mapping[str, str]  # theirs → ours
+    @property
+    def faults(self) -> int:
+        """How many names do not fit."""
+        return len(self.missing) + len(self.misshapen) + len(self.unexpected)
 
     @property
-    def where(self) -> str:
-        return ".".join(filter(None, [self.path, self.prefix.rstrip(".")])) or "its top level"
+    def score(self) -> tuple[int, int]:
+        """How many weights match in name and shape, and in name at all."""
+        return len(self.weights), len(self.weights) + len(self.misshapen)
 
 
-def best_fit(checkpoint: Mapping[Any, Any], module: nn.Module, classifier: tuple[str, ...]) -> Fit | None:
-    """The copy of the network's weights that matches best; None if not one name matches.
+def fits(checkpoint: Mapping[Any, Any], network: Network) -> list[Fit]:
+    """Every place in the checkpoint where a weight of the network is found, each read as it fits best.
 
-    Of equals, the trained copy is taken before the one that follows it (query before key, online before
-    target and momentum), except DINO's, which evaluates its teacher; then the first in the file.
-
-    Args:
-        checkpoint: what the file holds.
-        module: the network.
-        classifier: names of its final linear modules, which may be absent or of another width.
+    The library's own renaming of published weights is tried where the names alone do not fit.
     """
-    ours = dict(module.state_dict())
-    scored = [(_score(copy, matches), copy) for copy, matches in _copies(checkpoint, module, ours)]
-    if not scored:
-        return None
-    _, chosen = max(scored, key=lambda pair: pair[0])
-    return _fit(chosen, ours, tuple(f"{name}." for name in classifier))
+    found: dict[tuple[str, str], Fit] = {}
+    for path, tensors in tensors_within(checkpoint):
+        cleaned = without_wrappers(tensors, network.module)
+        for fit in _by_names(path, cleaned, network):
+            _keep_better(found, fit)
+        if not any(fit.whole for fit in found.values() if fit.path == path):
+            for fit in _by_library(path, cleaned, network):
+                _keep_better(found, fit)
+    return list(found.values())
+
+
+def _keep_better(found: dict[tuple[str, str], Fit], fit: Fit) -> None:
+    place = fit.path, fit.prefix
+    if place not in found or (fit.whole, fit.score) > (found[place].whole, found[place].score):
+        found[place] = fit
 
 
 def tensors_within(checkpoint: object, path: str = "") -> Iterator[tuple[str, dict[str, Tensor]]]:
@@ -92,78 +137,73 @@ def tensors_within(checkpoint: object, path: str = "") -> Iterator[tuple[str, di
         yield from tensors_within(value, f"{path}.{key}".lstrip("."))
 
 
-def _copies(
-    checkpoint: Mapping[Any, Any], module: nn.Module, ours: Mapping[str, Tensor]
-) -> Iterator[tuple[_Copy, tuple[int, int]]]:
-    """Every place where at least one name matches, with how many match in shape too, and in name."""
-    for path, tensors in tensors_within(checkpoint):
-        for spell in _SPELLINGS:
-            spelling = spell(module, ours)
-            for prefix, matches in _prefixes(tensors, spelling, ours).items():
-                yield _Copy(path, prefix, tensors, spelling), matches
+def _by_names(path: str, tensors: Mapping[str, Tensor], network: Network) -> Iterator[Fit]:
+    """Wherever names of the network, in any of the spellings, stand behind a prefix."""
+    for spell in SPELLINGS:
+        spelling = spell(network.module, network.shapes)
+        for prefix in _prefixes(tensors, spelling):
+            behind = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            yield _fit(path, prefix, {spelling.get(k, k): v for k, v in behind.items()}, network)
 
 
-def _prefixes(
-    tensors: Mapping[str, Tensor], spelling: Mapping[str, str], ours: Mapping[str, Tensor]
-) -> dict[str, tuple[int, int]]:
-    """Prefix → how many of our names stand behind it with our shape, and how many at all."""
-    named: Counter[str] = Counter()
-    shaped: Counter[str] = Counter()
-    for key, tensor in tensors.items():
+def _prefixes(tensors: Mapping[str, Tensor], spelling: Mapping[str, str]) -> list[str]:
+    """The prefixes behind which most names stand; a copy of a network has about as many as another."""
+    count: Counter[str] = Counter()
+    for key in tensors:
         parts = key.split(".")
         for start in range(len(parts)):
             name = spelling.get(".".join(parts[start:]))
             if name is not None and not name.endswith(_UNTRACKED):
-                prefix = "".join(f"{part}." for part in parts[:start])
-                named[prefix] += 1
-                shaped[prefix] += ours[name].shape == tensor.shape
-    return {prefix: (shaped[prefix], count) for prefix, count in named.items()}
+                count["".join(f"{part}." for part in parts[:start])] += 1
+    most = max(count.values(), default=0)
+    return [prefix for prefix, names in count.items() if 2 * names >= most]
 
 
-def _score(copy: _Copy, matches: tuple[int, int]) -> tuple[int, int, bool]:
-    return (*matches, _COPIES.isdisjoint(re.split(r"[._]", f"{copy.path}.{copy.prefix}")))
+def _by_library(path: str, tensors: Mapping[str, Tensor], network: Network) -> Iterator[Fit]:
+    """Behind every prefix that the network's library, by its renaming, finds weights of the network."""
+    if network.published is None:
+        return
+    for prefix in _common_prefixes(tensors):
+        behind = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        renamed = network.published.renamed(behind, network.module)
+        if renamed is not None:
+            fit = _fit(path, prefix, renamed, network)
+            if fit.weights:
+                yield replace(fit, resampled=_is_resampled(behind, renamed))
 
 
-def _fit(copy: _Copy, ours: Mapping[str, Tensor], classifier: tuple[str, ...]) -> Fit:
+def _is_resampled(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> bool:
+    """Whether a position embedding has another number of values than any tensor had before."""
+    sizes = {tensor.numel() for tensor in before.values()}
+    return any("pos_embed" in name and value.numel() not in sizes for name, value in after.items())
+
+
+def _common_prefixes(tensors: Mapping[str, Tensor]) -> list[str]:
+    """The empty prefix, and those of modules by name (not by number) that most names stand behind."""
+    count: Counter[str] = Counter()
+    for key in tensors:
+        parts = key.split(".")[:-1]
+        for end in range(1, min(len(parts), _DEPTH) + 1):
+            if parts[end - 1].isdigit():
+                break
+            count["".join(f"{part}." for part in parts[:end])] += 1
+    return ["", *(prefix for prefix, _ in count.most_common(_MOST_PREFIXES))]
+
+
+def _fit(path: str, prefix: str, tensors: Mapping[str, Tensor], network: Network) -> Fit:
+    """Compare what stands behind a prefix, under our names, with the network."""
+    ours = network.shapes
     weights: dict[str, Tensor] = {}
     misshapen: dict[str, str] = {}
-    unexpected = []
-    for key, tensor in copy.tensors.items():
-        if not key.startswith(copy.prefix):
-            continue
-        rest = key.removeprefix(copy.prefix)
-        name = copy.spelling.get(rest)
-        if name is None:
-            if not _HEADS.match(rest.split(".")[0]):
-                unexpected.append(key)
-        elif tensor.shape == ours[name].shape:
+    unexpected: list[str] = []
+    for name, tensor in tensors.items():
+        if name not in ours:
+            if name not in network.unsaved and not _HEADS.match(name.split(".")[0]):
+                unexpected.append(prefix + name)
+        elif tensor.shape == ours[name]:
             weights[name] = tensor
-        elif not name.startswith(classifier):
-            misshapen[name] = f"{key} {list(tensor.shape)}, not {list(ours[name].shape)}"
-    wanted = (name for name in ours if not name.endswith(_UNTRACKED) and not name.startswith(classifier))
-    missing = tuple(name for name in wanted if name not in weights and name not in misshapen)
-    return Fit(copy.where, weights, missing, tuple(misshapen.values()), tuple(unexpected))
-
-
-def _as_ours(module: nn.Module, ours: Mapping[str, Tensor]) -> dict[str, str]:
-    return {name: name for name in ours}
-
-
-def _by_position(module: nn.Module, ours: Mapping[str, Tensor]) -> dict[str, str]:
-    """``nn.Sequential(*network.children())``: children by number (lightly's examples, SimCLR copies)."""
-    number = {name: str(i) for i, (name, _) in enumerate(module.named_children())}
-    return {_with_first(name, number): name for name in ours}
-
-
-def _with_first(name: str, first: Mapping[str, str]) -> str:
-    head, dot, rest = name.partition(".")
-    return first.get(head, head) + dot + rest
-
-
-def _with_shortcuts(module: nn.Module, ours: Mapping[str, Tensor]) -> dict[str, str]:
-    """Residual networks whose ``downsample`` is called ``shortcut`` (SupContrast)."""
-    return {name.replace(".downsample.", ".shortcut."): name for name in ours}
-
-
-_Spelling = Callable[[nn.Module, Mapping[str, Tensor]], dict[str, str]]
-_SPELLINGS: tuple[_Spelling, ...] = (_as_ours, _with_shortcuts, _by_position)
+        elif not (network.any_width and network.optional(name)):
+            misshapen[name] = f"{prefix}{name} {list(tensor.shape)}, not {list(ours[name])}"
+    absent = [name for name in ours if name not in weights and name not in misshapen]
+    missing = tuple(name for name in absent if not network.optional(name))
+    return Fit(path, prefix.rstrip("."), weights, missing, tuple(misshapen.values()), tuple(unexpected))

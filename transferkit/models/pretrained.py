@@ -1,13 +1,13 @@
 """Weights that torchvision and timm publish; what is not in their caches yet is downloaded by them."""
 
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from ..core.errors import ModelError, UsageError
+from ..core.errors import ModelError, UnknownNameError, UsageError
 from ..core.registry import unknown_name
 from .architectures import (
     Architecture,
@@ -46,7 +46,7 @@ def torchvision_encoder(rest: str) -> Encoder:
         raise unknown_name(f"weights of {architecture}", tag, list(known.__members__))
     weights = known[tag]
     spec = f"{architecture}@{weights.name}"  # DEFAULT has become the name of what it means today
-    with _downloading(spec, architecture.name):
+    with _downloading(spec, f"{architecture.name}.{weights.name}"):
         module = models.get_model(name, weights=weights)
     return encoder_of(
         module,
@@ -78,11 +78,11 @@ def timm_encoder(rest: str) -> Encoder:
     hub = name.startswith(_HUB)
     if not hub:
         _require_weights(name)
-    with _downloading(f"timm:{name}", "ARCH" if hub else f"timm:{name.split('.')[0]}"), _impatient_hub():
+    with _downloading(f"timm:{name}", "ARCH" if hub else f"timm:{name}"), _impatient_hub():
         module = timm.create_model(name, pretrained=True)
     config: Any = module.pretrained_cfg
-    architecture = Architecture("timm", config["architecture"])
-    full = name if hub else ".".join(filter(None, [architecture.name, config.get("tag")]))
+    architecture = _architecture_of(config)
+    full = name if hub else architecture.tagged
     return encoder_of(
         module,
         name=f"timm:{full}",
@@ -90,6 +90,13 @@ def timm_encoder(rest: str) -> Encoder:
         architecture=str(architecture),
         source=f"timm, {config.get('hf_hub_id') or config.get('url')}, licence {config.get('license')}",
     )
+
+
+def _architecture_of(config: Mapping[str, Any]) -> Architecture:
+    """The network of a configuration, with its tag where timm knows it; the hub's networks have others."""
+    with suppress(UnknownNameError):
+        return find_architecture(f"timm:{config['architecture']}.{config['tag']}")
+    return Architecture("timm", config["architecture"])
 
 
 def _require_weights(name: str) -> None:

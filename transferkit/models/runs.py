@@ -143,7 +143,8 @@ def run_encoder(spec: str, runs: Path | None) -> Encoder:
     path, description = run_weights(spec, runs)
     encoder = file_encoder(f"{path}#{description.architecture}")
     name = f"run:{path.parent.name}" + ("@best" if path.stem == "best" else "")
-    return replace(encoder, spec=name, view=description.view, source=description.source)
+    encoder = replace(encoder.at(description.view.crop), view=description.view, note="")
+    return replace(encoder, spec=name, source=description.source)
 
 
 def run_weights(spec: str, runs: Path | None) -> tuple[Path, Description]:

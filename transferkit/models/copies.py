@@ -1,0 +1,85 @@
+"""Choose among the copies of a network's weights in one checkpoint.
+
+Training programs keep several: the trained network beside its moving average, a teacher beside a student, a
+target encoder beside the one that predicts it. Which of them is evaluated is a convention of each method:
+
+======================================  ====================================================================
+the file holds                          the copy that is taken
+======================================  ====================================================================
+``encoder`` and ``target_encoder``,     the target encoder, which I-JEPA, V-JEPA and MSN evaluate
+side by side as dictionaries
+``teacher`` and ``student``             the teacher, which DINO, iBOT and DINOv2 evaluate
+weights and their moving average        the average (``model_ema``, ``state_dict_ema``, ``params_ema``),
+                                        which timm loads and torchvision reports
+query and key, online and target,       the trained network, which MoCo, BYOL and SimSiam evaluate, and not
+encoder and momentum encoder            the one that follows it
+======================================  ====================================================================
+
+Copies that no row of the table ranks must be chosen by name.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from ..core.errors import CheckpointError, UsageError
+from .layouts import Fit
+
+_FOLLOWERS = {"momentum", "k", "key", "target", "student"}
+_AVERAGES = {"ema", "averaged", "teacher"}
+
+
+def chosen_copy(fits: Sequence[Fit], path: Path, key: str | None) -> tuple[Fit, list[str]]:
+    """The copy that is loaded, and the names of the others that would fit as well.
+
+    Args:
+        fits: of every place in the file, one or more.
+        path: of the file, for messages.
+        key: names the copy to take; the conventions above decide where it is None.
+
+    Raises:
+        UsageError: if no copy is called ``key``.
+        CheckpointError: if several copies fit and no convention ranks them.
+    """
+    whole = [fit for fit in fits if fit.whole]
+    named = [fit for fit in whole or fits if key is None or _is_called(fit, key)]
+    if not named:
+        names = ", ".join(fit.where for fit in whole or fits)
+        raise UsageError(f"{path} has no copy of the weights named {key!r}. It has: {names}.")
+    if not whole:
+        return max(named, key=lambda fit: fit.score), []
+    best = max(_rank(fit, whole) for fit in named)
+    leaders = sorted((fit for fit in named if _rank(fit, whole) == best), key=lambda fit: fit.score)
+    chosen = leaders.pop()
+    if different := [fit.where for fit in leaders if not _alike(fit, chosen)]:
+        names = ", ".join(sorted([chosen.where, *different]))
+        raise CheckpointError(
+            f"{path} holds several copies of the weights, and no convention says which of them is meant: "
+            f"{names}. Choose one with --weights-key NAME, or ?weights_key=NAME behind the architecture."
+        )
+    return chosen, [fit.where for fit in whole if fit is not chosen]
+
+
+def _is_called(fit: Fit, key: str) -> bool:
+    """Whether the parts of ``key`` follow each other in the copy's name."""
+    return f".{key}." in f".{fit.where}."
+
+
+def _rank(fit: Fit, whole: Sequence[Fit]) -> int:
+    """2 for what a method evaluates by its name, 1 for an average, 0 for a network, -1 for a follower."""
+    parent, _, last = fit.path.rpartition(".")
+    if last == "target_encoder":
+        beside = f"{parent}.encoder".lstrip(".")
+        if any(other.path == beside for other in whole):
+            return 2
+    words = set(re.split(r"[._]", f"{fit.path}.{fit.prefix}"))
+    if words & _FOLLOWERS:
+        return -1
+    return 1 if words & _AVERAGES else 0
+
+
+def _alike(a: Fit, b: Fit) -> bool:
+    """Whether two copies hold the same numbers, as far as both hold them."""
+    return all(torch.equal(a.weights[name], b.weights[name]) for name in a.weights.keys() & b.weights.keys())

@@ -1,0 +1,111 @@
+"""Read a file of weights without running what is in it."""
+
+import argparse
+import datetime
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path, PosixPath, PurePath, PurePosixPath, PureWindowsPath
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..core.errors import CheckpointError
+
+_NUMPY_CORE = getattr(np, "_core", None) or np.core  # its name changed in NumPy 2
+
+_HARMLESS: list[Any] = [  # plain values that programs leave beside weights; none runs code when read
+    argparse.Namespace,
+    PosixPath,
+    PurePath,
+    PurePosixPath,
+    (PureWindowsPath, "pathlib.WindowsPath"),
+    PureWindowsPath,
+    (lambda *_: {}, "collections.defaultdict"),  # torch fills no other kind of dictionary
+    *((kind, f"builtins.{kind.__name__}") for kind in (dict, list, set, int, float, str, bool, tuple)),
+    datetime.date,
+    datetime.datetime,
+    datetime.timedelta,
+    datetime.timezone,
+    np.ndarray,
+    np.dtype,
+    *(kind for name, kind in vars(np.dtypes).items() if name.endswith("DType")),
+    *(
+        (getattr(_NUMPY_CORE.multiarray, name), f"numpy.{core}.multiarray.{name}")
+        for name in ("scalar", "_reconstruct")
+        for core in ("core", "_core")
+    ),
+]
+_INDEX = ".index.json"
+
+
+def read_checkpoint(path: Path) -> Mapping[Any, Any]:
+    """What a safetensors file or a checkpoint of torch holds; no code in it is run.
+
+    ``NAME.index.json``, which lists the parts of weights that were saved in several files, is read as all of
+    them together.
+
+    Raises: CheckpointError: if there is no such file, it is damaged, or it holds more than tensors and
+        plain values.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"There is no file {path}.")
+    if path.name.endswith(_INDEX):
+        return _read_parts(path)
+    held = _read_safetensors(path) if _is_safetensors(path) else _read_torch(path)
+    if not isinstance(held, Mapping):
+        raise CheckpointError(f"{path} holds a {type(held).__name__}, not a dictionary of weights.")
+    return held
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Whether the file says so by its first bytes, whatever its name; by its name if it is too short."""
+    with path.open("rb") as file:
+        start = file.read(9)
+    if start.startswith((b"PK\x03\x04", b"\x80")):  # a zip file, and a pickle
+        return False
+    return path.suffix == ".safetensors" or start[8:] == b"{"  # after the length of a header in JSON
+
+
+def _read_parts(path: Path) -> dict[str, Any]:
+    try:
+        names = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path} is not an index of weight files: it has no weight_map. Name the weights themselves."
+        ) from error
+    held: dict[str, Any] = {}
+    for name in names:
+        part = path.parent / str(name)
+        if part.parent != path.parent:
+            raise CheckpointError(f"{path} names the file {name}, which is not beside it, and was not read.")
+        held |= read_checkpoint(part)
+    return held
+
+
+def _read_safetensors(path: Path) -> Mapping[Any, Any]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is no safetensors file, or a damaged one ({error}).") from error
+
+
+def _read_torch(path: Path) -> object:
+    try:
+        with torch.serialization.safe_globals(_HARMLESS), path.open("rb") as file:
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # what a damaged pickle raises depends on the damage
+        if found := re.search(r"GLOBAL (\S+)|class (\S+) ", str(error)):
+            raise CheckpointError(
+                f"{path} holds Python objects ({found[1] or found[2]}) whose code would run when they are "
+                "read, and was not read. Where you trust it, save its weights alone with "
+                "safetensors.torch.save_file, and use those."
+            ) from error
+        reason = (str(error).splitlines() or [""])[0].partition(". ")[0]
+        raise CheckpointError(
+            f"{path} is no checkpoint, or a damaged one ({type(error).__name__}: {reason}). Fetch it again."
+        ) from error
