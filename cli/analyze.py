@@ -12,7 +12,7 @@ from transferkit.protocols.invert_settings import InvertSettings
 from transferkit.protocols.settings import ExtractSettings
 
 from .budget import budget_options
-from .session import MODEL_HELP, Section, Session, common_options, listed, listed_integers
+from .session import Section, Session, common_options, listed, listed_integers, model_options
 from .settings import given, with_options
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def command() -> None:
 def _looking(function: Callable[..., Any]) -> Callable[..., Any]:
     """What all of them take."""
     options: list[Callable[..., Any]] = [
-        click.option("-m", "--model", multiple=True, callback=listed, metavar="SPEC,…", help=MODEL_HELP),
+        model_options,
         click.option(
             "-d",
             "--data",
@@ -228,7 +228,7 @@ def robustness(
 
 
 @command.command()
-@click.option("-m", "--model", multiple=True, callback=listed, metavar="SPEC,…", help=MODEL_HELP)
+@model_options
 @click.option("-d", "--data", default="mini/photos", show_default=True, metavar="SPEC", help="One data set.")
 @with_options(InvertSettings, InversionSettings)
 @click.option("--full", is_flag=True, help="Search as the published method does, at 224 pixels, for a GPU.")

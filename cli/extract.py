@@ -10,12 +10,12 @@ from rich.text import Text
 from transferkit.protocols.settings import ExtractSettings
 
 from .budget import budget_options
-from .session import MODEL_HELP, Session, common_options, listed
+from .session import Session, common_options, model_options
 from .settings import given, with_options
 
 
 @click.command()
-@click.option("-m", "--model", multiple=True, callback=listed, metavar="SPEC,…", help=MODEL_HELP)
+@model_options
 @click.option(
     "-d", "--data", multiple=True, default=("mini",), metavar="SPEC,…", help="Data sets.  [default: mini]"
 )

@@ -14,7 +14,7 @@ from transferkit.protocols.pretraining.settings import Machinery
 
 from .budget import budget_options
 from .detecting import on_error_option, preset_rows, require_own_options, run_detection, task_option
-from .session import MODEL_HELP, Session, common_options, listed
+from .session import Session, common_options, model_options
 from .settings import given, with_options
 
 _IN_DETECTION = {
@@ -26,7 +26,7 @@ _IN_DETECTION = {
 
 @click.command()
 @task_option
-@click.option("-m", "--model", multiple=True, callback=listed, metavar="SPEC,…", help=MODEL_HELP)
+@model_options
 @click.option(
     "-d", "--data", multiple=True, default=("mini",), metavar="SPEC,…", help="Data sets.  [default: mini]"
 )

@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from .session import Section, Session, common_options, listed
+from .session import Section, Session, common_options, listed, weights_key_option, with_key
 
 
 @click.group(cls=Section)
@@ -61,22 +61,33 @@ def _said_of(run: Any) -> str:
 )
 @click.option("--pooling", help="How a map becomes one vector.")
 @click.option("--size", type=click.IntRange(min=1), help="Pixels of the square the encoder sees.")
+@weights_key_option()
 @common_options
 def layers(
-    session: Session, spec: str, layers: tuple[str, ...], pooling: str | None, size: int | None
+    session: Session,
+    spec: str,
+    layers: tuple[str, ...],
+    pooling: str | None,
+    size: int | None,
+    weights_key: str | None,
 ) -> None:
     """Print the layers of SPEC with their shapes, in the order in which an image meets them.
+
+    The heading says how images are prepared for the network.
 
     \b
     Example:
       transferkit models layers random:resnet18
     """
     from transferkit.models.catalog import load_encoder
+    from transferkit.models.encoder import preprocessing_text
     from transferkit.models.layers import resolve_layers
 
-    encoder = load_encoder(spec, runs=session.workspace.runs).at(size)
+    spec = with_key(spec, weights_key)
+    encoder = load_encoder(spec, runs=session.workspace.runs, reporter=session.reporter).at(size)
     found = resolve_layers(encoder, layers, pooling or encoder.pooling)
-    table = Table(title=Text(encoder.spec), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    title = Text(f"{encoder.spec}\nImages: {preprocessing_text(encoder.view)}")
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for heading in ("layer", "kind", "shape", "features"):
         table.add_column(heading, justify="right" if heading == "features" else "left")
     for layer in found:
@@ -114,8 +125,11 @@ def export(session: Session, spec: str, output: str, style: Any) -> None:
 @click.option("--arch", required=True, metavar="ARCH", help="The network it holds, as for random:ARCH.")
 @click.option("--name", required=True, metavar="NAME", help="Of the run that it becomes: run:NAME.")
 @click.option("--size", type=click.IntRange(min=1), help="Pixels of the square the encoder is shown.")
+@weights_key_option()
 @common_options
-def import_(session: Session, file: str, arch: str, name: str, size: int | None) -> None:
+def import_(
+    session: Session, file: str, arch: str, name: str, size: int | None, weights_key: str | None
+) -> None:
     """Copy the weights in FILE into the workspace, whichever program wrote them.
 
     A classifier with another number of classes than ARCH's own is left out.
@@ -128,7 +142,8 @@ def import_(session: Session, file: str, arch: str, name: str, size: int | None)
     from transferkit.models.runs import Run
 
     run = Run.named(name, session.workspace.runs)
-    encoder = import_weights(Path(file).expanduser(), arch, run=run, size=size)
+    spec = with_key(f"file:{Path(file).expanduser().absolute()}#{arch}", weights_key)
+    encoder = import_weights(spec, run=run, size=size, reporter=session.reporter)
     session.show_facts(
         {"model": encoder.spec, "architecture": encoder.architecture, "weights": encoder.weights}
     )

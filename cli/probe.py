@@ -13,7 +13,7 @@ from transferkit.probes.semantic import LEVELS, SemanticSettings
 from transferkit.protocols.settings import ExtractSettings
 
 from .budget import budget_options
-from .session import MODEL_HELP, Session, common_options, listed, listed_integers
+from .session import Session, common_options, listed, listed_integers, model_options
 from .settings import given, with_options
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _IN_SEMANTIC = {
 
 
 @click.command()
-@click.option("-m", "--model", multiple=True, callback=listed, metavar="SPEC,…", help=MODEL_HELP)
+@model_options
 @click.option(
     "-d", "--data", multiple=True, default=("mini",), metavar="SPEC,…", help="Data sets.  [default: mini]"
 )

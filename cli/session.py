@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from transferkit.core.progress import Reporter, reporter_for
 from transferkit.core.workspace import Workspace
 
 MODEL_HELP = "Encoders; see transferkit models list.  [default: latest, else imagenet-lite0]"
+_COMMA = re.compile(r",(?![^()]*\))")  # of a list, and not within the parentheses of an option's value
 PIPE_WIDTH = 160  # of tables that go to a file or a pipe, where no terminal sets a limit
 
 
@@ -95,10 +97,49 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def listed(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     """Flatten an option given several times or as a comma list; repeats are dropped, order is kept."""
-    parts = [part.strip() for value in values for part in value.split(",")]
+    parts = [part.strip() for value in values for part in _COMMA.split(value)]
     if "" in parts:
         raise click.BadParameter("there is an empty item in the list.", ctx, param)
     return tuple(dict.fromkeys(parts))
+
+
+def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--model``, which may name several, and ``--weights-key``, which becomes part of their specs."""
+    key = weights_key_option(expose_value=False, is_eager=True, callback=_remember_key)
+    model = click.option("-m", "--model", multiple=True, callback=_models, metavar="SPEC,…", help=MODEL_HELP)
+    return model(key(function))
+
+
+def weights_key_option(**settings: Any) -> Callable[..., Any]:
+    """``--weights-key``, with further settings of the option."""
+    return click.option(
+        "--weights-key",
+        metavar="NAME",
+        help="Copy of the weights to load from a checkpoint with several, such as model_ema or "
+        "target_encoder.  [default: the copy that the method evaluates]",
+        **settings,
+    )
+
+
+def _remember_key(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    ctx.meta["weights_key"] = value
+
+
+def _models(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Specs of models, with the key of the weights in those of checkpoints."""
+    specs, key = listed(ctx, param, values), ctx.meta.get("weights_key")
+    if key and not any(spec.startswith("file:") for spec in specs):
+        raise click.BadParameter(
+            f"--weights-key {key} chooses a copy in a checkpoint: give a --model file:PATH#ARCH.", ctx, param
+        )
+    return tuple(with_key(spec, key) for spec in specs)
+
+
+def with_key(spec: str, key: str | None) -> str:
+    """The spec of a checkpoint with the key of the weights in it; any other spec as it is."""
+    from transferkit.models.options import with_option
+
+    return with_option(spec, "weights_key", key) if key and spec.startswith("file:") else spec
 
 
 def canonical(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:

@@ -122,7 +122,8 @@ class Evaluator:
         workspace = self.place.workspace
         opened = [self.place.open(name) for name in expand_datasets(datasets)]
         encoders = [
-            load_encoder(spec, runs=workspace.runs) for spec in models or [default_model(workspace.runs)]
+            load_encoder(spec, runs=workspace.runs, reporter=self.place.reporter)
+            for spec in models or [default_model(workspace.runs)]
         ]
         results: list[Result] = []
         problems: dict[str, None] = {}

@@ -253,7 +253,7 @@ def extractions(
     """
     workspace = place.workspace
     for spec in models or [default_model(workspace.runs)]:
-        encoder = load_encoder(spec, runs=workspace.runs)
+        encoder = load_encoder(spec, runs=workspace.runs, reporter=place.reporter)
         extractor = Extractor(encoder, settings, store=FeatureStore(workspace.features))
         for name in expand_datasets(datasets):
             yield from map(extractor.open, place.open(name).splits.values())

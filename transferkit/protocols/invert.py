@@ -178,7 +178,9 @@ def invert_layers(
     split = place.open(data).split(settings.split)
     device = choose_compute(settings.device, "fp32").device
     runs = place.workspace.runs
-    encoders = [load_encoder(spec, runs=runs).at(settings.size) for spec in models or [default_model(runs)]]
+    specs = models or [default_model(runs)]
+    loaded = [load_encoder(spec, runs=runs, reporter=place.reporter) for spec in specs]
+    encoders = [encoder.at(settings.size) for encoder in loaded]
     layers = [spatial_layers(encoder, settings.layers) for encoder in encoders]
     ids, originals = _read(split, settings)
     records = ResultStore(place.workspace.results)

@@ -123,7 +123,7 @@ def looks(
         require_one_label_each(opened, what=classified)
     store = FeatureStore(workspace.features)
     extractors = [
-        Extractor(load_encoder(spec, runs=workspace.runs), settings, store=store)
+        Extractor(load_encoder(spec, runs=workspace.runs, reporter=place.reporter), settings, store=store)
         for spec in models or [default_model(workspace.runs)]
     ]
     for dataset in opened:

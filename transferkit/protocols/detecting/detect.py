@@ -126,7 +126,7 @@ def detect(
     if not models:
         place.reporter.note(f"No --model was named: the detector stands on {specs[0]}.")
     for spec in specs:  # each must carry a detector before the first is trained
-        detector_of(load_encoder(spec, runs=runs), settings, 1)
+        detector_of(load_encoder(spec, runs=runs, reporter=place.reporter), settings, 1)
     fabric = launched_fabric(machinery, precision=settings.precision, folder=place.workspace.root)
     told = place if fabric.is_global_zero else replace(place, reporter=SILENT)
     with fabric.rank_zero_first():  # which draws or fingerprints the images for all

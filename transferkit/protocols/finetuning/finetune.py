@@ -106,7 +106,7 @@ def finetune(
     settings = replace(settings, precision=chosen_precision(settings.precision, machinery.device))
     specs = list(models) or [default_model(runs)]
     for spec in specs:  # each is loaded before the first is trained
-        load_encoder(spec, runs=runs)
+        load_encoder(spec, runs=runs, reporter=place.reporter)
     fabric = launched_fabric(machinery, precision=settings.precision, folder=place.workspace.root)
     with fabric.rank_zero_first():  # which draws or fingerprints the images for all
         opened = [place.open(name) for name in expand_datasets(datasets)]

@@ -82,6 +82,7 @@ def job_of(
     split = dataset.split("train")
     if loss := settings.objective.supervised:
         _require_every_class(split, loss)
+    encoder = encoder.at(settings.size)  # a transformer that takes one size is built for this one
     view = View(
         resize=settings.test_resize,
         crop=settings.test_crop,
@@ -101,7 +102,7 @@ def job_of(
             "processes": fabric.world_size,
         },
     )
-    trunk = trunk_of(encoder.at(settings.size))
+    trunk = trunk_of(encoder)
     multiply_single_pixels(trunk.module)
     pretext = _pretext(trunk, split, settings, fabric)
     workers = default_workers() if machinery.workers is None else machinery.workers

@@ -90,7 +90,7 @@ def pretrain(
         raise UsageError(f"There is no run {run.name} to go on with in {place.workspace.runs}.")
     settings = replace(settings, precision=chosen_precision(settings.precision, machinery.device))
     first = first_weights(settings, run, anew=resume is False)
-    encoder = load_encoder(first, runs=place.workspace.runs)
+    encoder = load_encoder(first, runs=place.workspace.runs, reporter=place.reporter)
     if encoder.spec.removesuffix("@best") == f"run:{run.name}":
         raise UsageError(f"{encoder.spec} cannot be trained into itself. Give the new run another --name.")
     fabric = launched_fabric(machinery, precision=settings.precision, folder=run.folder)
