@@ -1,3 +1,4 @@
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -5,11 +6,19 @@ import pytest
 from scipy import stats
 
 from tests.reference import comparison as reference
-from transferkit.core.comparison import mcnemar_p, over_sets, paired, signed_rank_p, student_p
+from transferkit.core.comparison import (
+    flip_p,
+    group_sums,
+    mcnemar_p,
+    over_sets,
+    paired,
+    signed_rank_p,
+    student_p,
+)
 from transferkit.core.errors import DataError, ShapeError
 from transferkit.core.outcomes import episode_outcomes, row_outcomes
 from transferkit.core.seeding import generator
-from transferkit.core.statistics import Interval, mean_interval
+from transferkit.core.statistics import mean_interval
 
 RNG = generator(0, "comparison")
 IDS = [f"test/{i}" for i in range(400)]
@@ -17,7 +26,14 @@ GOOD = row_outcomes(IDS, RNG.random(400) < 0.8)
 FAIR = row_outcomes(IDS, np.where(RNG.random(400) < 0.7, GOOD.right, RNG.random(400) < 0.6))
 SHARP = episode_outcomes("e", RNG.binomial(75, 0.7, size=100), answers=75)
 BLUNT = episode_outcomes("e", RNG.binomial(75, 0.68, size=100), answers=75)
+PATIENTS = [f"patient {i // 5 * 7 % 80}" for i in range(400)]
+GROUPED = [row_outcomes(IDS, one.right, groups=PATIENTS) for one in (GOOD, FAIR)]
+DRAWN = [
+    row_outcomes(IDS, hits.sum(0), answers=4, draws=hits.sum(1).tolist())
+    for hits in (RNG.random((4, 400)) < chance for chance in (0.8, 0.75))
+]
 PAIRS = [(GOOD, FAIR), (SHARP, BLUNT)]
+ALL_PAIRS = [*PAIRS, tuple(GROUPED), tuple(DRAWN)]
 
 
 def compared(a, b, *, draws=500, seed=0):
@@ -58,7 +74,7 @@ def test_rows_are_paired():
     assert found.difference == pytest.approx(one.mean() - other.mean())
     assert (found.ahead, found.behind) == (int((one & ~other & 1).sum()), int((other & ~one & 1).sum()))
     assert (found.p, found.test) == (mcnemar_p(found.ahead, found.behind), "McNemar, mid-p")
-    assert (found.n, found.interval.method) == (400, "bootstrap of 500")
+    assert (found.n, found.interval.method) == (400, "adjusted t")
 
 
 def test_episodes_are_paired():
@@ -88,7 +104,7 @@ def test_the_interval_is_the_normal_one_of_the_differences(a, b):
     assert (found.low, found.high) == pytest.approx((normal.low, normal.high), abs=0.08 * width)
 
 
-@pytest.mark.parametrize(("a", "b"), PAIRS)
+@pytest.mark.parametrize(("a", "b"), ALL_PAIRS)
 def test_swapping_the_models_turns_the_signs(a, b):
     one, other = compared(a, b), compared(b, a)
     assert other.difference == -one.difference
@@ -98,29 +114,85 @@ def test_swapping_the_models_turns_the_signs(a, b):
     assert (other.p, other.ahead, other.behind) == (pytest.approx(one.p), one.behind, one.ahead)
 
 
-@pytest.mark.parametrize("outcomes", [GOOD, SHARP])
+@pytest.mark.parametrize("outcomes", [GOOD, SHARP, GROUPED[0], DRAWN[0]])
 def test_a_model_does_not_differ_from_itself(outcomes):
     found = compared(outcomes, outcomes)
     assert (found.difference, found.p, found.ahead, found.behind) == (0, 1, 0, 0)
-    assert (found.interval.low, found.interval.high) == (0, 0)
+    assert found.interval.low == -found.interval.high
+    assert found.interval.high <= 0.01  # on 400 rows nothing is seen of one in 400
+
+
+def test_the_interval_of_rows_is_bonett_and_prices():
+    found = compared(GOOD, FAIR)
+    b, c = found.ahead + 1, found.behind + 1
+    d = (b - c) / 402
+    half = stats.t.ppf(0.975, 401) * np.sqrt(((b + c) / 402 - d**2) / 401)
+    assert (found.interval.low, found.interval.high) == pytest.approx((d - half, d + half), rel=1e-9)
+
+
+def test_few_rows_to_one_side_are_not_called_sure_by_the_interval_alone():
+    """A bootstrap has no draw in which none of these four rows comes but for one in fifty-five."""
+    better = row_outcomes(IDS, [1] * 204 + [0] * 196)
+    worse = row_outcomes(IDS, [1] * 200 + [0] * 200)
+    found = compared(better, worse)
+    assert found.p == pytest.approx(1 / 16)
+    assert found.interval.low < 0 < found.interval.high
+
+
+def test_groups_are_tested_by_all_signs_of_their_differences():
+    one, other = GROUPED
+    sums = group_sums(np.subtract(one.right, other.right), np.array(one.sizes))
+    few = sums[:12]
+    seen = abs(few.sum())
+    signed = np.array([np.dot(signs, few) for signs in itertools.product((-1, 1), repeat=12)])
+    assert flip_p(few) == pytest.approx(min(1, (signed >= seen).mean() + (signed > seen).mean()), abs=1e-9)
+    found = compared(one, other)
+    assert (found.p, found.test) == (flip_p(sums), "sign flips of groups, mid-p")
+    assert (found.ahead, found.behind) == (compared(GOOD, FAIR).ahead, compared(GOOD, FAIR).behind)
+
+
+@pytest.mark.parametrize(("b", "c"), [(0, 0), (3, 9), (40, 21)])
+def test_groups_of_one_row_are_mcnemar(b, c):
+    assert flip_p(np.repeat([1, -1, 0], [b, c, 5])) == mcnemar_p(b, c)
+    twice = flip_p(np.repeat([2, -2], [b, c]))  # every group two rows that agree
+    assert twice == pytest.approx(mcnemar_p(b, c), abs=1e-9)
+
+
+def test_copies_of_a_row_in_one_group_do_not_make_a_difference_surer():
+    names = [f"{row}/{copy}" for row in range(400) for copy in range(6)]
+    groups = [str(row) for row in range(400) for _ in range(6)]
+    one, other = (row_outcomes(names, np.repeat(m.right, 6), groups=groups) for m in (GOOD, FAIR))
+    found, once = compared(one, other), compared(GOOD, FAIR)
+    assert found.p == pytest.approx(once.p, rel=1e-6)
+    assert (found.interval.low, found.interval.high) == pytest.approx(
+        (once.interval.low, once.interval.high), abs=0.003
+    )
+
+
+def test_draws_widen_the_interval_and_the_test():
+    found = compared(*DRAWN)
+    blind = compared(*(replace(one, draws=()) for one in DRAWN))
+    assert found.test == "t over rows and draws"
+    assert found.interval.high - found.interval.low > blind.interval.high - blind.interval.low
+    gaps = np.subtract(DRAWN[0].right, DRAWN[1].right) / 4
+    rounds = np.subtract(DRAWN[0].draws, DRAWN[1].draws) / 400
+    of_rows, of_draws = gaps.var(ddof=1) / 400, rounds.var(ddof=1) / 4
+    freedom = (of_rows + of_draws) ** 2 / (of_rows**2 / 399 + of_draws**2 / 3)
+    t = gaps.mean() / np.sqrt(of_rows + of_draws)
+    assert found.p == pytest.approx(2 * stats.t.sf(abs(t), freedom), rel=1e-9)
 
 
 def test_pairing_sees_what_two_intervals_do_not():
-    better = row_outcomes(IDS, [right or i % 40 == 0 for i, right in enumerate(GOOD.right)])
+    better = row_outcomes(IDS, [right or i % 20 == 0 for i, right in enumerate(GOOD.right)])
     found = compared(better, GOOD, draws=2000)
     assert found.behind == 0 < found.ahead
     assert found.interval.high - found.interval.low < 0.03  # Wilson's of either is 0.08 wide
-    assert found.interval.low >= 0
+    assert found.p == mcnemar_p(found.ahead, 0) < 0.05
 
 
 def test_the_draws_are_those_of_the_generator():
-    assert compared(GOOD, FAIR) == compared(GOOD, FAIR)
-    assert compared(GOOD, FAIR).interval != compared(GOOD, FAIR, seed=1).interval
-
-
-def test_rows_answered_several_times_are_tested_by_their_means():
-    three, two = (row_outcomes(IDS, RNG.integers(4, size=400), answers=3) for _ in range(2))
-    assert compared(three, two).test == "paired t"
+    assert compared(SHARP, BLUNT) == compared(SHARP, BLUNT)
+    assert compared(SHARP, BLUNT).interval != compared(SHARP, BLUNT, seed=1).interval
 
 
 def test_other_rows_are_refused():
@@ -156,17 +228,22 @@ def test_signed_rank_at_its_edges():
 
 
 def test_sets_are_summed_up():
-    differences = [0.1, 0.02, -0.01, 0.05]
+    differences = [0.1, 0.02, -0.01, 0.05, 0.04]
     found = over_sets(differences)
     theirs = stats.ttest_1samp(differences, 0).confidence_interval(0.95)
     assert (found.interval.low, found.interval.high) == pytest.approx((theirs.low, theirs.high))
-    assert (found.difference, found.ahead, found.behind, found.n) == (pytest.approx(0.04), 3, 1, 4)
+    assert (found.difference, found.ahead, found.behind, found.n) == (pytest.approx(0.04), 4, 1, 5)
     assert found.p == pytest.approx(reference.signed_rank_p(differences))
     swapped = over_sets([-d for d in differences])
     assert (swapped.difference, swapped.p) == (-found.difference, found.p)
 
 
-def test_one_set_has_no_spread():
-    assert over_sets([0.25]).interval == Interval(0.25, 0.25, "Student's t over data sets")
+@pytest.mark.parametrize("few", [[0.25], [0.25, 0.5], [0.1, 0.2, 0.3, 0.4]])
+def test_fewer_than_five_sets_have_no_interval(few):
+    assert over_sets(few).interval is None
+    assert over_sets(few).difference == pytest.approx(np.mean(few))
+
+
+def test_no_set_is_refused():
     with pytest.raises(ShapeError, match=r"\[n\], n at least 1, not \[0\]"):
         over_sets([])

@@ -16,9 +16,28 @@ def test_single_answers_read_as_digits_and_several_as_numbers():
     assert row_outcomes(["a", "b"], [3, 0], answers=3).to_json()["right"] == [3, 0]
 
 
-@pytest.mark.parametrize("outcomes", [ROWS, EPISODES, row_outcomes(["a"], [0])])
+GROUPED = row_outcomes(["a", "b", "c", "d"], [1, 0, 0, 1], groups=["p", "q", "p", "r"])
+DRAWS = row_outcomes(["a", "b"], [2, 1], answers=2, draws=[1, 2])
+
+
+@pytest.mark.parametrize("outcomes", [ROWS, EPISODES, row_outcomes(["a"], [0]), GROUPED, DRAWS])
 def test_outcomes_come_back_from_json_as_they_were(outcomes):
     assert Outcomes.from_json(json.loads(json.dumps(outcomes.to_json()))) == outcomes
+
+
+def test_rows_of_a_group_stand_together_and_a_record_has_one_number_a_group():
+    assert GROUPED.to_json() == {
+        "unit": "rows",
+        "of": GROUPED.of,
+        "answers": 1,
+        "right": "1001",  # a and c, then b, then d
+        "sizes": [2, 1, 1],
+    }
+    assert DRAWS.to_json()["draws"] == [1, 2]
+    renamed = row_outcomes(["a", "b", "c", "d"], [1, 0, 0, 1], groups=["x", "z", "x", "y"])
+    assert renamed == GROUPED
+    apart = row_outcomes(["a", "c", "b", "d"], [1, 0, 0, 1])
+    assert apart.of != GROUPED.of  # the same rows in the same order, and yet not the same units
 
 
 def test_accuracies_are_parts_of_the_answers():
@@ -38,6 +57,10 @@ def test_the_digest_is_of_names_and_order(ids):
     [
         (lambda: row_outcomes(["a"], [1, 0]), r"1 rows need outcomes \[1\], not \[2\]"),
         (lambda: episode_outcomes("e", [[1]], answers=1), r"need outcomes \[e\], not \[1, 1\]"),
+        (lambda: row_outcomes(["a"], [1], groups=["p", "q"]), "1 rows need as many groups, not 2"),
+        (lambda: Outcomes("rows", "d", 1, (1, 0), sizes=(3,)), "3 rows, .* do not divide 2 rows"),
+        (lambda: Outcomes("rows", "d", 1, (1, 0), sizes=(2, 0)), "the smallest of 0, do not divide"),
+        (lambda: Outcomes("rows", "d", 2, (1, 0), draws=(1,)), "1 draws with 1 right answers are not those"),
         (lambda: row_outcomes([], []), "0 rows of 1 answers have no outcome"),
         (lambda: episode_outcomes("e", [0], answers=0), "1 episodes of 0 answers have no outcome"),
         (lambda: row_outcomes(["a", "b"], [2, 0]), "lie in 0 … 1, not in 0 … 2"),

@@ -10,12 +10,14 @@ from transferkit.core.errors import ShapeError, UsageError
 from transferkit.core.seeding import generator
 from transferkit.core.statistics import (
     CHUNK,
+    FEWEST,
     Z95,
     Interval,
-    bootstrap_group_mean_interval,
     bootstrap_mean_interval,
+    joined_freedom,
     mean_interval,
     t_interval,
+    t_quantile,
     wilson_interval,
 )
 
@@ -157,54 +159,9 @@ def test_bootstrap_of_the_mirrored_values_is_mirrored():
     assert (one.low, one.high) == pytest.approx((-other.high, -other.low), rel=1e-12)
 
 
-def test_groups_agree_with_rows_drawn_one_by_one():
-    rng = generator(0, "groups")
-    groups = [np.array([1, 1, 1, 0, 0]), np.array([1] * 30 + [0] * 10), np.array([1, 1, 1])]
-    means = [
-        np.mean([np.mean([group[rng.integers(len(group))] for _ in group]) for group in groups])
-        for _ in range(4000)
-    ]
-    low, high = np.quantile(means, [0.025, 0.975])
-    found = bootstrap_group_mean_interval(
-        np.array([3, 30, 3]), np.array([5, 40, 3]), draws=4000, rng=generator(0, "groups", "drawn")
-    )
-    assert (found.low, found.high) == pytest.approx((low, high), abs=0.02)
-    assert found.method == "bootstrap of 4000"
-
-
-def test_one_group_is_the_bootstrap_of_a_proportion():
-    right = np.repeat([1.0, 0.0], [300, 100])
-    rows = bootstrap_mean_interval(right, draws=4000, rng=generator(0, "rows"))
-    group = bootstrap_group_mean_interval(
-        np.array([300]), np.array([400]), draws=4000, rng=generator(0, "group")
-    )
-    assert (group.low, group.high) == pytest.approx((rows.low, rows.high), abs=0.006)
-    wilson = wilson_interval(300, 400)
-    assert (group.low, group.high) == pytest.approx((wilson.low, wilson.high), abs=0.006)
-
-
-@pytest.mark.parametrize(
-    ("correct", "count", "words"),
-    [
-        ([1], [1, 2], r"not \[1\] and \[2\]"),
-        ([], [], r"not \[0\] and \[0\]"),
-        ([1, 3], [1, 2], "3 of 2 is not a proportion"),
-        ([0], [0], "0 of 0 is not a proportion"),
-        ([2, -1], [2, 2], "-1 of 2 is not a proportion"),
-    ],
-)
-def test_groups_need_proportions(correct, count, words):
-    with pytest.raises(ShapeError, match=words):
-        bootstrap_group_mean_interval(np.array(correct), np.array(count), draws=5, rng=generator(0))
-
-
 def test_a_bootstrap_needs_a_draw():
-    for make in (
-        lambda: bootstrap_mean_interval(np.ones(3), draws=0, rng=generator(0)),
-        lambda: bootstrap_group_mean_interval(np.array([1]), np.array([2]), draws=0, rng=generator(0)),
-    ):
-        with pytest.raises(UsageError, match="A bootstrap of 0 draws has no interval"):
-            make()
+    with pytest.raises(UsageError, match="A bootstrap of 0 draws has no interval"):
+        bootstrap_mean_interval(np.ones(3), draws=0, rng=generator(0))
 
 
 def test_students_t_by_its_table():
@@ -225,3 +182,17 @@ def test_students_t_becomes_the_normal_one():
 def test_students_t_needs_a_spread(values):
     with pytest.raises(ShapeError, match="at least two values"):
         t_interval(values)
+
+
+@pytest.mark.parametrize(("n", "narrow"), [(FEWEST - 1, False), (FEWEST, True)])
+def test_fewest_is_where_students_interval_is_at_most_1_4_times_too_wide(n, narrow):
+    samples = generator(0, "fewest", n).normal(size=(20_000, n))
+    width = t_quantile(n - 1) * samples.std(1, ddof=1).mean() / Z95
+    assert (width <= 1.4) == narrow
+
+
+def test_joined_freedom_lies_between_the_parts_and_their_sum():
+    assert joined_freedom((1.0, 4), (0.0, 9)) == pytest.approx(4)
+    assert joined_freedom((1.0, 4), (1.0, 4)) == pytest.approx(8)  # two equal parts have all of both
+    assert joined_freedom((1.0, math.inf), (1.0, 3)) == pytest.approx(12)
+    assert joined_freedom((0.0, 3), (0.0, 5)) == math.inf

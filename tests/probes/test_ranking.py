@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
+from scipy import stats
 from sklearn.metrics import precision_recall_curve
 
 from tests.reference.ranking import devkit_average_precision, pooled_average_precision
@@ -131,11 +132,26 @@ def test_the_score_says_which_classes_count():
         for _ in range(draws):
             rows = rng.integers(120, size=120)
             means.append(np.nanmean(class_precisions(scores[rows], labels[rows])[:2]))
-        return np.quantile(means, [0.025, 0.975])
+        return np.std(means)
 
-    low, high = slowly(600, np.random.default_rng(5))
-    assert (found.interval.low, found.interval.high) == pytest.approx((low, high), abs=0.015)
+    half = stats.t.ppf(0.975, 119) * slowly(600, np.random.default_rng(5))
+    assert (found.interval.low, found.interval.high) == pytest.approx(
+        (found.value - half, found.value + half), abs=0.015
+    )
     assert found.interval.low < found.value < found.interval.high
+
+    copied = Features(
+        np.zeros((600, 1)),
+        np.repeat(labels, 5, 0),
+        list(map(str, range(600))),
+        test.classes,
+        groups=[str(row // 5) for row in range(600)],
+    )
+    of_groups = ranking_score(np.repeat(scores, 5, 0), copied, Choice(), seed=0, also={}, seconds={})
+    assert of_groups.interval.method == "bootstrap of 2000 draws of 120 groups"
+    assert (of_groups.interval.low, of_groups.interval.high) == pytest.approx(
+        (found.interval.low, found.interval.high), abs=1e-9
+    )
 
     nothing = Features(test.x, np.full_like(labels, -1), test.ids, test.classes, data="d")
     with pytest.raises(DataError, match="d: no row of test shows a class"):

@@ -134,7 +134,9 @@ def test_comparisons_are_plain_values():
         **{"protocol": "linear", "settings": {}, "seed": 0},
         **{"value_a": compare_models(ALL).each[0].value_a, "value_b": compare_models(ALL).each[0].value_b},
         **{"difference": found.difference, "ci_low": found.interval.low, "ci_high": found.interval.high},
-        **{"ci_method": "bootstrap of 2000", "p": found.p, "test": "McNemar, mid-p"},
+        **{"ci_method": "adjusted t", "p": found.p, "test": "McNemar, mid-p"},
         **{"ahead": found.ahead, "behind": found.behind, "n": 60},
     }
     assert np.isfinite(one["p"])
+    overall = compare_models(ALL).to_json()["over_datasets"][0]
+    assert (overall["ci_low"], overall["ci_high"], overall["ci_method"]) == (None, None, "none")

@@ -27,7 +27,7 @@ def test_differences_are_a_table():
     row = next(line for line in lines if line.startswith("x "))
     assert row.startswith("x last linear [good] 1.000 fair 0.500 +0.500 +0.3")
     assert row.endswith("<0.001 20 0 40")
-    assert "p: McNemar, mid-p. Interval: bootstrap of 2000." in lines
+    assert "p: McNemar, mid-p. Interval: adjusted t." in lines
     assert "over data sets" not in text
 
 
@@ -41,6 +41,14 @@ def test_sets_are_summed_up_and_layers_named():
     lines = lines_of(shown(results))
     assert any(line.startswith("x a / b linear 5-shot a 0.700 b 0.750 -0.050") for line in lines)
     summed = next(line for line in lines if line.startswith("2 data sets"))
-    assert summed == "2 data sets a / b linear 5-shot a 0.700 b 0.750 -0.050 -0.050 to -0.050 0.500 0 2 2"
+    assert summed == "2 data sets a / b linear 5-shot a 0.700 b 0.750 -0.050 – 0.500 0 2 2"
     assert "p: paired t. Interval: bootstrap of 2000." in lines
+    assert "p: Wilcoxon signed-rank, exact. Fewer than 5 data sets have no interval." in lines
+
+
+def test_five_sets_have_an_interval():
+    results = [record(model, data, value, outcomes=one) for data in "vwxyz"
+               for model, value, one in (("a", 1.0, GOOD), ("b", 0.5, FAIR))]  # fmt: skip
+    lines = lines_of(shown(results))
+    assert "5 data sets last linear a 1.000 b 0.500 +0.500 +0.500 to +0.500 0.062 5 0 5" in lines
     assert "p: Wilcoxon signed-rank, exact. Interval: Student's t over data sets." in lines

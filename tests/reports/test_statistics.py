@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from tests.reference import ranks as reference
+from transferkit.core.comparison import paired
 from transferkit.core.errors import ShapeError
 from transferkit.core.outcomes import Outcomes
 from transferkit.reports.statistics import (
@@ -27,8 +28,8 @@ FIVE = RNG.normal(size=(5, 9)) + np.arange(5)[:, None] * 0.7  # [m, n], no ties
 NAMES = ["a", "b", "c", "d", "e"]
 
 
-def units(right, of="rows", answers=1):
-    return Units.of_outcomes(Outcomes("rows", of, answers, tuple(right)))
+def units(right, of="rows", answers=1, **parts):
+    return Units.of_outcomes(Outcomes("rows", of, answers, tuple(map(int, right)), **parts))
 
 
 def test_mean_ranks_are_those_of_counting():
@@ -146,6 +147,31 @@ def test_one_seed_of_rows_is_mcnemar():
     assert_allclose(difference_p({0: units(a)}, {0: units(b)}), exact)
 
 
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (Outcomes("rows", "r", 1, (1, 1, 0, 1, 1, 0), sizes=(3, 2, 1)), (0, 1, 0, 0, 0, 1)),
+        (Outcomes("rows", "r", 2, (2, 1, 0, 1), draws=(2, 2)), (1, 1, 0, 0)),
+        (Outcomes("episodes", "e", 5, (5, 3, 4, 2)), (4, 3, 3, 2)),
+    ],
+)
+def test_one_seed_is_tested_as_a_comparison_tests_it(a, b):
+    other = replace(a, right=b, draws=(1, 1) if a.draws else ())
+    found = paired(a, other, draws=10, rng=np.random.default_rng(0))
+    assert found.p < 1
+    assert difference_p({0: Units.of_outcomes(a)}, {0: Units.of_outcomes(other)}) == found.p
+
+
+def test_groups_of_rows_count_once_over_several_seeds():
+    rng = np.random.default_rng(1)
+    right = rng.random((2, 3, 40)) < 0.6
+    a, b = ({seed: units(right[m, seed]) for seed in range(3)} for m in (0, 1))
+    copied = [
+        {seed: units(np.repeat(right[m, seed], 4), sizes=(4,) * 40) for seed in range(3)} for m in (0, 1)
+    ]
+    assert_allclose(difference_p(*copied), difference_p(a, b))
+
+
 def student_tail(t: float, degrees: float) -> float:
     """Two-sided, by adding up the density as it is written in a table of formulae."""
     x = np.linspace(-1, 1, 400_001) * abs(t)
@@ -197,7 +223,7 @@ def test_models_whose_seeds_deviate_are_seldom_called_different(seeds, deviation
         hard = 0.2 * np.tanh(rng.normal(size=rows))  # the same rows are hard for everyone
         reached = np.clip(0.7 + rng.normal(0, deviation, (2, seeds, 1)) + hard, 0, 1)
         right = (rng.random(reached.shape) < reached).astype(np.uint16)
-        a, b = ({seed: Units("rows", 1, right[model, seed]) for seed in range(seeds)} for model in (0, 1))
+        a, b = ({seed: units(right[model, seed]) for seed in range(seeds)} for model in (0, 1))
         wrong += difference_p(a, b) < 0.05
     assert wrong / repeats <= 0.08
 

@@ -5,18 +5,24 @@ All of it is signed: swapping the models turns the signs of differences and inte
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtr, stdtr, stdtrit
+from scipy.fft import irfft, next_fast_len
+from scipy.special import bdtr, stdtr
 
 from .errors import ShapeError
 from .outcomes import Outcomes, require_same_units
-from .statistics import Interval, bootstrap_mean_interval
+from .statistics import FEWEST, Interval, bootstrap_mean_interval, joined_freedom, t_interval, t_quantile
 
 DRAWS = 2000
 """Resamples of a paired bootstrap."""
+
+OVER_SETS = "Student's t over data sets"
+
+Number = TypeVar("Number", bound=np.number)
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,7 @@ class Paired:
 
     Attributes:
         difference: of the means; above 0 the first is better.
-        interval: 95 %, of that.
+        interval: 95 %, of that; None where there are too few data sets for one.
         p: two-sided probability of at least this difference if there were none.
         test: which one gave it.
         ahead: units on which the first has more right answers; McNemar's b.
@@ -34,7 +40,7 @@ class Paired:
     """
 
     difference: float
-    interval: Interval
+    interval: Interval | None
     p: float
     test: str
     ahead: int
@@ -45,9 +51,10 @@ class Paired:
 def paired(a: Outcomes, b: Outcomes, *, draws: int = DRAWS, rng: np.random.Generator) -> Paired:
     """Compare two models on the same rows or episodes.
 
-    The interval is a bootstrap: units are drawn with replacement, both models together. Rows that are
-    answered once are tested by ``mcnemar_p``; episodes, and rows that are answered several times, by
-    Student's t of the paired differences.
+    Rows: the interval is ``gap_interval``'s; rows that are answered once are tested by ``flip_p`` over their
+    groups, which is McNemar's test where every row is on its own, and rows that are answered in several draws
+    by ``gap_p``. Episodes: the interval is a bootstrap, units being drawn with replacement, both models
+    together; the test is Student's t of the paired differences.
 
     Args:
         a: outcomes of the first model.
@@ -60,42 +67,125 @@ def paired(a: Outcomes, b: Outcomes, *, draws: int = DRAWS, rng: np.random.Gener
     require_same_units(a, b)
     gaps = a.accuracies - b.accuracies  # [n]
     ahead, behind = int((gaps > 0).sum()), int((gaps < 0).sum())
-    once = a.answers == 1
-    return Paired(
-        difference=float(gaps.mean()),
-        interval=bootstrap_mean_interval(gaps, draws=draws, rng=rng),
-        p=mcnemar_p(ahead, behind) if once else student_p(gaps),
-        test="McNemar, mid-p" if once else "paired t",
-        ahead=ahead,
-        behind=behind,
-        n=len(a),
-    )
+    if a.unit == "episodes":
+        interval, p, test = bootstrap_mean_interval(gaps, draws=draws, rng=rng), student_p(gaps), "paired t"
+    else:
+        sizes = np.array(a.sizes or (1,) * len(a))
+        sums = group_sums(np.subtract(a.right, b.right), sizes)
+        rounds = np.subtract(a.draws, b.draws) / len(a)  # [draws], differences of accuracies
+        interval = gap_interval(sums / a.answers, sizes, rounds)
+        if len(rounds) > 1:
+            p, test = gap_p(sums / a.answers, sizes, rounds), "t over rows and draws"
+        else:
+            p = flip_p(sums)
+            test = "sign flips of groups, mid-p" if a.sizes else "McNemar, mid-p"
+    return Paired(float(gaps.mean()), interval, p, test, ahead, behind, len(a))
+
+
+def group_sums(gaps: NDArray[Number], sizes: NDArray[np.integer]) -> NDArray[Number]:
+    """Sums ``[g]`` of ``gaps`` ``[n]`` over groups of so many rows, which stand one after another."""
+    return np.add.reduceat(gaps, np.append(0, np.cumsum(sizes)[:-1]))
+
+
+def gap_interval(
+    sums: NDArray[np.floating], sizes: NDArray[np.integer], repeats: NDArray[np.floating]
+) -> Interval:
+    """Interval of the mean difference of two models over rows or groups of rows: mean ± t s.
+
+    Two rows are added, of which each model has one to itself, as Bonett and Price advise [3]: else models
+    that differ on few rows, all to the advantage of one, would seem to be certain of a difference.
+
+    Args:
+        sums: ``[g]``, differences summed over the rows of each group.
+        sizes: ``[g]``, rows of each.
+        repeats: ``[r]``, the mean difference of each of several draws or seeds on these rows; empty of one.
+
+    [3] Bonett and Price, Adjusted Wald confidence interval for a difference of binomial proportions based on
+        paired data, Journal of Educational and Behavioral Statistics 2012.
+    """
+    sums, sizes = np.append(sums, [1.0, -1.0]), np.append(sizes, [1, 1])
+    mean = float(sums.sum() / sizes.sum())
+    squared, freedom = _squared_error(sums, sizes, repeats)
+    half = t_quantile(freedom) * math.sqrt(squared)
+    return Interval(mean - half, mean + half, "adjusted t")
+
+
+def gap_p(sums: NDArray[np.floating], sizes: NDArray[np.integer], repeats: NDArray[np.floating]) -> float:
+    """Two-sided Student's t test that the mean difference over other groups and other repeats is 0.
+
+    Args: as of ``gap_interval``, without the two rows.
+    """
+    mean = float(sums.sum() / sizes.sum())
+    if len(sums) < 2 or mean == 0:
+        return 1.0
+    squared, freedom = _squared_error(sums, sizes, repeats)
+    if squared == 0:
+        return 0.0
+    return float(2 * stdtr(freedom, -abs(mean) / math.sqrt(squared)))
+
+
+def _squared_error(
+    sums: NDArray[np.floating], sizes: NDArray[np.integer], repeats: NDArray[np.floating]
+) -> tuple[float, float]:
+    """The squared standard error of a mean difference, and its degrees of freedom.
+
+    Groups deviate by ``sum - mean size``, and count for as many as groups of one size would be. What repeats
+    and rows share is counted in both, which errs towards seeing no difference.
+    """
+    n, g = float(sizes.sum()), len(sizes)
+    apart = sums - sums.sum() / n * sizes
+    of_rows = g / (g - 1) * float((apart**2).sum()) / n**2
+    freedom = max(1.0, n**2 / float((sizes.astype(np.float64) ** 2).sum()) - 1)
+    if len(repeats) < 2:
+        return of_rows, freedom
+    of_repeats = float(repeats.var(ddof=1)) / len(repeats)
+    return of_rows + of_repeats, joined_freedom((of_rows, freedom), (of_repeats, len(repeats) - 1))
 
 
 def over_sets(differences: Sequence[float]) -> Paired:
     """Sum up differences of two models over data sets: Student's t interval, Wilcoxon's test.
 
     Args:
-        differences: ``[n]``, one a data set. One alone has no spread: its interval is the value itself.
+        differences: ``[n]``, one a data set. Fewer than ``FEWEST`` have no interval: Student's would be much
+            wider than the mean deviates.
 
     Raises: ShapeError: if there is none.
     """
     values = np.array(differences, dtype=np.float64)
     if values.ndim != 1 or not len(values):
         raise ShapeError(f"Differences over data sets must be [n], n at least 1, not {list(values.shape)}.")
-    n, mean = len(values), float(values.mean())
-    half = 0.0
-    if n > 1:
-        half = float(stdtrit(n - 1, 0.975) * values.std(ddof=1)) / math.sqrt(n)
     return Paired(
-        difference=mean,
-        interval=Interval(mean - half, mean + half, "Student's t over data sets"),
+        difference=float(values.mean()),
+        interval=replace(t_interval(values), method=OVER_SETS) if len(values) >= FEWEST else None,
         p=signed_rank_p(values),
         test="Wilcoxon signed-rank, exact",
         ahead=int((values > 0).sum()),
         behind=int((values < 0).sum()),
-        n=n,
+        n=len(values),
     )
+
+
+def flip_p(sums: NDArray[np.integer]) -> float:
+    """Test of the difference of two models over groups of rows, mid-p: McNemar's, where a group is a row.
+
+    If the models were equal, each group's difference would have either sign by a fair coin. Of the sum of all
+    differences, ``P(S ≤ -s) + P(S < -s)`` is counted over all signs, by way of its characteristic function
+    ``∏ cos(d ω)``.
+
+    Args:
+        sums: ``[g]``, right answers of the first less those of the second.
+    """
+    total, seen = int(np.abs(sums).sum()), abs(int(sums.sum()))
+    sizes, count = np.unique(np.abs(sums[sums != 0]), return_counts=True)
+    if sizes.max(initial=1) == 1:
+        return mcnemar_p(int((sums > 0).sum()), int((sums < 0).sum()))
+    points = next_fast_len(2 * total + 1, real=True)  # sums are -total … total
+    angles = 2 * np.pi * np.arange(points // 2 + 1) / points
+    transform = np.ones(len(angles))
+    for size, times in zip(sizes.tolist(), count.tolist(), strict=True):
+        transform *= np.cos(size * angles) ** times
+    chance = irfft(transform, points).clip(0)  # of sums 0 … total, …, -total … -1
+    return float(min(1.0, 2 * chance[seen : total + 1].sum() - chance[seen]))
 
 
 def mcnemar_p(b: int, c: int) -> float:

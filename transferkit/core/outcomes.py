@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import DataError, ShapeError
 from .files import digest_of
+from .groups import Groups, group_numbers
 
 Unit = Literal["rows", "episodes"]
 
@@ -21,13 +22,17 @@ class Outcomes:
         unit: ``rows`` or ``episodes``.
         of: digest of the units' names in order; equal digests are equal units in equal order.
         answers: that each unit asks for: 1 of a row scored once, ways x queries of an episode.
-        right: of each unit, ``0 … answers``.
+        right: of each unit, ``0 … answers``; rows of one group stand together.
+        sizes: rows of each group, in order; empty where every row, or every episode, is on its own.
+        draws: right answers over all rows of each of the ``answers`` draws; empty of a single one.
     """
 
     unit: Unit
     of: str
     answers: int
     right: tuple[int, ...]
+    sizes: tuple[int, ...] = ()
+    draws: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.unit not in ("rows", "episodes"):
@@ -40,6 +45,16 @@ class Outcomes:
         if not 0 <= min(self.right) <= max(self.right) <= self.answers:
             raise ShapeError(
                 f"Right answers lie in 0 … {self.answers}, not in {min(self.right)} … {max(self.right)}."
+            )
+        if self.sizes and (min(self.sizes) < 1 or sum(self.sizes) != len(self.right)):
+            raise ShapeError(
+                f"Groups of {sum(self.sizes)} rows, the smallest of {min(self.sizes)}, do not divide "
+                f"{len(self.right)} rows: every row needs one group, and every group a row."
+            )
+        if self.draws and (len(self.draws) != self.answers or sum(self.draws) != sum(self.right)):
+            raise ShapeError(
+                f"{len(self.draws)} draws with {sum(self.draws)} right answers are not those of "
+                f"{self.answers} answers a row with {sum(self.right)}."
             )
 
     def __len__(self) -> int:
@@ -54,28 +69,56 @@ class Outcomes:
         """Plain values; single answers as a string of ``0`` and ``1``, several as a list."""
         digits = "".join(map(str, self.right))
         right = digits if self.answers == 1 else list(self.right)
-        return {"unit": self.unit, "of": self.of, "answers": self.answers, "right": right}
+        plain: dict[str, Any] = {"unit": self.unit, "of": self.of, "answers": self.answers, "right": right}
+        if self.sizes:
+            plain["sizes"] = list(self.sizes)
+        if self.draws:
+            plain["draws"] = list(self.draws)
+        return plain
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Outcomes":
         """The inverse of ``to_json``."""
-        return cls(**{**value, "right": tuple(map(int, value["right"]))})
+        lists = {name: tuple(map(int, value.get(name, ()))) for name in ("right", "sizes", "draws")}
+        return cls(**{**value, **lists})
 
 
-def row_outcomes(ids: Sequence[str], right: ArrayLike, *, answers: int = 1) -> Outcomes:
+def row_outcomes(
+    ids: Sequence[str],
+    right: ArrayLike,
+    *,
+    answers: int = 1,
+    groups: Groups = None,
+    draws: Sequence[int] = (),
+) -> Outcomes:
     """Outcomes of test rows.
+
+    Rows that come in groups are put group by group, in the order in which groups first appear: so a record
+    says with one number a group which rows belong together.
 
     Args:
         ids: ``[n]`` names of the rows, in order.
         right: ``[n]`` of 0 and 1 or booleans; with ``answers`` above 1, counts.
         answers: how often each row is asked, once a draw.
+        groups: ``[n]`` names; None where every row is on its own.
+        draws: right answers of each draw, where there are several.
 
-    Raises: ShapeError: if there are not as many outcomes as names, or they are out of range.
+    Raises: ShapeError: if there are not as many outcomes or groups as names, or they are out of range.
     """
-    counts = np.asarray(right)
+    counts, names = np.asarray(right), list(ids)
+    sizes: tuple[int, ...] = ()
     if counts.shape != (len(ids),):
         raise ShapeError(f"{len(ids)} rows need outcomes [{len(ids)}], not {list(counts.shape)}.")
-    return Outcomes("rows", digest_of(list(ids)), answers, tuple(map(int, counts.tolist())))
+    digest = digest_of(names)
+    if groups is not None:
+        if len(groups) != len(ids):
+            raise ShapeError(f"{len(ids)} rows need as many groups, not {len(groups)}.")
+        numbers = group_numbers(groups)[1]
+        order = np.argsort(numbers, kind="stable")
+        sizes = tuple(np.bincount(numbers).tolist())
+        counts, names = counts[order], [names[row] for row in order.tolist()]
+        digest = digest_of([names, list(sizes)])
+    return Outcomes("rows", digest, answers, tuple(map(int, counts.tolist())), sizes, tuple(draws))
 
 
 def episode_outcomes(digest: str, right: ArrayLike, *, answers: int) -> Outcomes:

@@ -14,6 +14,11 @@ CHUNK = 2**16
 """Row numbers that a bootstrap draws at once: as many as stay in the processor's cache."""
 
 
+FEWEST = 5
+"""Values from which an interval by Student's t is made: that of fewer is on average more than 1.4 times as
+wide as 95 % of their means lie apart."""
+
+
 @dataclass(frozen=True)
 class Interval:
     """A 95 % interval and how it was made."""
@@ -48,9 +53,7 @@ def t_interval(values: ArrayLike) -> Interval:
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 1 or len(values) < 2:
         raise ShapeError(f"Student's t needs a row of at least two values, not shape {values.shape}.")
-    from scipy.special import stdtrit  # slow to import, and seldom needed
-
-    half = float(stdtrit(len(values) - 1, 0.975)) * float(values.std(ddof=1)) / math.sqrt(len(values))
+    half = t_quantile(len(values) - 1) * float(values.std(ddof=1)) / math.sqrt(len(values))
     mean = float(values.mean())
     return Interval(mean - half, mean + half, "student t")
 
@@ -62,12 +65,39 @@ def wilson_interval(correct: int, n: int) -> Interval:
     """
     if not 0 <= correct <= n or n == 0:
         raise ShapeError(f"{correct} of {n} is not a proportion.")
-    p, z2 = correct / n, Z95**2
+    return Interval(*wilson_limits(correct / n, n, Z95), "wilson")
+
+
+def wilson_limits(p: float, n: float, z: float) -> tuple[float, float]:
+    """The ends of Wilson's interval for a proportion ``p`` of ``n`` rows, any number above 0.
+
+    Args:
+        p: in 0 … 1.
+        n: rows; an effective number of them may be a fraction.
+        z: the quantile.
+    """
+    z2 = z**2
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z95 / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-    low = 0.0 if correct == 0 else centre - half  # exactly, not but for rounding
-    high = 1.0 if correct == n else centre + half
-    return Interval(low, high, "wilson")
+    half = z / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
+    low = 0.0 if p == 0 else centre - half  # exactly, not but for rounding
+    high = 1.0 if p == 1 else centre + half
+    return low, high
+
+
+def t_quantile(freedom: float) -> float:
+    """The 97.5 % quantile of Student's t; the standard normal's for infinitely many degrees of freedom."""
+    from scipy.special import stdtrit  # slow to import, and seldom needed
+
+    return Z95 if math.isinf(freedom) else float(stdtrit(freedom, 0.975))
+
+
+def joined_freedom(*parts: tuple[float, float]) -> float:
+    """Degrees of freedom of a sum of estimated variances that have their own, by Welch and Satterthwaite.
+
+    Infinitely many where no variance is above 0.
+    """
+    squares = sum(variance**2 / freedom for variance, freedom in parts)
+    return sum(variance for variance, _ in parts) ** 2 / squares if squares > 0 else math.inf
 
 
 def bootstrap_mean_interval(
@@ -96,37 +126,6 @@ def bootstrap_mean_interval(
         part = means[start : start + together]
         part[:] = values.take(rng.integers(n, size=(len(part), n))).mean(axis=1)
     return _percentiles(means)
-
-
-def bootstrap_group_mean_interval(
-    correct: NDArray[np.integer], count: NDArray[np.integer], *, draws: int, rng: np.random.Generator
-) -> Interval:
-    """Percentile interval of the mean over groups of proportions, rows drawn anew within each group.
-
-    Of ``count`` rows with ``correct`` right ones, as many drawn with replacement have a binomial number of
-    right ones: it is drawn at once. With one group this is the bootstrap of a proportion.
-
-    Args:
-        correct: ``[g]``, ``0 … count``.
-        count: ``[g]``, at least 1.
-        draws: how many resamples.
-        rng: where the draws come from.
-
-    Raises:
-        ShapeError: if these are no proportions.
-        UsageError: if there is no draw.
-    """
-    correct, count = np.asarray(correct), np.asarray(count)
-    if correct.ndim != 1 or correct.shape != count.shape or not len(count):
-        raise ShapeError(
-            f"Groups need correct [g] and count [g], not {list(correct.shape)} and {list(count.shape)}."
-        )
-    if (count < 1).any() or (correct < 0).any() or (correct > count).any():
-        group = int(((count < 1) | (correct < 0) | (correct > count)).argmax())
-        raise ShapeError(f"{correct[group]} of {count[group]} is not a proportion.")
-    _require_draws(draws)
-    drawn = rng.binomial(count, correct / count, size=(draws, len(count)))
-    return _percentiles((drawn / count).mean(axis=1))
 
 
 def _require_draws(draws: int) -> None:

@@ -12,11 +12,11 @@ from ..core.features import Features, concatenate, require_finite
 from ..core.groups import require_disjoint_groups
 from ..core.labels import several, strata
 from ..core.outcomes import row_outcomes
+from ..core.proportions import accuracy_interval, class_mean_interval
 from ..core.results import Score
 from ..core.seeding import generator
 from ..core.splitting import stratified_split
-from ..core.statistics import bootstrap_group_mean_interval, wilson_interval
-from .accuracy import class_hits, mean_per_class_accuracy, ranks
+from .accuracy import mean_per_class_accuracy, ranks
 from .calibration import calibration, fitted_temperature, tempered
 
 VALIDATION = 0.2
@@ -24,9 +24,6 @@ VALIDATION = 0.2
 
 [1] Kornblith et al., Do better ImageNet models transfer better?, CVPR 2019.
 """
-
-BOOTSTRAP = 2000
-"""Resamples of the test rows, class by class."""
 
 
 @dataclass(frozen=True)
@@ -106,26 +103,25 @@ def classification_score(
     test: Features,
     choice: Choice,
     *,
-    seed: int,
     also: Mapping[str, Any],
     seconds: Mapping[str, float],
 ) -> Score:
     """Top-1 accuracy on ``test`` with Wilson's interval, and what else is commonly reported.
 
+    Where rows come in groups, such as several images of one patient, intervals are over groups.
+
     Args:
         probabilities: ``[n, c]``, rows sum to 1.
         test: the ``n`` rows that are scored.
         choice: how the probe that scores them was chosen.
-        seed: of the bootstrap of ``mean_per_class``.
         also: what the probe has to add to the metrics.
         seconds: ``fit`` and ``score``.
     """
     labels = test.labels
     rank = ranks(probabilities, labels)
-    correct, n = int((rank == 0).sum()), len(labels)
+    right = rank == 0
     calibrated = calibration_record(probabilities, labels, choice)
-    rng = generator(seed, "mean per class")
-    spread = bootstrap_group_mean_interval(*class_hits(rank, labels), draws=BOOTSTRAP, rng=rng)
+    spread = class_mean_interval(right, labels, test.groups)
     metrics = {
         "mean_per_class": mean_per_class_accuracy(probabilities, labels),
         "mean_per_class_interval": [spread.low, spread.high],
@@ -137,15 +133,15 @@ def classification_score(
         metrics["top5"] = float((rank < 5).mean())
     return Score(
         metric="top1",
-        value=correct / n,
-        interval=wilson_interval(correct, n),
-        n=n,
+        value=float(right.mean()),
+        interval=accuracy_interval(right, test.groups),
+        n=len(labels),
         selected_on=choice.selected_on,
         evaluated_on="test",
         chosen=choice.chosen,
         also={**metrics, **also},
         seconds=seconds,
-        outcomes=row_outcomes(test.ids, rank == 0),
+        outcomes=row_outcomes(test.ids, right, groups=test.groups),
     )
 
 

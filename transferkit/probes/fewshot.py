@@ -22,8 +22,9 @@ from ..core.features import Features, require_finite
 from ..core.files import digest_of
 from ..core.labels import require_one_label
 from ..core.outcomes import episode_outcomes, row_outcomes
+from ..core.proportions import accuracy_interval
 from ..core.results import Score
-from ..core.statistics import mean_interval, t_interval, wilson_interval
+from ..core.statistics import mean_interval
 from .allway import CPU, PENALTY, Method, allway_predictions, draw_shots
 from .classification import train_and_test
 from .episodes import Episodes, Shape, episodes_for
@@ -252,7 +253,7 @@ def _about(episodes: Episodes, labels: NDArray[np.int64], many: NDArray[np.int64
 
 
 def _allway_score(splits: Mapping[str, Features], settings: FewshotSettings, seed: int) -> Score:
-    """Mean over draws, with Student's t over them; one draw has Wilson's interval over test rows."""
+    """Mean over draws, with an interval over test rows and draws; that of one draw is over test rows."""
     started = time.perf_counter()
     train_and_test(splits)  # refuses what cannot be fitted or scored
     train, test = splits["train"], splits["test"]
@@ -274,13 +275,19 @@ def _allway_score(splits: Mapping[str, Features], settings: FewshotSettings, see
     return Score(
         metric="top1",
         value=float(accuracies.mean()),
-        interval=t_interval(accuracies) if len(hits) > 1 else wilson_interval(int(hits.sum()), len(test)),
+        interval=accuracy_interval(hits.mean(0), test.groups, draws=accuracies.tolist()),
         n=len(test),
         selected_on="none",
         evaluated_on="test",
         also=_about_draws(train, test, draws, settings.shots) | {"accuracies": accuracies.tolist()},
         seconds={"fit": drawn - started, "score": time.perf_counter() - drawn},
-        outcomes=row_outcomes(test.ids, hits.sum(0), answers=len(hits)),
+        outcomes=row_outcomes(
+            test.ids,
+            hits.sum(0),
+            answers=len(hits),
+            groups=test.groups,
+            draws=hits.sum(1).tolist() if len(hits) > 1 else (),
+        ),
     )
 
 

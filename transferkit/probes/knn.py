@@ -151,11 +151,13 @@ class KnnProbe:
             choice = Choice(selected_on, vote.chosen(settings), (on_held.scores, held.labels))
         chosen = time.perf_counter()
         found = answers(test, bank, settings, keep=vote)
-        score, metric = (ranking_score, METRIC) if several(test.labels) else (classification_score, "top1")
+        metric = METRIC if several(test.labels) else "top1"
         also: dict[str, Any] = {vote.name(settings, metric): value for vote, value in found.accuracy.items()}
         also |= {"bank": len(bank), "whole_bank": [k for k in settings.k if k > len(bank)], **found.search}
         seconds = {"fit": chosen - started, "score": time.perf_counter() - chosen}
-        return score(found.scores, test, choice, seed=seed, also=also, seconds=seconds)
+        if several(test.labels):
+            return ranking_score(found.scores, test, choice, seed=seed, also=also, seconds=seconds)
+        return classification_score(found.scores, test, choice, also=also, seconds=seconds)
 
 
 PROBES.register("knn")(KnnProbe())

@@ -127,8 +127,9 @@ class LinearProbe:
         else:
             scores = _probabilities(fit, 0, test, fitting, settings)
         seconds = {"fit": fitted - started, "score": time.perf_counter() - fitted}
-        score = ranking_score if several(test.labels) else classification_score
-        return score(scores, test, choice, seed=seed, also=also, seconds=seconds)
+        if several(test.labels):
+            return ranking_score(scores, test, choice, seed=seed, also=also, seconds=seconds)
+        return classification_score(scores, test, choice, also=also, seconds=seconds)
 
 
 PROBES.register("linear")(LinearProbe())

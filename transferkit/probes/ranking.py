@@ -21,12 +21,16 @@ from numpy.typing import NDArray
 
 from ..core.errors import DataError, ShapeError
 from ..core.features import Features
+from ..core.groups import group_numbers
 from ..core.labels import ABSENT, SHOWN
 from ..core.precision import Reading, interpolated_precision
 from ..core.results import Score
 from ..core.seeding import generator
-from ..core.statistics import CHUNK, Interval
-from .classification import BOOTSTRAP, Choice
+from ..core.statistics import CHUNK, Interval, t_quantile
+from .classification import Choice
+
+BOOTSTRAP = 2000
+"""Resamples of the test rows, or of their groups."""
 
 METRIC = "map11"
 """The mean over classes of average precision read at eleven recalls, as VOC2007 has it."""
@@ -141,7 +145,7 @@ def ranking_score(
     also: Mapping[str, Any],
     seconds: Mapping[str, float],
 ) -> Score:
-    """Mean average precision on ``test`` with a bootstrap interval over its rows, and that of each class.
+    """Mean average precision on ``test``, its bootstrap interval over rows or groups, and each class's.
 
     There are no ``outcomes``: a row's place is relative to all others, and is not right or wrong by itself.
 
@@ -163,7 +167,7 @@ def ranking_score(
     return Score(
         metric=METRIC,
         value=value,
-        interval=_bootstrap(scores, test.labels, rng=generator(seed, "mean average precision")),
+        interval=_bootstrap(scores, test, value, rng=generator(seed, "mean average precision")),
         n=len(test),
         selected_on=choice.selected_on,
         evaluated_on="test",
@@ -185,19 +189,28 @@ def _mean(precisions: NDArray[np.float64]) -> float | None:
 
 
 def _bootstrap(
-    scores: NDArray[np.floating], labels: NDArray[np.integer], *, rng: np.random.Generator
+    scores: NDArray[np.floating], test: Features, value: float, *, rng: np.random.Generator
 ) -> Interval:
-    """Percentile interval over rows drawn with replacement; a class that a draw lacks is in no mean of it."""
-    n = len(labels)
-    rankings = [ranking(one, own) for one, own in zip(scores.T, labels.T, strict=True)]
+    """Interval of ``value`` over rows, or groups of rows, drawn with replacement; in 0 … 1.
+
+    It is as wide as the draws lie apart, and lies around ``value``: rows that come twice stand side by side
+    in a ranking, which lifts average precision. A class that a draw lacks is in no mean of it.
+    """
+    n = len(test)
+    group = group_numbers(test.ids if test.groups is None else test.groups)[1]  # [n]
+    g = int(group.max()) + 1
+    rankings = [ranking(one, own) for one, own in zip(scores.T, test.labels.T, strict=True)]
     together = max(1, CHUNK // n)
     values = []
     for start in range(0, BOOTSTRAP, together):
-        rows = rng.integers(n, size=(min(together, BOOTSTRAP - start), n))
-        weights = np.stack([np.bincount(draw, minlength=n) for draw in rows]).astype(np.float64)
+        drawn = rng.integers(g, size=(min(together, BOOTSTRAP - start), g))
+        weights = np.stack([np.bincount(draw, minlength=g)[group] for draw in drawn]).astype(np.float64)
         each = np.stack([one.precision(weights, "eleven") for one in rankings])  # [c, b]
         there = ~np.isnan(each)
         count = there.sum(0)
         values.append((np.where(there, each, 0).sum(0) / count.clip(1))[count > 0])
-    low, high = np.quantile(np.concatenate(values), [0.025, 0.975])
-    return Interval(float(low), float(high), f"bootstrap of {BOOTSTRAP} draws of rows")
+    half = t_quantile(max(1, g - 1)) * float(np.concatenate(values).std(ddof=1))
+    what = "rows" if test.groups is None else f"{g} groups"
+    return Interval(
+        max(0.0, value - half), min(1.0, value + half), f"bootstrap of {BOOTSTRAP} draws of {what}"
+    )

@@ -231,7 +231,6 @@ def sgd_score(
         logits.softmax(1).cpu().numpy(),
         test,
         Choice(f"{HELD_OUT:.0%} of {fitting.split}", asdict(setting), held),
-        seed=seed,
         also={"epochs": EPOCHS, "augmented_views": len(fitting.augmented)},
         seconds={"fit": fitted - started, "score": time.perf_counter() - fitted},
     )

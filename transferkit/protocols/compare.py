@@ -48,9 +48,9 @@ class Comparison:
             **told,
             "data": list(self.data),
             **found,
-            "ci_low": interval.low,
-            "ci_high": interval.high,
-            "ci_method": interval.method,
+            "ci_low": interval.low if interval else None,
+            "ci_high": interval.high if interval else None,
+            "ci_method": interval.method if interval else "none",
         }
 
 

@@ -30,7 +30,7 @@ from ..core.devices import choose_compute
 from ..core.errors import DataError, MissingExtraError, ModelError, ShapeError
 from ..core.progress import Reporter
 from ..core.results import Cell, Result, ResultStore, Score
-from ..core.statistics import Interval, t_interval
+from ..core.statistics import FEWEST, Interval, t_interval
 from ..core.views import View
 from ..data.dataset import Split
 from ..data.framing import normalised
@@ -198,7 +198,7 @@ def invert_layers(
 def _record(
     row: Reconstructions, split: Split, encoder: Encoder, settings: Mapping[str, Any], *, seed: int
 ) -> Result:
-    """The PSNR of one layer, with its spread over the images; of one image there is no interval."""
+    """The PSNR of one layer, with its spread over the images; fewer than five have no interval."""
     cell = Cell(
         protocol="inversion",
         model=row.model,
@@ -216,7 +216,7 @@ def _record(
     score = Score(
         metric="psnr",
         value=value,
-        interval=t_interval(psnrs) if len(psnrs) > 1 else Interval(value, value, "none"),
+        interval=t_interval(psnrs) if len(psnrs) >= FEWEST else Interval(value, value, "none"),
         n=len(psnrs),
         selected_on="none",
         evaluated_on=split.name,

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..core.results import recipe
+from ..core.statistics import FEWEST
 from ..protocols.compare import Comparison, Comparisons
 
 _WORDS = ("data", "layer", "protocol", "first", "second")
@@ -29,8 +30,9 @@ def _table(rows: Sequence[Comparison], title: str) -> Table:
     for heading in _NUMBERS:
         table.add_column(heading, justify="right")
     tests = " or ".join(dict.fromkeys(row.found.test for row in rows))
-    intervals = " or ".join(dict.fromkeys(row.found.interval.method for row in rows))
-    table.caption = f"p: {tests}. Interval: {intervals}." if rows else None
+    intervals = " or ".join(dict.fromkeys(i.method for row in rows if (i := row.found.interval)))
+    told = f"Interval: {intervals}." if intervals else f"Fewer than {FEWEST} data sets have no interval."
+    table.caption = f"p: {tests}. {told}" if rows else None
     table.caption_justify = "left"
     for row in rows:
         table.add_row(*map(Text, _cells(row)))
@@ -46,7 +48,7 @@ def _cells(row: Comparison) -> tuple[str, ...]:
         f"{row.a} {row.value_a:.3f}",
         f"{row.b} {row.value_b:.3f}",
         f"{found.difference:+.3f}",
-        f"{found.interval.low:+.3f} to {found.interval.high:+.3f}",
+        f"{found.interval.low:+.3f} to {found.interval.high:+.3f}" if found.interval else "–",
         f"{found.p:.3f}" if found.p >= 0.0005 else "<0.001",
         str(found.ahead),
         str(found.behind),

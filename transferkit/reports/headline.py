@@ -54,8 +54,8 @@ def _lead(one: Ranked, found: Evidence) -> str:
     second = max((m for m in one.means if m != one.best), key=one.means.__getitem__)
     against = over_sets((found.values(one, [one.best])[0] - found.values(one, [second])[0]).tolist())
     lead = f"{one.means[one.best]:.3f}, {against.difference:+.3f} against {second}"
-    if len(one.data) < 2:
-        return lead
+    if against.interval is None:
+        return lead if len(one.data) < 2 else f"{lead} (too few data sets for an interval)"
     doubt = "" if against.interval.low > 0 else ": perhaps chance"
     return f"{lead} (95 % interval {against.interval.low:+.3f} to {against.interval.high:+.3f}{doubt})"
 

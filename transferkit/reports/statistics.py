@@ -10,12 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import friedmanchisquare, rankdata, studentized_range
-from scipy.stats import t as student
 
-from ..core.comparison import Paired, mcnemar_p, over_sets, student_p
+from ..core.comparison import Paired, flip_p, gap_p, group_sums, over_sets, student_p
 from ..core.errors import ShapeError
 from ..core.outcomes import Outcomes
-from ..core.statistics import Interval
+from ..core.statistics import Z95, Interval, joined_freedom, t_quantile
 
 ALPHA = 0.05
 """A difference is called significant below this probability."""
@@ -29,16 +28,25 @@ class Units:
         of: digest of the units' names in order.
         answers: that each unit asks for.
         right: ``[u]`` right answers of each.
+        sizes: ``[g]`` rows of each group, which stand one after another; 1 each where units are on their own.
+        draws: right answers of each of several draws; empty of a single one.
+        episodes: whether the units are episodes.
     """
 
     of: str
     answers: int
     right: NDArray[np.uint16]
+    sizes: NDArray[np.int64]
+    draws: NDArray[np.int64]
+    episodes: bool = False
 
     @classmethod
     def of_outcomes(cls, outcomes: Outcomes) -> "Units":
         """The same as ``outcomes``, in two bytes a unit."""
-        return cls(outcomes.of, outcomes.answers, np.array(outcomes.right, dtype=np.uint16))
+        right = np.array(outcomes.right, dtype=np.uint16)
+        sizes = np.array(outcomes.sizes or np.ones(len(right)), dtype=np.int64)
+        draws = np.array(outcomes.draws, dtype=np.int64)
+        return cls(outcomes.of, outcomes.answers, right, sizes, draws, outcomes.unit == "episodes")
 
 
 @dataclass(frozen=True)
@@ -138,9 +146,10 @@ def seed_mean(
 ) -> tuple[float, Interval]:
     """The mean over seeds; its interval holds both what seeds change and what the rows leave open.
 
-    Seeds are scored on the same rows, so that their own intervals do not shrink by averaging: the mean half
-    width of these and Student's half width over the seeds are added as independent errors are. One seed
-    keeps its own interval.
+    Seeds are scored on the same rows, so that their own intervals do not shrink by averaging: the squared
+    standard errors over seeds and over rows (the mean half width of the intervals over 1.96) are added, and
+    Student's t has the degrees of freedom that both of them leave [4, 5 of ``difference_p``]. One seed keeps
+    its own interval.
 
     Args:
         values: ``[s]``, one a seed.
@@ -154,24 +163,33 @@ def seed_mean(
     mean, s = float(np.mean(values)), len(values)
     if s == 1:
         return mean, Interval(lows[0], highs[0], "of the record")
-    spread = float(student.ppf(0.975, s - 1)) * float(np.std(values, ddof=1)) / math.sqrt(s)
-    below = math.hypot(spread, float(np.mean(np.subtract(values, lows))))
-    above = math.hypot(spread, float(np.mean(np.subtract(highs, values))))
+    of_seeds = float(np.var(values, ddof=1)) / s
+    below, above = (
+        _with_seeds(of_seeds, s, float(np.mean(np.subtract(*ends))))
+        for ends in ((values, lows), (highs, values))
+    )
     return mean, Interval(mean - below, mean + above, f"of {s} seeds and their rows")
+
+
+def _with_seeds(of_seeds: float, s: int, half: float) -> float:
+    """Half width over rows and ``s`` seeds, of that over rows and the squared standard error of seeds."""
+    of_rows = (half / Z95) ** 2
+    quantile = t_quantile(joined_freedom((of_rows, math.inf), (of_seeds, s - 1)))
+    return quantile * math.sqrt(of_rows + of_seeds)
 
 
 def difference_p(a: Mapping[int, Units], b: Mapping[int, Units]) -> float | None:
     """Two-sided probability of the difference of two models on one data set if there were none.
 
     Seeds that both have are compared on the same rows or episodes. Rows that several seeds answered count
-    once, with the mean of the seeds; episodes are each their own. One seed of rows is tested by McNemar,
-    one of episodes by Student's t of the paired differences.
+    once, with the mean of the seeds; episodes are each their own. One seed is tested as ``paired`` in
+    ``core.comparison`` tests it.
 
-    Of several seeds the mean difference is uncertain twice: other rows ``u`` could have been asked, and
-    other seeds ``s`` drawn. The squared standard errors ``a = var(rows) / u`` and ``b = var(seeds) / s`` are
-    added, and Student's t has ``(a + b)² / (a² / (u − 1) + b² / (s − 1))`` degrees of freedom, as Welch [4]
-    and Satterthwaite [5] have them. What rows and seeds share is counted in both, which errs towards
-    seeing no difference.
+    Of several seeds the mean difference is uncertain twice: other rows or groups of rows ``u`` could have
+    been asked, and other seeds ``s`` drawn. The squared standard errors ``a = var(rows) / u`` and
+    ``b = var(seeds) / s`` are added, and Student's t has ``(a + b)² / (a² / (u − 1) + b² / (s − 1))``
+    degrees of freedom, as Welch [4] and Satterthwaite [5] have them. What rows and seeds share is counted in
+    both, which errs towards seeing no difference.
 
     Args:
         a: seed → outcomes of the first model.
@@ -187,34 +205,33 @@ def difference_p(a: Mapping[int, Units], b: Mapping[int, Units]) -> float | None
     shared = [seed for seed in a if seed in b and _same_units(a[seed], b[seed])]
     if not shared:
         return None
-    gaps = [_gaps(a[seed], b[seed]) for seed in shared]
     if len(shared) == 1:
-        (gap,) = gaps
-        once = a[shared[0]].answers == 1
-        return mcnemar_p(int((gap > 0).sum()), int((gap < 0).sum())) if once else student_p(gap)
+        return _one_seed_p(a[shared[0]], b[shared[0]])
+    gaps = [_gaps(a[seed], b[seed]) for seed in shared]
     by_units: dict[str, list[NDArray[np.float64]]] = {}
+    sizes: dict[str, NDArray[np.int64]] = {}
     for seed, gap in zip(shared, gaps, strict=True):
         by_units.setdefault(a[seed].of, []).append(gap)
-    units = np.concatenate([np.mean(parts, axis=0) for parts in by_units.values()])
-    return _over_units_and_seeds_p(units, np.array([gap.mean() for gap in gaps]))
+        sizes[a[seed].of] = a[seed].sizes
+    units, of = np.concatenate([np.mean(parts, axis=0) for parts in by_units.values()]), [*sizes.values()]
+    return gap_p(
+        group_sums(units, np.concatenate(of)), np.concatenate(of), np.array([gap.mean() for gap in gaps])
+    )
+
+
+def _one_seed_p(a: Units, b: Units) -> float:
+    """As ``core.comparison.paired`` has it."""
+    if a.episodes:
+        return student_p(_gaps(a, b))
+    sums = group_sums(a.right.astype(np.int64) - b.right, a.sizes)
+    if len(a.draws):
+        return gap_p(sums / a.answers, a.sizes, (a.draws - b.draws) / len(a.right))
+    return flip_p(sums)
 
 
 def _gaps(a: Units, b: Units) -> NDArray[np.float64]:
     """``[u]`` share of answers that only the first has right, less that of the second."""
     return (a.right.astype(np.float64) - b.right) / a.answers
-
-
-def _over_units_and_seeds_p(units: NDArray[np.float64], seeds: NDArray[np.float64]) -> float:
-    """That the mean of ``units`` ``[u]``, of which ``seeds`` ``[s]`` are the means a seed, is 0."""
-    mean = float(units.mean())
-    if len(units) < 2 or mean == 0:
-        return 1.0
-    of_units, of_seeds = (float(one.var(ddof=1)) / len(one) for one in (units, seeds))
-    squared = of_units + of_seeds
-    if squared == 0:
-        return 0.0
-    freedom = squared**2 / (of_units**2 / (len(units) - 1) + of_seeds**2 / (len(seeds) - 1))
-    return float(2 * student.sf(abs(mean) / math.sqrt(squared), freedom))
 
 
 def _same_units(a: Units, b: Units) -> bool:

@@ -11,8 +11,8 @@ from rich.text import Text
 from ...core.errors import DataError
 from ...core.features import Features
 from ...core.groups import joined_groups
+from ...core.proportions import accuracy_interval
 from ...core.results import Results, Score
-from ...core.statistics import wilson_interval
 from ...data.variants import PLAIN
 from ...probes.calibration import expected_calibration_error, negative_log_likelihood
 from ...probes.estimators import LinearProbe
@@ -108,11 +108,11 @@ def _test_rows(look: Look, layer: str, variant: str) -> Features:
 def _score(probe: LinearProbe, test: Features) -> Score:
     probabilities = np.zeros((len(test), len(test.classes)))
     probabilities[:, probe.classes_] = probe.predict_proba(np.asarray(test.x, np.float32))
-    right = int((probabilities.argmax(1) == test.labels).sum())
+    right = probabilities.argmax(1) == test.labels
     return Score(
         metric="top1",
-        value=right / len(test),
-        interval=wilson_interval(right, len(test)),
+        value=float(right.mean()),
+        interval=accuracy_interval(right, test.groups),
         n=len(test),
         selected_on="a fifth of train and val",
         evaluated_on="test",

@@ -17,10 +17,10 @@ from ...cache.store import FeatureStore
 from ...core.errors import DataError, UsageError
 from ...core.features import Features
 from ...core.progress import SILENT
+from ...core.proportions import accuracy_interval
 from ...core.results import Cell, Result, Results, ResultStore, Score
 from ...core.seeding import generator
 from ...core.splitting import stratified_split
-from ...core.statistics import wilson_interval
 from ...data.catalog import expand_datasets
 from ...data.dataset import Dataset, Split
 from ...data.loading import default_workers
@@ -241,11 +241,11 @@ class _Target:
         fitted = time.perf_counter()
         answers = fit.answers(rows.held)
         labels = rows.held.labels[answers.rows]
-        right = int((answers.logits.argmax(1) == labels).sum())
+        right = answers.logits.argmax(1) == labels
         score = Score(
             metric="top1",
-            value=right / len(labels),
-            interval=wilson_interval(right, len(labels)),
+            value=float(right.mean()),
+            interval=accuracy_interval(right),  # nobody is shown it
             n=len(labels),
             selected_on="none",
             evaluated_on=rows.held_name,
@@ -296,9 +296,7 @@ class _Target:
         )
         curve = [{k: v for k, v in line.items() if k != "seconds"} for line in fit.standing.history]
         told = {"curve": curve, "steps": fit.standing.step, "trained_rows": len(fit.course.split)}
-        return classification_score(
-            _softmax(answers), rows, choice, seed=self.settings.seed, also=told, seconds={}
-        )
+        return classification_score(_softmax(answers), rows, choice, also=told, seconds={})
 
     def _finished(self, cell: Cell, score: Score, fit: Fit, *, skipped: int) -> Result:
         dim = fit.network.trunk.dim

@@ -14,6 +14,7 @@ from PIL import Image
 from ... import __version__
 from ...core.errors import MissingExtraError
 from ...core.files import appearing
+from ...core.statistics import FEWEST
 from ...protocols.gallery import Gallery, Tile
 from ..evidence import Evidence
 from ..figures import COLOURS
@@ -96,6 +97,7 @@ def page(found: Evidence, *, galleries: Sequence[Gallery] = (), notes: Sequence[
         recipes=found.recipes,
         pairs=_pairs(found),
         most_paired=MOST_PAIRED,
+        fewest=FEWEST,
         least_p=least_p,
         alpha=ALPHA,
         charts=charts,
