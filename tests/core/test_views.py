@@ -58,6 +58,14 @@ def test_an_unknown_fit_or_interpolation_is_refused(name, allowed):
         replace(View(), **{name: "lanczos"})
 
 
+def test_the_mean_of_a_border_is_a_colour():
+    View(mean=(123.0, 117.0, 104.0))  # another convention, which has no border to colour
+    with pytest.raises(
+        UsageError, match=r"border has the mean \(123\.0, 0\.5, 0\.5\), .*: give values in 0 … 1"
+    ):
+        View(fit="border", mean=(123.0, 0.5, 0.5))
+
+
 def test_only_a_border_is_padded_with_the_mean():
     assert View(fit="border", mean=(0.5, 0.25, 1.0)).padding == (128, 64, 255)
     assert View(mean=(0.5, 0.25, 1.0)).padding == (0, 0, 0)

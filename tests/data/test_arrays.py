@@ -127,6 +127,11 @@ def test_labels_of_every_kind():
     ("image", "words"),
     [
         (np.zeros((4, 4, 3)), "not a float64 array"),
+        (
+            np.zeros((4, 4), np.uint16),
+            "not a uint16 array.* one scale for the whole data set, and convert it",
+        ),
+        (np.zeros((4, 4), np.int32), "not a int32 array"),
         ("photo.jpg", "not a str"),
         (np.zeros((4, 4, 2), np.uint8), r"An image array is \[h, w, 3\] or \[h, w\], not \[4, 4, 2\]"),
         (torch.zeros(4, 4, 3), r"An image tensor is \[3, h, w\] or \[1, h, w\], not \[4, 4, 3\]"),

@@ -25,7 +25,8 @@ class View:
         interpolation: ``area`` is a plain mean over the source pixels; the others are antialiased.
         mean, std: per channel, for values in 0 … 1.
 
-    Raises: UsageError: for sizes below 1, and for a fit or an interpolation of another name.
+    Raises: UsageError: for sizes below 1, for an unknown fit or interpolation, and for a border whose mean is
+        no colour.
     """
 
     resize: int = 256
@@ -43,6 +44,12 @@ class View:
         for name, allowed in (("fit", get_args(Fit)), ("interpolation", get_args(Interpolation))):
             if (value := getattr(self, name)) not in allowed:
                 raise UsageError(f"A view has no {name} {value!r}: choose from {', '.join(allowed)}.")
+
+        if self.fit == "border" and not all(0 <= value <= 1 for value in self.mean):
+            raise UsageError(
+                f"A view with a border has the mean {self.mean}, which is the border's colour: give values "
+                "in 0 … 1."
+            )
 
     @property
     def padding(self) -> tuple[int, int, int]:

@@ -154,7 +154,10 @@ def _pixels(image: Any) -> NDArray[np.uint8]:
         image = _bytes_of(image.detach().cpu()).numpy().transpose(1, 2, 0)
     if not (isinstance(image, np.ndarray) and image.dtype == np.uint8):
         kind = f"{image.dtype} array" if isinstance(image, np.ndarray) else type(image).__name__
-        raise DataError(f"An image is a Pillow image, a uint8 array or a tensor, not a {kind}.")
+        raise DataError(
+            f"An image is a Pillow image, a uint8 array or a tensor, not a {kind}. Scale an array of another "
+            "type to 0 … 255, with one scale for the whole data set, and convert it to uint8."
+        )
     if image.ndim == 2:
         image = image[:, :, None]
     if image.ndim != 3 or image.shape[2] not in (1, 3):
