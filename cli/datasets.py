@@ -112,12 +112,14 @@ def _describe(dataset: Any) -> dict[str, Any]:
     counts = {name: len(split) for name, split in dataset.splits.items()}
     labels = np.concatenate([split.labels for split in dataset.splits.values()])
     per_class = class_counts(labels, len(dataset.classes))
+    groups = {name: len(set(split.groups or ())) for name, split in dataset.splits.items()}
     return {
         "name": dataset.spec,
         "domain": dataset.domain,
         "images": counts,
         "classes": {name: int(count) for name, count in zip(dataset.classes, per_class, strict=True)},
         "factors": sorted(next(iter(dataset.splits.values())).factors),
+        **({"groups": groups} if any(groups.values()) else {}),
         "fingerprints": {name: split.fingerprint for name, split in dataset.splits.items()},
         "source": dataset.source,
         "licence": dataset.licence,

@@ -93,3 +93,9 @@ def test_a_contact_sheet_is_of_one_set(invoke, tmp_path):
     result = invoke("info", "mini/digits", "mini/leaves", "--sheet", str(tmp_path / "a.png"))
     assert result.exit_code == 2
     assert "A contact sheet is of one data set with classes; 2 were named, and 0 with boxes" in result.stderr
+
+
+def test_info_counts_the_groups_of_images_that_have_them(invoke):
+    described = json.loads(invoke("info", "mini/materials", "mini/patterns", "--json").stdout)
+    assert described[0]["groups"] == {"train": 157, "val": 50, "test": 93}
+    assert "groups" not in described[1]

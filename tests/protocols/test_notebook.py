@@ -169,3 +169,12 @@ def test_a_split_made_elsewhere_is_taken_as_it_is(tmp_path):
     features = transferkit.extract(Tiny(), {"train": split}, workspace=tmp_path, **SETTINGS)
     assert features["head.input"]["train"].groups == tuple("aabbcc")
     assert features["head.input"]["train"].split == "train"
+
+
+def test_too_few_patients_to_be_divided_are_named(tmp_path):
+    data = of_patients(coloured(40, 0), 20)
+    features = transferkit.extract(Tiny(), data, workspace=tmp_path, **SETTINGS)
+    with pytest.raises(
+        DataError, match="The 40 rows have 2 groups in all, and train, val and test need one each or more"
+    ):
+        transferkit.probe(features, "knn")

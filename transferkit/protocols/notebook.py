@@ -10,7 +10,7 @@ from torch import nn
 
 from .. import __version__
 from ..cache.store import FeatureStore
-from ..core.errors import UsageError
+from ..core.errors import DataError, UsageError
 from ..core.features import Features
 from ..core.files import digest_of
 from ..core.groups import require_disjoint_groups
@@ -121,10 +121,18 @@ def _by_layer(features: Any, seed: int) -> list[dict[str, Features]]:
 
 
 def _parted(splits: Mapping[str, Features], seed: int) -> dict[str, Features]:
-    """Train, val and test; the single split ``all`` is divided, and its skipped rows counted once."""
+    """Train, val and test; the single split ``all`` is divided, and its skipped rows counted once.
+
+    Raises: DataError: if there are fewer groups than parts.
+    """
     if set(splits) != {"all"}:
         return dict(splits)
     whole = splits["all"]
+    if whole.groups is not None and (count := len(set(whole.groups))) < 3:
+        raise DataError(
+            f"The {len(whole)} rows have {count} groups in all, and train, val and test need one each or "
+            "more. Give smaller groups, or features by split."
+        )
     train, val, test = stratified_split(
         strata(whole.labels),
         (0.6, 0.2, 0.2),

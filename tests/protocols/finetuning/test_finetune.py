@@ -350,3 +350,7 @@ def test_without_val_whole_groups_judge(pictures, tmp_path):
     assert not set(rows.train.groups) & set(rows.held.groups)
     assert len(rows.train) + len(rows.held) == len(train)
     assert set(rows.held.labels.tolist()) == set(train.labels.tolist())
+    train = replace(train, groups=tuple(map(str, train.labels.tolist())))
+    job.dataset = replace(job.dataset, splits={"train": train, "test": dataset.split("test")})
+    with pytest.raises(DataError, match=r"has too few groups of images to hold some out\. Add groups"):
+        module._Target._rows(job)

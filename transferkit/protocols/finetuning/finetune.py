@@ -325,7 +325,8 @@ class _Target:
             rng = generator(self.settings.seed, "validation")
             kept, apart = stratified_split(train.labels, (1 - share, share), rng=rng, groups=train.groups)
             if not len(apart):
-                raise DataError(f"{self.dataset.spec} has too few images to hold some out. Add images.")
+                few = "images" if train.groups is None else "groups of images"
+                raise DataError(f"{self.dataset.spec} has too few {few} to hold some out. Add {few}.")
             name = f"{share:.0%} of train"
             held, train = chosen_rows(train, apart, name=name), chosen_rows(train, kept, name="rest of train")
         starts = None
