@@ -15,6 +15,7 @@ from timm.models import get_pretrained_cfg
 from torchvision import models
 
 from transferkit.core.errors import ModelError
+from transferkit.core.views import View
 from transferkit.data.arrays import from_arrays
 from transferkit.data.framing import frame, normalised
 from transferkit.data.loading import load_batches
@@ -24,6 +25,7 @@ from transferkit.models.architectures import (
     torchvision_view,
     view_of_config,
 )
+from transferkit.models.encoder import preprocessing_text
 
 GREY_LEVELS = 2
 NOT_SQUARE = {f"vit_{size}_patch16_sapiens2" for size in ("base", "large", "huge", "giant", "5b")}
@@ -146,3 +148,12 @@ def test_a_network_with_a_crop_above_one_can_be_loaded_at_any_size():
 def test_a_network_that_is_not_given_squares_is_refused():
     with pytest.raises(ModelError, match="vit_base_patch16_sapiens2 takes images of 3 channels and 1024×768"):
         random_encoder("vit_base_patch16_sapiens2")
+
+
+def test_the_preprocessing_is_told_in_words():
+    assert preprocessing_text(View(fit="border", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))) == (
+        "longer side to 256 pixels (bicubic), central 224, padded with the mean, mean 0.5 0.5 0.5, "
+        "std 0.5 0.5 0.5"
+    )
+    assert "padded with black" in preprocessing_text(View(resize=100, crop=112))
+    assert "padded" not in preprocessing_text(View(fit="squash"))

@@ -79,11 +79,16 @@ def preprocessing_text(view: View) -> str:
 
     >>> preprocessing_text(View())
     'shorter side to 256 pixels (bicubic), central 224, mean 0.485 0.456 0.406, std 0.229 0.224 0.225'
+    >>> preprocessing_text(View(resize=445, crop=512)).split(", mean")[0]
+    'shorter side to 445 pixels (bicubic), central 512, padded with black'
     """
-    sides = {"shorter": "shorter side", "squash": "both sides"}.get(view.fit, view.fit)
+    sides = {"shorter": "shorter side", "squash": "both sides", "border": "longer side"}[view.fit]
+    colour = "the mean" if view.fit == "border" else "black"
+    padded = f", padded with {colour}" if view.fit == "border" or view.crop > view.resize else ""
     mean, std = (" ".join(f"{value:g}" for value in values) for values in (view.mean, view.std))
     return (
-        f"{sides} to {view.resize} pixels ({view.interpolation}), central {view.crop}, mean {mean}, std {std}"
+        f"{sides} to {view.resize} pixels ({view.interpolation}), central {view.crop}{padded}, mean {mean}, "
+        f"std {std}"
     )
 
 
