@@ -80,8 +80,10 @@ def box_fault(box: Box, height: float, width: float) -> tuple[str, str] | None:
         height: of the image.
         width: of the image.
     """
-    values = ", ".join(f"{value:g}" for value in box)
     left, top, right, bottom = box
+    if 0 <= left < right <= width and 0 <= top < bottom <= height:
+        return None
+    values = ", ".join(f"{value:g}" for value in box)
     if not all(map(math.isfinite, box)):
         return "box is not finite", values
     if right <= left or bottom <= top:
@@ -99,19 +101,19 @@ def whole_number(value: Any) -> int | None:
 
     True and false are no numbers.
     """
+    if isinstance(value, int):
+        return None if isinstance(value, bool) else value
     if isinstance(value, str):
         match = _WHOLE.fullmatch(value)
         return int(match[1]) if match else None
-    if isinstance(value, float):
-        return int(value) if value.is_integer() else None
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return int(value) if isinstance(value, float) and value.is_integer() else None
 
 
 def finite_number(value: Any) -> float | None:
     """The number that a value stands for: 1.5, "1.5" or a list of one of them; None for anything else."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):  # a union takes longer
         return None
     try:
         number = float(value)
