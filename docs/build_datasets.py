@@ -73,7 +73,8 @@ weights, and torchvision for its own, to two grey levels; only networks that tak
 square, such as `vit_*_sapiens2`, are refused. `--size` changes all sizes in proportion.
 
 A budget behind a name leaves fewer labelled images: `eurosat@limit=1000` or `@limit=0.1` (of train and val
-together), `@shots=5` (a class, all of them train), `@vtab1k` (800 train, 200 val, as VTAB-1k has them). The
+together), `@shots=5` (a class, all of them train), `@vtab1k` (800 train, 200 val: as many as
+in VTAB-1k, but [other images](published.md)). The
 options `--limit`, `--shots-per-class` and `--budget` put the same behind every name of a command. Images
 are drawn class by class in the order of a hash of the seed and the id, so that a smaller number of shots
 lies within a larger one; a class that has fewer gives all it has, and it is told how many do. Test stays
@@ -162,8 +163,10 @@ archives of the published names, or the only one there is, and all of them for a
 such names; it refuses more classes than were published. `verify` compares options such as `omniglot:all` with
 what is published of them, and says where nothing is.
 
-*Metric* is the one that tables of the set are published in. Records have top-1 as their headline for all
-sets but `voc2007`, which has `map11`; `mean_per_class` stands beside it in `also`, with its interval.
+*Metric* is the one that the papers behind the group report: Islam et al. for `paper12`, Kornblith et al. for
+`kornblith12`. Records have top-1 as their headline for all sets but `voc2007`, which has `map11`;
+`mean_per_class` stands beside it in `also`, with its interval. `--select-by mean_per_class` lets the linear
+probe choose its penalty by it, as Kornblith et al. do for the sets that they report in it.
 """
 
 KORNBLITH = """CUB-200 stands for Birdsnap, which has vanished. `voc2007` has several labels an image:
@@ -190,7 +193,7 @@ def published_sets() -> str:
     for group in ("paper12", "kornblith12"):
         parts.append(f"### `{group}`\n\n| set | domain | classes | images | metric | licence |")
         parts.append("|---|---|---|---|---|---|")
-        parts += [_line(PUBLISHED[name]) for name in GROUPS[group]]
+        parts += [_line(PUBLISHED[name], group) for name in GROUPS[group]]
         parts.append("")
     parts.append(KORNBLITH)
     names = dict.fromkeys((*GROUPS["paper12"], *GROUPS["kornblith12"]))
@@ -200,10 +203,11 @@ def published_sets() -> str:
     return "\n".join(parts) + END + "\n"
 
 
-def _line(one: Published) -> str:
-    """Of the table."""
+def _line(one: Published, group: str) -> str:
+    """Row of the table of a group; Islam et al. report top-1 for each of their twelve sets."""
     images = " / ".join(str(count) for count in one.counts.values())
-    return f"| `{one.name}` | {one.domain} | {one.n_classes} | {images} | {one.metric} | {one.licence} |"
+    metric = "top1" if group == "paper12" else one.metric
+    return f"| `{one.name}` | {one.domain} | {one.n_classes} | {images} | {metric} | {one.licence} |"
 
 
 def _entry(one: Publication) -> str:

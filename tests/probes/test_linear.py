@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from sklearn.linear_model import LogisticRegression
 
 from tests.probes.features import features
@@ -130,6 +131,8 @@ def test_one_class_alone():
         ({"solver": "sgd", "penalties": 5}, "no penalties: leave out --penalties, or"),
         ({"views": 2}, "--views 2 cannot be meant: give 0 or more, and --solver sgd"),
         ({"solver": "sgd", "views": -1}, "--views -1 cannot be meant"),
+        ({"select_by": "f1"}, "--select-by 'f1' is unknown. Choose from: top1, mean_per_class"),
+        ({"solver": "sgd", "select_by": "mean_per_class"}, "which --solver sgd does not have"),
         ({"solver": "sgd", "penalty_max": 1.0}, "no penalties: leave out --penalty-max, or"),
     ],
 )
@@ -148,7 +151,31 @@ def test_defaults_are_kornbliths():
         "normalize": "none",
         "solver": "lbfgs",
         "views": 0,
+        "select_by": "top1",
     }
+
+
+@pytest.mark.parametrize("select_by", ["top1", "mean_per_class"])
+def test_the_penalty_is_best_by_the_metric_that_selects(select_by):
+    """One class has 90 % of the rows: strong penalties answer it always, and the classes suffer."""
+    rare = np.flatnonzero(SPLITS["train"].labels != 0)[::8]
+    kept = np.sort(np.concatenate([np.flatnonzero(SPLITS["train"].labels == 0), rare]))
+    splits = {**SPLITS, "train": SPLITS["train"].rows(kept)}
+    settings = LinearSettings(penalties=12, penalty_max=1e3, select_by=select_by)
+    means = {}
+    for penalty in settings.grid[::-1]:  # the strongest of equals
+        alone = LinearSettings(penalties=1, penalty_min=penalty, penalty_max=penalty)
+        judged = score({"train": splits["train"], "test": replace(splits["val"], split="test")}, alone)
+        means[penalty] = judged.value if select_by == "top1" else judged.also["mean_per_class"]
+    assert score(splits, settings).chosen["penalty"] == max(means, key=means.get)
+
+
+def test_selection_by_the_classes_differs_where_classes_are_unequal():
+    hits = torch.tensor([[90, 0], [80, 6]])
+    labels = np.repeat([0, 1], [90, 10])
+    assert [linear._best(hits, labels, metric) for metric in ("top1", "mean_per_class")] == [0, 1]
+    without = np.zeros(90, np.int64)  # a class without rows does not count
+    assert linear._best(torch.tensor([[80, 0], [90, 0]]), without, "mean_per_class") == 1
 
 
 @pytest.mark.parametrize("normalize", ["none", "l2", "standardize"])

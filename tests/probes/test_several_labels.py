@@ -230,6 +230,11 @@ def test_knn_ranks_by_shares_of_votes():
             "--solver sgd needs one label an image. Use --solver lbfgs.",
         ),
         (
+            "linear",
+            LinearSettings(select_by="mean_per_class"),
+            "--select-by mean_per_class needs one. Leave it out",
+        ),
+        (
             "fewshot",
             FewshotSettings(),
             "few-shot recognition needs one label an image. Use --protocol linear",
@@ -238,7 +243,7 @@ def test_knn_ranks_by_shares_of_votes():
     ],
 )
 def test_what_needs_one_label_refuses(protocol, settings, words):
-    with pytest.raises(DataError, match=f"array has several labels an image, and {words}"):
+    with pytest.raises(DataError, match=f"array has several labels (an|per) image, and {words}"):
         PROBES[protocol].score(SPLITS, settings, seed=0)
 
 

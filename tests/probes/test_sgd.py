@@ -7,6 +7,7 @@ from torch.testing import assert_close
 
 from tests.probes.features import features
 from tests.reference import sgd as reference
+from transferkit.core.blocks import Blocks
 from transferkit.core.errors import DataError, ShapeError, UsageError
 from transferkit.core.features import concatenate
 from transferkit.core.files import sorted_json
@@ -173,6 +174,57 @@ def test_the_first_view_judges():
     assert sgd_choice([X, noise], ROWS.labels, 4, settings, seed=0)[0] is settings[1]
 
 
+@pytest.mark.parametrize("blank", [0, 19, 20, 21, 49])
+def test_a_setting_is_judged_by_a_view_that_no_epoch_has_trained_on(blank):
+    """The study augments held-out rows too. With nothing to see there, the first of equals is chosen."""
+    views = [torch.zeros_like(X) if number == blank else X for number in range(50)]
+    settings = [SgdSetting(1e-12, 32, 0.0), SgdSetting(0.1, 32, 0.0)]
+    chosen, _ = sgd_choice(views, ROWS.labels, 4, settings, seed=0, plain=X)
+    assert chosen is settings[0 if blank == 20 else 1]
+
+
+def test_rows_without_augmentation_give_the_probabilities_and_choose_nothing():
+    settings = [SgdSetting(0.1, 32, 0.0), SgdSetting(1e-12, 32, 0.0)]
+    plain = torch.zeros_like(X)
+    chosen, (probabilities, labels) = sgd_choice([X] * 21, ROWS.labels, 4, settings, seed=0, plain=plain)
+    assert chosen is settings[0]
+    assert_close(probabilities, np.tile(probabilities[:1], (len(labels), 1)))
+
+
+def test_no_view_is_shown_twice_within_the_final_training():
+    """Fifty views are one for each epoch; selection takes twenty of them, and one more to judge by."""
+    shown = []
+
+    def read(number):
+        shown.append(number)
+        return X + number
+
+    sgd_fits(sgd._ViewsReadInTurn(read, 50), LABELS, 4, SMALL[:1], epochs=50, seed=0)
+    assert shown == list(range(50))
+    shown.clear()
+    sgd_choice(sgd._ViewsReadInTurn(read, 50), ROWS.labels, 4, SMALL[:1], seed=0)
+    assert shown == [20, *range(20)]
+
+
+def test_views_on_the_disk_are_read_when_they_are_needed_and_score_the_same():
+    views = [(ROWS.x + number).astype(np.float32) for number in range(3)]
+    read = []
+
+    def left_on_disk(number):
+        def pieces():
+            read.append(number)
+            yield from np.array_split(views[number], 2)
+
+        return Blocks(views[number].shape, views[number].dtype, pieces)
+
+    splits = {"train": replace(ROWS, augmented=tuple(views)), "test": features(60, "test", classes=4)}
+    held = PROBES["linear"].score(splits, LinearSettings(solver="sgd", views=3), seed=0)
+    splits["train"] = replace(ROWS, augmented=tuple(map(left_on_disk, range(3))))
+    left = PROBES["linear"].score(splits, LinearSettings(solver="sgd", views=3), seed=0)
+    assert (left.value, left.chosen) == (held.value, held.chosen)
+    assert set(read) == {0, 1, 2}
+
+
 def test_the_grid_is_the_studys():
     assert len(GRID) == len(set(GRID)) == 12
     assert {s.lr for s in GRID} == {0.01, 0.001}
@@ -183,9 +235,8 @@ def test_the_grid_is_the_studys():
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [
-        ({"views": []}, ShapeError, "not no view and \\[97\\]"),
-        ({"views": [X, X[:, :3]]}, ShapeError, "views of one shape .* not \\[97, 3\\], \\[97, 8\\]"),
-        ({"views": [X[:1]], "labels": LABELS[:1]}, ShapeError, "n at least 2"),
+        ({"views": [X, X[:, :3]]}, ShapeError, "views of one shape, not \\[97, 8\\] and \\[97, 3\\]"),
+        ({"views": [X[:1]], "labels": LABELS[:1]}, ShapeError, "at least two rows"),
         ({"labels": LABELS[:5]}, ShapeError, "and \\[5\\]"),
         ({"labels": LABELS + 1}, ShapeError, "Labels must lie in 0 … 3"),
         ({"settings": []}, UsageError, "not 0 and 8"),
@@ -260,7 +311,7 @@ def test_the_test_split_selects_nothing():
     assert second.value < 0.3 < first.value
 
 
-def test_augmented_views_are_trained_on_and_the_rows_judged_as_they_are():
+def test_augmented_views_are_trained_on_and_test_is_scored_as_it_is():
     """Views without the class teach nothing, whatever the rows themselves show; equal ones change nothing."""
     splits = {"train": ROWS, "test": features(60, "test", classes=4)}
     plain = PROBES["linear"].score(splits, LinearSettings(solver="sgd"), seed=0)

@@ -3,6 +3,9 @@
 import pytest
 
 from transferkit.core.errors import UnknownNameError, UsageError
+from transferkit.data.downstream.published import PUBLISHED
+from transferkit.data.kornblith import KORNBLITH12
+from transferkit.probes.sgd import EPOCHS
 from transferkit.studies.presets import PRESETS, preset_notes
 from transferkit.studies.reading import parse_study, read_study
 
@@ -193,7 +196,26 @@ def test_the_preset_mini_is_the_study_in_miniature():
 
 def test_the_preset_kornblith12_asks_voc2007_for_what_it_can_answer():
     study = read_study("kornblith12")
-    (probing,), (finetuning,), (analysis,) = study.probe, study.finetune, study.analyze
-    assert len(probing.scope.data) == 12
-    single = [name for name in probing.scope.data if name != "voc2007"]
+    (finetuning,), (analysis,) = study.finetune, study.analyze
+    probed = {name for probing in study.probe for name in probing.scope.data}
+    assert probed == set(KORNBLITH12)
+    single = [name for name in KORNBLITH12 if name != "voc2007"]
     assert list(finetuning.scope.data) == list(analysis.scope.data) == single
+
+
+def test_the_preset_kornblith12_chooses_a_penalty_by_the_metric_that_is_reported():
+    """As the published code of Ericsson et al.: per class for aircraft, pets, Caltech-101 and flowers."""
+    chosen_by = {
+        name: settings.select_by
+        for probing in read_study("kornblith12").probe
+        for settings in probing.settings
+        for name in probing.scope.data
+    }
+    per_class = {name for name in KORNBLITH12 if PUBLISHED[name].metric == "mean_per_class"}
+    assert {name for name, metric in chosen_by.items() if metric == "mean_per_class"} == per_class
+    assert per_class == {"aircraft", "pets", "caltech101", "flowers102"}
+
+
+def test_the_preset_paper_trains_linear_probes_on_new_crops_in_each_epoch():
+    (linear,) = [probing for probing in read_study("paper").probe if probing.protocol == "linear"]
+    assert [(s.solver, s.views, s.select_by) for s in linear.settings] == [("sgd", EPOCHS, "top1")]

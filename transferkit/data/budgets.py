@@ -25,7 +25,7 @@ from .dataset import Dataset, Split
 from .parts import chosen_rows
 
 VTAB = {"train": 800, "val": 200}
-"""Images of VTAB-1k [1], to choose on 200 of 1000.
+"""As many images as VTAB-1k [1] has, to choose on 200 of 1000; others than its own, drawn class by class.
 
 [1] Zhai et al., A large-scale study of representation learning with the visual task adaptation benchmark,
 arXiv 1910.04867, 2019.

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..core.devices import choose_compute
-from ..core.errors import UsageError
+from ..core.errors import DataError, UsageError
 from ..core.features import Features
 from ..core.labels import require_one_label, several
 from ..core.results import Score
@@ -33,6 +33,7 @@ from .ranking import mean_average_precision, ranking_score, require_shown
 from .sgd import sgd_score
 
 Solver = Literal["lbfgs", "sgd"]
+SelectBy = Literal["top1", "mean_per_class"]
 
 LOGITS = 2**24
 """Of all penalties, that are held at once: 64 MiB."""
@@ -48,10 +49,12 @@ class LinearSettings:
         penalty_max: the strongest penalty.
         normalize: what is done to features first: ``none``, ``l2`` (rows to unit length) or
             ``standardize`` (columns to mean 0 and deviation 1 over the fitted rows).
-        solver: ``lbfgs``, or ``sgd`` as Islam et al. do it: a grid of learning rates, batch sizes and weight
-            decays in place of penalties.
-        views: how many augmented views of the rows ``sgd`` trains on, an epoch by each in turn; 0 trains on
-            the images as they are.
+        solver: ``lbfgs``, or ``sgd``: a grid of learning rates, batch sizes and weight decays in place of
+            penalties, and with 50 views the linear evaluation of Islam et al.
+        views: augmented views of each training image for ``sgd``, one per epoch in turn; 50 are a new one in
+            every epoch, as Islam et al. train, and 0 trains on the images as they are.
+        select_by: accuracy on validation rows that chooses the penalty: ``top1``, or ``mean_per_class`` as
+            Kornblith et al. for the sets that they report in it.
     """
 
     penalties: int = 45
@@ -60,6 +63,7 @@ class LinearSettings:
     normalize: Normalize = "none"
     solver: Solver = "lbfgs"
     views: int = 0
+    select_by: SelectBy = "top1"
 
     def __post_init__(self) -> None:
         if self.penalties < 1:
@@ -78,6 +82,13 @@ class LinearSettings:
         if self.views < 0 or (self.views and self.solver != "sgd"):
             raise UsageError(
                 f"--views {self.views} cannot be meant: give 0 or more, and --solver sgd with it."
+            )
+        if self.select_by not in ("top1", "mean_per_class"):
+            raise UsageError(f"--select-by {self.select_by!r} is unknown. Choose from: top1, mean_per_class.")
+        if self.solver == "sgd" and self.select_by != "top1":
+            raise UsageError(
+                f"--select-by {self.select_by} chooses a penalty, which --solver sgd does not have: "
+                "it chooses by top1. Leave out --select-by, or use --solver lbfgs."
             )
         for field in fields(self)[:3]:
             if self.solver == "sgd" and getattr(self, field.name) != field.default:
@@ -144,21 +155,40 @@ def _choose(splits: Mapping[str, Features], settings: LinearSettings, seed: int)
     path = _fit(train, penalties, settings)
     unconverged = int((~path.converged).sum())
     if several(held.labels):
+        if settings.select_by != "top1":
+            raise DataError(
+                f"{held.data} has several labels per image, and --select-by {settings.select_by} needs one. "
+                "Leave it out: the mean average precision chooses there."
+            )
         require_shown(held, single="--penalties 1")
         each = _joined_logits(path, held, train, settings)
         means = np.array([mean_average_precision(one, held.labels) for one in each], np.float64)
         best = int(means.argmax())
         return Choice(name, _chosen(best, penalties)), unconverged
-    hits = np.zeros(len(penalties), np.int64)
+    hits = torch.zeros(len(penalties), len(held.classes), dtype=torch.int64)  # right answers per class [p, c]
     start = 0
     for logits in _logits(path, held, train, settings):
         labels = torch.from_numpy(held.labels[start : start + logits.shape[1]])
-        hits += (logits.argmax(2).cpu() == labels).sum(1).numpy()
+        hits.index_add_(1, labels, (logits.argmax(2).cpu() == labels).long())
         start += logits.shape[1]
-    best = int(hits.argmax())
+    best = _best(hits, held.labels, settings.select_by)
     held_probabilities = _probabilities(path, best, held, train, settings)
     choice = Choice(name, _chosen(best, penalties), (held_probabilities, held.labels))
     return choice, unconverged
+
+
+def _best(hits: Tensor, labels: NDArray[np.integer], select_by: SelectBy) -> int:
+    """Return the number of the best penalty, the first of equals.
+
+    Args:
+        hits: right answers ``[p, c]`` of each penalty per class.
+        labels: ``[m]`` of the rows that were answered; a class without a row does not count.
+        select_by: accuracy over all rows, or the mean of the accuracies per class.
+    """
+    if select_by == "top1":
+        return int(hits.sum(1).argmax())
+    rows = torch.from_numpy(np.bincount(labels, minlength=hits.shape[1]))  # rows per class [c]
+    return int((hits[:, rows > 0].double() / rows[rows > 0]).mean(1).argmax())
 
 
 def _chosen(index: int, penalties: list[float]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import product
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -37,6 +38,7 @@ HELD_OUT = 0.3
 
 CHOOSING_EPOCHS = 20
 EPOCHS = 50
+"""As many augmented views let no epoch show an image in the same way as another, as in the study."""
 
 DROPS = (0.5, 0.75)
 """Parts of the epochs after which the learning rate is a tenth of what it was."""
@@ -79,6 +81,15 @@ class SgdSetting:
 GRID = tuple(SgdSetting(*cell) for cell in product((0.01, 0.001), (128, 32), (0.0, 1e-4, 1e-5)))
 """The study's twelve."""
 
+
+class Views(Protocol):
+    """The same rows ``[n, d]`` seen differently, by number: a list of tensors, or what reads them in turn."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int, /) -> Tensor: ...
+
+
 Held = tuple[NDArray[np.floating], NDArray[np.integer]]
 
 
@@ -98,7 +109,7 @@ class SgdFits:
 
 
 def sgd_fits(
-    views: Sequence[Tensor],
+    views: Views,
     labels: Tensor,
     n_classes: int,
     settings: Sequence[SgdSetting],
@@ -124,10 +135,13 @@ def sgd_fits(
         ShapeError: if there are fewer than two rows, or the shapes do not fit.
         UsageError: if there is no setting or no epoch.
     """
-    _require_problem(views, labels, n_classes, settings, epochs)
-    dtype = torch.float64 if views[0].dtype == torch.float64 else torch.float32
-    n, d = views[0].shape
-    start = starting_weights(d, n_classes, seed=seed).to(views[0].device, dtype)  # [d+1, c]
+    if not settings or epochs < 1:
+        raise UsageError(f"SGD needs at least one setting and one epoch, not {len(settings)} and {epochs}.")
+    first = views[0]
+    _require_problem(first, labels, n_classes)
+    dtype = torch.float64 if first.dtype == torch.float64 else torch.float32
+    n, d = first.shape
+    start = starting_weights(d, n_classes, seed=seed).to(first.device, dtype)  # [d+1, c]
     order = [epoch_order(n, epoch, seed=seed).to(start.device) for epoch in range(epochs)]
     weights = start.new_empty(len(settings), d, n_classes)
     biases = start.new_empty(len(settings), n_classes)
@@ -137,6 +151,8 @@ def sgd_fits(
         with _threads_for(min(size, n) * d * n_classes * len(which)):
             for epoch, rows in enumerate(order):
                 x, drops = views[epoch % len(views)], sum(epoch >= int(epochs * part) for part in DROPS)
+                if x.shape != first.shape:
+                    raise ShapeError(f"SGD needs views of one shape, not {[n, d]} and {list(x.shape)}.")
                 for batch in rows.split(size):
                     if len(batch) > 1:
                         training.step(x[batch].to(dtype), labels[batch], rate=0.1**drops)
@@ -168,25 +184,28 @@ def epoch_order(n: int, epoch: int, *, seed: int) -> Tensor:
 
 
 def sgd_choice(
-    views: Sequence[Tensor],
+    views: Views,
     labels: NDArray[np.integer],
     n_classes: int,
     settings: Sequence[SgdSetting] = GRID,
     *,
     seed: int,
-    judged: Tensor | None = None,
+    plain: Tensor | None = None,
 ) -> tuple[SgdSetting, Held]:
-    """The setting most accurate on a seeded, stratified 30 % of the rows after 20 epochs on the others.
+    """Choose the setting that is most accurate on a seeded, stratified 30 % of the rows.
+
+    Each is trained for 20 epochs on the other rows. As in the study, both parts are augmented: the held-out
+    rows are shown as the first view that no epoch trained on, where there are more than 20.
 
     Args:
         views: ``[n, d]`` each, as ``sgd_fits`` takes them.
         labels: ``[n]``.
         n_classes: ``c``.
-        settings: what is tried; the first of equals is chosen.
+        settings: the candidates; the first of equals is chosen.
         seed: of the split and of the training.
-        judged: ``[n, d]``, the rows as accuracy is judged; the first view unless given.
+        plain: ``[n, d]``, the rows without augmentation, for the probabilities; the judging view by default.
 
-    Returns: the setting; and the probabilities ``[h, c]`` that it gives the held rows, with their labels.
+    Returns: the setting; and the probabilities ``[h, c]`` that it gives the held-out rows, with their labels.
     Raises: DataError: if no row is left to choose on.
     """
     rng = generator(seed, "sgd", "validation")
@@ -196,13 +215,20 @@ def sgd_choice(
             f"The {len(labels)} rows to train on leave none to choose a setting of SGD on: "
             "every class has one row only. Use --solver lbfgs with --penalties 1."
         )
-    y = torch.from_numpy(labels).to(views[0].device)
-    train = [view[kept] for view in views]
+    judging = views[CHOOSING_EPOCHS % len(views)][held]
+    y = torch.from_numpy(labels).to(judging.device)
+    train = _ViewsReadInTurn(lambda number: views[number][kept], len(views))
     fits = sgd_fits(train, y[kept], n_classes, settings, epochs=CHOOSING_EPOCHS, seed=seed)
-    x = (views[0] if judged is None else judged)[held].to(fits.weights.dtype)
-    logits = torch.einsum("nd,pdc->pnc", x, fits.weights) + fits.biases[:, None]
-    best = int((logits.argmax(2) == y[held]).double().mean(1).argmax())
-    return settings[best], (logits[best].softmax(1).cpu().numpy(), labels[held])
+    right = (_logits(judging, fits).argmax(2) == y[held]).double().mean(1)  # accuracy [p]
+    best = int(right.argmax())
+    shown = judging if plain is None else plain[held]
+    probabilities = _logits(shown, fits)[best].softmax(1).cpu().numpy()
+    return settings[best], (probabilities, labels[held])
+
+
+def _logits(x: Tensor, fits: SgdFits) -> Tensor:
+    """``[p, n, c]`` of all settings for the rows ``x`` ``[n, d]``."""
+    return torch.einsum("nd,pdc->pnc", x.to(fits.weights.dtype), fits.weights) + fits.biases[:, None]
 
 
 def sgd_score(
@@ -210,8 +236,9 @@ def sgd_score(
 ) -> Score:
     """The ``linear`` protocol by SGD: a setting is chosen, trained on train + val, scored on ``test``.
 
-    A ``val`` is part of what is trained on, as with the other solver; 30 % of it all selects. Rows with
-    augmented views are trained on by these, one after another, and judged as they are.
+    A ``val`` is part of what is trained on, as with the other solver; 30 % of it all selects. Where there are
+    augmented views, every epoch trains on the next of them and a setting is chosen on one of them; the
+    temperature is fitted to the held-out rows, and accuracy is computed on ``test``, without augmentation.
 
     Args:
         splits: ``train``, ``test`` and perhaps ``val``.
@@ -221,8 +248,11 @@ def sgd_score(
     started = time.perf_counter()
     fitting, test = train_and_test(splits)
     x, classes = inputs(fitting, fitting), len(fitting.classes)
-    views = [inputs(replace(fitting, x=view), fitting) for view in fitting.augmented] or [x]
-    setting, held = sgd_choice(views, fitting.labels, classes, seed=seed, judged=x)
+    augmented = fitting.augmented or (fitting.x,)
+    views = _ViewsReadInTurn(
+        lambda i: inputs(replace(fitting, x=augmented[i], augmented=()), fitting), len(augmented)
+    )
+    setting, held = sgd_choice(views, fitting.labels, classes, seed=seed, plain=x)
     labels = torch.from_numpy(fitting.labels).to(x.device)
     fit = sgd_fits(views, labels, classes, [setting], epochs=EPOCHS, seed=seed)
     fitted = time.perf_counter()
@@ -236,19 +266,35 @@ def sgd_score(
     )
 
 
-def _require_problem(
-    views: Sequence[Tensor], labels: Tensor, n_classes: int, settings: Sequence[SgdSetting], epochs: int
-) -> None:
-    shapes = {tuple(view.shape) for view in views}
-    if len(shapes) != 1 or views[0].ndim != 2 or len(views[0]) < 2 or labels.shape != views[0].shape[:1]:
+def _require_problem(x: Tensor, labels: Tensor, n_classes: int) -> None:
+    if x.ndim != 2 or len(x) < 2 or labels.shape != x.shape[:1]:
         raise ShapeError(
-            f"SGD needs views of one shape [n, d], n at least 2, and labels [n], "
-            f"not {', '.join(map(str, map(list, sorted(shapes)))) or 'no view'} and {list(labels.shape)}."
+            f"SGD needs views [n, d] of at least two rows, and labels [n], "
+            f"not {list(x.shape)} and {list(labels.shape)}."
         )
     if labels.min() < 0 or labels.max() >= n_classes:
         raise ShapeError(f"Labels must lie in 0 … {n_classes - 1}.")
-    if not settings or epochs < 1:
-        raise UsageError(f"SGD needs at least one setting and one epoch, not {len(settings)} and {epochs}.")
+
+
+class _ViewsReadInTurn:
+    """Augmented views of the same rows, each read when its epoch begins; only the latest is kept.
+
+    Args:
+        read: returns the view ``[n, d]`` of a number.
+        count: number of views.
+    """
+
+    def __init__(self, read: Callable[[int], Tensor], count: int) -> None:
+        self._read, self._count = read, count
+        self._latest: tuple[int, Tensor] | None = None
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, number: int) -> Tensor:
+        if self._latest is None or self._latest[0] != number:
+            self._latest = number, self._read(number)
+        return self._latest[1]
 
 
 class _SideBySide:

@@ -172,10 +172,14 @@ class Evaluator:
 
     def _load(self, entries: Mapping[str, Entry], layer: str) -> dict[str, Features]:
         """All splits of a layer; in memory only if the memory holds them as float32, twice."""
-        free = free_memory_bytes() / 2 if self.memory is None else self.memory * 2**30
         needed = sum(8 * entry.rows * entry.layers[layer] for entry in entries.values())
-        budget = float("inf") if needed <= free else 0
+        budget = self._budget(needed)
         return {split: entry.features(layer, memory_bytes=budget) for split, entry in entries.items()}
+
+    def _budget(self, needed: int) -> float:
+        """Bytes that features may take: any number if ``needed`` bytes fit into memory, else 0."""
+        free = free_memory_bytes() / 2 if self.memory is None else self.memory * 2**30
+        return float("inf") if needed <= free else 0
 
     def _augmented(
         self, semantics: Semantics, layer: str, features: Mapping[str, Features], views: int
@@ -187,9 +191,9 @@ class Evaluator:
             rows = semantics.dataset.split(split)
             looks = [semantics.extractor.looking(f"augment:{number}") for number in range(views)]
             entries = [look.open(rows).run(self.place.reporter) for look in looks]
-            seen[split] = replace(
-                features[split], augmented=tuple(entry.features(layer).x for entry in entries)
-            )
+            budget = self._budget(sum(8 * entry.rows * entry.layers[layer] for entry in entries))
+            augmented = tuple(entry.features(layer, memory_bytes=budget).x for entry in entries)
+            seen[split] = replace(features[split], augmented=augmented)
         return seen
 
     def _probe(self, protocol: str) -> Probe:

@@ -151,7 +151,7 @@ class Published(Publication):
     """A data set of images with a label each, or several, as its authors published it.
 
     Attributes:
-        metric: ``top1``, ``mean_per_class`` or ``map11``, as the field reports this set.
+        metric: ``top1``, ``mean_per_class`` or ``map11``, as Kornblith et al. report this set.
         options: what may stand behind the colon of the spec → that reading of the set.
         group: of the catalog, that the set belongs to.
     """

@@ -107,10 +107,11 @@ PRESETS.register("vtab1k")(
             held_out=0.2,
             largest=0,
         ),
-        source="Zhai et al., A large-scale study of representation learning with VTAB, arXiv 1910.04867, "
-        "the light sweep: two learning rates, 2 500 steps",
+        source="after Zhai et al., A large-scale study of representation learning with VTAB, arXiv "
+        "1910.04867: two learning rates, 2 500 steps; schedule, augmentation, images and splits are not theirs",
         hardware="one GPU, under an hour a data set; meant for 800 images to train on and 200 to choose on",
-        outcome="comparable with VTAB-1k tables when the data are limited to its 1 000 images",
+        outcome="compares models with each other on 1 000 images a data set; not comparable with VTAB-1k "
+        "tables, see docs/published.md",
     )
 )
 
