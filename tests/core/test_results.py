@@ -207,6 +207,15 @@ def test_results_read_as_a_table():
     ]
 
 
+def test_a_model_on_the_data_that_it_was_trained_on_is_marked():
+    plain = result_of(CELL)
+    seen = replace(plain, also={"trained_on": "mini/digits"})
+    for shown in (str(Results([plain, seen])), Results([plain, seen])._repr_html_()):
+        assert shown.count("mini/digits †") == 1
+        assert "† The model was trained on this data set: the number does not measure transfer." in shown
+        assert "trained on" not in str(Results([plain]))
+
+
 def test_a_notebook_shows_names_as_they_are():
     page = TWO._repr_html_()
     assert "<td>&lt;b&gt;</td>" in page

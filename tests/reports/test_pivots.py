@@ -30,6 +30,17 @@ def test_what_is_missing_is_a_dash_and_sets_of_other_recipes_are_dropped():
     assert "| b | 0.400 ±0.010 | – | 0.400 | 2.0 |" in linear
 
 
+def test_a_model_on_the_data_that_it_was_trained_on_is_marked():
+    records = [record("a", "x", 0.5, also={"trained_on": "x"}), record("a", "y", 0.4), record("b", "x", 0.3)]
+    markdown, latex = as_markdown_pivot(evidence(records)), as_latex_pivot(evidence(records))
+    assert "| a | 0.500 ±0.010 † | 0.400 ±0.010 |" in markdown.replace("**", "")
+    assert markdown.count("†") == 2
+    assert "† The model was trained on this data set" in markdown
+    assert latex.count(r"$^\dagger$") == 2
+    assert "†" not in latex
+    assert "†" not in as_markdown_pivot(evidence([record("b", "x", 0.3), record("a", "y", 0.4)]))
+
+
 def test_names_are_escaped():
     records = [record("a_1", "p|q", 0.5), record("<b>", "p|q", 0.4)]
     assert "p\\|q" in as_markdown_pivot(evidence(records))

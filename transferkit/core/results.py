@@ -27,6 +27,15 @@ was; since 4 intervals are over images and respect groups.
 """
 
 
+TRAINED_ON = "trained_on"
+"""Name in ``Result.also`` of the data set that the model was trained on, where it is evaluated on it."""
+
+SEEN = "†"
+"""Marks numbers of such a model in tables."""
+
+SEEN_MEANS = f"{SEEN} The model was trained on this data set: the number does not measure transfer."
+
+
 @dataclass(frozen=True)
 class Cell:
     """What defines a number: one model × dataset × layer × protocol × seed, and their contents.
@@ -146,6 +155,11 @@ class Result:
         """Whether the same question would be answered by it: not if ``RECORD`` was raised since."""
         return Cell(**{name: getattr(self, name) for name in _CELL_FIELDS}).digest == self.cell
 
+    @property
+    def trained_on(self) -> str:
+        """The data set if the model was trained on it, else empty."""
+        return str(self.also.get(TRAINED_ON, ""))
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, some of them the record's own."""
         return {**vars(self), "outcomes": self.outcomes.to_json() if self.outcomes else None}
@@ -262,7 +276,13 @@ class Results(Sequence[Result]):
             table.add_column(heading, overflow="fold", justify="right" if heading in _NUMBERS else "left")
         for record in self._records:
             table.add_row(*map(Text, _row(record)))
+        if self._seen:
+            table.caption, table.caption_justify = SEEN_MEANS, "left"
         return table
+
+    @property
+    def _seen(self) -> bool:
+        return any(record.trained_on for record in self._records)
 
     def __str__(self) -> str:
         with (console := Console(width=160, color_system=None)).capture() as captured:
@@ -274,7 +294,8 @@ class Results(Sequence[Result]):
         cell = "<td>{}</td>".format
         rows = "".join("<tr>" + "".join(cell(escape(c)) for c in _row(r)) + "</tr>" for r in self._records)
         head = "".join(f"<th>{name}</th>" for name in _HEADINGS)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        note = f"<p>{SEEN_MEANS}</p>" if self._seen else ""
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{note}"
 
 
 _HEADINGS = (
@@ -308,7 +329,7 @@ def recipe(protocol: str, settings: Mapping[str, Any]) -> str:
 def _row(record: Result) -> tuple[str, ...]:
     return (
         record.model,
-        record.data,
+        f"{record.data} {SEEN}" if record.trained_on else record.data,
         record.layer,
         recipe(record.protocol, record.settings),
         record.metric,

@@ -1,7 +1,7 @@
 """Local checkpoints, whichever program wrote them: loaded whole or not at all."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from .encoder import ENCODERS, Encoder, encoder_of, preprocessing_text
 from .layouts import Fit, Network, fits, tensors_within
 from .options import join_options, split_options
 from .renaming import PublishedNames
+from .sources import trained_on_of
 from .tracing import trace
 from .weight_files import read_checkpoint
 
@@ -48,7 +49,7 @@ def file_encoder(rest: str) -> Encoder:
     spelled, view = architecture.short, loaded.architecture.view()
     if key is not None:
         spelled += ("&" if architecture.options else "?") + join_options("", {KEY: key}).lstrip("?")
-    return encoder_of(
+    encoder = encoder_of(
         loaded.module,
         name=f"file:{path}#{spelled}",
         view=view,
@@ -56,6 +57,7 @@ def file_encoder(rest: str) -> Encoder:
         source=f"{path.name}, {loaded.fit.where}",
         note=_note(path, loaded, view),
     )
+    return replace(encoder, trained_on=trained_on_of(path))
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,6 +31,7 @@ class Encoder:
             ``avg`` for convolution maps, ``cls`` or ``mean-tokens`` for tokens.
         source: where the weights come from and under which licence, for people.
         note: which copy of the weights was loaded and how images are prepared, where a user should know.
+        trained_on: specs of the data sets that transferkit trained it on, the first one first.
     """
 
     spec: str
@@ -41,6 +42,7 @@ class Encoder:
     pooling: str = "avg"
     source: str = ""
     note: str = ""
+    trained_on: tuple[str, ...] = ()
 
     def at(self, size: int | None) -> "Encoder":
         """The same encoder looking at squares of ``size`` pixels; unchanged for None.

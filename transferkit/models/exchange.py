@@ -1,6 +1,6 @@
 """Weights out of the workspace and into it, in the layouts of torchvision and timm."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from .architectures import Architecture, find_architecture
 from .catalog import load_encoder
 from .encoder import Encoder
 from .runs import Description, Run, run_weights
+from .sources import trained_on_header
 from .tracing import trace
 from .weight_files import read_checkpoint
 
@@ -69,7 +70,7 @@ def export_weights(
         raise UsageError(f"{path} must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}.")
     if path.is_dir():
         raise UsageError(f"{path} is a folder. Name a file.")
-    held, built, classes = _held(spec, runs)
+    held, built, classes, trained_on = _held(spec, runs)
     architecture = _in_style(built, style)
     classifier = trace(load_encoder(f"random:{architecture}")).classifier
     trained = all(f"{name}.weight" in held for name in classifier)
@@ -79,21 +80,25 @@ def export_weights(
     for name in () if trained else classifier:
         held |= _zeros(name, network.get_submodule(name))
     _require_fit(network, held, spec=spec, architecture=architecture)
-    _write(path, {name: held[name].contiguous() for name in network.state_dict()})
+    _write(path, {name: held[name].contiguous() for name in network.state_dict()}, trained_on)
     made = len(held[f"{classifier[0]}.weight"]) if classifier else 0
     return Exported(str(path), str(architecture), len(held), made, "trained" if trained else "zeros")
 
 
-def _held(spec: str, runs: Path | None) -> tuple[dict[str, Tensor], Architecture, int | None]:
-    """A model's weights, with the classifier it was trained with, its architecture, and its classes."""
+def _held(
+    spec: str, runs: Path | None
+) -> tuple[dict[str, Tensor], Architecture, int | None, tuple[str, ...]]:
+    """A model's weights, with the classifier it was trained with, its architecture, classes and sources."""
     if spec.partition(":")[0] in ("latest", "run"):
         path, description = run_weights(spec, runs)
         held = {str(name): value for name, value in read_checkpoint(path).items()}
-        return held, find_architecture(description.architecture), len(description.classes) or None
+        architecture = find_architecture(description.architecture)
+        return held, architecture, len(description.classes) or None, description.trained_on
     encoder = load_encoder(spec, runs=runs)
     if encoder.architecture.partition(":")[0] not in ("torchvision", "timm"):
         raise UsageError(f"{spec} is no network of torchvision or timm, and has no layout to be exported in.")
-    return dict(encoder.module.state_dict()), find_architecture(encoder.architecture), None
+    architecture = find_architecture(encoder.architecture)
+    return dict(encoder.module.state_dict()), architecture, None, encoder.trained_on
 
 
 def _in_style(architecture: Architecture, style: Style | None) -> Architecture:
@@ -119,10 +124,11 @@ def _require_fit(
         )
 
 
-def _write(path: Path, weights: Mapping[str, Tensor]) -> None:
+def _write(path: Path, weights: Mapping[str, Tensor], trained_on: Sequence[str]) -> None:
+    """Write the weights; a safetensors file also keeps the data sets that they were trained on."""
     with appearing(path) as part:
         if path.suffix == ".safetensors":
-            save_file(dict(weights), part)
+            save_file(dict(weights), part, metadata=trained_on_header(trained_on))
         else:
             torch.save(dict(weights), part)
 
@@ -145,5 +151,8 @@ def import_weights(spec: str, *, run: Run, size: int | None = None, reporter: Re
     encoder = load_encoder(spec, reporter=reporter).at(size)
     with appearing(run.newest) as part:
         save_file({name: value.contiguous() for name, value in encoder.module.state_dict().items()}, part)
-    run.describe(Description(encoder.architecture, encoder.view, source=f"imported: {encoder.source}"))
+    source = f"imported: {encoder.source}"
+    run.describe(
+        Description(encoder.architecture, encoder.view, source=source, trained_on=encoder.trained_on)
+    )
     return load_encoder(f"run:{run.name}", runs=run.folder.parent)

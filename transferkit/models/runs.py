@@ -34,6 +34,7 @@ class Description:
         identity: everything that the weights depend on, field → plain value; a run that is gone on with
             must have the same.
         finished: when it ended, ISO 8601 in UTC; empty while it is under way.
+        trained_on: specs of the data sets that the weights were trained on, the first one first.
     """
 
     architecture: str
@@ -42,6 +43,7 @@ class Description:
     classes: tuple[str, ...] = ()
     identity: Mapping[str, Any] = field(default_factory=dict)
     finished: str = ""
+    trained_on: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -54,7 +56,8 @@ class Description:
         Raises: KeyError, TypeError, ValueError: if ``value`` is nothing of the kind.
         """
         view = View.of_json(value["view"])
-        return cls(**{**value, "view": view, "classes": tuple(value["classes"])})
+        lists = {name: tuple(value.get(name, ())) for name in ("classes", "trained_on")}
+        return cls(**{**value, "view": view, **lists})
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,7 @@ def run_encoder(spec: str, runs: Path | None) -> Encoder:
     encoder = file_encoder(f"{path}#{description.architecture}")
     name = f"run:{path.parent.name}" + ("@best" if path.stem == "best" else "")
     encoder = replace(encoder.at(description.view.crop), view=description.view, note="")
-    return replace(encoder, spec=name, source=description.source)
+    return replace(encoder, spec=name, source=description.source, trained_on=description.trained_on)
 
 
 def run_weights(spec: str, runs: Path | None) -> tuple[Path, Description]:

@@ -25,6 +25,7 @@ from ..probes.probe import Probe, Settings
 from ..probes.semantic import SemanticSettings
 from .extract import Extractor
 from .place import Place
+from .seen import note_seen, with_source
 from .semantic import Known, Semantics
 from .settings import ExtractSettings
 
@@ -155,6 +156,7 @@ class Evaluator:
             questions: what is asked of each layer.
             known: semantic scores, kept for the next encoder; most are of floors that they share.
         """
+        note_seen(extractor.encoder, dataset.spec, self.place.reporter)
         entries = {
             name: extractor.open(split).run(self.place.reporter) for name, split in dataset.splits.items()
         }
@@ -225,6 +227,7 @@ class Evaluator:
             if isinstance(question.settings, LinearSettings) and question.settings.views:
                 seen = self._augmented(semantics, layer, features, question.settings.views)
             score = self._probe(question.protocol).score(seen, question.settings, seed=self.place.seed)
+        score = with_source(score, semantics.extractor.encoder.trained_on, semantics.dataset.spec)
         skipped = sum(len(part.skipped) for part in features.values())
         dim = next(iter(features.values())).dim
         cell = _cell(entries, layer, question, self.place.seed)

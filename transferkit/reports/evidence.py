@@ -32,12 +32,14 @@ class Cell:
         value, interval: the mean over seeds; see ``seed_mean``.
         metric: of the records.
         records: which of ``Evidence.records`` made it, by number.
+        seen: whether the model was trained on the data set.
     """
 
     value: float
     interval: Interval
     metric: str
     records: tuple[int, ...]
+    seen: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,8 @@ class Evidence:
         value, interval = seed_mean(
             [r.value for r in records], [r.ci_low for r in records], [r.ci_high for r in records]
         )
-        return Cell(value, interval, records[0].metric, tuple(own))
+        seen = any(r.trained_on for r in records)
+        return Cell(value, interval, records[0].metric, tuple(own), seen)
 
     @cached_property
     def cells(self) -> Mapping[tuple[str, str, str], Cell]:

@@ -5,6 +5,7 @@ Before them stands one with a row a model and a column a recipe, where there are
 
 from collections.abc import Callable, Sequence
 
+from ..core.results import SEEN, SEEN_MEANS
 from .evidence import Evidence
 from .overview import MISSING, overview
 from .page.main_table import Row, Shown, main_table
@@ -21,7 +22,7 @@ def as_markdown_pivot(found: Evidence) -> str:
     for recipe, rows, columns in _by_recipe(found):
         head = ["model", *(markdown_text(name) for name in columns), "mean", "rank"]
         body = [_cells(row, _markdown_cell, markdown_text) for row in rows]
-        parts.append(_markdown_table(recipe, [head, *body]))
+        parts.append(_markdown_table(recipe, [head, *body]) + _seen_note(rows, f"\n{SEEN_MEANS}\n"))
     return "\n".join(parts)
 
 
@@ -39,7 +40,8 @@ def as_latex_pivot(found: Evidence) -> str:
     for recipe, rows, columns in _by_recipe(found):
         head = ["model", *(latex_text(name) for name in columns), "mean", "rank"]
         body = [_cells(row, _latex_cell, latex_text) for row in rows]
-        parts.append(_latex_table(recipe, [head, *body]))
+        note = SEEN_MEANS.replace(SEEN, r"\noindent$^\dagger$")
+        parts.append(_latex_table(recipe, [head, *body]) + _seen_note(rows, f"{note}\n"))
     return "\n".join(parts)
 
 
@@ -74,6 +76,11 @@ def _by_recipe(found: Evidence) -> Sequence[tuple[str, list[Row], list[str]]]:
     return tables
 
 
+def _seen_note(rows: Sequence[Row], note: str) -> str:
+    """The note where a model of the table was trained on a data set of it, else nothing."""
+    return note if any(cell.seen for row in rows for cell in row.cells if cell) else ""
+
+
 def _narrowed(row: Row, kept: Sequence[int]) -> Row:
     return Row(row.recipe, row.model, tuple(row.cells[i] for i in kept), row.mean, row.rank, row.bold)
 
@@ -85,9 +92,11 @@ def _cells(row: Row, written: Callable[[Shown], str], name: Write) -> list[str]:
 
 
 def _markdown_cell(cell: Shown) -> str:
-    return f"**{cell.text}** ±{cell.half}" if cell.bold else f"{cell.text} ±{cell.half}"
+    value = f"**{cell.text}**" if cell.bold else cell.text
+    return f"{value} ±{cell.half}" + (f" {SEEN}" if cell.seen else "")
 
 
 def _latex_cell(cell: Shown) -> str:
     value = rf"\textbf{{{cell.text}}}" if cell.bold else cell.text
-    return rf"{value} {{\scriptsize $\pm${cell.half}}}"
+    mark = r"$^\dagger$" if cell.seen else ""
+    return rf"{value}{mark} {{\scriptsize $\pm${cell.half}}}"

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ..core.errors import MissingExtraError, UsageError
 from ..core.files import appearing
-from ..core.results import Result, Results
+from ..core.results import SEEN, SEEN_MEANS, Result, Results
 
 COLUMNS = (
     "model",
@@ -26,6 +26,7 @@ COLUMNS = (
     "n",
     "selected_on",
     "evaluated_on",
+    "trained_on",
     "skipped_rows",
     "seed",
     "pooling",
@@ -140,6 +141,8 @@ def pivot(results: Sequence[Result], *, title: str) -> Table:
     for model in models:
         table.add_column(Text(model), justify="right")
     found = {(r.data, r.model): r for r in results}
+    if any(result.trained_on for result in results):
+        table.caption, table.caption_justify = SEEN_MEANS, "left"
     for data in dict.fromkeys(r.data for r in results):
         table.add_row(Text(data), *(_value(found.get((data, model))) for model in models))
     return table
@@ -148,4 +151,5 @@ def pivot(results: Sequence[Result], *, title: str) -> Table:
 def _value(result: Result | None) -> str:
     if result is None:
         return "–"
-    return f"{result.value:.3f} ±{(result.ci_high - result.ci_low) / 2:.3f}"
+    mark = f" {SEEN}" if result.trained_on else ""
+    return f"{result.value:.3f} ±{(result.ci_high - result.ci_low) / 2:.3f}{mark}"

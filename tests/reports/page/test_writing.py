@@ -47,6 +47,15 @@ def test_the_page_holds_its_numbers_and_asks_for_nothing():
     assert len(carried(text)["charts"]) == 11
 
 
+def test_a_model_on_the_data_that_it_was_trained_on_is_marked():
+    records = [record("a", "x", 0.5, also={"trained_on": "x"}), record("b", "x", 0.3)]
+    text = writing.page(evidence(records))
+    assert text.count("<sup>†</sup>") == 1
+    assert "† The model was trained on this data set: the number does not measure transfer." in text
+    assert "trained_on" in FIELDS
+    assert "†" not in writing.page(evidence(records[1:]))
+
+
 def test_the_same_records_give_the_same_page():
     assert writing.page(evidence(study())) == writing.page(evidence(study()))
 

@@ -16,6 +16,7 @@ from ...models.catalog import default_model, load_encoder
 from ..extract import Extractor
 from ..one_label import require_one_label_each
 from ..place import Place
+from ..seen import note_seen, with_source
 from ..settings import ExtractSettings
 
 
@@ -93,7 +94,8 @@ class Look:
             return found
         dim = next(iter(self.entries.values())).layers[layer]
         skipped = sum(len(entry.skipped) for entry in self.entries.values())
-        result = Result.of(cell, score(), dim=dim, skipped_rows=skipped, load_seconds=0.0)
+        found_out = with_source(score(), self.extractor.encoder.trained_on, self.dataset.spec)
+        result = Result.of(cell, found_out, dim=dim, skipped_rows=skipped, load_seconds=0.0)
         store.add(result)
         return result
 
@@ -128,4 +130,5 @@ def looks(
     ]
     for dataset in opened:
         for extractor in extractors:
+            note_seen(extractor.encoder, dataset.spec, place.reporter)
             yield Look(extractor, dataset, place)

@@ -36,6 +36,7 @@ from ..place import Place
 from ..pretraining.checkpoint import save_tensors
 from ..pretraining.devices import chosen_precision, launched_fabric
 from ..pretraining.settings import Machinery
+from ..seen import note_seen, with_source
 from .cost import require_patience
 from .grounding import detector_of
 from .loading import require_objects
@@ -191,6 +192,7 @@ class _Target:
     def detection(self) -> Detection:
         """The record that there is, else that of a training now."""
         encoder = self.encoder()
+        note_seen(encoder, self.dataset.spec, self.place.reporter)
         cell = self._cell(encoder)
         folder = self._folder(cell)
         file = folder / "detections.npz"
@@ -252,6 +254,7 @@ class _Target:
             seconds={"fit": fitted - started},
         )
         score = replace(score, seconds={**score.seconds, "score": time.perf_counter() - fitted})
+        score = with_source(score, encoder.trained_on, self.dataset.spec)
         dim = detector.roi_heads.box_predictor.cls_score.in_features
         result = Result.of(cell, score, dim=dim, skipped_rows=len(reasons), load_seconds=0.0)
         if self.fabric.is_global_zero:
@@ -317,6 +320,8 @@ class _Target:
         save_tensors(file.with_name("detector.safetensors"), held, {})
         path = file.with_name(_NETWORK)
         own = {name: value for name, value in network_weights(held).items() if name in network}
-        save_tensors(path, {**network, **own}, {})
-        architecture = self.encoder().architecture
+        encoder = self.encoder()
+        trained_on = (*encoder.trained_on, self.dataset.spec)
+        save_tensors(path, {**network, **own}, {}, trained_on=trained_on)
+        architecture = encoder.architecture
         self.place.reporter.note(f"The fine-tuned weights are the model file:{path}#{architecture}")

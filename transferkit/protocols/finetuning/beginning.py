@@ -7,11 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...cache.store import FeatureStore
 from ...core.features import Features, concatenate
 from ...data.dataset import Split
 from ...models.encoder import Encoder
 from ...models.layers import resolve_layers
 from ...probes.logistic import logistic_path
+from ..extract import Extractor
+from ..place import Place
+from ..settings import ExtractSettings
 
 PENALTIES = tuple(np.geomspace(1e-6, 1e5, 12).tolist())
 """That are tried."""
@@ -76,6 +80,42 @@ class ProbeStarts:
         return Start(
             path.weights[0].T.contiguous(), torch.where(there, biases, biases[there].min() - _UNLIKELY)
         )
+
+    def accuracy(self, rows: Split, scored: Features) -> float:
+        """Top-1 accuracy on ``scored`` of the probe of ``rows``: what fine-tuning starts from.
+
+        Args:
+            rows: that the probe is fitted on.
+            scored: features of the same layer.
+        """
+        start = self.start(rows)
+        answers = (_x(scored) @ start.weights.T + start.biases).argmax(1)  # [n]
+        return float((answers == torch.from_numpy(scored.labels)).double().mean())
+
+
+def last_features(
+    encoder: Encoder, splits: Mapping[str, Split], *, device: str, place: Place
+) -> dict[str, Features]:
+    """The features of the last layer for each split, from the cache or extracted now.
+
+    Args:
+        encoder: at the size it is shown.
+        splits: by name.
+        device: for the forward passes.
+        place: where they are kept, and who is told.
+    """
+    extraction = ExtractSettings(size=encoder.view.crop, device=device)
+    extractor = Extractor(encoder, extraction, store=FeatureStore(place.workspace.features))
+    entries = {name: extractor.open(split).run(place.reporter) for name, split in splits.items()}
+    return {name: entry.features(extractor.names[-1]) for name, entry in entries.items()}
+
+
+def below_start(after: float, before: float) -> str:
+    """Say that fine-tuning lost accuracy, and what to do: the end of a sentence."""
+    return (
+        f"ended below the linear probe that it started from: {after:.3f} on test, and {before:.3f} before. "
+        "Give a lower --lr, or add 0 to it: then held-out images choose between fine-tuning and the probe."
+    )
 
 
 def _only(features: Features, ids: Iterable[str]) -> Features:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from scipy.special import softmax
 
 from ... import __version__
 from ...cache.locks import Lock
-from ...cache.store import FeatureStore
 from ...core.errors import DataError, UsageError
 from ...core.features import Features
 from ...core.progress import SILENT
@@ -29,13 +29,12 @@ from ...models.catalog import default_model, load_encoder
 from ...models.encoder import Encoder
 from ...probes.calibration import fitted_temperature
 from ...probes.classification import Choice, Temperature, classification_score
-from ..extract import Extractor
 from ..one_label import require_one_label_each
 from ..place import Place
 from ..pretraining.devices import chosen_precision, launched_fabric
 from ..pretraining.settings import Machinery
-from ..settings import ExtractSettings
-from .beginning import ProbeStarts, Start
+from ..seen import note_seen, with_source
+from .beginning import ProbeStarts, Start, below_start, last_features
 from .cost import agreed, images_of, require_patience, steps_taken
 from .keeping import keep_network, run_of
 from .maps import cached_maps
@@ -105,8 +104,7 @@ def finetune(
     runs = place.workspace.runs
     settings = replace(settings, precision=chosen_precision(settings.precision, machinery.device))
     specs = list(models) or [default_model(runs)]
-    for spec in specs:  # each is loaded before the first is trained
-        load_encoder(spec, runs=runs, reporter=place.reporter)
+    encoders = [load_encoder(spec, runs=runs, reporter=place.reporter) for spec in specs]
     fabric = launched_fabric(machinery, precision=settings.precision, folder=place.workspace.root)
     with fabric.rank_zero_first():  # which draws or fingerprints the images for all
         opened = [place.open(name) for name in expand_datasets(datasets)]
@@ -117,6 +115,8 @@ def finetune(
     targets = [
         _Target(spec, dataset, settings, told, fabric, workers, wish) for dataset in opened for spec in specs
     ]
+    for encoder, dataset in product(encoders, opened):
+        note_seen(encoder, dataset.spec, told.reporter)
     if fabric.device.type == "cpu" and not wish.yes:
         agreed(fabric, lambda: _require_patience(targets, settings))
     return Finetuned(Results([target.result() for target in targets]), fabric.global_rank)
@@ -210,6 +210,8 @@ class _Target:
         answers = fit.answers(self.dataset.split("test"))
         score = self._score(answers, choice, fit)
         score = replace(score, seconds={"fit": fitted - started, "score": time.perf_counter() - fitted})
+        score = self._compared_with_start(score, rows, fit.course.split)
+        score = with_source(score, self.encoder().trained_on, self.dataset.spec)
         if self.wish.keep:
             self._keep(fit.network, cell)
         return self._finished(cell, score, fit, skipped=len(answers.reasons))
@@ -331,20 +333,24 @@ class _Target:
             held, train = chosen_rows(train, apart, name=name), chosen_rows(train, kept, name="rest of train")
         starts = None
         if self.settings.head == "probe":
-            starts = ProbeStarts.chosen(self._probe_features(), train, held)
+            starts = ProbeStarts.chosen(self._features(self._fitting), train, held)
         return _Rows(train, held, name, starts)
 
-    def _probe_features(self) -> dict[str, Features]:
-        """Of the last layer, of each split that may be fitted."""
-        encoder = self.encoder()
-        extraction = ExtractSettings(size=encoder.view.crop, device=self.fabric.device.type)
-        extractor = Extractor(encoder, extraction, store=FeatureStore(self.place.workspace.features))
-        found = {}
+    def _features(self, names: Sequence[str]) -> dict[str, Features]:
+        """Of the last layer of the network before it is fine-tuned, for each of the named splits."""
+        splits = {name: self.dataset.split(name) for name in names}
         with self.fabric.rank_zero_first():
-            for name in self._fitting:
-                entry = extractor.open(self.dataset.split(name)).run(self.place.reporter)
-                found[name] = entry.features(extractor.names[-1])
-        return found
+            return last_features(self.encoder(), splits, device=self.fabric.device.type, place=self.place)
+
+    def _compared_with_start(self, score: Score, rows: _Rows, trained: Split) -> Score:
+        """The score with the accuracy of the probe that training started from; a note if it was higher."""
+        if rows.starts is None:
+            return score
+        before = rows.starts.accuracy(trained, self._features(["test"])["test"])
+        if score.value < before:
+            what = f"Fine-tuning {self.spec} on {self.dataset.spec}"
+            self.place.reporter.note(f"{what} {below_start(score.value, before)}")
+        return replace(score, also={**score.also, "start_top1": before})
 
     @property
     def _fitting(self) -> list[str]:

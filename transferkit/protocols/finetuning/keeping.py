@@ -41,10 +41,14 @@ def keep_network(network: Network, encoder: Encoder, run: Run, dataset: Dataset)
         dataset: that it was trained on.
     """
     classifier = network.classifier()
-    save_tensors(run.newest, _with_place(network.trunk, encoder).weights(classifier), {})
+    trained_on = (*encoder.trained_on, dataset.spec)
+    weights = _with_place(network.trunk, encoder).weights(classifier)
+    save_tensors(run.newest, weights, {}, trained_on=trained_on)
     save_tensors(run.folder / "head.safetensors", classifier.state_dict(), {})
     source = f"{encoder.spec}, fine-tuned on {dataset.spec}"
-    run.describe(Description(encoder.architecture, encoder.view, source, dataset.classes))
+    run.describe(
+        Description(encoder.architecture, encoder.view, source, dataset.classes, trained_on=trained_on)
+    )
 
 
 def _with_place(trunk: Trunk, encoder: Encoder) -> Trunk:

@@ -108,7 +108,7 @@ PRESETS.register("vtab1k")(
             largest=0,
         ),
         source="after Zhai et al., A large-scale study of representation learning with VTAB, arXiv "
-        "1910.04867: two learning rates, 2 500 steps; schedule, augmentation, images and splits are not theirs",
+        "1910.04867: two learning rates, 2 500 steps; schedule, augmentation and images are not theirs",
         hardware="one GPU, under an hour a data set; meant for 800 images to train on and 200 to choose on",
         outcome="compares models with each other on 1 000 images a data set; not comparable with VTAB-1k "
         "tables, see docs/published.md",

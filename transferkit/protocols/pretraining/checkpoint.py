@@ -5,7 +5,7 @@ optimizer; whatever is no tensor stands as JSON in its header.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,26 @@ from torch import Tensor, nn
 
 from ...core.errors import CheckpointError
 from ...core.files import appearing
+from ...models.sources import trained_on_header
 
 _STATE = "transferkit training state"
 _MODULE, _OPTIMIZER = "module.", "optimizer."
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+def save_tensors(
+    path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any], *, trained_on: Sequence[str] = ()
+) -> None:
     """Write tensors and their JSON state.
+
+    Args:
+        path: where to.
+        tensors: by name.
+        state: plain values.
+        trained_on: specs of the data sets that weights were trained on, for ``file:PATH#ARCH``.
 
     Raises: DiskSpaceError: if there is no room; what was there before is intact.
     """
-    header = {_STATE: json.dumps(state, sort_keys=True, allow_nan=False)}
+    header = {_STATE: json.dumps(state, sort_keys=True, allow_nan=False), **trained_on_header(trained_on)}
     apart = {
         name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()

@@ -101,6 +101,7 @@ def job_of(
             "weights": encoder.weights,
             "processes": fabric.world_size,
         },
+        trained_on=(*encoder.trained_on, settings.data),
     )
     trunk = trunk_of(encoder)
     multiply_single_pixels(trunk.module)

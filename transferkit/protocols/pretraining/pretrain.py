@@ -217,15 +217,15 @@ class _Training:
         if not job.fabric.is_global_zero:
             return
         self._log(self.gauge.read())
-        encoder = job.trunk.weights(job.classifier)
+        encoder, trained_on = job.trunk.weights(job.classifier), job.description.trained_on
         state = {
             "identity": dict(job.description.identity),
             "standing": self.standing.to_json(),
             "scaler": job.fabric.strategy.precision.state_dict(),
         }
         if best:
-            save_tensors(job.run.best, encoder, {})
-        save_tensors(job.run.newest, encoder, {})
+            save_tensors(job.run.best, encoder, {}, trained_on=trained_on)
+        save_tensors(job.run.newest, encoder, {}, trained_on=trained_on)
         tensors = training_tensors(job.pretext, job.trainer.optimizer)
         save_tensors(training_file(job.run), tensors, state)
 

@@ -16,6 +16,7 @@ class Shown:
         bold: whether it is significantly better than all others of its recipe and data set.
         records: numbers of the records behind it.
         words: what a reader who cannot see the table hears.
+        seen: whether the model was trained on the data set.
     """
 
     text: str
@@ -24,6 +25,7 @@ class Shown:
     bold: bool
     records: tuple[int, ...]
     words: str
+    seen: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,11 @@ class MainTable:
     domains: tuple[str, ...]
     rows: tuple[Row, ...]
 
+    @property
+    def seen(self) -> bool:
+        """Whether a model was trained on a data set that it is scored on."""
+        return any(cell.seen for row in self.rows for cell in row.cells if cell)
+
 
 def main_table(found: Evidence) -> MainTable:
     """Every cell at its model's deepest layer."""
@@ -91,5 +98,6 @@ def _shown(cell: Cell, words: str, *, bold: bool) -> Shown:
         value=cell.value,
         bold=bold,
         records=cell.records,
-        words=f"{words}: {cell.value:.3f} plus or minus {half:.3f}",
+        words=f"{words}: {cell.value:.3f} plus or minus {half:.3f}{', trained on' if cell.seen else ''}",
+        seen=cell.seen,
     )

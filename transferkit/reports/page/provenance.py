@@ -23,6 +23,7 @@ FIELDS = (
     "n",
     "selected_on",
     "evaluated_on",
+    "trained_on",
     "settings",
     "chosen",
     "skipped_rows",

@@ -14,6 +14,7 @@ from PIL import Image
 from ... import __version__
 from ...core.errors import MissingExtraError
 from ...core.files import appearing
+from ...core.results import SEEN_MEANS
 from ...core.statistics import FEWEST
 from ...protocols.gallery import Gallery, Tile
 from ..evidence import Evidence
@@ -93,6 +94,7 @@ def page(found: Evidence, *, galleries: Sequence[Gallery] = (), notes: Sequence[
         headline=headline(found) or [NOTHING_TO_COMPARE],
         overview=overview(found),
         table=table,
+        seen_means=SEEN_MEANS,
         spans=_spans(table.domains),
         recipes=found.recipes,
         pairs=_pairs(found),
