@@ -1,4 +1,4 @@
-"""Faster R-CNN [1] around a network, put together from torchvision's parts: with a pyramid, or as C4.
+"""Faster R-CNN [1] around a network: with a pyramid, or as C4; thresholds are those of the papers.
 
 FPN reads four maps [2]; C4 reads the third stage of a ResNet and uses the fourth as head [1, 3].
 
@@ -13,12 +13,11 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
-from torchvision.ops import MultiScaleRoIAlign
 
 from .backbone import (
     Norm,
@@ -30,6 +29,7 @@ from .backbone import (
     require_weights,
     with_statistics,
 )
+from .detectron import AlignedPooling, BoxHeads, ProposalNetwork
 
 Kind = Literal["fpn", "c4"]
 _BODY, _HEAD = "backbone.body.network.", "roi_heads.box_head.stage."
@@ -88,7 +88,7 @@ class Ground:
     std: Sequence[float]
 
 
-class Detector(FasterRCNN):
+class Detector(GeneralizedRCNN):
     """Faster R-CNN whose images come in the size in which they are seen.
 
     In training it maps images and targets to losses; else images to boxes, labels from 1 on, and scores.
@@ -108,18 +108,8 @@ class Detector(FasterRCNN):
             parameter.requires_grad_(name not in ground.frozen and name not in ground.beyond)
         network = with_statistics(ground.network, plan.norm)
         parts = _pyramid(network, ground, plan) if plan.kind == "fpn" else _single(network, ground, plan)
-        many = plan.proposals * (6 if plan.kind == "c4" else 1)  # one map has the anchors of all
-        super().__init__(
-            **parts,
-            rpn_pre_nms_top_n_train=many,
-            rpn_pre_nms_top_n_test=many // 2,
-            rpn_post_nms_top_n_train=plan.proposals,
-            rpn_post_nms_top_n_test=plan.proposals // 2,
-            rpn_batch_size_per_image=plan.samples // 2,
-            box_batch_size_per_image=plan.samples,
-            box_score_thresh=plan.score,
-        )
-        self.transform = _Normalisation(ground.mean, ground.std, divisible=_DIVISIBLE[plan.kind])
+        transform = _Normalisation(ground.mean, ground.std, divisible=_DIVISIBLE[plan.kind])
+        super().__init__(parts.backbone, _first_stage(parts, plan), _second_stage(parts, plan), transform)
         held = normalisations(self.backbone.body) + normalisations(
             getattr(self.roi_heads.box_head, "stage", _NONE)
         )
@@ -137,6 +127,51 @@ class Detector(FasterRCNN):
 _NONE = nn.Identity()
 
 
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """What differs between a detector with a pyramid and C4."""
+
+    backbone: nn.Module
+    anchors: AnchorGenerator
+    rpn_head: nn.Module
+    pooling: nn.Module
+    box_head: nn.Module
+    predictor: nn.Module
+
+
+def _first_stage(parts: _Parts, plan: Plan) -> ProposalNetwork:
+    """The proposal network; half of the proposals are kept outside training."""
+    many = plan.proposals * (6 if plan.kind == "c4" else 1)  # one map has the anchors of all
+    return ProposalNetwork(
+        parts.anchors,
+        parts.rpn_head,
+        fg_iou_thresh=0.7,
+        bg_iou_thresh=0.3,
+        batch_size_per_image=plan.samples // 2,
+        positive_fraction=0.5,
+        pre_nms_top_n={"training": many, "testing": many // 2},
+        post_nms_top_n={"training": plan.proposals, "testing": plan.proposals // 2},
+        nms_thresh=0.7,
+    )
+
+
+def _second_stage(parts: _Parts, plan: Plan) -> BoxHeads:
+    """The heads that classify proposals and move their sides."""
+    return BoxHeads(
+        parts.pooling,
+        parts.box_head,
+        parts.predictor,
+        fg_iou_thresh=0.5,
+        bg_iou_thresh=0.5,
+        batch_size_per_image=plan.samples,
+        positive_fraction=0.25,
+        bbox_reg_weights=None,  # 10, 10, 5, 5
+        score_thresh=plan.score,
+        nms_thresh=0.5,
+        detections_per_img=100,
+    )
+
+
 def network_weights(held: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Of a detector's weights those of the network it stands on, by the network's own names."""
     found = {name.removeprefix(_BODY): value for name, value in held.items() if name.startswith(_BODY)}
@@ -144,38 +179,38 @@ def network_weights(held: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {**found, **head}
 
 
-def _pyramid(network: nn.Module, ground: Ground, plan: Plan) -> dict[str, Any]:
+def _pyramid(network: nn.Module, ground: Ground, plan: Plan) -> _Parts:
     """The parts of a detector with FPN; a box is read from the map whose anchors are of its size."""
     backbone = PyramidBackbone(Tapped(network, ground.taps), ground.channels, plan.depth)
     sizes = tuple((plan.anchor * 2**level,) for level in range(5))
-    pooling = MultiScaleRoIAlign(
-        ["0", "1", "2", "3"], output_size=7, sampling_ratio=2, canonical_scale=7 * plan.anchor
+    pooling = AlignedPooling(
+        ("0", "1", "2", "3"), (4, 8, 16, 32), output_size=7, canonical_scale=7 * plan.anchor
     )
-    return {
-        "backbone": backbone,
-        "rpn_anchor_generator": AnchorGenerator(sizes, (_RATIOS,) * 5),
-        "rpn_head": _Proposing(plan.depth, len(_RATIOS)),
-        "box_roi_pool": pooling,
-        "box_head": TwoMLPHead(plan.depth * 7 * 7, plan.width),
-        "box_predictor": _Predicting(plan.width, plan.classes + 1),
-    }
+    return _Parts(
+        backbone=backbone,
+        anchors=AnchorGenerator(sizes, (_RATIOS,) * 5),
+        rpn_head=_Proposing(plan.depth, len(_RATIOS)),
+        pooling=pooling,
+        box_head=TwoMLPHead(plan.depth * 7 * 7, plan.width),
+        predictor=_Predicting(plan.width, plan.classes + 1),
+    )
 
 
-def _single(network: nn.Module, ground: Ground, plan: Plan) -> dict[str, Any]:
+def _single(network: nn.Module, ground: Ground, plan: Plan) -> _Parts:
     """The parts of a detector with C4."""
     require_residual(network, ground.spec)
     stage = network.get_submodule("layer4")
     network.set_submodule("layer4", nn.Identity())
     depth, wide = ground.channels[2], ground.channels[3]
     sizes = (tuple(plan.anchor * 2**level for level in range(5)),)
-    return {
-        "backbone": SingleBackbone(Tapped(network, ["layer3"]), depth),
-        "rpn_anchor_generator": AnchorGenerator(sizes, (_RATIOS,)),
-        "rpn_head": _Proposing(depth, 5 * len(_RATIOS)),
-        "box_roi_pool": MultiScaleRoIAlign(["0"], output_size=14, sampling_ratio=2),
-        "box_head": _Stage(stage, wide, plan.norm),
-        "box_predictor": _Predicting(wide, plan.classes + 1),
-    }
+    return _Parts(
+        backbone=SingleBackbone(Tapped(network, ["layer3"]), depth),
+        anchors=AnchorGenerator(sizes, (_RATIOS,)),
+        rpn_head=_Proposing(depth, 5 * len(_RATIOS)),
+        pooling=AlignedPooling(("0",), (16,), output_size=14),
+        box_head=_Stage(stage, wide, plan.norm),
+        predictor=_Predicting(wide, plan.classes + 1),
+    )
 
 
 class _Stage(nn.Module):

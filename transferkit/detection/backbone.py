@@ -117,7 +117,7 @@ def require_residual(network: nn.Module, spec: str) -> None:
         )
 
 
-def normalisations(module: nn.Module) -> list[nn.Module]:
+def normalisations(module: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
     """Every batch normalisation inside."""
     return [part for part in module.modules() if isinstance(part, _NORMALISATIONS)]
 

@@ -4,14 +4,18 @@ from dataclasses import replace
 
 import pytest
 import torch
+from lightning.fabric import Fabric
+from torch.testing import assert_close
 
 from tests.protocols.detecting.scenes import MODEL, SMALL, detected, eight
 from tests.protocols.pretraining.runs import Notes
 from transferkit.core.errors import ModelError, UsageError
+from transferkit.detection.backbone import normalisations
 from transferkit.models.catalog import load_encoder
 from transferkit.protocols.detecting import training
 from transferkit.protocols.detecting.grounding import detector_of
-from transferkit.protocols.detecting.training import Course, Training
+from transferkit.protocols.detecting.presets import preset_settings
+from transferkit.protocols.detecting.training import Course, Training, decayed_and_not
 
 
 def test_processes_must_be_able_to_share(monkeypatch, tmp_path):
@@ -60,3 +64,61 @@ def test_too_little_memory_for_the_search_is_answered_likewise(monkeypatch, tmp_
     monkeypatch.setattr(training, "_found", out_of_memory)
     with pytest.raises(ModelError, match="memory for boxes at --test-side 64: try a smaller --test-side"):
         detected(monkeypatch, tmp_path, eight(), replace(SMALL, score=0.0))
+
+
+def trained_training(tmp_path, settings):
+    """A training of eight pictures that has ended."""
+    fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
+    detector = detector_of(load_encoder(MODEL), settings, 6)
+    course = Course(eight().split("train"), settings, tmp_path, {}, 0)
+    one = Training(detector, course, fabric=fabric, reporter=Notes())
+    one.run()
+    return one
+
+
+def test_statistics_are_the_means_over_the_batches_that_follow_the_training(tmp_path):
+    one = trained_training(tmp_path, replace(SMALL, batch_statistics="sync", precise_bn=3, iterations=2))
+    norm = normalisations(one.detector)[0]
+    means, variances = [], []
+
+    def noted(_module, arguments):
+        means.append(arguments[0].mean([0, 2, 3]))
+        variances.append(arguments[0].var([0, 2, 3]))
+
+    handle = norm.register_forward_pre_hook(noted)
+    norm.running_mean.fill_(1000.0)  # what was there before is forgotten
+    one.recompute_statistics()
+    handle.remove()
+    assert len(means) == 3
+    assert_close(norm.running_mean, torch.stack(means).mean(0))
+    assert_close(norm.running_var, torch.stack(variances).mean(0), rtol=1e-4, atol=1e-6)
+    assert norm.momentum == 0.1
+    before = norm.running_mean.clone()
+    one.recompute_statistics()
+    assert torch.equal(norm.running_mean, before), "the same batches, the same statistics"
+
+
+@pytest.mark.parametrize("changes", [{"precise_bn": 0, "batch_statistics": "sync"}, {"precise_bn": 3}])
+def test_running_averages_stay_where_nothing_is_recomputed(changes, tmp_path):
+    one = trained_training(tmp_path, replace(SMALL, iterations=1, **changes))
+    before = {name: value.clone() for name, value in one.detector.state_dict().items()}
+    one.recompute_statistics()
+    assert_close(one.detector.state_dict(), before, rtol=0, atol=0)
+
+
+def test_scale_and_shift_of_normalisations_are_not_decayed():
+    detector = detector_of(load_encoder(MODEL), replace(SMALL, batch_statistics="sync"), 6)
+    decayed, still = decayed_and_not(detector, 0.1)
+    assert (decayed["weight_decay"], still["weight_decay"]) == (0.1, 0.0)
+    shapes = {len(parameter.shape) for parameter in still["params"]}
+    assert shapes == {1}
+    assert len(still["params"]) == 2 * len(normalisations(detector))
+    trained = sum(parameter.requires_grad for parameter in detector.parameters())
+    assert len(decayed["params"]) + len(still["params"]) == trained
+    frozen = detector_of(load_encoder(MODEL), SMALL, 6)
+    assert len(decayed_and_not(frozen, 0.1)) == 1
+
+
+def test_the_preset_of_voc_recomputes_statistics_as_mocos_configuration_does():
+    assert preset_settings("voc0712", {}).precise_bn == 200
+    assert preset_settings("coco", {}).precise_bn == 0

@@ -232,6 +232,7 @@ class _Target:
         course = Course(train, self.settings, file.parent, identity, self.workers)
         training = Training(detector, course, fabric=self.fabric, reporter=self.place.reporter)
         training.run()
+        training.recompute_statistics()
         fitted = time.perf_counter()
         found, reasons = training.found(scored)
         if self.fabric.is_global_zero:

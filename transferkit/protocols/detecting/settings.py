@@ -20,7 +20,7 @@ class DetectSettings:
         lr: highest learning rate, for that batch.
         milestones: steps after which the learning rate is a tenth of what it was.
         warmup_iterations: steps in which the rate rises from 0.1 %.
-        weight_decay: of every weight.
+        weight_decay: of every weight but scale and shift of batch normalisations.
         momentum: of SGD.
         clip: largest norm of the gradient; 0 leaves it as it is.
         sides: pixels of an image's shorter side in training, one of which is drawn.
@@ -29,6 +29,8 @@ class DetectSettings:
         flip: probability that an image is mirrored.
         batch_statistics: those of the network's batch normalisations: ``frozen``, or ``sync`` over all
             processes.
+        precise_bn: training batches from which shared batch statistics are computed again before scoring; 0
+            keeps the running averages of training.
         trained_stages: of the network's four, counted from the last; 4 trains the stem, too.
         anchor: pixels of the smallest anchor's side.
         depth: channels of the pyramid.
@@ -54,6 +56,7 @@ class DetectSettings:
     longest: int = 1333
     flip: float = 0.5
     batch_statistics: Literal["frozen", "sync"] = "frozen"
+    precise_bn: int = 0
     trained_stages: int = 3
     anchor: int = 16
     depth: int = 64
@@ -113,6 +116,7 @@ _LIMITS = {
     "test_side": (32, math.inf),
     "longest": (32, math.inf),
     "flip": (0.0, 1.0),
+    "precise_bn": (0, math.inf),
     "trained_stages": (0, 4),
     "anchor": (2, math.inf),
     "depth": (1, math.inf),

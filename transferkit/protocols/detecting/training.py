@@ -22,6 +22,7 @@ from ...data.detection.boxed import DetectionSplit
 from ...data.detection.transforms import resized_boxes
 from ...data.loading import load_items
 from ...detection.assembly import Detector
+from ...detection.backbone import normalisations
 from ...detection.found import Found
 from ..pretraining.memory import enough_memory
 from ..pretraining.resumable import Resumable
@@ -82,9 +83,8 @@ class Training:
             )
         self.order = Order(course.split.sizes, settings.batch, settings.seed)
         self.detector = detector.to(memory_format=torch.channels_last)
-        trained = [parameter for parameter in self.detector.parameters() if parameter.requires_grad]
         optimizer = torch.optim.SGD(
-            trained, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
+            decayed_and_not(self.detector, settings.weight_decay), lr=settings.lr, momentum=settings.momentum
         )
         self.model, self.optimizer = fabric.setup(self.detector, optimizer)
         self.kept = Resumable(self.detector, self.optimizer, fabric, course.folder, course.identity)
@@ -137,23 +137,45 @@ class Training:
                 saved = time.perf_counter()
         self.fabric.barrier()
 
-    def _batches(self, first: int) -> Iterator[Shown]:
-        """What this process is shown from the step ``first`` on."""
+    @torch.no_grad()
+    def recompute_statistics(self) -> None:
+        """Set batch statistics to the means over the batches that would follow the training.
+
+        Running averages lag behind weights that still move, and remember mostly the last batches.
+        """
+        settings = self.course.settings
+        norms = normalisations(self.detector)
+        if not settings.precise_bn or settings.batch_statistics == "frozen":
+            return
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the mean over all batches since the reset
+        self.model.train()
+        for number, shown in enumerate(self._batches(settings.iterations, settings.precise_bn)):
+            images, targets = self._on_device(shown)
+            with self._draws(settings.iterations + number):
+                self.model(images, targets)
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+
+    def _batches(self, first: int, count: int | None = None) -> Iterator[Shown]:
+        """What this process is shown from the step ``first`` on: ``count`` batches, or the rest."""
         settings, fabric = self.course.settings, self.fabric
+        last = settings.iterations if count is None else first + count
         items = TrainingItems(self.course.split, training_view(settings), settings.seed)
         asked: Any = (
             (step, part_of(rows, process=fabric.global_rank, processes=fabric.world_size))
-            for step, rows in self.order.steps(first, settings.iterations)
+            for step, rows in self.order.steps(first, last)
         )
         yield from load_items(items, asked, workers=self.course.workers)
 
     def _step(self, number: int, shown: Shown) -> dict[str, Tensor]:
         """Move the weights once; each loss, and the gradient's norm."""
-        settings, device = self.course.settings, self.fabric.device
+        settings = self.course.settings
         for group in self.optimizer.param_groups:
             group["lr"] = settings.rate(number)
-        images = [image.to(device, non_blocking=True).float() / 255 for image in shown.images]
-        targets = [{name: value.to(device) for name, value in one.items()} for one in shown.targets]
+        images, targets = self._on_device(shown)
         with self._draws(number):
             losses: dict[str, Tensor] = self.model(images, targets)
         loss = torch.stack(list(losses.values())).sum()
@@ -168,6 +190,12 @@ class Training:
             assert norm is not None  # as only sharded strategies give
             readings["gradient_norm"] = norm
         return readings
+
+    def _on_device(self, shown: Shown) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+        """Images in 0 … 1, and their boxes and labels."""
+        device = self.fabric.device
+        images = [image.to(device, non_blocking=True).float() / 255 for image in shown.images]
+        return images, [{name: value.to(device) for name, value in one.items()} for one in shown.targets]
 
     @contextmanager
     def _draws(self, number: int) -> Iterator[None]:
@@ -221,6 +249,17 @@ class Training:
     def forget(self) -> None:
         """Remove the checkpoint of a training whose result is recorded."""
         self.kept.forget()
+
+
+def decayed_and_not(detector: Detector, weight_decay: float) -> list[dict[str, Any]]:
+    """Groups of trained parameters: scale and shift of normalisations are not decayed, as in Detectron2."""
+    still = {id(one) for norm in normalisations(detector) for one in norm.parameters(recurse=False)}
+    trained = [one for one in detector.parameters() if one.requires_grad]
+    groups = [
+        {"params": [one for one in trained if id(one) not in still], "weight_decay": weight_decay},
+        {"params": [one for one in trained if id(one) in still], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
 
 
 def _found(output: dict[str, Tensor], size: tuple[int, int], whole: tuple[int, ...]) -> Found:

@@ -1,0 +1,115 @@
+"""Parts of torchvision's Faster R-CNN, changed to compute what Detectron2's defaults compute [1].
+
+Published detection results of contrastive encoders come from Detectron2. torchvision differs in three places:
+its box losses are quadratic near zero, its RoIAlign is shifted by half a pixel of the map, and it takes two
+samples per bin and axis whatever the size of the box.
+
+[1] https://github.com/facebookresearch/detectron2, ``config/defaults.py``: ``ROIAlignV2``, sampling ratio 0,
+    ``SMOOTH_L1_BETA`` 0 in both stages.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models.detection.roi_heads import RoIHeads
+from torchvision.models.detection.rpn import RegionProposalNetwork
+from torchvision.ops import roi_align
+from torchvision.ops.poolers import LevelMapper
+
+
+class AlignedPooling(nn.Module):
+    """RoIAlign with pixel centres at half-integers and as many samples per bin as the bin has map pixels.
+
+    Args:
+        maps: names of the maps; with several, a box is read from the one that its size calls for [1].
+        strides: image pixels per map pixel, in the same order.
+        output_size: bins per side.
+        canonical_scale: side of a box that is read from the map of stride 16.
+
+    [1] Lin et al., Feature pyramid networks for object detection, CVPR 2017, equation 1.
+    """
+
+    def __init__(
+        self, maps: Sequence[str], strides: Sequence[int], *, output_size: int, canonical_scale: int = 224
+    ) -> None:
+        super().__init__()
+        self.maps, self.strides, self.output_size = tuple(maps), tuple(strides), output_size
+        first, last = strides[0].bit_length() - 1, strides[-1].bit_length() - 1
+        self.level = LevelMapper(first, last, canonical_scale=canonical_scale)
+
+    def forward(self, x: dict[str, Tensor], boxes: list[Tensor], image_shapes: Any) -> Tensor:
+        """Maps ``[b, c, h, w]`` and boxes ``[r, 4]`` per image to ``[n, c, side, side]`` of all boxes."""
+        images = [torch.full_like(one[:, :1], number) for number, one in enumerate(boxes)]
+        places = torch.cat([torch.cat(images), torch.cat(boxes)], 1)  # [r, 5]
+        levels = self.level(boxes)
+        shape = (len(places), x[self.maps[0]].shape[1], self.output_size, self.output_size)
+        pooled = x[self.maps[0]].new_zeros(shape)
+        for level, (name, stride) in enumerate(zip(self.maps, self.strides, strict=True)):
+            rows = torch.where(levels == level)[0]
+            pooled[rows] = roi_align(
+                x[name], places[rows], self.output_size, 1 / stride, sampling_ratio=-1, aligned=True
+            ).to(pooled.dtype)
+        return pooled
+
+
+class ProposalNetwork(RegionProposalNetwork):
+    """The first stage, with the absolute error of offsets as its box loss."""
+
+    def compute_loss(
+        self,
+        objectness: Tensor,
+        pred_bbox_deltas: Tensor,
+        labels: list[Tensor],
+        regression_targets: list[Tensor],
+    ) -> tuple[Tensor, Tensor]:
+        """Scores ``[a]`` and offsets ``[a, 4]`` of all anchors to their losses per sampled anchor."""
+        positive, negative = (torch.cat(mask).bool() for mask in self.fg_bg_sampler(labels))  # [a] each
+        sampled = positive | negative
+        wanted, truth = torch.cat(regression_targets), torch.cat(labels)
+        box_loss = functional.l1_loss(pred_bbox_deltas[positive], wanted[positive], reduction="sum")
+        score_loss = functional.binary_cross_entropy_with_logits(
+            objectness.flatten()[sampled], truth[sampled]
+        )
+        return score_loss, box_loss / sampled.sum()
+
+
+class BoxHeads(RoIHeads):
+    """The second stage, with the absolute error of offsets as its box loss."""
+
+    def forward(
+        self,
+        features: dict[str, Tensor],
+        proposals: list[Tensor],
+        image_shapes: list[tuple[int, int]],
+        targets: list[dict[str, Tensor]] | None = None,
+    ) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
+        """In training, maps and proposals to losses; else to boxes, as torchvision does it."""
+        if not self.training:
+            found: tuple[list[dict[str, Tensor]], dict[str, Tensor]] = super().forward(
+                features, proposals, image_shapes, targets
+            )
+            return found
+        sampled, _, labels, wanted = self.select_training_samples(proposals, targets)
+        logits, offsets = self.box_predictor(
+            self.box_head(self.box_roi_pool(features, sampled, image_shapes))
+        )
+        losses = head_losses(logits, offsets, torch.cat(labels), torch.cat(wanted))
+        return [], dict(zip(("loss_classifier", "loss_box_reg"), losses, strict=True))
+
+
+def head_losses(logits: Tensor, offsets: Tensor, labels: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean cross-entropy, and the absolute error of offsets per sampled box.
+
+    Args:
+        logits: ``[r, c]``, class 0 the background.
+        offsets: ``[r, 4 c]``, four for each class.
+        labels: ``[r]``.
+        wanted: ``[r, 4]``; those of background boxes do not count.
+    """
+    positive = torch.where(labels > 0)[0]
+    own = offsets.unflatten(1, (-1, 4))[positive, labels[positive]]  # offsets of the true class [p, 4]
+    box_loss = functional.l1_loss(own, wanted[positive], reduction="sum") / labels.numel()
+    return functional.cross_entropy(logits, labels), box_loss
