@@ -77,7 +77,7 @@ def test_exported_and_imported_weights_know_it(workspace, pictures, tmp_path):
     path = tmp_path / "weights.safetensors"
     export_weights(model, path, runs=workspace / "runs")
     assert load_encoder(f"file:{path}#test_resnet").trained_on == (data,)
-    imported = import_weights(path, "test_resnet", run=Run.named("imported", tmp_path / "runs"))
+    imported = import_weights(f"file:{path}#test_resnet", run=Run.named("imported", tmp_path / "runs"))
     assert imported.trained_on == (data,)
     export_weights(model, tmp_path / "weights.pt", runs=workspace / "runs")  # has no place for it
     assert load_encoder(f"file:{tmp_path / 'weights.pt'}#test_resnet").trained_on == ()
