@@ -1,6 +1,8 @@
 """The interval over data sets and seeds, and the verdicts, of the page of findings."""
 
 import importlib.util
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -15,11 +17,13 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 
 @pytest.fixture(scope="module")
-def page() -> ModuleType:
+def page() -> Iterator[ModuleType]:
+    sys.path.insert(0, str(DOCS))  # as when the script is run
     spec = importlib.util.spec_from_file_location("build_findings", DOCS / "build_findings.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module
+    yield module
+    sys.path.remove(str(DOCS))
 
 
 def values(rng, *, seeds: int, sets: int, level: float, spread: tuple[float, float, float]):
