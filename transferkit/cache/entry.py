@@ -13,7 +13,8 @@ from ..core.blocks import Blocks, Matrix
 from ..core.errors import CacheError, ShapeError
 from ..core.features import Features
 from ..core.groups import Groups, grouped_fingerprint
-from .claim import Claim, Target
+from .claim import OK, Claim, Target
+from .format import reading_shard
 from .key import EntryKey
 from .locks import Lock
 from .manifest import MANIFEST, Manifest, ShardFile, read_manifest, write_manifest
@@ -178,6 +179,26 @@ class Entry:
         """What ``read`` returns, in pieces of at most ``rows_per_chunk`` rows; holds one shard at most."""
         yield from read_pieces(self.folder, self.manifest, layer, rows_per_chunk)
 
+    def first_rows(self, layer: str, most: int) -> tuple[NDArray[np.floating], NDArray[np.int64]] | None:
+        """Up to ``most`` readable rows ``[m, d]`` of the first shard that has ``layer``, and their numbers.
+
+        The numbers begin where a forward pass began. None if no shard has the layer.
+        """
+        files = self.manifest.holding(layer)
+        if not files:
+            return None
+        file = files[min(files)]
+        with reading_shard(self.folder / file.name, file.index) as reader:
+            x, read = reader.read(f"layers/{layer}")[:most], (reader.read("rows/status") == OK)[:most]
+        return x[read], self.manifest.shard(file.shard)[:most][read]
+
+    def vouch(self, versions: str) -> None:
+        """Note that libraries of these versions compute the same features."""
+        with self._lock():
+            manifest = self.manifest
+            if versions not in manifest.versions:
+                write_manifest(self.folder, replace(manifest, versions=(*manifest.versions, versions)))
+
     def verify(self) -> list[Problem]:
         """Every file of the entry that is not as it was written, by its SHA-256."""
         return verify_folder(self.folder)
@@ -199,6 +220,7 @@ class Entry:
         *,
         shard_rows: int,
         batch: int,
+        versions: str = "",
     ) -> None:
         """Name the rows. Of an entry that was begun before, its own ``shard_rows`` and ``batch`` stay.
 
@@ -208,6 +230,7 @@ class Entry:
             classes: names.
             shard_rows: rows a shard.
             batch: images a forward pass.
+            versions: of the libraries that compute the features.
 
         Raises:
             ShapeError: for no rows, or ids and labels that do not fit.
@@ -225,7 +248,9 @@ class Entry:
                 f"not {len(ids)} ids and labels {list(labels.shape)}."
             )
         digest = hashlib.sha256(joined + b"\0" + labels.astype("<i8").tobytes()).hexdigest()
-        wanted = Manifest(self.key, len(ids), shard_rows, batch, tuple(classes), digest, {})
+        wanted = Manifest(
+            self.key, len(ids), shard_rows, batch, tuple(classes), digest, {}, (versions,) if versions else ()
+        )
         manifest = self._begun_as(wanted)
         if (manifest.row_digest, manifest.classes) != (wanted.row_digest, wanted.classes):
             raise CacheError(

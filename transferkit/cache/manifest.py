@@ -53,6 +53,8 @@ class Manifest:
         classes: names.
         row_digest: digest of all ids and labels.
         files: the finished ones, by name.
+        versions: of the libraries that computed its features, or computed some again and found them alike;
+            a line of text for each set of versions.
     """
 
     key: EntryKey
@@ -62,6 +64,7 @@ class Manifest:
     classes: tuple[str, ...]
     row_digest: str
     files: Mapping[str, ShardFile]
+    versions: tuple[str, ...] = ()
 
     @property
     def shards(self) -> int:
@@ -114,7 +117,8 @@ class Manifest:
             for name, file in value["files"].items()
         }
         key, classes = EntryKey.from_json(value["key"]), tuple(value["classes"])
-        return cls(**{**value, "key": key, "classes": classes, "files": files})
+        versions = tuple(value.get("versions", ()))
+        return cls(**{**value, "key": key, "classes": classes, "files": files, "versions": versions})
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -30,6 +30,7 @@ from ..models.layers import Layer, resolve_layers
 from ..models.taps import Taps
 from .filling import SHARD_ROWS, fill
 from .place import Place
+from .reuse import is_named, keys_of_networks, library_versions, may_reuse
 from .settings import ExtractSettings
 
 LONG_SECONDS = 20  # an extraction expected to take longer announces itself
@@ -104,7 +105,14 @@ class Extraction:
             require_space(self.entry.folder, self.plan(timed=False).bytes)
             self._announce(reporter)
             split = self.split
-            self.entry.begin(split.ids, split.labels, split.classes, shard_rows=SHARD_ROWS, batch=self._batch)
+            self.entry.begin(
+                split.ids,
+                split.labels,
+                split.classes,
+                shard_rows=SHARD_ROWS,
+                batch=self._batch,
+                versions=library_versions(),
+            )
             while missing := self.missing:
                 self._fill(missing, reporter)
                 self.entry.wait()
@@ -138,6 +146,12 @@ class Extraction:
     def _batches(self, rows: Iterable[NDArray[np.int64]], *, workers: int) -> Iterator[Batch]:
         variant = Variant(self.settings.variant)
         return load_batches(self.split, self.encoder.view, rows, workers=workers, variant=variant)
+
+    def compute_again(self, rows: NDArray[np.int64], layers: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """Features ``[b, d]`` of some rows by layer, without the cache."""
+        batch = next(iter(self._batches([rows], workers=0)))
+        with Taps(self.encoder, layers, self.entry.key.pooling) as taps:
+            return _forward(taps, batch, self.encoder, self.compute)
 
     def _images_per_second(self, layers: Sequence[str]) -> float:
         """Measured on one batch of the split's own images: the slower of decoding and forward pass."""
@@ -194,14 +208,19 @@ class Extractor:
         encoder: moved to the device that the settings name.
         settings: how features are taken.
         store: where they are kept.
+        named: whether the encoder was loaded by its spec, and not changed since; where it is not, or comes
+            from no library, features in the cache are compared before they are reused.
 
     Raises: UsageError, ModelError: for layers, pooling, size or device that cannot be had.
     """
 
-    def __init__(self, encoder: Encoder, settings: ExtractSettings, *, store: FeatureStore) -> None:
+    def __init__(
+        self, encoder: Encoder, settings: ExtractSettings, *, store: FeatureStore, named: bool = True
+    ) -> None:
         encoder = replace(encoder, weights=weights_digest(encoder.module))  # it may have been trained since
         self.encoder = encoder.at(settings.size)
         self.settings, self.store = settings, store
+        self._named = named and is_named(encoder)
         _ = Variant(settings.variant)  # refused now rather than by the first image
         self.pooling = settings.pooling or encoder.pooling
         self.layers = resolve_layers(self.encoder, settings.layers, self.pooling)
@@ -220,9 +239,13 @@ class Extractor:
         return other
 
     def open(self, split: Split) -> Extraction:
-        """The extraction over ``split``; nothing is computed or written yet."""
-        entry = self.store.entry(self._key(split), split.groups)
-        return Extraction(self.encoder, split, self.settings, self.layers, entry, self.compute)
+        """The extraction over ``split``; nothing is written yet, and at most one batch is computed."""
+        for key in keys_of_networks(self._key(split)):
+            entry = self.store.entry(key, split.groups)
+            found = Extraction(self.encoder, split, self.settings, self.layers, entry, self.compute)
+            if may_reuse(entry, self.names, found.compute_again, named=self._named):
+                break
+        return found
 
     def _key(self, split: Split) -> EntryKey:
         return EntryKey(

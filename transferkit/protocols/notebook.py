@@ -73,7 +73,8 @@ def extract(
     reporter = reporter_for(quiet=quiet)
     names = (layers,) if isinstance(layers, str) else tuple(layers)
     chosen = _settings(names, settings)
-    extractor = Extractor(_encoder(model, view, place), chosen, store=FeatureStore(place.features))
+    store, named = FeatureStore(place.features), isinstance(model, str)
+    extractor = Extractor(_encoder(model, view, place), chosen, store=store, named=named)
     extracted: Extracted = {layer: {} for layer in extractor.names}
     for split in _splits(data, place):
         entry = extractor.open(split).run(reporter)
