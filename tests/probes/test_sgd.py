@@ -147,14 +147,14 @@ def test_the_choice_is_the_most_accurate_on_held_out_rows():
     """Of a setting that learns and one that stands still, whichever comes first."""
     learns, idle = SgdSetting(0.1, 32, 0.0), SgdSetting(1e-12, 32, 0.0)
     for settings in ([learns, idle], [idle, learns]):
-        assert sgd_choice([X], ROWS.labels, 4, settings, seed=0)[0] is learns
+        assert sgd_choice([X], ROWS, settings, seed=0)[0] is learns
     twin = SgdSetting(0.1, 32, 0.0)
-    assert sgd_choice([X], ROWS.labels, 4, [learns, twin], seed=0)[0] is learns, "the first of equals"
+    assert sgd_choice([X], ROWS, [learns, twin], seed=0)[0] is learns, "the first of equals"
 
 
 def test_the_held_rows_are_answered_by_the_chosen_setting_without_having_seen_them():
     settings = [SgdSetting(1e-12, 32, 0.0), SgdSetting(0.1, 32, 0.0)]
-    _, (probabilities, labels) = sgd_choice([X], ROWS.labels, 4, settings, seed=0)
+    _, (probabilities, labels) = sgd_choice([X], ROWS, settings, seed=0)
     assert len(labels) == pytest.approx(0.3 * 97, abs=4)
     assert_close(probabilities.sum(1), np.ones(len(labels)))
     assert (probabilities.argmax(1) == labels).mean() > 0.7
@@ -168,10 +168,8 @@ def test_the_held_rows_are_answered_by_the_chosen_setting_without_having_seen_th
 def test_the_first_view_judges():
     noise = torch.zeros_like(X)
     settings = [SgdSetting(1e-12, 32, 0.0), SgdSetting(0.1, 32, 0.0)]
-    assert sgd_choice([noise, X], ROWS.labels, 4, settings, seed=0)[0] is settings[0], (
-        "nothing to see: a draw"
-    )
-    assert sgd_choice([X, noise], ROWS.labels, 4, settings, seed=0)[0] is settings[1]
+    assert sgd_choice([noise, X], ROWS, settings, seed=0)[0] is settings[0], "nothing to see: a draw"
+    assert sgd_choice([X, noise], ROWS, settings, seed=0)[0] is settings[1]
 
 
 @pytest.mark.parametrize("blank", [0, 19, 20, 21, 49])
@@ -179,14 +177,14 @@ def test_a_setting_is_judged_by_a_view_that_no_epoch_has_trained_on(blank):
     """The study augments held-out rows too. With nothing to see there, the first of equals is chosen."""
     views = [torch.zeros_like(X) if number == blank else X for number in range(50)]
     settings = [SgdSetting(1e-12, 32, 0.0), SgdSetting(0.1, 32, 0.0)]
-    chosen, _ = sgd_choice(views, ROWS.labels, 4, settings, seed=0, plain=X)
+    chosen, _ = sgd_choice(views, ROWS, settings, seed=0, plain=X)
     assert chosen is settings[0 if blank == 20 else 1]
 
 
 def test_rows_without_augmentation_give_the_probabilities_and_choose_nothing():
     settings = [SgdSetting(0.1, 32, 0.0), SgdSetting(1e-12, 32, 0.0)]
     plain = torch.zeros_like(X)
-    chosen, (probabilities, labels) = sgd_choice([X] * 21, ROWS.labels, 4, settings, seed=0, plain=plain)
+    chosen, (probabilities, labels) = sgd_choice([X] * 21, ROWS, settings, seed=0, plain=plain)
     assert chosen is settings[0]
     assert_close(probabilities, np.tile(probabilities[:1], (len(labels), 1)))
 
@@ -202,7 +200,7 @@ def test_no_view_is_shown_twice_within_the_final_training():
     sgd_fits(sgd._ViewsReadInTurn(read, 50), LABELS, 4, SMALL[:1], epochs=50, seed=0)
     assert shown == list(range(50))
     shown.clear()
-    sgd_choice(sgd._ViewsReadInTurn(read, 50), ROWS.labels, 4, SMALL[:1], seed=0)
+    sgd_choice(sgd._ViewsReadInTurn(read, 50), ROWS, SMALL[:1], seed=0)
     assert shown == [20, *range(20)]
 
 
@@ -261,9 +259,26 @@ def test_settings_that_cannot_be_meant_are_refused(setting, words):
         SgdSetting(*setting)
 
 
-def test_one_row_a_class_leaves_nothing_to_choose_on():
-    with pytest.raises(DataError, match=r"The 4 rows to train on leave none .* --solver lbfgs"):
-        sgd_choice([X[:4]], np.arange(4), 4, seed=0)
+def test_one_row_or_group_per_class_leaves_nothing_to_choose_on():
+    with pytest.raises(
+        DataError, match=r"The 4 rows to train on leave none .* one row only.* --solver lbfgs"
+    ):
+        sgd_choice([X[:4]], ROWS.rows(np.arange(4)), seed=0)
+    tied = replace(ROWS, groups=tuple(map(str, ROWS.labels.tolist())))
+    with pytest.raises(DataError, match=r"The 97 rows to train on leave none .* one group only"):
+        sgd_choice([X], tied, seed=0)
+
+
+def test_a_setting_is_chosen_on_rows_of_other_groups():
+    groups = [f"{row // 4}" for row in range(97)]  # each of a row of every class
+    _, (probabilities, labels) = sgd_choice([X], replace(ROWS, groups=tuple(groups)), SMALL[:1], seed=0)
+    kept, held = stratified_split(
+        ROWS.labels, (0.7, 0.3), rng=generator(0, "sgd", "validation"), groups=groups
+    )
+    assert not {groups[i] for i in kept} & {groups[i] for i in held}
+    assert (labels == ROWS.labels[held]).all()
+    alone = fits([X[kept]], LABELS[kept], SMALL[:1], epochs=20, seed=0)
+    assert_close(probabilities, logits(alone, 0, X[held]).softmax(1).numpy())
 
 
 SPLITS = {name: features(n, name, classes=4, spread=1.0) for name, n in (("train", 90), ("val", 30))}
@@ -273,7 +288,7 @@ SPLITS["test"] = features(200, "test", classes=4, spread=1.0)
 def by_hand(splits, rows):
     """The protocol once more: the reference trains the chosen setting on ``rows``."""
     x, labels = torch.from_numpy(rows.x), torch.from_numpy(rows.labels)
-    setting, _ = sgd_choice([x], rows.labels, 4, seed=5)
+    setting, _ = sgd_choice([x], rows, seed=5)
     network = reference.train(
         [x],
         labels,

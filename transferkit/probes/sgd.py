@@ -185,22 +185,20 @@ def epoch_order(n: int, epoch: int, *, seed: int) -> Tensor:
 
 def sgd_choice(
     views: Views,
-    labels: NDArray[np.integer],
-    n_classes: int,
+    rows: Features,
     settings: Sequence[SgdSetting] = GRID,
     *,
     seed: int,
     plain: Tensor | None = None,
 ) -> tuple[SgdSetting, Held]:
-    """Choose the setting that is most accurate on a seeded, stratified 30 % of the rows.
+    """Choose the setting that is most accurate on a seeded, stratified 30 % of the rows, in whole groups.
 
     Each is trained for 20 epochs on the other rows. As in the study, both parts are augmented: the held-out
     rows are shown as the first view that no epoch trained on, where there are more than 20.
 
     Args:
         views: ``[n, d]`` each, as ``sgd_fits`` takes them.
-        labels: ``[n]``.
-        n_classes: ``c``.
+        rows: their labels, classes and groups.
         settings: the candidates; the first of equals is chosen.
         seed: of the split and of the training.
         plain: ``[n, d]``, the rows without augmentation, for the probabilities; the judging view by default.
@@ -209,16 +207,18 @@ def sgd_choice(
     Raises: DataError: if no row is left to choose on.
     """
     rng = generator(seed, "sgd", "validation")
-    kept, held = stratified_split(labels, (1 - HELD_OUT, HELD_OUT), rng=rng)
+    labels = rows.labels
+    kept, held = stratified_split(labels, (1 - HELD_OUT, HELD_OUT), rng=rng, groups=rows.groups)
     if not len(held):
+        unit = "row" if rows.groups is None else "group"
         raise DataError(
             f"The {len(labels)} rows to train on leave none to choose a setting of SGD on: "
-            "every class has one row only. Use --solver lbfgs with --penalties 1."
+            f"every class has one {unit} only. Use --solver lbfgs with --penalties 1."
         )
     judging = views[CHOOSING_EPOCHS % len(views)][held]
     y = torch.from_numpy(labels).to(judging.device)
     train = _ViewsReadInTurn(lambda number: views[number][kept], len(views))
-    fits = sgd_fits(train, y[kept], n_classes, settings, epochs=CHOOSING_EPOCHS, seed=seed)
+    fits = sgd_fits(train, y[kept], len(rows.classes), settings, epochs=CHOOSING_EPOCHS, seed=seed)
     right = (_logits(judging, fits).argmax(2) == y[held]).double().mean(1)  # accuracy [p]
     best = int(right.argmax())
     shown = judging if plain is None else plain[held]
@@ -252,7 +252,7 @@ def sgd_score(
     views = _ViewsReadInTurn(
         lambda i: inputs(replace(fitting, x=augmented[i], augmented=()), fitting), len(augmented)
     )
-    setting, held = sgd_choice(views, fitting.labels, classes, seed=seed, plain=x)
+    setting, held = sgd_choice(views, fitting, seed=seed, plain=x)
     labels = torch.from_numpy(fitting.labels).to(x.device)
     fit = sgd_fits(views, labels, classes, [setting], epochs=EPOCHS, seed=seed)
     fitted = time.perf_counter()
