@@ -273,3 +273,14 @@ def test_progress_is_told(tiny, tmp_path, notes):
     member("", root=tmp_path, seed=0, reporter=notes)
     assert notes.tasks == [("Drawing mini/tiny", 12, "images")]
     assert notes.advanced == 12
+
+
+@pytest.mark.parametrize("spec", DOWNSTREAM)
+def test_sets_that_are_cut_from_photographs_have_groups_and_drawn_ones_have_none(spec, opened):
+    dataset, _ = opened(spec)
+    for split in dataset.splits.values():
+        if "photograph" in split.factors:
+            assert len(split.groups) == len(split)
+            assert 1 < len(set(split.groups)) < len(split)
+        else:
+            assert split.groups is None
