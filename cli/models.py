@@ -5,10 +5,11 @@ from typing import Any
 
 import click
 from rich import box
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from .session import Section, Session, common_options, listed, weights_key_option, with_key
+from .session import Section, Session, common_options, completed, listed, spec_options
 
 
 @click.group(cls=Section)
@@ -61,7 +62,7 @@ def _said_of(run: Any) -> str:
 )
 @click.option("--pooling", help="How a map becomes one vector.")
 @click.option("--size", type=click.IntRange(min=1), help="Pixels of the square the encoder sees.")
-@weights_key_option()
+@spec_options
 @common_options
 def layers(
     session: Session,
@@ -69,7 +70,6 @@ def layers(
     layers: tuple[str, ...],
     pooling: str | None,
     size: int | None,
-    weights_key: str | None,
 ) -> None:
     """Print the layers of SPEC with their shapes, in the order in which an image meets them.
 
@@ -83,17 +83,17 @@ def layers(
     from transferkit.models.encoder import preprocessing_text
     from transferkit.models.layers import resolve_layers
 
-    spec = with_key(spec, weights_key)
+    (spec,) = completed(spec)
     encoder = load_encoder(spec, runs=session.workspace.runs, reporter=session.reporter).at(size)
     found = resolve_layers(encoder, layers, pooling or encoder.pooling)
-    title = Text(f"{encoder.spec}\nImages: {preprocessing_text(encoder.view)}")
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    for heading in ("layer", "kind", "shape", "features"):
-        table.add_column(heading, justify="right" if heading == "features" else "left")
+    heading = Text(f"{encoder.spec}\nImages: {preprocessing_text(encoder.view)}")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("layer", "kind", "shape", "features"):
+        table.add_column(column, justify="right" if column == "features" else "left")
     for layer in found:
         table.add_row(Text(layer.name), layer.kind, " × ".join(map(str, layer.shape)), str(layer.dim))
     value = [{"layer": x.name, "kind": x.kind, "shape": list(x.shape), "features": x.dim} for x in found]
-    session.show(value, table)
+    session.show(value, Group(heading, table))
 
 
 @command.command("export")
@@ -125,11 +125,9 @@ def export(session: Session, spec: str, output: str, style: Any) -> None:
 @click.option("--arch", required=True, metavar="ARCH", help="The network it holds, as for random:ARCH.")
 @click.option("--name", required=True, metavar="NAME", help="Of the run that it becomes: run:NAME.")
 @click.option("--size", type=click.IntRange(min=1), help="Pixels of the square the encoder is shown.")
-@weights_key_option()
+@spec_options
 @common_options
-def import_(
-    session: Session, file: str, arch: str, name: str, size: int | None, weights_key: str | None
-) -> None:
+def import_(session: Session, file: str, arch: str, name: str, size: int | None) -> None:
     """Copy the weights in FILE into the workspace, whichever program wrote them.
 
     A classifier with another number of classes than ARCH's own is left out.
@@ -142,7 +140,7 @@ def import_(
     from transferkit.models.runs import Run
 
     run = Run.named(name, session.workspace.runs)
-    spec = with_key(f"file:{Path(file).expanduser().absolute()}#{arch}", weights_key)
+    (spec,) = completed(f"file:{Path(file).expanduser().absolute()}#{arch}")
     encoder = import_weights(spec, run=run, size=size, reporter=session.reporter)
     session.show_facts(
         {"model": encoder.spec, "architecture": encoder.architecture, "weights": encoder.weights}

@@ -103,43 +103,68 @@ def listed(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     return tuple(dict.fromkeys(parts))
 
 
+_SPEC_OPTIONS: dict[str, tuple[str, str]] = {
+    "weights_key": (
+        "NAME",
+        "Copy of the weights to load from a checkpoint with several, such as model_ema or target_encoder.  "
+        "[default: the copy that the method evaluates]",
+    ),
+    "resize": ("N", "Pixels that an image is resized to before the crop, at the encoder's own size."),
+    "fit": ("NAME", "What is resized: shorter, squash (both sides) or border (the longer side, padded)."),
+    "interpolation": ("NAME", "Resampling of the resize: bilinear, bicubic or area."),
+    "mean": ("X,…", "Mean of the channels, one number or three, for values from 0 to 1."),
+    "std": ("X,…", "Standard deviation of the channels, one number or three."),
+}
+
+
+def spec_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that become part of the specs of models; the function does not see them."""
+    for name, (metavar, text) in reversed(_SPEC_OPTIONS.items()):
+        own = "" if name == "weights_key" else "  [default: the encoder's own]"
+        function = click.option(
+            "--" + name.replace("_", "-"),
+            name,
+            metavar=metavar,
+            is_eager=True,
+            expose_value=False,
+            callback=_remember,
+            help=text + own,
+        )(function)
+    return function
+
+
 def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--model``, which may name several, and ``--weights-key``, which becomes part of their specs."""
-    key = weights_key_option(expose_value=False, is_eager=True, callback=_remember_key)
+    """Add ``--model``, which may name several, and the options that become part of their specs."""
     model = click.option("-m", "--model", multiple=True, callback=_models, metavar="SPEC,…", help=MODEL_HELP)
-    return model(key(function))
+    return model(spec_options(function))
 
 
-def weights_key_option(**settings: Any) -> Callable[..., Any]:
-    """``--weights-key``, with further settings of the option."""
-    return click.option(
-        "--weights-key",
-        metavar="NAME",
-        help="Copy of the weights to load from a checkpoint with several, such as model_ema or "
-        "target_encoder.  [default: the copy that the method evaluates]",
-        **settings,
-    )
-
-
-def _remember_key(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    ctx.meta["weights_key"] = value
+def _remember(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    """Keep the text of an option until the specs are read; several numbers become a tuple."""
+    if value is not None:
+        ctx.meta.setdefault("spec_options", {})[param.name] = f"({value})" if "," in value else value
 
 
 def _models(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """Specs of models, with the key of the weights in those of checkpoints."""
-    specs, key = listed(ctx, param, values), ctx.meta.get("weights_key")
+    specs, options = listed(ctx, param, values), ctx.meta.get("spec_options", {})
+    if options and not specs:
+        names = ", ".join("--" + name.replace("_", "-") for name in options)
+        raise click.BadParameter(f"{names} belongs to a model: name it with --model SPEC.", ctx, param)
+    return completed(*specs)
+
+
+def completed(*specs: str) -> tuple[str, ...]:
+    """The specs with what ``spec_options`` gave; the key of the weights belongs to checkpoints alone."""
+    from transferkit.models.options import with_options
+
+    options = dict(click.get_current_context().meta.get("spec_options", {}))
+    key = {name: options.pop(name) for name in ("weights_key",) if name in options}
     if key and not any(spec.startswith("file:") for spec in specs):
         raise click.BadParameter(
-            f"--weights-key {key} chooses a copy in a checkpoint: give a --model file:PATH#ARCH.", ctx, param
+            f"--weights-key {key['weights_key']} chooses a copy of the weights in a checkpoint, and "
+            f"{', '.join(specs)} is none: use file:PATH#ARCH."
         )
-    return tuple(with_key(spec, key) for spec in specs)
-
-
-def with_key(spec: str, key: str | None) -> str:
-    """The spec of a checkpoint with the key of the weights in it; any other spec as it is."""
-    from transferkit.models.options import with_option
-
-    return with_option(spec, "weights_key", key) if key and spec.startswith("file:") else spec
+    return tuple(with_options(s, {**options, **(key if s.startswith("file:") else {})}) for s in specs)
 
 
 def canonical(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:

@@ -5,7 +5,9 @@ import torch
 from torch import Tensor
 
 from transferkit.core.errors import CheckpointError, UsageError
+from transferkit.core.progress import Silent
 from transferkit.models.architectures import find_architecture
+from transferkit.models.catalog import load_encoder
 from transferkit.models.checkpoints import file_encoder
 
 ARCH = "test_resnet"
@@ -110,10 +112,22 @@ def test_the_only_copy_is_loaded_whatever_it_is_called(tmp_path):
     assert "also holds" not in encoder.note
 
 
-def test_the_note_says_how_images_are_prepared(tmp_path):
-    note = loaded(tmp_path, ONE).note
-    assert note.startswith("w.pth: loaded the weights in its top level as timm:test_resnet.")
-    assert note.endswith(
-        "Preprocessing: shorter side to 168 pixels (bilinear), central 160, "
-        "mean 0.5 0.5 0.5, std 0.5 0.5 0.5."
-    )
+class Heard(Silent):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
+def test_whoever_loads_a_checkpoint_is_told_what_and_how_images_are_prepared(tmp_path):
+    torch.save(ONE, tmp_path / "w.pth")
+    reporter = Heard()
+    load_encoder(f"file:{tmp_path / 'w.pth'}#{ARCH}", reporter=reporter)
+    load_encoder(f"random:timm:{ARCH}", reporter=reporter)
+    assert reporter.notes == [
+        "w.pth: loaded the weights in its top level as timm:test_resnet. Preprocessing: shorter side to 168 "
+        "pixels (bilinear), central 160, mean 0.5 0.5 0.5, std 0.5 0.5 0.5."
+    ]

@@ -1,13 +1,15 @@
 """From the spec of a model, as it stands on the command line, to the encoder."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from ..core.errors import UnknownNameError
 from ..core.progress import SILENT, Reporter
 from . import architectures, checkpoints, embedded, pretrained  # noqa: F401  each registers its schemes
-from .encoder import ENCODERS, Encoder
-from .options import join_options, split_options
+from .encoder import ENCODERS, Encoder, preprocessing_text
+from .options import join_options, split_options, with_options
+from .preprocessing import changed_view, split_preprocessing
 from .runs import finished_runs, run_encoder
 
 _OF_RUNS = ("latest", "run")
@@ -26,10 +28,17 @@ def load_encoder(spec: str, *, runs: Path | None = None, reporter: Reporter = SI
         UsageError: for a malformed spec, and for a run that is not there.
         ModelError: if the weights cannot be had, or do not fit.
     """
-    scheme, _, rest = spec.partition(":")
-    encoder = run_encoder(spec, runs) if scheme in _OF_RUNS else _builder(spec)(rest)
+    plain, changes = split_preprocessing(spec)
+    scheme, _, rest = plain.partition(":")
+    encoder = run_encoder(plain, runs) if scheme in _OF_RUNS else _builder(plain)(rest)
+    if changes:
+        encoder = replace(
+            encoder,
+            view=changed_view(encoder.view, changes),
+            spec=with_options(encoder.spec, changes),
+        )
     if encoder.note:
-        reporter.note(encoder.note)
+        reporter.note(f"{encoder.note} Preprocessing: {preprocessing_text(encoder.view)}.")
     return encoder
 
 
@@ -38,6 +47,7 @@ def require_known_model(spec: str) -> None:
 
     Raises: UnknownNameError: with the nearest name.
     """
+    spec, _ = split_preprocessing(spec)
     scheme, _, rest = spec.partition(":")
     if scheme in _OF_RUNS:
         return

@@ -8,12 +8,11 @@ from typing import Any
 from torch import nn
 
 from ..core.errors import CheckpointError, UsageError
-from ..core.views import View
 from .architectures import Architecture, find_architecture
 from .copies import chosen_copy
-from .encoder import ENCODERS, Encoder, encoder_of, preprocessing_text
+from .encoder import ENCODERS, Encoder, encoder_of
 from .layouts import Fit, Network, fits, tensors_within
-from .options import join_options, split_options
+from .options import join_options, split_options, with_options
 from .renaming import PublishedNames
 from .sources import trained_on_of
 from .tracing import trace
@@ -46,16 +45,16 @@ def file_encoder(rest: str) -> Encoder:
     key = options.pop(KEY, None)
     architecture = find_architecture(join_options(name, options))
     loaded = load_weights(path, architecture, None if key is None else str(key))
-    spelled, view = architecture.short, loaded.architecture.view()
+    spelled = architecture.short
     if key is not None:
-        spelled += ("&" if architecture.options else "?") + join_options("", {KEY: key}).lstrip("?")
+        spelled = with_options(spelled, {KEY: key})
     encoder = encoder_of(
         loaded.module,
         name=f"file:{path}#{spelled}",
-        view=view,
+        view=loaded.architecture.view(),
         architecture=str(loaded.architecture),
         source=f"{path.name}, {loaded.fit.where}",
-        note=_note(path, loaded, view),
+        note=_note(path, loaded),
     )
     return replace(encoder, trained_on=trained_on_of(path))
 
@@ -131,15 +130,15 @@ def _load(network: Network, fit: Fit) -> None:
             network.module.set_submodule(name, nn.Identity())
 
 
-def _note(path: Path, loaded: Loaded, view: View) -> str:
-    """What was loaded and how images are shown to it, for people."""
+def _note(path: Path, loaded: Loaded) -> str:
+    """What was loaded, for people."""
     parts = [f"{path.name}: loaded the weights in {loaded.fit.where} as {loaded.architecture}."]
     if loaded.fit.resampled:
         parts.append("Their position embedding was resampled to the size of these images.")
     if loaded.others:
         names = ", ".join(loaded.others)
         parts.append(f"The file also holds {names}: choose with --weights-key NAME.")
-    return " ".join([*parts, f"Preprocessing: {preprocessing_text(view)}."])
+    return " ".join(parts)
 
 
 def _first_names(checkpoint: Mapping[Any, Any], names: Sequence[str]) -> str:

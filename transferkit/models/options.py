@@ -45,14 +45,14 @@ def join_options(name: str, options: Mapping[str, Any]) -> str:
     return "?".join([name, "&".join(items)]) if items else name
 
 
-def with_option(spec: str, key: str, value: str) -> str:
-    """The spec with one more option.
+def with_options(spec: str, options: Mapping[str, Any]) -> str:
+    """The spec with further options.
 
-    >>> with_option("file:x.pt#resnet50", "weights_key", "model_ema")
-    'file:x.pt#resnet50?weights_key=model_ema'
+    >>> with_options("file:x.pt#resnet50", {"weights_key": "model_ema", "mean": (0.5, 0.5, 0.5)})
+    'file:x.pt#resnet50?mean=(0.5,0.5,0.5)&weights_key=model_ema'
     """
     mark = "&" if "?" in spec.rpartition("#")[2] else "?"
-    return f"{spec}{mark}{key}={value}"
+    return spec + mark + join_options("", options).removeprefix("?") if options else spec
 
 
 def _value(text: str) -> Any:
