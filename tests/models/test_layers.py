@@ -251,11 +251,13 @@ def test_two_stages_are_too_few_and_single_modules_help():
 
 
 def test_a_size_that_the_network_does_not_take():
-    encoder = load_encoder("random:timm:vit_tiny_patch16_224").at(100)
+    swin = "random:swin_tiny_patch4_window7_224?depths=(1,1,1,1)&embed_dim=12&num_heads=(1,2,3,4)"
     with pytest.raises(
-        ModelError, match=r"cannot run on 100×100 images: .* Name a size it takes with --size"
+        ModelError,
+        match=r"cannot run on 96×96 images: .* a size it takes with --size, .* \?img_size=96 behind",
     ):
-        list_layers(encoder)
+        list_layers(load_encoder(swin).at(96))
+    assert list_layers(load_encoder(f"{swin}&img_size=96"))
 
 
 def test_tracing_leaves_no_hooks_and_no_marks():
