@@ -201,6 +201,26 @@ def test_a_position_embedding_of_another_grid_is_resampled_as_by_timm_and_said(t
     assert "Their position embedding was resampled to the size of these images." in encoder.note
 
 
+def test_no_global_random_state_is_touched_and_nothing_is_printed(tmp_path, capsys):
+    torch.save(dinov3(network(DINOV3)), tmp_path / "w.pth")
+    before = torch.get_rng_state()
+    file_encoder(f"{tmp_path / 'w.pth'}#{DINOV3}")
+    assert torch.equal(torch.get_rng_state(), before)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("arch", [CONVNEXT, SWIN, DINOV2_REG, CLIP, DINOV3, "levit_128s", "timm:densenet121"])
+def test_a_network_s_own_names_are_not_renamed(arch):
+    from transferkit.models.renaming import PublishedNames
+
+    architecture, module = find_architecture(arch), network(arch)
+    state = module.state_dict()
+    names = PublishedNames("timm", architecture.tagged, architecture.options)
+    found = names.renamed(state, module)
+    assert found.keys() == state.keys()
+    assert all(torch.equal(found[name], value) for name, value in state.items())
+
+
 def test_patches_of_another_size_are_another_network(tmp_path):
     torch.save(network(f"vit_tiny_patch16_224?{VIT}&patch_size=8").state_dict(), tmp_path / "w.pth")
     with pytest.raises(

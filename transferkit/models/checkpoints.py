@@ -91,7 +91,7 @@ def load_weights(path: Path, architecture: Architecture, key: str | None = None)
             nearest.append(chosen_copy(found, path, key)[0])
     if nearest:
         fit = min(nearest, key=lambda fit: fit.faults)
-        raise CheckpointError(_complaint(path, str(architecture), fit))
+        raise CheckpointError(_complaint(path, architecture, fit))
     raise CheckpointError(f"{path} holds no weight of {architecture}. {_first_names(checkpoint, names)}")
 
 
@@ -147,7 +147,7 @@ def _first_names(checkpoint: Mapping[Any, Any], names: Sequence[str]) -> str:
     return f"It has {_listed(names)}."
 
 
-def _complaint(path: Path, architecture: str, fit: Fit) -> str:
+def _complaint(path: Path, architecture: Architecture, fit: Fit) -> str:
     parts = [f"{path} does not hold the weights of {architecture} (compared with {fit.where})."]
     for word, names in (
         ("Missing", fit.missing),
@@ -156,7 +156,8 @@ def _complaint(path: Path, architecture: str, fit: Fit) -> str:
     ):
         if names:
             parts.append(f"{word}: {_listed(names)}.")
-    return " ".join([*parts, "Name the architecture it was trained with behind #."])
+    advice = "Name the architecture it was trained with behind #, its constructor's options included"
+    return " ".join([*parts, f"{advice}, or give its weights the names of {architecture.library}."])
 
 
 def _listed(names: Sequence[str]) -> str:

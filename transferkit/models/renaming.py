@@ -9,6 +9,7 @@ from functools import cached_property
 from io import StringIO
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 _WRAPPERS = re.compile(
@@ -127,7 +128,8 @@ def _timm_filter(spelled: str, options: Mapping[str, Any]) -> _Filter | None:
     load = _builder.load_pretrained
     _builder.load_pretrained = lambda *args, filter_fn=None, **kwargs: seen.append(filter_fn)
     try:
-        timm.create_model(spelled, pretrained=True, **options)
+        with torch.random.fork_rng(devices=[]):
+            timm.create_model(spelled, pretrained=True, **options)
     finally:
         _builder.load_pretrained = load
     return seen[0] if seen else None
