@@ -195,6 +195,53 @@ def test_the_protocol_leaves_a_record_a_layer_and_level(root, discs):
     assert Evaluator(place(root), STAGES).run([MODEL], [discs], asked).to_json() == results.to_json()
 
 
+LOW, MID = {"level": "low"}, {"level": "mid", "transforms": ("rotation",)}
+
+
+@pytest.mark.parametrize(
+    ("asked", "registry", "name", "changed"),
+    [(LOW, TARGETS, "hue", True), (LOW, TARGETS, "lbp", False), (MID, TASKS, "rotation", True)],
+)
+def test_a_target_with_another_definition_is_scored_again(
+    root, discs, monkeypatch, asked, registry, name, changed
+):
+    asked = [question("semantic", penalties=3, **asked)]
+    (before, _), (same, _) = (Evaluator(place(root), STAGES).run([MODEL], [discs], asked) for _ in range(2))
+    assert same.cell == before.cell
+    assert name in before.settings["targets"] or not changed
+    monkeypatch.setitem(registry._entries, name, replace(registry[name], version=99))
+    found = []
+    monkeypatch.setattr(Semantics, "score", lambda self, layer, settings: found.append(layer) or 1 / 0)
+    if changed:
+        with pytest.raises(ZeroDivisionError):
+            Evaluator(place(root), STAGES).run([MODEL], [discs], asked)
+    else:
+        assert next(iter(Evaluator(place(root), STAGES).run([MODEL], [discs], asked))).cell == before.cell
+    assert bool(found) == changed
+
+
+def test_a_target_that_is_added_makes_another_record(root, discs, monkeypatch):
+    asked = [question("semantic", level="low", penalties=3)]
+    before, _ = Evaluator(place(root), STAGES).run([MODEL], [discs], asked)
+    added = replace(TARGETS["luminance"], name="twice", compute=lambda s: 2 * TARGETS["luminance"].compute(s))
+    monkeypatch.setitem(TARGETS._entries, "twice", added)
+    after, _ = Evaluator(place(root), STAGES).run([MODEL], [discs], asked)
+    assert after.cell != before.cell
+    assert set(after.also["targets"]) - set(before.also["targets"]) == {"twice"}
+
+
+def test_recorded_factors_of_other_values_are_another_definition(root, discs):
+    settings = SemanticSettings(level="factors")
+    one, two, three = (
+        with_factors(semantics(root, discs), **{name: values}).definitions(settings)
+        for name, values in (("size", large), ("size", lambda ids: ~large(ids)), ("other", large))
+    )
+    assert one == with_factors(semantics(root, discs), size=large).definitions(settings)
+    assert list(one) == list(two) == ["factor:size"]
+    assert one != two
+    assert list(three) == ["factor:other"]
+
+
 @pytest.mark.parametrize(
     ("value", "floors", "normalised"),
     [

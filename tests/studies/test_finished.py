@@ -2,10 +2,12 @@
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 
 from tests.studies.studies import carried_out, place_at, plain_study
+from transferkit.semantics import TARGETS, target
 from transferkit.studies import finished
 from transferkit.studies.finished import Ledger, unfinished
 from transferkit.studies.grid import grid_of
@@ -50,6 +52,17 @@ def test_other_weights_in_the_file(one):
     assert state(study, place) == ["extract", "probe"]
     path.unlink()
     assert state(study, place) == ["extract", "probe"]
+
+
+def test_a_semantic_task_is_unfinished_once_a_target_has_another_definition(one, monkeypatch):
+    study, place, _ = one
+    (probe,) = [task for task in grid_of(study).values() if task.kind == "probe"]
+    semantic = replace(probe, what={**probe.what, "protocol": "semantic"})
+    before = Ledger(place).stamp(probe), Ledger(place).stamp(semantic)
+    other = {**TARGETS, "hue": replace(TARGETS["hue"], version=99)}
+    monkeypatch.setattr(target, "TARGETS", other)
+    assert Ledger(place).stamp(probe) == before[0]
+    assert Ledger(place).stamp(semantic) != before[1]
 
 
 @pytest.mark.parametrize("what", ["version", "record"])

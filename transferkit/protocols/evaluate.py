@@ -163,7 +163,7 @@ class Evaluator:
         asked = [q.settings.level for q in questions if isinstance(q.settings, SemanticSettings)]
         levels = tuple(dict.fromkeys(asked))
         semantics = Semantics(extractor, dataset, self.place, levels, known, self.memory)
-        semantics.score_ahead(list(self._open_semantics(entries, extractor.names, questions)))
+        semantics.score_ahead(list(self._open_semantics(entries, questions, semantics)))
         for layer in extractor.names:
             features: dict[str, Features] = {}
             for question in questions:
@@ -214,7 +214,8 @@ class Evaluator:
         semantics: Semantics,
     ) -> Result:
         """The kept record, or a new one; ``features`` are loaded when first needed."""
-        if found := self._kept(entries, layer, question):
+        cell = _cell(entries, layer, question, semantics)
+        if found := self._kept(cell):
             return found
         started = time.perf_counter()
         if not features:
@@ -230,30 +231,32 @@ class Evaluator:
         score = with_source(score, semantics.extractor.encoder.trained_on, semantics.dataset.spec)
         skipped = sum(len(part.skipped) for part in features.values())
         dim = next(iter(features.values())).dim
-        cell = _cell(entries, layer, question, self.place.seed)
         result = Result.of(cell, score, dim=dim, skipped_rows=skipped, load_seconds=load_seconds)
         ResultStore(self.place.workspace.results).add(result)
         return result
 
-    def _kept(self, entries: Mapping[str, Entry], layer: str, question: Question) -> Result | None:
-        """The record, unless it is to be made anew."""
-        cell = _cell(entries, layer, question, self.place.seed)
+    def _kept(self, cell: Cell) -> Result | None:
+        """The record, unless it is to be computed again."""
         return None if self.force else ResultStore(self.place.workspace.results).find(cell)
 
     def _open_semantics(
-        self, entries: Mapping[str, Entry], layers: Sequence[str], questions: Sequence[Question]
+        self, entries: Mapping[str, Entry], questions: Sequence[Question], semantics: Semantics
     ) -> Iterator[tuple[str, SemanticSettings]]:
         """Layers, and semantic questions about them, that have no record yet."""
-        for layer in layers:
+        for layer in semantics.extractor.names:
             for question in questions:
                 settings = question.settings
-                if isinstance(settings, SemanticSettings) and not self._kept(entries, layer, question):
+                if not isinstance(settings, SemanticSettings):
+                    continue
+                if not self._kept(_cell(entries, layer, question, semantics)):
                     yield layer, settings
 
 
-def _cell(entries: Mapping[str, Entry], layer: str, question: Question, seed: int) -> Cell:
-    """What defines the number: the keys of all splits, the question, the seed."""
-    key = next(iter(entries.values())).key
+def _cell(entries: Mapping[str, Entry], layer: str, question: Question, semantics: Semantics) -> Cell:
+    """What defines the number: the keys of all splits, the question with its targets, the seed."""
+    key, settings = next(iter(entries.values())).key, question.settings.to_json()
+    if isinstance(question.settings, SemanticSettings):
+        settings = {**settings, "targets": semantics.definitions(question.settings)}
     return Cell(
         protocol=question.protocol,
         model=key.model,
@@ -263,7 +266,7 @@ def _cell(entries: Mapping[str, Entry], layer: str, question: Question, seed: in
         layer=layer,
         pooling=key.pooling,
         view=key.circumstances,
-        settings=question.settings.to_json(),
-        seed=seed,
+        settings=settings,
+        seed=semantics.place.seed,
         version=__version__,
     )

@@ -5,6 +5,7 @@ something by itself; so every score stands beside its floors: that of ``pixels``
 of the same network untrained. Normalised, -1 is knowing nothing, 0 what the better floor knows, and 1 all.
 """
 
+import hashlib
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -32,6 +33,7 @@ from ..models.encoder import Encoder
 from ..probes.semantic import SemanticSettings, TargetScore, summary, target_scores
 from ..semantics import TARGETS
 from ..semantics.factors import PREFIX, factor_targets
+from ..semantics.scene import DEFINITION
 from .extract import Extractor
 from .place import Place
 from .semantic_tasks import MOST_ROWS, TASKS
@@ -117,6 +119,24 @@ class Semantics:
         normalised = [value["normalised"] for value in targets.values() if "normalised" in value]
         mean = {"normalised": float(np.mean(normalised))} if normalised else {}
         return replace(score, also={**score.also, **mean, "targets": targets})
+
+    def definitions(self, settings: SemanticSettings) -> dict[str, str]:
+        """Name and definition of each target behind a score; a score of other definitions is another one.
+
+        A measured target and a task of changed images have their version, recorded factors a digest of their
+        values.
+        """
+        if settings.level == "high":
+            return {CLASS: "1"}
+        if settings.level == FACTORS:
+            splits = sorted(self._factors)
+            names = list(next(iter(self._factors.values()), {}))
+            return {name: _values_digest([self._factors[split][name] for split in splits]) for name in names}
+        tasks = [name for name in settings.transforms if name != "none"] if settings.level == "mid" else []
+        versions = {name: str(TASKS[name].version) for name in tasks}
+        return {
+            name: f"{TARGETS[name].version}.{DEFINITION}" for name in targets_of(settings.level)
+        } | versions
 
     def score_ahead(self, asked: Sequence[tuple[str, SemanticSettings]]) -> None:
         """Score layers, ``asked`` with what is asked of each, in as many processes as torch has threads.
@@ -350,6 +370,13 @@ class _Scoring:
         with suppress(TransferkitError):
             return key, (self.scored(self.asks[key]), time.perf_counter() - started)
         return key, None
+
+
+def _values_digest(parts: Sequence[NDArray]) -> str:
+    """Digest of the values of a recorded factor, split by split."""
+    return digest_of([hashlib.sha256(np.ascontiguousarray(part).tobytes()).hexdigest() for part in parts])[
+        :16
+    ]
 
 
 def _level_of(target: str) -> str:

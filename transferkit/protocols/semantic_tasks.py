@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from ..core.features import Features
+from ..core.files import digest_of
 from ..core.registry import Registry
 from ..data.variants import GRID, PLAIN
+from ..semantics.target import semantics_digest
 
 MOST_ROWS = 2400
 """Of a split that a task stacks, all views together; of larger splits an even selection takes part."""
@@ -23,14 +25,21 @@ class Task:
         rows_per_image: stacked rows that it makes of each image.
         stacked: from the features of each view to those of the task, with its targets. All rows of one image
             are one group, so that they are held out together and intervals resample images.
+        version: of the definition; every change of a number needs a new one.
     """
 
     variants: tuple[str, ...]
     rows_per_image: int
     stacked: Callable[[Mapping[str, Features]], Features]
+    version: int = 1
 
 
 TASKS: Registry[Task] = Registry("transform")
+
+
+def definitions_digest() -> str:
+    """Changes when a semantic target or task is added, removed, or has a new definition."""
+    return digest_of([semantics_digest(), {name: task.version for name, task in TASKS.items()}])
 
 
 def _rows(views: Mapping[str, Features], pairs: Sequence[tuple[str, ...]], **targets: Any) -> Features:

@@ -77,7 +77,13 @@ TARGETS: Registry[Target] = Registry("semantic target")
 
 
 def target(
-    level: Level, *, k: int = 1, meaning: str, source: str, period: float | None = None
+    level: Level,
+    *,
+    k: int = 1,
+    meaning: str,
+    source: str,
+    period: float | None = None,
+    version: int = 1,
 ) -> Callable[[Compute], Compute]:
     """Register the decorated function as the target that bears its name.
 
@@ -87,12 +93,14 @@ def target(
         meaning: with the unit, and what an image without the quantity gets.
         source: of the definition.
         period: of the angle, in turns; given, the target is circular.
+        version: of the definition; raise it when a change of the function changes a number, or what was
+            measured and scored before is used again.
     """
 
     def add(compute: Compute) -> Compute:
         name = getattr(compute, "__name__", "")
         kind: Kind = "linear" if period is None else "circular"
-        TARGETS.register(name)(Target(name, compute, level, kind, k, meaning, source, period))
+        TARGETS.register(name)(Target(name, compute, level, kind, k, meaning, source, period, version))
         return compute
 
     return add

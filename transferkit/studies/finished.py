@@ -20,10 +20,12 @@ from ..core.results import RECORD
 from ..data.dataset import Dataset
 from ..models.runs import Run
 from ..protocols.place import Place
+from ..protocols.semantic_tasks import definitions_digest
 from .grid import Grid, Task
 
 Stamp = dict[str, Any]
-"""What a task's results depend on besides the task: contents of weights and images, and versions."""
+"""What a task's results depend on besides the task: contents of weights and images, versions, and the
+definitions of semantic targets."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,10 @@ class Ledger:
                 return None
         if None in models.values():
             return None
-        return {"models": models, "data": data, "versions": _versions(), "record": RECORD}
+        stamp = {"models": models, "data": data, "versions": _versions(), "record": RECORD}
+        if task.what.get("protocol") == "semantic":
+            stamp["targets"] = definitions_digest()
+        return stamp
 
     def receipt(self, task: Task) -> Receipt | None:
         """What ``task`` left, if it is finished."""
