@@ -6,6 +6,7 @@ from transferkit.core.features import Features, concatenate
 from transferkit.core.labels import (
     class_counts,
     class_name,
+    class_numbers,
     members,
     require_labels,
     require_one_label,
@@ -66,3 +67,45 @@ def test_features_carry_several_labels():
     assert concatenate([rows, rows], split="both").labels.shape == (8, 3)
     with pytest.raises(ShapeError, match=r"labels \[n\] or \[n, c\], not \[4, 2\] and \[3, 3\]"):
         Features(np.zeros((4, 2), np.float32), SEVERAL[:3], list("abcd"), CLASSES)
+
+
+@pytest.mark.parametrize(
+    "dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "uint64", ">i4", "<i8"]
+)
+def test_integers_of_any_type_are_classes(dtype):
+    found = class_numbers(ONE.astype(dtype))
+    assert found.dtype == np.dtype(np.int64)
+    assert found.tolist() == ONE.tolist()
+    rows = Features(np.zeros((4, 2), np.float32), ONE.astype(dtype), list("abcd"), CLASSES)
+    assert rows.labels.dtype == np.dtype(np.int64)
+
+
+def test_yes_and_no_are_the_classes_1_and_0_and_int64_is_not_copied():
+    assert class_numbers(ONE > 0).tolist() == [0, 1, 1, 0]
+    assert class_numbers(ONE) is ONE
+    assert class_numbers([2, 0]).tolist() == [2, 0]
+    assert class_numbers([]).dtype == np.dtype(np.int64)
+    assert class_numbers(SEVERAL.astype(np.int8)).tolist() == SEVERAL.tolist()
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (
+            ONE.astype(float),
+            r"type float64 \(.*0\.0.*, …\): they must be integers 0 … c-1\. Convert them with",
+        ),
+        (ONE + 0.5, r"measurements or missing values: leave such rows out, or number the classes\."),
+        (np.full(4, np.nan), r"nan.* measurements or missing"),
+        (ONE * 1j, r"complex128.* measurements or missing"),
+        (np.array(["cat", "dog"]), r"'cat'.*Number them with classes, labels = numpy\.unique"),
+        (np.array(["cat", None], object), r"type object.*Number them with"),
+        (SEVERAL > 0, r"bool has no -1: convert them with numpy\.where\(labels, 1, -1\)\."),
+        ((SEVERAL > 0).astype(np.uint8), r"uint8 has no -1"),
+    ],
+)
+def test_labels_of_a_type_that_cannot_be_a_class(labels, words):
+    with pytest.raises(DataError, match=words):
+        class_numbers(labels)
+    with pytest.raises(DataError, match=words):
+        Features(np.zeros((len(labels), 2), np.float32), labels, list("abcd")[: len(labels)], CLASSES)

@@ -5,10 +5,12 @@ import pytest
 
 from tests.probes.features import features
 from transferkit.core.errors import DataError, NonFiniteError
+from transferkit.core.features import Features
 from transferkit.core.outcomes import row_outcomes
 from transferkit.core.proportions import accuracy_interval, class_mean_interval
 from transferkit.core.seeding import generator
 from transferkit.core.statistics import wilson_interval
+from transferkit.probes import PROBES
 from transferkit.probes.calibration import calibration, fitted_temperature, tempered
 from transferkit.probes.classification import (
     Choice,
@@ -17,6 +19,9 @@ from transferkit.probes.classification import (
     selection,
     train_and_test,
 )
+from transferkit.probes.fewshot import FewshotSettings
+from transferkit.probes.knn import KnnSettings
+from transferkit.probes.linear import LinearSettings
 
 
 def test_val_joins_train_to_fit():
@@ -181,3 +186,69 @@ def test_splits_that_share_a_group_are_refused():
     train, test = (replace(features(6, name), groups=tuple("aabbcc")) for name in ("train", "test"))
     with pytest.raises(DataError, match="the group 'a' has rows in train and in test"):
         train_and_test({"train": train, "test": test})
+
+
+def small_splits(labels, *, names=("train", "val", "test")):
+    """Nine rows a split, with these labels."""
+    return {
+        name: Features(
+            generator(0, "small", name).normal(size=(len(labels), 5)).astype(np.float32),
+            labels,
+            [f"{name}{i}" for i in range(len(labels))],
+            ("a", "b", "c"),
+            split=name,
+        )
+        for name in names
+    }
+
+
+ALL_PROBES = pytest.mark.parametrize(
+    ("protocol", "settings"),
+    [
+        ("linear", LinearSettings(penalties=3)),
+        ("linear", LinearSettings(solver="sgd")),
+        ("knn", KnnSettings(k=(1, 5))),
+        ("fewshot", FewshotSettings(ways=2, shots=1, queries=1, episodes=20)),
+        ("fewshot", FewshotSettings(scheme="allway", shots=1)),
+    ],
+)
+
+
+@ALL_PROBES
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint64", "bool", ">i4"])
+def test_labels_of_any_integer_type_give_the_same_score(protocol, settings, dtype):
+    labels = np.arange(12) % (2 if dtype == "bool" else 3)
+    expected = PROBES[protocol].score(small_splits(labels), settings, seed=0)
+    found = PROBES[protocol].score(small_splits(labels.astype(dtype)), settings, seed=0)
+    assert (found.value, found.n) == (expected.value, expected.n)
+
+
+@ALL_PROBES
+def test_rows_of_one_class_are_refused(protocol, settings):
+    with pytest.raises(
+        DataError, match=r"a probe needs at least two\. Add rows|need 2 classes .*Ask for fewer"
+    ):
+        PROBES[protocol].score(small_splits(np.zeros(9, int)), settings, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "settings", "remedy"),
+    [
+        ("linear", LinearSettings(penalties=3), "--penalties 1"),
+        ("linear", LinearSettings(solver="sgd"), "--penalties 1"),
+        ("knn", KnnSettings(k=(1, 2)), "one --k"),
+        ("fewshot", FewshotSettings(ways=2, shots=1, queries=2), "--queries 1 would do"),
+    ],
+)
+def test_one_row_of_each_class_is_refused_with_what_would_do(protocol, settings, remedy):
+    with pytest.raises(DataError, match=remedy):
+        PROBES[protocol].score(small_splits(np.arange(3), names=("train", "test")), settings, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "settings"),
+    [("linear", LinearSettings(penalties=1)), ("knn", KnnSettings(k=(1,)))],
+)
+def test_one_row_of_each_class_is_enough_where_nothing_is_chosen(protocol, settings):
+    splits = small_splits(np.arange(3), names=("train", "test"))
+    assert 0 <= PROBES[protocol].score(splits, settings, seed=0).value <= 1

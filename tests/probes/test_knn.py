@@ -231,9 +231,7 @@ def test_predictions_agree_with_scikit_learn_by_brute_force(k):
     assert_array_equal(ours.argmax(1), theirs.predict(test.x))
 
 
-def test_one_class_and_duplicated_rows():
-    one = {name: features(20, name, classes=1) for name in ("train", "test")}
-    assert score(KnnSettings(k=(1, 50)), one).value == 1
+def test_duplicated_rows():
     bank, test = SPLITS["train"], SPLITS["test"]
     twice = replace(
         bank, x=np.repeat(bank.x, 2, axis=0), labels=np.repeat(bank.labels, 2), ids=[*bank.ids] * 2

@@ -115,11 +115,6 @@ def test_a_class_that_train_lacks_is_missed_and_nothing_else():
     assert np.isfinite(found.also["nll"])
 
 
-def test_one_class_alone():
-    one = {name: features(10, name, classes=1) for name in ("train", "test")}
-    assert score(one).value == 1.0
-
-
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

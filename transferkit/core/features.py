@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .blocks import Matrix, chunks, stacked
 from .errors import NonFiniteError, ShapeError
 from .groups import Groups, joined_groups
-from .labels import require_labels
+from .labels import class_numbers, require_labels
 
 _ROWS = 8192  # looked at together
 
@@ -25,8 +25,8 @@ class Features:
     Attributes:
         x: ``[n, d]`` floating point, finite; an array, or ``Blocks`` where it is larger than memory.
             ``core.blocks.chunks`` goes through either, ``numpy.asarray`` makes either an array.
-        labels: ``[n]`` integers in ``0 … c-1``; or ``[n, c]`` where a row may have several, as of
-            ``core.labels``.
+        labels: ``[n]`` integers in ``0 … c-1``, of any integer type or yes and no, kept as int64; or
+            ``[n, c]`` where a row may have several, as of ``core.labels``.
         ids: ``[n]`` stable names of the samples, in the order of the rows.
         classes: ``[c]`` names; a class may have no row.
         model, data, split, layer, pooling: where the features come from, as in the cache key.
@@ -64,6 +64,7 @@ class Features:
 
     def __post_init__(self) -> None:
         n = len(self.ids)
+        object.__setattr__(self, "labels", class_numbers(self.labels))
         if self.x.ndim != 2 or self.x.shape[0] != n or self.labels.shape[:1] != (n,) or self.labels.ndim > 2:
             raise ShapeError(
                 f"Features of {n} ids need x [n, d] and labels [n] or [n, c], "

@@ -10,7 +10,7 @@ says of each class, in the numbers of PASCAL VOC's own lists [1].
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .errors import DataError, ShapeError
 
@@ -21,6 +21,39 @@ SHOWN, DIFFICULT, ABSENT = 1, 0, -1
 def several(labels: NDArray[np.integer]) -> bool:
     """Whether rows have several labels, ``[n, c]``, and not one each, ``[n]``."""
     return labels.ndim == 2
+
+
+def class_numbers(labels: ArrayLike) -> NDArray[np.int64]:
+    """Labels of any integer type, or yes and no as 1 and 0, as int64.
+
+    Args:
+        labels: ``[n]`` or ``[n, c]``; an array of int64 is returned as it is.
+
+    Raises: DataError: naming a type that cannot be a class, and what to do.
+    """
+    numbers = np.asarray(labels)
+    if not numbers.size:
+        return numbers.astype(np.int64)
+    if numbers.dtype.kind not in "iub":
+        raise DataError(
+            f"Labels are of type {numbers.dtype} ({numbers.ravel()[0]!r}, …): they must be integers 0 … c-1. "
+            + _conversion(numbers)
+        )
+    if several(numbers) and numbers.dtype.kind in "ub":
+        raise DataError(
+            f"Several labels a row are {SHOWN}, {DIFFICULT} and {ABSENT}, and {numbers.dtype} has no "
+            f"{ABSENT}: convert them with numpy.where(labels, {SHOWN}, {ABSENT})."
+        )
+    return numbers.astype(np.int64, copy=False)
+
+
+def _conversion(numbers: NDArray) -> str:
+    """What makes integers of labels of another type."""
+    if numbers.dtype.kind == "f" and (numbers == np.round(numbers)).all() and np.isfinite(numbers).all():
+        return "Convert them with labels.astype(int)."
+    if numbers.dtype.kind in "fc":
+        return "These are measurements or missing values: leave such rows out, or number the classes."
+    return "Number them with classes, labels = numpy.unique(labels, return_inverse=True)."
 
 
 def require_labels(labels: NDArray[np.integer], n_classes: int) -> None:

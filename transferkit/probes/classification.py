@@ -74,6 +74,22 @@ def train_and_test(splits: Mapping[str, Features]) -> tuple[Features, Features]:
     return concatenate(fitting, split="+".join(part.split for part in fitting)), splits["test"]
 
 
+def require_two_classes(fitting: Features) -> None:
+    """Refuse rows to fit that are all of one class; rows with several labels may be.
+
+    Raises: DataError: naming the class.
+    """
+    if several(fitting.labels):
+        return
+    found = np.unique(fitting.labels)
+    if len(found) < 2:
+        raise DataError(
+            f"All {len(fitting)} rows of {fitting.data} {fitting.split} are of the class "
+            f"{fitting.classes[found[0]]!r}: a probe needs at least two. Add rows of another class, or "
+            "choose another data set."
+        )
+
+
 def selection(splits: Mapping[str, Features], *, seed: int) -> tuple[Features, Features, str]:
     """Rows to fit candidates on, rows to choose between them, and the name of the latter.
 
@@ -92,8 +108,8 @@ def selection(splits: Mapping[str, Features], *, seed: int) -> tuple[Features, F
     if not len(held):
         raise DataError(
             f"The {len(train)} rows of train leave none to choose hyper-parameters on: every class has one "
-            f"{'row' if train.groups is None else 'group'} only. Ask for a single candidate, so that nothing "
-            "is chosen."
+            f"{'row' if train.groups is None else 'group'} only. Ask for a single candidate (--penalties 1, "
+            "or one --k), so that nothing is chosen, or add rows or a val split."
         )
     return train.rows(kept), train.rows(held), f"{VALIDATION:.0%} of train"
 

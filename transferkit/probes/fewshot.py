@@ -26,7 +26,7 @@ from ..core.proportions import accuracy_interval
 from ..core.results import Score
 from ..core.statistics import mean_interval
 from .allway import CPU, PENALTY, Method, allway_predictions, draw_shots
-from .classification import train_and_test
+from .classification import require_two_classes, train_and_test
 from .episodes import Episodes, Shape, episodes_for
 from .gram import lr_scores, nn_scores, proto_scores, ridge_scores
 from .probe import PROBES, Settings
@@ -257,6 +257,7 @@ def _allway_score(splits: Mapping[str, Features], settings: FewshotSettings, see
     started = time.perf_counter()
     train_and_test(splits)  # refuses what cannot be fitted or scored
     train, test = splits["train"], splits["test"]
+    require_two_classes(train)
     draws = [
         draw_shots(train.labels, train.ids, shots=settings.shots, seed=seed, repeat=repeat)
         for repeat in range(settings.repeats)

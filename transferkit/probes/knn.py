@@ -20,7 +20,13 @@ from ..core.faiss_library import has_faiss
 from ..core.features import Features
 from ..core.labels import DIFFICULT, SHOWN, several
 from ..core.results import Score
-from .classification import Choice, classification_score, selection, train_and_test
+from .classification import (
+    Choice,
+    classification_score,
+    require_two_classes,
+    selection,
+    train_and_test,
+)
 from .neighbours import Array, Metric, Rows, approximate_neighbours, neighbours
 from .probe import PROBES
 from .ranking import METRIC, mean_average_precision, ranking_score, require_shown
@@ -141,6 +147,7 @@ class KnnProbe:
         """What the features of one layer are worth; every vote's test accuracy stands in ``also``."""
         started = time.perf_counter()
         bank, test = train_and_test(splits)
+        require_two_classes(bank)
         vote, choice = None, Choice()
         if settings.candidates > 1:
             train, held, selected_on = selection(splits, seed=seed)

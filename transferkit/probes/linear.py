@@ -25,7 +25,13 @@ from ..core.errors import DataError, UsageError
 from ..core.features import Features
 from ..core.labels import require_one_label, several
 from ..core.results import Score
-from .classification import Choice, classification_score, selection, train_and_test
+from .classification import (
+    Choice,
+    classification_score,
+    require_two_classes,
+    selection,
+    train_and_test,
+)
 from .logistic import LogisticPath, fitted_classes, logistic_path, one_vs_rest_path
 from .normalizing import Normalize, normalized, normalizer, pieces_of
 from .probe import PROBES
@@ -124,6 +130,7 @@ class LinearProbe:
             return sgd_score(splits, lambda rows, fitted: _whole(rows, fitted, settings), seed=seed)
         started = time.perf_counter()
         fitting, test = train_and_test(splits)
+        require_two_classes(fitting)
         choice, unconverged = _choose(splits, settings, seed)
         fit = _fit(fitting, [choice.chosen["penalty"]], settings)
         fitted = time.perf_counter()

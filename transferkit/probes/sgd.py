@@ -31,7 +31,7 @@ from ..core.features import Features
 from ..core.results import Score
 from ..core.seeding import generator
 from ..core.splitting import stratified_split
-from .classification import Choice, classification_score, train_and_test
+from .classification import Choice, classification_score, require_two_classes, train_and_test
 
 HELD_OUT = 0.3
 """Of the rows that fit, to choose the setting on."""
@@ -247,6 +247,7 @@ def sgd_score(
     """
     started = time.perf_counter()
     fitting, test = train_and_test(splits)
+    require_two_classes(fitting)
     x, classes = inputs(fitting, fitting), len(fitting.classes)
     augmented = fitting.augmented or (fitting.x,)
     views = _ViewsReadInTurn(
