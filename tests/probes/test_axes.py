@@ -109,3 +109,16 @@ def test_thin_directions_of_few_rows_survive_float32():
 def test_rows_whose_squares_overflow_are_refused(n, d):
     with pytest.raises(UsageError, match="squares of these features exceed what float32 holds: standardise"):
         decomposed(1e20 * rows_of(n, d, torch.float32))
+
+
+@pytest.mark.parametrize(("n", "d"), SHAPES[:2])
+@pytest.mark.parametrize("ratio", [1e3, 1e5, 1e6])
+def test_columns_of_very_different_scales_keep_their_axes(n, d, ratio):
+    """Along large and small axes alike, mean squares are right to four digits, in float32."""
+    scale = torch.logspace(0, 1, d, dtype=torch.float64)
+    scale[::2] /= ratio
+    x = (rows_of(n, d) * scale).float()
+    exact = torch.linalg.svdvals(x.double() - x.mean(0, dtype=torch.float64).float()).square() / n
+    r = min(d, n - 1)
+    found = decomposed(x).spectrum.sort(descending=True).values[:r]
+    assert_close(found.double(), exact[:r], rtol=1e-4, atol=0)

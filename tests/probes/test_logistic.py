@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import minimize
+from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 from torch.testing import assert_close
 
@@ -287,3 +288,62 @@ def test_a_weak_penalty_generalises_as_at_the_end_of_a_path(penalty, before):
     found = logistic_path(seen, y, [penalty, *before], 10)
     assert found.iterations[0] >= 1
     assert right(found) > right(logistic_path(seen, y, np.geomspace(penalty, 1e3, 30).tolist(), 10)) - 0.03
+
+
+def graded(n, big, small):
+    """Ten classes that 56 columns of scale ``small`` tell apart, beside 8 columns of scale ``big``.
+
+    Fifty rows are separable: the gradient decides when a fit stops.
+
+    Returns: rows and labels to fit, others to judge by, and the scales.
+    """
+    rng = generator(0, "graded")
+    y = rng.permutation(np.arange(n + 1000) % 10)
+    x, scale = rng.normal(size=(len(y), 64)), np.where(np.arange(64) < 8, big, small)
+    x[:, 8:] += 0.45 * rng.normal(size=(10, 56))[y]
+    return x[:n] * scale, y[:n], x[n:] * scale, y[n:], scale
+
+
+def minimum(x, y, penalty, scale):
+    """Weights, biases and objective at the minimum, by L-BFGS of scipy in float64 on columns of one scale."""
+    z, truth = (x - x.mean(0)) / scale, np.eye(10)[y]
+    strength = penalty / scale[:, None] ** 2
+
+    def of_vector(v):
+        w, b = v[:640].reshape(64, 10), v[640:]
+        log_p = log_softmax(z @ w + b, axis=1)
+        residual = np.exp(log_p) - truth
+        gradient = np.append((z.T @ residual + strength * w).ravel(), residual.sum(0))
+        return -(log_p * truth).sum() + (strength * w**2).sum() / 2, gradient
+
+    options = {"maxiter": 10**4, "ftol": 1e-14, "gtol": 1e-7, "maxcor": 50}
+    found = minimize(of_vector, np.zeros(650), jac=True, method="L-BFGS-B", options=options)
+    w = found.x[:640].reshape(64, 10) / scale[:, None]
+    return w, found.x[640:] - x.mean(0) @ w, found.fun
+
+
+@pytest.mark.parametrize(("n", "excess"), [(1000, 1e-4), (50, 1e-2)])
+@pytest.mark.parametrize(("big", "small"), [(1, 1), (1e3, 1e-1), (1e3, 1e-3), (1e4, 1e-3), (1e5, 1e-3)])
+def test_scales_of_columns_that_differ_by_far_do_not_change_the_minimum(n, excess, big, small):
+    x, y, new, truth, scale = graded(n, big, small)
+    x, penalty = x.astype(np.float32), 3 * small**2
+    path = logistic_path(torch.from_numpy(x), torch.from_numpy(y), [penalty], 10)
+    assert path.converged.all()
+    w, b, best = minimum(x.astype(np.float64), y, penalty, scale)
+    rows = torch.from_numpy(x), torch.from_numpy(y)
+    assert objective(*rows, path.weights[0], path.biases[0], penalty) <= (1 + excess) * best
+    answers = (new @ path.weights[0].double().numpy() + path.biases[0].numpy()).argmax(1)
+    assert abs((answers == truth).mean() - ((new @ w + b).argmax(1) == truth).mean()) < 0.01
+
+
+@pytest.mark.parametrize("small", [1, 1e-1, 1e-2, 1e-3])
+def test_a_fit_that_says_it_converged_is_at_the_minimum_also_where_no_column_is_small(small):
+    """Rotated, all columns are large, and float32 has no axes of the small directions."""
+    x, y, _, _, scale = graded(1000, 1e3, small)
+    turn = np.linalg.qr(generator(0, "turn").normal(size=(64, 64)))[0]
+    x, penalty = (x @ turn).astype(np.float32), 3 * small**2
+    rows = torch.from_numpy(x), torch.from_numpy(y)
+    path = logistic_path(*rows, [penalty], 10)
+    best = minimum(x.astype(np.float64) @ turn.T, y, penalty, scale)[2]
+    low = objective(*rows, path.weights[0], path.biases[0], penalty) <= 1.001 * best
+    assert low or not path.converged.all()

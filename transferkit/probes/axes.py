@@ -13,6 +13,10 @@ from torch import Tensor
 from ..core.blocks import Blocks
 from ..core.errors import UsageError
 
+GRADED = 1e-7
+"""Of the largest variance of a column; where another is below, axes are computed in float64, which takes
+longer: the scales of columns then differ by a factor of 3 000 or more."""
+
 
 @dataclass(frozen=True, eq=False)
 class Axes:
@@ -97,14 +101,26 @@ def principal_axes(x: Tensor | Blocks, *, device: torch.device, dtype: torch.dty
     rows = _centred(x, mean)
     covariance = _summed(piece.T @ piece for piece in rows()) / n
     _require_bounded(covariance)
-    spectrum, basis = torch.linalg.eigh(covariance)
-    return Axes(mean, spectrum.clamp(min=0), rows, basis)
+    exact = covariance.double() if _are_graded(covariance.diagonal()) else covariance
+    spectrum, basis = torch.linalg.eigh(exact)
+    return Axes(mean, spectrum.clamp(min=0).to(dtype), rows, basis.to(dtype))
+
+
+def _are_graded(variances: Tensor) -> bool:
+    """Whether the variances ``[d]`` of the columns differ so much that float32 has no axes of the small ones.
+
+    A decomposition is off by its precision times the largest variance, whatever the axis. Columns without
+    variance do not count: they have no axis.
+    """
+    return bool((variances[variances > 0] < GRADED * variances.max()).any())
 
 
 def _row_space(x: Tensor) -> Axes:
     """Of fewer rows than columns, ``x`` ``[n, d]``: directions in which they do not differ are left out."""
     mean = x.mean(0, dtype=torch.float64).to(x.dtype)
     span = (x - mean).double()
+    if _are_graded(span.square().mean(0)):
+        return _graded_row_space(mean, span)
     squares, vectors = torch.linalg.eigh(span @ span.T)  # [n] ascending, [n, n]
     there = squares > squares[-1] * len(x) * torch.finfo(torch.float64).eps
     there[-1] = True  # rows all alike have one axis, along which they are 0
@@ -115,6 +131,16 @@ def _row_space(x: Tensor) -> Axes:
     spectrum = (squares / len(x)).to(x.dtype)
     _require_bounded(spectrum)
     return Axes(mean, spectrum, lambda: iter((along,)), turn, span)
+
+
+def _graded_row_space(mean: Tensor, span: Tensor) -> Axes:
+    """Axes of centred rows ``span`` ``[n, d]``, float64, without squares: these lose half of the digits."""
+    _, lengths, axes = torch.linalg.svd(span, full_matrices=False)  # [n] descending, [n, d]
+    there = lengths > lengths[0] * len(span) * torch.finfo(torch.float64).eps
+    spectrum = (lengths[there].square() / len(span)).to(mean.dtype)
+    _require_bounded(spectrum)
+    rows = span.to(mean.dtype)
+    return Axes(mean, spectrum, lambda: iter((rows,)), axes[there].T.contiguous().to(mean.dtype))
 
 
 def _require_bounded(squares: Tensor) -> None:

@@ -8,7 +8,8 @@ which is scikit-learn's objective [1] for ``C = 1/λ``, times ``λ``. Nothing is
 rows, and biases are not penalised. The problem is convex; this is how it is made small and round:
 
 - The columns are centred, which the bias takes up, and the descent goes along their principal axes: in the
-  row space where there are fewer rows than columns. Neither changes the objective.
+  row space where there are fewer rows than columns. Neither changes the objective. Where the scales of the
+  columns differ by far, the axes are computed in float64, so that small columns have theirs.
 - Penalties descend (``descent.py``), from strong to weak; each starts where the last ended.
 
 Where a row may show several classes or none, every class ``k`` has weights of its own, which minimise
