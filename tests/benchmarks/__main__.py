@@ -23,6 +23,7 @@ TABLES = (
     "semantics",
     "semantic_probe",
     "help",
+    "intervals",
 )
 
 

@@ -16,6 +16,7 @@ from transferkit.core.statistics import (
     bootstrap_mean_interval,
     joined_freedom,
     mean_interval,
+    percentile_levels,
     t_interval,
     t_quantile,
     wilson_interval,
@@ -196,3 +197,11 @@ def test_joined_freedom_lies_between_the_parts_and_their_sum():
     assert joined_freedom((1.0, 4), (1.0, 4)) == pytest.approx(8)  # two equal parts have all of both
     assert joined_freedom((1.0, math.inf), (1.0, 3)) == pytest.approx(12)
     assert joined_freedom((0.0, 3), (0.0, 5)) == math.inf
+
+
+def test_bootstraps_are_read_at_levels_that_make_up_for_few_rows():
+    low, high = percentile_levels(12)
+    assert stats.norm.ppf(high) == pytest.approx(stats.t.ppf(0.975, 11) * math.sqrt(12 / 11))
+    assert low == pytest.approx(1 - high)
+    assert percentile_levels(100_000) == pytest.approx((0.025, 0.975), abs=1e-5)
+    assert percentile_levels(1) == (0, 1)

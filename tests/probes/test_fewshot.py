@@ -199,14 +199,14 @@ def test_defaults_are_the_studys_and_big_visions():
         "shots": 1,
         "queries": 15,
         "episodes": 600,
-        "repeats": 3,
+        "repeats": 5,
         "method": "lr",
         "penalty": 1.0,
         "split": "all",
         "class_rows": 0,
     }
     allway = FewshotSettings(scheme="allway").to_json()
-    assert (allway["method"], allway["penalty"], allway["repeats"]) == ("ridge", 1024, 3)
+    assert (allway["method"], allway["penalty"], allway["repeats"]) == ("ridge", 1024, 5)
     assert FewshotSettings(scheme="allway", method="lr").to_json()["penalty"] == 1
     assert FewshotSettings(scheme="allway", penalty=2.0).to_json()["penalty"] == 2
 
@@ -304,8 +304,8 @@ def test_allway(method):
     assert found.outcomes.draws == tuple(round(90 * accuracy) for accuracy in draws)
     assert sum(found.outcomes.draws) == sum(found.outcomes.right)
     assert found.value == pytest.approx(np.mean(found.also["accuracies"]))
-    assert (found.outcomes.unit, found.outcomes.answers, len(found.outcomes)) == ("rows", 3, 90)
-    assert sum(found.outcomes.right) / 270 == pytest.approx(found.value)
+    assert (found.outcomes.unit, found.outcomes.answers, len(found.outcomes)) == ("rows", 5, 90)
+    assert sum(found.outcomes.right) / 450 == pytest.approx(found.value)
     assert found.also["classes"] == 6
     sorted_json(found.also)  # plain values
 

@@ -53,7 +53,7 @@ class FewshotSettings:
         shots: labelled rows a class.
         queries: rows a class whose class is asked in an episode.
         episodes: how many episodes.
-        repeats: how many draws of ``allway``.
+        repeats: how many draws of ``allway``; big_vision takes 3, of which a spread is hard to tell.
         method: ``lr`` (logistic regression), ``ridge`` (least squares to ±1), ``proto`` (nearest class mean)
             or ``nn`` (nearest row); by default ``lr`` for episodes and ``ridge`` for allway.
         penalty: L2 penalty of ``lr`` (1/C in scikit-learn's terms) and ``ridge``; by default 1, and 1024 for
@@ -69,7 +69,7 @@ class FewshotSettings:
     shots: int = 1
     queries: int = 15
     episodes: int = 600
-    repeats: int = 3
+    repeats: int = 5
     method: Method | None = None
     penalty: float | None = None
     split: Rows = "all"

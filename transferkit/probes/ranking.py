@@ -12,6 +12,7 @@ Shapes: ``n`` rows, ``c`` classes.
 [2] How well do self-supervised models transfer?, CVPR 2021: https://github.com/linusericsson/ssl-transfer
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -209,7 +210,9 @@ def _bootstrap(
         there = ~np.isnan(each)
         count = there.sum(0)
         values.append((np.where(there, each, 0).sum(0) / count.clip(1))[count > 0])
-    half = t_quantile(max(1, g - 1)) * float(np.concatenate(values).std(ddof=1))
+    half = (
+        t_quantile(max(1, g - 1)) * math.sqrt(g / max(1, g - 1)) * float(np.concatenate(values).std(ddof=1))
+    )
     what = "rows" if test.groups is None else f"{g} groups"
     return Interval(
         max(0.0, value - half), min(1.0, value + half), f"bootstrap of {BOOTSTRAP} draws of {what}"

@@ -29,7 +29,7 @@ from ..core.groups import group_numbers
 from ..core.registry import unknown_name
 from ..core.results import Score
 from ..core.seeding import generator
-from ..core.statistics import Interval
+from ..core.statistics import Interval, percentile_levels
 from .axes import Axes, principal_axes
 from .classification import selection, train_and_test
 from .descent import Limits
@@ -178,7 +178,8 @@ def summary(
     counts = _counts_of_groups(dict.fromkeys(score.groups for score in scores.values()), seed)
     each = [_ratio(counts[score.groups] @ score.terms) for score in scores.values()]
     drawn = np.array(each).clip(0).mean(0)  # [draws]
-    low, high = np.quantile(drawn, [0.025, 0.975])
+    groups = len({name for score in scores.values() for name in score.groups})
+    low, high = np.quantile(drawn, percentile_levels(groups))
     return Score(
         metric="explained",
         value=float(np.mean([max(0.0, score.value) for score in scores.values()])),
@@ -304,7 +305,7 @@ def _with_interval(
     """
     sums = [np.bincount(numbers, column, len(groups)) for column in score.terms.T]
     terms = np.stack(sums, axis=1).astype(np.float64)  # [g, 2]
-    low, high = np.quantile(_ratio(counts @ terms), [0.025, 0.975])
+    low, high = np.quantile(_ratio(counts @ terms), percentile_levels(len(groups)))
     return replace(score, low=float(low), high=float(high), terms=terms, groups=groups)
 
 

@@ -4,9 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ..core.comparison import over_sets
 from .evidence import Evidence, Ranked
-from .statistics import ALPHA
+from .statistics import ALPHA, pairs
 
 _MOST_NAMED = 3
 """Models that a sentence names; of more it says how many."""
@@ -50,14 +49,21 @@ def _best_of(one: Ranked, found: Evidence) -> str:
 
 
 def _lead(one: Ranked, found: Evidence) -> str:
-    """The mean of the best model, by how much it lies above the next, and whether that may be chance."""
+    """The mean of the best model, by how much it lies above the next, and whether that may be chance.
+
+    Both are chosen by the very numbers that are told, so that an interval of their difference would promise
+    too much; the p is corrected for all pairs that could have been these two.
+    """
     second = max((m for m in one.means if m != one.best), key=one.means.__getitem__)
-    against = over_sets((found.values(one, [one.best])[0] - found.values(one, [second])[0]).tolist())
-    lead = f"{one.means[one.best]:.3f}, {against.difference:+.3f} against {second}"
-    if against.interval is None:
-        return lead if len(one.data) < 2 else f"{lead} (too few data sets for an interval)"
-    doubt = "" if against.interval.low > 0 else ": perhaps chance"
-    return f"{lead} (95 % interval {against.interval.low:+.3f} to {against.interval.high:+.3f}{doubt})"
+    lead = f"{one.means[one.best]:.3f}, {one.means[one.best] - one.means[second]:+.3f} against {second}"
+    if len(one.data) < 2:
+        return lead
+    models = list(one.means)
+    tested = {pair.b: pair for pair in pairs(models, found.values(one, models)) if pair.a == one.best}
+    p = tested[second].p_holm
+    shown = "p < 0.001" if p < 0.0005 else f"p = {p:.3f}"
+    corrected = "" if len(models) == 2 else ", corrected by Holm"
+    return f"{lead} ({'' if p < ALPHA else 'perhaps chance: '}Wilcoxon{corrected}, {shown})"
 
 
 def _verdict(one: Ranked) -> str:

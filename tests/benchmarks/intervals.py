@@ -1,0 +1,373 @@
+"""How often printed intervals contain what they are about, and how often tests see what is not there.
+
+Both are counted in simulation, by the product's own functions. An interval is about the mean over other test
+sets of the same size, drawn in the same way: for accuracies this is the accuracy of the population. The true
+width is 2 x 1.96 standard deviations of the number over the simulated test sets. Few-shot episodes have a
+table of their own, ``fewshot_coverage``.
+
+Run: python -m tests.benchmarks intervals
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import product
+from unittest.mock import patch
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from tests.benchmarks.coverage import Floats, Found, Setting, latent, lines, names, simulated, uneven
+from tests.reports.records import record
+from transferkit.analysis.separation import class_separation_interval, separation
+from transferkit.analysis.transferability.agreement import rank_correlation
+from transferkit.core.comparison import over_sets, paired
+from transferkit.core.features import Features
+from transferkit.core.outcomes import Outcomes, row_outcomes
+from transferkit.core.proportions import accuracy_interval, class_mean_interval
+from transferkit.core.seeding import generator
+from transferkit.core.statistics import Interval, t_interval
+from transferkit.detection.matching import Matches
+from transferkit.detection.precision import image_bootstrap, mean_average_precision
+from transferkit.detection.scoring import DRAWS
+from transferkit.probes import ranking
+from transferkit.probes.classification import Choice
+from transferkit.probes.fewshot import FewshotProbe, FewshotSettings
+from transferkit.probes.semantic import summary, target_scores
+from transferkit.reports.evidence import evidence
+from transferkit.reports.statistics import Units, difference_p, pairs, ranks, seed_mean
+from transferkit.reports.terminal import mean_half
+
+
+def top1() -> Iterator[Setting]:
+    for n, p in product((50, 200, 1000), (0.5, 0.8, 0.95)):
+
+        def rows(rng: np.random.Generator, n: int = n, p: float = p) -> Found:
+            right = rng.random(n) < p
+            return right.mean(), accuracy_interval(right), None
+
+        yield Setting("top-1, rows", f"{n} rows, accuracy {p}", rows, p)
+    for (g, size), p, alike in product(((12, 8), (20, 5), (60, 20)), (0.6, 0.85), (0.1, 0.3, 0.5)):
+
+        def grouped(
+            rng: np.random.Generator, g: int = g, size: int = size, p: float = p, alike: float = alike
+        ) -> Found:
+            group = uneven(rng, g, size)
+            right = latent(rng, group, alike)[0] < norm.ppf(p)
+            return right.mean(), accuracy_interval(right, names(group)), None
+
+        words = f"{g} groups of {size}, accuracy {p}, correlation {alike}"
+        yield Setting("top-1, rows in groups", words, grouped, p)
+
+
+def per_class() -> Iterator[Setting]:
+    rng = generator(0, "classes")
+    for (c, rows), mean in product(((5, 10), (10, 5), (10, 40), (50, 5)), (0.6, 0.85)):
+        chance = rng.beta(8 * mean, 8 * (1 - mean), size=c).clip(0.05, 0.99)
+        labels = np.arange(c).repeat(rows)
+        nested, crossed = np.arange(c * rows) // 5, np.tile(np.arange(rows), c)
+        for name, group, alike in (("", None, 0), (" in groups", nested, 0.3), (" in groups", crossed, 0.3)):
+            if group is not None and (group.max() < 9 or rows < 10):  # too few groups, of all or of a class
+                continue
+
+            def draw(
+                rng: np.random.Generator,
+                chance: Floats = chance,
+                labels: NDArray = labels,
+                group: NDArray | None = group,
+                alike: float = alike,
+            ) -> Found:
+                own = np.arange(len(labels)) if group is None else group
+                right = latent(rng, own, alike)[0] < norm.ppf(chance)[labels]
+                each = np.bincount(labels, right) / np.bincount(labels)
+                interval = class_mean_interval(right, labels, None if group is None else names(group))
+                return each.mean(), interval, None
+
+            words = f"{c} classes of {rows}, mean {mean}" + (
+                ", several classes each" if group is crossed else ""
+            )
+            yield Setting(f"mean per class, rows{name}", words, draw, float(chance.mean()))
+
+
+def average_precision() -> Iterator[Setting]:
+    for (n, c, prevalence), apart, size in product(((200, 5, 0.2),), (1.0, 2.0), (1, 4)):
+
+        def draw(
+            rng: np.random.Generator,
+            n: int = n,
+            c: int = c,
+            prevalence: float = prevalence,
+            apart: float = apart,
+            size: int = size,
+        ) -> Found:
+            group = np.arange(n) // size
+            shown = (rng.random((n // size, c)) < prevalence)[group]  # rows of a group show the same
+            scores = apart * shown + latent(rng, group, 0.3 if size > 1 else 0, c).T
+            test = Features(
+                np.zeros((n, 1)), np.where(shown, 1, -1), names(np.arange(n)), tuple(names(np.arange(c))),
+                groups=names(group) if size > 1 else None,
+            )  # fmt: skip
+            found = ranking.ranking_score(
+                scores, test, Choice(), seed=int(rng.integers(2**31)), also={}, seconds={}
+            )
+            return found.value, found.interval, None
+
+        words = f"{n} rows, {c} classes of {prevalence:.0%}, scores {apart} apart"
+        yield Setting("map11, rows" + (" in groups" if size > 1 else ""), words, draw, cost=5)
+
+
+def differences() -> Iterator[Setting]:
+    worlds = [(60, 1, 0.0), (300, 1, 0.0), (12, 8, 0.1), (12, 8, 0.4), (20, 5, 0.3), (60, 20, 0.3)]
+    for (g, size, alike), p, more in product(worlds, (0.6, 0.9), (0.0, 0.05)):
+
+        def draw(
+            rng: np.random.Generator,
+            g: int = g,
+            size: int = size,
+            alike: float = alike,
+            p: float = p,
+            more: float = more,
+        ) -> Found:
+            group = np.arange(g) if size == 1 else uneven(rng, g, size)
+            chance = norm.ppf([[p + more], [p]])
+            right = latent(rng, group, alike, 2) < chance
+            ids, of = names(np.arange(len(group))), None if size == 1 else names(group)
+            a, b = (row_outcomes(ids, own, groups=of) for own in right)
+            found = paired(a, b, rng=rng)
+            return found.difference, found.interval, None if more else found.p
+
+        kind = "rows" if size == 1 else "rows in groups"
+        words = f"{g} groups of {size}, accuracy {p}, {more} apart, correlation {alike}"
+        yield Setting(f"difference of two models, {kind}", words, draw, more, cost=2)
+
+
+def all_way() -> Iterator[Setting]:
+    for classes, shots, spread in ((5, 1, 0.5), (10, 1, 0.5), (10, 5, 0.3)):
+        settings = FewshotSettings(scheme="allway", shots=shots, method="proto")
+        centres = generator(0, "centres").normal(size=(classes, 32)) * spread
+
+        def draw(
+            rng: np.random.Generator,
+            centres: Floats = centres,
+            settings: FewshotSettings = settings,
+            classes: int = classes,
+        ) -> Found:
+            seed = int(rng.integers(2**31))
+            shared = [rng.normal(size=(classes * rows, 32)) for rows in (200, 30)]
+            scores = []
+            for _ in range(2):  # two encoders of the same images, equally good
+                splits = {}
+                for name, common, rows in zip(("train", "test"), shared, (200, 30), strict=True):
+                    labels = np.arange(classes).repeat(rows)
+                    x = centres[labels] + np.sqrt(0.5) * (common + rng.normal(size=common.shape))
+                    ids, of = names(np.arange(len(x))), tuple(names(np.arange(classes)))
+                    splits[name] = Features(x.astype(np.float32), labels, ids, of, split=name)
+                scores.append(FewshotProbe().score(splits, settings, seed=seed))
+            one, other = scores
+            return one.value, one.interval, paired(one.outcomes, other.outcomes, rng=rng).p
+
+        yield Setting("all-way few-shot", f"{classes} classes, {shots} shots", draw, cost=5)
+
+
+def over_data_sets() -> Iterator[Setting]:
+    kinds: dict[str, Callable[[np.random.Generator, int], Floats]] = {
+        "normal": lambda rng, n: rng.normal(size=n),
+        "long tails": lambda rng, n: rng.standard_t(3, size=n),
+        "skewed": lambda rng, n: rng.gamma(4, size=n) - 4,
+    }
+    for (kind, make), n in product(kinds.items(), (5, 6, 12, 30)):
+
+        def draw(
+            rng: np.random.Generator, make: Callable = make, n: int = n, skewed: bool = kind == "skewed"
+        ) -> Found:
+            found = over_sets((0.02 * make(rng, n)).tolist())
+            # equal models may well change places, so that their differences are not skewed
+            return found.difference, found.interval, None if skewed else found.p
+
+        yield Setting("mean difference over data sets", f"{n} sets, {kind}", draw, 0.0)
+
+        def inverted(rng: np.random.Generator, make: Callable = make, n: int = n) -> Found:
+            psnr = 20 + make(rng, n)
+            return psnr.mean(), t_interval(psnr), None
+
+        yield Setting("PSNR of inverted images", f"{n} images, {kind}", inverted, 20.0)
+    for models in (5, 15):
+
+        def agreement(rng: np.random.Generator, models: int = models) -> Found:
+            reached = rng.normal(size=(12, models))
+            scores = reached + rng.normal(size=reached.shape)
+            taus = [rank_correlation(a, b).value for a, b in zip(scores, reached, strict=True)]
+            return float(np.mean(taus)), t_interval(taus), None
+
+        yield Setting("mean weighted τ over data sets", f"{models} models, 12 sets", agreement)
+
+
+def several_models() -> Iterator[Setting]:
+    """``m`` equally good models on ``n`` data sets, and others that are worse or noisier."""
+    for m, n, others in ((3, 5, 0), (5, 12, 0), (10, 12, 0), (10, 30, 0), (2, 12, 3), (3, 12, 7)):
+
+        def values(rng: np.random.Generator, m: int, n: int, others: int) -> Floats:
+            worse = -0.04 * np.arange(1, others + 1)
+            level = np.concatenate([np.zeros(m), worse])
+            return rng.normal(size=n) + level[:, None] + 0.02 * rng.normal(size=(m + others, n))
+
+        def apart(rng: np.random.Generator, m: int = m, n: int = n, others: int = others) -> Found:
+            found = ranks(names(np.arange(m + others)), values(rng, m, n, others))
+            equal = set(names(np.arange(m)))
+            return 0.0, None, float(not any(set(found.beaten_by(one)) & equal for one in equal))
+
+        def paired_off(rng: np.random.Generator, m: int = m, n: int = n, others: int = others) -> Found:
+            found = pairs(names(np.arange(m + others)), values(rng, m, n, others))
+            equal = set(names(np.arange(m)))
+            return 0.0, None, min(one.p_holm for one in found if {one.a, one.b} <= equal)
+
+        def best(rng: np.random.Generator, m: int = m, n: int = n, others: int = others) -> Found:
+            own = values(rng, m, n, others)
+            first, second = np.argsort(-own.mean(1))[:2].tolist()
+            told = {pair.b: pair.p_holm for pair in pairs(list(range(len(own))), own) if pair.a == first}
+            return 0.0, None, 1.0 if max(first, second) >= m else told[second]
+
+        words = f"{m} equal models, {others} others, {n} sets"
+        yield Setting("ahead by mean rank (Friedman, Nemenyi)", words, apart, cost=2)
+        yield Setting("pairs over data sets (Wilcoxon, Holm)", words, paired_off, cost=4)
+        yield Setting("the best against the second of several models", words, best, cost=4)
+
+
+def clear_leaders() -> Iterator[Setting]:
+    for m, n, size in ((2, 200, 1), (5, 200, 1), (5, 100, 5)):
+
+        def draw(rng: np.random.Generator, m: int = m, n: int = n, size: int = size) -> Found:
+            group = np.arange(n) // size
+            right = latent(rng, group, 0.3 if size > 1 else 0, m) < norm.ppf(0.8)
+            ids, of = names(np.arange(n)), names(group) if size > 1 else None
+            records = [
+                record(name, "d", own.mean(), outcomes=row_outcomes(ids, own, groups=of))
+                for name, own in zip("abcde", right, strict=False)
+            ]
+            return 0.0, None, float(not evidence(records).best)
+
+        yield Setting(
+            "bold: better than every other", f"{m} models, {n} rows in groups of {size}", draw, cost=3
+        )
+
+    def means(rng: np.random.Generator) -> Found:
+        """Of twelve data sets, the interval for these very ones."""
+        records = []
+        for data in range(12):
+            for model in "ab":
+                own = accuracy_interval(right := rng.random(100 + 20 * data) < 0.5 + data / 30)
+                low, high = own.low, own.high
+                records.append(record(model, f"d{data}", float(right.mean()), ci_low=low, ci_high=high))
+        (one,) = (found := evidence(records)).ranked.values()
+        value, half = one.means["a"], mean_half(found, one, "a")
+        return value, Interval(value - half, value + half, "of the means"), None
+
+    yield Setting("mean over these data sets", "12 sets", means, float(np.mean(0.5 + np.arange(12) / 30)), 3)
+
+
+def seeds() -> Iterator[Setting]:
+    for s, deviation in product((3, 5), (0.005, 0.015, 0.03)):
+
+        def draw(rng: np.random.Generator, s: int = s, deviation: float = deviation) -> Found:
+            rows = 500
+            chance = (0.75 + deviation * rng.normal(size=(2, s, 1))).clip(0.01, 0.99)
+            shared = latent(rng, np.arange(rows), 0, 2)[:, None]  # the same rows are hard for every seed
+            right = np.sqrt(0.7) * shared + np.sqrt(0.3) * rng.normal(size=(2, s, rows)) < norm.ppf(chance)
+            a, b = (
+                {
+                    seed: Units.of_outcomes(Outcomes("rows", "r", 1, tuple(map(int, one))))
+                    for seed, one in enumerate(own)
+                }
+                for own in right
+            )
+            each = [accuracy_interval(one) for one in right[0]]
+            values = right[0].mean(1).tolist()
+            value, interval = seed_mean(values, [i.low for i in each], [i.high for i in each])
+            return value, interval, difference_p(a, b)
+
+        yield Setting("mean over seeds", f"{s} seeds that deviate by {deviation}", draw, cost=4)
+
+
+def separations() -> Iterator[Setting]:
+    for (c, rows), spread in product(((5, 20), (10, 10), (10, 50)), (0.3, 0.5, 1.0)):
+        centres = generator(0, "separate").normal(size=(c, 32)) * spread
+        labels = np.arange(c).repeat(rows)
+
+        def draw(rng: np.random.Generator, centres: Floats = centres, labels: NDArray = labels) -> Found:
+            x = centres[labels] + rng.normal(size=(len(labels), 32))
+            return separation(x, labels).class_separation or 0.0, class_separation_interval(x, labels), None
+
+        yield Setting("class separation", f"{c} classes of {rows} rows, spread {spread}", draw, cost=4)
+
+
+def detections() -> Iterator[Setting]:
+    for n, sure in product((50, 200), (1.0, 2.5)):
+
+        def draw(rng: np.random.Generator, n: int = n, sure: float = sure) -> Found:
+            matches = []
+            for _ in range(4):
+                objects = rng.poisson(0.7, size=n)
+                images = np.concatenate([np.arange(n).repeat(objects), rng.integers(n, size=n)])
+                right = np.arange(len(images)) < objects.sum()
+                right &= rng.random(len(images)) < 0.85  # some objects are not found
+                scores = sure * right + rng.normal(size=len(images))
+                order = np.argsort(-scores)
+                own = right[order][None]
+                matches.append(Matches(scores[order], images[order], own, np.zeros_like(own), objects))
+            value = mean_average_precision(matches, "eleven") or 0.0
+            return value, image_bootstrap(matches, "eleven", draws=DRAWS, rng=rng), None
+
+        yield Setting("average precision of boxes", f"{n} images, scores {sure} apart", draw, cost=5)
+
+
+def explained() -> Iterator[Setting]:
+    for n, noise, size in ((100, 0.5, 1), (100, 2.0, 1), (400, 1.0, 1), (400, 1.0, 4)):
+        rng = generator(0, "explained", n, noise)
+        weights, x = rng.normal(size=(6, 3, 2)), rng.normal(size=(300, 6))
+
+        def rows(
+            x: Floats,
+            rng: np.random.Generator,
+            weights: Floats = weights,
+            noise: float = noise,
+            size: int = 1,
+        ) -> Features:
+            ids = names(np.arange(len(x)))
+            group = np.arange(len(x)) // size
+            targets = {
+                str(k): x @ weights[:, k] + noise * latent(rng, group, 0.5 if size > 1 else 0, 2).T
+                for k in range(3)
+            }
+            labels = np.zeros(len(x), dtype=np.int64)
+            return Features(
+                x, labels, ids, ("one",), targets=targets, groups=names(group) if size > 1 else None
+            )
+
+        fitted = rows(x, rng), rows(rng.normal(size=(100, 6)), rng)
+
+        def draw(
+            rng: np.random.Generator,
+            fitted: tuple = fitted,
+            n: int = n,
+            size: int = size,
+            rows: Callable = rows,
+        ) -> Found:
+            x = rng.normal(size=(n // size, 6)).repeat(size, 0)
+            splits = {"train": fitted[0], "val": fitted[1], "test": rows(x, rng, size=size)}
+            seed = int(rng.integers(2**31))
+            found = summary(*target_scores(splits, [1.0, 100.0], seed=seed), seed=seed, seconds=0)
+            return found.value, found.interval, None
+
+        name = "explained share" + (", images in groups" if size > 1 else "")
+        yield Setting(name, f"{n} images, noise {noise}", draw, cost=4)
+
+
+WORLDS: tuple[Callable[[], Iterator[Setting]], ...] = (
+    top1, per_class, average_precision, differences, all_way, over_data_sets, several_models, clear_leaders,
+    seeds, separations, detections, explained,
+)  # fmt: skip
+
+
+def main(draws: int = 2000) -> None:
+    settings = [setting for world in WORLDS for setting in world()]
+    with patch.object(ranking, "BOOTSTRAP", 200):  # of 2000: the deviation of as few is known to 5 %
+        print("\n".join(lines([(setting, simulated(setting, draws)) for setting in settings])))
