@@ -21,6 +21,8 @@ from torch.testing import assert_close
 from transferkit.core.errors import CheckpointError
 from transferkit.models.architectures import find_architecture
 from transferkit.models.checkpoints import file_encoder
+from transferkit.models.encoder import encoder_of
+from transferkit.models.trunk import trunk_of
 from transferkit.models.weight_files import read_checkpoint
 
 State = dict[str, Tensor]
@@ -252,6 +254,7 @@ HEADS_WITH_PARTS = [
     "repvit_m0_9",
     "efficientvit_m0",
     "shvit_s1",
+    "efficientvim_m1",
     "caformer_s18",
     "volo_d1_224",
     f"deit_tiny_distilled_patch16_224?{VIT}",
@@ -271,6 +274,16 @@ def test_heads_of_several_parts_make_way_as_in_timm(arch, classes, tmp_path):
     x = images(encoder.view.crop)
     with torch.inference_mode():
         assert_close(encoder.module(x), reference(x))
+
+
+def test_what_stands_around_a_classifier_stays_where_the_file_has_it(tmp_path):
+    """As in a pretraining run, which trains it."""
+    trunk = trunk_of(encoder_of(network("shvit_s1"), name="shvit_s1"))
+    torch.save(trunk.weights(None), tmp_path / "w.pth")
+    assert "head.bn.weight" in trunk.weights(None)
+    encoder = file_encoder(f"{tmp_path / 'w.pth'}#shvit_s1")
+    with torch.inference_mode():
+        assert_close(encoder.module(images(224)), trunk.module(images(224)))
 
 
 @pytest.mark.parametrize(

@@ -98,18 +98,26 @@ def load_weights(path: Path, architecture: Architecture, key: str | None = None)
 def _candidates(architecture: Architecture, names: Sequence[str]) -> Iterator[tuple[Architecture, Network]]:
     """Networks that the checkpoint may hold: as ARCH says, then without its classifier, then its variants.
 
-    The classifier may be absent; its input then takes its place. It may also be of another width, or what
-    stands around it may be absent too: a network of timm is then built without it, as by
-    ``create_model(…, num_classes=0)``.
+    A network of timm without its classifier is that of ``create_model(…, num_classes=0)``, which also lacks
+    what stands around the classifier. Where the checkpoint holds just that, as one of ours does, the
+    classifier's input takes its place; so it does in a network of torchvision, whose classifier may also be
+    of another width.
     """
     for variant in _variants(architecture, names):
-        module, of_timm = variant.build(), variant.library == "timm"
+        module = variant.build()
         published = PublishedNames(variant.library, variant.tagged, variant.options)
         encoder = encoder_of(module, name=str(variant), view=variant.view())
-        classifier = trace(encoder).classifier
-        yield variant, Network(module, classifier, any_width=not of_timm, published=published)
-        if of_timm and getattr(module, "num_classes", None):
-            yield variant, Network(variant.build(classes=0), published=published)
+        if variant.library == "timm" and getattr(module, "num_classes", None):
+            yield variant, Network(module, published=published)
+            headless = variant.build(classes=0)
+            around = frozenset(module.state_dict()) - frozenset(headless.state_dict())
+            classifier = trace(encoder).classifier
+            around -= {name for name in around if name.rpartition(".")[0] in classifier}
+            yield variant, Network(headless, strange=around, published=published)
+            yield variant, Network(module, classifier, any_width=False, published=published)
+            yield variant, Network(headless, published=published)
+        else:
+            yield variant, Network(module, trace(encoder).classifier, published=published)
 
 
 def _variants(architecture: Architecture, names: Sequence[str]) -> Iterator[Architecture]:

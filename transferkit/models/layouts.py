@@ -38,12 +38,14 @@ class Network:
         module: the network, whose own weights do not matter.
         classifier: names of its final linear modules, which may be absent.
         any_width: whether they may also be of another width.
+        strange: names that are unexpected although they look like those of a head.
         published: how its library renames published weights.
     """
 
     module: nn.Module
     classifier: tuple[str, ...] = ()
     any_width: bool = True
+    strange: frozenset[str] = frozenset()
     published: PublishedNames | None = None
 
     @cached_property
@@ -198,7 +200,8 @@ def _fit(path: str, prefix: str, tensors: Mapping[str, Tensor], network: Network
     unexpected: list[str] = []
     for name, tensor in tensors.items():
         if name not in ours:
-            if name not in network.unsaved and not _HEADS.match(name.split(".")[0]):
+            known = name in network.unsaved or _HEADS.match(name.split(".")[0])
+            if not known or name in network.strange:
                 unexpected.append(prefix + name)
         elif tensor.shape == ours[name]:
             weights[name] = tensor
