@@ -9,6 +9,7 @@ import torch
 
 from ...core.errors import UsageError
 from ...detection.assembly import Detector
+from ...models.memory_format import channels_last
 from ..finetuning.cost import LONGEST_HOURS
 from .settings import DetectSettings
 
@@ -41,7 +42,7 @@ def require_patience(left: Sequence[tuple[str, Detector, int]], settings: Detect
 
 
 def _seconds_an_image(detector: Detector, settings: DetectSettings, *, bearable: float) -> float:
-    own = copy.deepcopy(detector).to(memory_format=torch.channels_last).train()
+    own = channels_last(copy.deepcopy(detector)).train()
     side = max(settings.sides)
     noise = torch.rand(_BATCH, 3, side, side, generator=torch.Generator().manual_seed(0))
     box = torch.tensor([[0.0, 0.0, side / 2, side / 2]])

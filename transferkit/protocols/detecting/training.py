@@ -24,6 +24,7 @@ from ...data.loading import load_items
 from ...detection.assembly import Detector
 from ...detection.backbone import normalisations
 from ...detection.found import Found
+from ...models.memory_format import channels_last
 from ..pretraining.memory import enough_memory
 from ..pretraining.resumable import Resumable
 from ..pretraining.standing import Gauge
@@ -82,7 +83,7 @@ class Training:
                 "--batch-statistics sync over several processes needs GPUs: use frozen on a CPU."
             )
         self.order = Order(course.split.sizes, settings.batch, settings.seed)
-        self.detector = detector.to(memory_format=torch.channels_last)
+        self.detector = channels_last(detector)
         optimizer = torch.optim.SGD(
             decayed_and_not(self.detector, settings.weight_decay), lr=settings.lr, momentum=settings.momentum
         )

@@ -11,6 +11,7 @@ from torch import nn
 
 from ...core.errors import TransferkitError, UsageError
 from ...models.encoder import Encoder
+from ...models.memory_format import channels_last
 from ..pretraining.checkpoint import load_tensors
 from .beginning import Start
 from .network import Network
@@ -101,7 +102,7 @@ def require_patience(left: Sequence[tuple[Encoder, int]], settings: FinetuneSett
 def _seconds_an_image(encoder: Encoder, settings: FinetuneSettings) -> float:
     own = copy.deepcopy(encoder)
     network: nn.Module = Network(own, settings, Start.zero(own, 2))
-    network.to(memory_format=torch.channels_last).train()
+    channels_last(network).train()
     side = encoder.view.crop
     images = torch.randn(_BATCH, 3, side, side, generator=torch.Generator().manual_seed(0))
     seconds = []

@@ -27,6 +27,7 @@ from ...data.dataset import Split
 from ...data.framing import normalised
 from ...data.loading import Batch, load_batches
 from ...data.view_loading import ViewSettings, load_views
+from ...models.memory_format import channels_last
 from ..pretraining.memory import enough_memory
 from ..pretraining.optimizing import learning_rate
 from ..pretraining.resumable import Resumable
@@ -107,7 +108,7 @@ class Fit:
             )
         self.steps_an_epoch = rows // (self.batch * fabric.world_size)
         self.steps = course.settings.steps or course.epochs * self.steps_an_epoch
-        self.network = network.to(memory_format=torch.channels_last)
+        self.network = channels_last(network)
         optimizer = build_optimizer(self.network, course.setting, course.settings)
         self.model, self.optimizer = fabric.setup(self.network, optimizer)
         self.kept = Resumable(self.network, self.optimizer, fabric, course.folder, course.identity)

@@ -13,6 +13,7 @@ from ...data.dataset import Dataset, Split
 from ...data.loading import default_workers
 from ...losses.pretext import Pretext
 from ...models.encoder import Encoder
+from ...models.memory_format import channels_last
 from ...models.runs import Description, Run
 from ...models.single_pixel import multiply_single_pixels
 from ...models.trunk import Trunk, trunk_of
@@ -121,7 +122,7 @@ def _pretext(trunk: Trunk, split: Split, settings: PretrainSettings, fabric: Fab
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed_of(settings.seed, "heads") % 2**63)
         return Pretext(
-            trunk.module.to(memory_format=torch.channels_last).train(),
+            channels_last(trunk.module).train(),
             settings.objective,
             feature_dim=trunk.dim,
             n_classes=len(split.classes),
