@@ -185,7 +185,7 @@ def _resolved(session: Session, entry: Entry, layers: tuple[str, ...]) -> tuple[
     from transferkit.models.layers import resolve_layers
 
     encoder = load_encoder(entry.key.model, runs=session.workspace.runs)
-    return tuple(layer.name for layer in resolve_layers(encoder, layers, entry.key.pooling))
+    return tuple(layer.name for layer in resolve_layers(encoder, layers, None))
 
 
 @command.command()

@@ -60,7 +60,10 @@ def _said_of(run: Any) -> str:
 @click.option(
     "--layers", multiple=True, callback=listed, help="last, stages, all, or patterns.", default=("all",)
 )
-@click.option("--pooling", help="How a map becomes one vector.")
+@click.option(
+    "--pooling",
+    help="How a map or tokens become one vector.  [default: the network's own where it fits, else the mean]",
+)
 @click.option("--size", type=click.IntRange(min=1), help="Pixels of the square the encoder sees.")
 @spec_options
 @common_options
@@ -85,14 +88,18 @@ def layers(
 
     (spec,) = completed(spec)
     encoder = load_encoder(spec, runs=session.workspace.runs, reporter=session.reporter).at(size)
-    found = resolve_layers(encoder, layers, pooling or encoder.pooling)
+    found = resolve_layers(encoder, layers, pooling)
     heading = Text(f"{encoder.spec}\nImages: {preprocessing_text(encoder.view)}")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("layer", "kind", "shape", "features"):
+    for column in ("layer", "kind", "shape", "pooling", "features"):
         table.add_column(column, justify="right" if column == "features" else "left")
     for layer in found:
-        table.add_row(Text(layer.name), layer.kind, " × ".join(map(str, layer.shape)), str(layer.dim))
-    value = [{"layer": x.name, "kind": x.kind, "shape": list(x.shape), "features": x.dim} for x in found]
+        shape = " × ".join(map(str, layer.shape))
+        table.add_row(Text(layer.name), layer.kind, shape, layer.pooling or "–", str(layer.dim))
+    value = [
+        {"layer": x.name, "kind": x.kind, "shape": list(x.shape), "pooling": x.pooling, "features": x.dim}
+        for x in found
+    ]
     session.show(value, Group(heading, table))
 
 

@@ -205,7 +205,7 @@ def test_an_incomplete_layer_says_how_far_it_is_and_how_to_go_on(tmp_path):
     words = (
         r"2 of 5 shards of 'stem' are done for random:tiny on folder:/photos train. Fill the rest with: "
         "transferkit extract --model random:tiny --data folder:/photos --layers stem --pooling avg "
-        "--dtype float16"
+        "--dtype float16 --precision fp32"
     )
     for read in (entry.features, entry.read, lambda layer: list(entry.chunks(layer, 5))):
         with pytest.raises(CacheError, match=words):

@@ -217,9 +217,9 @@ def test_a_classifier_that_fits_is_kept_and_another_makes_way(tmp_path):
     x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     features = []
     for encoder in (kept, dropped):
-        assert [layer.name for layer in resolve_layers(encoder, ["last"], "avg")] == ["avgpool"]
-        with Taps(encoder, ["avgpool"]) as taps:
-            features.append(taps(x)["avgpool"])
+        assert [layer.name for layer in resolve_layers(encoder, ["last"], "avg")] == ["last"]
+        with Taps(encoder, ["last"]) as taps:
+            features.append(taps(x)["last"])
     assert torch.equal(*features)
 
 

@@ -22,23 +22,20 @@ def small(module: nn.Module):
 @pytest.mark.parametrize(
     ("spec", "stages"),
     [
-        ("random:resnet18", "layer1 layer2 layer3 layer4 avgpool"),
-        ("random:timm:resnet18", "layer1 layer2 layer3 layer4 global_pool"),
-        ("random:imagenet-lite0", "blocks.0 blocks.1 blocks.2 blocks.4 bn2 global_pool"),
-        ("random:efficientnet_b0", "features.1 features.2 features.3 features.5 features.8 avgpool"),
-        ("random:mobilenet_v2", "features.1 features.3 features.6 features.13 features.18 classifier.0"),
-        ("random:timm:vit_tiny_patch16_224", "blocks.2 blocks.5 blocks.8 blocks.11 fc_norm"),
-        ("random:timm:deit_tiny_distilled_patch16_224", "blocks.2 blocks.5 blocks.8 blocks.11 head.input"),
-        ("random:timm:convnext_atto", "stages.0 stages.1 stages.2 stages.3 head.norm"),
-        ("random:timm:regnety_002", "stem s1 s2 s3 s4 head.global_pool"),
-        ("random:timm:mixer_s32_224", "blocks.1 blocks.3 blocks.5 blocks.7 head_drop"),
-        (
-            "random:timm:levit_128s",
-            "stages.0.blocks.1 stages.1.blocks.1 stages.2.blocks.0 stages.2.blocks.3 head.bn",
-        ),
-        ("random:squeezenet1_1", "features.4 features.7 features.12 classifier.3"),
-        ("random:shufflenet_v2_x0_5", "conv1 stage2 stage3 conv5 fc.input"),
-        ("pixels", "pixels"),
+        ("random:resnet18", "layer1 layer2 layer3 layer4 last"),
+        ("random:timm:resnet18", "layer1 layer2 layer3 layer4 last"),
+        ("random:imagenet-lite0", "blocks.0 blocks.1 blocks.2 blocks.4 blocks.6 last"),
+        ("random:efficientnet_b0", "features.1 features.2 features.3 features.5 features.8 last"),
+        ("random:mobilenet_v2", "features.1 features.3 features.6 features.13 features.18 last"),
+        ("random:timm:vit_tiny_patch16_224", "blocks.2 blocks.5 blocks.8 blocks.11 last"),
+        ("random:timm:deit_tiny_distilled_patch16_224", "blocks.2 blocks.5 blocks.8 blocks.11 last"),
+        ("random:timm:convnext_atto", "stages.0 stages.1 stages.2 stages.3 last"),
+        ("random:timm:regnety_002", "stem s1 s2 s3 s4 last"),
+        ("random:timm:mixer_s32_224", "blocks.1 blocks.3 blocks.5 blocks.7 last"),
+        ("random:timm:levit_128s", "stages.0 stages.1 stages.2 last"),
+        ("random:squeezenet1_1", "features.4 features.7 features.12 last"),
+        ("random:shufflenet_v2_x0_5", "conv1 stage2 stage3 conv5 last"),
+        ("pixels", "last"),
     ],
 )
 def test_stages_end_where_people_expect(spec, stages):
@@ -52,21 +49,21 @@ def test_stages_end_where_people_expect(spec, stages):
     [
         (
             "random:vit_b_32",
-            " ".join(f"encoder.layers.encoder_layer_{i}" for i in (2, 5, 8, 11)) + " heads.head.input",
+            " ".join(f"encoder.layers.encoder_layer_{i}" for i in (2, 5, 8, 11)) + " last",
         ),
         (
             "random:densenet121",
-            " ".join(f"features.denseblock{i}" for i in (1, 2, 3, 4)) + " classifier.input",
+            " ".join(f"features.denseblock{i}" for i in (1, 2, 3, 4)) + " last",
         ),
-        ("random:timm:swin_tiny_patch4_window7_224", "layers.0 layers.1 layers.2 layers.3 head.global_pool"),
-        ("random:swin_t", "features.1 features.3 features.5 features.7 avgpool"),
-        ("random:convnext_tiny", "features.1 features.3 features.5 features.7 classifier.0"),
+        ("random:timm:swin_tiny_patch4_window7_224", "layers.0 layers.1 layers.2 layers.3 last"),
+        ("random:swin_t", "features.1 features.3 features.5 features.7 last"),
+        ("random:convnext_tiny", "features.1 features.3 features.5 features.7 last"),
         (
             "random:vgg11",
-            "features.1 features.4 features.9 features.14 features.19 avgpool classifier.4",
+            "features.1 features.4 features.9 features.14 features.19 avgpool last",
         ),
-        ("random:googlenet", "conv1 conv3 inception3b inception4e inception5b avgpool"),
-        ("random:timm:maxvit_rmlp_pico_rw_256", "stem stages.0 stages.1 stages.2 stages.3 head.global_pool"),
+        ("random:googlenet", "conv1 conv3 inception3b inception4e inception5b last"),
+        ("random:timm:maxvit_rmlp_pico_rw_256", "stem stages.0 stages.1 stages.2 stages.3 last"),
     ],
 )
 def test_stages_of_larger_networks(spec, stages):
@@ -100,7 +97,7 @@ def test_patterns_do_not_cross_dots():
 def test_choices_are_joined_in_the_order_of_execution():
     encoder = load_encoder("random:resnet18")
     found = resolve_layers(encoder, ["last", "layer4", "layer*", "conv1"], "avgmax")
-    assert [layer.name for layer in found] == ["conv1", "layer1", "layer2", "layer3", "layer4", "avgpool"]
+    assert [layer.name for layer in found] == ["conv1", "layer1", "layer2", "layer3", "layer4", "last"]
     assert [(layer.kind, layer.dim) for layer in found[-2:]] == [("map", 1024), ("vector", 512)]
     assert found[-2].shape == (512, 7, 7)
 
@@ -185,8 +182,7 @@ class Words(nn.Module):
 
 def test_any_module_can_be_traced():
     encoder = small(Awkward())
-    assert [layer.name for layer in list_layers(encoder)] == ["conv", "pair", "norm", "fc", "output"]
-    assert [layer.name for layer in resolve_layers(encoder, ["last"], "avg")] == ["norm"]
+    assert [layer.name for layer in list_layers(encoder)] == ["conv", "pair", "norm", "last", "fc", "output"]
 
 
 @pytest.mark.parametrize(
@@ -203,38 +199,6 @@ def test_what_cannot_be_tapped_says_why(name, reason):
         resolve_layers(small(Awkward()), [name], "avg")
 
 
-def test_without_a_classifier_last_is_the_network_s_own_output():
-    headless = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1))
-    assert [layer.name for layer in resolve_layers(small(headless), ["last"], "avg")] == ["2"]
-
-
-class Normalised(nn.Module):
-    """Makes its representation between modules."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 4, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.normalize(self.conv(x).mean((2, 3)))
-
-
-def test_last_is_called_output_where_no_module_returns_it():
-    assert [layer.name for layer in resolve_layers(small(Normalised()), ["last"], "avg")] == ["output"]
-
-
-def test_an_in_place_relu_is_not_mistaken_for_what_came_before():
-    module = nn.Sequential(
-        nn.Conv2d(3, 4, 3),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(4, 6),
-        nn.ReLU(True),
-        nn.Linear(6, 2),
-    )
-    assert [layer.name for layer in resolve_layers(small(module), ["last"], "avg")] == ["4"]
-
-
 def test_two_stages_are_too_few_and_single_modules_help():
     module = nn.Sequential(
         nn.Conv2d(3, 4, 3, padding=1),
@@ -247,7 +211,7 @@ def test_two_stages_are_too_few_and_single_modules_help():
         nn.Linear(8, 2),
     )
     encoder = small(module)
-    assert [layer.name for layer in resolve_layers(encoder, ["stages"], "avg")] == ["1", "4", "5"]
+    assert [layer.name for layer in resolve_layers(encoder, ["stages"], "avg")] == ["1", "4", "last"]
 
 
 def test_a_size_that_the_network_does_not_take():
@@ -266,3 +230,120 @@ def test_tracing_leaves_no_hooks_and_no_marks():
     list_layers(encoder)
     assert not any(part._forward_hooks for part in module.modules())
     assert torch.is_grad_enabled()
+
+
+class Ended(nn.Module):
+    """A convolution, its mean, two linear modules, and an end that the test gives."""
+
+    def __init__(self, end) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3)
+        self.fc, self.last = nn.Linear(8, 5), nn.Linear(8, 5)
+        self.end = end
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.conv(x).mean((2, 3))
+        return self.end(self.fc(features), self.last(features))
+
+
+@pytest.mark.parametrize(
+    ("end", "dim"),
+    [
+        (lambda a, b: b, 8),  # a classifier that is called last itself
+        (lambda a, b: a.softmax(1) * 0 + b.softmax(1), None),  # two modules have the shape of the output
+        (lambda a, b: a + 0.5 * b, None),
+        (lambda a, b: (a + b) / 2, None),
+        (lambda a, b: nn.functional.normalize(b), 5),
+        (lambda a, b: b.relu(), 5),
+    ],
+)
+def test_last_of_any_network_is_its_representation_or_refused(end, dim):
+    encoder = small(Ended(end))
+    if dim is None:
+        with pytest.raises(ModelError, match=r"has no layer 'last': .* fc and last, .*--layers output"):
+            resolve_layers(encoder, ["last"], None)
+        assert "last" not in names_of(encoder, "stages")
+    else:
+        (layer,) = resolve_layers(encoder, ["last"], None)
+        assert (layer.name, layer.dim) == ("last", dim)
+        with Taps(encoder, ["last"]) as taps:
+            assert taps(torch.randn(2, 3, 16, 16))["last"].shape == (2, dim)
+
+
+def names_of(encoder, choice: str) -> list[str]:
+    return [layer.name for layer in resolve_layers(encoder, [choice], None)]
+
+
+def test_probabilities_come_from_a_classifier():
+    for end in (nn.Softmax(1), nn.LogSoftmax(1)):
+        module = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 9), end)
+        (layer,) = resolve_layers(small(module), ["last"], None)
+        assert layer.dim == 3
+
+
+def test_a_scaled_output_is_refused():
+    class Scaled(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) * 3
+
+    module = Scaled(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 9))
+    with pytest.raises(ModelError, match="mine has no layer 'last': its output is computed from that of 2"):
+        resolve_layers(small(module), ["last"], None)
+
+
+@pytest.mark.parametrize("name", ["convit_tiny", "cait_xxs24_224"])
+def test_each_layer_takes_the_network_s_own_pooling_where_it_fits(name):
+    encoder = load_encoder(f"random:timm:{name}")
+    assert encoder.pooling == "cls"
+    found = {layer.name: (layer.pooling, layer.dim) for layer in resolve_layers(encoder, ["all"], None)}
+    assert found["blocks.0"] == ("mean-tokens", 192)
+    assert found["last"] == ("", 192)
+    if name == "convit_tiny":  # its class token comes before the tenth block
+        assert found["blocks.9"] == ("mean-tokens", 192)
+        assert found["blocks.10"] == ("cls", 192)
+    with pytest.raises(ModelError, match=r"Pooling 'cls' does not fit layer 'blocks\.0'"):
+        resolve_layers(encoder, ["all"], "cls")
+
+
+@pytest.mark.parametrize("side", [32, 48, 64])
+def test_prefix_tokens_are_counted_from_the_patches(side):
+    """Two by two patches, a class token and four registers are nine tokens, a square."""
+    encoder = load_encoder("random:timm:vit_small_patch16_dinov3").at(side)
+    image = torch.randn(2, 3, side, side)
+    with torch.inference_mode():
+        tokens = encoder.module.forward_intermediates(
+            image,
+            indices=[11],
+            norm=False,
+            output_fmt="NLC",
+            return_prefix_tokens=True,
+            intermediates_only=True,
+        )
+    ((patches, prefix),) = tokens
+    assert patches.shape[1] == (side // 16) ** 2
+    with Taps(encoder, ["blocks.11"], "mean-tokens") as taps:
+        torch.testing.assert_close(taps(image)["blocks.11"], patches.mean(1))
+    with Taps(encoder, ["blocks.11"], "cls") as taps:
+        torch.testing.assert_close(taps(image)["blocks.11"], prefix[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("spec", "size", "stages", "blocks"),
+    [
+        (
+            "random:inception_v3",
+            128,
+            {"Mixed_5d", "Mixed_6e", "Mixed_7c"},
+            {"Mixed_5b", "Mixed_6a", "Mixed_7b"},
+        ),
+        ("random:timm:inception_v3", 96, {"Mixed_5d", "Mixed_6e", "Mixed_7c"}, {"Mixed_5b", "Mixed_6a"}),
+        ("random:googlenet", 64, {"inception3b", "inception4e"}, {"inception4a", "inception5b"}),
+        ("random:timm:dpn48b", 64, {"features.conv2_3"}, {"features.conv2_1", "features.conv5_2"}),
+        ("random:timm:hgnetv2_b0", 64, {"stages.0", "stages.3"}, {"stages.0.blocks.0", "stages.2.blocks.1"}),
+        ("random:timm:cspnext_tiny", 64, {"stages.0", "stages.3"}, {"stages.0.1.blocks.0"}),
+    ],
+)
+def test_stages_are_stages_and_all_has_the_blocks(spec, size, stages, blocks):
+    encoder = load_encoder(spec).at(size)
+    assert stages <= set(names_of(encoder, "stages"))
+    assert stages | blocks <= set(names_of(encoder, "all"))

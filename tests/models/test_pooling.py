@@ -6,7 +6,17 @@ from torch.testing import assert_close
 
 from tests.reference.pooling import pooled
 from transferkit.core.errors import ModelError, UnknownNameError
-from transferkit.models.pooling import WIDTHS, Form, form_of, own_pooling, pool, prefix_tokens, require_fit
+from transferkit.models.pooling import (
+    WIDTHS,
+    Form,
+    Tokens,
+    fitting_pooling,
+    form_of,
+    own_pooling,
+    pool,
+    prefix_tokens,
+    require_fit,
+)
 
 FORMS = {
     "bdhw": (Form("map", 1), (2, 5, 4, 4)),
@@ -147,3 +157,30 @@ def test_what_a_network_says_about_its_tokens(attributes, prefix, pooling):
 
 def test_max_of_negative_values_is_negative():
     assert np.all(pool(-torch.ones(1, 2, 3, 3), Form("map", 1), "max").numpy() == -1)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "prefix"),
+    [(4, 0), (9, 5), (5, 5), (3, 0)],  # four patches; with five tokens before them; only those
+)
+def test_the_number_of_patches_tells_which_tokens_stand_before_them(tokens, prefix):
+    network = Tokens(transformer(num_prefix_tokens=5))
+    network.see("patch_embed", torch.Size([2, 8, 2, 2]))
+    form = network.form_of(torch.Size([2, tokens, 8]), batch=2)
+    assert form == Form("tokens", 2, prefix if tokens > 5 else 0)
+
+
+def test_a_network_that_does_not_say_has_as_many_as_there_are_more_than_patches():
+    network = Tokens(transformer())
+    assert network.form_of(torch.Size([2, 17, 8]), batch=2) == Form("tokens", 2, 0)
+    network.see("embeddings.patch_embeddings", torch.Size([2, 16, 8]))
+    assert network.form_of(torch.Size([2, 17, 8]), batch=2) == Form("tokens", 2, 1)
+    assert network.form_of(torch.Size([2, 16, 8]), batch=2) == Form("tokens", 2, 0)
+    assert network.form_of(torch.Size([2, 4, 8]), batch=2) == Form("tokens", 2, 0)
+
+
+def test_a_pooling_that_does_not_fit_makes_way_for_the_mean():
+    assert fitting_pooling(Form("tokens", 2, 1), "cls") == "cls"
+    assert fitting_pooling(Form("tokens", 2, 0), "cls") == "mean-tokens"
+    assert fitting_pooling(Form("map", 1), "cls") == "avg"
+    assert fitting_pooling(Form("vector", 1), "cls") == "cls"

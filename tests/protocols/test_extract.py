@@ -320,3 +320,37 @@ def test_the_plan_is_what_is_written(photos: Path, tmp_path: Path) -> None:
     assert plan.seconds is not None
     assert plan.seconds > 0
     assert str(plan).startswith("16 images, ")
+
+
+class Volume(torch.nn.Module):
+    """Sees an image as a volume of one slice, with a 3-D convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flat, self.deep = torch.nn.Conv2d(3, 4, 3), torch.nn.Conv3d(4, 5, (1, 3, 3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.deep(self.flat(x)[:, :, None]).mean((2, 3, 4))
+
+
+def test_weights_with_five_axes_are_extracted_as_they_are(photos: Path, tmp_path: Path) -> None:
+    module = Volume()
+    encoder = encoder_of(module, name="volume", view=View(resize=32, crop=32))
+    settings = replace(SMALL, layers=("last",), size=None)
+    split = opened(photos, tmp_path)
+    found = Extractor(encoder, settings, store=FeatureStore(tmp_path / "features")).open(split).run()
+    squares = np.stack([frame(split.reader.image(row), encoder.view) for row in range(len(split))])
+    with torch.inference_mode():
+        expected = module(normalised(torch.from_numpy(squares), encoder.view))
+    np.testing.assert_allclose(found.features("last").x, expected, rtol=0.01, atol=0.01)
+    assert module.flat.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_features_say_how_each_layer_was_pooled(photos: Path, tmp_path: Path) -> None:
+    settings = replace(SMALL, layers=("patch_embed", "blocks.1", "last"), size=None)
+    split = opened(photos, tmp_path)
+    filled = extractor(tmp_path, settings, "random:timm:test_vit").open(split).run()
+    (again,) = FeatureStore(tmp_path / "features").entries()
+    for entry in (filled, again):
+        poolings = {layer: entry.features(layer).pooling for layer in settings.layers}
+        assert poolings == {"patch_embed": "avg", "blocks.1": "cls", "last": "cls"}

@@ -42,7 +42,7 @@ def test_features_by_layer_and_split_are_cached(tmp_path):
     features = transferkit.extract(Tiny(), data, ["body", "last"], workspace=tmp_path, **SETTINGS)
     assert {layer: {s: f.x.shape for s, f in parts.items()} for layer, parts in features.items()} == {
         "body": {"train": (40, 8), "test": (30, 8)},
-        "head.input": {"train": (40, 8), "test": (30, 8)},
+        "last": {"train": (40, 8), "test": (30, 8)},
     }
     times = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.h5")}
     assert times
@@ -51,12 +51,12 @@ def test_features_by_layer_and_split_are_cached(tmp_path):
 
 
 def test_other_weights_or_other_pixels_are_not_mistaken(tmp_path):
-    one = transferkit.extract(Tiny(), coloured(10, 0), workspace=tmp_path, **SETTINGS)["head.input"]["all"]
+    one = transferkit.extract(Tiny(), coloured(10, 0), workspace=tmp_path, **SETTINGS)["last"]["all"]
     changed = Tiny()
     with torch.no_grad():
         changed.body.weight += 0.1
-    two = transferkit.extract(changed, coloured(10, 0), workspace=tmp_path, **SETTINGS)["head.input"]["all"]
-    three = transferkit.extract(Tiny(), coloured(10, 5), workspace=tmp_path, **SETTINGS)["head.input"]["all"]
+    two = transferkit.extract(changed, coloured(10, 0), workspace=tmp_path, **SETTINGS)["last"]["all"]
+    three = transferkit.extract(Tiny(), coloured(10, 5), workspace=tmp_path, **SETTINGS)["last"]["all"]
     assert not np.array_equal(one.x, two.x)
     assert not np.array_equal(one.x, three.x)
 
@@ -66,18 +66,18 @@ def test_every_layer_gives_one_result(tmp_path, protocol, settings):
     data = {"train": coloured(40, 0), "test": coloured(30, 1)}
     features = transferkit.extract(Tiny(), data, ["body", "last"], workspace=tmp_path, **SETTINGS)
     results = transferkit.probe(features, protocol, **settings)
-    assert [result.layer for result in results] == ["body", "head.input"]
+    assert [result.layer for result in results] == ["body", "last"]
     assert all(result.value > 0.9 for result in results)
     assert all(result.evaluated_on == "test" for result in results)
     assert "<table>" in results._repr_html_()
-    assert "head.input" in str(results)
+    assert "last" in str(results)
 
 
 def test_a_single_data_set_is_divided(tmp_path):
     features = transferkit.extract(Tiny(), coloured(100, 0), workspace=tmp_path, **SETTINGS)
     (result,) = transferkit.probe(features, "linear", penalties=3)
     assert (result.n, result.selected_on, result.evaluated_on) == (20, "val", "test")
-    (again,) = transferkit.probe(features["head.input"]["all"], "linear", penalties=3)
+    (again,) = transferkit.probe(features["last"]["all"], "linear", penalties=3)
     assert again.value == result.value
 
 
@@ -145,7 +145,7 @@ def of_patients(data, size):
 def test_images_of_one_patient_are_divided_together(tmp_path):
     data = of_patients(coloured(100, 0), 4)
     features = transferkit.extract(Tiny(), data, workspace=tmp_path, **SETTINGS)
-    whole = features["head.input"]["all"]
+    whole = features["last"]["all"]
     assert whole.groups == tuple(data.groups)
     parts = _parted({"all": whole}, 0)
     groups = [set(part.groups) for part in parts.values()]
@@ -167,8 +167,8 @@ def test_a_split_made_elsewhere_is_taken_as_it_is(tmp_path):
     images = np.zeros((6, 16, 16, 3), np.uint8)
     split = replace(from_arrays(images, [0, 1] * 3, name="mine", split="all"), groups=tuple("aabbcc"))
     features = transferkit.extract(Tiny(), {"train": split}, workspace=tmp_path, **SETTINGS)
-    assert features["head.input"]["train"].groups == tuple("aabbcc")
-    assert features["head.input"]["train"].split == "train"
+    assert features["last"]["train"].groups == tuple("aabbcc")
+    assert features["last"]["train"].split == "train"
 
 
 def test_too_few_patients_to_be_divided_are_named(tmp_path):

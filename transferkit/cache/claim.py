@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -35,12 +35,14 @@ class Target:
         manifest: its state when the shard was claimed.
         ids: ``[n]`` of the split.
         labels: ``[n]`` of the split, or ``[n, c]`` as of ``core.labels``.
+        poolings: layer → its pooling, where it is not that of the key.
     """
 
     folder: Path
     manifest: Manifest
     ids: Sequence[str]
     labels: NDArray[np.int64]
+    poolings: Mapping[str, str] = field(default_factory=dict)
 
 
 class Claim:
@@ -138,6 +140,7 @@ class Claim:
                 bytes=len(data),
                 sha256=hashlib.sha256(data).hexdigest(),
                 index=index,
+                poolings={name: how for name, how in self._target.poolings.items() if name in self.layers},
             )
         )
 

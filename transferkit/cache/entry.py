@@ -1,7 +1,7 @@
 """All features of one encoder × dataset × split × view, many layers, on disk."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import compress
 from pathlib import Path
@@ -47,6 +47,7 @@ class Entry:
         self.folder = folder
         self.key = key
         self.groups = groups
+        self.poolings: Mapping[str, str] = {}  # of layers to be filled, where the key's does not fit
         self._begun: Target | None = None
         self._rows: tuple[list[ShardFile], Rows] | None = None
 
@@ -96,6 +97,10 @@ class Entry:
         return {
             name: d for name, d in manifest.dims.items() if len(manifest.holding(name)) == manifest.shards
         }
+
+    def pooling(self, layer: str) -> str:
+        """How ``layer`` was pooled: as the key says, or as its files do where that does not fit it."""
+        return _pooling(self.manifest, layer)
 
     @property
     def skipped(self) -> tuple[tuple[str, str], ...]:
@@ -156,7 +161,7 @@ class Entry:
             data=key.data,
             split=key.split,
             layer=layer,
-            pooling=key.pooling,
+            pooling=_pooling(manifest, layer),
             weights=key.weights,
             fingerprint=self.fingerprint,
             skipped=rows.skipped,
@@ -257,7 +262,7 @@ class Entry:
                 f"{self.folder} was begun with {manifest.rows} other rows or classes than these {len(ids)} "
                 "of the same fingerprint. Remove it with `transferkit cache prune`, and extract again."
             )
-        self._begun = Target(self.folder, manifest, ids, labels)
+        self._begun = Target(self.folder, manifest, ids, labels, self.poolings)
 
     def claim(self, layers: Sequence[str]) -> Iterator[Claim]:
         """Take one shard after another that lacks some of ``layers`` and that nobody is filling.
@@ -312,6 +317,11 @@ class Entry:
 
     def _lock(self) -> Lock:
         return Lock(self.folder / ENTRY_LOCK)
+
+
+def _pooling(manifest: Manifest, layer: str) -> str:
+    files = manifest.holding(layer).values()
+    return next((file.poolings[layer] for file in files if layer in file.poolings), manifest.key.pooling)
 
 
 def _only(values: NDArray, read: NDArray[np.bool_]) -> NDArray:

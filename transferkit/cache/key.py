@@ -8,7 +8,7 @@ from typing import Any
 from ..core.errors import UsageError
 from ..core.files import digest_of
 
-FORMAT = 1
+FORMAT = 2
 """Version of what lies on disk; entries of another version are never read."""
 
 DTYPES = ("float16", "float32")

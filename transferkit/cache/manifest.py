@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ class ShardFile:
         skipped: how many of these rows could not be read.
         bytes, sha256: of the whole file.
         index: where its index lies.
+        poolings: layer → its pooling, where it is not that of the key.
     """
 
     name: str
@@ -39,6 +40,7 @@ class ShardFile:
     bytes: int
     sha256: str
     index: Block
+    poolings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -46,10 +46,11 @@ def layer_files(manifest: Manifest, layer: str) -> list[ShardFile]:
     if len(files) < manifest.shards:
         key = manifest.key
         options = {"model": key.model, "data": key.data, "layers": layer, "pooling": key.pooling}
+        options |= {"dtype": key.dtype, "precision": key.precision}
         command = " ".join(f"--{name} {shlex.quote(value)}" for name, value in options.items())
         raise CacheError(
             f"{len(files)} of {manifest.shards} shards of {layer!r} are done for {key.model} on {key.data} "
-            f"{key.split}. Fill the rest with: transferkit extract {command} --dtype {key.dtype}"
+            f"{key.split}. Fill the rest with: transferkit extract {command}"
         )
     return [files[shard] for shard in range(manifest.shards)]
 

@@ -11,6 +11,7 @@ from ..core.errors import CheckpointError, UsageError
 from .architectures import Architecture, find_architecture
 from .copies import chosen_copy
 from .encoder import ENCODERS, Encoder, encoder_of
+from .ending import Ending
 from .layouts import Fit, Network, fits, tensors_within
 from .options import join_options, split_options, with_options
 from .renaming import PublishedNames
@@ -132,10 +133,10 @@ def _variants(architecture: Architecture, names: Sequence[str]) -> Iterator[Arch
 def _load(network: Network, fit: Fit) -> None:
     """Copy the weights in; a classifier that the checkpoint does not have makes way for its input."""
     network.module.load_state_dict(fit.weights, strict=False)  # the fit is whole: only the optional may lack
-    for name in network.classifier:
-        parts = {f"{name}.{part}" for part, _ in network.module.get_submodule(name).named_parameters()}
-        if not parts <= {*fit.weights}:
-            network.module.set_submodule(name, nn.Identity())
+    heads = {name: network.module.get_submodule(name) for name in network.classifier}
+    parts = {f"{name}.{part}" for name, head in heads.items() for part, _ in head.named_parameters()}
+    if not parts <= {*fit.weights}:
+        Ending(network.module, network.classifier).remove_classifier()
 
 
 def _note(path: Path, loaded: Loaded) -> str:

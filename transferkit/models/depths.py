@@ -17,7 +17,7 @@ def parameter_stages(encoder: Encoder) -> Mapping[str, int]:
     finished = [call.name for call in trace(encoder).calls]
     ends = [
         finished.index(layer.name)
-        for layer in resolve_layers(encoder, ["stages"], encoder.pooling)
+        for layer in resolve_layers(encoder, ["stages"], None)
         if layer.name in finished
     ]
     return {name: sum(end < place for end in ends) for name, place in _places(encoder, finished).items()}
@@ -28,7 +28,7 @@ def parameters_below(encoder: Encoder, layer: str) -> frozenset[str]:
 
     Raises: UnknownNameError: if no module of that name runs once.
     """
-    (found, *_) = resolve_layers(encoder, [layer], encoder.pooling)
+    (found, *_) = resolve_layers(encoder, [layer], None)
     finished = [call.name for call in trace(encoder).calls]
     if found.name not in finished:
         raise UnknownNameError(f"{layer!r} of {encoder.spec} is no module: training cannot begin behind it.")

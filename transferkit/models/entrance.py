@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .encoder import Encoder
+from .ending import LAST
 from .raw import raw_outputs
 from .tracing import OUTPUT, trace
 
@@ -57,7 +58,9 @@ def entrance(encoder: Encoder, layer: str) -> Entrance | None:
         encoder: in evaluation mode.
         layer: name of a module that runs once.
     """
-    calls = {call.name: tuple(call.shape[1:]) for call in trace(encoder).calls}
+    calls = {call.name: tuple(call.shape[1:]) for call in trace(encoder).calls if call.name != LAST}
+    if layer not in calls:
+        return None
     before = list(calls)[: list(calls).index(layer)]
     apart = [name for name in before if not _kin(name, layer) and name != OUTPUT]
     outermost = [name for name in apart if not any(name.startswith(f"{other}.") for other in apart)]

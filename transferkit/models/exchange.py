@@ -72,16 +72,19 @@ def export_weights(
         raise UsageError(f"{path} is a folder. Name a file.")
     held, built, classes, trained_on = _held(spec, runs)
     architecture = _in_style(built, style)
-    classifier = trace(load_encoder(f"random:{architecture}")).classifier
-    trained = all(f"{name}.weight" in held for name in classifier)
+    reference = load_encoder(f"random:{architecture}")
+    classifier = trace(reference).classifier
+    heads = {name: reference.module.get_submodule(name) for name in classifier}
+    wanted = [f"{name}.{part}" for name, head in heads.items() for part in head.state_dict()]
+    trained = all(name in held for name in wanted)
     if trained and classifier:
-        classes = len(held[f"{classifier[0]}.weight"])
+        classes = _rows(held, wanted)
     network = architecture.build(classes=classes)
     for name in () if trained else classifier:
         held |= _zeros(name, network.get_submodule(name))
     _require_fit(network, held, spec=spec, architecture=architecture)
     _write(path, {name: held[name].contiguous() for name in network.state_dict()}, trained_on)
-    made = len(held[f"{classifier[0]}.weight"]) if classifier else 0
+    made = _rows(held, wanted) if classifier else 0
     return Exported(str(path), str(architecture), len(held), made, "trained" if trained else "zeros")
 
 
@@ -106,6 +109,11 @@ def _in_style(architecture: Architecture, style: Style | None) -> Architecture:
     if style is None or style == architecture.library:
         return architecture
     return find_architecture(f"{style}:{architecture.name}")
+
+
+def _rows(held: Mapping[str, Tensor], classifier: Sequence[str]) -> int:
+    """Classes of a classifier whose last matrix, of the names given, is ``[c, d]``."""
+    return [len(held[name]) for name in classifier if held[name].ndim > 1][-1]
 
 
 def _zeros(name: str, classifier: nn.Module) -> dict[str, Tensor]:

@@ -1,21 +1,23 @@
 """The places in an encoder that can be tapped, and how a choice of them is spelled."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from typing import Any
 
 from torch import nn
 
 from ..core.errors import ModelError
 from ..core.registry import unknown_name
+from .blocks import find_blocks, is_composed, weighted_parts
 from .encoder import Encoder
-from .pooling import Form, Kind, require_fit
+from .ending import LAST, is_from
+from .pooling import Form, Kind, fitting_pooling, require_fit
 from .tracing import OUTPUT, Call, Trace, named_modules, trace
 
 _FEWEST_STAGES = 3  # of maps; fewer resolutions do not divide a network
 _TOKEN_STAGES = 4
-_BLOCK_WEIGHTS = 3  # modules with weights in a block: a convolution and its normalisation alone are none
 
 
 @dataclass(frozen=True)
@@ -23,34 +25,41 @@ class Layer:
     """A named place in an encoder.
 
     Attributes:
-        name: of the module; ``output`` is the network's own, ``NAME.input`` what enters its classifier.
+        name: of the module; ``last`` is the representation, ``output`` the network's own output.
         kind: ``map``, ``tokens`` or ``vector``.
         shape: of one image's output.
-        dim: features an image; pooled by ``resolve_layers``, before pooling by ``list_layers``.
+        dim: features per image; pooled by ``resolve_layers``, before pooling by ``list_layers``.
+        pooling: how the output becomes ``dim`` features; empty for a vector, and before pooling.
     """
 
     name: str
     kind: Kind
     shape: tuple[int, ...]
     dim: int
+    pooling: str = ""
 
 
 def list_layers(encoder: Encoder) -> tuple[Layer, ...]:
     """All layers of the encoder, in the order in which they finish.
 
     A layer is a module that runs exactly once in a forward pass and returns a tensor (or a tuple that
-    holds one) with a map, tokens or a vector for each image.
+    holds one) with a map, tokens or a vector for each image, or the representation, ``last``.
     """
     return tuple(_layer(call, _dim(call)) for call in trace(encoder).calls)
 
 
-def resolve_layers(encoder: Encoder, choice: Sequence[str], pooling: str) -> tuple[Layer, ...]:
+def resolve_layers(encoder: Encoder, choice: Sequence[str], pooling: str | None) -> tuple[Layer, ...]:
     """The layers that a choice names, without repetition, in the order in which they finish.
 
-    ``last`` is the representation that enters the classifier, already one vector in most networks;
-    ``stages`` are the ends of the stages and ``last``; ``all`` adds every block. Anything else is a
-    pattern over whole module names, in which ``*``, ``?`` and ``[…]`` do not cross dots: ``layer*`` means
-    ``layer1`` to ``layer4``, ``blocks.[369]`` three blocks.
+    ``last`` is the representation that enters the classifier, one vector in most networks; ``stages`` are
+    the outputs of the stages and ``last``; ``all`` adds every block. Anything else is a pattern over whole
+    module names, in which ``*``, ``?`` and ``[…]`` do not cross dots: ``layer*`` means ``layer1`` to
+    ``layer4``, ``blocks.[369]`` three blocks.
+
+    Args:
+        encoder: at the size that its images have.
+        choice: names and patterns.
+        pooling: for all layers; None is the encoder's own where it fits, otherwise the mean over positions.
 
     Raises:
         UnknownNameError: for a pattern that matches nothing, or a pooling that does not exist.
@@ -58,7 +67,7 @@ def resolve_layers(encoder: Encoder, choice: Sequence[str], pooling: str) -> tup
     """
     seen = trace(encoder)
     chosen = {name for pattern in choice for name in _named(pattern, seen, encoder.module)}
-    return tuple(_pooled(call, pooling) for call in seen.calls if call.name in chosen)
+    return tuple(_pooled(call, pooling, encoder.pooling) for call in seen.calls if call.name in chosen)
 
 
 def _form(call: Call) -> Form:
@@ -75,19 +84,24 @@ def _layer(call: Call, dim: int) -> Layer:
     return Layer(call.name, _form(call).kind, tuple(call.shape[1:]), dim)
 
 
-def _pooled(call: Call, pooling: str) -> Layer:
-    require_fit(call.name, _form(call), pooling)
-    return _layer(call, _form(call).width(call.shape, pooling))
+def _pooled(call: Call, pooling: str | None, own: str) -> Layer:
+    form = _form(call)
+    pooling = pooling or fitting_pooling(form, own)
+    require_fit(call.name, form, pooling)
+    layer = _layer(call, form.width(call.shape, pooling))
+    return layer if form.kind == "vector" else replace(layer, pooling=pooling)
 
 
 def _named(pattern: str, seen: Trace, module: nn.Module) -> list[str]:
-    if pattern == "last":
-        return [seen.last]
-    if pattern == "stages":
-        return [*_stages(seen, module), seen.last]
-    if pattern == "all":
-        blocks = _blocks(module)
-        return [*_stages(seen, module), *(c.name for c in seen.calls if c.name in blocks), seen.last]
+    if pattern == LAST:
+        return _last(seen)
+    if pattern in ("stages", "all"):
+        blocks = _ran(seen, _blocks(seen, module)) if pattern == "all" else []
+        return [
+            *_stages(seen, module),
+            *(call.name for call in blocks),
+            *([] if seen.ending.refused else [LAST]),
+        ]
     names = [call.name for call in seen.calls]
     if found := [name for name in names if _matches(name, pattern)]:
         return found
@@ -96,6 +110,21 @@ def _named(pattern: str, seen: Trace, module: nn.Module) -> list[str]:
     raise unknown_name(
         "layer", pattern, ["last", "stages", "all", *get_close_matches(pattern, names, n=5, cutoff=0.0)]
     )
+
+
+def _last(seen: Trace) -> list[str]:
+    """``last``.
+
+    Raises: ModelError: if there is no representation.
+    """
+    if seen.ending.refused:
+        raise ModelError(seen.ending.refused)
+    if LAST in seen.refused:
+        raise ModelError(
+            f"Layer 'last' cannot be tapped: the representation {seen.refused[LAST]} in a forward pass. "
+            "Name a layer instead; transferkit models layers SPEC lists them."
+        )
+    return [LAST]
 
 
 def _matches(name: str, pattern: str) -> bool:
@@ -109,22 +138,113 @@ def _matches(name: str, pattern: str) -> bool:
 
 
 def _stages(seen: Trace, module: nn.Module) -> list[str]:
-    """A handful of names: where each resolution of the maps ends, or evenly spaced blocks of tokens."""
-    blocks = _blocks(module)
-    ran = [call for call in seen.calls if call.name in blocks]
+    """A handful of names: those that timm gives, else the ends of resolutions, or evenly spaced blocks."""
+    if named := _published_stages(seen, module):
+        return named
+    blocks = _blocks(seen, module)
+    ran = _ran(seen, blocks)
     tokens = [call.name for call in ran if _form(call).kind == "tokens"]
     if 2 * len(tokens) > len(ran):
         return _evenly(tokens, _TOKEN_STAGES)
-    maps = [call for call in seen.calls if _form(call).kind == "map" and call.name != OUTPUT]
-    spine = [call for call in maps if not _inside(call.name, blocks)]
+    maps = [call for call in seen.calls if _form(call).kind == "map" and call.name not in (OUTPUT, LAST)]
     modules = named_modules(module)
-    composed = _ends([call for call in spine if _is_composed(modules[call.name])])
-    return composed if len(composed) >= _FEWEST_STAGES else _ends(spine)
+    outer = [call for call in _outside_units(maps, modules) if blocks.isdisjoint(ancestors(call.name))]
+    composed = _ends([call for call in outer if is_composed(modules[call.name])])
+    return composed if len(composed) >= _FEWEST_STAGES else _ends(outer)
 
 
-def _ends(spine: list[Call]) -> list[str]:
+def _published_stages(seen: Trace, module: nn.Module) -> list[str]:
+    """The modules that timm takes features from, but not a convolution or activation before the stages.
+
+    Where timm names every block, at one resolution, these are evenly spaced blocks. Empty for networks of
+    other libraries, and where a name is not that of a layer.
+    """
+    reduction = {one["module"]: one["reduction"] for one in reversed(_published(seen, module))}
+    names = list(reversed(reduction))
+    if not names:
+        return []
+    if len(names) > _TOKEN_STAGES and len(set(reduction.values())) == 1:
+        return _evenly(names, _TOKEN_STAGES)
+    single = [weighted_parts(module.get_submodule(name)) < 2 for name in names]
+    return names[1:] if single[0] and not all(single) else names
+
+
+def _published(seen: Trace, module: nn.Module) -> list[dict[str, Any]]:
+    """What timm says of the modules that it takes features from; nothing where one of them is no layer.
+
+    Where it names a list of modules, which is not run as such, the last of them is meant.
+    """
+    published = getattr(module, "feature_info", None)
+    if not is_from("timm", module) or not isinstance(published, list):
+        return []
+    layers = {call.name for call in seen.calls}
+    parts = dict(module.named_modules())
+    found = []
+    for one in published:
+        name = _as_built(one["module"], parts)
+        while isinstance(part := parts.get(name), nn.ModuleList) and len(part):
+            name = f"{name}.{len(part) - 1}"
+        found.append({**one, "module": name})
+    stages = (
+        found[1:] if found and found[0]["module"] == "stem" not in parts else found
+    )  # HRNet's is no module
+    return stages if all(one["module"] in layers for one in stages) else []
+
+
+def _as_built(name: str, parts: Mapping[str, nn.Module]) -> str:
+    """The module that timm means where that has another name in the network (MViT, Twins, HRNet)."""
+    number = name.removeprefix("block.").removeprefix("stage")
+    meant = [f"incre_modules.{int(number) - 1}"] if number.isdecimal() else []
+    return next((one for one in (*meant, name, f"stages.{number}", f"blocks.{number}") if one in parts), name)
+
+
+def _blocks(seen: Trace, module: nn.Module) -> set[str]:
+    return find_blocks(module, [one["module"] for one in _published(seen, module)])
+
+
+def _ran(seen: Trace, names: set[str]) -> list[Call]:
+    return [call for call in seen.calls if call.name in names]
+
+
+def _outside_units(maps: list[Call], modules: Mapping[str, nn.Module]) -> list[Call]:
+    """Maps but those inside a block or a stage that changes their resolution.
+
+    Such a unit is a module with another resolution than the map, which spans no more than these two. A larger
+    one, or a sequence, only holds the stages.
+    """
+    side = {call.name: _side(call) for call in maps}
+    spanned = {
+        outer: {side[name] for name in side if name.startswith(f"{outer}.")} | {side[outer]}
+        for outer in side
+        if not isinstance(modules[outer], nn.Sequential)
+    }
+
+    def inside_unit(name: str) -> bool:
+        units = (outer for outer in ancestors(name) if len(spanned.get(outer, ())) == 2)
+        return any(side[outer] != side[name] for outer in units)
+
+    return [call for call in maps if not inside_unit(call.name)]
+
+
+def ancestors(name: str) -> Iterator[str]:
+    """The names of the modules around one.
+
+    >>> list(ancestors("a.b.c"))
+    ['a.b', 'a']
+    """
+    while "." in name:
+        name = name.rpartition(".")[0]
+        yield name
+
+
+def _side(call: Call) -> int:
+    """Rows of a map, which are as many as its columns, wherever the features stand."""
+    return call.shape[2]
+
+
+def _ends(maps: list[Call]) -> list[str]:
     """For each resolution the last module at it that does not hold modules of another resolution."""
-    side = {call.name: call.shape[2] for call in spine}  # a side of the map wherever the features stand
+    side = {call.name: _side(call) for call in maps}
 
     def spans(name: str) -> bool:
         return any(inner.startswith(f"{name}.") and side[inner] != side[name] for inner in side)
@@ -140,51 +260,3 @@ def _evenly(names: list[str], count: int) -> list[str]:
     """
     count = min(count, len(names))
     return [names[len(names) * (part + 1) // count - 1] for part in range(count)]
-
-
-def _inside(name: str, blocks: set[str]) -> bool:
-    parts = name.split(".")
-    return any(".".join(parts[:size]) in blocks for size in range(1, len(parts)))
-
-
-def _blocks(module: nn.Module) -> set[str]:
-    """Names of the repeated units: residual blocks, inverted bottlenecks, transformer blocks.
-
-    A block is a composed module that a container holds and that holds no such modules in turn.
-    """
-    return set(_block_names(module, ""))
-
-
-def _block_names(module: nn.Module, prefix: str) -> Iterator[str]:
-    for name, child in module.named_children():
-        if _is_container(module) and _is_block(child):
-            yield prefix + name
-        else:
-            yield from _block_names(child, f"{prefix}{name}.")
-
-
-def _is_container(module: nn.Module) -> bool:
-    """A list of modules by type, or by what it holds: composed modules of one type and nothing else."""
-    if isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict):
-        return True
-    alike = len({type(child) for child in module.children()}) == 1
-    return alike and _holds_only_units(module) and not list(module.parameters(recurse=False))
-
-
-def _is_composed(module: nn.Module) -> bool:
-    return next(module.children(), None) is not None
-
-
-def _is_block(module: nn.Module) -> bool:
-    if not _is_composed(module) or _is_container(module):
-        return False
-    if any(_is_container(child) and _holds_only_units(child) for child in module.children()):
-        return False
-    weighty = (part for part in module.modules() if list(part.parameters(recurse=False)))
-    return sum(1 for _ in weighty) >= _BLOCK_WEIGHTS
-
-
-def _holds_only_units(container: nn.Module) -> bool:
-    children = list(container.children())
-    lists = nn.Sequential | nn.ModuleList | nn.ModuleDict
-    return bool(children) and all(_is_composed(c) and not isinstance(c, lists) for c in children)

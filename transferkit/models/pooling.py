@@ -3,7 +3,8 @@
 Shapes: ``b`` images, ``d`` features, ``h × w`` positions of a map, ``t`` tokens.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import isqrt, prod
 from typing import Literal
@@ -19,6 +20,9 @@ Kind = Literal["map", "tokens", "vector"]
 
 WHOLE = "whole"
 """The pooling that keeps everything."""
+
+_PATCH_EMBEDDING = re.compile(r"(.*\.)?(patch_embed(dings)?|conv_proj)\d*(\.\d+)?")
+_MOST_PREFIX_TOKENS = 16
 
 WIDTHS = {"avg": 1, "max": 1, "avgmax": 2, "grid2": 4, "cls": 1, "mean-tokens": 1}
 """Pooling → how many values it keeps of each feature of a map or of tokens; ``whole`` keeps them all."""
@@ -54,7 +58,7 @@ class Form:
         return shape[self.axis] * WIDTHS[pooling]
 
 
-def form_of(shape: torch.Size, *, batch: int, prefix: int) -> Form | None:
+def form_of(shape: torch.Size, *, batch: int, prefix: int, patches: Collection[int] = ()) -> Form | None:
     """Read the axes off a shape; None when it has no row for each image, or is none of the three kinds.
 
     Images are square, and so are maps: ``[b, d, s, s]`` is channels first, ``[b, s, s, d]`` channels last.
@@ -63,6 +67,7 @@ def form_of(shape: torch.Size, *, batch: int, prefix: int) -> Form | None:
         shape: of a layer's output.
         batch: how many images went in.
         prefix: tokens before those of the patches, where the network has them.
+        patches: how many there may be, as far as this is known.
     """
     if len(shape) < 2 or shape[0] != batch:
         return None
@@ -74,7 +79,7 @@ def form_of(shape: torch.Size, *, batch: int, prefix: int) -> Form | None:
         case [1, 1, _]:
             return Form("vector", 3)
         case [tokens, _]:
-            return Form("tokens", 2, _prefix_among(tokens, prefix))
+            return Form("tokens", 2, _prefix_among(tokens, prefix, patches))
         case [_, height, width] if height == width:
             return Form("map", 1)
         case [height, width, _] if height == width:
@@ -82,13 +87,65 @@ def form_of(shape: torch.Size, *, batch: int, prefix: int) -> Form | None:
     return None
 
 
-def _prefix_among(tokens: int, prefix: int) -> int:
-    """``prefix``, or 0 in a layer that comes before these tokens are added: there the tokens are a square."""
-    return 0 if tokens <= prefix or _is_square(tokens) else prefix
+def _prefix_among(tokens: int, prefix: int, patches: Collection[int]) -> int:
+    """``prefix``, or 0 in a layer that comes before these tokens are added.
+
+    Where the number of patches tells nothing, it is taken to be a square.
+    """
+    if tokens <= prefix or tokens in patches:
+        return 0
+    if tokens - prefix in patches or _is_square(tokens - prefix):
+        return prefix
+    return 0 if _is_square(tokens) else prefix
 
 
 def _is_square(number: int) -> bool:
     return isqrt(number) ** 2 == number
+
+
+class Tokens:
+    """What the tokens of a network are, as far as its forward pass has shown.
+
+    Args:
+        module: the network.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self._prefix = prefix_tokens(module)
+        self._patches: dict[str, int] = {}
+
+    def see(self, name: str, shape: torch.Size) -> None:
+        """Count the patches, if the module ``name`` is one that makes them."""
+        if is_patch_embedding(name) and len(shape) in (3, 4):
+            self._patches[name] = shape[1] if len(shape) == 3 else shape[2] ** 2  # [b, t, d], or a map
+
+    def form_of(self, shape: torch.Size, *, batch: int) -> Form | None:
+        """What the axes of a layer's output mean.
+
+        A network that does not say how many tokens stand before those of its patches has as many as there are
+        more than patches.
+        """
+        patches, prefix = set(self._patches.values()), self._prefix
+        if not prefix and len(shape) == 3:
+            more = [shape[1] - number for number in patches if 0 <= shape[1] - number <= _MOST_PREFIX_TOKENS]
+            prefix = min(more, default=0)
+        return form_of(shape, batch=batch, prefix=prefix, patches=patches)
+
+
+def is_patch_embedding(name: str) -> bool:
+    """Whether a module of this name makes tokens of the patches of an image, or of a map.
+
+    >>> [is_patch_embedding(name) for name in ("patch_embed", "patch_embed2", "patch_embed.0", "blocks.0")]
+    [True, True, True, False]
+    """
+    return _PATCH_EMBEDDING.fullmatch(name) is not None
+
+
+def fitting_pooling(form: Form, own: str) -> str:
+    """The network's own pooling where it fits a layer, otherwise the mean over its positions."""
+    if own in form.poolings:
+        return own
+    return "mean-tokens" if form.kind == "tokens" else "avg"
 
 
 def require_fit(layer: str, form: Form, pooling: str) -> None:

@@ -31,11 +31,11 @@ def raw_outputs(encoder: Encoder, layers: Sequence[str]) -> Iterator[Callable[[T
         ModelError: by the function, if a layer did not run.
     """
     module, modules = encoder.module.eval(), named_modules(encoder.module)
-    names, found = tuple(dict.fromkeys(layers)), dict[str, Tensor]()
+    names, found, rows = tuple(dict.fromkeys(layers)), dict[str, Tensor](), 0
 
     def keeping(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def keep(_module: nn.Module, _args: Any, output: Any) -> None:
-            if (tensor := first_tensor(output)) is not None:
+            if (tensor := first_tensor(output, rows=rows)) is not None:
                 found[name] = tensor.clone()  # a later module may work in place
             if len(found) == len(names):
                 raise _Reached
@@ -43,7 +43,9 @@ def raw_outputs(encoder: Encoder, layers: Sequence[str]) -> Iterator[Callable[[T
         return keep
 
     def outputs(x: Tensor) -> dict[str, Tensor]:
+        nonlocal rows
         found.clear()
+        rows = len(x)
         with suppress(_Reached):
             module(x)
         if missing := [name for name in names if name not in found]:

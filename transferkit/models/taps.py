@@ -1,19 +1,19 @@
 """Tap several layers in one forward pass, and keep only what pooling leaves of them."""
 
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from ..core.errors import ModelError
 from ..core.registry import unknown_name
 from .encoder import Encoder
-from .pooling import form_of, pool, prefix_tokens, require_fit
-from .tracing import INPUT, first_tensor, named_modules
+from .ending import LAST, known_ending
+from .pooling import Tokens, fitting_pooling, is_patch_embedding, pool, require_fit
+from .tracing import first_tensor, named_modules, trace
 
 
 class _Finished(BaseException):
@@ -30,23 +30,28 @@ class Taps:
     Args:
         encoder: stays in evaluation mode.
         layers: names, as in ``Layer.name``.
-        pooling: None is the encoder's own.
+        pooling: None is the encoder's own where it fits, otherwise the mean over positions.
 
     Raises: UnknownNameError: for a name that is no module of the encoder.
     """
 
     def __init__(self, encoder: Encoder, layers: Sequence[str], pooling: str | None = None) -> None:
         self._module = encoder.module
-        self._pooling = pooling or encoder.pooling
-        self._prefix = prefix_tokens(encoder.module)
+        self._pooling, self._own = pooling, encoder.pooling
+        self._tokens = Tokens(encoder.module)
         self._layers = tuple(dict.fromkeys(layers))
+        self._ending = None
+        if LAST in self._layers:
+            self._ending = known_ending(encoder.module) or trace(encoder).ending
         self._final: str | None = None
         self._batch = 0
         self._found: dict[str, Tensor] = {}
-        self._handles: list[RemovableHandle] = []
+        self._hooks = ExitStack()
         modules = named_modules(encoder.module)
+        for name in filter(is_patch_embedding, modules):  # before the hooks of layers, which may end the pass
+            self._hooks.callback(modules[name].register_forward_hook(self._count(name)).remove)
         for name in self._layers:
-            self._handles.append(self._attach(name, modules))
+            self._attach(name, modules)
 
     def __call__(self, x: Tensor) -> dict[str, Tensor]:
         """Features of every layer.
@@ -71,9 +76,7 @@ class Taps:
 
     def close(self) -> None:
         """Remove the hooks."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
+        self._hooks.close()
 
     def __enter__(self) -> Self:
         return self
@@ -83,28 +86,39 @@ class Taps:
     ) -> None:
         self.close()
 
-    def _attach(self, name: str, modules: dict[str, nn.Module]) -> RemovableHandle:
-        if name in modules:
-            return modules[name].register_forward_hook(
+    def _attach(self, name: str, modules: dict[str, nn.Module]) -> None:
+        if name == LAST and self._ending is not None:
+            self._hooks.callback(self._ending.attach(lambda output: self._keep(LAST, output)))
+        elif name in modules:
+            keep = modules[name].register_forward_hook(
                 lambda _module, _args, output: self._keep(name, output)
             )
-        classifier = name.removesuffix(INPUT)
-        if name.endswith(INPUT) and classifier in modules:
-            return modules[classifier].register_forward_pre_hook(lambda _module, args: self._keep(name, args))
-        self.close()
-        raise unknown_name("layer", name, list(modules))
+            self._hooks.callback(keep.remove)
+        else:
+            self.close()
+            raise unknown_name("layer", name, list(modules))
+
+    def _count(self, name: str) -> Any:
+        def see(_module: nn.Module, _args: Any, output: Any) -> None:
+            if (tensor := first_tensor(output, rows=self._batch)) is not None:
+                self._tokens.see(name, tensor.shape)
+
+        return see
 
     def _keep(self, name: str, output: Any) -> None:
+        if self._ending is not None and self._ending.computing:
+            return  # the pass itself comes here later
         if name in self._found:
             raise ModelError(
                 f"Layer {name!r} runs more than once in a forward pass, so its output is ambiguous. "
                 "Tap the module around it."
             )
-        tensor = first_tensor(output)
-        form = None if tensor is None else form_of(tensor.shape, batch=self._batch, prefix=self._prefix)
+        tensor = first_tensor(output, rows=self._batch)
+        form = None if tensor is None else self._tokens.form_of(tensor.shape, batch=self._batch)
         if tensor is None or form is None:
             raise ModelError(f"Layer {name!r} returns no map, tokens or vector for each image. Leave it out.")
-        require_fit(name, form, self._pooling)
-        self._found[name] = pool(tensor, form, self._pooling)
+        pooling = self._pooling or fitting_pooling(form, self._own)
+        require_fit(name, form, pooling)
+        self._found[name] = pool(tensor, form, pooling)
         if name == self._final:
             raise _Finished

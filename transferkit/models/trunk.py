@@ -37,16 +37,19 @@ def trunk_of(encoder: Encoder) -> Trunk:
 
     Raises: ModelError: if what is left does not give one vector an image, or has nothing to train.
     """
-    classifier = trace(encoder).classifier
-    linear = tuple(n for n in classifier if isinstance(encoder.module.get_submodule(n), nn.Linear))
-    for name in classifier:
-        encoder.module.set_submodule(name, nn.Identity())
+    ending = trace(encoder).ending
+    if ending.refused:
+        raise ModelError(ending.refused)
+    linear = [n for n in ending.classifier if isinstance(encoder.module.get_submodule(n), nn.Linear)]
+    widths = {name: encoder.module.get_submodule(name).in_features for name in linear}
+    ending.remove_classifier()
     output = next((call for call in trace(encoder).calls if call.name == OUTPUT), None)
     if output is None or len(output.shape) != 2:
         raise ModelError(
-            f"{encoder.spec} does not end in one vector an image, and cannot be pretrained. "
+            f"{encoder.spec} does not end in one vector per image, and cannot be pretrained. "
             "Name a classification network."
         )
     if not any(parameter.requires_grad for parameter in encoder.module.parameters()):
         raise ModelError(f"{encoder.spec} has no weights to train. Name a network, such as random:resnet18.")
-    return Trunk(encoder.module, output.shape[1], linear)
+    dim = output.shape[1]
+    return Trunk(encoder.module, dim, tuple(name for name in linear if widths[name] == dim))

@@ -254,7 +254,8 @@ class Evaluator:
 
 def _cell(entries: Mapping[str, Entry], layer: str, question: Question, semantics: Semantics) -> Cell:
     """What defines the number: the keys of all splits, the question with its targets, the seed."""
-    key, settings = next(iter(entries.values())).key, question.settings.to_json()
+    entry, settings = next(iter(entries.values())), question.settings.to_json()
+    key = entry.key
     if isinstance(question.settings, SemanticSettings):
         settings = {**settings, "targets": semantics.definitions(question.settings)}
     return Cell(
@@ -264,7 +265,7 @@ def _cell(entries: Mapping[str, Entry], layer: str, question: Question, semantic
         data=key.data,
         fingerprint=digest_of({split: entry.fingerprint for split, entry in entries.items()}),
         layer=layer,
-        pooling=key.pooling,
+        pooling=entry.pooling(layer),
         view=key.circumstances,
         settings=settings,
         seed=semantics.place.seed,

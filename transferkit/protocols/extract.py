@@ -27,6 +27,7 @@ from ..models.catalog import default_model, load_encoder
 from ..models.encoder import Encoder
 from ..models.fingerprint import weights_digest
 from ..models.layers import Layer, resolve_layers
+from ..models.memory_format import channels_last
 from ..models.taps import Taps
 from .filling import SHARD_ROWS, fill
 from .place import Place
@@ -150,7 +151,7 @@ class Extraction:
     def compute_again(self, rows: NDArray[np.int64], layers: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """Features ``[b, d]`` of some rows by layer, without the cache."""
         batch = next(iter(self._batches([rows], workers=0)))
-        with Taps(self.encoder, layers, self.entry.key.pooling) as taps:
+        with Taps(self.encoder, layers, self.settings.pooling) as taps:
             return _forward(taps, batch, self.encoder, self.compute)
 
     def _images_per_second(self, layers: Sequence[str]) -> float:
@@ -159,7 +160,7 @@ class Extraction:
         started = time.perf_counter()
         batch = next(iter(self._batches([rows], workers=0)))
         decode = (time.perf_counter() - started) / max(1, self._workers)
-        with Taps(self.encoder, layers, self.entry.key.pooling) as taps:
+        with Taps(self.encoder, layers, self.settings.pooling) as taps:
             _forward(taps, batch, self.encoder, self.compute)  # the first pass also plans and allocates
             started = time.perf_counter()
             _forward(taps, batch, self.encoder, self.compute)
@@ -169,7 +170,7 @@ class Extraction:
         """Run the shards that no other process is filling."""
         label = f"{self.encoder.spec} on {self.split.dataset} {self.split.name}"
         with (
-            Taps(self.encoder, layers, self.entry.key.pooling) as taps,
+            Taps(self.encoder, layers, self.settings.pooling) as taps,
             reporter.task(label, self.entry.rows_missing(layers), "images") as task,
         ):
             greys: dict[str, Grey] = {}
@@ -223,9 +224,12 @@ class Extractor:
         self._named = named and is_named(encoder)
         _ = Variant(settings.variant)  # refused now rather than by the first image
         self.pooling = settings.pooling or encoder.pooling
-        self.layers = resolve_layers(self.encoder, settings.layers, self.pooling)
+        self.layers = resolve_layers(self.encoder, settings.layers, settings.pooling)
+        self._poolings = {
+            one.name: one.pooling for one in self.layers if one.pooling not in ("", self.pooling)
+        }
         self.compute = choose_compute(settings.device, settings.precision)
-        self.encoder.module.to(self.compute.device).to(memory_format=torch.channels_last)
+        channels_last(self.encoder.module.to(self.compute.device))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -242,6 +246,7 @@ class Extractor:
         """The extraction over ``split``; nothing is written yet, and at most one batch is computed."""
         for key in keys_of_networks(self._key(split)):
             entry = self.store.entry(key, split.groups)
+            entry.poolings = self._poolings
             found = Extraction(self.encoder, split, self.settings, self.layers, entry, self.compute)
             if may_reuse(entry, self.names, found.compute_again, named=self._named):
                 break

@@ -156,7 +156,7 @@ def _cached(record: Result, dataset: Dataset, store: FeatureStore) -> dict[str, 
 
 def _is_of(entry: Entry, record: Result) -> bool:
     key = entry.key
-    names = (key.model, key.weights, key.data, key.pooling)
+    names = (key.model, key.weights, key.data, entry.pooling(record.layer))
     wanted = (record.model, record.weights, record.data, record.pooling)
     return names == wanted and key.circumstances == dict(record.view)
 

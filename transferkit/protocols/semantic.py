@@ -30,6 +30,7 @@ from ..data.loading import MOST_WORKERS, answered_apart, can_fork
 from ..data.variants import PLAIN
 from ..models.catalog import load_encoder
 from ..models.encoder import Encoder
+from ..models.ending import LAST
 from ..probes.semantic import SemanticSettings, TargetScore, summary, target_scores
 from ..semantics import TARGETS
 from ..semantics.factors import PREFIX, factor_targets
@@ -187,7 +188,7 @@ class Semantics:
         encoder = self.extractor.encoder
         places = {OWN: (encoder.spec, layer)}
         if encoder.spec != PIXELS:
-            places[PIXELS] = (PIXELS, PIXELS)
+            places[PIXELS] = (PIXELS, LAST)
             if not encoder.spec.startswith("random:") and self._untrained is not None:
                 places[UNTRAINED] = (f"random:{encoder.architecture}", layer)
         return places

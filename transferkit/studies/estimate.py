@@ -208,11 +208,11 @@ class _Counting:
         key = encoder.spec, size, layers
         if key not in self._known_widths:
             try:
-                found = resolve_layers(encoder.at(size), layers, encoder.pooling)
+                found = resolve_layers(encoder.at(size), layers, None)
             except TransferkitError as error:
                 self.problems[str(error)] = None
                 had = layers_had(encoder, ExtractSettings(layers=layers, size=size))
-                found = resolve_layers(encoder.at(size), had, encoder.pooling) if had != layers else ()
+                found = resolve_layers(encoder.at(size), had, None) if had != layers else ()
             self._known_widths[key] = [layer.dim for layer in found]
         return self._known_widths[key]
 

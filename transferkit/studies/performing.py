@@ -203,7 +203,7 @@ def layers_had(encoder: Encoder, settings: ExtractSettings) -> tuple[str, ...]:
     had = []
     for layer in settings.layers:
         with suppress(TransferkitError):
-            resolve_layers(encoder.at(settings.size), [layer], settings.pooling or encoder.pooling)
+            resolve_layers(encoder.at(settings.size), [layer], settings.pooling)
             had.append(layer)
     return tuple(had) or settings.layers
 

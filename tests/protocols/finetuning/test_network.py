@@ -14,6 +14,6 @@ def test_the_last_stage_lies_one_below_the_classifier():
     }
     assert set(scale) == set(names.values())
     assert scale["head.weight"] == 8
-    for layer, expected in (("layer4", 4), ("layer3", 2), ("layer2", 1), ("layer1", 0.5), ("conv1", 0.25)):
+    for layer, expected in (("layer4", 4), ("layer3", 2), ("layer2", 1), ("layer1", 0.5), ("conv1", 0.5)):
         own = {rate for name, rate in scale.items() if name.startswith(f"body.{layer}.")}
         assert own == {expected}, layer

@@ -75,7 +75,8 @@ class Look:
         force: bool = False,
     ) -> Result:
         """The record of a cell that was finished before, else of what ``score`` finds out now."""
-        key = next(iter(self.entries.values())).key
+        entry = next(iter(self.entries.values()))
+        key = entry.key
         cell = Cell(
             protocol=protocol,
             model=key.model,
@@ -83,7 +84,7 @@ class Look:
             data=key.data,
             fingerprint=self.dataset.fingerprint,
             layer=layer,
-            pooling=key.pooling,
+            pooling=entry.pooling(layer),
             view=key.circumstances,
             settings=settings,
             seed=self.place.seed,

@@ -22,7 +22,7 @@ def ground_of(encoder: Encoder, settings: DetectSettings) -> Ground:
         require_residual(network, encoder.spec)
     encoder = encoder.at(_SIDE)
     try:
-        stages = resolve_layers(encoder, ["stages"], encoder.pooling)
+        stages = resolve_layers(encoder, ["stages"], None)
     except TransferkitError:  # a network of patches may take one size alone
         stages = ()
     by_stride = {_SIDE // one.shape[1]: one for one in stages if one.kind == "map"}

@@ -38,7 +38,7 @@ class Start:
     @classmethod
     def zero(cls, encoder: Encoder, n_classes: int) -> "Start":
         """A classifier of the features of ``encoder`` that knows nothing."""
-        dim = resolve_layers(encoder, ["last"], encoder.pooling)[0].dim
+        dim = resolve_layers(encoder, ["last"], None)[0].dim
         return cls(torch.zeros(n_classes, dim), torch.zeros(n_classes))
 
 

@@ -59,7 +59,7 @@ def cached_maps(
     """
     if settings.augment or settings.mixup or not settings.train_from:
         return None
-    (layer, *_) = resolve_layers(encoder, [settings.train_from], encoder.pooling)
+    (layer, *_) = resolve_layers(encoder, [settings.train_from], None)
     asked = ExtractSettings(
         layers=(layer.name,), pooling=WHOLE, size=encoder.view.crop, dtype="float32", precision="fp32"
     )

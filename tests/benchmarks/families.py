@@ -1,0 +1,45 @@
+"""Every family of timm: is ``last`` its representation, and are ``stages`` its stages?
+
+Takes the smallest network of each class of each module of timm and prints what differs from timm's own
+``forward_head`` and ``forward_intermediates``. It takes up to an hour on two cores; the networks that differ
+in kind are in the test suite.
+
+    python -m tests.benchmarks.families [MODULE …]
+"""
+
+import sys
+from collections.abc import Iterator
+
+import timm
+import torch
+
+from tests.models.families import differences
+
+_LARGEST = 2e14  # parameters times pixels: beyond it, a forward pass takes minutes
+
+
+def smallest_networks(modules: list[str]) -> Iterator[str]:
+    """One name per class of network, that with the fewest parameters times pixels."""
+    for module in modules:
+        best: dict[str, tuple[float, str]] = {}
+        for name in timm.list_models(module=module):
+            with torch.device("meta"):
+                network = timm.create_model(name)
+            cost = (
+                sum(part.numel() for part in network.parameters())
+                * network.default_cfg["input_size"][-1] ** 2
+            )
+            kind = type(network).__name__
+            best[kind] = min(best.get(kind, (float("inf"), "")), (cost, name))
+        yield from (name for cost, name in best.values() if cost <= _LARGEST)
+
+
+def main() -> None:
+    """Print one line per network."""
+    for name in smallest_networks(sys.argv[1:] or timm.list_modules()):
+        wrong = differences(name)
+        print("\n".join(wrong) if wrong else f"{name}: as timm has it", flush=True)
+
+
+if __name__ == "__main__":
+    main()

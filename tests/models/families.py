@@ -1,0 +1,39 @@
+"""Compare what transferkit taps of a network of timm with what timm itself returns."""
+
+import torch
+from torch import Tensor
+
+from transferkit.models.catalog import load_encoder
+from transferkit.models.layers import resolve_layers
+from transferkit.models.taps import Taps
+
+
+def differences(name: str, size: int | None = None) -> list[str]:
+    """Sentences about each layer of ``random:timm:NAME`` that is not what timm returns.
+
+    ``last`` must be bit for bit ``forward_head(…, pre_logits=True)``, each stage one of
+    ``forward_intermediates`` (by its mean over positions), and ``all`` must contain the stages and more.
+    """
+    encoder = load_encoder(f"random:timm:{name}").at(size)
+    network, side = encoder.module, encoder.view.crop
+    layers = [layer.name for layer in resolve_layers(encoder, ["all"], None)]
+    stages = [layer.name for layer in resolve_layers(encoder, ["stages"], None)]
+    image = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        expected = network.forward_head(network.forward_features(image), pre_logits=True).clone()
+        maps = [m.clone() for m in network.forward_intermediates(image, intermediates_only=True, norm=False)]
+    with Taps(encoder, stages, "avg") as taps:
+        found = taps(image)
+    wrong = [] if torch.equal(found.pop("last"), expected) else [f"{name}: last is not the representation"]
+    means = [_mean(m) for m in maps]
+    for stage, value in found.items():
+        if not any(m.shape == value.shape and torch.allclose(m, value, rtol=1e-3, atol=1e-4) for m in means):
+            wrong.append(f"{name}: {stage} {list(value.shape)} is no stage")
+    if not set(stages) < set(layers):
+        wrong.append(f"{name}: all has no blocks beside {stages}")
+    return wrong
+
+
+def _mean(maps: Tensor) -> Tensor:
+    """``[b, d]`` of ``[b, d, h, w]`` or ``[b, t, d]``."""
+    return maps.float().mean((2, 3) if maps.ndim == 4 else 1)

@@ -1,0 +1,130 @@
+"""How a network ends: its classifier, and the representation that enters it.
+
+The representation is the layer ``last``. What it is does not depend on the values of the weights, nor on
+whether a classifier is there: timm's networks say so themselves, in torchvision's it enters a module whose
+place is known, and any other network is traced.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from inspect import signature
+from typing import Any, cast
+
+from torch import nn
+
+from ..core.errors import ModelError
+
+LAST = "last"
+
+_PLACES = ("fc", "head", "heads", "classifier")  # of the classifier in torchvision's networks
+
+
+@dataclass(eq=False)
+class Ending:
+    """Where the representation of a network is found.
+
+    Attributes:
+        module: the network.
+        classifier: names of the modules that make logits of the representation; empty if there are none.
+        entered: the representation is the input of the module of this name; empty for the network's output,
+            and where the network has a ``forward_head`` that stops before the classifier.
+        refused: why there is no representation; empty if there is one.
+        computing: true while the representation is computed apart from the forward pass. Hooks of modules
+            should look away.
+    """
+
+    module: nn.Module
+    classifier: tuple[str, ...] = ()
+    entered: str = ""
+    refused: str = ""
+    computing: bool = False
+
+    def attach(self, see: Callable[[Any], None]) -> Callable[[], None]:
+        """Call ``see`` with the representation in each forward pass until the returned function is called.
+
+        Raises: ModelError: if there is none.
+        """
+        if self.refused:
+            raise ModelError(self.refused)
+        if self.entered:
+            place = self.module.get_submodule(self.entered)
+            return place.register_forward_pre_hook(lambda _module, args: see(args[0])).remove
+        if stops_before_classifier(self.module):
+            return self._attach_head(see)
+        return self.module.register_forward_hook(lambda _module, _args, output: see(output)).remove
+
+    def remove_classifier(self) -> None:
+        """Replace the classifier by identities, in place, so that the network returns the representation."""
+        parts = [self.module.get_submodule(name) for name in self.classifier]
+        for name in self.classifier:
+            self.module.set_submodule(name, nn.Identity())
+        one_linear = len(parts) == 1 and isinstance(parts[0], nn.Linear)
+        if (
+            parts and not one_linear and stops_before_classifier(self.module)
+        ):  # several outputs would be mixed
+            vars(self.module)["forward_head"] = partial(self._forward_head, pre_logits=True)
+        self.classifier = ()
+
+    @property
+    def _forward_head(self) -> Callable[..., Any]:
+        return cast(Callable[..., Any], self.module.forward_head)
+
+    def _attach_head(self, see: Callable[[Any], None]) -> Callable[[], None]:
+        own = vars(self.module)
+        before, forward_head = own.get("forward_head"), self._forward_head
+
+        def seen_head(*args: Any, **options: Any) -> Any:
+            self.computing = True
+            try:
+                representation = forward_head(*args, **{**options, "pre_logits": True})
+            finally:
+                self.computing = False
+            see(representation)
+            return forward_head(*args, **options)
+
+        def remove() -> None:
+            own.pop("forward_head", None)
+            if before is not None:
+                own["forward_head"] = before
+
+        own["forward_head"] = seen_head
+        return remove
+
+
+def known_ending(module: nn.Module) -> Ending | None:
+    """The ending of a network of timm or torchvision; None for any other, which must be traced.
+
+    What the classifier of a network of timm is must be traced, too.
+    """
+    if stops_before_classifier(module):
+        return Ending(module)
+    place = _torchvision_place(module)
+    if place is None:
+        return None
+    there = not isinstance(module.get_submodule(place), nn.Identity)
+    return Ending(module, (place,) if there else (), entered=place)
+
+
+def stops_before_classifier(module: nn.Module) -> bool:
+    """Whether this is a network of timm whose ``forward_head`` can return what enters the classifier."""
+    head = getattr(module, "forward_head", None)
+    return is_from("timm", module) and head is not None and "pre_logits" in signature(head).parameters
+
+
+def is_from(library: str, module: nn.Module) -> bool:
+    """Whether the network's class, or one that it is derived from, belongs to ``library``."""
+    return any(kind.__module__.partition(".")[0] == library for kind in type(module).__mro__)
+
+
+def _torchvision_place(module: nn.Module) -> str | None:
+    """Name of the module that the representation enters; an identity stands there without a classifier."""
+    if not is_from("torchvision", module):
+        return None
+    if type(module).__name__ == "SqueezeNet":
+        return "classifier.1"  # a convolution, before a ReLU and the pooling
+    name = next((name for name in _PLACES if isinstance(getattr(module, name, None), nn.Module)), None)
+    while name and isinstance(part := module.get_submodule(name), nn.Sequential) and len(part):
+        name = f"{name}.{list(dict(part.named_children()))[-1]}"
+    known = name is not None and isinstance(module.get_submodule(name), nn.Linear | nn.Identity)
+    return name if known else None
