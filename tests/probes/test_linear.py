@@ -10,7 +10,7 @@ from transferkit.core.blocks import Blocks
 from transferkit.core.errors import UsageError
 from transferkit.core.files import sorted_json
 from transferkit.probes import PROBES, linear
-from transferkit.probes.linear import LinearSettings
+from transferkit.probes.linear import LinearProbe, LinearSettings
 
 SPLITS = {
     "train": features(120, "train", classes=6, spread=1.5),
@@ -191,3 +191,13 @@ def test_few_logits_at_once_score_the_same(monkeypatch):
     whole = score()
     monkeypatch.setattr(linear, "LOGITS", 300)
     assert (score().value, score().chosen) == (whole.value, whole.chosen)
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "sgd"])
+def test_an_offset_that_float32_cannot_hold_changes_nothing_in_float64(solver):
+    settings = LinearSettings(penalties=3) if solver == "lbfgs" else LinearSettings(solver="sgd")
+    here = {name: features(60, name, dtype=np.float64) for name in ("train", "test")}
+    there = {name: replace(part, x=part.x + 1e9) for name, part in here.items()}
+    one, other = (LinearProbe().score(splits, settings, seed=0) for splits in (here, there))
+    assert one.value > 0.8
+    assert other.value == pytest.approx(one.value, abs=0.02)

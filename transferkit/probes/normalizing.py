@@ -23,13 +23,17 @@ def normalizer(fitted: Matrix, normalize: Normalize) -> Normalizer:
     Args:
         fitted: ``[n, d]``, whose mean and deviation ``standardize`` uses.
         normalize: ``none``, ``l2`` (rows to unit length) or ``standardize`` (columns to mean 0 and
-            deviation 1; a constant column is only centred).
+            deviation 1; a constant column is only centred). With ``none``, float64 columns are centred too:
+            float32 may not hold an offset beside the differences between rows, and a bias makes up for it.
     """
     if normalize == "l2":
         return lambda x: torch.nn.functional.normalize(x.float())
     if normalize == "standardize":
         scale, mean = column_scale_and_mean(fitted)
         return lambda x: ((x - mean) / scale).float()
+    if fitted.dtype == np.float64:
+        mean = column_scale_and_mean(fitted)[1]
+        return lambda x: (x - mean).float()
     return lambda x: x.float()
 
 
