@@ -6,6 +6,7 @@ from torch.testing import assert_close
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.roi_heads import fastrcnn_loss
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
+from torchvision.ops import MultiScaleRoIAlign
 
 from tests.reference import roi_align as reference
 from transferkit.detection.detectron import AlignedPooling, ProposalNetwork, head_losses
@@ -19,7 +20,9 @@ def drawn(*shape):
 
 def test_pooling_agrees_with_a_loop_over_samples():
     plane = drawn(2, 3, 16, 16)
-    pooled = AlignedPooling(["0"], [4], output_size=3)({"0": plane}, [BOXES, BOXES[:1]], None)
+    pooled = AlignedPooling(["0"], [4], output_size=3, sampling_ratio=0)(
+        {"0": plane}, [BOXES, BOXES[:1]], None
+    )
     assert pooled.shape == (4, 3, 3, 3)
     for number, (image, box) in enumerate([(0, BOXES[0]), (0, BOXES[1]), (0, BOXES[2]), (1, BOXES[0])]):
         for channel in range(3):
@@ -27,11 +30,19 @@ def test_pooling_agrees_with_a_loop_over_samples():
             assert_close(pooled[number, channel].double().numpy(), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_a_fixed_number_of_samples_is_torchvisions_own_shifted_by_half_a_pixel():
+    """Boxes moved by half a pixel of the map; those that touch the border would be clipped otherwise."""
+    maps, inside = {"0": drawn(1, 3, 16, 16)}, BOXES[:1]
+    pooled = AlignedPooling(["0"], [4], output_size=3, sampling_ratio=2)(maps, [inside], None)
+    theirs = MultiScaleRoIAlign(["0"], 3, 2)(maps, [inside - 2], [(64, 64)])
+    assert_close(pooled, theirs)
+
+
 def test_a_ramp_is_read_where_the_centre_of_a_bin_is():
     """Pixel ``i`` of a map of stride 8 shows the image around ``8 (i + 1/2)``."""
     ramp = torch.arange(16.0).repeat(1, 1, 16, 1)
     box = torch.tensor([[24.0, 24.0, 72.0, 72.0]])
-    pooled = AlignedPooling(["0"], [8], output_size=2)({"0": ramp}, [box], None)
+    pooled = AlignedPooling(["0"], [8], output_size=2, sampling_ratio=0)({"0": ramp}, [box], None)
     assert_close(pooled[0, 0, 0], torch.tensor([36.0, 60.0]) / 8 - 0.5)
 
 
@@ -43,12 +54,14 @@ def test_a_box_is_read_from_the_map_that_its_size_calls_for():
     }
     sides = (8, 56, 112, 223, 224, 448, 511)
     boxes = torch.tensor([[0.0, 0.0, side, side] for side in sides])
-    pooled = AlignedPooling(list(maps), [4, 8, 16, 32], output_size=1)(maps, [boxes], None)
+    pooled = AlignedPooling(list(maps), [4, 8, 16, 32], output_size=1, sampling_ratio=2)(maps, [boxes], None)
     assert pooled.flatten().tolist() == [2, 2, 3, 3, 4, 5, 5]
 
 
 def test_without_boxes_nothing_is_pooled():
-    pooled = AlignedPooling(["0"], [4], output_size=3)({"0": drawn(1, 3, 8, 8)}, [torch.zeros(0, 4)], None)
+    pooled = AlignedPooling(["0"], [4], output_size=3, sampling_ratio=0)(
+        {"0": drawn(1, 3, 8, 8)}, [torch.zeros(0, 4)], None
+    )
     assert pooled.shape == (0, 3, 3, 3)
 
 

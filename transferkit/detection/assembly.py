@@ -51,6 +51,7 @@ class Plan:
         proposals: boxes an image that pass from the first to the second stage in training, half in use.
         samples: of them, how many an image are trained on; 512 in the papers.
         score: below which no box is reported.
+        sampling_ratio: samples per bin and axis of RoIAlign; 0 takes as many as a bin has map pixels.
     """
 
     kind: Kind
@@ -62,6 +63,7 @@ class Plan:
     proposals: int = 2000
     samples: int = 512
     score: float = 0.05
+    sampling_ratio: int = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,7 +186,11 @@ def _pyramid(network: nn.Module, ground: Ground, plan: Plan) -> _Parts:
     backbone = PyramidBackbone(Tapped(network, ground.taps), ground.channels, plan.depth)
     sizes = tuple((plan.anchor * 2**level,) for level in range(5))
     pooling = AlignedPooling(
-        ("0", "1", "2", "3"), (4, 8, 16, 32), output_size=7, canonical_scale=7 * plan.anchor
+        ("0", "1", "2", "3"),
+        (4, 8, 16, 32),
+        output_size=7,
+        sampling_ratio=plan.sampling_ratio,
+        canonical_scale=7 * plan.anchor,
     )
     return _Parts(
         backbone=backbone,
@@ -207,7 +213,7 @@ def _single(network: nn.Module, ground: Ground, plan: Plan) -> _Parts:
         backbone=SingleBackbone(Tapped(network, ["layer3"]), depth),
         anchors=AnchorGenerator(sizes, (_RATIOS,)),
         rpn_head=_Proposing(depth, 5 * len(_RATIOS)),
-        pooling=AlignedPooling(("0",), (16,), output_size=14),
+        pooling=AlignedPooling(("0",), (16,), output_size=14, sampling_ratio=plan.sampling_ratio),
         box_head=_Stage(stage, wide, plan.norm),
         predictor=_Predicting(wide, plan.classes + 1),
     )

@@ -1,8 +1,8 @@
 """Parts of torchvision's Faster R-CNN, changed to compute what Detectron2's defaults compute [1].
 
 Published detection results of contrastive encoders come from Detectron2. torchvision differs in three places:
-its box losses are quadratic near zero, its RoIAlign is shifted by half a pixel of the map, and it takes two
-samples per bin and axis whatever the size of the box.
+its box losses are quadratic near zero, its RoIAlign is shifted by half a pixel of the map, and its detectors
+take two samples per bin and axis whatever the size of the box.
 
 [1] https://github.com/facebookresearch/detectron2, ``config/defaults.py``: ``ROIAlignV2``, sampling ratio 0,
     ``SMOOTH_L1_BETA`` 0 in both stages.
@@ -21,22 +21,30 @@ from torchvision.ops.poolers import LevelMapper
 
 
 class AlignedPooling(nn.Module):
-    """RoIAlign with pixel centres at half-integers and as many samples per bin as the bin has map pixels.
+    """RoIAlign with pixel centres at half-integers.
 
     Args:
         maps: names of the maps; with several, a box is read from the one that its size calls for [1].
         strides: image pixels per map pixel, in the same order.
         output_size: bins per side.
+        sampling_ratio: samples per bin and axis; 0 takes as many as the bin has map pixels.
         canonical_scale: side of a box that is read from the map of stride 16.
 
     [1] Lin et al., Feature pyramid networks for object detection, CVPR 2017, equation 1.
     """
 
     def __init__(
-        self, maps: Sequence[str], strides: Sequence[int], *, output_size: int, canonical_scale: int = 224
+        self,
+        maps: Sequence[str],
+        strides: Sequence[int],
+        *,
+        output_size: int,
+        sampling_ratio: int,
+        canonical_scale: int = 224,
     ) -> None:
         super().__init__()
         self.maps, self.strides, self.output_size = tuple(maps), tuple(strides), output_size
+        self.sampling_ratio = sampling_ratio
         first, last = strides[0].bit_length() - 1, strides[-1].bit_length() - 1
         self.level = LevelMapper(first, last, canonical_scale=canonical_scale)
 
@@ -50,7 +58,7 @@ class AlignedPooling(nn.Module):
         for level, (name, stride) in enumerate(zip(self.maps, self.strides, strict=True)):
             rows = torch.where(levels == level)[0]
             pooled[rows] = roi_align(
-                x[name], places[rows], self.output_size, 1 / stride, sampling_ratio=-1, aligned=True
+                x[name], places[rows], self.output_size, 1 / stride, self.sampling_ratio or -1, aligned=True
             ).to(pooled.dtype)
         return pooled
 

@@ -13,7 +13,7 @@ from transferkit.core.errors import ModelError, UsageError
 from transferkit.detection.backbone import normalisations
 from transferkit.models.catalog import load_encoder
 from transferkit.protocols.detecting import training
-from transferkit.protocols.detecting.grounding import detector_of
+from transferkit.protocols.detecting.grounding import detector_of, plan_of
 from transferkit.protocols.detecting.presets import preset_settings
 from transferkit.protocols.detecting.training import Course, Training, decayed_and_not
 
@@ -119,6 +119,8 @@ def test_scale_and_shift_of_normalisations_are_not_decayed():
     assert len(decayed_and_not(frozen, 0.1)) == 1
 
 
-def test_the_preset_of_voc_recomputes_statistics_as_mocos_configuration_does():
-    assert preset_settings("voc0712", {}).precise_bn == 200
-    assert preset_settings("coco", {}).precise_bn == 0
+def test_the_published_presets_have_the_numbers_of_mocos_configuration_and_detectron2():
+    voc, coco = preset_settings("voc0712", {}), preset_settings("coco", {})
+    assert (voc.precise_bn, voc.sampling_ratio) == (200, 0)
+    assert (coco.precise_bn, coco.sampling_ratio) == (0, 0)
+    assert plan_of(voc, 20).sampling_ratio == 0

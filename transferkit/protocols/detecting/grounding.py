@@ -68,6 +68,7 @@ def plan_of(settings: DetectSettings, classes: int) -> Plan:
         proposals=settings.proposals,
         samples=settings.samples,
         score=settings.score,
+        sampling_ratio=settings.sampling_ratio,
     )
 
 

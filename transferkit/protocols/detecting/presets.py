@@ -58,6 +58,7 @@ _VOC = DetectSettings(
     width=1024,
     proposals=2000,
     samples=512,
+    sampling_ratio=0,
 )
 
 PRESETS.register("voc0712")(

@@ -38,6 +38,8 @@ class DetectSettings:
         proposals: boxes an image that reach the second stage in training, half of it in use.
         samples: boxes an image that the second stage is trained on.
         score: below which no box is reported.
+        sampling_ratio: samples per bin and axis of RoIAlign; 0 takes as many as a bin has map pixels, as
+            Detectron2 does, and is slower.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``; auto is bf16 where the processor has it.
         seed: of new weights, of the order of the images, and of every draw.
     """
@@ -64,6 +66,7 @@ class DetectSettings:
     proposals: int = 150
     samples: int = 64
     score: float = 0.05
+    sampling_ratio: int = 2
     precision: Precision = "auto"
     seed: int = 0
 
@@ -124,5 +127,6 @@ _LIMITS = {
     "proposals": (2, math.inf),
     "samples": (4, math.inf),
     "score": (0.0, 1.0),
+    "sampling_ratio": (0, math.inf),
     "seed": (0, 2**63 - 1),
 }
