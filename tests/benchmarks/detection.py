@@ -84,7 +84,14 @@ def our_step(name: str, side: int, shown: Shown) -> Callable[[], Any]:
     fabric = launched_fabric(Machinery(), precision="fp32", folder=folder)
     marks = tuple(Objects.of([Mark((0, 0, 9, 9), 0)]) for _ in range(BATCH))
     split = DetectionSplit(
-        "noise", "train", ("a", "b"), np.full((BATCH, 2), side), marks, ("it",) * CLASSES, "", Unread()
+        "noise",
+        "train",
+        ("a", "b"),
+        np.full((BATCH, 2), side),
+        marks,
+        tuple(f"class {number}" for number in range(CLASSES)),
+        "",
+        Unread(),
     )
     detector = detector_of(load_encoder(f"random:{name}"), settings, CLASSES)
     training = Training(detector, Course(split, settings, folder, {}, 0), fabric=fabric, reporter=SILENT)
