@@ -258,3 +258,12 @@ def test_listed_groups_are_those_of_the_images():
 def test_groups_that_are_not_one_per_image_are_refused(groups, words):
     with pytest.raises(DataError, match=rf"groups are {words}, not one per image \(12\)\. Give a list"):
         wrapped(Pairs(groups=groups))
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int16, ">i4", np.uint64])
+def test_labels_of_any_integer_type_and_yes_and_no_are_classes(dtype):
+    split = from_arrays(
+        np.zeros((4, 8, 8, 3), np.uint8), np.array([0, 1, 1, 0], dtype), name="x", split="all"
+    )
+    assert split.labels.dtype == np.dtype(np.int64)
+    assert split.labels.tolist() == [0, 1, 1, 0]

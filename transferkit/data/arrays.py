@@ -267,13 +267,13 @@ def _class_names(labels: NDArray[np.int64], classes: Sequence[str] | None) -> tu
 
 
 def _checked_labels(labels: Sequence[Any] | NDArray, n: int) -> NDArray[np.int64]:
-    """``[n]`` integers, none negative."""
+    """``[n]`` integers, none negative; yes and no are 1 and 0."""
     if len(labels) != n:
         raise ShapeError(f"{n} images need {n} labels, not {len(labels)}.")
     numbers = np.empty(n, np.int64)
     for row, label in enumerate(labels):
         try:
-            numbers[row] = operator.index(label)
+            numbers[row] = int(label) if isinstance(label, np.bool_) else operator.index(label)
         except TypeError as error:
             raise DataError(
                 f"The label of image {row} is {label!r}: labels must be integers 0 … c-1. "
