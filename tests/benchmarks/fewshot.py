@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from tests.benchmarks.timing import median_ratio
-from transferkit.probes import fewshot
+from transferkit.probes import answers as answering
 from transferkit.probes.episodes import Shape, draw_episodes
 from transferkit.protocols.notebook import extract
 
@@ -34,12 +34,12 @@ def main() -> None:
         episodes = draw_episodes(labels, names, Shape(5, shots, 15, 600), seed=0)
         support, query = episodes.rows(names)
         print(f"600 episodes, 5-way {shots}-shot, 15 queries, d = {x.shape[1]}, {len(x)} rows")
-        subject = partial(fewshot.right_answers, x, support, query, method="lr", penalty=1.0)
-        kept = fewshot.MOST_SHARED
-        for name, fewshot.MOST_SHARED in (("products shared", kept), ("products an episode", 0)):
+        subject = partial(answering.right_answers, x, support, query, method="lr", penalty=1.0)
+        kept = answering.MOST_SHARED
+        for name, answering.MOST_SHARED in (("products shared", kept), ("products an episode", 0)):
             ratio = median_ratio(subject, partial(plain_loop, x, support, query), repeats=REPEATS)
             print(f"{name:22} {ratio}")
-        fewshot.MOST_SHARED = kept
+        answering.MOST_SHARED = kept
         ours = answers(x, support, query)
         for tolerance in (1e-4, 1e-8):
             theirs = plain_loop(x, support, query, tolerance=tolerance)
@@ -73,9 +73,9 @@ def plain_loop(
 def answers(x: Tensor, support: NDArray[np.int64], query: NDArray[np.int64]) -> NDArray[np.int64]:
     """Ours: the class of each query, ``[e, ways * queries]``."""
     s, q = torch.from_numpy(support).flatten(1), torch.from_numpy(query).flatten(1)
-    products = fewshot._products_of(x, s, q)
+    products = answering._products_of(x, s, q)
     parts = torch.arange(len(s)).split(100)
-    scores = [fewshot.lr_scores(*products(part), shots=support.shape[2], penalty=1.0) for part in parts]
+    scores = [answering.lr_scores(*products(part), shots=support.shape[2], penalty=1.0) for part in parts]
     return torch.cat(scores).argmax(2).numpy()
 
 

@@ -13,9 +13,9 @@ from transferkit.core.comparison import (
     over_sets,
     paired,
     signed_rank_p,
-    student_p,
 )
 from transferkit.core.errors import DataError, ShapeError
+from transferkit.core.half_samples import OVER_IMAGES, difference_interval, difference_p
 from transferkit.core.outcomes import episode_outcomes, row_outcomes
 from transferkit.core.seeding import generator
 from transferkit.core.statistics import mean_interval
@@ -24,20 +24,25 @@ RNG = generator(0, "comparison")
 IDS = [f"test/{i}" for i in range(400)]
 GOOD = row_outcomes(IDS, RNG.random(400) < 0.8)
 FAIR = row_outcomes(IDS, np.where(RNG.random(400) < 0.7, GOOD.right, RNG.random(400) < 0.6))
-SHARP = episode_outcomes("e", RNG.binomial(75, 0.7, size=100), answers=75)
-BLUNT = episode_outcomes("e", RNG.binomial(75, 0.68, size=100), answers=75)
 PATIENTS = [f"patient {i // 5 * 7 % 80}" for i in range(400)]
 GROUPED = [row_outcomes(IDS, one.right, groups=PATIENTS) for one in (GOOD, FAIR)]
 DRAWN = [
     row_outcomes(IDS, hits.sum(0), answers=4, draws=hits.sum(1).tolist())
     for hits in (RNG.random((4, 400)) < chance for chance in (0.8, 0.75))
 ]
+
+
+def episodes(chance: float, lean: float):
+    """Outcomes of 100 episodes, and of 25 halvings whose halves deviate by about ``lean`` to either side."""
+    away = RNG.normal(0, lean, size=(25, 1, 1)) * [[1], [-1]]
+    halves = RNG.binomial(1000, np.clip(chance + away, 0, 1), size=(25, 2, 2))
+    right = RNG.binomial(75, chance, size=100)
+    return episode_outcomes("e", right, answers=75, halves=halves, half_answers=1000)
+
+
+SHARP, BLUNT = episodes(0.7, 0.03), episodes(0.68, 0.02)
 PAIRS = [(GOOD, FAIR), (SHARP, BLUNT)]
 ALL_PAIRS = [*PAIRS, tuple(GROUPED), tuple(DRAWN)]
-
-
-def compared(a, b, *, draws=500, seed=0):
-    return paired(a, b, draws=draws, rng=generator(seed, "draws"))
 
 
 @pytest.mark.parametrize(
@@ -69,7 +74,7 @@ def test_rows_that_are_negative_are_refused():
 
 
 def test_rows_are_paired():
-    found = compared(GOOD, FAIR)
+    found = paired(GOOD, FAIR)
     one, other = np.array(GOOD.right), np.array(FAIR.right)
     assert found.difference == pytest.approx(one.mean() - other.mean())
     assert (found.ahead, found.behind) == (int((one & ~other & 1).sum()), int((other & ~one & 1).sum()))
@@ -77,36 +82,51 @@ def test_rows_are_paired():
     assert (found.n, found.interval.method) == (400, "adjusted t")
 
 
-def test_episodes_are_paired():
-    found = compared(SHARP, BLUNT)
-    theirs = stats.ttest_rel(SHARP.accuracies, BLUNT.accuracies)
-    assert (found.p, found.test) == (pytest.approx(theirs.pvalue, rel=1e-9), "paired t")
-    assert found.difference == pytest.approx(SHARP.accuracies.mean() - BLUNT.accuracies.mean())
+def test_episodes_are_paired_over_images():
+    found = paired(SHARP, BLUNT)
+    gaps = SHARP.accuracies - BLUNT.accuracies
+    halves = SHARP.half_accuracies - BLUNT.half_accuracies
+    assert (found.p, found.test) == (difference_p(gaps, halves), OVER_IMAGES)
+    assert found.interval == difference_interval(gaps, halves)
+    assert found.difference == pytest.approx(gaps.mean())
     assert found.ahead == sum(a > b for a, b in zip(SHARP.right, BLUNT.right, strict=True))
     assert found.behind == sum(a < b for a, b in zip(SHARP.right, BLUNT.right, strict=True))
 
 
-@pytest.mark.parametrize(("a", "b"), PAIRS)
-def test_the_interval_agrees_with_a_bootstrap_in_loops(a, b):
-    rng = generator(0, "loops")
+def test_more_episodes_of_the_same_images_do_not_make_a_difference_sure():
+    many = [replace(one, right=one.right * 100) for one in (SHARP, BLUNT)]
+    found = paired(*many)
+    assert found.interval.high - found.interval.low > 0.1  # the halves differ by 0.036, about
+    assert stats.ttest_rel(*(one.accuracies for one in many)).pvalue < 0.001 < found.p
+
+
+def test_episodes_without_halves_are_refused():
+    bare = [replace(one, halves=(), half_answers=0) for one in (SHARP, BLUNT)]
+    with pytest.raises(
+        DataError, match=r"A class is too small to be halved.* at least 4 images, or 4 groups"
+    ):
+        paired(*bare)
+
+
+def test_the_interval_agrees_with_a_bootstrap_in_loops():
+    rng, (a, b) = generator(0, "loops"), (GOOD, FAIR)
     low, high = reference.paired_bootstrap(
         a.accuracies.tolist(), b.accuracies.tolist(), 1000, lambda n: int(rng.integers(n))
     )
-    found = compared(a, b, draws=4000).interval
+    found = paired(a, b).interval
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.12 * (high - low))
 
 
-@pytest.mark.parametrize(("a", "b"), PAIRS)
-def test_the_interval_is_the_normal_one_of_the_differences(a, b):
-    normal = mean_interval(a.accuracies - b.accuracies)
-    found = compared(a, b, draws=4000).interval
+def test_the_interval_is_the_normal_one_of_the_differences():
+    normal = mean_interval(GOOD.accuracies - FAIR.accuracies)
+    found = paired(GOOD, FAIR).interval
     width = normal.high - normal.low
     assert (found.low, found.high) == pytest.approx((normal.low, normal.high), abs=0.08 * width)
 
 
 @pytest.mark.parametrize(("a", "b"), ALL_PAIRS)
 def test_swapping_the_models_turns_the_signs(a, b):
-    one, other = compared(a, b), compared(b, a)
+    one, other = paired(a, b), paired(b, a)
     assert other.difference == -one.difference
     assert (other.interval.low, other.interval.high) == pytest.approx(
         (-one.interval.high, -one.interval.low), abs=1e-15
@@ -116,14 +136,14 @@ def test_swapping_the_models_turns_the_signs(a, b):
 
 @pytest.mark.parametrize("outcomes", [GOOD, SHARP, GROUPED[0], DRAWN[0]])
 def test_a_model_does_not_differ_from_itself(outcomes):
-    found = compared(outcomes, outcomes)
+    found = paired(outcomes, outcomes)
     assert (found.difference, found.p, found.ahead, found.behind) == (0, 1, 0, 0)
     assert found.interval.low == -found.interval.high
     assert found.interval.high <= 0.01  # on 400 rows nothing is seen of one in 400
 
 
 def test_the_interval_of_rows_is_bonett_and_prices():
-    found = compared(GOOD, FAIR)
+    found = paired(GOOD, FAIR)
     b, c = found.ahead + 1, found.behind + 1
     d = (b - c) / 402
     half = stats.t.ppf(0.975, 401) * np.sqrt(((b + c) / 402 - d**2) / 401)
@@ -134,7 +154,7 @@ def test_few_rows_to_one_side_are_not_called_sure_by_the_interval_alone():
     """A bootstrap has no draw in which none of these four rows comes but for one in fifty-five."""
     better = row_outcomes(IDS, [1] * 204 + [0] * 196)
     worse = row_outcomes(IDS, [1] * 200 + [0] * 200)
-    found = compared(better, worse)
+    found = paired(better, worse)
     assert found.p == pytest.approx(1 / 16)
     assert found.interval.low < 0 < found.interval.high
 
@@ -146,9 +166,9 @@ def test_groups_are_tested_by_all_signs_of_their_differences():
     seen = abs(few.sum())
     signed = np.array([np.dot(signs, few) for signs in itertools.product((-1, 1), repeat=12)])
     assert flip_p(few) == pytest.approx(min(1, (signed >= seen).mean() + (signed > seen).mean()), abs=1e-9)
-    found = compared(one, other)
+    found = paired(one, other)
     assert (found.p, found.test) == (flip_p(sums), "sign flips of groups, mid-p")
-    assert (found.ahead, found.behind) == (compared(GOOD, FAIR).ahead, compared(GOOD, FAIR).behind)
+    assert (found.ahead, found.behind) == (paired(GOOD, FAIR).ahead, paired(GOOD, FAIR).behind)
 
 
 @pytest.mark.parametrize(("b", "c"), [(0, 0), (3, 9), (40, 21)])
@@ -162,7 +182,7 @@ def test_copies_of_a_row_in_one_group_do_not_make_a_difference_surer():
     names = [f"{row}/{copy}" for row in range(400) for copy in range(6)]
     groups = [str(row) for row in range(400) for _ in range(6)]
     one, other = (row_outcomes(names, np.repeat(m.right, 6), groups=groups) for m in (GOOD, FAIR))
-    found, once = compared(one, other), compared(GOOD, FAIR)
+    found, once = paired(one, other), paired(GOOD, FAIR)
     assert found.p == pytest.approx(once.p, rel=1e-6)
     assert (found.interval.low, found.interval.high) == pytest.approx(
         (once.interval.low, once.interval.high), abs=0.003
@@ -170,8 +190,8 @@ def test_copies_of_a_row_in_one_group_do_not_make_a_difference_surer():
 
 
 def test_draws_widen_the_interval_and_the_test():
-    found = compared(*DRAWN)
-    blind = compared(*(replace(one, draws=()) for one in DRAWN))
+    found = paired(*DRAWN)
+    blind = paired(*(replace(one, draws=()) for one in DRAWN))
     assert found.test == "t over rows and draws"
     assert found.interval.high - found.interval.low > blind.interval.high - blind.interval.low
     gaps = np.subtract(DRAWN[0].right, DRAWN[1].right) / 4
@@ -184,26 +204,15 @@ def test_draws_widen_the_interval_and_the_test():
 
 def test_pairing_sees_what_two_intervals_do_not():
     better = row_outcomes(IDS, [right or i % 20 == 0 for i, right in enumerate(GOOD.right)])
-    found = compared(better, GOOD, draws=2000)
+    found = paired(better, GOOD)
     assert found.behind == 0 < found.ahead
     assert found.interval.high - found.interval.low < 0.03  # Wilson's of either is 0.08 wide
     assert found.p == mcnemar_p(found.ahead, 0) < 0.05
 
 
-def test_the_draws_are_those_of_the_generator():
-    assert compared(SHARP, BLUNT) == compared(SHARP, BLUNT)
-    assert compared(SHARP, BLUNT).interval != compared(SHARP, BLUNT, seed=1).interval
-
-
 def test_other_rows_are_refused():
     with pytest.raises(DataError, match="are not the same ones"):
-        compared(GOOD, replace(FAIR, of="another"))
-
-
-def test_student_at_its_edges():
-    assert student_p(np.array([0.25])) == 1
-    assert student_p(np.zeros(5)) == 1
-    assert student_p(np.full(5, 0.25)) == 0
+        paired(GOOD, replace(FAIR, of="another"))
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 12, 40])

@@ -8,6 +8,8 @@ from transferkit.core.outcomes import Outcomes, episode_outcomes, require_same_u
 
 ROWS = row_outcomes(["a", "b", "c"], np.array([True, False, True]))
 EPISODES = episode_outcomes("e" * 64, np.array([75, 0, 40]), answers=75)
+HALVES = np.array([[[8, 9], [7, 6]], [[5, 4], [10, 0]]])
+HALVED = episode_outcomes("e" * 64, [75, 0, 40], answers=75, halves=HALVES, half_answers=10)
 
 
 def test_single_answers_read_as_digits_and_several_as_numbers():
@@ -16,11 +18,18 @@ def test_single_answers_read_as_digits_and_several_as_numbers():
     assert row_outcomes(["a", "b"], [3, 0], answers=3).to_json()["right"] == [3, 0]
 
 
+def test_halves_are_kept_batch_by_batch():
+    assert HALVED.to_json()["halves"] == [[8, 9, 7, 6], [5, 4, 10, 0]]
+    assert HALVED.to_json()["half_answers"] == 10
+    assert HALVED.half_accuracies.tolist() == (HALVES / 10).tolist()
+    assert EPISODES.half_accuracies is None
+
+
 GROUPED = row_outcomes(["a", "b", "c", "d"], [1, 0, 0, 1], groups=["p", "q", "p", "r"])
 DRAWS = row_outcomes(["a", "b"], [2, 1], answers=2, draws=[1, 2])
 
 
-@pytest.mark.parametrize("outcomes", [ROWS, EPISODES, row_outcomes(["a"], [0]), GROUPED, DRAWS])
+@pytest.mark.parametrize("outcomes", [ROWS, EPISODES, HALVED, row_outcomes(["a"], [0]), GROUPED, DRAWS])
 def test_outcomes_come_back_from_json_as_they_were(outcomes):
     assert Outcomes.from_json(json.loads(json.dumps(outcomes.to_json()))) == outcomes
 
@@ -65,6 +74,14 @@ def test_the_digest_is_of_names_and_order(ids):
         (lambda: episode_outcomes("e", [0], answers=0), "1 episodes of 0 answers have no outcome"),
         (lambda: row_outcomes(["a", "b"], [2, 0]), "lie in 0 … 1, not in 0 … 2"),
         (lambda: episode_outcomes("e", [-1, 5], answers=5), "lie in 0 … 5, not in -1 … 5"),
+        (
+            lambda: episode_outcomes("e", [3], answers=5, halves=[[1, 2]]),
+            r"outcomes \[b, 2, 2\], not \[1, 2\]",
+        ),
+        (
+            lambda: episode_outcomes("e", [3], answers=5, halves=HALVES, half_answers=9),
+            "of a half are 0 … 9, not 0 … 10",
+        ),
         (lambda: Outcomes("images", "d", 1, (1,)), "of rows or episodes, not of 'images'"),  # type: ignore[arg-type]
     ],
 )
@@ -89,3 +106,9 @@ def test_what_is_not_the_same_is_not_paired(other, words):
     with pytest.raises(DataError, match=words):
         require_same_units(ROWS, other)
     require_same_units(ROWS, row_outcomes(["a", "b", "c"], [0, 0, 0]))
+
+
+def test_other_halves_are_not_paired():
+    with pytest.raises(DataError, match="on 2 halvings of 10 answers, the other on 0 of 0"):
+        require_same_units(HALVED, EPISODES)
+    require_same_units(HALVED, HALVED)

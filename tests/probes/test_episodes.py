@@ -14,8 +14,11 @@ NAMES = [f"leaf/{i:03}.jpg" for i in range(len(LABELS))]
 SHAPE = Shape(ways=3, shots=5, queries=6, episodes=20)
 
 
-def drawn(shape=SHAPE, labels=LABELS, names=NAMES, seed=0):
-    return draw_episodes(labels, names, shape, seed=seed)
+GROUPS = [f"photo {i // 4}" for i in range(len(LABELS))]  # some have rows of two classes
+
+
+def drawn(shape=SHAPE, labels=LABELS, names=NAMES, seed=0, groups=None):
+    return draw_episodes(labels, names, shape, seed=seed, groups=groups)
 
 
 def same(a, b):
@@ -79,6 +82,11 @@ def test_the_draw_is_pinned():
     episodes = drawn(Shape(ways=2, shots=1, queries=2, episodes=2))
     assert episodes.classes.tolist() == [[0, 5], [6, 1]]
     assert episodes.query.tolist() == [[[20, 29], [120, 122]], [[130, 125], [36, 32]]]
+
+
+def test_episodes_without_groups_are_those_of_all_versions():
+    digest = "59657d88985f2e7afd3c8778063599b9d446c6e12979ea2fd332921d821d1ba9"
+    assert drawn(Shape(ways=5, shots=5, queries=15, episodes=600)).digest == digest
 
 
 def test_rows_are_found_by_name():
@@ -171,3 +179,89 @@ def test_names_that_repeat_are_refused():
 def test_shapes_that_cannot_be_meant_are_refused(name, value):
     with pytest.raises(UsageError, match=f"--{name} {value} is too few: give {value + 1} or more"):
         replace(SHAPE, **{name: value})
+
+
+def test_support_and_queries_never_share_a_group():
+    episodes = drawn(replace(SHAPE, shots=3, queries=4, episodes=300), groups=GROUPS)
+    of_row = np.array(GROUPS)
+    for support, query in zip(
+        of_row[episodes.support].tolist(), of_row[episodes.query].tolist(), strict=True
+    ):
+        assert not {group for way in support for group in way} & {group for way in query for group in way}
+    assert len(set(episodes.support.ravel().tolist())) > 100  # of 132 rows
+
+
+def test_rows_of_an_episode_with_groups_are_different_ones_of_its_classes():
+    episodes = drawn(replace(SHAPE, shots=3, queries=4), groups=GROUPS)
+    for classes, support, query in zip(episodes.classes, episodes.support, episodes.query, strict=True):
+        assert len({*support.ravel().tolist(), *query.ravel().tolist()}) == 3 * 7
+        assert (LABELS[support] == classes[:, None]).all()
+        assert (LABELS[query] == classes[:, None]).all()
+
+
+def test_groups_make_every_row_a_query_and_a_support_alike():
+    labels, groups = np.repeat(np.arange(3), 24), [f"{i // 4:02}" for i in range(72)]
+    names = [f"{i:02}" for i in range(72)]
+    episodes = drawn(Shape(3, 2, 5, 2000), labels, names, groups=groups)
+    for rows, expected in ((episodes.query, 2000 * 5 / 24), (episodes.support, 2000 * 2 / 24)):
+        times = np.bincount(rows.ravel(), minlength=72)
+        assert_array_equal(abs(times - expected) < 6 * expected**0.5, True)
+
+
+def test_more_shots_keep_queries_and_supports_where_groups_leave_room():
+    labels, groups = np.repeat(np.arange(5), 40), [f"{i // 4:02}" for i in range(200)]
+    names = [f"{i:03}" for i in range(200)]
+    one, five = (drawn(replace(SHAPE, shots=k), labels, names, groups=groups) for k in (1, 5))
+    assert_array_equal(five.query, one.query)
+    assert_array_equal(five.support[..., :1], one.support)
+
+
+def test_order_of_rows_with_groups_does_not_matter():
+    order = generator(0, "order").permutation(len(NAMES))
+    shape = replace(SHAPE, shots=3, queries=4)
+    moved = drawn(shape, LABELS[order], [NAMES[i] for i in order], groups=[GROUPS[i] for i in order])
+    assert same(drawn(shape, groups=GROUPS), moved)
+
+
+def test_a_class_takes_part_if_its_groups_can_be_divided():
+    labels = np.repeat(np.arange(4), 12)
+    groups = [*(f"{i // 3}" for i in range(36)), *(f"one {i // 9}" for i in range(12))]  # of 9 and 3 rows
+    names = [f"{i:02}" for i in range(48)]
+    assert drawn(Shape(3, 3, 9, 20), labels, names, groups=groups).left_out == 0
+    found = drawn(Shape(3, 3, 8, 20), labels, names, groups=groups[:36] + ["one"] * 12)
+    assert (found.left_out, set(found.classes.ravel().tolist())) == (1, {0, 1, 2})
+
+
+def test_too_few_classes_whose_groups_can_be_divided_are_refused():
+    labels, groups = np.repeat(np.arange(4), 20), [f"photo {i // 10}" for i in range(80)]
+    names = [f"{i:02}" for i in range(80)]
+    with pytest.raises(DataError) as caught:
+        drawn(Shape(3, 5, 15, 10), labels, names, groups=groups)
+    assert str(caught.value) == (
+        "3-way episodes of 5 shots and 15 queries need 3 classes with so many rows in different groups, as "
+        "no group may be in the support and in the queries of one episode; 0 of 4 have them. Ask for fewer "
+        "--ways, --shots or --queries: --ways 3 --shots 5 --queries 10 would do."
+    )
+    drawn(Shape(3, 5, 10, 10), labels, names, groups=groups)
+    with pytest.raises(DataError, match=r"0 of 4 have them\..* or give the classes more groups"):
+        drawn(SHAPE, labels, names, groups=[f"photo {label}" for label in labels])
+
+
+def test_groups_of_several_classes_that_leave_no_episode_are_refused():
+    labels, groups = np.repeat(np.arange(3), 8), [f"patient {i % 2}" for i in range(24)]
+    names = [f"{i:02}" for i in range(24)]
+    drawn(Shape(3, 4, 4, 10), labels, names, groups=groups)
+    pairs = (("a", "b"), ("c", "a"), ("b", "c"))  # whatever side a is on, b and c are on the other
+    groups = [pairs[i // 8][i % 2] for i in range(24)]
+    with pytest.raises(
+        DataError, match=r"Episode 0 is impossible: groups with rows of several classes leave"
+    ):
+        drawn(Shape(3, 4, 4, 10), labels, names, groups=groups)
+
+
+def test_groups_have_a_file_of_their_own(tmp_path):
+    shape = replace(SHAPE, shots=3, queries=4)
+    for groups in (None, GROUPS, [f"x{group}" for group in GROUPS]):
+        kept = episodes_for(tmp_path, LABELS, NAMES, shape, seed=0, groups=groups)
+        assert same(kept, drawn(shape, groups=groups))
+    assert len(list(tmp_path.iterdir())) == 3

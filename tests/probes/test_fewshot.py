@@ -11,12 +11,15 @@ from tests.probes.features import features
 from transferkit.core.devices import Compute
 from transferkit.core.errors import DataError, NonFiniteError, UsageError
 from transferkit.core.files import sorted_json
+from transferkit.core.half_samples import NO_HALVES, OVER_IMAGES, interval_over_images
 from transferkit.core.proportions import accuracy_interval
 from transferkit.core.seeding import generator
 from transferkit.core.statistics import mean_interval, wilson_interval
-from transferkit.probes import PROBES, fewshot
+from transferkit.probes import PROBES, answers, fewshot
+from transferkit.probes.answers import right_answers
 from transferkit.probes.episodes import Episodes
-from transferkit.probes.fewshot import FewshotSettings, paired, right_answers
+from transferkit.probes.fewshot import FewshotSettings, paired
+from transferkit.probes.halves import draw_halves
 
 SPLITS = {
     "train": features(120, "train", classes=6, d=12, spread=1.5),
@@ -35,9 +38,9 @@ def test_chunks_do_not_matter(method, monkeypatch):
     support, query = (generator(0, name).integers(50, size=(7, 3, 4)) for name in ("support", "query"))
     x = torch.nn.functional.normalize(torch.from_numpy(generator(0, "x").normal(size=(50, 9))).float())
     together = right_answers(x, support, query, method=method, penalty=1.0)
-    monkeypatch.setattr(fewshot, "CHUNK", {"cpu": 1})
+    monkeypatch.setattr(answers, "CHUNK", {"cpu": 1})
     assert_array_equal(right_answers(x, support, query, method=method, penalty=1.0), together)
-    monkeypatch.setattr(fewshot, "MOST_SHARED", 1)
+    monkeypatch.setattr(answers, "MOST_SHARED", 1)
     assert_array_equal(right_answers(x, support, query, method=method, penalty=1.0), together)
 
 
@@ -47,14 +50,14 @@ def test_chunks_do_not_matter(method, monkeypatch):
 @pytest.mark.parametrize("d", [3, 40])  # fewer features than support rows, and more
 @pytest.mark.parametrize("method", METHODS)
 def test_a_gpu_answers_as_the_processor_does(method, d, shared, chunk, monkeypatch):
-    monkeypatch.setattr(fewshot, "MOST_SHARED", shared)
+    monkeypatch.setattr(answers, "MOST_SHARED", shared)
     rows = features(200, "rows", classes=5, d=d, spread=1.0)
     x = torch.nn.functional.normalize(torch.from_numpy(rows.x))
     of_class = np.arange(200).reshape(40, 5).T  # [classes, rows]
     drawn = np.stack([generator(0, e).permuted(of_class, axis=1) for e in range(30)])[..., :12]
     ask = partial(right_answers, x, drawn[..., :4], drawn[..., 4:], method=method, penalty=1.0)
     on_cpu = ask()
-    monkeypatch.setattr(fewshot, "CHUNK", {"cuda": chunk})
+    monkeypatch.setattr(answers, "CHUNK", {"cuda": chunk})
     assert_array_equal(ask(device=torch.device("cuda")), on_cpu)
 
 
@@ -86,11 +89,11 @@ def test_the_device_is_the_one_that_is_at_hand(scheme, monkeypatch):
 @pytest.mark.parametrize("d", [3, 40])  # fewer features than the 12 support rows, and more
 @pytest.mark.parametrize("shared", [1, 2**26])
 def test_products_are_those_of_the_rows(shared, d, monkeypatch):
-    monkeypatch.setattr(fewshot, "MOST_SHARED", shared)
+    monkeypatch.setattr(answers, "MOST_SHARED", shared)
     s, q = (torch.from_numpy(generator(0, name).integers(9, 30, size=(5, 12))) for name in ("s", "q"))
     x = torch.from_numpy(generator(0, "x").normal(size=(30, d))).float()
     some = torch.tensor([3, 1])
-    gram, cross = fewshot._products_of(x, s, q)(some)
+    gram, cross = answers._products_of(x, s, q)(some)
     assert gram.dtype == (torch.float64 if d == 3 else torch.float32)
     for found, e in zip(range(2), some.tolist(), strict=True):
         assert_allclose(gram[found], x[s[e]] @ x[s[e]].T, atol=1e-5)
@@ -109,18 +112,117 @@ def test_the_protocol(method):
     sorted_json(found.also)  # plain values
 
 
-def test_the_interval_is_over_episodes():
+def test_right_answers_are_counted_by_episode():
     support = np.arange(6).reshape(3, 2, 1)
     right = right_answers(torch.eye(6), support, support, method="proto", penalty=1.0)
     assert right.tolist() == [2, 2, 2]
+
+
+def test_the_interval_is_over_images_and_that_over_episodes_is_beside_it():
     found = score()
-    x, labels, names = fewshot._pool(SPLITS, "all")
-    drawn = fewshot.episodes_for(None, labels, names, FEW.shape, seed=0)
-    right = right_answers(x, *drawn.rows(names), method="lr", penalty=1.0)
-    assert found.interval == mean_interval(right / 15)
+    pool = fewshot._pool(SPLITS, FEW)
+    drawn = fewshot.episodes_for(None, pool.labels, pool.names, FEW.shape, seed=0)
+    right = right_answers(pool.x, *drawn.rows(pool.names), method="lr", penalty=1.0)
+    assert found.value == pytest.approx((right / 15).mean())
     assert (found.outcomes.unit, found.outcomes.answers) == ("episodes", 15)
     assert found.outcomes.right == tuple(right.tolist())
     assert found.outcomes.of == drawn.digest
+    over_episodes = mean_interval(right / 15)
+    assert found.also["episode_interval"] == [over_episodes.low, over_episodes.high]
+    halves = found.outcomes.half_accuracies
+    assert found.interval == interval_over_images(right / 15, halves, images=210)
+    assert found.interval.method == OVER_IMAGES
+    assert found.interval.high - found.interval.low > over_episodes.high - over_episodes.low
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_right_answers_of_a_half_are_those_of_its_episodes(method):
+    found = score(replace(FEW, method=method))
+    pool = fewshot._pool(SPLITS, FEW)
+    halves = draw_halves(pool.labels, pool.names, FEW.shape, seed=0)
+    b, side, batch = 7, 1, 0
+    support, query = halves.support[b, side, batch], halves.query[b, side, batch]
+    right = right_answers(pool.x, support, query, method=method, penalty=1.0).sum()
+    assert found.outcomes.halves[b][2 * side + batch] == right
+    assert found.outcomes.half_answers == query.size
+    assert found.also["halves"] == {
+        "halvings": 25,
+        "episodes_per_half": 60,
+        "shots": 2,
+        "queries": query.shape[-1],
+    }
+
+
+def test_the_record_of_the_halves_is_small():
+    outcomes = score(replace(FEW, episodes=600)).outcomes.to_json()
+    assert len(sorted_json(outcomes["halves"])) < len(sorted_json(outcomes["right"]))
+
+
+def test_classes_that_are_left_out_are_in_no_half():
+    settings = FewshotSettings(ways=3, shots=10, queries=6, episodes=30)
+    pool = fewshot._pool(uneven([30, 30, 30, 30, 12]), settings)
+    halves = fewshot._halves(pool, settings.shape, 0)
+    for rows in (halves.support, halves.query):
+        assert np.unique(pool.labels[rows]).tolist() == [0, 1, 2, 3]
+
+
+def test_classes_too_small_to_be_halved_have_no_interval_over_images():
+    found = score(FewshotSettings(ways=3, shots=1, queries=2, episodes=30), uneven([30, 30, 3]))
+    assert (found.interval.low, found.interval.high, found.interval.method) == (0, 1, NO_HALVES)
+    assert found.outcomes.halves == ()
+    assert "halves" not in found.also
+    low, high = found.also["episode_interval"]
+    assert low < found.value < high
+
+
+GROUPED = {
+    name: replace(part, groups=[f"{name} {i // 12} {i % 6}" for i in range(len(part))])
+    for name, part in SPLITS.items()
+}  # of two images of one class
+
+
+def test_support_and_queries_of_an_episode_share_no_group():
+    found = score(splits=GROUPED)
+    assert found.also["episodes"] != score().also["episodes"]
+    assert found.interval.method == OVER_IMAGES
+    pool = fewshot._pool(GROUPED, FEW)
+    drawn = fewshot.episodes_for(None, pool.labels, pool.names, FEW.shape, seed=0, groups=pool.groups)
+    assert found.also["episodes"] == drawn.digest
+    names = np.array(pool.groups)
+    support, query = (names[rows].reshape(40, -1).tolist() for rows in drawn.rows(pool.names))
+    assert not any(set(s) & set(q) for s, q in zip(support, query, strict=True))
+
+
+def test_groups_of_one_row_each_are_no_groups():
+    single = {
+        name: replace(part, groups=[f"{name} {row}" for row in part.ids]) for name, part in SPLITS.items()
+    }
+    assert score(splits=single).outcomes == score().outcomes
+
+
+def test_one_split_may_be_without_groups():
+    some = {**SPLITS, "train": GROUPED["train"]}
+    pool = fewshot._pool(some, FEW)
+    assert pool.groups[120:] == pool.names[120:]
+    assert score(splits=some).interval.method == OVER_IMAGES
+
+
+def test_duplicated_images_leak_unless_they_are_a_group():
+    """Each image is there twice: its twin in the support gives the answer away."""
+    single = features(60, "twins", classes=3, d=40, spread=8.0)
+    twice = np.repeat(np.arange(60), 2)
+    both = replace(single.rows(twice), ids=[f"{i}" for i in range(120)])
+    settings = FewshotSettings(ways=3, shots=5, queries=10, episodes=200, method="nn")
+    leaking = score(settings, {"train": both}).value
+    grouped = score(settings, {"train": replace(both, groups=[f"{i}" for i in twice])}).value
+    assert leaking > grouped + 0.05
+    assert grouped == pytest.approx(score(settings, {"train": single}).value, abs=0.05)
+
+
+def test_groups_that_leave_no_episode_are_refused():
+    one_photo = {name: replace(part, groups=["photo"] * len(part)) for name, part in SPLITS.items()}
+    with pytest.raises(DataError, match=r"0 of 6 have them.*, or give the classes more groups\."):
+        score(splits=one_photo)
 
 
 def test_kept_episodes_are_replayed_for_another_model(tmp_path):
@@ -225,6 +327,7 @@ def test_a_curve_over_shots_asks_the_same_classes(together, monkeypatch):
     monkeypatch.setattr(
         fewshot, "right_answers", lambda x, s, q, **rest: asked.append((s, q)) or real(x, s, q, **rest)
     )
+    monkeypatch.setattr(fewshot, "draw_halves", lambda *of, **rest: None)
     curve = [FewshotSettings(ways=3, shots=shots, queries=6, episodes=30) for shots in (5, 1, 20)]
     told = [replace(one, class_rows=26) for one in curve]
     for settings in sorted(paired(curve) if together else told, key=lambda one: one.shots):

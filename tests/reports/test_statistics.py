@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 from tests.reference import ranks as reference
 from transferkit.core.comparison import paired
 from transferkit.core.errors import ShapeError
-from transferkit.core.outcomes import Outcomes
+from transferkit.core.outcomes import Outcomes, episode_outcomes
 from transferkit.reports.statistics import (
     Units,
     critical_difference,
@@ -147,17 +147,22 @@ def test_one_seed_of_rows_is_mcnemar():
     assert_allclose(difference_p({0: units(a)}, {0: units(b)}), exact)
 
 
+HALVED = Outcomes("episodes", "e", 5, (5, 3, 4, 2), halves=((4, 5, 3, 3), (4, 3, 5, 5)), half_answers=5)
+
+
 @pytest.mark.parametrize(
     ("a", "b"),
     [
         (Outcomes("rows", "r", 1, (1, 1, 0, 1, 1, 0), sizes=(3, 2, 1)), (0, 1, 0, 0, 0, 1)),
         (Outcomes("rows", "r", 2, (2, 1, 0, 1), draws=(2, 2)), (1, 1, 0, 0)),
-        (Outcomes("episodes", "e", 5, (5, 3, 4, 2)), (4, 3, 3, 2)),
+        (HALVED, (4, 3, 3, 2)),
     ],
 )
 def test_one_seed_is_tested_as_a_comparison_tests_it(a, b):
     other = replace(a, right=b, draws=(1, 1) if a.draws else ())
-    found = paired(a, other, draws=10, rng=np.random.default_rng(0))
+    if a.halves:
+        other = replace(other, halves=((2, 3, 3, 4), (4, 4, 2, 3)))
+    found = paired(a, other)
     assert found.p < 1
     assert difference_p({0: Units.of_outcomes(a)}, {0: Units.of_outcomes(other)}) == found.p
 
@@ -198,15 +203,48 @@ def test_the_spread_of_rows_and_that_of_seeds_are_added():
     assert_allclose(difference_p(a, b), expected, atol=1e-8)
 
 
-def test_episodes_of_several_seeds_are_each_their_own():
-    a = {seed: units([3, 5, 4 + seed], of=f"e{seed}", answers=5) for seed in range(2)}
-    b = {seed: units([2, 5, 4], of=f"e{seed}", answers=5) for seed in range(2)}
+def episode_units(right, halves, of="e"):
+    """Episodes of 5 answers; halves of 100 answers in each batch."""
+    both = None if halves is None else np.reshape(halves, (-1, 2, 2))
+    return Units.of_outcomes(episode_outcomes(of, right, answers=5, halves=both, half_answers=100))
+
+
+HALVES_A = [[70, 72, 60, 61], [66, 65, 64, 66], [58, 60, 71, 70]]
+HALVES_B = [[60, 58, 61, 60], [62, 60, 59, 60], [61, 60, 60, 62]]
+
+
+def variance_over_images(a, b):
+    gaps = (np.array(a) - np.array(b)) / 100
+    apart = [((w + x) / 2 - (y + z) / 2) ** 2 / 4 for w, x, y, z in gaps]
+    draws = [(w - x) ** 2 / 4 for w, x, _, _ in gaps] + [(y - z) ** 2 / 4 for _, _, y, z in gaps]
+    return np.mean(apart) - np.mean(draws) / 2
+
+
+def test_episodes_of_one_seed_are_tested_over_images():
+    a, b = episode_units([3, 5, 4, 4], HALVES_A), episode_units([2, 5, 4, 3], HALVES_B)
+    gaps = np.array([1, 0, 0, 1]) / 5
+    squared = variance_over_images(HALVES_A, HALVES_B) + gaps.var(ddof=1) / 4
+    expected = student_tail(gaps.mean() / math.sqrt(squared), 2)
+    assert_allclose(difference_p({0: a}, {0: b}), expected, atol=1e-8)
+
+
+def test_episodes_of_several_seeds_share_their_images():
+    """The variance over images is that of one seed, however many there are; that over episodes shrinks."""
+    a = {seed: episode_units([3, 5, 4 + seed], HALVES_A, of=f"e{seed}") for seed in range(2)}
+    b = {seed: episode_units([2, 5, 4], HALVES_B, of=f"e{seed}") for seed in range(2)}
     episodes = np.array([1, 0, 0, 1, 0, 1]) / 5
     seeds = np.array([1 / 3, 2 / 3]) / 5
-    of_units, of_seeds = episodes.var(ddof=1) / 6, seeds.var(ddof=1) / 2
-    freedom = (of_units + of_seeds) ** 2 / (of_units**2 / 5 + of_seeds**2 / 1)
-    expected = student_tail(episodes.mean() / math.sqrt(of_units + of_seeds), freedom)
+    of_images = variance_over_images(HALVES_A, HALVES_B) + episodes.var(ddof=1) / 6
+    of_seeds = seeds.var(ddof=1) / 2
+    freedom = (of_images + of_seeds) ** 2 / (of_images**2 / 2 + of_seeds**2 / 1)
+    expected = student_tail(seeds.mean() / math.sqrt(of_images + of_seeds), freedom)
     assert_allclose(difference_p(a, b), expected, atol=1e-8)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_episodes_of_classes_too_small_to_be_halved_never_differ(seeds):
+    a, b = ({s: episode_units(right, None, of=f"e{s}") for s in range(seeds)} for right in ([5] * 9, [0] * 9))
+    assert difference_p(a, b) == 1
 
 
 @pytest.mark.parametrize(("a", "b", "p"), [([1, 1], [0, 0], 0.0), ([1, 0], [1, 0], 1.0), ([1], [0], 1.0)])

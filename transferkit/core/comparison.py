@@ -1,4 +1,4 @@
-"""Whether two models differ, judged on the same test rows or episodes, and over data sets.
+"""Whether two models differ, judged on the same test rows or images, and over data sets.
 
 All of it is signed: swapping the models turns the signs of differences and intervals and nothing else.
 """
@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len
 from scipy.special import bdtr, stdtr
 
-from .errors import ShapeError
+from .errors import DataError, ShapeError
+from .half_samples import OVER_IMAGES, difference_interval, difference_p
 from .outcomes import Outcomes, require_same_units
-from .statistics import FEWEST, Interval, bootstrap_mean_interval, joined_freedom, t_interval, t_quantile
-
-DRAWS = 2000
-"""Resamples of a paired bootstrap."""
+from .statistics import FEWEST, Interval, joined_freedom, t_interval, t_quantile
 
 OVER_SETS = "Student's t over data sets"
 
@@ -48,27 +46,26 @@ class Paired:
     n: int
 
 
-def paired(a: Outcomes, b: Outcomes, *, draws: int = DRAWS, rng: np.random.Generator) -> Paired:
-    """Compare two models on the same rows or episodes.
+def paired(a: Outcomes, b: Outcomes) -> Paired:
+    """Compare two models on the same rows, or on the same episodes and halves of the images.
 
     Rows: the interval is ``gap_interval``'s; rows that are answered once are tested by ``flip_p`` over their
     groups, which is McNemar's test where every row is on its own, and rows that are answered in several draws
-    by ``gap_p``. Episodes: the interval is a bootstrap, units being drawn with replacement, both models
-    together; the test is Student's t of the paired differences.
+    by ``gap_p``. Episodes use the same images again and again, so that interval and test of their differences
+    are over images: see ``core.half_samples``.
 
     Args:
         a: outcomes of the first model.
         b: of the second.
-        draws: resamples of the bootstrap.
-        rng: where they come from.
 
-    Raises: DataError: if the units are not the same ones.
+    Raises: DataError: if the units are not the same ones, or are episodes of classes too small to be halved.
     """
     require_same_units(a, b)
     gaps = a.accuracies - b.accuracies  # [n]
     ahead, behind = int((gaps > 0).sum()), int((gaps < 0).sum())
     if a.unit == "episodes":
-        interval, p, test = bootstrap_mean_interval(gaps, draws=draws, rng=rng), student_p(gaps), "paired t"
+        halves = _half_gaps(a, b)
+        interval, p, test = difference_interval(gaps, halves), difference_p(gaps, halves), OVER_IMAGES
     else:
         sizes = np.array(a.sizes or (1,) * len(a))
         sums = group_sums(np.subtract(a.right, b.right), sizes)
@@ -80,6 +77,20 @@ def paired(a: Outcomes, b: Outcomes, *, draws: int = DRAWS, rng: np.random.Gener
             p = flip_p(sums)
             test = "sign flips of groups, mid-p" if a.sizes else "McNemar, mid-p"
     return Paired(float(gaps.mean()), interval, p, test, ahead, behind, len(a))
+
+
+def _half_gaps(a: Outcomes, b: Outcomes) -> NDArray[np.float64]:
+    """Differences of both batches of both halves, ``[b, 2, 2]``.
+
+    Raises: DataError: if there are no halves.
+    """
+    first, second = a.half_accuracies, b.half_accuracies
+    if first is None or second is None:
+        raise DataError(
+            "A class is too small to be halved, so that nothing is known about other images than these. "
+            "Give each class at least 4 images, or 4 groups of images."
+        )
+    return first - second
 
 
 def group_sums(gaps: NDArray[Number], sizes: NDArray[np.integer]) -> NDArray[Number]:
@@ -208,17 +219,6 @@ def mcnemar_p(b: int, c: int) -> float:
     fewer, n = min(b, c), b + c
     below = float(bdtr(fewer - 1, n, 0.5)) if fewer else 0.0
     return min(1.0, below + float(bdtr(fewer, n, 0.5))) if n else 1.0
-
-
-def student_p(gaps: NDArray[np.float64]) -> float:
-    """Two-sided Student's t test that the mean of ``gaps`` ``[n]`` is 0; 1 for one value, without spread."""
-    n, mean = len(gaps), float(gaps.mean())
-    if n < 2 or not gaps.any():
-        return 1.0
-    deviation = float(gaps.std(ddof=1))
-    if deviation == 0:
-        return 0.0
-    return float(2 * stdtr(n - 1, -abs(mean) / deviation * math.sqrt(n)))
 
 
 def signed_rank_p(differences: NDArray[np.float64]) -> float:

@@ -25,6 +25,10 @@ class Outcomes:
         right: of each unit, ``0 … answers``; rows of one group stand together.
         sizes: rows of each group, in order; empty where every row, or every episode, is on its own.
         draws: right answers over all rows of each of the ``answers`` draws; empty of a single one.
+        halves: of episodes, right answers of further ones, ``0 … half_answers``, for each random halving of
+            the images: of two batches of the first half, and of two of the second. Empty for rows, and where
+            a class cannot be halved.
+        half_answers: answers of one batch.
     """
 
     unit: Unit
@@ -33,6 +37,8 @@ class Outcomes:
     right: tuple[int, ...]
     sizes: tuple[int, ...] = ()
     draws: tuple[int, ...] = ()
+    halves: tuple[tuple[int, ...], ...] = ()
+    half_answers: int = 0
 
     def __post_init__(self) -> None:
         if self.unit not in ("rows", "episodes"):
@@ -45,6 +51,11 @@ class Outcomes:
         if not 0 <= min(self.right) <= max(self.right) <= self.answers:
             raise ShapeError(
                 f"Right answers lie in 0 … {self.answers}, not in {min(self.right)} … {max(self.right)}."
+            )
+        counts = [count for four in self.halves for count in four]
+        if counts and not 0 <= min(counts) <= max(counts) <= self.half_answers:
+            raise ShapeError(
+                f"Right answers of a half are 0 … {self.half_answers}, not {min(counts)} … {max(counts)}."
             )
         if self.sizes and (min(self.sizes) < 1 or sum(self.sizes) != len(self.right)):
             raise ShapeError(
@@ -65,6 +76,13 @@ class Outcomes:
         """``[n]``, the part of each unit's answers that is right."""
         return np.array(self.right, dtype=np.float64) / self.answers
 
+    @property
+    def half_accuracies(self) -> NDArray[np.float64] | None:
+        """``[b, 2, 2]`` accuracies of both batches of both halves of each halving; None without halves."""
+        if not self.halves:
+            return None
+        return np.array(self.halves, dtype=np.float64).reshape(-1, 2, 2) / self.half_answers
+
     def to_json(self) -> dict[str, Any]:
         """Plain values; single answers as a string of ``0`` and ``1``, several as a list."""
         digits = "".join(map(str, self.right))
@@ -74,13 +92,16 @@ class Outcomes:
             plain["sizes"] = list(self.sizes)
         if self.draws:
             plain["draws"] = list(self.draws)
+        if self.halves:
+            plain |= {"halves": [list(four) for four in self.halves], "half_answers": self.half_answers}
         return plain
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Outcomes":
         """The inverse of ``to_json``."""
         lists = {name: tuple(map(int, value.get(name, ()))) for name in ("right", "sizes", "draws")}
-        return cls(**{**value, **lists})
+        halves = tuple(tuple(map(int, four)) for four in value.get("halves", ()))
+        return cls(**{**value, **lists, "halves": halves})
 
 
 def row_outcomes(
@@ -121,20 +142,34 @@ def row_outcomes(
     return Outcomes("rows", digest, answers, tuple(map(int, counts.tolist())), sizes, tuple(draws))
 
 
-def episode_outcomes(digest: str, right: ArrayLike, *, answers: int) -> Outcomes:
+def episode_outcomes(
+    digest: str, right: ArrayLike, *, answers: int, halves: ArrayLike | None = None, half_answers: int = 0
+) -> Outcomes:
     """Outcomes of episodes that are kept as a whole.
 
     Args:
         digest: of all the episodes: their rows and their order.
         right: ``[e]`` right answers of each.
         answers: queries of one episode, over all its classes.
+        halves: ``[b, 2, 2]`` right answers of two batches for both halves of each halving; None without.
+        half_answers: queries of all episodes of one batch.
 
-    Raises: ShapeError: if ``right`` is not ``[e]``, or out of range.
+    Raises: ShapeError: if ``right`` is not ``[e]`` or ``halves`` not ``[b, 2, 2]``, or one is out of range.
     """
     counts = np.asarray(right)
     if counts.ndim != 1:
         raise ShapeError(f"Episodes need outcomes [e], not {list(counts.shape)}.")
-    return Outcomes("episodes", digest, answers, tuple(map(int, counts.tolist())))
+    both = np.zeros((0, 2, 2), dtype=np.int64) if halves is None else np.asarray(halves)
+    if both.shape[1:] != (2, 2):
+        raise ShapeError(f"Halves need outcomes [b, 2, 2], not {list(both.shape)}.")
+    return Outcomes(
+        "episodes",
+        digest,
+        answers,
+        tuple(map(int, counts.tolist())),
+        halves=tuple(tuple(map(int, four)) for four in both.reshape(-1, 4).tolist()),
+        half_answers=half_answers,
+    )
 
 
 def require_same_units(a: Outcomes, b: Outcomes) -> None:
@@ -148,6 +183,11 @@ def require_same_units(a: Outcomes, b: Outcomes) -> None:
         raise DataError(
             f"One was scored on {len(a)} {a.unit} of {a.answers} answers, "
             f"the other on {len(b)} of {b.answers}."
+        )
+    if (len(a.halves), a.half_answers) != (len(b.halves), b.half_answers):
+        raise DataError(
+            f"One was scored on {len(a.halves)} halvings of {a.half_answers} answers, "
+            f"the other on {len(b.halves)} of {b.half_answers}."
         )
     if a.of != b.of:
         raise DataError(f"The {len(a)} {a.unit} are not the same ones, or not in the same order.")

@@ -2,7 +2,8 @@
 
 Everything is drawn by name. An episode's classes and a class's rows have generators of their own, so that
 one more episode changes no other; and queries come before supports, so that 1-shot, 5-shot and
-20-shot ask the same queries and each support is part of the next.
+20-shot ask the same queries and each support is part of the next. With groups of rows, the groups of a class
+are divided first, and queries and supports come from different ones.
 """
 
 import json
@@ -19,8 +20,12 @@ from numpy.typing import NDArray
 from ..core.errors import DamagedError, DataError, UsageError
 from ..core.files import digest_of, write_json
 from ..core.seeding import generator
+from .sides import can_be_divided, divide
 
 Indices = NDArray[np.int64]
+
+ATTEMPTS = 20
+"""How often groups of several classes are divided before an episode is called impossible."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,14 @@ class Episodes:
         return support, query
 
 
-def draw_episodes(labels: NDArray[np.integer], names: Sequence[str], shape: Shape, *, seed: int) -> Episodes:
+def draw_episodes(
+    labels: NDArray[np.integer],
+    names: Sequence[str],
+    shape: Shape,
+    *,
+    seed: int,
+    groups: Sequence[str] | None = None,
+) -> Episodes:
     """Episodes over all classes with enough rows; the order of the rows does not matter.
 
     Args:
@@ -146,25 +158,46 @@ def draw_episodes(labels: NDArray[np.integer], names: Sequence[str], shape: Shap
         names: ``[n]``, unique.
         shape: of the episodes.
         seed: of every draw.
+        groups: ``[n]`` names of groups; support and query rows of an episode never share one. None where
+            each row is its own group.
 
-    Raises: DataError: if names repeat, or fewer than ``ways`` classes have ``shots + queries`` rows.
+    Raises: DataError: if names repeat, or fewer than ``ways`` classes have ``shots + queries`` rows, in
+        groups that can be divided.
     """
     order = sorted(range(len(names)), key=names.__getitem__)
     ordered = tuple(names[row] for row in order)
     _require_unique(ordered)
     sorted_labels = np.asarray(labels)[order]
     rows_of = {label: np.flatnonzero(sorted_labels == label) for label in np.unique(sorted_labels).tolist()}
-    eligible = _eligible(rows_of, shape)
+    kinds = None if groups is None else np.unique(groups, return_inverse=True)[1][order]
+    eligible = eligible_classes(sorted_labels, shape, kinds)
+    _require_ways(eligible, rows_of, shape, kinds)
     classes = np.array([_draw_classes(rows_of, eligible, shape.ways, seed, e) for e in range(shape.episodes)])
-    needed = shape.queries + shape.shots
     drawn = np.array(
-        [
-            [shuffled(rows_of[label], seed, "rows", e, label)[:needed] for label in row]
-            for e, row in enumerate(classes.tolist())
-        ]
-    )  # [e, ways, queries + shots]
-    query, support = drawn[..., : shape.queries], drawn[..., shape.queries :]
+        [_draw_rows(rows_of, row, shape, (seed, e), kinds) for e, row in enumerate(classes.tolist())]
+    )
+    query, support = drawn[..., : shape.queries], drawn[..., shape.queries :]  # of [e, ways, queries + shots]
     return Episodes(shape, seed, ordered, classes, support, query, len(rows_of) - len(eligible))
+
+
+def eligible_classes(
+    labels: NDArray[np.integer], shape: Shape, groups: Sequence[str] | Indices | None = None
+) -> set[int]:
+    """The classes that have rows for an episode.
+
+    Args:
+        labels: ``[n]``.
+        shape: of the episodes.
+        groups: ``[n]``; with them, a class must have queries and shots in different groups.
+    """
+    needed = shape.shots + shape.queries
+    found, counts = np.unique(labels, return_counts=True)
+    enough = set(found[counts >= needed].tolist())
+    if groups is None:
+        return enough
+    kinds = np.unique(groups, return_inverse=True)[1]
+    sizes = {label: np.unique(kinds[labels == label], return_counts=True)[1].tolist() for label in enough}
+    return {label for label in enough if can_be_divided(sizes[label], shape.queries, shape.shots)}
 
 
 def _require_unique(ordered: tuple[str, ...]) -> None:
@@ -173,22 +206,94 @@ def _require_unique(ordered: tuple[str, ...]) -> None:
         raise DataError(f"Episodes need rows of different names, but {twice[0]!r} stands there twice.")
 
 
-def _eligible(rows_of: dict[int, Indices], shape: Shape) -> set[int]:
+def _require_ways(
+    eligible: set[int], rows_of: dict[int, Indices], shape: Shape, groups: Indices | None
+) -> None:
+    if len(eligible) >= shape.ways:
+        return
     needed = shape.shots + shape.queries
-    eligible = {label for label, rows in rows_of.items() if len(rows) >= needed}
-    if len(eligible) < shape.ways:
+    episodes = f"{shape.ways}-way episodes of {shape.shots} shots and {shape.queries} queries"
+    asked = f"{episodes} need {shape.ways} classes"
+    if groups is None:
         raise DataError(
-            f"{shape.ways}-way episodes of {shape.shots} shots and {shape.queries} queries need {shape.ways} "
-            f"classes of at least {needed} rows; {len(eligible)} of {len(rows_of)} have them. "
+            f"{asked} of at least {needed} rows; {len(eligible)} of {len(rows_of)} have them. "
             "Ask for fewer --ways, --shots or --queries."
         )
-    return eligible
+    raise DataError(
+        f"{asked} with so many rows in different groups, as no group may be in the support and in the "
+        f"queries of one episode; {len(eligible)} of {len(rows_of)} have them. Ask for fewer --ways, --shots "
+        f"or --queries{_possible(rows_of, shape, groups)}."
+    )
+
+
+def _possible(rows_of: dict[int, Indices], shape: Shape, groups: Indices) -> str:
+    """Shots and queries that groups allow: as many queries as possible, and then as many shots."""
+    sizes = [np.unique(groups[rows], return_counts=True)[1].tolist() for rows in rows_of.values()]
+    ways = min(shape.ways, sum(len(one) > 1 for one in sizes))
+    for queries in range(shape.queries, 0, -1):
+        for shots in range(shape.shots, 0, -1):
+            if ways > 1 and sum(can_be_divided(one, queries, shots) for one in sizes) >= ways:
+                return f": --ways {ways} --shots {shots} --queries {queries} would do"
+    return ", or give the classes more groups"
 
 
 def _draw_classes(rows_of: dict[int, Indices], eligible: set[int], ways: int, seed: int, e: int) -> list[int]:
     """The first ``ways`` eligible classes of a shuffle of all, so that episodes of other shots agree."""
     order = shuffled(np.array(list(rows_of)), seed, "classes", e).tolist()
     return [label for label in order if label in eligible][:ways]
+
+
+def _draw_rows(
+    rows_of: dict[int, Indices], classes: list[int], shape: Shape, at: tuple[int, int], groups: Indices | None
+) -> list[Indices]:
+    """Rows of an episode's classes, ``[ways, queries + shots]``.
+
+    Args:
+        rows_of: all rows of each class.
+        classes: of the episode.
+        shape: of the episode.
+        at: seed, and the number of the episode.
+        groups: ``[n]`` of all rows, or None.
+
+    Raises: DataError: if groups with rows of several classes leave no way to divide them.
+    """
+    seed, e = at
+    orders = [shuffled(rows_of[label], seed, "rows", e, label) for label in classes]
+    if groups is None:
+        return [order[: shape.queries + shape.shots] for order in orders]
+    asked = _query_groups(orders, groups, shape, (seed, "groups", e))
+    return [
+        np.append(order[asked[groups[order]]][: shape.queries], order[~asked[groups[order]]][: shape.shots])
+        for order in orders
+    ]
+
+
+def _query_groups(
+    orders: list[Indices], groups: Indices, shape: Shape, named: tuple[int, str, int]
+) -> NDArray[np.bool_]:
+    """Which groups may be queries of an episode, ``[g]``; all others of its classes may be support.
+
+    Groups of several classes are on the same side in all of them. A division that fails is tried again in
+    another random order.
+    """
+    for attempt in range(ATTEMPTS):
+        sides: dict[int, bool] = {}
+        for way, order in enumerate(orders):
+            sizes = np.bincount(groups[order])
+            order_of_groups = shuffled(np.flatnonzero(sizes), *named, way, attempt).tolist()
+            known = divide(
+                {group: int(sizes[group]) for group in order_of_groups}, shape.queries, shape.shots, sides
+            )
+            if known is None:
+                break
+            sides |= known
+        else:
+            return np.array([sides.get(group, False) for group in range(int(groups.max()) + 1)])
+    raise DataError(
+        f"Episode {named[2]} is impossible: groups with rows of several classes leave a class fewer than "
+        f"{shape.queries} queries or {shape.shots} shots in groups of their own. Ask for fewer --ways, "
+        "--shots or --queries."
+    )
 
 
 def shuffled(values: Indices, seed: int, *labels: str | int) -> Indices:
@@ -207,17 +312,19 @@ def episodes_for(
     shape: Shape,
     *,
     seed: int,
+    groups: Sequence[str] | None = None,
 ) -> Episodes:
     """The episodes of these rows: read from ``folder`` if they were drawn before, else drawn and kept there.
 
     Without a folder they are drawn in memory; they are the same.
     """
     if folder is None:
-        return draw_episodes(labels, names, shape, seed=seed)
-    rows = sorted(zip(names, np.asarray(labels).tolist(), strict=True))
+        return draw_episodes(labels, names, shape, seed=seed, groups=groups)
+    columns = (names, np.asarray(labels).tolist()) if groups is None else (names, labels.tolist(), groups)
+    rows = sorted(zip(*columns, strict=True))
     path = folder / f"{digest_of({'rows': rows, 'seed': seed, **vars(shape)})[:32]}.json"
     if path.exists():
         return Episodes.load(path)
-    episodes = draw_episodes(labels, names, shape, seed=seed)
+    episodes = draw_episodes(labels, names, shape, seed=seed, groups=groups)
     episodes.save(path)
     return episodes

@@ -5,7 +5,7 @@
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,28 +18,23 @@ from torch import Tensor
 
 from ..core.devices import choose_compute
 from ..core.errors import DataError, UsageError
-from ..core.features import Features, require_finite
+from ..core.features import Features, concatenate, require_finite
 from ..core.files import digest_of
+from ..core.half_samples import interval_over_images
 from ..core.labels import require_one_label
-from ..core.outcomes import episode_outcomes, row_outcomes
+from ..core.outcomes import Outcomes, episode_outcomes, row_outcomes
 from ..core.proportions import accuracy_interval
 from ..core.results import Score
 from ..core.statistics import mean_interval
-from .allway import CPU, PENALTY, Method, allway_predictions, draw_shots
+from .allway import PENALTY, Method, allway_predictions, draw_shots
+from .answers import right_answers
 from .classification import require_two_classes, train_and_test
-from .episodes import Episodes, Shape, episodes_for
-from .gram import lr_scores, nn_scores, proto_scores, ridge_scores
+from .episodes import Episodes, Shape, eligible_classes, episodes_for
+from .halves import Halves, draw_halves
 from .probe import PROBES, Settings
 
 Scheme = Literal["episodes", "allway"]
 Rows = Literal["all", "train", "val", "test"]
-
-CHUNK = {"cpu": 2**20, "cuda": 2**25}
-"""Feature values gathered at once, and inner products solved at once, by kind of device: few enough to stay
-in a processor's cache, and enough to keep a GPU busy with some hundred MiB."""
-
-MOST_SHARED = 2**26
-"""Inner products of all rows that are kept to be looked up: 256 MiB."""
 
 
 @dataclass(frozen=True)
@@ -162,53 +157,122 @@ class FewshotProbe:
         if settings.scheme == "allway":
             return _allway_score(splits, settings, seed)
         started = time.perf_counter()
-        x, labels, names = _pool(splits, settings.split)
-        _require_ways(labels, settings)
-        many = _classes_of(labels, settings.class_rows or 0)  # [n] booleans
-        taking_part = [name for name, part in zip(names, many.tolist(), strict=True) if part]
-        episodes = episodes_for(self.folder, labels[many], taking_part, settings.shape, seed=seed)
-        drawn = time.perf_counter()
-        right = right_answers(
-            x,
-            *episodes.rows(names),
-            method=settings.solver,
-            penalty=settings.strength,
-            device=choose_compute().device,
+        pool = _pool(splits, settings)
+        episodes = episodes_for(
+            self.folder, pool.labels, pool.names, settings.shape, seed=seed, groups=pool.groups
         )
-        answers = settings.ways * settings.queries
-        accuracies = right / answers
+        halves = _halves(pool, settings.shape, seed)
+        drawn = time.perf_counter()
+        outcomes = answered(pool.x, episodes.digest, episodes.rows(pool.names), halves, settings)
+        accuracies = outcomes.accuracies
         return Score(
             metric="accuracy",
             value=float(accuracies.mean()),
-            interval=mean_interval(accuracies),
+            interval=interval_over_images(accuracies, outcomes.half_accuracies, images=len(pool.labels)),
             n=len(accuracies),
             selected_on="none",
             evaluated_on=settings.split,
-            also=_about(episodes, labels, labels[many]),
+            also=_about(episodes, pool, halves) | _episode_interval(accuracies),
             seconds={"fit": drawn - started, "score": time.perf_counter() - drawn},
-            outcomes=episode_outcomes(episodes.digest, right, answers=answers),
+            outcomes=outcomes,
         )
 
 
 PROBES.register("fewshot")(FewshotProbe())
 
 
-def _pool(splits: Mapping[str, Features], split: Rows) -> tuple[Tensor, NDArray[np.int64], list[str]]:
-    """Unit rows ``[n, d]``, labels ``[n]`` and names ``split:id`` that episodes are drawn from."""
-    chosen = {name: part for name, part in splits.items() if split in ("all", name)}
+@dataclass(frozen=True, eq=False)
+class _Pool:
+    """The rows that episodes are drawn from: those of classes that are large enough.
+
+    Attributes:
+        x: ``[n, d]`` float32, rows of unit length.
+        labels: ``[n]``.
+        names: ``[n]`` of the form ``split:id``.
+        groups: ``[n]``, or None where each row is its own group.
+        classes: of all rows, also of those that are too small.
+    """
+
+    x: Tensor
+    labels: NDArray[np.int64]
+    names: list[str]
+    groups: list[str] | None
+    classes: int
+
+
+def _pool(splits: Mapping[str, Features], settings: FewshotSettings) -> _Pool:
+    """The rows of the chosen split, or of all.
+
+    Raises: DataError: if there is no such split, or too few classes have enough rows.
+    """
+    chosen = {name: part for name, part in splits.items() if settings.split in ("all", name)}
     if not chosen:
-        raise DataError(f"There is no split {split!r} to draw episodes from, only {', '.join(splits)}.")
+        raise DataError(
+            f"There is no split {settings.split!r} to draw episodes from, only {', '.join(splits)}."
+        )
     for name, part in chosen.items():
         require_finite(part.x, what=f"{part.data} {name}, layer {part.layer}", ids=part.ids)
-    x = torch.cat([torch.from_numpy(np.asarray(part.x)).float() for part in chosen.values()])
-    names = [f"{name}:{row}" for name, part in chosen.items() for row in part.ids]
-    labels = np.concatenate([part.labels for part in chosen.values()])
-    return torch.nn.functional.normalize(x), labels, names
+    rows = concatenate(
+        [
+            replace(part, ids=[f"{name}:{row}" for row in part.ids], targets={}, augmented=())
+            for name, part in chosen.items()
+        ],
+        split=settings.split,
+    )
+    _require_ways(rows.labels, settings)
+    classes = len(np.unique(rows.labels))
+    many = np.bincount(rows.labels)[rows.labels] >= (settings.class_rows or 0)  # [n]
+    rows = rows if many.all() else rows.rows(many)
+    x = torch.nn.functional.normalize(torch.from_numpy(np.asarray(rows.x)).float())
+    groups = None if rows.groups is None or len(set(rows.groups)) == len(rows) else list(rows.groups)
+    return _Pool(x, rows.labels, list(rows.ids), groups, classes)
 
 
-def _classes_of(labels: NDArray[np.int64], least: int) -> NDArray[np.bool_]:
-    """Which rows are of a class of at least so many, ``[n]``."""
-    return np.bincount(labels)[labels] >= least
+def _halves(pool: _Pool, shape: Shape, seed: int) -> Halves | None:
+    """Halves of the classes that take part, as row numbers of the pool."""
+    eligible = eligible_classes(pool.labels, shape, pool.groups)
+    part = np.flatnonzero(np.isin(pool.labels, sorted(eligible)))
+    names = [pool.names[i] for i in part.tolist()]
+    groups = None if pool.groups is None else [pool.groups[i] for i in part.tolist()]
+    halves = draw_halves(pool.labels[part], names, shape, seed=seed, groups=groups)
+    return halves and Halves(part[halves.support], part[halves.query])
+
+
+def answered(
+    x: Tensor,
+    digest: str,
+    rows: tuple[NDArray[np.int64], NDArray[np.int64]],
+    halves: Halves | None,
+    settings: FewshotSettings,
+) -> Outcomes:
+    """Right answers of all episodes, and of those of the halves.
+
+    Args:
+        x: ``[n, d]`` float32, rows of unit length.
+        digest: of the episodes.
+        rows: support ``[e, ways, shots]`` and query ``[e, ways, queries]`` row numbers.
+        halves: episodes of halves of the rows.
+        settings: how episodes are solved.
+    """
+    answer = partial(
+        right_answers,
+        x,
+        method=settings.solver,
+        penalty=settings.strength,
+        device=choose_compute().device,
+    )
+    right = answer(*rows)
+    ways_and_queries = int(np.prod(rows[1].shape[1:]))
+    if halves is None:
+        return episode_outcomes(digest, right, answers=ways_and_queries)
+    in_halves = answer(*(part.reshape(-1, *part.shape[4:]) for part in (halves.support, halves.query)))
+    return episode_outcomes(
+        digest,
+        right,
+        answers=ways_and_queries,
+        halves=in_halves.reshape(halves.support.shape[:4]).sum(axis=3),
+        half_answers=halves.answers,
+    )
 
 
 def _require_ways(labels: NDArray[np.int64], settings: FewshotSettings) -> None:
@@ -243,13 +307,29 @@ def _smaller(rows: NDArray[np.int64], settings: FewshotSettings) -> str:
     return f": --ways {len(rows)} --shots {shots} --queries {queries} would do"
 
 
-def _about(episodes: Episodes, labels: NDArray[np.int64], many: NDArray[np.int64]) -> dict[str, Any]:
-    taking_part = len(np.unique(many)) - episodes.left_out
-    return {
+def _about(episodes: Episodes, pool: _Pool, halves: Halves | None) -> dict[str, Any]:
+    """What took part, and what the halves look like that the interval is made of."""
+    taking_part = len(np.unique(pool.labels)) - episodes.left_out
+    found: dict[str, Any] = {
         "episodes": episodes.digest,
         "classes": taking_part,
-        "classes_left_out": len(np.unique(labels)) - taking_part,
+        "classes_left_out": pool.classes - taking_part,
     }
+    if halves is not None:
+        b, _, batches, m, _, queries = halves.query.shape
+        found["halves"] = {
+            "halvings": b,
+            "episodes_per_half": batches * m,
+            "shots": halves.shots,
+            "queries": queries,
+        }
+    return found
+
+
+def _episode_interval(accuracies: NDArray[np.float64]) -> dict[str, Any]:
+    """The interval that few-shot papers print: over episodes of these very images."""
+    over = mean_interval(accuracies)
+    return {"episode_interval": [over.low, over.high]}
 
 
 def _allway_score(splits: Mapping[str, Features], settings: FewshotSettings, seed: int) -> Score:
@@ -303,84 +383,3 @@ def _about_draws(
         "classes_of_fewer_rows": int(((counts > 0) & (counts < shots)).sum()),
         "classes_only_in_test": len(np.setdiff1d(test.labels, train.labels)),
     }
-
-
-def right_answers(
-    x: Tensor,
-    support: NDArray[np.int64],
-    query: NDArray[np.int64],
-    *,
-    method: Method,
-    penalty: float,
-    device: torch.device = CPU,
-) -> NDArray[np.int64]:
-    """How many queries of each episode are answered with their class, ``[e]``.
-
-    Args:
-        x: ``[n, d]`` float32, rows of unit length, on the CPU.
-        support: ``[e, ways, shots]`` row numbers.
-        query: ``[e, ways, queries]`` row numbers.
-        method: ``lr``, ``ridge``, ``proto`` or ``nn``.
-        penalty: of ``lr`` and ``ridge``.
-        device: that computes, some episodes at a time.
-    """
-    e, ways, shots = support.shape
-    truth = torch.arange(ways, device=device).repeat_interleave(query.shape[2])  # [ways * queries]
-    s, q = torch.from_numpy(support).flatten(1), torch.from_numpy(query).flatten(1)
-    solve = _SOLVERS[method]
-    options = {"penalty": penalty} if method in ("lr", "ridge") else {}
-    products = _products_of(x, s, q, device)
-    hits = []
-    together = max(1, CHUNK[device.type] // (s.shape[1] * (s.shape[1] + q.shape[1])))
-    for part in torch.arange(e, device=device).split(together):
-        scores = solve(*products(part), shots=shots, **options)
-        hits.append((scores.argmax(2) == truth).sum(1))
-    return torch.cat(hits).cpu().numpy()
-
-
-_SOLVERS: dict[str, Callable[..., Tensor]] = {
-    "lr": lr_scores,
-    "ridge": ridge_scores,
-    "proto": proto_scores,
-    "nn": nn_scores,
-}
-
-
-def _products_of(
-    x: Tensor, s: Tensor, q: Tensor, device: torch.device = CPU
-) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-    """What gives the inner products ``gram`` and ``cross`` of some episodes, given their numbers.
-
-    Episodes draw the same rows again and again. While all products of the rows in use are fewer than those of
-    the episodes, they are taken once and looked up; otherwise each episode multiplies its own. Rows of fewer
-    features than support rows depend on each other, and tell so only if their products are exact: float64.
-    Rows in use are all that ``device`` is given; numbers of episodes lie there, as products do.
-
-    Args:
-        x: ``[n, d]``.
-        s: ``[e, m]`` row numbers of supports.
-        q: ``[e, q]`` row numbers of queries.
-        device: that multiplies.
-    """
-    used, places = torch.cat([s, q], 1).unique(return_inverse=True)
-    x, places = x[used].to(device), places.to(device)
-    x = x.double() if x.shape[1] < s.shape[1] else x
-    s, q = places[:, : s.shape[1]], places[:, s.shape[1] :]
-    if len(x) ** 2 <= min(MOST_SHARED, s.numel() * places.shape[1]):
-        shared = x @ x.T
-        return lambda part: (
-            shared[s[part, :, None], s[part, None]],
-            shared[q[part, :, None], s[part, None]],
-        )
-    return lambda part: _gathered_products(x, s[part], q[part])
-
-
-def _gathered_products(x: Tensor, support: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
-    """Of support with support ``[b, m, m]`` and query with support ``[b, q, m]``, given row numbers."""
-    pieces = max(1, CHUNK[x.device.type] // (support.shape[1] + query.shape[1]) // x.shape[1])
-    grams, crosses = [], []
-    for s, q in zip(support.split(pieces), query.split(pieces), strict=True):
-        rows = x[s]  # [b, m, d]
-        grams.append(rows @ rows.mT)
-        crosses.append(x[q] @ rows.mT)
-    return torch.cat(grams), torch.cat(crosses)

@@ -10,7 +10,6 @@ from ..core.comparison import Paired, over_sets, paired
 from ..core.errors import DataError, UsageError
 from ..core.files import sorted_json
 from ..core.results import Result, recipe
-from ..core.seeding import generator
 from ..probes.ranking import METRIC
 
 
@@ -151,8 +150,7 @@ def _comparison(a: Result, b: Result) -> Comparison:
             f"The record of {(a if a.outcomes is None else b).model} does not say which answers were right: "
             "its protocol counts none, or it is older than this and --force computes it anew."
         )
-    rng = generator(a.seed, "compare", a.outcomes.of)  # the same resamples for every pair of models
-    return _joined([(a, b)], paired(a.outcomes, b.outcomes, rng=rng))
+    return _joined([(a, b)], paired(a.outcomes, b.outcomes))
 
 
 def _overall(each: Sequence[tuple[Result, Result]]) -> Iterator[Comparison]:

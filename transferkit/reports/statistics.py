@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtr
 from scipy.stats import friedmanchisquare, rankdata, studentized_range
 
-from ..core.comparison import Paired, flip_p, gap_p, group_sums, over_sets, student_p
+from ..core import half_samples
+from ..core.comparison import Paired, flip_p, gap_p, group_sums, over_sets
 from ..core.errors import ShapeError
 from ..core.outcomes import Outcomes
 from ..core.statistics import Z95, Interval, joined_freedom, t_quantile
@@ -31,6 +33,8 @@ class Units:
         sizes: ``[g]`` rows of each group, which stand one after another; 1 each where units are on their own.
         draws: right answers of each of several draws; empty of a single one.
         episodes: whether the units are episodes.
+        halves: ``[b, 2, 2]`` accuracies of both batches of both halves of each halving of the images that
+            episodes use; None for rows, and where a class cannot be halved.
     """
 
     of: str
@@ -39,6 +43,7 @@ class Units:
     sizes: NDArray[np.int64]
     draws: NDArray[np.int64]
     episodes: bool = False
+    halves: NDArray[np.float64] | None = None
 
     @classmethod
     def of_outcomes(cls, outcomes: Outcomes) -> "Units":
@@ -46,7 +51,8 @@ class Units:
         right = np.array(outcomes.right, dtype=np.uint16)
         sizes = np.array(outcomes.sizes or np.ones(len(right)), dtype=np.int64)
         draws = np.array(outcomes.draws, dtype=np.int64)
-        return cls(outcomes.of, outcomes.answers, right, sizes, draws, outcomes.unit == "episodes")
+        episodes, halves = outcomes.unit == "episodes", outcomes.half_accuracies
+        return cls(outcomes.of, outcomes.answers, right, sizes, draws, episodes, halves)
 
 
 @dataclass(frozen=True)
@@ -182,20 +188,21 @@ def difference_p(a: Mapping[int, Units], b: Mapping[int, Units]) -> float | None
     """Two-sided probability of the difference of two models on one data set if there were none.
 
     Seeds that both have are compared on the same rows or episodes. Rows that several seeds answered count
-    once, with the mean of the seeds; episodes are each their own. One seed is tested as ``paired`` in
-    ``core.comparison`` tests it.
+    once, with the mean of the seeds. One seed is tested as ``paired`` in ``core.comparison`` tests it.
 
     Of several seeds the mean difference is uncertain twice: other rows or groups of rows ``u`` could have
     been asked, and other seeds ``s`` drawn. The squared standard errors ``a = var(rows) / u`` and
     ``b = var(seeds) / s`` are added, and Student's t has ``(a + b)² / (a² / (u − 1) + b² / (s − 1))``
     degrees of freedom, as Welch [4] and Satterthwaite [5] have them. What rows and seeds share is counted in
-    both, which errs towards seeing no difference.
+    both, which errs towards seeing no difference. All episodes use the same images: their ``a`` is the
+    variance by halves of the images, which does not shrink with the number of seeds, plus that over all
+    episodes, and ``u`` is the number of halvings.
 
     Args:
         a: seed → outcomes of the first model.
         b: of the second.
 
-    Returns: None where no seed has the same units for both.
+    Returns: None where no seed has the same units for both; 1 for episodes of classes too small to be halved.
 
     [4] Welch, The generalization of Student's problem when several different population variances are
         involved, Biometrika 1947.
@@ -205,9 +212,11 @@ def difference_p(a: Mapping[int, Units], b: Mapping[int, Units]) -> float | None
     shared = [seed for seed in a if seed in b and _same_units(a[seed], b[seed])]
     if not shared:
         return None
+    gaps = [_gaps(a[seed], b[seed]) for seed in shared]
+    if a[shared[0]].episodes:
+        return _episodes_p(gaps, [_half_gaps(a[seed], b[seed]) for seed in shared])
     if len(shared) == 1:
         return _one_seed_p(a[shared[0]], b[shared[0]])
-    gaps = [_gaps(a[seed], b[seed]) for seed in shared]
     by_units: dict[str, list[NDArray[np.float64]]] = {}
     sizes: dict[str, NDArray[np.int64]] = {}
     for seed, gap in zip(shared, gaps, strict=True):
@@ -220,13 +229,33 @@ def difference_p(a: Mapping[int, Units], b: Mapping[int, Units]) -> float | None
 
 
 def _one_seed_p(a: Units, b: Units) -> float:
-    """As ``core.comparison.paired`` has it."""
-    if a.episodes:
-        return student_p(_gaps(a, b))
+    """Of rows, as ``core.comparison.paired`` has it."""
     sums = group_sums(a.right.astype(np.int64) - b.right, a.sizes)
     if len(a.draws):
         return gap_p(sums / a.answers, a.sizes, (a.draws - b.draws) / len(a.right))
     return flip_p(sums)
+
+
+def _episodes_p(gaps: Sequence[NDArray[np.float64]], halves: Sequence[NDArray[np.float64] | None]) -> float:
+    """That the mean of ``gaps``, ``[e]`` a seed, is 0; ``halves`` are differences ``[b, 2, 2]`` a seed."""
+    known = [one for one in halves if one is not None]
+    if len(known) < len(gaps):
+        return 1.0
+    if len(known) == 1:
+        return half_samples.difference_p(gaps[0], known[0])
+    every, seeds = np.concatenate(gaps), np.array([gap.mean() for gap in gaps])
+    of_images = max(0.0, float(np.mean([half_samples.image_variance(one) for one in known])))
+    of_images += float(every.var(ddof=1)) / len(every)
+    of_seeds = float(seeds.var(ddof=1)) / len(seeds)
+    if seeds.mean() == 0 or of_images + of_seeds == 0:
+        return float(seeds.mean() == 0)
+    freedom = joined_freedom((of_images, len(known[0]) - 1), (of_seeds, len(seeds) - 1))
+    return float(2 * stdtr(freedom, -abs(seeds.mean()) / math.sqrt(of_images + of_seeds)))
+
+
+def _half_gaps(a: Units, b: Units) -> NDArray[np.float64] | None:
+    """``[b, 2, 2]`` differences of both batches of both halves; None without halves."""
+    return None if a.halves is None or b.halves is None else a.halves - b.halves
 
 
 def _gaps(a: Units, b: Units) -> NDArray[np.float64]:

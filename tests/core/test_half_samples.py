@@ -1,0 +1,143 @@
+"""The variance of a mean over episodes by halves of the images, and what is made of it."""
+
+import math
+from itertools import combinations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from transferkit.core.errors import ShapeError
+from transferkit.core.half_samples import (
+    NO_HALVES,
+    OVER_IMAGES,
+    difference_interval,
+    difference_p,
+    image_variance,
+    interval_over_images,
+    squared_error,
+)
+from transferkit.core.seeding import generator
+
+RNG = generator(0, "half samples")
+VALUES = RNG.normal(0.7, 0.06, size=600)
+HALVES = 0.7 + RNG.normal(0, 0.02, (25, 1, 1)) * [[1], [-1]] + RNG.normal(0, 0.005, (25, 2, 2))
+
+
+def all_halvings(values):
+    """Means of both halves, for every way of dividing the values into two; both batches are alike."""
+    n = len(values)
+    found = []
+    for first in combinations(range(n), n // 2):
+        second = [i for i in range(n) if i not in first]
+        found.append([[np.mean([values[i] for i in part])] * 2 for part in (first, second)])
+    return np.array(found)
+
+
+@pytest.mark.parametrize("n", [4, 6, 10])
+def test_over_all_halvings_of_a_mean_it_is_the_squared_standard_error(n):
+    values = RNG.normal(size=n)
+    assert image_variance(all_halvings(values)) == pytest.approx(values.var(ddof=1) / n)
+
+
+def test_it_is_between_the_covariance_of_halves_and_their_variance_without_that_of_the_draws():
+    """Where accuracy depends on images jointly, the halves also share what is not opposite."""
+    rng, n = generator(0, "parts"), 100_000
+    opposite, own, draws = (rng.normal(0, 0.02, size) for size in ((n, 1, 1), (n, 2, 1), (n, 2, 2)))
+    halves = 0.6 + opposite * [[1], [-1]] + own / 2 + draws * 2
+    means = halves.mean(axis=2)
+    covariance = np.cov(means.T)[0, 1]
+    noise = 4 * 4e-4 / 2
+    assert -covariance == pytest.approx(4e-4, rel=0.05)
+    expected = (means.var() - noise - covariance) / 2
+    assert image_variance(halves) == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02, 0.05])
+def test_independent_noise_of_the_batches_adds_nothing_on_average(noise):
+    rng = generator(0, "noise")
+    signal = rng.normal(0, 0.02, size=(4000, 10, 1, 1)) * [[1], [-1]]
+    found = [image_variance(one) for one in signal + rng.normal(0, noise, size=(4000, 10, 2, 2))]
+    assert np.mean(found) == pytest.approx(4e-4, rel=0.05)
+
+
+def test_order_of_halvings_halves_and_batches_does_not_matter():
+    moved = HALVES[::-1].copy()
+    moved[::2] = moved[::2, ::-1]
+    moved[::3] = moved[::3, :, ::-1]
+    assert image_variance(moved) == pytest.approx(image_variance(HALVES))
+
+
+@pytest.mark.parametrize("shape", [(25,), (0, 2, 2), (25, 2), (25, 2, 3)])
+def test_other_shapes_are_refused(shape):
+    with pytest.raises(ShapeError, match=r"must be \[b, 2, 2\] with b at least 1, not \["):
+        image_variance(np.zeros(shape))
+
+
+def test_the_variance_of_the_drawn_episodes_is_added():
+    assert squared_error(VALUES, HALVES) == pytest.approx(image_variance(HALVES) + VALUES.var(ddof=1) / 600)
+    noise = RNG.normal(size=(25, 1, 2)).repeat(2, axis=1)  # both halves alike: the estimate is below 0
+    assert image_variance(noise) < 0
+    assert squared_error(VALUES, noise) == pytest.approx(VALUES.var(ddof=1) / 600)
+    assert squared_error(VALUES[:1], HALVES) == image_variance(HALVES)
+
+
+def test_the_interval_of_a_difference_is_students():
+    found = difference_interval(VALUES, HALVES)
+    half = stats.t.ppf(0.975, 24) * math.sqrt(squared_error(VALUES, HALVES))
+    assert (found.low, found.high) == pytest.approx((VALUES.mean() - half, VALUES.mean() + half))
+    assert found.method == OVER_IMAGES
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.01, 0.05])
+def test_p_is_the_level_at_which_the_interval_ends_at_zero(shift):
+    gaps, halves = VALUES - VALUES.mean() + shift, HALVES - 0.7
+    t = shift / math.sqrt(squared_error(gaps, halves))
+    assert difference_p(gaps, halves) == pytest.approx(2 * stats.t.sf(t, 24))
+    assert difference_p(-gaps, -halves) == pytest.approx(difference_p(gaps, halves))
+    assert (difference_p(gaps, halves) < 0.05) == (difference_interval(gaps, halves).low > 0)
+
+
+def test_p_at_its_edges():
+    assert difference_p(np.zeros(5), np.zeros((25, 2, 2))) == 1
+    assert difference_p(np.full(5, 0.25), np.zeros((25, 2, 2))) == 0
+
+
+def test_the_interval_of_an_accuracy_is_students_in_the_middle():
+    found = interval_over_images(VALUES, HALVES, images=520)
+    plain = difference_interval(VALUES, HALVES)
+    width = plain.high - plain.low
+    assert (found.low, found.high) == pytest.approx((plain.low, plain.high), abs=0.03 * width)
+    assert found.method == OVER_IMAGES
+
+
+def test_the_ends_of_the_interval_are_where_the_score_test_has_five_percent():
+    """Wilson's interval holds each π with |p − π| ≤ t √(π (1 − π) / n)."""
+    found, p = interval_over_images(VALUES, HALVES, images=520), VALUES.mean()
+    n = p * (1 - p) / squared_error(VALUES, HALVES)
+    for end in (found.low, found.high):
+        assert abs(p - end) == pytest.approx(stats.t.ppf(0.975, 24) * math.sqrt(end * (1 - end) / n))
+
+
+def test_the_interval_of_an_accuracy_stays_inside_0_and_1():
+    near = np.where(np.arange(600) % 20 == 0, 0.9, 1.0)
+    halves = near.mean() + RNG.normal(0, 0.01, size=(25, 1, 1)) * [[1, 1], [-1, -1]]
+    found = interval_over_images(near, halves, images=520)
+    assert near.mean() < found.high < 1
+    assert found.low < near.mean() - 0.01
+
+
+@pytest.mark.parametrize("right", [0.0, 1.0])
+def test_without_any_error_the_number_of_images_limits_the_interval(right):
+    small, large = (
+        interval_over_images(np.full(600, right), np.full((25, 2, 2), right), images=n) for n in (50, 5000)
+    )
+    t2 = stats.t.ppf(0.975, 24) ** 2
+    assert small.high - small.low == pytest.approx(t2 / (50 + t2))
+    assert large.high - large.low == pytest.approx(t2 / (5000 + t2))
+    assert (small.high if right else small.low) == pytest.approx(right, abs=1e-12)
+
+
+def test_without_halves_nothing_is_known():
+    found = interval_over_images(VALUES, None, images=30)
+    assert (found.low, found.high, found.method) == (0, 1, NO_HALVES)

@@ -1,0 +1,99 @@
+"""Right answers of many episodes at once, from inner products of the rows they use."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .allway import CPU, Method
+from .gram import lr_scores, nn_scores, proto_scores, ridge_scores
+
+CHUNK = {"cpu": 2**20, "cuda": 2**25}
+"""Feature values gathered at once, and inner products solved at once, by kind of device: few enough to stay
+in a processor's cache, and enough to keep a GPU busy with some hundred MiB."""
+
+MOST_SHARED = 2**26
+"""Inner products of all rows that are kept to be looked up: 256 MiB."""
+
+
+def right_answers(
+    x: Tensor,
+    support: NDArray[np.int64],
+    query: NDArray[np.int64],
+    *,
+    method: Method,
+    penalty: float,
+    device: torch.device = CPU,
+) -> NDArray[np.int64]:
+    """How many queries of each episode are answered with their class, ``[e]``.
+
+    Args:
+        x: ``[n, d]`` float32, rows of unit length, on the CPU.
+        support: ``[e, ways, shots]`` row numbers.
+        query: ``[e, ways, queries]`` row numbers.
+        method: ``lr``, ``ridge``, ``proto`` or ``nn``.
+        penalty: of ``lr`` and ``ridge``.
+        device: that computes, some episodes at a time.
+    """
+    e, ways, shots = support.shape
+    truth = torch.arange(ways, device=device).repeat_interleave(query.shape[2])  # [ways * queries]
+    s, q = torch.from_numpy(support).flatten(1), torch.from_numpy(query).flatten(1)
+    solve = _SOLVERS[method]
+    options = {"penalty": penalty} if method in ("lr", "ridge") else {}
+    products = _products_of(x, s, q, device)
+    hits = []
+    together = max(1, CHUNK[device.type] // (s.shape[1] * (s.shape[1] + q.shape[1])))
+    for part in torch.arange(e, device=device).split(together):
+        scores = solve(*products(part), shots=shots, **options)
+        hits.append((scores.argmax(2) == truth).sum(1))
+    return torch.cat(hits).cpu().numpy()
+
+
+_SOLVERS: dict[str, Callable[..., Tensor]] = {
+    "lr": lr_scores,
+    "ridge": ridge_scores,
+    "proto": proto_scores,
+    "nn": nn_scores,
+}
+
+
+def _products_of(
+    x: Tensor, s: Tensor, q: Tensor, device: torch.device = CPU
+) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    """What gives the inner products ``gram`` and ``cross`` of some episodes, given their numbers.
+
+    Episodes draw the same rows again and again. While all products of the rows in use are fewer than those of
+    the episodes, they are taken once and looked up; otherwise each episode multiplies its own. Rows of fewer
+    features than support rows depend on each other, and tell so only if their products are exact: float64.
+    Rows in use are all that ``device`` is given; numbers of episodes lie there, as products do.
+
+    Args:
+        x: ``[n, d]``.
+        s: ``[e, m]`` row numbers of supports.
+        q: ``[e, q]`` row numbers of queries.
+        device: that multiplies.
+    """
+    used, places = torch.cat([s, q], 1).unique(return_inverse=True)
+    x, places = x[used].to(device), places.to(device)
+    x = x.double() if x.shape[1] < s.shape[1] else x
+    s, q = places[:, : s.shape[1]], places[:, s.shape[1] :]
+    if len(x) ** 2 <= min(MOST_SHARED, s.numel() * places.shape[1]):
+        shared = x @ x.T
+        return lambda part: (
+            shared[s[part, :, None], s[part, None]],
+            shared[q[part, :, None], s[part, None]],
+        )
+    return lambda part: _gathered_products(x, s[part], q[part])
+
+
+def _gathered_products(x: Tensor, support: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
+    """Of support with support ``[b, m, m]`` and query with support ``[b, q, m]``, given row numbers."""
+    pieces = max(1, CHUNK[x.device.type] // (support.shape[1] + query.shape[1]) // x.shape[1])
+    grams, crosses = [], []
+    for s, q in zip(support.split(pieces), query.split(pieces), strict=True):
+        rows = x[s]  # [b, m, d]
+        grams.append(rows @ rows.mT)
+        crosses.append(x[q] @ rows.mT)
+    return torch.cat(grams), torch.cat(crosses)
