@@ -68,7 +68,7 @@ _IN_SEMANTIC = {
     help="What probing a layer may take; larger ones are read in pieces.  [default: half of what is free]",
 )
 @click.option(
-    "--compare", is_flag=True, help="Also compare the models, pair by pair, on the same rows or episodes."
+    "--compare", is_flag=True, help="Also compare the models, pair by pair, on the same rows or images."
 )
 @common_options
 def command(

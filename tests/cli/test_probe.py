@@ -5,6 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from transferkit.core.half_samples import OVER_IMAGES
 from transferkit_cli.main import cli
 
 SMALL = [
@@ -35,7 +36,7 @@ def test_models_are_compared_on_the_same_rows_and_episodes(tmp_path):
     values = {(r["model"], r["protocol"]): r["value"] for r in plain}
     assert [(c["protocol"], c["test"]) for c in found["comparisons"]] == [
         ("knn", "McNemar, mid-p"),
-        ("fewshot", "paired t"),
+        ("fewshot", OVER_IMAGES),
     ]
     for one in found["comparisons"]:
         protocol = one["protocol"]
@@ -46,7 +47,7 @@ def test_models_are_compared_on_the_same_rows_and_episodes(tmp_path):
         ahead = [a > b for a, b in zip(*(list(r["outcomes"]["right"]) for r in records), strict=True)]
         assert (one["ahead"], one["n"]) == (sum(ahead), len(ahead))
     text = invoke(*arguments, "--compare").stdout
-    assert "Differences on the same test rows or episodes" in text
+    assert "Differences on the same test rows or images" in text
     table = text.split("One row a model")[1]
     row = next(line for line in table.splitlines() if line.strip().startswith("pixels "))
     assert row.split() == ["pixels", *(f"{values['pixels', p]:.3f}" for p in ("knn", "fewshot"))]

@@ -1,6 +1,7 @@
 from rich.console import Console
 
 from tests.reports.records import record
+from transferkit.core.half_samples import OVER_IMAGES
 from transferkit.core.outcomes import episode_outcomes, row_outcomes
 from transferkit.protocols.compare import compare_models
 from transferkit.reports.comparison import comparison_tables
@@ -22,7 +23,7 @@ def lines_of(text: str) -> list[str]:
 def test_differences_are_a_table():
     text = shown([record("[good]", "x", 1.0, outcomes=GOOD), record("fair", "x", 0.5, outcomes=FAIR)])
     lines = lines_of(text)
-    assert lines[0] == "Differences on the same test rows or episodes"
+    assert lines[0] == "Differences on the same test rows or images"
     assert "data layer protocol first second first − second 95 % interval p first ahead behind of" in lines
     row = next(line for line in lines if line.startswith("x "))
     assert row.startswith("x last linear [good] 1.000 fair 0.500 +0.500 +0.3")
@@ -32,7 +33,11 @@ def test_differences_are_a_table():
 
 
 def test_sets_are_summed_up_and_layers_named():
-    episodes = episode_outcomes("e", [3, 4, 5, 2], answers=5), episode_outcomes("e", [3, 3, 5, 4], answers=5)
+    halves = [[[4, 5], [3, 3]], [[4, 3], [5, 5]]], [[[2, 3], [3, 4]], [[4, 4], [2, 3]]]
+    episodes = [
+        episode_outcomes("e", right, answers=5, halves=both, half_answers=5)
+        for right, both in zip(([3, 4, 5, 2], [3, 3, 5, 4]), halves, strict=True)
+    ]
     results = [
         record(model, data, one.accuracies.mean(), layer=model, settings={"shots": 5}, outcomes=one)
         for model, one in zip("ab", episodes, strict=True)
@@ -42,7 +47,7 @@ def test_sets_are_summed_up_and_layers_named():
     assert any(line.startswith("x a / b linear 5-shot a 0.700 b 0.750 -0.050") for line in lines)
     summed = next(line for line in lines if line.startswith("2 data sets"))
     assert summed == "2 data sets a / b linear 5-shot a 0.700 b 0.750 -0.050 – 0.500 0 2 2"
-    assert "p: paired t. Interval: bootstrap of 2000." in lines
+    assert f"p: {OVER_IMAGES}. Interval: {OVER_IMAGES}." in lines
     assert "p: Wilcoxon signed-rank, exact. Fewer than 5 data sets have no interval." in lines
 
 

@@ -17,7 +17,7 @@ _NUMBERS = ("first − second", "95 % interval", "p", "first ahead", "behind", "
 
 def comparison_tables(comparisons: Comparisons) -> Group:
     """Differences data set by data set, then over all of them where there are several."""
-    tables = [_table(comparisons.each, "Differences on the same test rows or episodes")]
+    tables = [_table(comparisons.each, "Differences on the same test rows or images")]
     if comparisons.overall:
         tables.append(_table(comparisons.overall, "Differences over data sets"))
     return Group(*tables)

@@ -161,7 +161,7 @@ class Evidence:
     def best(self) -> Mapping[tuple[str, str], str]:
         """(recipe, data) → the model that is significantly better than every other one there.
 
-        Tested pair by pair on the same rows or episodes and corrected by Holm; where records do not say
+        Tested pair by pair on the same rows or images and corrected by Holm; where records do not say
         what became of each, the intervals must not touch.
         """
         found = {}
