@@ -22,6 +22,7 @@ from transferkit.core.errors import CheckpointError
 from transferkit.models.architectures import find_architecture
 from transferkit.models.checkpoints import file_encoder
 from transferkit.models.encoder import encoder_of
+from transferkit.models.layouts import Network, fits
 from transferkit.models.trunk import trunk_of
 from transferkit.models.weight_files import read_checkpoint
 
@@ -274,6 +275,15 @@ def test_heads_of_several_parts_make_way_as_in_timm(arch, classes, tmp_path):
     x = images(encoder.view.crop)
     with torch.inference_mode():
         assert_close(encoder.module(x), reference(x))
+
+
+def test_a_head_is_known_whatever_it_is_called():
+    body = nn.Sequential(nn.Linear(3, 2), nn.Identity())
+    held = {"0.weight": torch.ones(2, 3), "0.bias": torch.ones(2), "classif.weight": torch.ones(5, 2)}
+    (plain,) = fits(held, Network(body))
+    (told,) = fits(held, Network(body, ignored=frozenset({"classif.weight"})))
+    assert plain.unexpected == ("classif.weight",)
+    assert told.whole
 
 
 def test_what_stands_around_a_classifier_stays_where_the_file_has_it(tmp_path):

@@ -111,12 +111,12 @@ def _candidates(architecture: Architecture, names: Sequence[str]) -> Iterator[tu
         if variant.library == "timm" and getattr(module, "num_classes", None):
             yield variant, Network(module, published=published)
             headless = variant.build(classes=0)
-            around = frozenset(module.state_dict()) - frozenset(headless.state_dict())
+            head = frozenset(module.state_dict()) - frozenset(headless.state_dict())
             classifier = trace(encoder).classifier
-            around -= {name for name in around if name.rpartition(".")[0] in classifier}
-            yield variant, Network(headless, strange=around, published=published)
+            around = frozenset(name for name in head if name.rpartition(".")[0] not in classifier)
+            yield variant, Network(headless, strange=around, ignored=head - around, published=published)
             yield variant, Network(module, classifier, any_width=False, published=published)
-            yield variant, Network(headless, published=published)
+            yield variant, Network(headless, ignored=head, published=published)
         else:
             yield variant, Network(module, trace(encoder).classifier, published=published)
 

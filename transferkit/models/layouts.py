@@ -39,6 +39,7 @@ class Network:
         classifier: names of its final linear modules, which may be absent.
         any_width: whether they may also be of another width.
         strange: names that are unexpected although they look like those of a head.
+        ignored: names of a head, whatever they look like.
         published: how its library renames published weights.
     """
 
@@ -46,6 +47,7 @@ class Network:
     classifier: tuple[str, ...] = ()
     any_width: bool = True
     strange: frozenset[str] = frozenset()
+    ignored: frozenset[str] = frozenset()
     published: PublishedNames | None = None
 
     @cached_property
@@ -200,7 +202,8 @@ def _fit(path: str, prefix: str, tensors: Mapping[str, Tensor], network: Network
     unexpected: list[str] = []
     for name, tensor in tensors.items():
         if name not in ours:
-            known = name in network.unsaved or _HEADS.match(name.split(".")[0])
+            own = name in network.unsaved or name in network.ignored
+            known = own or _HEADS.match(name.split(".")[0])
             if not known or name in network.strange:
                 unexpected.append(prefix + name)
         elif tensor.shape == ours[name]:
