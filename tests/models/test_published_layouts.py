@@ -286,14 +286,18 @@ def test_a_head_is_known_whatever_it_is_called():
     assert told.whole
 
 
-def test_what_stands_around_a_classifier_stays_where_the_file_has_it(tmp_path):
-    """As in a pretraining run, which trains it."""
+def test_a_pretraining_run_ends_in_the_representation_as_timm_has_it(tmp_path):
+    """The normalisation that timm counts to the classifier is not part of it."""
     trunk = trunk_of(encoder_of(network("shvit_s1"), name="shvit_s1"))
     torch.save(trunk.weights(None), tmp_path / "w.pth")
-    assert "head.bn.weight" in trunk.weights(None)
+    assert not any(name.startswith("head.") for name in trunk.weights(None))
     encoder = file_encoder(f"{tmp_path / 'w.pth'}#shvit_s1")
     with torch.inference_mode():
-        assert_close(encoder.module(images(224)), trunk.module(images(224)))
+        expected = network("shvit_s1").forward_head(
+            trunk.module.forward_features(images(224)), pre_logits=True
+        )
+        assert_close(trunk.module(images(224)), expected)
+        assert_close(encoder.module(images(224)), expected)
 
 
 @pytest.mark.parametrize(
