@@ -26,8 +26,8 @@ TABLES = (
     "intervals",
 )
 
-LONG = ("fewshot_coverage",)
-"""Simulations that take a quarter of an hour or more: only where they are named."""
+LONG = ("fewshot_coverage", "families")
+"""What takes a quarter of an hour or more: only where they are named."""
 
 
 def main(chosen: list[str]) -> None:

@@ -8,7 +8,7 @@ in kind are in the test suite.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import timm
 import torch
@@ -34,12 +34,12 @@ def smallest_networks(modules: list[str]) -> Iterator[str]:
         yield from (name for cost, name in best.values() if cost <= _LARGEST)
 
 
-def main() -> None:
-    """Print one line per network."""
-    for name in smallest_networks(sys.argv[1:] or timm.list_modules()):
+def main(modules: Sequence[str] = ()) -> None:
+    """Print one line per network of some modules of timm; of all of them, where none is named."""
+    for name in smallest_networks(list(modules) or timm.list_modules()):
         wrong = differences(name)
         print("\n".join(wrong) if wrong else f"{name}: as timm has it", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
