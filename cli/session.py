@@ -97,10 +97,14 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def listed(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     """Flatten an option given several times or as a comma list; repeats are dropped, order is kept."""
+    return tuple(dict.fromkeys(_items(ctx, param, values)))
+
+
+def _items(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> list[str]:
     parts = [part.strip() for value in values for part in _COMMA.split(value)]
     if "" in parts:
         raise click.BadParameter("there is an empty item in the list.", ctx, param)
-    return tuple(dict.fromkeys(parts))
+    return parts
 
 
 _SPEC_OPTIONS: dict[str, tuple[str, str]] = {
@@ -194,7 +198,12 @@ def listed_integers(ctx: click.Context, param: click.Parameter, values: tuple[st
 
 def listed_numbers(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[float, ...]:
     """The same for numbers of any kind."""
+    return tuple(dict.fromkeys(number_tuple(ctx, param, values)))
+
+
+def number_tuple(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[float, ...]:
+    """Numbers whose places have different meanings; repeats are kept."""
     try:
-        return tuple(float(part) for part in listed(ctx, param, values))
+        return tuple(float(part) for part in _items(ctx, param, values))
     except ValueError as error:
         raise click.BadParameter(f"{','.join(values)} is not a list of numbers.", ctx, param) from error

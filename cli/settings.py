@@ -9,7 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import click
 
-from .session import listed, listed_integers, listed_numbers
+from .session import listed, listed_integers, listed_numbers, number_tuple
 
 
 def described(settings_type: type) -> dict[str, str]:
@@ -66,8 +66,9 @@ def _kind(hint: Any) -> dict[str, Any]:
     if get_origin(hint) is Literal:
         return {"type": click.Choice(get_args(hint))}
     if get_origin(hint) is tuple:
-        item = get_args(hint)[0]
-        callback = {int: listed_integers, float: listed_numbers}.get(item, listed)
+        item, *others = get_args(hint)
+        numbers = listed_numbers if others == [...] else number_tuple
+        callback = {int: listed_integers, float: numbers}.get(item, listed)
         return {
             "multiple": True,
             "callback": callback,

@@ -119,6 +119,7 @@ def test_help_of_a_command_does_not_import_torch(name):
         (["probe", "--protocol", "fewshot", "--shots", "0"], "0 is too small"),
         (["probe", "--protocol", "knn", "--k", "five"], "five is not a list of whole numbers"),
         (["probe", "--protocol", "knn", "--temperature", "0.1,warm"], "0.1,warm is not a list of numbers"),
+        (["pretrain", "--jitter", "0.4,0.4"], "jitter = 0.4,0.4 is invalid. Give four numbers"),
         (["extract", "--dtype", "int8", "--model", "pixels"], "float16, float32"),
         (["extract", "--device", "warp", "--model", "pixels", "--data", "mini/digits"], "--device warp"),
         (["results", "export", "--output", "table.xls"], ".csv"),
@@ -216,3 +217,11 @@ def test_cache_export_writes_the_arrays(tmp_path):
     with np.load(tmp_path / "f.npz") as arrays:
         assert set(arrays.files) == {"x", "labels", "ids"}
         assert arrays["x"].shape == (len(arrays["labels"]), 3072)
+
+
+def test_numbers_with_places_keep_repeats_and_a_list_of_values_drops_them():
+    def parsed(name, option, text):
+        return LEAVES[name].make_context(name, [option, text], resilient_parsing=False).params[option[2:]]
+
+    assert parsed("pretrain", "--jitter", "0.4,0.4,0.4,0.1") == (0.4, 0.4, 0.4, 0.1)
+    assert parsed("probe", "--temperature", "0.1,0.1,0.07") == (0.1, 0.07)

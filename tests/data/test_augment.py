@@ -61,7 +61,7 @@ def test_defaults_are_the_study_s():
         ("ratio", (0.5, float("inf")), "finite"),
         ("ratio", (0.5, 1.0, 2.0), "two finite numbers"),
         ("blur_sigma", (0.0, 2.0), "blur_sigma = "),
-        ("jitter", (0.4, 0.4, 0.4), "cannot be drawn from"),
+        ("jitter", (0.4, 0.4, 0.4), "jitter = 0.4,0.4,0.4 is invalid. Give four numbers"),
         ("jitter", (1.4, 0.4, 0.4, 0.1), "saturation in 0 … 1"),
         ("jitter", (0.4, 0.4, 0.4, 0.6), "hue in 0 … 0.5"),
         ("jitter_p", -0.1, "jitter_p = -0.1 is not a probability"),

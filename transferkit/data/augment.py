@@ -91,8 +91,8 @@ def _require_range(name: str, limits: tuple[float, float], *, highest: float = m
 def _require_jitter(jitter: tuple[float, ...]) -> None:
     if len(jitter) != 4 or not all(0 <= strength <= 1 for strength in jitter) or jitter[HUE] > 0.5:
         raise UsageError(
-            f"jitter = {jitter} cannot be drawn from: give brightness, contrast and saturation in 0 … 1 "
-            "and hue in 0 … 0.5."
+            f"jitter = {','.join(f'{strength:g}' for strength in jitter)} is invalid. Give four numbers: "
+            "brightness, contrast and saturation in 0 … 1, and hue in 0 … 0.5."
         )
 
 

@@ -83,7 +83,7 @@ class PretrainSettings:
     shards: int = 2
     crop_min_area: float = 0.5
     flip_prob: float = 0.5
-    jitter: tuple[float, ...] = ()
+    jitter: tuple[float, float, float, float] = ()  # type: ignore[assignment]  # empty: the study's
     jitter_prob: float | None = None
     gray_prob: float | None = None
     blur_prob: float | None = 0.0
@@ -153,7 +153,7 @@ class PretrainSettings:
         augmentation = AugmentSettings(
             size=self.size,
             scale=(self.crop_min_area, 1.0),
-            jitter=self.jitter or STUDY.jitter,  # type: ignore[arg-type]
+            jitter=self.jitter or STUDY.jitter,
             jitter_p=given_or(STUDY.jitter_p, self.jitter_prob),
             gray_p=given_or(STUDY.gray_p, self.gray_prob),
             blur_p=given_or(STUDY.blur_p, self.blur_prob),
