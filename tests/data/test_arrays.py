@@ -82,6 +82,13 @@ def test_arrays_of_other_shapes_or_types(images):
         ({"classes": ["a", "b"]}, DataError, "A label is 2, but there are only 2 classes"),
         ({"labels": [-1, *LABELS[1:]]}, DataError, "label of image 0 is -1: labels must not be negative"),
         ({"labels": [0.5, *LABELS[1:]]}, DataError, "label of image 0 is 0.5: labels must be integers"),
+        ({"labels": np.full(12, 0.5)}, DataError, "label of image 0 is 0.5: labels must be integers"),
+        (
+            {"labels": [*LABELS[1:], 2**63]},
+            DataError,
+            "label of image 11 is 9223372036854775808: labels must be",
+        ),
+        ({"labels": [*LABELS[1:], 10**10]}, DataError, "below 1000000. Number the classes consecutively"),
     ],
 )
 def test_arrays_that_cannot_be_meant(options, error, words):

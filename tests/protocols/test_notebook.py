@@ -178,3 +178,12 @@ def test_too_few_patients_to_be_divided_are_named(tmp_path):
         DataError, match="The 40 rows have 2 groups in all, and train, val and test need one each or more"
     ):
         transferkit.probe(features, "knn")
+
+
+def test_groups_that_hold_whole_classes_leave_nothing_for_test():
+    labels = np.arange(40) % 4
+    groups = tuple(map(str, labels))
+    x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    features = transferkit.Features(x, labels, [str(row) for row in range(40)], tuple("abcd"), groups=groups)
+    with pytest.raises(DataError, match="so few groups in each class that none is left for test"):
+        transferkit.probe(features, "knn")

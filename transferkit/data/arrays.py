@@ -16,6 +16,7 @@ from .dataset import Split
 from .decoding import rgb, unreadable
 from .fingerprints import UNREADABLE, fingerprint_of, pixels_digest
 
+_MOST_CLASSES = 1_000_000  # labels above are identifiers; their classes would fill the memory
 _LOOKED_AT_TWICE = 8  # images at the start, to notice random augmentation
 
 
@@ -274,11 +275,17 @@ def _checked_labels(labels: Sequence[Any] | NDArray, n: int) -> NDArray[np.int64
     for row, label in enumerate(labels):
         try:
             numbers[row] = int(label) if isinstance(label, np.bool_) else operator.index(label)
-        except TypeError as error:
+        except (TypeError, OverflowError) as error:
+            plain = label.item() if isinstance(label, np.generic) else label
             raise DataError(
-                f"The label of image {row} is {label!r}: labels must be integers 0 … c-1. "
+                f"The label of image {row} is {plain!r}: labels must be integers 0 … c-1. "
                 "A torch data set can map others with target_transform."
             ) from error
         if numbers[row] < 0:
             raise DataError(f"The label of image {row} is {label}: labels must not be negative.")
+        if numbers[row] >= _MOST_CLASSES:
+            raise DataError(
+                f"The label of image {row} is {label}: labels must be integers 0 … c-1, and below "
+                f"{_MOST_CLASSES}. Number the classes consecutively."
+            )
     return numbers

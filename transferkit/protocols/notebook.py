@@ -124,7 +124,7 @@ def _by_layer(features: Any, seed: int) -> list[dict[str, Features]]:
 def _parted(splits: Mapping[str, Features], seed: int) -> dict[str, Features]:
     """Train, val and test; the single split ``all`` is divided, and its skipped rows counted once.
 
-    Raises: DataError: if there are fewer groups than parts.
+    Raises: DataError: if there are too few groups, in all or of the classes, for each part to have rows.
     """
     if set(splits) != {"all"}:
         return dict(splits)
@@ -140,6 +140,11 @@ def _parted(splits: Mapping[str, Features], seed: int) -> dict[str, Features]:
         rng=generator(seed, "notebook", "split"),
         groups=whole.groups,
     )
+    if whole.groups is not None and not len(test):
+        raise DataError(
+            f"The {len(whole)} rows have so few groups in each class that none is left for test. Give "
+            "smaller groups, or features by split."
+        )
     rest = replace(whole, skipped=())
     return {"train": whole.rows(train), "val": rest.rows(val), "test": rest.rows(test)}
 
