@@ -135,6 +135,13 @@ def test_an_unknown_tag_is_refused(text, message):
         find_architecture(text)
 
 
+@pytest.mark.parametrize("option", ["pretrained=true", "checkpoint_path=x.pt", "features_only=true"])
+def test_options_that_are_not_of_the_network_are_refused(option):
+    name = option.partition("=")[0]
+    with pytest.raises(UsageError, match=f"{name} is no option of a network.*Name weights as file:PATH#ARCH"):
+        find_architecture(f"resnet10t?{option}")
+
+
 VIT = "vit_tiny_patch16_224?depth=2&img_size=32"
 
 

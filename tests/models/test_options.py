@@ -11,6 +11,7 @@ from transferkit.models.options import join_options, split_options
         ("a?x=1", {"x": 1}),
         ("a?flag=True&x=0.5", {"flag": True, "x": 0.5}),
         ("a?flag=false&nothing=none", {"flag": False, "nothing": None}),
+        ("a?odd={[]:1}", {"odd": "{[]:1}"}),
         ("a?size=(224,320)&pool=avg", {"size": (224, 320), "pool": "avg"}),
     ],
 )

@@ -53,6 +53,8 @@ def test_every_form_of_a_spec_takes_it():
         ("std=high", "std=high is not"),
         ("resize=big", "resize=big is not a number of pixels"),
         ("resize=0", "must be at least 1"),
+        ("resize=true", "resize=True is not a number of pixels"),
+        ("mean=true", "mean=True is not one number or three"),
         ("fit=stretch", "A view has no fit 'stretch'"),
         ("interpolation=nearest", "A view has no interpolation 'nearest'"),
     ],

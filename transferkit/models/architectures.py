@@ -34,6 +34,16 @@ _WITH_WEIGHTS: Mapping[str, Mapping[str, Any]] = {
     for name in ("googlenet", "inception_v3")
 }
 
+_ABOUT_WEIGHTS = (  # options of the libraries' functions that are not those of a network
+    "pretrained",
+    "pretrained_cfg",
+    "pretrained_cfg_overlay",
+    "checkpoint_path",
+    "cache_dir",
+    "features_only",
+    "weights",
+)
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -158,9 +168,14 @@ def find_architecture(text: str) -> Architecture:
 
     Raises:
         UnknownNameError: if no library has it, or it has no such tag.
-        UsageError: for options that are not ``key=value``.
+        UsageError: for options that are not ``key=value``, or do not describe the network.
     """
     spelled, options = split_options(text)
+    if others := [key for key in options if key in _ABOUT_WEIGHTS]:
+        raise UsageError(
+            f"{text}: {others[0]} is no option of a network. Only options of its constructor are allowed, "
+            "such as num_heads=12. Name weights as file:PATH#ARCH, timm:NAME or torchvision:NAME@WEIGHTS."
+        )
     library, _, tagged = spelled.rpartition(":")
     if spelled in LITES:
         library, tagged = "timm", f"tf_efficientnet_{spelled.removeprefix('imagenet-')}"

@@ -36,13 +36,13 @@ def changed_view(view: View, changes: Mapping[str, Any]) -> View:
 
 
 def _checked(key: str, value: Any) -> Any:
-    if key == "resize" and not isinstance(value, int):
+    if key == "resize" and type(value) is not int:
         raise UsageError(f"resize={value} is not a number of pixels. Write a whole number: resize=256.")
     if key not in ("mean", "std"):
         return value
     values = value if isinstance(value, tuple) else (value,)
     least = 0.0 if key == "mean" else 1e-6
-    if len(values) not in (1, 3) or not all(isinstance(v, int | float) and least <= v <= 1 for v in values):
+    if len(values) not in (1, 3) or not all(type(v) in (int, float) and least <= v <= 1 for v in values):
         raise UsageError(
             f"{key}={value} is not one number or three, from {least:g} to 1: images have values from 0 to 1. "
             f"Write {key}=0.5 or {key}=(0.485,0.456,0.406)."

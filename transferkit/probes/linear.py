@@ -87,7 +87,8 @@ class LinearSettings:
             raise UsageError(f"--solver {self.solver!r} is unknown. Choose from: lbfgs, sgd.")
         if self.views < 0 or (self.views and self.solver != "sgd"):
             raise UsageError(
-                f"--views {self.views} cannot be meant: give 0 or more, and --solver sgd with it."
+                f"--views {self.views} is invalid with --solver {self.solver}. Give 1 or more with --solver "
+                "sgd, which alone trains on augmented views, or 0 to train on the images as they are."
             )
         if self.select_by not in ("top1", "mean_per_class"):
             raise UsageError(f"--select-by {self.select_by!r} is unknown. Choose from: top1, mean_per_class.")
