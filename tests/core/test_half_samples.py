@@ -10,6 +10,7 @@ from scipy import stats
 from transferkit.core.errors import ShapeError
 from transferkit.core.half_samples import (
     NO_HALVES,
+    ONE_EPISODE,
     OVER_IMAGES,
     difference_interval,
     difference_p,
@@ -75,11 +76,41 @@ def test_other_shapes_are_refused(shape):
 
 
 def test_the_variance_of_the_drawn_episodes_is_added():
-    assert squared_error(VALUES, HALVES) == pytest.approx(image_variance(HALVES) + VALUES.var(ddof=1) / 600)
+    of_draws = VALUES.var(ddof=1) / 600
+    assert squared_error(VALUES, HALVES) == pytest.approx(image_variance(HALVES) + of_draws)
     noise = RNG.normal(size=(25, 1, 2)).repeat(2, axis=1)  # both halves alike: the estimate is below 0
     assert image_variance(noise) < 0
-    assert squared_error(VALUES, noise) == pytest.approx(VALUES.var(ddof=1) / 600)
-    assert squared_error(VALUES[:1], HALVES) == image_variance(HALVES)
+    assert squared_error(VALUES, noise) == pytest.approx(of_draws)
+
+
+def test_fewer_episodes_than_halvings_leave_fewer_degrees_of_freedom():
+    found = difference_interval(VALUES[:4], HALVES)
+    half = stats.t.ppf(0.975, 3) * math.sqrt(squared_error(VALUES[:4], HALVES))
+    assert found.high - found.low == pytest.approx(2 * half)
+
+
+@pytest.mark.parametrize("e", [2, 4])
+def test_intervals_of_few_episodes_still_cover(e):
+    """Images deviate by 0.02, episodes by 0.1: 24 degrees of freedom would cover far too seldom."""
+    rng, covered, false = generator(0, "few episodes", e), 0, 0
+    for _ in range(500):
+        mean = rng.normal(0, 0.02)
+        own = mean + rng.normal(0, 0.02, (25, 1, 1)) * [[1], [-1]]
+        halves = own + rng.normal(0, 0.1 / 30**0.5, (25, 2, 2))
+        values = rng.normal(mean, 0.1, size=e)
+        found = interval_over_images(values + 0.5, halves + 0.5, images=200)
+        covered += found.low <= 0.5 <= found.high
+        false += difference_p(values, halves) < 0.05
+    assert covered >= 0.92 * 500
+    assert false <= 0.07 * 500
+
+
+def test_one_episode_says_nothing_of_others():
+    found = interval_over_images(VALUES[:1], HALVES, images=520)
+    assert (found.low, found.high, found.method) == (0, 1, ONE_EPISODE)
+    found = difference_interval(VALUES[:1] - 0.2, HALVES - 0.7)
+    assert (found.low, found.high, found.method) == (-1, 1, ONE_EPISODE)
+    assert difference_p(VALUES[:1] - 0.2, HALVES - 0.7) == 1
 
 
 def test_the_interval_of_a_difference_is_students():

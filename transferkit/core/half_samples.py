@@ -23,16 +23,19 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr, stdtrit
+from scipy.special import stdtr
 
 from .errors import ShapeError
-from .statistics import Interval
+from .statistics import Interval, t_quantile, wilson_limits
 
 OVER_IMAGES = "Student's t over images, from half-samples"
 """The method of intervals and tests over images."""
 
 NO_HALVES = "none over images: a class is too small to be halved"
 """The method of an interval that cannot be known."""
+
+ONE_EPISODE = "none: one episode does not show how far episodes differ"
+"""The method of an interval of a single episode."""
 
 
 def image_variance(halves: NDArray[np.float64]) -> float:
@@ -56,11 +59,15 @@ def squared_error(values: NDArray[np.float64], halves: NDArray[np.float64]) -> f
     """The variance of the mean of ``values`` over images and over the episodes that were drawn.
 
     Args:
-        values: ``[e]``, one per episode.
+        values: ``[e]``, one per episode, two or more.
         halves: ``[b, 2, 2]`` means of both batches of each half.
     """
-    of_draws = float(values.var(ddof=1)) / len(values) if len(values) > 1 else 0.0
-    return max(0.0, image_variance(halves)) + of_draws
+    return max(0.0, image_variance(halves)) + float(values.var(ddof=1)) / len(values)
+
+
+def degrees_of_freedom(values: NDArray[np.float64], halves: NDArray[np.float64]) -> int:
+    """Those of ``squared_error``: ``b − 1``, or ``e − 1`` where there are fewer episodes than halvings."""
+    return min(len(halves), len(values)) - 1
 
 
 def interval_over_images(
@@ -73,30 +80,30 @@ def interval_over_images(
     the ends. Where all episodes are right, or all wrong, ``n`` is the number of images.
 
     Args:
-        accuracies: ``[e]``, one per episode.
+        accuracies: ``[e]``, one per episode; of a single one the interval is 0 … 1.
         halves: ``[b, 2, 2]`` accuracies of both batches of each half; without them nothing is known, and the
             interval is 0 … 1.
         images: from which the episodes are drawn.
     """
-    if halves is None:
-        return Interval(0.0, 1.0, NO_HALVES)
+    if halves is None or len(accuracies) < 2:
+        return Interval(0.0, 1.0, NO_HALVES if halves is None else ONE_EPISODE)
     p, variance = float(accuracies.mean()), squared_error(accuracies, halves)
-    t2 = float(stdtrit(len(halves) - 1, 0.975)) ** 2
     n = p * (1 - p) / variance if variance > 0 else images
-    centre = (p + t2 / (2 * n)) / (1 + t2 / n)
-    half = math.sqrt(t2 * (p * (1 - p) / n + t2 / (4 * n * n))) / (1 + t2 / n)
-    return Interval(max(0.0, centre - half), min(1.0, centre + half), OVER_IMAGES)
+    low, high = wilson_limits(p, n, t_quantile(degrees_of_freedom(accuracies, halves)))
+    return Interval(max(0.0, low), min(1.0, high), OVER_IMAGES)
 
 
 def difference_interval(values: NDArray[np.float64], halves: NDArray[np.float64]) -> Interval:
-    """The 95 % interval over images of a mean difference, by Student's t, ``b − 1`` degrees of freedom.
+    """The 95 % interval over images of a mean difference, by Student's t.
 
     Args:
-        values: ``[e]`` differences of two models, one per episode.
+        values: ``[e]`` differences of two models, one per episode; of a single one the interval is −1 … 1.
         halves: ``[b, 2, 2]`` mean differences of both batches of each half.
     """
-    half = float(stdtrit(len(halves) - 1, 0.975)) * math.sqrt(squared_error(values, halves))
+    if len(values) < 2:
+        return Interval(-1.0, 1.0, ONE_EPISODE)
     mean = float(values.mean())
+    half = t_quantile(degrees_of_freedom(values, halves)) * math.sqrt(squared_error(values, halves))
     return Interval(mean - half, mean + half, OVER_IMAGES)
 
 
@@ -104,10 +111,11 @@ def difference_p(values: NDArray[np.float64], halves: NDArray[np.float64]) -> fl
     """The two-sided probability of a mean of ``values`` this far from 0 if that over the population were 0.
 
     Args:
-        values: ``[e]`` differences of two models, one per episode.
+        values: ``[e]`` differences of two models, one per episode; a single one has the probability 1.
         halves: ``[b, 2, 2]`` mean differences of both batches of each half.
     """
-    mean, squared = float(values.mean()), squared_error(values, halves)
-    if mean == 0:
+    mean = float(values.mean())
+    if len(values) < 2 or mean == 0:
         return 1.0
-    return float(2 * stdtr(len(halves) - 1, -abs(mean) / math.sqrt(squared))) if squared > 0 else 0.0
+    squared, freedom = squared_error(values, halves), degrees_of_freedom(values, halves)
+    return float(2 * stdtr(freedom, -abs(mean) / math.sqrt(squared))) if squared > 0 else 0.0

@@ -33,9 +33,12 @@ def divide(
     """
     free = [group for group in sizes if group not in sides]
     known = {group: sides[group] for group in sizes if group in sides}
-    asked = sum(sizes[group] for group, is_query in known.items() if is_query)
-    reachable = _reachable([sizes[group] for group in free])
-    allowed = _allowed(sum(sizes.values()), queries, shots)
+    by_turns = known | {group: turn % 2 == 0 for turn, group in enumerate(free)}
+    rows = sum(sizes.values())
+    if queries <= _asked(sizes, by_turns) <= rows - shots:
+        return by_turns
+    asked = _asked(sizes, known)
+    reachable, allowed = _reachable([sizes[group] for group in free]), _allowed(rows, queries, shots)
     if not (reachable[0] << asked) & allowed:
         return None
     for turn, group in enumerate(free):
@@ -45,6 +48,11 @@ def divide(
         known[group] = is_query
         asked += sizes[group] * is_query
     return known
+
+
+def _asked(sizes: Mapping[int, int], sides: Mapping[int, bool]) -> int:
+    """Rows on the query side."""
+    return sum(sizes[group] for group, is_query in sides.items() if is_query)
 
 
 def _reachable(sizes: Sequence[int]) -> list[int]:
