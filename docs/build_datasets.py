@@ -91,8 +91,9 @@ background and light vary freely.
 
 Most photographs are too small for 56 patches of a class that do not overlap. Patches that share a pixel are
 therefore one **group**, also by way of other patches, and no two groups share a pixel: the crop boxes are
-recorded as the factor `box`. Groups are never divided between train, val and test, nor between the rows that
-a probe fits and those that it selects on, and intervals of semantic scores resample groups.
+recorded as the factor `box`. Groups are never divided between train, val and test, between the rows that a
+probe fits and those that it selects on, or between the support and the queries of one episode. Intervals of
+accuracies and of semantic scores are over groups.
 
 How hard the sets are was tuned with `imagenet-lite0` in view, so the table describes the sets and is no
 unbiased result about that network. All of `mini/tissue` comes from two photographs, and its labels from a

@@ -171,6 +171,12 @@ def test_groups_are_tested_by_all_signs_of_their_differences():
     assert (found.ahead, found.behind) == (paired(GOOD, FAIR).ahead, paired(GOOD, FAIR).behind)
 
 
+def test_one_group_says_nothing_of_others():
+    found = paired(*(row_outcomes(IDS, one.right, groups=["a"] * 400) for one in (GOOD, FAIR)))
+    assert (found.interval.low, found.interval.high) == (-1, 1)
+    assert found.p >= 0.5
+
+
 @pytest.mark.parametrize(("b", "c"), [(0, 0), (3, 9), (40, 21)])
 def test_groups_of_one_row_are_mcnemar(b, c):
     assert flip_p(np.repeat([1, -1, 0], [b, c, 5])) == mcnemar_p(b, c)

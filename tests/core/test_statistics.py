@@ -13,7 +13,9 @@ from transferkit.core.statistics import (
     FEWEST,
     Z95,
     Interval,
+    bootstrap_limits,
     bootstrap_mean_interval,
+    deviation_limits,
     joined_freedom,
     mean_interval,
     percentile_levels,
@@ -204,4 +206,36 @@ def test_bootstraps_are_read_at_levels_that_make_up_for_few_rows():
     assert stats.norm.ppf(high) == pytest.approx(stats.t.ppf(0.975, 11) * math.sqrt(12 / 11))
     assert low == pytest.approx(1 - high)
     assert percentile_levels(100_000) == pytest.approx((0.025, 0.975), abs=1e-5)
-    assert percentile_levels(1) == (0, 1)
+
+
+def resampled_means(values, rng, draws=400):
+    return rng.choice(values, size=(draws, len(values))).mean(axis=1)
+
+
+def test_limits_of_six_rows_or_more_are_percentiles():
+    drawn = generator(0, "drawn").normal(size=500)
+    found = bootstrap_limits(drawn, 0.1, 12)
+    assert found == tuple(np.quantile(drawn, percentile_levels(12)))
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_limits_of_few_rows_hold_the_mean_as_often_as_they_say(n):
+    """The outermost percentiles would hold it in 49, 76 and 90 % of cases."""
+    rng, held = generator(0, "few rows", n), 0
+    for _ in range(500):
+        values = rng.normal(size=n)
+        low, high = bootstrap_limits(resampled_means(values, rng), values.mean(), n)
+        held += low <= 0 <= high
+    assert 0.93 <= held / 500 <= 0.98
+
+
+def test_limits_by_deviation_are_students_for_a_mean():
+    rng = generator(0, "student")
+    values = rng.normal(size=9)
+    found = deviation_limits(resampled_means(values, rng, 20_000), values.mean(), 9)
+    expected = t_interval(values)
+    assert found == pytest.approx((expected.low, expected.high), abs=0.02)
+
+
+def test_one_row_has_no_limits():
+    assert bootstrap_limits(np.full(10, 0.4), 0.4, 1) == (-math.inf, math.inf)

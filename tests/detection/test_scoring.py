@@ -198,6 +198,12 @@ def test_an_interval_lies_around_the_value():
     assert interval.method == "bootstrap of 100 draws of images"
 
 
+def test_one_image_says_nothing_of_others():
+    answers, marks = search(2, images=1)
+    interval = image_bootstrap([voc(answers, marks, 0)], "eleven", draws=5, rng=np.random.default_rng(0))
+    assert (interval.low, interval.high) == (0, 1)
+
+
 def test_nothing_found_and_nothing_there():
     marks = [objects([(0, 0, 10, 10)], [0]), objects([], [])]
     nothing = [Found.nothing(), Found.nothing()]

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -152,6 +154,10 @@ def test_the_score_says_which_classes_count():
     assert (of_groups.interval.low, of_groups.interval.high) == pytest.approx(
         (found.interval.low, found.interval.high), abs=1e-9
     )
+
+    one_group = replace(copied, groups=["a"] * 600)
+    found = ranking_score(np.repeat(scores, 5, 0), one_group, Choice(), seed=0, also={}, seconds={})
+    assert (found.interval.low, found.interval.high) == (0, 1)
 
     nothing = Features(test.x, np.full_like(labels, -1), test.ids, test.classes, data="d")
     with pytest.raises(DataError, match="d: no row of test shows a class"):

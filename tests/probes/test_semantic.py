@@ -323,6 +323,22 @@ def test_the_interval_over_images_covers_what_the_one_over_views_does_not():
     assert widths[True] / widths[False] == pytest.approx(2, abs=0.15)  # the square root of four views
 
 
+@pytest.mark.parametrize(("groups", "ends"), [(1, (0, 1)), (3, None)])
+def test_few_groups_have_a_wide_interval(groups, ends):
+    parts = viewed_splits(0)
+    few = replace(parts["test"], groups=tuple(str(row % groups) for row in range(len(parts["test"]))))
+    found = target_scores({**parts, "test": few}, GRID, seed=0)[0]
+    mean = summary(found, (), seed=0, seconds=0.0)
+    assert mean.interval.low < mean.value < mean.interval.high <= 1
+    for low, high in ((found["y"].low, found["y"].high), (mean.interval.low, mean.interval.high)):
+        if ends is None:
+            parted = found["y"].terms.T  # of what was missed, and of what there was to miss, by group
+            reached = 1 - parted[0] / parted[1]
+            assert low < reached.min() < reached.max() < high
+        else:
+            assert (low, high) == ends
+
+
 def test_without_val_the_views_of_an_image_are_held_out_together():
     parts = viewed_splits(0)
     train, held, name = selection({"train": parts["train"], "test": parts["test"]}, seed=0)

@@ -104,7 +104,8 @@ def gap_interval(
     """Interval of the mean difference of two models over rows or groups of rows: mean ± t s.
 
     Two rows are added, of which each model has one to itself, as Bonett and Price advise [3]: else models
-    that differ on few rows, all to the advantage of one, would seem to be certain of a difference.
+    that differ on few rows, all to the advantage of one, would seem to be certain of a difference. One group
+    says nothing of others: its interval is −1 … 1.
 
     Args:
         sums: ``[g]``, differences summed over the rows of each group.
@@ -114,6 +115,8 @@ def gap_interval(
     [3] Bonett and Price, Adjusted Wald confidence interval for a difference of binomial proportions based on
         paired data, Journal of Educational and Behavioral Statistics 2012.
     """
+    if len(sums) < 2:
+        return Interval(-1.0, 1.0, "none: a single group")
     sums, sizes = np.append(sums, [1.0, -1.0]), np.append(sizes, [1, 1])
     mean = float(sums.sum() / sizes.sum())
     squared, freedom = _squared_error(sums, sizes, repeats)

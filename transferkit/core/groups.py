@@ -1,7 +1,7 @@
 """Groups of rows that are not independent: patches of one photograph, images of one patient.
 
 A group is a name, the same in every split. Two rows of one group never lie in different parts of a split, and
-intervals resample groups, not rows. ``None`` in place of groups means that each row is its own group.
+intervals are over groups, not rows. ``None`` in place of groups means that each row is its own group.
 """
 
 from collections.abc import Mapping, Sequence

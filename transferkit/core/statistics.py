@@ -19,6 +19,11 @@ FEWEST = 5
 wide as 95 % of their means lie apart."""
 
 
+FEWEST_RESAMPLED = 6
+"""Rows or groups from which an interval is read from percentiles of a bootstrap: of five, even the outermost
+draws hold the truth in 90 % of cases, of two in 49 %."""
+
+
 @dataclass(frozen=True)
 class Interval:
     """A 95 % interval and how it was made."""
@@ -97,14 +102,38 @@ def percentile_levels(n: int) -> tuple[float, float]:
     Resamples of ``n`` rows lie closer together than samples do, as the deviation over ``n`` does: the levels
     are those of the standard normal at ``± t √(n / (n - 1))``, and 0.025 and 0.975 for many rows.
 
+    Args:
+        n: two or more.
+
     [3] Hesterberg, What teachers should know about the bootstrap, The American Statistician 2015.
     """
-    if n < 2:
-        return 0.0, 1.0
     from scipy.special import ndtr  # slow to import, and seldom needed
 
     low = float(ndtr(-t_quantile(n - 1) * math.sqrt(n / (n - 1))))
     return low, 1 - low
+
+
+def bootstrap_limits(drawn: NDArray[np.floating], value: float, n: int) -> tuple[float, float]:
+    """The ends of the 95 % interval for ``value``, given bootstrap draws of it over ``n`` rows or groups.
+
+    They are the percentiles at ``percentile_levels``. Draws of fewer rows than ``FEWEST_RESAMPLED`` do not
+    reach as far as the interval, at any level: the ends are then those of ``deviation_limits``.
+    """
+    if n < FEWEST_RESAMPLED:
+        return deviation_limits(drawn, value, n)
+    low, high = np.quantile(drawn, percentile_levels(n))
+    return float(low), float(high)
+
+
+def deviation_limits(drawn: NDArray[np.floating], value: float, n: int) -> tuple[float, float]:
+    """``value ± t √(n / (n - 1))`` standard deviations of bootstrap draws of it over ``n`` rows or groups.
+
+    Draws of one row are all alike and say nothing of others: the ends are then infinitely far away.
+    """
+    if n < 2:
+        return -math.inf, math.inf
+    half = t_quantile(n - 1) * math.sqrt(n / (n - 1)) * float(np.std(drawn, ddof=1))
+    return value - half, value + half
 
 
 def joined_freedom(*parts: tuple[float, float]) -> float:

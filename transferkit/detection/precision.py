@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.precision import Reading, interpolated_precision
-from ..core.statistics import Interval, percentile_levels
+from ..core.statistics import Interval, bootstrap_limits
 from .matching import Matches
 
 
@@ -60,5 +60,5 @@ def image_bootstrap(
         times = np.bincount(rng.integers(n, size=n), minlength=n).astype(np.float64)
         value = mean_average_precision(matches, reading, times)
         values.append(0.0 if value is None else value)
-    low, high = np.quantile(values, percentile_levels(n))
-    return Interval(float(low), float(high), f"bootstrap of {draws} draws of images")
+    low, high = bootstrap_limits(np.array(values), mean_average_precision(matches, reading) or 0.0, n)
+    return Interval(max(0.0, low), min(1.0, high), f"bootstrap of {draws} draws of images")

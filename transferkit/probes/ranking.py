@@ -12,7 +12,6 @@ Shapes: ``n`` rows, ``c`` classes.
 [2] How well do self-supervised models transfer?, CVPR 2021: https://github.com/linusericsson/ssl-transfer
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +26,7 @@ from ..core.labels import ABSENT, SHOWN
 from ..core.precision import Reading, interpolated_precision
 from ..core.results import Score
 from ..core.seeding import generator
-from ..core.statistics import CHUNK, Interval, t_quantile
+from ..core.statistics import CHUNK, Interval, deviation_limits
 from .classification import Choice
 
 BOOTSTRAP = 2000
@@ -195,7 +194,8 @@ def _bootstrap(
     """Interval of ``value`` over rows, or groups of rows, drawn with replacement; in 0 … 1.
 
     It is as wide as the draws lie apart, and lies around ``value``: rows that come twice stand side by side
-    in a ranking, which lifts average precision. A class that a draw lacks is in no mean of it.
+    in a ranking, which lifts average precision. A class that a draw lacks is in no mean of it. One row, or
+    one group, says nothing of others: its interval is 0 … 1.
     """
     n = len(test)
     group = group_numbers(test.ids if test.groups is None else test.groups)[1]  # [n]
@@ -210,10 +210,6 @@ def _bootstrap(
         there = ~np.isnan(each)
         count = there.sum(0)
         values.append((np.where(there, each, 0).sum(0) / count.clip(1))[count > 0])
-    half = (
-        t_quantile(max(1, g - 1)) * math.sqrt(g / max(1, g - 1)) * float(np.concatenate(values).std(ddof=1))
-    )
+    low, high = deviation_limits(np.concatenate(values), value, g)
     what = "rows" if test.groups is None else f"{g} groups"
-    return Interval(
-        max(0.0, value - half), min(1.0, value + half), f"bootstrap of {BOOTSTRAP} draws of {what}"
-    )
+    return Interval(max(0.0, low), min(1.0, high), f"bootstrap of {BOOTSTRAP} draws of {what}")

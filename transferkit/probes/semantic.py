@@ -29,7 +29,7 @@ from ..core.groups import group_numbers
 from ..core.registry import unknown_name
 from ..core.results import Score
 from ..core.seeding import generator
-from ..core.statistics import Interval, percentile_levels
+from ..core.statistics import Interval, bootstrap_limits
 from .axes import Axes, principal_axes
 from .classification import selection, train_and_test
 from .descent import Limits
@@ -179,11 +179,12 @@ def summary(
     each = [_ratio(counts[score.groups] @ score.terms) for score in scores.values()]
     drawn = np.array(each).clip(0).mean(0)  # [draws]
     groups = len({name for score in scores.values() for name in score.groups})
-    low, high = np.quantile(drawn, percentile_levels(groups))
+    value = float(np.mean([max(0.0, score.value) for score in scores.values()]))
+    low, high = _limits(drawn, value, groups)
     return Score(
         metric="explained",
-        value=float(np.mean([max(0.0, score.value) for score in scores.values()])),
-        interval=Interval(float(low), float(high), f"bootstrap of {DRAWS}"),
+        value=value,
+        interval=Interval(max(0.0, low), high, f"bootstrap of {DRAWS}"),
         n=max(score.n for score in scores.values()),
         selected_on="validation rows",
         evaluated_on="test",
@@ -305,8 +306,14 @@ def _with_interval(
     """
     sums = [np.bincount(numbers, column, len(groups)) for column in score.terms.T]
     terms = np.stack(sums, axis=1).astype(np.float64)  # [g, 2]
-    low, high = np.quantile(_ratio(counts @ terms), percentile_levels(len(groups)))
-    return replace(score, low=float(low), high=float(high), terms=terms, groups=groups)
+    low, high = _limits(_ratio(counts @ terms), score.value, len(groups))
+    return replace(score, low=low, high=high, terms=terms, groups=groups)
+
+
+def _limits(drawn: Array, value: float, groups: int) -> tuple[float, float]:
+    """The ends of the interval of a score, at most 1; one group says nothing of others: from 0 to 1."""
+    low, high = bootstrap_limits(drawn, value, groups)
+    return low if np.isfinite(low) else min(0.0, value), min(1.0, high)
 
 
 def _counts_of_groups(needed: Collection[tuple[str, ...]], seed: int) -> dict[tuple[str, ...], Array]:
