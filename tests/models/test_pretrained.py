@@ -82,6 +82,20 @@ def test_torchvision_weights_in_its_cache_are_used(monkeypatch, tmp_path):
             UsageError,
             "write timm:resnet18 for weights, or random:timm:resnet18 for",
         ),
+        (
+            timm_encoder,
+            "resnet18?num_classes=3",
+            UsageError,
+            "those of resnet18 as it is.*Leave num_classes=3 out",
+        ),
+        (torchvision_encoder, "resnet18?groups=2@DEFAULT", UsageError, "those of resnet18 as it is"),
+        (torchvision_encoder, "resnet18@DEFAULT?groups=2", UsageError, "Leave groups=2 out"),
+        (
+            torchvision_encoder,
+            "resnet18.IMAGENET1K_V1@DEFAULT",
+            UsageError,
+            "Write torchvision:resnet18@IMAGENET1K_V1.",
+        ),
         (timm_encoder, "resnet18.a1_in1l", UnknownNameError, "Did you mean 'resnet18.a1_in1k'"),
         (
             timm_encoder,

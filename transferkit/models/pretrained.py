@@ -28,14 +28,20 @@ def torchvision_encoder(rest: str) -> Encoder:
     """``torchvision:NAME@WEIGHTS``, where ``DEFAULT`` is the newest weights.
 
     Raises:
-        UsageError: without ``@WEIGHTS``.
+        UsageError: without ``@WEIGHTS``, or with options of the constructor.
         UnknownNameError: for a name or weights that torchvision does not have.
         ModelError: if the weights cannot be downloaded.
     """
     from torchvision import models
 
+    _require_no_options("torchvision", rest)
     name, _, tag = rest.partition("@")
     architecture = find_architecture(f"torchvision:{name}")
+    if architecture.tag:
+        raise UsageError(
+            f"torchvision:{rest} names weights behind a dot. Write {architecture.library}:{architecture.name}"
+            f"@{architecture.tag}."
+        )
     if not tag:
         raise UsageError(
             f"torchvision:{name} names no weights. Write torchvision:{name}@DEFAULT for the newest, "
@@ -64,12 +70,14 @@ def timm_encoder(rest: str) -> Encoder:
     A name may carry a tag that says which weights (``resnet50.a1_in1k``); timm's default are meant without.
 
     Raises:
-        UsageError: for anything but ``pretrained`` behind ``@``, and for a network without weights.
+        UsageError: for anything but ``pretrained`` behind ``@``, for options of the constructor, and for a
+            network without weights.
         UnknownNameError: for a name that timm does not have.
         ModelError: if the weights cannot be downloaded.
     """
     import timm
 
+    _require_no_options("timm", rest)
     name, _, tag = rest.partition("@")
     if tag not in ("", "pretrained"):
         raise UsageError(
@@ -97,6 +105,17 @@ def _architecture_of(config: Mapping[str, Any]) -> Architecture:
     with suppress(UnknownNameError):
         return find_architecture(f"timm:{config['architecture']}.{config['tag']}")
     return Architecture("timm", config["architecture"])
+
+
+def _require_no_options(library: str, rest: str) -> None:
+    """Refuse options behind ``?``; those of the preprocessing have been taken away before."""
+    plain, mark, options = rest.partition("?")
+    if mark:
+        raise UsageError(
+            f"{library}:{rest} has options of the constructor, but published weights are those of {plain} as "
+            "it is: only resize, fit, interpolation, mean and std may stand behind the ?. "
+            f"Leave {options} out, or use random: or file: with it."
+        )
 
 
 def _require_weights(name: str) -> None:
