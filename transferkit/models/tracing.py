@@ -108,9 +108,9 @@ def _run(encoder: Encoder) -> None:
         noise = torch.randn(_BATCH, 3, side, side, generator=torch.Generator().manual_seed(0))
         encoder.module(noise.to(like))
     except (RuntimeError, AssertionError, ValueError, TypeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ModelError(
-            f"{encoder.spec} cannot run on {side}×{side} images: {reason.rstrip('.')}. Name a size it takes with --size, "
+            f"{encoder.spec} cannot run on {side}×{side} images: {reason}. Name a size it takes with --size, "
             f"or build a network of timm for this one with ?img_size={side} behind its name."
         ) from error
 
