@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy import stats
 
 from transferkit.analysis.inversion_settings import InversionSettings
 from transferkit.core.errors import DataError, ModelError, ShapeError, UnknownNameError, UsageError
 from transferkit.core.results import ResultStore
+from transferkit.core.statistics import FEWEST
 from transferkit.core.workspace import Workspace
 from transferkit.models.catalog import load_encoder
 from transferkit.protocols.invert import EYE, invert_layers, picture_grid, spatial_layers
@@ -98,10 +100,24 @@ def test_every_layer_of_every_model_is_inverted(photos, place):
         ("inversion", model, layer, 2) for model, layer in expected
     ]
     assert [r.value for r in records] == pytest.approx([row.means["psnr"] for row in found.rows])
-    assert all(r.ci_low < r.value < r.ci_high and r.dim == np.prod([64, 8, 8]) for r in records[::2])
+    assert [r.dim for r in records[:2]] == [64 * 8 * 8, 128 * 4 * 4]
     once = found.rows[1]
     again = invert_layers([MODEL], f"folder:{photos}", SMALL, QUICK, place=place).rows[1]
     np.testing.assert_array_equal(once.pictures, again.pictures)  # whatever ran before it
+
+
+@pytest.mark.parametrize("images", [FEWEST - 1, FEWEST])
+def test_the_psnr_has_students_interval_over_five_images_or_more(photos, place, images):
+    settings = replace(SMALL, layers=("layer1",), images=images)
+    (row,) = invert_layers([MODEL], f"folder:{photos}", settings, QUICK, place=place).rows
+    (record,) = ResultStore(place.workspace.results)
+    psnrs = row.measures["psnr"]
+    if images < FEWEST:
+        assert (record.ci_low, record.ci_high, record.ci_method) == (record.value, record.value, "none")
+    else:
+        expected = stats.t.interval(0.95, images - 1, loc=np.mean(psnrs), scale=stats.sem(psnrs))
+        assert (record.ci_low, record.ci_high) == pytest.approx(expected)
+        assert record.ci_low < record.value < record.ci_high
 
 
 def test_images_are_evenly_spaced_squares_of_the_split(photos, place):
