@@ -1,5 +1,7 @@
 """Compare what transferkit taps of a network of timm with what timm itself returns."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -11,8 +13,9 @@ from transferkit.models.taps import Taps
 def differences(name: str, size: int | None = None) -> list[str]:
     """Sentences about each layer of ``random:timm:NAME`` that is not what timm returns.
 
-    ``last`` must be bit for bit ``forward_head(…, pre_logits=True)``, each stage one of
-    ``forward_intermediates`` (by its mean over positions), and ``all`` must contain the stages and more.
+    ``last`` must be bit for bit ``forward_head(…, pre_logits=True)``, or the output of a network that never
+    has a classifier; each stage must be one of ``forward_intermediates`` (by its mean over positions), and
+    ``all`` must contain the stages and more.
     """
     encoder = load_encoder(f"random:timm:{name}").at(size)
     network, side = encoder.module, encoder.view.crop
@@ -20,11 +23,12 @@ def differences(name: str, size: int | None = None) -> list[str]:
     stages = [layer.name for layer in resolve_layers(encoder, ["stages"], None)]
     image = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
-        expected = network.forward_head(network.forward_features(image), pre_logits=True).clone()
+        expected = _representation(network, image).clone()
         maps = [m.clone() for m in network.forward_intermediates(image, intermediates_only=True, norm=False)]
     with Taps(encoder, stages, "avg") as taps:
         found = taps(image)
-    wrong = [] if torch.equal(found.pop("last"), expected) else [f"{name}: last is not the representation"]
+    same = "last" in found and torch.equal(found.pop("last"), expected)
+    wrong = [] if same else [f"{name}: last is not the representation"]
     means = [_mean(m) for m in maps]
     for stage, value in found.items():
         if not any(m.shape == value.shape and torch.allclose(m, value, rtol=1e-3, atol=1e-4) for m in means):
@@ -32,6 +36,14 @@ def differences(name: str, size: int | None = None) -> list[str]:
     if not set(stages) < set(layers):
         wrong.append(f"{name}: all has no blocks beside {stages}")
     return wrong
+
+
+def _representation(network: Any, image: Tensor) -> Tensor:
+    """``[b, d]``."""
+    if hasattr(network, "get_classifier"):
+        return network.forward_head(network.forward_features(image), pre_logits=True)
+    output = network(image)
+    return output if output.ndim == 2 else _mean(output)
 
 
 def _mean(maps: Tensor) -> Tensor:

@@ -33,6 +33,7 @@ def test_a_family_is_as_timm_has_it(name):
         ("convit_tiny", None),  # a class token between the blocks
         ("crossvit_tiny_240", None),  # two branches, two classifiers
         ("deit_tiny_distilled_patch16_224", None),  # two tokens, two classifiers
+        ("dla46x_c", 64),  # blocks in trees
         ("dpn48b", 64),  # blocks of units of one type
         ("efficientvim_m1", 128),  # weighted classifiers of several stages
         ("efficientvit_b0", 64),
@@ -41,8 +42,10 @@ def test_a_family_is_as_timm_has_it(name):
         ("hrnet_w18_small", 64),  # names of stages that are no modules
         ("inception_v3", 96),  # blocks that are attributes of the network
         ("levit_128s", None),
+        ("mobilenetv5_base", 64),  # a stem that is no module, and a larger map after the stages
         ("mvitv2_tiny", None),
         ("pit_ti_distilled_224", None),
+        ("qwen3_vit_88m_enc", 96),  # never a classifier, and its output is tokens
         ("repvit_m1", 64),
         ("shvit_s1", 128),
         ("starnet_s050", 64),

@@ -62,6 +62,10 @@ def test_stages_end_where_people_expect(spec, stages):
             "random:vgg11",
             "features.1 features.4 features.9 features.14 features.19 avgpool last",
         ),
+        (
+            "random:timm:coat_tiny",
+            "serial_blocks1.1 serial_blocks2.1 serial_blocks3.1 serial_blocks4.1 last",
+        ),
         ("random:googlenet", "conv1 conv3 inception3b inception4e inception5b last"),
         ("random:timm:maxvit_rmlp_pico_rw_256", "stem stages.0 stages.1 stages.2 stages.3 last"),
     ],
@@ -86,6 +90,20 @@ def test_all_is_stages_and_every_block_once_in_order(spec, blocks):
     assert [name for name in found if name in blocks] == blocks
     assert len(found) == len(set(found))
     assert set(found) == {*blocks, *names(spec, "stages")}
+
+
+def test_blocks_that_form_a_tree_are_its_leaves():
+    blocks = [name for name in names("random:timm:dla46x_c", "all") if "." in name]
+    assert blocks == [
+        *("level2.tree1", "level2.tree2"),
+        *(f"level{i}.tree{j}.tree{k}" for i in (3, 4) for j in (1, 2) for k in (1, 2)),
+        *("level5.tree1", "level5.tree2"),
+    ]
+
+
+@pytest.mark.slow
+def test_blocks_that_return_several_maps_at_once_are_left_out():
+    assert not any(name.startswith("parallel_blocks") for name in names("random:timm:coat_tiny", "all"))
 
 
 def test_patterns_do_not_cross_dots():

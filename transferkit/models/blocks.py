@@ -63,6 +63,8 @@ def _lists_of_units(module: nn.Module, name: str, stages: Collection[str]) -> It
     known = name in stages
     if _is_row(module):
         yield from _units(module, f"{name}.", stages, in_stage=known)
+    elif known and _is_tree(module):
+        yield from _leaves(module, name)
     for child_name, child in module.named_children():
         full = f"{name}.{child_name}"
         if isinstance(child, _LISTS) and any(map(_is_large, child.children())):
@@ -79,7 +81,7 @@ def _is_stage(module: nn.Module, *, named: bool | None) -> bool:
         named: whether its library calls it, and all modules beside it, stages; None if it does not name it.
     """
     if named is not None:
-        return named and (_is_row(module) or any(map(_holds_units, module.children())))
+        return named and (_is_row(module) or _is_tree(module) or any(map(_holds_units, module.children())))
     return any(map(_holds_only_units, module.children()))
 
 
@@ -88,6 +90,26 @@ def _is_row(module: nn.Module) -> bool:
     children = list(module.children())
     alike = len({type(child) for child in children}) == 1 and not list(module.parameters(recurse=False))
     return alike and all(map(_is_large, children)) and not isinstance(children[0], _LISTS)
+
+
+def _is_tree(module: nn.Module) -> bool:
+    """Whether it holds several large modules of one type, blocks or trees, and joins their outputs (DLA)."""
+    branches = [type(child) for _, child in _branches(module)]
+    return len(branches) > 1 and len(set(branches)) == 1
+
+
+def _branches(module: nn.Module) -> list[tuple[str, nn.Module]]:
+    children = module.named_children()
+    return [(name, child) for name, child in children if _is_large(child) and not isinstance(child, _LISTS)]
+
+
+def _leaves(module: nn.Module, name: str) -> Iterator[str]:
+    """The blocks of a tree."""
+    if not _is_tree(module):
+        yield name
+        return
+    for child_name, child in _branches(module):
+        yield from _leaves(child, f"{name}.{child_name}")
 
 
 def _holds_units(module: nn.Module) -> bool:

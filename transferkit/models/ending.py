@@ -97,7 +97,7 @@ def known_ending(module: nn.Module) -> Ending | None:
 
     What the classifier of a network of timm is must be traced, too.
     """
-    if stops_before_classifier(module):
+    if stops_before_classifier(module) or _is_bare_encoder(module):
         return Ending(module)
     place = _torchvision_place(module)
     if place is None:
@@ -108,8 +108,16 @@ def known_ending(module: nn.Module) -> Ending | None:
 
 def stops_before_classifier(module: nn.Module) -> bool:
     """Whether this is a network of timm whose ``forward_head`` can return what enters the classifier."""
+    if not is_from("timm", module) or _is_bare_encoder(module):
+        return False
     head = getattr(module, "forward_head", None)
-    return is_from("timm", module) and head is not None and "pre_logits" in signature(head).parameters
+    return head is not None and "pre_logits" in signature(head).parameters
+
+
+def _is_bare_encoder(module: nn.Module) -> bool:
+    """Whether this is a network of timm that never has a classifier; its ``forward_head`` raises an error."""
+    head, classifier = hasattr(module, "forward_head"), hasattr(module, "get_classifier")
+    return is_from("timm", module) and head and not classifier
 
 
 def is_from(library: str, module: nn.Module) -> bool:

@@ -18,6 +18,7 @@ from .tracing import OUTPUT, Call, Trace, named_modules, trace
 
 _FEWEST_STAGES = 3  # of maps; fewer resolutions do not divide a network
 _TOKEN_STAGES = 4
+_PARALLEL = "parallel_blocks"  # of timm's CoaT: each returns four maps at once, the first as it was
 
 
 @dataclass(frozen=True)
@@ -180,14 +181,13 @@ def _published(seen: Trace, module: nn.Module) -> list[dict[str, Any]]:
     layers = {call.name for call in seen.calls}
     parts = dict(module.named_modules())
     found = []
-    for one in published:
-        name = _as_built(one["module"], parts)
+    for number, one in enumerate(published, 1):
+        name = f"serial_blocks{number}" if one["module"] == _PARALLEL else one["module"]
+        name = _as_built(name, parts)
         while isinstance(part := parts.get(name), nn.ModuleList) and len(part):
             name = f"{name}.{len(part) - 1}"
         found.append({**one, "module": name})
-    stages = (
-        found[1:] if found and found[0]["module"] == "stem" not in parts else found
-    )  # HRNet's is no module
+    stages = found[1:] if found and found[0]["module"] not in parts else found  # not all stems are modules
     return stages if all(one["module"] in layers for one in stages) else []
 
 
@@ -199,7 +199,8 @@ def _as_built(name: str, parts: Mapping[str, nn.Module]) -> str:
 
 
 def _blocks(seen: Trace, module: nn.Module) -> set[str]:
-    return find_blocks(module, [one["module"] for one in _published(seen, module)])
+    blocks = find_blocks(module, [one["module"] for one in _published(seen, module)])
+    return {name for name in blocks if not (is_from("timm", module) and name.startswith(f"{_PARALLEL}."))}
 
 
 def _ran(seen: Trace, names: set[str]) -> list[Call]:
