@@ -22,8 +22,8 @@ from transferkit.probes import answers as answering
 from transferkit.probes.episodes import Shape, draw_episodes
 from transferkit.protocols.notebook import extract
 
-DEEP = ("global_pool", "blocks.5.0", "blocks.5.1", "blocks.5.2", "blocks.5.3")  # 2 048 features in all
-TASKS = ((("global_pool",), 5), (DEEP, 20))
+DEEP = ("last", "blocks.5.0", "blocks.5.1", "blocks.5.2", "blocks.5.3")  # 2 048 features in all
+TASKS = ((("last",), 5), (DEEP, 20))
 REPEATS = 3
 
 

@@ -31,7 +31,7 @@ from transferkit.protocols.settings import ExtractSettings
 FOLDER = Path(tempfile.gettempdir()) / "transferkit-benchmarks" / "linear"
 SIZE = 112
 REPEATS = 2
-LAYERS = ("blocks.1.1", "blocks.2.1", "blocks.5.2", "blocks.5.3", "blocks.6.0", "global_pool")
+LAYERS = ("blocks.1.1", "blocks.2.1", "blocks.5.2", "blocks.5.3", "blocks.6.0", "last")
 MANY = ("mini/leaves", "mini/landuse", "mini/sketches", "mini/patterns", "mini/cartoons")
 
 

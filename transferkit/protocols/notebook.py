@@ -67,7 +67,7 @@ def extract(
     ::
 
         features = extract("random:resnet18", "mini/digits")
-        features["avgpool"]["train"].x.shape  # (280, 512)
+        features["last"]["train"].x.shape  # (280, 512)
     """
     place = Workspace.at(workspace)
     reporter = reporter_for(quiet=quiet)

@@ -39,10 +39,9 @@ def _place(layer: str) -> tuple[int, int, list[tuple[int, float, str]]]:
     head = layer.partition(".")[0]
     if layer in _FIRST or head in _FIRST:
         return 0, 0, _parts(layer)
-    name = layer.removesuffix(".input") if head in _LAST else layer
-    known = next((n for n in (name, head) if n in _LAST), None)
+    known = next((name for name in (layer, head) if name in _LAST), None)
     if known:
-        return 2, 2 * _LAST.index(known) - layer.endswith(".input"), _parts(layer)
+        return 2, _LAST.index(known), _parts(layer)
     return 1, 0, _parts(layer)
 
 
