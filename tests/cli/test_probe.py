@@ -3,9 +3,11 @@
 import json
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from transferkit.core.half_samples import OVER_IMAGES
+from transferkit.models.catalog import load_encoder
 from transferkit_cli.main import cli
 
 SMALL = [
@@ -62,3 +64,37 @@ def test_the_semantic_protocol_ends_in_a_table_and_a_figure(tmp_path):
     assert f"Drawn: {drawn}" in text.replace("\n", "")
     assert drawn.stat().st_size > 1000
     assert drawn.with_suffix(".svg").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("architecture", "classifier"),
+    [
+        ("shufflenet_v2_x0_5", "fc."),  # the representation is a mean, and no module's output
+        ("timm:deit_tiny_distilled_patch16_224?img_size=32", "head"),  # it is the mean of two tokens
+    ],
+)
+def test_a_file_without_classifier_is_measured_at_the_layer_of_the_whole_network(
+    tmp_path, architecture, classifier
+):
+    whole = load_encoder(f"random:{architecture}@7").module.state_dict()
+    body = {name: value for name, value in whole.items() if not name.startswith(classifier)}
+    assert len(body) < len(whole)
+    for name, weights in (("whole", whole), ("body", body)):
+        torch.save(weights, tmp_path / f"{name}.pth")
+    files = [f"file:{tmp_path / name}.pth#{architecture}" for name in ("body", "whole")]
+    models = ",".join([*files, f"random:{architecture}"])
+    shared = ["--data", "mini/digits", "--size", "32", "--workspace", str(tmp_path / "w"), "--json"]
+
+    semantic = ["--protocol", "semantic", "--level", "high", *shared]
+    of_body, of_whole, untrained = json.loads(invoke("--model", models, *semantic).stdout)
+    assert {record["layer"] for record in (of_body, of_whole, untrained)} == {"last"}
+    assert of_body["dim"] == untrained["dim"]
+    assert of_body["also"]["targets"] == of_whole["also"]["targets"]
+    assert of_body["also"]["targets"]["class"]["floors"]["random"] == untrained["value"]
+
+    compared = invoke("--model", models, "--protocol", "knn", "--k", "5", *shared, "--compare")
+    found = json.loads(compared.stdout)
+    assert not found["refused"]
+    assert [(one["layer_a"], one["layer_b"]) for one in found["comparisons"]] == [("last", "last")] * 3
+    assert (found["comparisons"][0]["difference"], found["comparisons"][0]["ahead"]) == (0, 0)
