@@ -16,6 +16,7 @@ from ..core.files import digest_of
 from ..core.results import Cell, Result, Results, ResultStore
 from ..data.catalog import expand_datasets
 from ..data.dataset import Dataset
+from ..data.variants import PLAIN
 from ..models.catalog import default_model, load_encoder
 from ..models.encoder import Encoder
 from ..probes import PROBES
@@ -118,8 +119,11 @@ class Evaluator:
             datasets: specs and groups.
             questions: what is asked of each layer.
 
-        Raises: UnansweredError: if a question cannot be put to some features; it holds the other results.
+        Raises:
+            UsageError: if training views are augmented and all images are changed in another way.
+            UnansweredError: if a question cannot be put to some features; it holds the other results.
         """
+        self._require_own_images(questions)
         workspace = self.place.workspace
         opened = [self.place.open(name) for name in expand_datasets(datasets)]
         encoders = [
@@ -140,6 +144,17 @@ class Evaluator:
         if problems:
             raise UnansweredError(" ".join(problems), Results(results))
         return Results(results)
+
+    def _require_own_images(self, questions: Sequence[Question]) -> None:
+        """Refuse augmented views of images that a variant changes: training would not see its change."""
+        views = max(
+            (q.settings.views for q in questions if isinstance(q.settings, LinearSettings)), default=0
+        )
+        if views and self.extraction.variant != PLAIN:
+            raise UsageError(
+                f"--views {views} trains on augmented views of the images as they are, and --variant "
+                f"{self.extraction.variant} would change only the others. Give one of the two."
+            )
 
     def extractor(self, encoder: Encoder) -> Extractor:
         """What takes the features of ``encoder``."""
