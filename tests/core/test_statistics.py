@@ -1,4 +1,3 @@
-import itertools
 import math
 import statistics
 
@@ -6,15 +5,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from transferkit.core.errors import ShapeError, UsageError
+from transferkit.core.errors import ShapeError
 from transferkit.core.seeding import generator
 from transferkit.core.statistics import (
-    CHUNK,
     FEWEST,
     Z95,
     Interval,
     bootstrap_limits,
-    bootstrap_mean_interval,
     deviation_limits,
     joined_freedom,
     mean_interval,
@@ -101,70 +98,10 @@ def test_wilson_needs_a_proportion(correct, n):
         wilson_interval(correct, n)
 
 
-def test_bootstrap_agrees_with_all_resamples_there_are():
-    values = np.array([0.0, 1.0, 2.5, 10.0])
-    means = sorted(sum(sample) / 4 for sample in itertools.product(values.tolist(), repeat=4))
-    exact = means[round(0.025 * 256)], means[round(0.975 * 256)]
-    found = bootstrap_mean_interval(values, draws=20000, rng=generator(0, "bootstrap"))
-    assert (found.low, found.high) == pytest.approx(exact, abs=0.13)  # the neighbouring means lie 0.25 apart
-    assert found.method == "bootstrap of 20000"
-
-
-def test_bootstrap_of_many_values_is_the_normal_interval():
-    values = generator(0, "many").normal(size=2000)
-    found = bootstrap_mean_interval(values, draws=4000, rng=generator(0, "draws"))
-    normal = mean_interval(values)
-    assert (found.low, found.high) == pytest.approx(
-        (normal.low, normal.high), abs=0.1 * (normal.high - normal.low)
-    )
-
-
-def test_bootstrap_covers_the_mean_about_95_times_in_100():
-    rng = generator(0, "coverage")
-    intervals = [bootstrap_mean_interval(rng.exponential(size=60), draws=200, rng=rng) for _ in range(300)]
-    coverage = np.mean([one.low <= 1.0 <= one.high for one in intervals])
-    assert 0.88 < coverage < 0.98  # 0.93 for so skewed a distribution
-
-
-def test_bootstrap_draws_only_from_its_generator():
-    values = np.arange(9.0)
-    one, same, other = (
-        bootstrap_mean_interval(values, draws=50, rng=generator(seed, "draws")) for seed in (0, 0, 1)
-    )
-    assert one == same
-    assert one != other
-
-
-def test_bootstrap_of_equal_values_has_no_width():
-    found = bootstrap_mean_interval(np.full(5, 0.5), draws=20, rng=generator(0))
-    assert (found.low, found.high) == (0.5, 0.5)
-
-
 @pytest.mark.parametrize("values", [[], [[1.0, 2.0]], 3.0])
 def test_means_need_a_row_of_values(values):
     with pytest.raises(ShapeError, match=r"^An interval needs a row of at least one value, not shape \("):
         mean_interval(values)
-    with pytest.raises(ShapeError, match=r"^A bootstrap needs a row of at least one value, not shape \("):
-        bootstrap_mean_interval(np.array(values), draws=5, rng=generator(0))
-
-
-def test_bootstrap_does_not_depend_on_how_many_draws_are_held_at_once(monkeypatch):
-    values = generator(0, "held at once").normal(size=50)
-    whole = bootstrap_mean_interval(values, draws=400, rng=generator(0))
-    monkeypatch.setattr("transferkit.core.statistics.CHUNK", 50 * 7)
-    assert bootstrap_mean_interval(values, draws=400, rng=generator(0)) == whole
-    assert CHUNK > 50 * 400
-
-
-def test_bootstrap_of_the_mirrored_values_is_mirrored():
-    values = generator(0, "mirrored").normal(size=50)
-    one, other = (bootstrap_mean_interval(sign * values, draws=300, rng=generator(0)) for sign in (1, -1))
-    assert (one.low, one.high) == pytest.approx((-other.high, -other.low), rel=1e-12)
-
-
-def test_a_bootstrap_needs_a_draw():
-    with pytest.raises(UsageError, match="A bootstrap of 0 draws has no interval"):
-        bootstrap_mean_interval(np.ones(3), draws=0, rng=generator(0))
 
 
 def test_students_t_by_its_table():

@@ -6,13 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import ShapeError, UsageError
+from .errors import ShapeError
 
 Z95 = 1.959963984540054  # the standard normal's 97.5 % quantile
-
-CHUNK = 2**16
-"""Row numbers that a bootstrap draws at once: as many as stay in the processor's cache."""
-
 
 FEWEST = 5
 """Values from which an interval by Student's t is made: that of fewer is on average more than 1.4 times as
@@ -97,7 +93,7 @@ def t_quantile(freedom: float) -> float:
 
 
 def percentile_levels(n: int) -> tuple[float, float]:
-    """The levels at which a bootstrap over ``n`` rows or groups is read for a 95 % interval [3].
+    """The levels at which a bootstrap over ``n`` rows or groups is read for a 95 % interval [2].
 
     Resamples of ``n`` rows lie closer together than samples do, as the deviation over ``n`` does: the levels
     are those of the standard normal at ``± t √(n / (n - 1))``, and 0.025 and 0.975 for many rows.
@@ -105,7 +101,7 @@ def percentile_levels(n: int) -> tuple[float, float]:
     Args:
         n: two or more.
 
-    [3] Hesterberg, What teachers should know about the bootstrap, The American Statistician 2015.
+    [2] Hesterberg, What teachers should know about the bootstrap, The American Statistician 2015.
     """
     from scipy.special import ndtr  # slow to import, and seldom needed
 
@@ -143,41 +139,3 @@ def joined_freedom(*parts: tuple[float, float]) -> float:
     """
     squares = sum(variance**2 / freedom for variance, freedom in parts)
     return sum(variance for variance, _ in parts) ** 2 / squares if squares > 0 else math.inf
-
-
-def bootstrap_mean_interval(
-    values: NDArray[np.floating], *, draws: int, rng: np.random.Generator
-) -> Interval:
-    """Percentile interval of the mean over rows drawn with replacement [2].
-
-    Args:
-        values: ``[n]``.
-        draws: how many resamples.
-        rng: where the draws come from.
-
-    Raises:
-        ShapeError: if there is no row of values.
-        UsageError: if there is no draw.
-
-    [2] Efron and Tibshirani, An introduction to the bootstrap, 1993.
-    """
-    values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 1 or not len(values):
-        raise ShapeError(f"A bootstrap needs a row of at least one value, not shape {values.shape}.")
-    _require_draws(draws)
-    n, means = len(values), np.empty(draws)
-    together = max(1, CHUNK // n)
-    for start in range(0, draws, together):
-        part = means[start : start + together]
-        part[:] = values.take(rng.integers(n, size=(len(part), n))).mean(axis=1)
-    return _percentiles(means)
-
-
-def _require_draws(draws: int) -> None:
-    if draws < 1:
-        raise UsageError(f"A bootstrap of {draws} draws has no interval: give 1 or more.")
-
-
-def _percentiles(means: NDArray[np.float64]) -> Interval:
-    low, high = np.quantile(means, [0.025, 0.975])
-    return Interval(float(low), float(high), f"bootstrap of {len(means)}")

@@ -26,11 +26,14 @@ from ..core.labels import ABSENT, SHOWN
 from ..core.precision import Reading, interpolated_precision
 from ..core.results import Score
 from ..core.seeding import generator
-from ..core.statistics import CHUNK, Interval, deviation_limits
+from ..core.statistics import Interval, deviation_limits
 from .classification import Choice
 
 BOOTSTRAP = 2000
 """Resamples of the test rows, or of their groups."""
+
+CHUNK = 2**16
+"""Row numbers that a bootstrap draws at once: as many as stay in the processor's cache."""
 
 METRIC = "map11"
 """The mean over classes of average precision read at eleven recalls, as VOC2007 has it."""
