@@ -2,8 +2,8 @@
 
 Takes the smallest network of each class of each module of timm and prints what differs from timm's own
 ``forward_head`` and ``forward_intermediates``. It takes up to an hour on two cores; the networks that differ
-in kind are in the test suite. These lines are expected: VGG has no blocks, NesT's are no layers, and CoaT's
-stages are its serial ones.
+in kind are in the test suite. These lines are expected: VGG has no blocks, and CoaT's stages are its
+serial ones.
 
     python -m tests.benchmarks.families [MODULE …]
 """

@@ -23,6 +23,7 @@ FORMS = {
     "bhwd": (Form("map", 3), (2, 4, 4, 5)),
     "btd": (Form("tokens", 2), (2, 9, 5)),
     "btd+2": (Form("tokens", 2, prefix=2), (2, 11, 5)),
+    "bhwd, tokens in windows": (Form("tokens", 3), (2, 4, 9, 5)),
 }
 CASES = [(name, pooling) for name, (form, _) in FORMS.items() for pooling in form.poolings]
 

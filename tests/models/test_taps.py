@@ -57,6 +57,18 @@ def test_distilled_deit_has_two_prefix_tokens():
     assert_close(tapped(encoder, "last", x), tokens[:, :2].mean(1))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("pooling", ["avg", "max"])
+def test_tokens_in_windows_are_pooled_as_the_map_that_they_form(pooling):
+    encoder = load_encoder("random:timm:nest_tiny")
+    x = noise(224, 2)
+    for block, level in (
+        ("levels.0.transformer_encoder.1", "levels.0"),
+        ("levels.2.transformer_encoder.7", "levels.2"),
+    ):
+        assert_close(tapped(encoder, block, x, pooling), tapped(encoder, level, x, pooling))
+
+
 def test_torchvision_resnet_at_last_is_its_own_pooling():
     encoder = load_encoder("random:resnet18")
     x = noise(64)

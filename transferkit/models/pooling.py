@@ -33,7 +33,8 @@ class Form:
     """What the axes of a layer's output mean.
 
     Attributes:
-        kind: ``map`` ``[b, d, h, w]`` or ``[b, h, w, d]``, ``tokens`` ``[b, t, d]``, ``vector`` ``[b, d]``.
+        kind: ``map`` ``[b, d, h, w]`` or ``[b, h, w, d]``, ``tokens`` ``[b, t, d]`` or, in windows,
+            ``[b, windows, t, d]``, ``vector`` ``[b, d]``.
         axis: where ``d`` stands.
         prefix: class, distillation and register tokens that stand before those of the patches.
     """
@@ -112,6 +113,7 @@ class Tokens:
 
     def __init__(self, module: nn.Module) -> None:
         self._prefix = prefix_tokens(module)
+        self._in_windows = type(module).__name__ == "Nest"  # timm's
         self._patches: dict[str, int] = {}
 
     def see(self, name: str, shape: torch.Size) -> None:
@@ -125,6 +127,8 @@ class Tokens:
         A network that does not say how many tokens stand before those of its patches has as many as there are
         more than patches.
         """
+        if self._in_windows and len(shape) == 4 and shape[0] == batch and shape[2] != shape[3]:
+            return Form("tokens", 3)
         patches, prefix = set(self._patches.values()), self._prefix
         if not prefix and len(shape) == 3:
             more = [shape[1] - number for number in patches if 0 <= shape[1] - number <= _MOST_PREFIX_TOKENS]
