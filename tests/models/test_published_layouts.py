@@ -382,6 +382,15 @@ def test_the_content_of_a_file_says_what_it_is(tmp_path):
         assert torch.equal(read_checkpoint(tmp_path / name)["a"], state["a"])
 
 
+def test_a_header_whose_length_begins_like_a_pickle_is_read(tmp_path):
+    path, sizes = tmp_path / "w.safetensors", set()
+    for letters in range(0, 256, 8):
+        save_file({"a": torch.arange(3.0)}, path, metadata={"note": "x" * letters})
+        sizes.add(path.read_bytes()[0])
+        assert read_checkpoint(path)["a"].tolist() == [0, 1, 2]
+    assert 0x80 in sizes  # the byte that a pickle begins with
+
+
 def test_plain_values_of_numpy_and_the_standard_library_are_read(tmp_path):
     metrics = defaultdict(list, {"loss": [1.0, 2.0]})
     plain = {

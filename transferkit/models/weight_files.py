@@ -60,12 +60,16 @@ def read_checkpoint(path: Path) -> Mapping[Any, Any]:
 
 
 def _is_safetensors(path: Path) -> bool:
-    """Whether the file says so by its first bytes, whatever its name; by its name if it is too short."""
+    """Whether the first bytes are the length of a header in JSON and its start, whatever the file's name.
+
+    A file that begins otherwise, and not as those of torch do, goes by its name. The length may begin with
+    the byte that a pickle begins with; that of a pickle, read as a length, is far longer than any file.
+    """
     with path.open("rb") as file:
         start = file.read(9)
-    if start.startswith((b"PK\x03\x04", b"\x80")):  # a zip file, and a pickle
-        return False
-    return path.suffix == ".safetensors" or start[8:] == b"{"  # after the length of a header in JSON
+    if start[8:] == b"{" and int.from_bytes(start[:8], "little") <= path.stat().st_size - 8:
+        return True
+    return path.suffix == ".safetensors" and not start.startswith((b"PK\x03\x04", b"\x80"))
 
 
 def _read_parts(path: Path) -> dict[str, Any]:
