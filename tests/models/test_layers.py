@@ -255,8 +255,10 @@ class Ended(nn.Module):
 
     def __init__(self, end) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(3, 8, 3)
-        self.fc, self.last = nn.Linear(8, 5), nn.Linear(8, 5)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.conv = nn.Conv2d(3, 8, 3)
+            self.fc, self.last = nn.Linear(8, 5), nn.Linear(8, 5)
         self.end = end
 
     def forward(self, x: Tensor) -> Tensor:
@@ -271,6 +273,7 @@ class Ended(nn.Module):
         (lambda a, b: a.softmax(1) * 0 + b.softmax(1), None),  # two modules have the shape of the output
         (lambda a, b: a + 0.5 * b, None),
         (lambda a, b: (a + b) / 2, None),
+        (lambda a, b: (a + b) / 2 + 10, None),  # logits that are all positive
         (lambda a, b: nn.functional.normalize(b), 5),
         (lambda a, b: b.relu(), 5),
     ],

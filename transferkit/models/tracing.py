@@ -264,9 +264,13 @@ def _is_weighted_leaf(module: nn.Module | None) -> bool:
 
 
 def _is_feature(output: Tensor) -> bool:
-    """Whether it went through a ReLU or was given unit length, which is not done to logits."""
+    """Whether it went through a ReLU or was given unit length, which is not done to logits.
+
+    A ReLU leaves exact zeros; logits may all be positive, but none is exactly 0.
+    """
     unit = torch.allclose(output.norm(dim=1), output.new_ones(len(output)), atol=1e-3)
-    return (unit or bool((output >= 0).all())) and not _is_probability(output)
+    rectified = bool((output >= 0).all() and (output == 0).any())
+    return (unit or rectified) and not _is_probability(output)
 
 
 def _is_probability(output: Tensor) -> bool:
