@@ -93,7 +93,7 @@ def cka(
 
 @command.command()
 @_looking
-@click.option("--force", is_flag=True, help="Compute finished cells anew.")
+@click.option("--force", is_flag=True, help="Recompute finished cells.")
 @common_options
 def separation(
     session: Session,
@@ -136,7 +136,7 @@ def _show_separations(session: Session, records: "Results", figure: str | None) 
 
 @command.command()
 @_looking
-@click.option("--force", is_flag=True, help="Compute finished cells anew.")
+@click.option("--force", is_flag=True, help="Recompute finished cells.")
 @common_options
 def transferability(
     session: Session,
@@ -183,7 +183,7 @@ def transferability(
     help="Strengths.  [default: 1,2,3,4,5]",
 )
 @click.option("--penalties", type=int, metavar="N", help="Of the linear probe.  [default: 12]")
-@click.option("--force", is_flag=True, help="Compute finished cells anew.")
+@click.option("--force", is_flag=True, help="Recompute finished cells.")
 @common_options
 def robustness(
     session: Session,

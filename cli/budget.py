@@ -16,7 +16,7 @@ _OPTIONS = {
         "--shots-per-class",
         type=click.IntRange(min=1),
         metavar="N",
-        help="Use so many images a class as train.",
+        help="Number of training images per class.",
     ),
     "budget": click.option(
         "--budget",

@@ -47,7 +47,7 @@ _IN_DETECTION = {
 )
 @on_error_option
 @click.option("--keep", is_flag=True, help="Leave the fine-tuned network in the workspace, as a model.")
-@click.option("--force", is_flag=True, help="Compute finished cells anew.")
+@click.option("--force", is_flag=True, help="Recompute finished cells.")
 @click.option("--yes", is_flag=True, help="Begin also what takes hours on a CPU.")
 @common_options
 def command(

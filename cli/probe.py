@@ -60,7 +60,7 @@ _IN_SEMANTIC = {
 @with_options(*_SETTINGS, skip=("shots", "level"), notes=_IN_SEMANTIC)
 @with_options(ExtractSettings)
 @click.option("--seed", default=0, show_default=True, help="Of splits and draws.")
-@click.option("--force", is_flag=True, help="Compute finished cells anew.")
+@click.option("--force", is_flag=True, help="Recompute finished cells.")
 @click.option(
     "--memory",
     type=float,

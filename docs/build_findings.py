@@ -310,7 +310,7 @@ def level_of(record: Result) -> str:
 
 
 def content_claim(values: dict[str, Values]) -> str:
-    """Whether contrastive and joint encoders keep more content than baselines and the random floor."""
+    """Compare the content that contrastive and joint encoders keep with the baselines and the floor."""
     parts = []
     for base, meaning in (
         ("ce", "against the study's baseline"),

@@ -46,13 +46,13 @@ def shown(gap: tuple[float, float]) -> str:
 
 
 def verdict(gap: tuple[float, float]) -> str:
-    """Whether a difference is ``higher`` than 0, ``lower``, or ``not told apart``."""
+    """Return ``higher`` or ``lower`` where the interval excludes 0, and otherwise ``not told apart``."""
     mean, half = gap
     return "higher" if mean > half else "lower" if mean < -half else "not told apart"
 
 
 def summary(verdicts: Sequence[str]) -> str:
-    """What the comparisons of one claim say together."""
+    """Sum up the comparisons of one claim in a sentence."""
     higher, lower = verdicts.count("higher"), verdicts.count("lower")
     if higher == len(verdicts):
         answer = "The claim holds here"

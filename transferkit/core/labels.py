@@ -41,7 +41,7 @@ def class_numbers(labels: ArrayLike) -> NDArray[np.int64]:
         )
     if several(numbers) and numbers.dtype.kind in "ub":
         raise DataError(
-            f"Several labels a row are {SHOWN}, {DIFFICULT} and {ABSENT}, and {numbers.dtype} has no "
+            f"Several labels per row are {SHOWN}, {DIFFICULT} and {ABSENT}, and {numbers.dtype} has no "
             f"{ABSENT}: convert them with numpy.where(labels, {SHOWN}, {ABSENT})."
         )
     return numbers.astype(np.int64, copy=False)
@@ -64,7 +64,7 @@ def require_labels(labels: NDArray[np.integer], n_classes: int) -> None:
     if several(labels):
         if labels.shape[1] != n_classes or not np.isin(labels, (SHOWN, DIFFICULT, ABSENT)).all():
             raise ShapeError(
-                f"Several labels a row are [n, {n_classes}] of {SHOWN}, {DIFFICULT} and {ABSENT}, "
+                f"Several labels per row are [n, {n_classes}] of {SHOWN}, {DIFFICULT} and {ABSENT}, "
                 f"not {list(labels.shape)} in {labels.min(initial=0)} … {labels.max(initial=0)}."
             )
     elif len(labels) and (labels.min() < 0 or labels.max() >= n_classes):
