@@ -77,15 +77,51 @@ def test_other_shapes_are_refused(shape):
 
 def test_the_variance_of_the_drawn_episodes_is_added():
     of_draws = VALUES.var(ddof=1) / 600
-    assert squared_error(VALUES, HALVES) == pytest.approx(image_variance(HALVES) + of_draws)
+    assert squared_error(VALUES, HALVES)[0] == pytest.approx(image_variance(HALVES) + of_draws)
     noise = RNG.normal(size=(25, 1, 2)).repeat(2, axis=1)  # both halves alike: the estimate is below 0
     assert image_variance(noise) < 0
-    assert squared_error(VALUES, noise) == pytest.approx(of_draws)
+    assert squared_error(VALUES, noise)[0] == pytest.approx(1.5 * of_draws)
+
+
+def test_degrees_of_freedom_are_those_of_satterthwaite():
+    """Of a variance of halves with ``b - 1``, one of batches with ``2 b``, and one of episodes."""
+    halves = generator(0, "freedom").normal([[[0.02], [-0.02]]], 0.01, size=(25, 2, 2))
+    of_draws = VALUES.var(ddof=1) / 600
+    of_halves = image_variance(halves.mean(axis=2, keepdims=True).repeat(2, axis=2))
+    of_batches = of_halves - image_variance(halves)
+    squared, freedom = squared_error(VALUES, halves)
+    assert squared == pytest.approx(of_halves - of_batches + of_draws)
+    noise = of_halves**2 / 24 + of_batches**2 / 50 + of_draws**2 / 599
+    assert 6 < freedom < 24
+    assert freedom == pytest.approx(squared**2 / noise)
+
+
+def test_degrees_of_freedom_stay_within_their_limits():
+    assert squared_error(VALUES, np.zeros((25, 2, 2)))[1] == 24
+    noise = RNG.normal(size=(25, 2, 2))
+    assert squared_error(VALUES, noise)[1] == 6
+    assert squared_error(VALUES[:4], noise)[1] == 3
+    assert squared_error(np.ones(600), np.zeros((25, 2, 2))) == (0, 24)
+
+
+# variances over images and of a half's batches, in those of 600 episodes: what the simulation of the
+# documentation has with 500 images of 10 classes, with 500 of 5, with 52 of 50, and with 20 of 50
+@pytest.mark.parametrize(("images", "batches"), [(1.8, 3.1), (1.7, 3.9), (7.0, 11.0), (18.0, 11.5)])
+def test_equally_good_models_seldom_differ_where_the_estimate_is_uncertain(images, batches):
+    rng, n, of_draws, false = generator(0, "alike", images), 6000, 1e-4, 0
+    noise = rng.normal(size=600)
+    noise = (noise - noise.mean()) / noise.std(ddof=1) * (600 * of_draws) ** 0.5
+    for _ in range(n):
+        own = rng.normal(0, (images * of_draws) ** 0.5, (25, 1, 1)) * [[1], [-1]]
+        halves = own + rng.normal(0, (4 * batches * of_draws) ** 0.5, (25, 2, 2))
+        mean = rng.normal(0, ((1 + images) * of_draws) ** 0.5)
+        false += difference_p(mean + noise, halves) < 0.05
+    assert false <= 0.07 * n
 
 
 def test_fewer_episodes_than_halvings_leave_fewer_degrees_of_freedom():
     found = difference_interval(VALUES[:4], HALVES)
-    half = stats.t.ppf(0.975, 3) * math.sqrt(squared_error(VALUES[:4], HALVES))
+    half = stats.t.ppf(0.975, 3) * math.sqrt(squared_error(VALUES[:4], HALVES)[0])
     assert found.high - found.low == pytest.approx(2 * half)
 
 
@@ -115,7 +151,8 @@ def test_one_episode_says_nothing_of_others():
 
 def test_the_interval_of_a_difference_is_students():
     found = difference_interval(VALUES, HALVES)
-    half = stats.t.ppf(0.975, 24) * math.sqrt(squared_error(VALUES, HALVES))
+    squared, freedom = squared_error(VALUES, HALVES)
+    half = stats.t.ppf(0.975, freedom) * math.sqrt(squared)
     assert (found.low, found.high) == pytest.approx((VALUES.mean() - half, VALUES.mean() + half))
     assert found.method == OVER_IMAGES
 
@@ -123,8 +160,8 @@ def test_the_interval_of_a_difference_is_students():
 @pytest.mark.parametrize("shift", [0.0, 0.01, 0.05])
 def test_p_is_the_level_at_which_the_interval_ends_at_zero(shift):
     gaps, halves = VALUES - VALUES.mean() + shift, HALVES - 0.7
-    t = shift / math.sqrt(squared_error(gaps, halves))
-    assert difference_p(gaps, halves) == pytest.approx(2 * stats.t.sf(t, 24))
+    squared, freedom = squared_error(gaps, halves)
+    assert difference_p(gaps, halves) == pytest.approx(2 * stats.t.sf(shift / math.sqrt(squared), freedom))
     assert difference_p(-gaps, -halves) == pytest.approx(difference_p(gaps, halves))
     assert (difference_p(gaps, halves) < 0.05) == (difference_interval(gaps, halves).low > 0)
 
@@ -145,9 +182,10 @@ def test_the_interval_of_an_accuracy_is_students_in_the_middle():
 def test_the_ends_of_the_interval_are_where_the_score_test_has_five_percent():
     """Wilson's interval holds each π with |p − π| ≤ t √(π (1 − π) / n)."""
     found, p = interval_over_images(VALUES, HALVES, images=520), VALUES.mean()
-    n = p * (1 - p) / squared_error(VALUES, HALVES)
+    squared, freedom = squared_error(VALUES, HALVES)
+    n = p * (1 - p) / squared
     for end in (found.low, found.high):
-        assert abs(p - end) == pytest.approx(stats.t.ppf(0.975, 24) * math.sqrt(end * (1 - end) / n))
+        assert abs(p - end) == pytest.approx(stats.t.ppf(0.975, freedom) * math.sqrt(end * (1 - end) / n))
 
 
 def test_the_interval_of_an_accuracy_stays_inside_0_and_1():

@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 from tests.reference import ranks as reference
 from transferkit.core.comparison import paired
 from transferkit.core.errors import ShapeError
+from transferkit.core.half_samples import squared_error
 from transferkit.core.outcomes import Outcomes, episode_outcomes
 from transferkit.reports.statistics import (
     Units,
@@ -236,7 +237,10 @@ def test_episodes_of_several_seeds_share_their_images():
     seeds = np.array([1 / 3, 2 / 3]) / 5
     of_images = variance_over_images(HALVES_A, HALVES_B) + episodes.var(ddof=1) / 6
     of_seeds = seeds.var(ddof=1) / 2
-    freedom = (of_images + of_seeds) ** 2 / (of_images**2 / 2 + of_seeds**2 / 1)
+    halves = (np.array(HALVES_A * 2) - np.array(HALVES_B * 2)).reshape(-1, 2, 2) / 100
+    squared, own = squared_error(episodes, halves)
+    assert_allclose(squared, of_images)
+    freedom = (of_images + of_seeds) ** 2 / (of_images**2 / own + of_seeds**2 / 1)
     expected = student_tail(seeds.mean() / math.sqrt(of_images + of_seeds), freedom)
     assert_allclose(difference_p(a, b), expected, atol=1e-8)
 

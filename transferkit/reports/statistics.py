@@ -244,12 +244,11 @@ def _episodes_p(gaps: Sequence[NDArray[np.float64]], halves: Sequence[NDArray[np
     if len(known) == 1:
         return half_samples.difference_p(gaps[0], known[0])
     every, seeds = np.concatenate(gaps), np.array([gap.mean() for gap in gaps])
-    of_images = max(0.0, float(np.mean([half_samples.image_variance(one) for one in known])))
-    of_images += float(every.var(ddof=1)) / len(every)
+    of_images, freedom = half_samples.squared_error(every, np.concatenate(known))
     of_seeds = float(seeds.var(ddof=1)) / len(seeds)
     if seeds.mean() == 0 or of_images + of_seeds == 0:
         return float(seeds.mean() == 0)
-    freedom = joined_freedom((of_images, len(known[0]) - 1), (of_seeds, len(seeds) - 1))
+    freedom = joined_freedom((of_images, freedom), (of_seeds, len(seeds) - 1))
     return float(2 * stdtr(freedom, -abs(seeds.mean()) / math.sqrt(of_images + of_seeds)))
 
 
