@@ -174,16 +174,38 @@ def test_what_is_no_matrix_is_refused():
 
 def test_the_interval_is_the_jackknife_within_classes():
     x, y = clusters((4, 7, 1, 5))
-    without = np.array(
-        [separation(np.delete(x, i, 0), np.delete(y, i)).class_separation for i in range(len(x))]
-    )
+    without = np.array([separation(np.delete(x, i, 0), np.delete(y, i)).class_separation for i in range(17)])
     variance = sum(
         (own := without[y == c]).var() * (len(own) - 1) for c, n in enumerate(np.bincount(y)) if n > 1
     )
-    half = stats.t.ppf(0.975, 3 + 6 + 4) * math.sqrt(variance)
+    half = stats.norm.ppf(0.975) * math.sqrt(variance)
     value, found = separation(x, y).class_separation, class_separation_interval(x, y)
     assert (found.low, found.high) == pytest.approx((value - half, value + half), rel=1e-9)
     assert found.method == "jackknife"
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one class a group", "several classes a group"])
+def test_with_groups_each_group_is_left_out_as_a_whole(several):
+    x, y = clusters((8, 12, 6))
+    group = np.concatenate([np.arange(8) // 2, np.arange(12) // 3, np.arange(6) // 2])
+    if not several:
+        group += 10 * y
+    names, strata = np.unique(group), {}
+    for g in names:
+        keep = group != g
+        value = separation(x[keep], y[keep]).class_separation
+        strata.setdefault("all" if several else int(y[group == g][0]), []).append(value)
+    variance = sum(np.var(own) * (len(own) - 1) for own in strata.values())
+    half = stats.norm.ppf(0.975) * math.sqrt(variance)
+    value, found = separation(x, y).class_separation, class_separation_interval(x, y, list(map(str, group)))
+    assert (found.low, found.high) == pytest.approx((max(0, value - half), min(1, value + half)), rel=1e-9)
+
+
+def test_a_class_that_is_a_single_group_is_taken_as_it_is():
+    x, y = clusters((6, 6, 4))
+    group = [str(i) if i < 12 else "last" for i in range(16)]
+    rest, found = class_separation_interval(x, y), class_separation_interval(x, y, group)
+    assert 0 < found.high - found.low < rest.high - rest.low
 
 
 @pytest.mark.parametrize("apart", [0.0, 0.3, 3.0])

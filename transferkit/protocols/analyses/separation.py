@@ -73,14 +73,14 @@ def separations(
 
 
 def separation_score(rows: Features) -> Score:
-    """The class separation with its jackknife interval over rows, and all other numbers.
+    """The class separation with its jackknife interval over rows or groups of them, and all other numbers.
 
     Raises: DataError: if the class separation is undefined, saying why.
     """
     if len(rows) > MOST_ROWS:
         rows = rows.rows(np.linspace(0, len(rows) - 1, MOST_ROWS).astype(np.int64))
     x = np.asarray(rows.x, np.float32)
-    found, interval = separation(x, rows.labels), class_separation_interval(x, rows.labels)
+    found, interval = separation(x, rows.labels), class_separation_interval(x, rows.labels, rows.groups)
     if found.class_separation is None or interval is None:
         reason = _undefined(found, len(x))
         raise DataError(f"{rows.data}, layer {rows.layer}: class separation is undefined, for {reason}")
