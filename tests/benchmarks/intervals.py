@@ -16,16 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from tests.benchmarks.comparisons import clear_leaders, over_data_sets, seeds, several_models
 from tests.benchmarks.coverage import Floats, Found, Setting, latent, lines, names, simulated, uneven
-from tests.reports.records import record
 from transferkit.analysis.separation import class_separation_interval, separation
-from transferkit.analysis.transferability.agreement import rank_correlation
-from transferkit.core.comparison import over_sets, paired
+from transferkit.core.comparison import paired
 from transferkit.core.features import Features
-from transferkit.core.outcomes import Outcomes, row_outcomes
+from transferkit.core.outcomes import row_outcomes
 from transferkit.core.proportions import accuracy_interval, class_mean_interval
 from transferkit.core.seeding import generator
-from transferkit.core.statistics import Interval, t_interval
 from transferkit.detection.matching import Matches
 from transferkit.detection.precision import image_bootstrap, mean_average_precision
 from transferkit.detection.scoring import DRAWS
@@ -33,9 +31,6 @@ from transferkit.probes import ranking
 from transferkit.probes.classification import Choice
 from transferkit.probes.fewshot import FewshotProbe, FewshotSettings
 from transferkit.probes.semantic import summary, target_scores
-from transferkit.reports.evidence import evidence
-from transferkit.reports.statistics import Units, difference_p, pairs, ranks, seed_mean
-from transferkit.reports.terminal import mean_half
 
 
 def top1() -> Iterator[Setting]:
@@ -46,7 +41,12 @@ def top1() -> Iterator[Setting]:
             return right.mean(), accuracy_interval(right), None
 
         yield Setting("top-1, rows", f"{n} rows, accuracy {p}", rows, p)
-    for (g, size), p, alike in product(((12, 8), (20, 5), (60, 20)), (0.6, 0.85), (0.1, 0.3, 0.5)):
+    yield from grouped_rows("top-1, rows in groups", ((12, 8), (20, 5), (60, 20)))
+
+
+def grouped_rows(name: str, worlds: tuple[tuple[int, int], ...]) -> Iterator[Setting]:
+    """Top-1 of so many groups of so many rows."""
+    for (g, size), p, alike in product(worlds, (0.6, 0.85), (0.1, 0.3, 0.5)):
 
         def grouped(
             rng: np.random.Generator, g: int = g, size: int = size, p: float = p, alike: float = alike
@@ -56,7 +56,7 @@ def top1() -> Iterator[Setting]:
             return right.mean(), accuracy_interval(right, names(group)), None
 
         words = f"{g} groups of {size}, accuracy {p}, correlation {alike}"
-        yield Setting("top-1, rows in groups", words, grouped, p)
+        yield Setting(name, words, grouped, p)
 
 
 def per_class() -> Iterator[Setting]:
@@ -140,9 +140,9 @@ def differences() -> Iterator[Setting]:
         yield Setting(f"difference of two models, {kind}", words, draw, more, cost=2)
 
 
-def all_way() -> Iterator[Setting]:
+def all_way(name: str = "all-way few-shot", draws: int = 5) -> Iterator[Setting]:
     for classes, shots, spread in ((5, 1, 0.5), (10, 1, 0.5), (10, 5, 0.3)):
-        settings = FewshotSettings(scheme="allway", shots=shots, method="proto")
+        settings = FewshotSettings(scheme="allway", shots=shots, method="proto", repeats=draws)
         centres = generator(0, "centres").normal(size=(classes, 32)) * spread
 
         def draw(
@@ -165,138 +165,28 @@ def all_way() -> Iterator[Setting]:
             one, other = scores
             return one.value, one.interval, paired(one.outcomes, other.outcomes).p
 
-        yield Setting("all-way few-shot", f"{classes} classes, {shots} shots", draw, cost=5)
-
-
-def over_data_sets() -> Iterator[Setting]:
-    kinds: dict[str, Callable[[np.random.Generator, int], Floats]] = {
-        "normal": lambda rng, n: rng.normal(size=n),
-        "long tails": lambda rng, n: rng.standard_t(3, size=n),
-        "skewed": lambda rng, n: rng.gamma(4, size=n) - 4,
-    }
-    for (kind, make), n in product(kinds.items(), (5, 6, 12, 30)):
-
-        def draw(
-            rng: np.random.Generator, make: Callable = make, n: int = n, skewed: bool = kind == "skewed"
-        ) -> Found:
-            found = over_sets((0.02 * make(rng, n)).tolist())
-            # equal models may well change places, so that their differences are not skewed
-            return found.difference, found.interval, None if skewed else found.p
-
-        yield Setting("mean difference over data sets", f"{n} sets, {kind}", draw, 0.0)
-
-        def inverted(rng: np.random.Generator, make: Callable = make, n: int = n) -> Found:
-            psnr = 20 + make(rng, n)
-            return psnr.mean(), t_interval(psnr), None
-
-        yield Setting("PSNR of inverted images", f"{n} images, {kind}", inverted, 20.0)
-    for models in (5, 15):
-
-        def agreement(rng: np.random.Generator, models: int = models) -> Found:
-            reached = rng.normal(size=(12, models))
-            scores = reached + rng.normal(size=reached.shape)
-            taus = [rank_correlation(a, b).value for a, b in zip(scores, reached, strict=True)]
-            return float(np.mean(taus)), t_interval(taus), None
-
-        yield Setting("mean weighted τ over data sets", f"{models} models, 12 sets", agreement)
-
-
-def several_models() -> Iterator[Setting]:
-    """``m`` equally good models on ``n`` data sets, and others that are worse or noisier."""
-    for m, n, others in ((3, 5, 0), (5, 12, 0), (10, 12, 0), (10, 30, 0), (2, 12, 3), (3, 12, 7)):
-
-        def values(rng: np.random.Generator, m: int, n: int, others: int) -> Floats:
-            worse = -0.04 * np.arange(1, others + 1)
-            level = np.concatenate([np.zeros(m), worse])
-            return rng.normal(size=n) + level[:, None] + 0.02 * rng.normal(size=(m + others, n))
-
-        def apart(rng: np.random.Generator, m: int = m, n: int = n, others: int = others) -> Found:
-            found = ranks(names(np.arange(m + others)), values(rng, m, n, others))
-            equal = set(names(np.arange(m)))
-            return 0.0, None, float(not any(set(found.beaten_by(one)) & equal for one in equal))
-
-        def paired_off(rng: np.random.Generator, m: int = m, n: int = n, others: int = others) -> Found:
-            found = pairs(names(np.arange(m + others)), values(rng, m, n, others))
-            equal = set(names(np.arange(m)))
-            return 0.0, None, min(one.p_holm for one in found if {one.a, one.b} <= equal)
-
-        def best(rng: np.random.Generator, m: int = m, n: int = n, others: int = others) -> Found:
-            own = values(rng, m, n, others)
-            first, second = np.argsort(-own.mean(1))[:2].tolist()
-            told = {pair.b: pair.p_holm for pair in pairs(list(range(len(own))), own) if pair.a == first}
-            return 0.0, None, 1.0 if max(first, second) >= m else told[second]
-
-        words = f"{m} equal models, {others} others, {n} sets"
-        yield Setting("ahead by mean rank (Friedman, Nemenyi)", words, apart, cost=2)
-        yield Setting("pairs over data sets (Wilcoxon, Holm)", words, paired_off, cost=4)
-        yield Setting("the best against the second of several models", words, best, cost=4)
-
-
-def clear_leaders() -> Iterator[Setting]:
-    for m, n, size in ((2, 200, 1), (5, 200, 1), (5, 100, 5)):
-
-        def draw(rng: np.random.Generator, m: int = m, n: int = n, size: int = size) -> Found:
-            group = np.arange(n) // size
-            right = latent(rng, group, 0.3 if size > 1 else 0, m) < norm.ppf(0.8)
-            ids, of = names(np.arange(n)), names(group) if size > 1 else None
-            records = [
-                record(name, "d", own.mean(), outcomes=row_outcomes(ids, own, groups=of))
-                for name, own in zip("abcde", right, strict=False)
-            ]
-            return 0.0, None, float(not evidence(records).best)
-
-        yield Setting(
-            "bold: better than every other", f"{m} models, {n} rows in groups of {size}", draw, cost=3
-        )
-
-    def means(rng: np.random.Generator) -> Found:
-        """Of twelve data sets, the interval for these very ones."""
-        records = []
-        for data in range(12):
-            for model in "ab":
-                own = accuracy_interval(right := rng.random(100 + 20 * data) < 0.5 + data / 30)
-                low, high = own.low, own.high
-                records.append(record(model, f"d{data}", float(right.mean()), ci_low=low, ci_high=high))
-        (one,) = (found := evidence(records)).ranked.values()
-        value, half = one.means["a"], mean_half(found, one, "a")
-        return value, Interval(value - half, value + half, "of the means"), None
-
-    yield Setting("mean over these data sets", "12 sets", means, float(np.mean(0.5 + np.arange(12) / 30)), 3)
-
-
-def seeds() -> Iterator[Setting]:
-    for s, deviation in product((3, 5), (0.005, 0.015, 0.03)):
-
-        def draw(rng: np.random.Generator, s: int = s, deviation: float = deviation) -> Found:
-            rows = 500
-            chance = (0.75 + deviation * rng.normal(size=(2, s, 1))).clip(0.01, 0.99)
-            shared = latent(rng, np.arange(rows), 0, 2)[:, None]  # the same rows are hard for every seed
-            right = np.sqrt(0.7) * shared + np.sqrt(0.3) * rng.normal(size=(2, s, rows)) < norm.ppf(chance)
-            a, b = (
-                {
-                    seed: Units.of_outcomes(Outcomes("rows", "r", 1, tuple(map(int, one))))
-                    for seed, one in enumerate(own)
-                }
-                for own in right
-            )
-            each = [accuracy_interval(one) for one in right[0]]
-            values = right[0].mean(1).tolist()
-            value, interval = seed_mean(values, [i.low for i in each], [i.high for i in each])
-            return value, interval, difference_p(a, b)
-
-        yield Setting("mean over seeds", f"{s} seeds that deviate by {deviation}", draw, cost=4)
+        yield Setting(name, f"{classes} classes, {shots} shots, {draws} draws", draw, cost=5)
 
 
 def separations() -> Iterator[Setting]:
-    for (c, rows), spread in product(((5, 20), (10, 10), (10, 50)), (0.3, 0.5, 1.0)):
+    yield from separated("class separation, rows", ((5, 20), (10, 10), (10, 50)))
+    yield from separated("class separation, rows in groups", ((5, 40), (10, 80)), size=4)
+
+
+def separated(name: str, worlds: tuple[tuple[int, int], ...], size: int = 1) -> Iterator[Setting]:
+    """Class separation of so many classes of so many rows, in groups of ``size``."""
+    for (c, rows), spread in product(worlds, (0.3, 0.5, 1.0)):
         centres = generator(0, "separate").normal(size=(c, 32)) * spread
         labels = np.arange(c).repeat(rows)
 
         def draw(rng: np.random.Generator, centres: Floats = centres, labels: NDArray = labels) -> Found:
-            x = centres[labels] + rng.normal(size=(len(labels), 32))
-            return separation(x, labels).class_separation or 0.0, class_separation_interval(x, labels), None
+            group = np.arange(len(labels)) // size
+            x = centres[labels] + latent(rng, group, 0.3 if size > 1 else 0.0, 32).T
+            interval = class_separation_interval(x, labels, names(group) if size > 1 else None)
+            return separation(x, labels).class_separation or 0.0, interval, None
 
-        yield Setting("class separation", f"{c} classes of {rows} rows, spread {spread}", draw, cost=4)
+        words = f"{c} classes of {rows} rows, spread {spread}"
+        yield Setting(name, words, draw, cost=4)
 
 
 def detections() -> Iterator[Setting]:
@@ -361,6 +251,30 @@ def explained() -> Iterator[Setting]:
         yield Setting(name, f"{n} images, noise {noise}", draw, cost=4)
 
 
+def wrong_groups() -> Iterator[Setting]:
+    """Nearly every group is right throughout, and a few are wrong throughout."""
+    for g, share in product((30, 60), (0.05, 0.1)):
+
+        def draw(rng: np.random.Generator, g: int = g, share: float = share) -> Found:
+            group = np.repeat(np.arange(g), 10)
+            right = (rng.random(g) >= share)[group]
+            return right.mean(), accuracy_interval(right, names(group)), None
+
+        yield Setting(
+            "top-1, few groups hold all that is wrong", f"{g} groups, {share:.0%} wrong", draw, 1 - share
+        )
+
+
+def limits() -> Iterator[Setting]:
+    """Where too little is known for a good interval."""
+    yield from grouped_rows("top-1, rows in five or eight groups", ((5, 10), (8, 10)))
+    yield from wrong_groups()
+    for draws in (2, 3, 4):
+        yield from all_way(f"all-way few-shot, {draws} draws", draws)
+    yield from seeds("mean over two seeds", (2,))
+    yield from separated("class separation, five rows per class", ((5, 5), (10, 5)))
+
+
 WORLDS: tuple[Callable[[], Iterator[Setting]], ...] = (
     top1, per_class, average_precision, differences, all_way, over_data_sets, several_models, clear_leaders,
     seeds, separations, detections, explained,
@@ -368,6 +282,9 @@ WORLDS: tuple[Callable[[], Iterator[Setting]], ...] = (
 
 
 def main(draws: int = 1500) -> None:
-    settings = [setting for world in WORLDS for setting in world()]
     with patch.object(ranking, "BOOTSTRAP", 200):  # of 2000: the deviation of as few is known to 5 %
-        print("\n".join(lines([(setting, simulated(setting, draws)) for setting in settings])))
+        for worlds in (WORLDS, (limits,)):
+            settings = [setting for world in worlds for setting in world()]
+            print(
+                "\n".join(lines([(setting, simulated(setting, draws)) for setting in settings])), flush=True
+            )
