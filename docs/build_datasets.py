@@ -29,82 +29,82 @@ BEGIN, END = "<!-- published sets: begin -->", "<!-- published sets: end -->"
 
 INTRODUCTION = """# Data sets
 
-Built by `python docs/build_datasets.py`; do not edit. With `--registry` it writes only what it need not
-measure: the section on published sets.
+This page is built by `python docs/build_datasets.py`; do not edit it. With `--registry`, the script only
+updates the section on published sets, which needs no measurement.
 
-`--data` takes `folder:PATH` (one sub-folder a class; `train`, `val` and `test` in it are used when they
-exist, else a seeded, stratified 60/20/20 split is made), the name of an embedded or a published set, or a
-group: `mini` for the twelve embedded downstream sets, `paper12` for the twelve of Islam et al. (ICCV
-2021), `kornblith12` for the wider comparison. `imagenet:PATH` and `miniimagenet:PATH` are there to
-pretrain on; `miniimagenet:PATH#val` and `#test` are its novel classes. `transferkit datasets list` says
-what of it is there.
+`--data` takes `folder:PATH` (one sub-folder per class; its `train`, `val` and `test` folders are used if
+they exist, otherwise a seeded, stratified 60/20/20 split is made), the name of an embedded or a published
+set, or a group: `mini` for the twelve embedded downstream sets, `paper12` for the twelve sets of Islam et
+al. (ICCV 2021), `kornblith12` for those of Kornblith et al. `imagenet:PATH` and `miniimagenet:PATH` are for
+pretraining; `miniimagenet:PATH#val` and `#test` are its novel classes. `transferkit datasets list` shows
+which sets are available.
 
-Data of any size: `wds:PATTERN` reads WebDataset shards, local ones or by URL
-(`'wds:leaves-{000..127}.tar'`, in quotes, for a shell would expand the braces), each sample once over all
-ranks and workers. A sample is the files that share a name up to the first dot and lie one behind the
-other: its image in `.jpg`, `.jpeg`, `.png` or `.webp`, its label in `.cls`, a whole number, or `.json`, a
-number or a name under `label` or `cls`. `{split}` in the pattern stands for train, val and test, of which
-those that exist are read; without it, all is divided as a folder is. Shards are plain `.tar`, not
-compressed. Those behind a URL are first copied to `wds` in the data folder; a transfer that breaks off
+For data of any size, `wds:PATTERN` reads WebDataset shards, local ones or by URL
+(`'wds:leaves-{000..127}.tar'`, in quotes, because a shell would expand the braces), each sample once over
+all ranks and workers. A sample consists of consecutive files with the same name up to the first dot: its
+image in `.jpg`, `.jpeg`, `.png` or `.webp`, and its label in `.cls`, an integer, or `.json`, a number or a
+name under `label` or `cls`. `{split}` in the pattern is replaced by train, val and test, and those that
+exist are read; without it, all samples are split as for a folder. Shards are plain `.tar` files, not
+compressed. Shards given by URL are first copied to `wds` in the data folder; an interrupted download
 continues where it stopped.
 
-`hf:NAME`, `hf:NAME:CONFIG` for one of its configurations, or `hf:` and a folder that `save_to_disk` wrote,
-reads through Hugging Face `datasets` (extra `hf`); `#SPLIT` behind any of them takes one split alone,
-which is divided as a folder is. Its labels are declared classes, whole numbers, or names, which become
+`hf:NAME`, `hf:NAME:CONFIG` for one of its configurations, or `hf:` and a folder written by `save_to_disk`,
+reads through Hugging Face `datasets` (extra `hf`); with `#SPLIT` after any of them, only this split is read,
+and it is split as a folder is. Labels are declared classes, integers, or names, which become
 classes in sorted order.
 
-Detection has sets of its own, which `finetune --task detection` takes: `voc0712` and `coco` in their
-published layouts, and the drawn `mini/scenes`.
+Detection has its own sets for `finetune --task detection`: `voc0712` and `coco` in their
+published layouts, and the synthetic `mini/scenes`.
 
-Images are read upright (EXIF rotation is applied), as 8-bit RGB, and what is transparent shows white. Grey
-of more than 8 bits is brought to 0 … 255 by what its file's type declares: unsigned 16-bit grey is divided
-by 257, PGM files and TIFF files of 12 bits by their own white. Signed, 32-bit and floating-point grey
-declare no white: values within 0 … 255 are kept, greater ones within 0 … 65535 are divided by 257, and
-floating-point values within 0 … 1 are multiplied by 255. What no scale fits is refused, as an image that
-cannot be read. So is what two scales fit, as the wrong one would show black or white: floating-point values
-that are only 0 and 1, and values that exceed a scale by less than its double. `extract` and `datasets
-verify` warn of a split whose images were read on different scales, and of one whose 16-bit grey is dark
-throughout, as 12-bit data in 16 bits is.
+Images are converted to 8-bit RGB with EXIF rotation applied and transparent pixels white. Grey values with
+more than 8 bits are scaled to 0 … 255 according to the file type: unsigned 16-bit grey is divided by 257,
+and PGM files and 12-bit TIFF files by their own maximum. Signed, 32-bit and floating-point files declare no
+maximum: values within 0 … 255 are kept, larger values within 0 … 65535 are divided by 257, and
+floating-point values within 0 … 1 are multiplied by 255. An image whose values fit no scale is treated as
+unreadable. So is an image whose values fit two scales, because the wrong one would make it black or white:
+floating-point values that are only 0 and 1, and values that exceed a scale by less than a factor of two.
+`extract` and `datasets verify` print a warning for a split whose images were read on different scales, and
+for one whose 16-bit images are all dark, as 12-bit data stored in 16 bits are.
 
-A network is shown an image as its weights were evaluated: resized by the shorter side, both sides or the
-longer side, cropped to a central square or padded to it (with black, or with the mean where the longer
-side is fitted), bilinear or bicubic. That is what timm does for all configurations of its published
-weights, and torchvision for its own, to two grey levels; only networks that take images which are not
-square, such as `vit_*_sapiens2`, are refused. `--size` changes all sizes in proportion.
+Each network gets the preprocessing with which its weights were evaluated: a resize of the shorter side, both
+sides or the longer side, a centre crop or padding to a square (with black, or with the mean if the longer
+side is resized), bilinear or bicubic. The result equals that of timm for all configurations of its published
+weights, and of torchvision for its own, within two grey levels; only networks for non-square images, such as
+`vit_*_sapiens2`, are not supported. `--size` changes all sizes in proportion.
 
-A budget behind a name leaves fewer labelled images: `eurosat@limit=1000` or `@limit=0.1` (of train and val
-together), `@shots=5` (a class, all of them train), `@vtab1k` (800 train, 200 val: as many as
-in VTAB-1k, but [other images](published.md)). The
-options `--limit`, `--shots-per-class` and `--budget` put the same behind every name of a command. Images
-are drawn class by class in the order of a hash of the seed and the id, so that a smaller number of shots
-lies within a larger one; a class that has fewer gives all it has, and it is told how many do. Test stays
-whole, and its cached features serve all budgets. Where images have groups, `@vtab1k` takes its 200 images of
-other groups than its 800.
+A budget after a name reduces the labelled images: `eurosat@limit=1000` or `@limit=0.1` (of train and val
+together), `@shots=5` (images per class, all in train), `@vtab1k` (800 train, 200 val: as many as in
+VTAB-1k, but [other images](published.md)). The options `--limit`, `--shots-per-class` and `--budget` apply
+the same to all data sets of a command. Images are selected per class in the order of a hash of the seed and
+the id, so a smaller number of shots is a subset of a larger one; a class with fewer images contributes all
+of them, and a note gives the number of such classes. The test split stays complete, and its cached features
+serve all budgets. If images have groups, `@vtab1k` takes its 200 images from other groups than its 800.
 
 ## The embedded suite
 
-64×64 RGB, rendered on first use and kept in the data folder (`$TRANSFERKIT_DATA`, else `data` in the
-workspace). Two sets a domain, as Islam et al. have. Real photographs are cut into patches such that train,
-val and test come from disjoint regions; what is drawn keeps its factors. `mini/objects` is the source
-set that pretraining starts from; its class is the shape, and colour, texture, size, position, rotation,
-background and light vary freely.
+The sets have 64×64 RGB images, which are rendered on first use and stored in the data folder
+(`$TRANSFERKIT_DATA`, or else `data` in the workspace). There are two sets per domain, as in Islam et al.
+Real photographs are cut into patches such that train, val and test come from disjoint regions; synthetic
+images come with their generating factors. `mini/objects` is the source set for pretraining; its class is
+the shape, and colour, texture, size, position, rotation, background and light vary freely.
 
-Most photographs are too small for 56 patches of a class that do not overlap. Patches that share a pixel are
-therefore one **group**, also by way of other patches, and no two groups share a pixel: the crop boxes are
-recorded as the factor `box`. Groups are never divided between train, val and test, between the rows that a
-probe fits and those that it selects on, or between the support and the queries of one episode. Intervals of
-accuracies and of semantic scores are over groups.
+Most photographs are too small for 56 non-overlapping patches of a class. Overlapping patches therefore form
+one **group**, including patches that overlap only through other patches, and no two groups share a pixel;
+the crop boxes are recorded as the factor `box`. A group is never divided between train, val and test,
+between the images that a probe is fitted on and those used for selection, or between the support and query
+sets of an episode. Intervals of accuracies and of semantic scores are over groups.
 
-How hard the sets are was tuned with `imagenet-lite0` in view, so the table describes the sets and is no
+The difficulty of the sets was tuned using `imagenet-lite0`, so the table describes the sets and is not an
 unbiased result about that network. All of `mini/tissue` comes from two photographs, and its labels from a
 rule on their colours: patches of train and test share no pixel, but they share the specimen.
 
-Top-1 of a linear probe at the last layer, penalty chosen on val, scored on test, 95 % intervals. *Way* is
-how far `pixels` gets from chance to 1. Other pages have other numbers of the same sets and models, by
-other settings: here 45 penalties are tried and each model is shown images of its own size; the demo of the
-README tries 8, and the [findings](findings.md) 12, and both show `imagenet-lite0` 128 pixels.
+The table shows top-1 of a linear probe at the last layer, with the penalty selected on val, scored on test,
+and 95 % intervals. *Adjusted* is the accuracy of `pixels` rescaled so that chance is 0 and perfect accuracy
+is 1. Other pages give other numbers for the same sets and models because of other settings: here, 45
+penalties are tried and each model gets images of its own size; the demo of the README tries 8 and the
+[findings](findings.md) 12, both with images of 128 pixels for `imagenet-lite0`.
 
-| set | domain | classes | train / val / test | chance | pixels | way | imagenet-lite0 |
+| set | domain | classes | train / val / test | chance | pixels | adjusted | imagenet-lite0 |
 |---|---|---|---|---|---|---|---|
 """
 
@@ -141,50 +141,51 @@ def about(dataset: Dataset) -> str:
 
 PUBLISHED_SETS = """## Published sets
 
-Each is read as its archive unpacks, from its folder in the data folder; folders that an unpacker made around
-it do no harm. Get one with `transferkit datasets prepare NAME`, check it with `transferkit datasets verify
-NAME`. A label without an image, and an image without a label, is left out and counted.
+Each set is read from its folder in the data folder, in the layout of its unpacked archive; additional parent
+folders from unpacking are accepted. `transferkit datasets prepare NAME` prepares a set, and `transferkit
+datasets verify NAME` checks it. Labels without an image and images without a label are left out and counted.
 
-Files are held to the checksums that are published of them. Of the few without one, the SHA-256 of what was
-fetched first is told and kept in `digests` of the data folder, and a later one that differs is told.
+Files are checked against the published checksums. For the few files without one, the SHA-256 of the first
+download is printed and stored in `digests` in the data folder; if a later download differs, this is
+reported.
 
-Where a set has no official split, 70 % of each class are train and 30 % are test, as in Islam et al.: the
-ids of a class in the order of the SHA-256 of `NAME/ID`, the first 70 % train, rounded to whole images.
-This rule stands for a frozen list of ids: no seed and no random generator take part, so that every version
-of Python and NumPy makes the same split, and whoever has the ids can make it without transferkit. Tests
-hold the rule to ids and a digest written down once. It is a rule and not the lists themselves because
-lists need the archives, several of which are behind a login or may not be passed on, while the rule holds
-for all sets and for any copy of one. Ids are the archive's own names: an archive that was changed, with
-images added, lost or renamed, gives another split. `verify` shows that: it compares counts with what was
-published, and names the fingerprint of each split, which differs as soon as an id, a label or a byte does.
-Where there is no val, probes choose on a fifth of train.
+If a set has no official split, 70 % of each class are train and 30 % are test, as in Islam et al.: the ids
+of a class are sorted by the SHA-256 of `NAME/ID`, and the first 70 %, rounded to whole images, are train.
+The rule uses no seed and no random generator, so every version of Python and NumPy gives the same split,
+and anyone who has the ids can reproduce it without transferkit. Tests compare it with recorded ids and a
+digest. The split is defined by a rule rather than by lists of ids because lists need the archives, several
+of which require a login or must not be redistributed, while the rule applies to all sets and to any copy of
+one. Ids are the file names in the archive: if images were added, lost or renamed in a copy, its split
+differs. `verify` detects this: it compares the counts with the published ones, and prints a fingerprint of
+each split, which changes with any id, label or byte. Without a val split, probes select on a fifth of
+train.
 
-A set in one folder a class is there only when all of these folders are. `prepare --from FOLDER` takes the
-archives of the published names, or the only one there is, and all of them for a set whose archives have no
-such names; it refuses more classes than were published. `verify` compares options such as `omniglot:all` with
-what is published of them, and says where nothing is.
+A set with one folder per class counts as complete only if all class folders exist. `prepare --from FOLDER`
+takes the archives with the published names, or the only archive in the folder; for a set whose archives
+have no published names, it takes all archives. It stops if there are more classes than published. `verify`
+compares options such as `omniglot:all` with their published numbers, and reports if there are none.
 
-*Metric* is the one that the papers behind the group report: Islam et al. for `paper12`, Kornblith et al. for
-`kornblith12`. Records have top-1 as their headline for all sets but `voc2007`, which has `map11`;
-`mean_per_class` stands beside it in `also`, with its interval. `--select-by mean_per_class` lets the linear
-probe choose its penalty by it, as Kornblith et al. do for the sets that they report in it.
+*Metric* is the metric used by the papers of the group: Islam et al. for `paper12`, Kornblith et al. for
+`kornblith12`. The main metric of a record is top-1 for all sets except `voc2007`, which has `map11`;
+`also` contains `mean_per_class` with its interval. With `--select-by mean_per_class`, the linear
+probe selects its penalty by that metric, as Kornblith et al. do for the sets with that metric.
 """
 
-KORNBLITH = """CUB-200 stands for Birdsnap, which has vanished. `voc2007` has several labels an image:
-`probe --protocol linear` and `knn` score it by 11-point mean average precision, `--limit` draws from it, and
-what needs one label an image refuses it.
+KORNBLITH = """CUB-200 replaces Birdsnap, which is no longer available. `voc2007` has several labels per
+image: `probe --protocol linear` and `knn` score it by 11-point mean average precision, and
+`--limit` works; commands that need one label per image stop with an error.
 """
 
 
 DETECTION_SETS = """### Detection
 
-Sets of images with boxes, for `finetune --task detection`. `datasets prepare`, `verify`, `info` and `list`
-take them as they take the others; `voc0712:PATH` and `coco:PATH` are folders elsewhere, which need no
-preparing. `verify` counts images and objects of each class and split, decodes every image and holds its size
-against the annotation, lists annotations that cannot be meant by kind, and looks for images that lie in two
-splits. Annotations that the authors themselves published so, such as two boxes without height in COCO, are
-told and not called wrong. A folder behind `coco:` with another number of classes than COCO is a set of your
-own, and is not compared with what is published.
+These sets have images with boxes, for `finetune --task detection`. `datasets prepare`, `verify`, `info` and
+`list` also work for them; `voc0712:PATH` and `coco:PATH` read folders elsewhere, which need no `prepare`.
+`verify` counts images and objects per class and split, decodes every image and compares its size with the
+annotation, lists invalid annotations by kind, and searches for images that are in two splits. Invalid
+annotations that are part of the published set, such as two boxes without height in COCO, are listed but are
+not an error. A folder given by `coco:` with another number of classes than COCO is treated as your own data
+set and is not compared with published numbers.
 """
 
 
