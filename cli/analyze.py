@@ -47,9 +47,7 @@ def _looking(function: Callable[..., Any]) -> Callable[..., Any]:
         budget_options,
         with_options(ExtractSettings),
         click.option("--seed", default=0, show_default=True, help="Of splits and draws."),
-        click.option(
-            "--figure", metavar="PATH", help="Where figures go, without an ending.  [default: reports]"
-        ),
+        click.option("--figure", metavar="PATH", help="Where figures go, without an ending.  [default: reports]"),
     ]
     for option in reversed(options):
         function = option(function)
@@ -84,9 +82,7 @@ def cka(
 
     extraction = ExtractSettings(**given(ExtractSettings, options))
     found = list(likeness(model, data, extraction, place=_place(session, seed)))
-    figures = {
-        one.data: heat_map(one.values, one.names, one.names, Words(f"CKA on {one.data}")) for one in found
-    }
+    figures = {one.data: heat_map(one.values, one.names, one.names, Words(f"CKA on {one.data}")) for one in found}
     drawn = session.drawn(figure, "cka", figures)
     session.show([one.to_json() for one in found], Group(*found, drawn))
 
@@ -216,15 +212,12 @@ def robustness(
         points = severity_curves(records, name)
         rows = {
             quantity: {
-                kind: {spec: Line(*own[:, columns].T) for spec, own in lines.items()}
-                for kind, lines in points.items()
+                kind: {spec: Line(*own[:, columns].T) for spec, own in lines.items()} for kind, lines in points.items()
             }
             for quantity, columns in {"accuracy": [0, 1, 2, 3], "calibration error": [0, 4]}.items()
         }
         figures[name] = curve_rows(rows, Words(f"Corrupted images of {name}", "severity"))
-    session.show(
-        records.to_json(), Group(robustness_table(records), session.drawn(figure, "robustness", figures))
-    )
+    session.show(records.to_json(), Group(robustness_table(records), session.drawn(figure, "robustness", figures)))
 
 
 @command.command()

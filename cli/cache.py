@@ -36,9 +36,7 @@ def _filters(function: click.decorators.FC) -> click.decorators.FC:
         ("data", "Only this data set."),
         ("model", "Only this model."),
     ):
-        function = click.option(f"--{name}", multiple=True, callback=canonical, metavar="NAME,…", help=words)(
-            function
-        )
+        function = click.option(f"--{name}", multiple=True, callback=canonical, metavar="NAME,…", help=words)(function)
     return function
 
 
@@ -65,9 +63,7 @@ def _one(session: Session, wanted: Mapping[str, Sequence[str]]) -> Entry:
     if not entries:
         raise CacheError("No entry matches. See what there is with: transferkit cache list")
     if len(entries) > 1:
-        found = ", ".join(
-            f"{e.key.digest[:12]} ({e.key.model}, {e.key.data}, {e.key.split})" for e in entries[:6]
-        )
+        found = ", ".join(f"{e.key.digest[:12]} ({e.key.model}, {e.key.data}, {e.key.split})" for e in entries[:6])
         raise CacheError(f"{len(entries)} entries match: {found}. Name one with --entry.")
     return entries[0]
 
@@ -190,9 +186,7 @@ def _resolved(session: Session, entry: Entry, layers: tuple[str, ...]) -> tuple[
 
 @command.command()
 @_filters
-@click.option(
-    "--damaged", is_flag=True, help="Also remove damaged files; the next extraction makes them anew."
-)
+@click.option("--damaged", is_flag=True, help="Also remove damaged files; the next extraction makes them anew.")
 @common_options
 def prune(session: Session, damaged: bool, **wanted: tuple[str, ...]) -> None:
     """Remove the entries that match, and what interrupted runs left behind.

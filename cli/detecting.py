@@ -58,9 +58,7 @@ def detection_settings(data: Sequence[str], preset: str | None, options: dict[st
     return preset_settings(preset or names.pop(), changes)
 
 
-def run_detection(
-    session: Session, models: Sequence[str], data: Sequence[str], options: dict[str, Any]
-) -> None:
+def run_detection(session: Session, models: Sequence[str], data: Sequence[str], options: dict[str, Any]) -> None:
     """Train detectors, and show how well they find.
 
     Args:

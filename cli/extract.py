@@ -16,9 +16,7 @@ from .settings import given, with_options
 
 @click.command()
 @model_options
-@click.option(
-    "-d", "--data", multiple=True, default=("mini",), metavar="SPEC,…", help="Data sets.  [default: mini]"
-)
+@click.option("-d", "--data", multiple=True, default=("mini",), metavar="SPEC,…", help="Data sets.  [default: mini]")
 @budget_options
 @with_options(ExtractSettings)
 @click.option("--seed", default=0, show_default=True, help="Of the split, where a set has no official one.")

@@ -27,9 +27,7 @@ _IN_DETECTION = {
 @click.command()
 @task_option
 @model_options
-@click.option(
-    "-d", "--data", multiple=True, default=("mini",), metavar="SPEC,…", help="Data sets.  [default: mini]"
-)
+@click.option("-d", "--data", multiple=True, default=("mini",), metavar="SPEC,…", help="Data sets.  [default: mini]")
 @click.option(
     "--preset",
     metavar="NAME",

@@ -56,15 +56,11 @@ class LazyGroup(click.Group):
             click.echo(f"Error: {error}", err=True)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
-            click.echo(
-                "\nInterrupted. Finished work is kept: the same command continues from there.", err=True
-            )
+            click.echo("\nInterrupted. Finished work is kept: the same command continues from there.", err=True)
             ctx.exit(130)
 
 
-@click.group(
-    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
-)
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(transferkit.__version__, prog_name="transferkit")
 def cli() -> None:
     """Find out how well a visual representation transfers, why, and at what cost.

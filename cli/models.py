@@ -57,9 +57,7 @@ def _said_of(run: Any) -> str:
 
 @command.command()
 @click.argument("spec")
-@click.option(
-    "--layers", multiple=True, callback=listed, help="last, stages, all, or patterns.", default=("all",)
-)
+@click.option("--layers", multiple=True, callback=listed, help="last, stages, all, or patterns.", default=("all",))
 @click.option(
     "--pooling",
     help="How a map or tokens become one vector.  [default: the network's own where it fits, else the mean]",
@@ -149,6 +147,4 @@ def import_(session: Session, file: str, arch: str, name: str, size: int | None)
     run = Run.named(name, session.workspace.runs)
     (spec,) = completed(f"file:{Path(file).expanduser().absolute()}#{arch}")
     encoder = import_weights(spec, run=run, size=size, reporter=session.reporter)
-    session.show_facts(
-        {"model": encoder.spec, "architecture": encoder.architecture, "weights": encoder.weights}
-    )
+    session.show_facts({"model": encoder.spec, "architecture": encoder.architecture, "weights": encoder.weights})

@@ -72,9 +72,7 @@ def prepare(
 
     specs = expand_datasets(names, boxed=True)
     if (sources or urls) and len(specs) > 1:
-        raise UsageError(
-            f"--from and --url are for one data set, not for {len(specs)}. Prepare each by itself."
-        )
+        raise UsageError(f"--from and --url are for one data set, not for {len(specs)}. Prepare each by itself.")
     request = Request(tuple(map(Path, sources)), urls, copy, keep_archives)
     done, failed = _each(
         specs,
@@ -82,9 +80,7 @@ def prepare(
     )
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("name", "state", "images", "published", "classes", "folder"):
-        table.add_column(
-            heading, justify="right" if heading in ("images", "published", "classes") else "left"
-        )
+        table.add_column(heading, justify="right" if heading in ("images", "published", "classes") else "left")
     for one in done:
         counts = ("–" if count is None else str(count) for count in (one.images, one.published, one.classes))
         table.add_row(one.name, one.how, *counts, Text(one.folder))

@@ -16,9 +16,7 @@ from .settings import given, with_options
 
 
 @click.command()
-@click.option(
-    "--preset", metavar="NAME", help=f"Where the numbers come from: {', '.join(PRESETS)}.  [default: mini]"
-)
+@click.option("--preset", metavar="NAME", help=f"Where the numbers come from: {', '.join(PRESETS)}.  [default: mini]")
 @click.option("--presets", "show_presets", is_flag=True, help="Describe the presets, and stop.")
 @click.option("--name", metavar="NAME", help="Of the run.  [default: made of loss, data, model and seed]")
 @click.option(

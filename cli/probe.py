@@ -30,9 +30,7 @@ _IN_SEMANTIC = {
 
 @click.command()
 @model_options
-@click.option(
-    "-d", "--data", multiple=True, default=("mini",), metavar="SPEC,…", help="Data sets.  [default: mini]"
-)
+@click.option("-d", "--data", multiple=True, default=("mini",), metavar="SPEC,…", help="Data sets.  [default: mini]")
 @budget_options
 @click.option(
     "-p",
@@ -67,9 +65,7 @@ _IN_SEMANTIC = {
     metavar="GIB",
     help="What probing a layer may take; larger ones are read in pieces.  [default: half of what is free]",
 )
-@click.option(
-    "--compare", is_flag=True, help="Also compare the models, pair by pair, on the same rows or images."
-)
+@click.option("--compare", is_flag=True, help="Also compare the models, pair by pair, on the same rows or images.")
 @common_options
 def command(
     session: Session,

@@ -57,9 +57,7 @@ def list_records(session: Session, **wanted: tuple[str, ...]) -> None:
 
 @command.command()
 @filters
-@click.option(
-    "-o", "--output", required=True, metavar="FILE", help="A .csv, .json, .md, .parquet or .tex file."
-)
+@click.option("-o", "--output", required=True, metavar="FILE", help="A .csv, .json, .md, .parquet or .tex file.")
 @common_options
 def export(session: Session, output: str, **wanted: tuple[str, ...]) -> None:
     """Write the records of this workspace to a table file.

@@ -82,9 +82,7 @@ class Session:
 def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--workspace``, ``--json`` and ``--quiet``; the function gets a ``Session`` first."""
 
-    @click.option(
-        "--workspace", metavar="DIR", help="Folder of features and results.", envvar="TRANSFERKIT_WORKSPACE"
-    )
+    @click.option("--workspace", metavar="DIR", help="Folder of features and results.", envvar="TRANSFERKIT_WORKSPACE")
     @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
     @click.option("-q", "--quiet", is_flag=True, help="Say nothing but the result.")
     @wraps(function)

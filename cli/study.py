@@ -37,9 +37,7 @@ def command() -> None:
     metavar="ADDRESS",
     help="Of a running Ray cluster, or auto.  [default: one is started for the call]",
 )
-@click.option(
-    "--workers", type=int, metavar="N", help="Tasks at a time on this machine.  [default: what suits it]"
-)
+@click.option("--workers", type=int, metavar="N", help="Tasks at a time on this machine.  [default: what suits it]")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first task that fails.")
 @click.option("--dry-run", is_flag=True, help="Say what is to be done and how much it takes, and stop.")
 @common_options
@@ -80,9 +78,7 @@ def run(
     _show_end(session, found, place)
 
 
-def _engine(
-    session: Session, study: "Study", name: str, address: str | None, workers: int | None
-) -> "Engine":
+def _engine(session: Session, study: "Study", name: str, address: str | None, workers: int | None) -> "Engine":
     if name == "ray":
         from transferkit.studies.engines.cluster import RayEngine
 

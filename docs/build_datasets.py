@@ -255,9 +255,7 @@ def main(registry: bool, check: bool) -> None:
         if registry:
             PAGE.write_text(built, "utf-8")
         elif built != page:
-            raise click.ClickException(
-                "docs/datasets.md is out of date: run python docs/build_datasets.py --registry."
-            )
+            raise click.ClickException("docs/datasets.md is out of date: run python docs/build_datasets.py --registry.")
         return
     PAGE.write_text(measured() + "\n" + published_sets(), "utf-8")
 

@@ -226,16 +226,12 @@ def tuning(results: Results, tuned: Values) -> str:
     """Accuracies after fine-tuning beside those of linear probes, and the agreement of their orders."""
     groups = MODELS | {REFERENCE: (REFERENCE,), "random": (PRESET.model,)}
     linear = {name: reached(results, "linear", specs, ONE_PER_DOMAIN) for name, specs in groups.items()}
-    after = tuned | {
-        name: reached(results, "finetune", groups[name], ONE_PER_DOMAIN) for name in (REFERENCE, "random")
-    }
+    after = tuned | {name: reached(results, "finetune", groups[name], ONE_PER_DOMAIN) for name in (REFERENCE, "random")}
     lines = ["| model | linear probe | fine-tuned | fine-tuned minus `ce` |\n|---|---|---|---|\n"]
     for name in sorted(after, key=lambda name: -after[name].mean()):
         against = "–" if name == "ce" else shown(difference(after[name], after["ce"]))
         lines.append(f"| `{name}` | {linear[name].mean():.3f} | {after[name].mean():.3f} | {against} |\n")
-    orders = correlations(
-        np.concatenate([*linear.values()]), np.concatenate([after[name] for name in linear])
-    )
+    orders = correlations(np.concatenate([*linear.values()]), np.concatenate([after[name] for name in linear]))
     gap = difference(orders[None], np.zeros_like(orders)[None])
     words = {
         "higher": "predicts the order after fine-tuning",
@@ -281,16 +277,12 @@ def semantics(results: Results) -> str:
     curves = [replace(r, model=names[r.model]) for r in results if r.protocol == "semantic"]
     save_figure(depth_figure(curves, "explained", panel=level_of), FIGURES / "depth")
     values = {
-        level: {
-            name: reached(results, f"semantic {level}", specs, ONE_PER_DOMAIN)
-            for name, specs in groups.items()
-        }
+        level: {name: reached(results, f"semantic {level}", specs, ONE_PER_DOMAIN) for name, specs in groups.items()}
         for level in LEVELS
     }
     lines = [f"| model | {' | '.join(LEVELS)} |\n", "|---" * (1 + len(LEVELS)) + "|\n"]
     lines += [
-        f"| `{name}` | {' | '.join(f'{values[level][name].mean():.3f}' for level in LEVELS)} |\n"
-        for name in groups
+        f"| `{name}` | {' | '.join(f'{values[level][name].mean():.3f}' for level in LEVELS)} |\n" for name in groups
     ]
     for level in LEVELS:
         lines.append(f"\n### Level {level}: difference to the baselines and to the untrained network\n\n")
@@ -328,9 +320,7 @@ def content_claim(values: dict[str, Values]) -> str:
             for level in ("low", "mid")
             for name in LOSSES[2:]
         ]
-        parts.append(
-            f"\nContrastive and joint objectives {meaning}, levels low and mid:\n{summary(verdicts)}\n"
-        )
+        parts.append(f"\nContrastive and joint objectives {meaning}, levels low and mid:\n{summary(verdicts)}\n")
     return "".join(parts)
 
 

@@ -61,11 +61,7 @@ def summary(verdicts: Sequence[str]) -> str:
     elif higher:
         answer = "The answer is mixed here"
     else:
-        answer = (
-            "The claim does not hold here"
-            if lower
-            else "The claim is neither confirmed nor contradicted here"
-        )
+        answer = "The claim does not hold here" if lower else "The claim is neither confirmed nor contradicted here"
     return textwrap.fill(
         f"**{answer}**: of {len(verdicts)} differences {higher} are above 0, {lower} are below, and the "
         f"intervals of {len(verdicts) - higher - lower} include 0.",

@@ -37,9 +37,7 @@ def values(rng, *, seeds: int, sets: int, level: float, spread: tuple[float, flo
     )
 
 
-@pytest.mark.parametrize(
-    "spread", [(0.01, 0.05, 0.01), (0.03, 0.01, 0.01), (0.0, 0.03, 0.02), (0.02, 0.0, 0.02)]
-)
+@pytest.mark.parametrize("spread", [(0.01, 0.05, 0.01), (0.03, 0.01, 0.01), (0.0, 0.03, 0.02), (0.02, 0.0, 0.02)])
 @pytest.mark.parametrize(("sets", "seeds"), [(12, (3, 3)), (6, (3, 3)), (6, (3, 1))])
 def test_intervals_over_sets_and_seeds_cover_the_true_difference(page, spread, sets, seeds):
     rng = np.random.default_rng(0)

@@ -107,7 +107,5 @@ def test_the_rule_itself(module, source, found):
 
 
 def test_relative_imports_of_a_package_start_at_the_package():
-    assert trespasses("from ..cache import store", "transferkit.probes", is_package=True) == [
-        "transferkit.cache.store"
-    ]
+    assert trespasses("from ..cache import store", "transferkit.probes", is_package=True) == ["transferkit.cache.store"]
     assert trespasses("from . import knn", "transferkit.probes", is_package=True) == []

@@ -78,9 +78,7 @@ def test_the_wheel_holds_every_file(wheel):
 @pytest.mark.slow
 def test_the_wheel_holds_the_licence_and_the_command(wheel):
     with zipfile.ZipFile(wheel) as archive:
-        text = {
-            name.rpartition(".dist-info/")[2]: name for name in archive.namelist() if ".dist-info/" in name
-        }
+        text = {name.rpartition(".dist-info/")[2]: name for name in archive.namelist() if ".dist-info/" in name}
         assert b"The transferkit authors" in archive.read(text["licenses/LICENSE"])
         assert b"transferkit = transferkit_cli.main:main" in archive.read(text["entry_points.txt"])
 

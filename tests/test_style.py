@@ -51,9 +51,7 @@ def parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 def keyword(call: ast.Call, name: str) -> object:
     """The constant that ``call`` passes as ``name``, or None."""
-    return next(
-        (k.value.value for k in call.keywords if k.arg == name and isinstance(k.value, ast.Constant)), None
-    )
+    return next((k.value.value for k in call.keywords if k.arg == name and isinstance(k.value, ast.Constant)), None)
 
 
 def faults(source: str, *, may_print: bool = False) -> list[str]:
@@ -65,9 +63,7 @@ def faults(source: str, *, may_print: bool = False) -> list[str]:
                 found.append(f"line {node.lineno}: print; results go to the caller, progress to a Reporter")
             case ast.Call(func=ast.Attribute(value=ast.Name(id="torch"), attr="load")):
                 if keyword(node, "weights_only") is not True:
-                    found.append(
-                        f"line {node.lineno}: torch.load without weights_only=True runs what it reads"
-                    )
+                    found.append(f"line {node.lineno}: torch.load without weights_only=True runs what it reads")
             case ast.Call() if keyword(node, "allow_pickle"):
                 found.append(f"line {node.lineno}: allow_pickle runs what it reads")
             case ast.Import(names=names) if any(alias.name.split(".")[0] in PICKLING for alias in names):

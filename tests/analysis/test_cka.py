@@ -142,9 +142,7 @@ def test_every_row_twice_changes_little_and_is_no_error():
     assert_allclose(values(cka(twice, batch=400, rng=rng())), values(cka(x, batch=200, rng=rng())), atol=0.05)
 
 
-@pytest.mark.parametrize(
-    ("n", "batch", "sizes"), [(4, 8, {4}), (9, 8, {4, 5}), (1000, 300, {250}), (8, 8, {8})]
-)
+@pytest.mark.parametrize(("n", "batch", "sizes"), [(4, 8, {4}), (9, 8, {4, 5}), (1000, 300, {250}), (8, 8, {8})])
 def test_batches_hold_every_row_once(n, batch, sizes):
     parts = row_batches(n, batch=batch, rng=rng())
     assert {len(part) for part in parts} == sizes

@@ -50,9 +50,7 @@ def found(features_of, images, settings, *, seed=0):
 def test_distances_and_variation_agree_with_the_reference():
     a, b = noise(2, 3, 5, 5), noise(2, 3, 5, 5, seed=1)
     for row in range(2):
-        assert float(feature_distances(a, b)[row]) == pytest.approx(
-            reference.feature_distance(a[row], b[row])
-        )
+        assert float(feature_distances(a, b)[row]) == pytest.approx(reference.feature_distance(a[row], b[row]))
         assert float(total_variation(a)[row]) == pytest.approx(reference.total_variation(a[row].numpy()))
 
 
@@ -131,17 +129,13 @@ def test_weights_of_the_network_get_no_gradient_and_steps_are_told():
     tap, told = network(2), []
     with torch.no_grad():  # the search turns gradients on for itself
         target = tap(pictures())
-        invert(
-            tap, target, size=16, settings=replace(PIXELS, steps=3), seed=0, on_step=lambda: told.append(1)
-        )
+        invert(tap, target, size=16, settings=replace(PIXELS, steps=3), seed=0, on_step=lambda: told.append(1))
     assert all(parameter.grad is None for parameter in tap.parameters())
     assert len(told) == 3
 
 
 def test_features_of_another_size_are_refused():
-    with pytest.raises(
-        ShapeError, match=r"16×16 have features \[2, 3, 16, 16\], the target is \[2, 3, 20, 20\]"
-    ):
+    with pytest.raises(ShapeError, match=r"16×16 have features \[2, 3, 16, 16\], the target is \[2, 3, 20, 20\]"):
         invert(identity, pictures(size=20), size=16, settings=PIXELS, seed=0)
 
 
@@ -166,9 +160,7 @@ def test_a_search_gone_astray_says_where():
         calls.append(1)
         return x if len(calls) < 3 else x / torch.tensor([1.0, 0.0]).view(2, 1, 1, 1)
 
-    with pytest.raises(
-        NonFiniteError, match=r"distance of image 1 is inf at step 2, at a learning rate of 0.1: lower"
-    ):
+    with pytest.raises(NonFiniteError, match=r"distance of image 1 is inf at step 2, at a learning rate of 0.1: lower"):
         invert(breaking, pictures(), size=16, settings=PIXELS, seed=0)
 
 

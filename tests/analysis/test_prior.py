@@ -53,9 +53,7 @@ def test_images_and_noise_lie_in_their_ranges():
 
 
 def test_widths_double_up_to_eight_times():
-    convolutions = [
-        m for m in prior(1, 64, width=2, depth=5).down.modules() if isinstance(m, torch.nn.Conv2d)
-    ]
+    convolutions = [m for m in prior(1, 64, width=2, depth=5).down.modules() if isinstance(m, torch.nn.Conv2d)]
     assert [m.out_channels for m in convolutions[::2]] == [2, 4, 8, 16, 16]
 
 

@@ -175,9 +175,7 @@ def test_what_is_no_matrix_is_refused():
 def test_the_interval_is_the_jackknife_within_classes():
     x, y = clusters((4, 7, 1, 5))
     without = np.array([separation(np.delete(x, i, 0), np.delete(y, i)).class_separation for i in range(17)])
-    variance = sum(
-        (own := without[y == c]).var() * (len(own) - 1) for c, n in enumerate(np.bincount(y)) if n > 1
-    )
+    variance = sum((own := without[y == c]).var() * (len(own) - 1) for c, n in enumerate(np.bincount(y)) if n > 1)
     half = stats.norm.ppf(0.975) * math.sqrt(variance)
     value, found = separation(x, y).class_separation, class_separation_interval(x, y)
     assert (found.low, found.high) == pytest.approx((value - half, value + half), rel=1e-9)

@@ -44,9 +44,7 @@ def cka_costs(batch: int) -> None:
     busy = time.process_time() - busy
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     held = sum(x.nbytes for x in layers.values()) / 2**30
-    print(
-        f"{seconds:7.2f} s, {busy:.2f} s of all cores, peak {peak:.2f} GiB, of which features {held:.2f} GiB"
-    )
+    print(f"{seconds:7.2f} s, {busy:.2f} s of all cores, peak {peak:.2f} GiB, of which features {held:.2f} GiB")
 
 
 def subjects() -> dict[str, Callable[[], object]]:

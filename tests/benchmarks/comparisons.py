@@ -26,9 +26,7 @@ def over_data_sets() -> Iterator[Setting]:
     }
     for (kind, make), n in product(kinds.items(), (5, 6, 12, 30)):
 
-        def draw(
-            rng: np.random.Generator, make: Callable = make, n: int = n, skewed: bool = kind == "skewed"
-        ) -> Found:
+        def draw(rng: np.random.Generator, make: Callable = make, n: int = n, skewed: bool = kind == "skewed") -> Found:
             found = over_sets((0.02 * make(rng, n)).tolist())
             # equal models may well change places, so that their differences are not skewed
             return found.difference, found.interval, None if skewed else found.p
@@ -95,9 +93,7 @@ def clear_leaders() -> Iterator[Setting]:
             ]
             return 0.0, None, float(not evidence(records).best)
 
-        yield Setting(
-            "bold: better than every other", f"{m} models, {n} rows in groups of {size}", draw, cost=3
-        )
+        yield Setting("bold: better than every other", f"{m} models, {n} rows in groups of {size}", draw, cost=3)
 
     def means(rng: np.random.Generator) -> Found:
         """Of twelve data sets, the interval for these very ones."""

@@ -61,9 +61,7 @@ def latent(rng: np.random.Generator, group: NDArray[np.integer], alike: float, m
     n, g = len(group), int(group.max()) + 1
 
     def rows(count: int) -> Floats:
-        return np.sqrt(alike) * rng.normal(size=(count, g))[:, group] + np.sqrt(1 - alike) * rng.normal(
-            size=(count, n)
-        )
+        return np.sqrt(alike) * rng.normal(size=(count, g))[:, group] + np.sqrt(1 - alike) * rng.normal(size=(count, n))
 
     return np.sqrt(0.5) * rows(1) + np.sqrt(0.5) * rows(models)
 

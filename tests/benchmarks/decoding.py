@@ -70,9 +70,7 @@ class Files:
 
 def ours(paths: Sequence[Path]) -> None:
     """The loader that extraction uses."""
-    split = Split(
-        "files", "train", tuple(map(str, paths)), np.zeros(len(paths), np.int64), ("a",), "", Files(paths)
-    )
+    split = Split("files", "train", tuple(map(str, paths)), np.zeros(len(paths), np.int64), ("a",), "", Files(paths))
     for _ in load_batches(split, VIEW, batches(len(paths)), workers=WORKERS):
         pass
 

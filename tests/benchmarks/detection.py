@@ -40,9 +40,7 @@ def main() -> None:
     name, side, repeats = ("resnet50", 800, 20) if cuda else ("resnet18", 256, 7)
     print(f"a step of Faster R-CNN with FPN, {name} at {side}, batch {BATCH}, fp32 on {compute.device}")
     shown = noise(side)
-    ratio = median_ratio(
-        our_step(name, side, shown), their_step(name, shown, compute.device), repeats=repeats
-    )
+    ratio = median_ratio(our_step(name, side, shown), their_step(name, shown, compute.device), repeats=repeats)
     print(f"{'against torchvision, its reference loop':42} {ratio}  {BATCH / ratio.subject_seconds:.1f}/s")
 
 

@@ -36,9 +36,7 @@ def main() -> None:
 
 
 _ENCODER = load_encoder("random:resnet50")
-_EXTRACTOR = Extractor(
-    _ENCODER, ExtractSettings(layers=LAYERS, batch=BATCH), store=FeatureStore(Path("unused"))
-)
+_EXTRACTOR = Extractor(_ENCODER, ExtractSettings(layers=LAYERS, batch=BATCH), store=FeatureStore(Path("unused")))
 _PLAIN = load_encoder("random:resnet50").module
 
 

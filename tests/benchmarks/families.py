@@ -26,10 +26,7 @@ def smallest_networks(modules: list[str]) -> Iterator[str]:
         for name in timm.list_models(module=module):
             with torch.device("meta"):
                 network = timm.create_model(name)
-            cost = (
-                sum(part.numel() for part in network.parameters())
-                * network.default_cfg["input_size"][-1] ** 2
-            )
+            cost = sum(part.numel() for part in network.parameters()) * network.default_cfg["input_size"][-1] ** 2
             kind = type(network).__name__
             best[kind] = min(best.get(kind, (float("inf"), "")), (cost, name))
         yield from (name for cost, name in best.values() if cost <= _LARGEST)

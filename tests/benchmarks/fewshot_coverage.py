@@ -135,8 +135,7 @@ def _pool_outcomes(setting: Setting, pool: int) -> tuple[Outcomes, Outcomes]:
     episodes = draw_episodes(labels, names, fewshot.shape, **draw)
     halves = draw_halves(labels, names, fewshot.shape, **draw)
     first, second = (
-        answered(x, "episodes", episodes.rows(names), halves, fewshot)
-        for x in features(setting, labels, pool)
+        answered(x, "episodes", episodes.rows(names), halves, fewshot) for x in features(setting, labels, pool)
     )
     return first, second
 
@@ -166,9 +165,7 @@ def main() -> None:
 
 def report(chosen: Iterable[Setting], pools: int) -> None:
     """Print a row per setting, in Markdown."""
-    print(
-        f"{pools} pools of two models each; standard errors are about 0.02 of coverage and p, 0.07 of width"
-    )
+    print(f"{pools} pools of two models each; standard errors are about 0.02 of coverage and p, 0.07 of width")
     print("| episodes | images | accuracy | episodes' coverage | coverage | width / true | p < 0.05 |")
     print("|---|---|---|---|---|---|---|")
     for setting in chosen:

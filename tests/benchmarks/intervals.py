@@ -82,9 +82,7 @@ def per_class() -> Iterator[Setting]:
                 interval = class_mean_interval(right, labels, None if group is None else names(group))
                 return each.mean(), interval, None
 
-            words = f"{c} classes of {rows}, mean {mean}" + (
-                ", several classes each" if group is crossed else ""
-            )
+            words = f"{c} classes of {rows}, mean {mean}" + (", several classes each" if group is crossed else "")
             yield Setting(f"mean per class, rows{name}", words, draw, float(chance.mean()))
 
 
@@ -106,9 +104,7 @@ def average_precision() -> Iterator[Setting]:
                 np.zeros((n, 1)), np.where(shown, 1, -1), names(np.arange(n)), tuple(names(np.arange(c))),
                 groups=names(group) if size > 1 else None,
             )  # fmt: skip
-            found = ranking.ranking_score(
-                scores, test, Choice(), seed=int(rng.integers(2**31)), also={}, seconds={}
-            )
+            found = ranking.ranking_score(scores, test, Choice(), seed=int(rng.integers(2**31)), also={}, seconds={})
             return found.value, found.interval, None
 
         words = f"{n} rows, {c} classes of {prevalence:.0%}, scores {apart} apart"
@@ -224,13 +220,10 @@ def explained() -> Iterator[Setting]:
             ids = names(np.arange(len(x)))
             group = np.arange(len(x)) // size
             targets = {
-                str(k): x @ weights[:, k] + noise * latent(rng, group, 0.5 if size > 1 else 0, 2).T
-                for k in range(3)
+                str(k): x @ weights[:, k] + noise * latent(rng, group, 0.5 if size > 1 else 0, 2).T for k in range(3)
             }
             labels = np.zeros(len(x), dtype=np.int64)
-            return Features(
-                x, labels, ids, ("one",), targets=targets, groups=names(group) if size > 1 else None
-            )
+            return Features(x, labels, ids, ("one",), targets=targets, groups=names(group) if size > 1 else None)
 
         fitted = rows(x, rng), rows(rng.normal(size=(100, 6)), rng)
 
@@ -260,9 +253,7 @@ def wrong_groups() -> Iterator[Setting]:
             right = (rng.random(g) >= share)[group]
             return right.mean(), accuracy_interval(right, names(group)), None
 
-        yield Setting(
-            "top-1, few groups hold all that is wrong", f"{g} groups, {share:.0%} wrong", draw, 1 - share
-        )
+        yield Setting("top-1, few groups hold all that is wrong", f"{g} groups, {share:.0%} wrong", draw, 1 - share)
 
 
 def limits() -> Iterator[Setting]:
@@ -285,6 +276,4 @@ def main(draws: int = 1500) -> None:
     with patch.object(ranking, "BOOTSTRAP", 200):  # of 2000: the deviation of as few is known to 5 %
         for worlds in (WORLDS, (limits,)):
             settings = [setting for world in worlds for setting in world()]
-            print(
-                "\n".join(lines([(setting, simulated(setting, draws)) for setting in settings])), flush=True
-            )
+            print("\n".join(lines([(setting, simulated(setting, draws)) for setting in settings])), flush=True)

@@ -27,9 +27,7 @@ def main() -> None:
         for split, rows in (("train", ROWS), ("val", TEST_ROWS), ("test", TEST_ROWS)):
             write(entry(Path(folder), split), rows, split)
         found = measured(Path(folder))
-    print(
-        f"linear path of {SETTINGS.penalties} penalties, {ROWS} x {DIM} float16, {CLASSES} classes, streamed"
-    )
+    print(f"linear path of {SETTINGS.penalties} penalties, {ROWS} x {DIM} float16, {CLASSES} classes, streamed")
     print(
         f"peak {found['peak_gib']:.2f} GiB, of which {found['before_gib']:.2f} GiB before; "
         f"{found['seconds']:.0f} s; top1 {found['top1']:.4f}, {found['unconverged']} unconverged"

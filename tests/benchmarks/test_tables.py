@@ -7,9 +7,7 @@ from tests.benchmarks import __main__ as runner
 
 
 def test_every_table_is_listed():
-    files = {
-        path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith(("__", "test_"))
-    }
+    files = {path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith(("__", "test_"))}
     assert files - {"timing", "coverage"} == set(runner.TABLES + runner.LONG)
 
 

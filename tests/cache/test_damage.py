@@ -92,9 +92,7 @@ def test_an_absent_shard_is_named(tmp_path):
     entry = fill(tmp_path)
     path = entry.folder / "shard-00000.h5"
     path.unlink()
-    with pytest.raises(
-        DamagedError, match=r"shard-00000.h5 is absent, though it was finished.*prune --damaged"
-    ):
+    with pytest.raises(DamagedError, match=r"shard-00000.h5 is absent, though it was finished.*prune --damaged"):
         entry.features("stem")
     assert [str(problem) for problem in entry.verify()] == [f"{path}: absent"]
 

@@ -187,9 +187,7 @@ def test_other_rows_of_the_same_fingerprint_are_refused(tmp_path, ids, labels, c
         FeatureStore(tmp_path).entry(KEY).begin(ids, labels, classes, shard_rows=SHARD_ROWS, batch=8)
 
 
-@pytest.mark.parametrize(
-    ("ids", "labels"), [((), LABELS[:0]), (IDS, LABELS[:-1]), (("a\0b", *IDS[1:]), LABELS)]
-)
+@pytest.mark.parametrize(("ids", "labels"), [((), LABELS[:0]), (IDS, LABELS[:-1]), (("a\0b", *IDS[1:]), LABELS)])
 def test_rows_that_cannot_be_named_are_refused(tmp_path, ids, labels):
     with pytest.raises(ShapeError, match="at least one id, none with a NUL character"):
         FeatureStore(tmp_path).entry(KEY).begin(ids, labels, CLASSES, shard_rows=8, batch=8)
@@ -238,9 +236,7 @@ def test_the_cache_takes_hardly_more_than_the_features_and_no_more_than_planned(
 
 
 def test_the_cache_does_not_need_torch():
-    script = (
-        "import sys, transferkit.cache.store, transferkit.cache.export; assert 'torch' not in sys.modules"
-    )
+    script = "import sys, transferkit.cache.store, transferkit.cache.export; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], check=True)
 
 

@@ -62,9 +62,7 @@ def test_layers_that_cannot_be_named_are_refused(tmp_path, layers):
 
 def test_a_missing_pyarrow_is_named_with_its_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(
-        MissingExtraError, match=r"pyarrow is needed to write .parquet.*transferkit\[parquet\]"
-    ):
+    with pytest.raises(MissingExtraError, match=r"pyarrow is needed to write .parquet.*transferkit\[parquet\]"):
         export_arrays(filled(tmp_path), ["stem"], tmp_path / "f.parquet")
 
 

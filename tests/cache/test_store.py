@@ -74,9 +74,7 @@ def test_verifying_the_store_names_problems_of_all_entries(tmp_path):
     first, second = filled(tmp_path), fill(begun(tmp_path, OTHER), ["stem"])
     (first.folder / "shard-00000.h5").unlink()
     (second.folder / "shard-00003.h5").write_bytes(b"")
-    found = {
-        (problem.path.parent, problem.path.name, problem.what) for problem in FeatureStore(tmp_path).verify()
-    }
+    found = {(problem.path.parent, problem.path.name, problem.what) for problem in FeatureStore(tmp_path).verify()}
     assert found == {
         (first.folder, "shard-00000.h5", "absent"),
         (second.folder, "shard-00003.h5", "damaged"),

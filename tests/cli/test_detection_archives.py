@@ -158,9 +158,7 @@ def test_an_archive_is_missing(name, missing, invoke, tmp_path):
     assert not (tmp_path / "ws/data" / name).exists()
 
 
-@pytest.mark.parametrize(
-    ("name", "file"), [("coco", "train2017.zip"), ("voc0712", "VOCtest_06-Nov-2007.tar")]
-)
+@pytest.mark.parametrize(("name", "file"), [("coco", "train2017.zip"), ("voc0712", "VOCtest_06-Nov-2007.tar")])
 def test_an_archive_that_is_cut_off(name, file, invoke, tmp_path):
     path = archives_of(name, tmp_path) / file
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])

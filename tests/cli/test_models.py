@@ -53,9 +53,7 @@ def test_the_preprocessing_of_a_command_is_part_of_the_model(checkpoint, tmp_pat
 
 
 def test_layers_say_how_images_are_prepared(checkpoint, tmp_path):
-    result = invoke(
-        tmp_path, "models", "layers", checkpoint, "--interpolation", "bicubic", "--layers", "last"
-    )
+    result = invoke(tmp_path, "models", "layers", checkpoint, "--interpolation", "bicubic", "--layers", "last")
     assert result.exit_code == 0, result.output
     assert "Images: shorter side to 168 pixels (bicubic), central 160, mean 0.5 0.5 0.5" in result.stdout
 
@@ -64,9 +62,7 @@ def test_the_copy_is_chosen_on_import_too(checkpoint, tmp_path):
     path, _, arch = checkpoint.removeprefix("file:").rpartition("#")
     options = ["--arch", arch, "--mean", "0.25", "--json", "--name"]
     import_ = ["models", "import", path, "--weights-key"]
-    one, two = (
-        json.loads(invoke(tmp_path, *import_, key, *options, key).stdout) for key in ("model", "model_ema")
-    )
+    one, two = (json.loads(invoke(tmp_path, *import_, key, *options, key).stdout) for key in ("model", "model_ema"))
     assert one["weights"] != two["weights"]
     described = json.loads((tmp_path / "ws" / "runs" / "model" / "run.json").read_text())
     assert described["view"]["mean"] == [0.25, 0.25, 0.25]

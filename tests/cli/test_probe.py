@@ -74,9 +74,7 @@ def test_the_semantic_protocol_ends_in_a_table_and_a_figure(tmp_path):
         ("timm:deit_tiny_distilled_patch16_224?img_size=32", "head"),  # it is the mean of two tokens
     ],
 )
-def test_a_file_without_classifier_is_measured_at_the_layer_of_the_whole_network(
-    tmp_path, architecture, classifier
-):
+def test_a_file_without_classifier_is_measured_at_the_layer_of_the_whole_network(tmp_path, architecture, classifier):
     whole = load_encoder(f"random:{architecture}@7").module.state_dict()
     body = {name: value for name, value in whole.items() if not name.startswith(classifier)}
     assert len(body) < len(whole)

@@ -40,9 +40,7 @@ def test_the_page_lies_in_the_reports_and_its_size_is_said(workspace):
 def test_a_gallery_that_cannot_be_made_is_said_and_the_page_is_written(workspace):
     found = report(workspace, "--gallery", "mini/digits")
     assert found.exit_code == 0
-    assert "No gallery of mini/digits: The features of good on mini/digits train" in " ".join(
-        found.stdout.split()
-    )
+    assert "No gallery of mini/digits: The features of good on mini/digits train" in " ".join(found.stdout.split())
     assert "No gallery of mini/digits" in (workspace.reports / "report.html").read_text(encoding="utf-8")
 
 
@@ -149,9 +147,7 @@ def test_json_is_for_machines(workspace):
 
 
 def test_filters_narrow_the_records(workspace):
-    told = json.loads(
-        report(workspace, "--terminal", "--json", "--model", "good,poor", "--protocol", "linear").stdout
-    )
+    told = json.loads(report(workspace, "--terminal", "--json", "--model", "good,poor", "--protocol", "linear").stdout)
     assert list(told["rankings"][0]["means"]) == ["good", "poor"]
     assert len(told["rankings"]) == 1
 

@@ -72,9 +72,7 @@ def test_from_archives_to_a_mean_average_precision(answered, tmp_path):
 
 def test_a_prepared_detection_set_holds_it(answered, tmp_path):
     voc2007(tmp_path / "ws/data/voc0712")
-    code, (prepared,), _ = answered(
-        "datasets", "prepare", "voc2007", "--from", str(tmp_path / "ws/data/voc0712")
-    )
+    code, (prepared,), _ = answered("datasets", "prepare", "voc2007", "--from", str(tmp_path / "ws/data/voc0712"))
     assert (code, prepared["how"]) == (0, "linked")
 
 
@@ -123,12 +121,8 @@ def test_what_needs_no_class_goes_on(planted, answered):
     for level in ("low,high", "low"):  # the former first: finished cells are kept
         code, records, said = answered("probe", "--protocol", "semantic", "--level", level, *asked)
         assert [one["settings"]["level"] for one in records] == ["low"]
-        assert (code, "the level high needs one label" in said) == (
-            (1, True) if "high" in level else (0, False)
-        )
-    code, (record,), _ = answered(
-        "probe", "--protocol", "linear", "--penalties", "3", "--limit", "20", *asked
-    )
+        assert (code, "the level high needs one label" in said) == ((1, True) if "high" in level else (0, False))
+    code, (record,), _ = answered("probe", "--protocol", "linear", "--penalties", "3", "--limit", "20", *asked)
     assert (code, record["data"], record["n"]) == (0, "voc2007@limit=20", 30)
 
 

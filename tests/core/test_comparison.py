@@ -45,9 +45,7 @@ PAIRS = [(GOOD, FAIR), (SHARP, BLUNT)]
 ALL_PAIRS = [*PAIRS, tuple(GROUPED), tuple(DRAWN)]
 
 
-@pytest.mark.parametrize(
-    ("b", "c"), [(0, 1), (5, 5), (3, 9), (9, 3), (0, 30), (40, 21), (700, 650), (0, 0), (1, 1)]
-)
+@pytest.mark.parametrize(("b", "c"), [(0, 1), (5, 5), (3, 9), (9, 3), (0, 30), (40, 21), (700, 650), (0, 0), (1, 1)])
 def test_mcnemar_agrees_with_the_binomial_test(b, c):
     n = b + c
     exact = stats.binomtest(min(b, c), n, 0.5, alternative="less").pvalue if n else 0.5
@@ -102,9 +100,7 @@ def test_more_episodes_of_the_same_images_do_not_make_a_difference_sure():
 
 def test_episodes_without_halves_are_refused():
     bare = [replace(one, halves=(), half_answers=0) for one in (SHARP, BLUNT)]
-    with pytest.raises(
-        DataError, match=r"A class is too small to be halved.* at least 4 images, or 4 groups"
-    ):
+    with pytest.raises(DataError, match=r"A class is too small to be halved.* at least 4 images, or 4 groups"):
         paired(*bare)
 
 

@@ -7,9 +7,7 @@ from transferkit.core import errors
 from transferkit.core.errors import MissingExtraError, TransferkitError, UnknownNameError
 
 CLASSES = {
-    cls.__name__: cls
-    for cls in vars(errors).values()
-    if isinstance(cls, type) and issubclass(cls, TransferkitError)
+    cls.__name__: cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, TransferkitError)
 }
 BRANCH = re.compile(r"^(?P<branch>[│├└─ ]*)(?P<name>\w+Error) +(?P<meaning>\S.*)$")
 

@@ -30,9 +30,7 @@ def test_they_print_as_their_size_and_origin(leaves):
     assert repr(leaves) == "<Features [4, 3] float16, 3 classes: array last on folder:leaves train>"
 
 
-@pytest.mark.parametrize(
-    "index", [np.array([2, 0]), np.array([2, 0, 2]), np.array([-1]), np.array([], dtype=int)]
-)
+@pytest.mark.parametrize("index", [np.array([2, 0]), np.array([2, 0, 2]), np.array([-1]), np.array([], dtype=int)])
 def test_rows_stay_together(leaves, index):
     part = leaves.rows(index)
     assert [leaves.ids.index(name) for name in part.ids] == [i % 4 for i in index.tolist()]
@@ -71,9 +69,7 @@ def test_concatenate_undoes_a_split(leaves):
     ],
 )
 def test_shapes_must_agree(leaves, wrong):
-    with pytest.raises(
-        ShapeError, match=r"^Features of 4 ids need x \[n, d\] and labels \[n\] or \[n, c\], not \["
-    ):
+    with pytest.raises(ShapeError, match=r"^Features of 4 ids need x \[n, d\] and labels \[n\] or \[n, c\], not \["):
         replace(leaves, **wrong)
 
 
@@ -139,9 +135,7 @@ def test_what_is_known_of_rows_goes_with_them():
     both = concatenate([rows, chosen], split="both")
     assert both.targets["kind"].tolist() == [0, 1, 0, 1, 0, 0]
     assert both.augmented[0].tolist() == (both.x + 100).tolist()
-    with pytest.raises(
-        ShapeError, match=r"Other views of \[4, 3\] features need that shape, not \[\[4, 2\]\]"
-    ):
+    with pytest.raises(ShapeError, match=r"Other views of \[4, 3\] features need that shape, not \[\[4, 2\]\]"):
         replace(rows, augmented=(x[:, :2],))
     with pytest.raises(ShapeError, match="'kind' needs 4 rows, not 3"):
         replace(rows, targets={"kind": np.zeros(3)})

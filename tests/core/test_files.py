@@ -108,9 +108,7 @@ def test_a_file_beyond_the_limit_is_a_full_disk_and_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("place", "reason"), [("folder", "Is a directory"), ("file/entry.json", "File exists")]
-)
+@pytest.mark.parametrize(("place", "reason"), [("folder", "Is a directory"), ("file/entry.json", "File exists")])
 def test_a_place_that_is_taken_is_said_in_words(tmp_path, monkeypatch, place, reason):
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("")
@@ -162,9 +160,7 @@ def test_json_refuses_what_is_not_a_number(tmp_path):
 
 
 def test_digests_are_pinned():
-    assert digest_of({"b": [1, 2.5], "a": "é"}) == (
-        "273a6a26142cbc4c9ba4d6f478247e8e201e78b22264a01269ed074c4da1b058"
-    )
+    assert digest_of({"b": [1, 2.5], "a": "é"}) == ("273a6a26142cbc4c9ba4d6f478247e8e201e78b22264a01269ed074c4da1b058")
 
 
 @given(PLAIN, PLAIN)

@@ -124,9 +124,7 @@ def test_groups_change_the_fingerprint_and_none_do_not():
 
 def test_a_group_in_two_parts_is_refused():
     require_disjoint_groups({"train": ("a", "b"), "val": None, "test": ("c",)}, data="d")
-    with pytest.raises(
-        DataError, match=r"d: the group 'b' has rows in train and in test\. Rows of one group"
-    ):
+    with pytest.raises(DataError, match=r"d: the group 'b' has rows in train and in test\. Rows of one group"):
         require_disjoint_groups({"train": ("a", "b"), "val": ("d",), "test": ("c", "b")}, data="d")
 
 

@@ -198,9 +198,7 @@ def test_the_interval_of_an_accuracy_stays_inside_0_and_1():
 
 @pytest.mark.parametrize("right", [0.0, 1.0])
 def test_without_any_error_the_number_of_images_limits_the_interval(right):
-    small, large = (
-        interval_over_images(np.full(600, right), np.full((25, 2, 2), right), images=n) for n in (50, 5000)
-    )
+    small, large = (interval_over_images(np.full(600, right), np.full((25, 2, 2), right), images=n) for n in (50, 5000))
     t2 = stats.t.ppf(0.975, 24) ** 2
     assert small.high - small.low == pytest.approx(t2 / (50 + t2))
     assert large.high - large.low == pytest.approx(t2 / (5000 + t2))

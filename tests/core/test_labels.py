@@ -55,9 +55,7 @@ def test_labels_that_are_none(labels, words):
 
 def test_one_label_is_needed():
     require_one_label(ONE, data="d", what="that", instead="This.")
-    with pytest.raises(
-        DataError, match=r"^d has several labels an image, and that needs one label an image\. This\.$"
-    ):
+    with pytest.raises(DataError, match=r"^d has several labels an image, and that needs one label an image\. This\.$"):
         require_one_label(SEVERAL, data="d", what="that", instead="This.")
 
 
@@ -69,9 +67,7 @@ def test_features_carry_several_labels():
         Features(np.zeros((4, 2), np.float32), SEVERAL[:3], list("abcd"), CLASSES)
 
 
-@pytest.mark.parametrize(
-    "dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "uint64", ">i4", "<i8"]
-)
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "uint64", ">i4", "<i8"])
 def test_integers_of_any_type_are_classes(dtype):
     found = class_numbers(ONE.astype(dtype))
     assert found.dtype == np.dtype(np.int64)

@@ -42,9 +42,7 @@ def test_plain_lines_come_now_and_then_and_at_the_end(clock):
             clock.now += 5
             task.advance(20)
     assert stream.getvalue() == (
-        "reading: 40/100 images, 4/s, 15 s left\n"
-        "reading: 80/100 images, 4/s, 5 s left\n"
-        "reading: 100 images in 25 s\n"
+        "reading: 40/100 images, 4/s, 15 s left\nreading: 80/100 images, 4/s, 5 s left\nreading: 100 images in 25 s\n"
     )
 
 
@@ -59,9 +57,7 @@ def test_work_whose_rate_tells_nothing_says_what_it_foresees(clock):
         clock.now += 1
         task.foresee("1 min left")
     assert stream.getvalue() == (
-        "study: 1/100 tasks, time left not known yet\n"
-        "study: 1/100 tasks, 1 min left\n"
-        "study: 1 tasks in 190 s\n"
+        "study: 1/100 tasks, time left not known yet\nstudy: 1/100 tasks, 1 min left\nstudy: 1 tasks in 190 s\n"
     )
 
 

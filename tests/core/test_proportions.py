@@ -49,9 +49,7 @@ def test_the_interval_over_classes_and_groups_is_that_of_all_pairs_of_rows(neste
     spread = count * each * (1 - each)
     pooled = (spread.sum() + each.mean() * (1 - each.mean())) / (80 - 4 + 1)
     variance = (spread + pooled) / count  # of one row
-    rho = reference.correlation(
-        right - each[labels], variance[labels], labels, group, PRIOR_CORRELATION, PRIOR_WEIGHT
-    )
+    rho = reference.correlation(right - each[labels], variance[labels], labels, group, PRIOR_CORRELATION, PRIOR_WEIGHT)
     total = reference.variance_of_mean(1 / (4 * count[labels]), variance[labels], group, rho)
     of_class = variance / count / 16
     load = np.bincount(group, 1 / (4 * count[labels]))
@@ -68,9 +66,7 @@ def test_copies_of_a_row_in_one_group_count_once():
     copied = accuracy_interval(np.repeat(right, 8), [str(row // 8) for row in range(3200)])
     assert ends(copied) == pytest.approx(ends(once), abs=1e-3)
     labels = np.arange(400) % 5
-    copies = class_mean_interval(
-        np.repeat(right, 8), np.repeat(labels, 8), [str(r // 8) for r in range(3200)]
-    )
+    copies = class_mean_interval(np.repeat(right, 8), np.repeat(labels, 8), [str(r // 8) for r in range(3200)])
     assert ends(copies) == pytest.approx(ends(class_mean_interval(right, labels)), abs=3e-3)
 
 
@@ -90,9 +86,7 @@ def test_many_rows_of_each_class_have_the_normal_interval_of_their_mean():
     each = [right[labels == c] for c in (0, 1)]
     mean = np.mean([one.mean() for one in each])
     half = 1.96 * np.sqrt(sum(one.var() / len(one) for one in each)) / 2
-    assert ends(class_mean_interval(right, labels)) == pytest.approx(
-        (mean - half, mean + half), abs=half / 50
-    )
+    assert ends(class_mean_interval(right, labels)) == pytest.approx((mean - half, mean + half), abs=half / 50)
 
 
 def test_at_the_ends_an_interval_still_has_a_width():

@@ -81,9 +81,7 @@ def test_a_result_joins_cell_and_score():
 
 
 def test_a_result_reads_as_one_line():
-    assert (
-        str(result_of(CELL)) == "imagenet-lite0 · mini/digits · blocks.6 · knn: accuracy 0.875 [0.800, 0.900]"
-    )
+    assert str(result_of(CELL)) == "imagenet-lite0 · mini/digits · blocks.6 · knn: accuracy 0.875 [0.800, 0.900]"
 
 
 def test_a_result_comes_back_as_it_was(tmp_path):

@@ -16,9 +16,7 @@ def test_the_same_numbers_on_every_machine():
 )
 def test_other_seeds_and_labels_give_other_draws(other):
     assert seed_of(*other) != seed_of(0, "ab", "c")
-    assert (
-        generator(*other).integers(2**60, size=4) != generator(0, "ab", "c").integers(2**60, size=4)
-    ).all()
+    assert (generator(*other).integers(2**60, size=4) != generator(0, "ab", "c").integers(2**60, size=4)).all()
 
 
 def test_numpy_integers_seed_like_python_ones():

@@ -26,9 +26,7 @@ def test_a_view_survives_json():
     assert digest_of(View().to_json()) == "ced33e997dc83689a2bebe109fc956661619dea395c3d1baabab1548d49f30bd"
 
 
-@pytest.mark.parametrize(
-    ("size", "resize"), [(224, 256), (112, 128), (64, 73), (1, 1)]
-)  # 64 · 256 / 224 = 73.14
+@pytest.mark.parametrize(("size", "resize"), [(224, 256), (112, 128), (64, 73), (1, 1)])  # 64 · 256 / 224 = 73.14
 def test_another_size_keeps_the_proportion(size, resize):
     assert View().at(size) == View(resize=resize, crop=size)
 
@@ -60,9 +58,7 @@ def test_an_unknown_fit_or_interpolation_is_refused(name, allowed):
 
 def test_the_mean_of_a_border_is_a_colour():
     View(mean=(123.0, 117.0, 104.0))  # another convention, which has no border to colour
-    with pytest.raises(
-        UsageError, match=r"border has the mean \(123\.0, 0\.5, 0\.5\), .*: give values in 0 … 1"
-    ):
+    with pytest.raises(UsageError, match=r"border has the mean \(123\.0, 0\.5, 0\.5\), .*: give values in 0 … 1"):
         View(fit="border", mean=(123.0, 0.5, 0.5))
 
 

@@ -5,9 +5,7 @@ from transferkit.core.workspace import Workspace
 
 def test_the_default_lies_in_the_current_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert Workspace.at() == Workspace(
-        tmp_path / "transferkit-workspace", tmp_path / "transferkit-workspace" / "data"
-    )
+    assert Workspace.at() == Workspace(tmp_path / "transferkit-workspace", tmp_path / "transferkit-workspace" / "data")
 
 
 def test_the_argument_wins_over_the_environment_and_the_environment_over_the_default(tmp_path, monkeypatch):
@@ -38,8 +36,6 @@ def test_a_tilde_is_the_home_folder_and_paths_are_absolute(tmp_path, monkeypatch
 def test_every_room_has_a_folder_and_none_is_made(tmp_path):
     workspace = Workspace.at(tmp_path / "w")
     folders = [workspace.features, workspace.results, workspace.episodes, workspace.runs, workspace.reports]
-    assert folders == [
-        tmp_path / "w" / name for name in ("features", "results", "episodes", "runs", "reports")
-    ]
+    assert folders == [tmp_path / "w" / name for name in ("features", "results", "episodes", "runs", "reports")]
     assert all(isinstance(folder, Path) for folder in folders)
     assert not workspace.root.exists()

@@ -154,9 +154,7 @@ def test_other_images_are_refused(image, words):
 def test_normalised_images_are_refused():
     normalise = v2.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     images = [normalise(AS["float tensor"](image)) for image in IMAGES]
-    with pytest.raises(
-        DataError, match=r"span .* … .*, not 0 … 1\. .* Normalize, drop it: the encoder's view"
-    ):
+    with pytest.raises(DataError, match=r"span .* … .*, not 0 … 1\. .* Normalize, drop it: the encoder's view"):
         wrapped(Pairs(images))
 
 
@@ -245,9 +243,7 @@ def test_a_broken_file_keeps_its_row(make_folder):
 
 def test_a_broken_file_whose_label_nobody_knows():
     dataset = Pairs([*IMAGES[:11], OSError("broken data stream")])
-    with pytest.raises(
-        DataError, match=r"Image 11 of the data set cannot be read \(broken data stream\), and"
-    ):
+    with pytest.raises(DataError, match=r"Image 11 of the data set cannot be read \(broken data stream\), and"):
         wrapped(dataset)
 
 
@@ -269,8 +265,6 @@ def test_groups_that_are_not_one_per_image_are_refused(groups, words):
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int16, ">i4", np.uint64])
 def test_labels_of_any_integer_type_and_yes_and_no_are_classes(dtype):
-    split = from_arrays(
-        np.zeros((4, 8, 8, 3), np.uint8), np.array([0, 1, 1, 0], dtype), name="x", split="all"
-    )
+    split = from_arrays(np.zeros((4, 8, 8, 3), np.uint8), np.array([0, 1, 1, 0], dtype), name="x", split="all")
     assert split.labels.dtype == np.dtype(np.int64)
     assert split.labels.tolist() == [0, 1, 1, 0]

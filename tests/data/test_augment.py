@@ -86,9 +86,7 @@ def test_crops_fall_as_in_torchvision(height, width):
     blank = torch.empty(3, height, width)
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        theirs = np.array(
-            [RandomResizedCrop.get_params(blank, list(STUDY.scale), list(STUDY.ratio)) for _ in range(n)]
-        )
+        theirs = np.array([RandomResizedCrop.get_params(blank, list(STUDY.scale), list(STUDY.ratio)) for _ in range(n)])
     for name, a, b in [
         *zip(("top", "left", "height", "width"), ours.T, theirs.T, strict=True),
         ("area", ours[:, 2] * ours[:, 3], theirs[:, 2] * theirs[:, 3]),
@@ -210,9 +208,7 @@ def test_each_draw_is_obeyed(image):
     dark[0, BRIGHTNESS], turned[0, HUE] = 0.5, 1 / 3
     np.testing.assert_allclose(view(factors=dark), plain * 0.5, atol=1)
     np.testing.assert_allclose(view(factors=turned), np.roll(plain, 1, axis=0), atol=2)
-    cropped = render_view(
-        square, replace(nothing, boxes=np.array([[3, 5, 20, 10]])), replace(settings, size=1)
-    )
+    cropped = render_view(square, replace(nothing, boxes=np.array([[3, 5, 20, 10]])), replace(settings, size=1))
     np.testing.assert_allclose(cropped[:, 0, 0], plain[:, 3:23, 5:15].mean((1, 2)), atol=12)
 
 

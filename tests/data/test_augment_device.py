@@ -27,9 +27,7 @@ from transferkit.data.augment_device import (
 )
 
 SMALL = replace(STUDY, size=32)
-OFF = AugmentSettings(
-    size=32, scale=(1, 1), ratio=(1.25, 1.25), jitter=(0, 0, 0, 0), gray_p=0, blur_p=0, flip_p=0
-)
+OFF = AugmentSettings(size=32, scale=(1, 1), ratio=(1.25, 1.25), jitter=(0, 0, 0, 0), gray_p=0, blur_p=0, flip_p=0)
 ADJUST = {
     "brightness": (adjust_brightness, functional.adjust_brightness, (0.0, 0.6, 1.0, 1.4, 2.0)),
     "contrast": (adjust_contrast, functional.adjust_contrast, (0.0, 0.6, 1.0, 1.4, 2.0)),

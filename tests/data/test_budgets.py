@@ -58,9 +58,7 @@ def test_spellings(text, budget, written):
     assert parse_budget(written) == budget
 
 
-@pytest.mark.parametrize(
-    "text", ["limit=0", "limit=1.5", "limit=0.0", "limit=-3", "shots=0.5", "shots=", "x"]
-)
+@pytest.mark.parametrize("text", ["limit=0", "limit=1.5", "limit=0.0", "limit=-3", "shots=0.5", "shots=", "x"])
 def test_what_is_no_budget(text):
     with pytest.raises(UsageError, match=f"@{text} is no budget. Write one of @limit=1000"):
         parse_budget(text)
@@ -109,9 +107,7 @@ def test_shots_are_all_train(whole):
 
 def test_classes_with_fewer_images_than_shots_are_told(whole, notes):
     budgeted(whole, parse_budget("shots=400"), seed=0, reporter=notes)
-    assert notes.notes == [
-        "d@shots=400: 2 of 3 classes have fewer than 400 images in train, and give all they have."
-    ]
+    assert notes.notes == ["d@shots=400: 2 of 3 classes have fewer than 400 images in train, and give all they have."]
     budgeted(whole, parse_budget("shots=100"), seed=0, reporter=notes)
     assert len(notes.notes) == 1
 
@@ -143,9 +139,7 @@ def test_rows_keep_their_images(whole):
 def test_a_smaller_limit_lies_within_a_larger(first, second):
     dataset = dataset_of({"train": (60, 30, 10), "test": (5, 5, 5)})
     small, large = sorted((min(first, 100), min(second, 100)))
-    inner, outer = (
-        budgeted(dataset, Budget("shots", size), seed=4).split("train") for size in (small, large)
-    )
+    inner, outer = (budgeted(dataset, Budget("shots", size), seed=4).split("train") for size in (small, large))
     assert set(inner.ids) <= set(outer.ids)
     assert len(budgeted(dataset, Budget("limit", small), seed=4).split("train")) == small
 
@@ -236,7 +230,5 @@ def test_vtab_holds_out_whole_groups(without_val):
 def test_groups_too_large_for_vtab_are_named(without_val):
     train = without_val.split("train")
     tied = replace(train, groups=tuple(f"{label}" for label in train.labels.tolist()))
-    with pytest.raises(
-        UsageError, match=r"needs 200 images of val, and the groups of d leave \d+, because no"
-    ):
+    with pytest.raises(UsageError, match=r"needs 200 images of val, and the groups of d leave \d+, because no"):
         budgeted(replace(without_val, splits={**without_val.splits, "train": tied}), Budget("vtab1k"), seed=0)

@@ -184,9 +184,7 @@ def test_nothing_is_warned_of_and_no_setting_of_pillow_is_touched(photo):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         decode(encoded(palette, transparency=b"\0\x80\xff\xff"))  # Pillow warns of such palettes
-        decode(
-            encoded(photo, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x09\0\0\0\xff\xff\0\0")
-        )
+        decode(encoded(photo, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x09\0\0\0\xff\xff\0\0"))
     assert before == (Image.MAX_IMAGE_PIXELS, sys.modules["PIL.ImageFile"].LOAD_TRUNCATED_IMAGES)
 
 
@@ -220,9 +218,7 @@ def test_extensions_are_lower_case():
 
 def test_reference_rounding_of_every_sixteen_bit_value():
     values = np.arange(65536, dtype=np.uint16)[None]
-    assert_close(
-        decode(encoded(values))[0, :, 0], np.rint(values[0] * (255 / 65535)).astype(np.uint8), atol=0, rtol=0
-    )
+    assert_close(decode(encoded(values))[0, :, 0], np.rint(values[0] * (255 / 65535)).astype(np.uint8), atol=0, rtol=0)
 
 
 def by_pillow(data):

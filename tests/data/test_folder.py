@@ -79,9 +79,7 @@ def test_without_test_a_fifth_of_train_is_set_apart(make_folder, data_root, note
     dataset = opened(folder, data_root, reporter=notes)
     assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 16, "val": 2, "test": 4}
     assert list(dataset.splits) == ["train", "val", "test"]
-    assert notes.notes == [
-        f"{folder} has no test: a fifth of train is set apart. To score on val, rename it to test."
-    ]
+    assert notes.notes == [f"{folder} has no test: a fifth of train is set apart. To score on val, rename it to test."]
 
 
 def test_train_alone_is_divided_like_a_whole(make_folder, data_root):
@@ -281,9 +279,7 @@ def test_a_change_after_opening_is_noticed(make_folder, data_root, change):
     train = opened(folder, data_root).split("train")
     CHANGES[change](folder)
     row = {"changed": 0, "removed": 2}[change]
-    with pytest.raises(
-        DataError, match=r"changed after its folder was opened\. Run the same command again"
-    ) as caught:
+    with pytest.raises(DataError, match=r"changed after its folder was opened\. Run the same command again") as caught:
         train.reader.image(row)
     assert not isinstance(caught.value, UnreadableImageError)
     assert train.reader.image(1).shape == (4, 5, 3)
@@ -371,9 +367,7 @@ def test_empty_folders_in_a_class_do_no_harm(make_folder, data_root):
 
 
 def test_test_classes_that_train_lacks(make_folder, data_root):
-    words = refusal(
-        make_folder({"train/a": 1, "train/b": 1, "test/a": 1, "test/B": 1, "test/c": 1}), data_root
-    )
+    words = refusal(make_folder({"train/a": 1, "train/b": 1, "test/a": 1, "test/B": 1, "test/c": 1}), data_root)
     assert "test has classes that train lacks: 'B', 'c'. Add images of them to train, or remove" in words
 
 

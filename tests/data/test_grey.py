@@ -214,6 +214,4 @@ def test_images_of_one_split_read_on_two_scales_are_warned_of():
     (warning,) = grey_warnings(greys)
     assert "read on different scales: 1 as 0 … 1 (such as a.tif), 2 as 0 … 255 (such as b.tif)" in warning
     assert not list(grey_warnings({**greys, "a.tif": Grey(False, 0, 1)})), "black is black on any scale"
-    assert not list(grey_warnings({**greys, "a.tif": Grey(True, 65535, 65535)})), (
-        "what files declare is right"
-    )
+    assert not list(grey_warnings({**greys, "a.tif": Grey(True, 65535, 65535)})), "what files declare is right"

@@ -112,9 +112,7 @@ def test_fingerprints_see_the_images(library, tmp_path, data_root):
 def labelled(library, labels, kind):
     """A table whose labels are of another kind than declared classes."""
     features = library.Features({"image": library.Image(), "label": kind})
-    return library.Dataset.from_dict(
-        {"image": [cell(i) for i in range(len(labels))], "label": labels}, features
-    )
+    return library.Dataset.from_dict({"image": [cell(i) for i in range(len(labels))], "label": labels}, features)
 
 
 def test_names_as_labels_are_classes_in_sorted_order(library, tmp_path, data_root):
@@ -128,9 +126,7 @@ def test_names_as_labels_are_classes_in_sorted_order(library, tmp_path, data_roo
     assert dataset.split("test").labels.tolist() == [1, 0]
     foreign = {"train": train, "test": labelled(library, ["dog", "wolf"], text)}
     library.DatasetDict(foreign).save_to_disk(tmp_path / "foreign")
-    with pytest.raises(
-        DataError, match=r"row 1 of test has the label 'wolf', which train lacks\. Leave such"
-    ):
+    with pytest.raises(DataError, match=r"row 1 of test has the label 'wolf', which train lacks\. Leave such"):
         opened(tmp_path / "foreign", data_root)
     mixed = {"train": labelled(library, [0, 1], library.Value("int64")), "test": parts["test"]}
     library.DatasetDict(mixed).save_to_disk(tmp_path / "mixed")
@@ -159,17 +155,13 @@ def test_numbers_as_labels_are_classes_up_to_the_largest(library, tmp_path, data
 def test_labels_that_are_no_classes(library, tmp_path, data_root, labels, kind, value):
     feature = [library.Value(kind[0])] if isinstance(kind, list) else library.Value(kind)
     labelled(library, labels, feature).save_to_disk(tmp_path / "saved")
-    words = (
-        rf"the column label has {value} in row \d of train, not one (whole number|name, as in train)\. Leave"
-    )
+    words = rf"the column label has {value} in row \d of train, not one (whole number|name, as in train)\. Leave"
     with pytest.raises(DataError, match=words):
         opened(tmp_path / "saved", data_root)
 
 
 def test_columns_that_cannot_be_meant(library, tmp_path, data_root):
-    several = table(library, 6, other=(library.ClassLabel(names=["a"]), [0] * 6)).rename_column(
-        "label", "kind"
-    )
+    several = table(library, 6, other=(library.ClassLabel(names=["a"]), [0] * 6)).rename_column("label", "kind")
     several.save_to_disk(tmp_path / "several")
     with pytest.raises(DataError, match="several columns of labels, kind, other: name one of them label"):
         opened(tmp_path / "several", data_root)

@@ -94,8 +94,7 @@ def test_a_set_is_what_its_plan_says(spec, opened):
         assert (np.bincount(split.labels) == count).all()
         assert images[split.name].shape == (len(split), 64, 64, 3)
         assert all(
-            f"{split.name}/{plan.classes[label]}-" in name
-            for name, label in zip(split.ids, split.labels, strict=True)
+            f"{split.name}/{plan.classes[label]}-" in name for name, label in zip(split.ids, split.labels, strict=True)
         )
         assert split.factors
         assert all(len(values) == len(split) for values in split.factors.values())
@@ -140,9 +139,7 @@ def test_pixels_do_not_give_the_class_away(spec, opened):
         probe = LogisticRegression(C=penalty, max_iter=1000, tol=1e-3)
         return probe.fit(rows, np.concatenate([labels[name] for name in names]))
 
-    best = max(
-        10.0 ** np.arange(-4, 1), key=lambda c: fitted(c, "train").score(x["val"] - mean, labels["val"])
-    )
+    best = max(10.0 ** np.arange(-4, 1), key=lambda c: fitted(c, "train").score(x["val"] - mean, labels["val"]))
     accuracy = fitted(best, "train", "val").score(x["test"] - mean, labels["test"])
     chance = 1 / len(dataset.classes)
     assert (accuracy - chance) / (1 - chance) < 0.8

@@ -59,9 +59,7 @@ def test_patches_of_different_groups_share_no_pixel(patched):
         assert set(np.unique(claimed.astype(str))) <= {"", group}
         claimed[:] = group
         patches_of.setdefault(group, []).append(row)
-    assert max(map(len, patches_of.values())) < len(factors["box"]) / 20, (
-        "some group is a large part of the set"
-    )
+    assert max(map(len, patches_of.values())) < len(factors["box"]) / 20, "some group is a large part of the set"
 
 
 def test_patches_of_one_group_are_joined_by_shared_pixels(patched):
@@ -88,8 +86,7 @@ def test_no_group_is_in_two_splits_and_every_class_has_enough(patched):
     assert sum(map(len, parts)) == len(set(groups))
     assert groups_per_class(labels, groups.tolist(), len(plan.classes)).min() >= 15
     counts = [
-        groups_per_class(labels[plan.extent(s)], groups[plan.extent(s)].tolist(), len(plan.classes))
-        for s in SPLITS
+        groups_per_class(labels[plan.extent(s)], groups[plan.extent(s)].tolist(), len(plan.classes)) for s in SPLITS
     ]
     assert [count.min() >= least for count, least in zip(counts, (6, 2, 4), strict=True)] == [True] * 3
 

@@ -103,7 +103,5 @@ def test_groups_that_leave_a_class_out_of_a_split_are_named():
         classes=("a", "b", "c", "d"),
         groups=tuple(group for _, group in rows),
     )
-    with pytest.raises(
-        DataError, match=r"every class is in every split: \w+ would have no image of '\w'\. Use"
-    ):
+    with pytest.raises(DataError, match=r"every class is in every split: \w+ would have no image of '\w'\. Use"):
         divided({"train": whole}, seed=0, draw="test")

@@ -45,9 +45,7 @@ def test_without_a_variant_it_is_the_view(image):
 
 def test_four_quarter_turns_come_round(image):
     plain = frame(image, VIEW)
-    assert (
-        shown("rotate:90", image)[0, 0, 0] == plain[0, 0, -1]
-    )  # to the left: the top right corner comes first
+    assert shown("rotate:90", image)[0, 0, 0] == plain[0, 0, -1]  # to the left: the top right corner comes first
     twice = np.rot90(shown("rotate:90", image), axes=(1, 2))
     np.testing.assert_array_equal(twice, shown("rotate:180", image))
     np.testing.assert_array_equal(np.rot90(shown("rotate:270", image), axes=(1, 2)), plain)

@@ -77,10 +77,7 @@ def test_every_copy_between_splits_is_found(folder, tmp_path):
     assert "there are 2 exact and 1 near duplicates" in found.summary
     told = "\n".join(found.lines())
     assert "  wrong: 2 images that lie in two splits\n" in told
-    assert (
-        "  in two splits: train/train/cat/0.png (cat) and test/test/cat/bytes.png (cat), the same bytes"
-        in told
-    )
+    assert "  in two splits: train/train/cat/0.png (cat) and test/test/cat/bytes.png (cat), the same bytes" in told
 
 
 def test_near_duplicates_alone_are_no_problem(folder, tmp_path):

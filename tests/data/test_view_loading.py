@@ -20,9 +20,7 @@ PLAIN = AugmentSettings(size=16, scale=(1.0, 1.0), ratio=(1.0, 1.0), jitter_p=0,
 class Pictures:
     """Images of one colour and of several shapes; some cannot be read."""
 
-    def __init__(
-        self, *, broken: tuple[int, ...] = (), shapes: tuple[tuple[int, int], ...] = ((20, 30),)
-    ) -> None:
+    def __init__(self, *, broken: tuple[int, ...] = (), shapes: tuple[tuple[int, int], ...] = ((20, 30),)) -> None:
         self.broken, self.shapes = broken, shapes
 
     def image(self, row):
@@ -120,9 +118,7 @@ def test_both_roads_show_the_same_parts_of_an_image_of_any_shape(height, width):
 
 @pytest.mark.parametrize("where", ["cpu", "device"])
 def test_an_unreadable_image_makes_way_for_another_of_its_batch(where):
-    asked = load_views(
-        split_of(Pictures(broken=(1, 2))), settings(where), batches([0, 1, 2, 3]), epoch=0, device=CPU
-    )
+    asked = load_views(split_of(Pictures(broken=(1, 2))), settings(where), batches([0, 1, 2, 3]), epoch=0, device=CPU)
     (batch,) = asked
     assert batch.reasons == {1: "it is cut off", 2: "it is cut off"}
     assert batch.rows.tolist() == [0, 0, 3, 3]  # so that labels are those of what is shown
@@ -131,9 +127,7 @@ def test_an_unreadable_image_makes_way_for_another_of_its_batch(where):
 
 @pytest.mark.parametrize("where", ["cpu", "device"])
 def test_a_batch_without_a_readable_image_stops(where):
-    asked = load_views(
-        split_of(Pictures(broken=(1, 2))), settings(where), batches([1, 2]), epoch=0, device=CPU
-    )
+    asked = load_views(split_of(Pictures(broken=(1, 2))), settings(where), batches([1, 2]), epoch=0, device=CPU)
     with pytest.raises(DataError, match="None of 2 images of a batch can be read: it is cut off"):
         list(asked)
 
@@ -141,9 +135,7 @@ def test_a_batch_without_a_readable_image_stops(where):
 @pytest.mark.parametrize("where", ["cpu", "device"])
 @pytest.mark.parametrize("workers", [0, 1])
 def test_what_a_reader_says_of_its_data_set_is_said(where, workers):
-    asked = load_views(
-        split_of(Pictures()), settings(where, workers=workers), batches([-1]), epoch=0, device=CPU
-    )
+    asked = load_views(split_of(Pictures()), settings(where, workers=workers), batches([-1]), epoch=0, device=CPU)
     with pytest.raises(DataError, match="the folder is gone"):
         list(asked)
 

@@ -199,9 +199,7 @@ def test_a_shard_that_changes_or_goes_meanwhile(tmp_path, data_root):
     write_shards(tmp_path, [6])
     split = opened(tmp_path / "a-00.tar", data_root).split("train")
     os.utime(tmp_path / "a-00.tar", ns=(0, 1))
-    with pytest.raises(
-        DataError, match=r"a-00\.tar changed after it was opened\. Run the same command again"
-    ):
+    with pytest.raises(DataError, match=r"a-00\.tar changed after it was opened\. Run the same command again"):
         split.reader.image(0)
     (tmp_path / "a-00.tar").unlink()
     with pytest.raises(UnreadableImageError, match="No such file"):
@@ -259,9 +257,7 @@ def test_missing_shards(tmp_path, data_root):
     with pytest.raises(DataError, match=r"There is no shard .*a-00\.tar"):
         opened(tmp_path / "a-{00..03}.tar", data_root)
     write_shards(tmp_path, [2, 2])
-    with pytest.raises(
-        DataError, match=r"2 of 4 shards are missing, such as .*a-02\.tar\. Bring them, or narrow"
-    ):
+    with pytest.raises(DataError, match=r"2 of 4 shards are missing, such as .*a-02\.tar\. Bring them, or narrow"):
         opened(tmp_path / "a-{00..03}.tar", data_root)
 
 
@@ -408,9 +404,7 @@ def test_servers_that_misbehave(tmp_path, data_root, served):
     write_shards(tmp_path / "served", [3, 3])
     again = r"Check the address and the network, then run the same command again"
     address, asked = served("cut")
-    with pytest.raises(
-        DataError, match=rf"a-00\.tar could not be .* sent \d+ of \d+ bytes, 5 times\. {again}"
-    ):
+    with pytest.raises(DataError, match=rf"a-00\.tar could not be .* sent \d+ of \d+ bytes, 5 times\. {again}"):
         opened(f"{address}/a-00.tar", data_root)
     assert len(asked) > 1
     assert not list(data_root.rglob("*.tar")), "no half of a shard is taken for one"
@@ -452,9 +446,7 @@ def test_what_came_before_a_server_went_away_is_not_fetched_again(tmp_path, data
     write_shards(tmp_path, [10, 30])
     server.files = {path.name: path.read_bytes() for path in tmp_path.glob("*.tar")}
     server.piece = 40_000
-    with pytest.raises(
-        DataError, match=r"a-01\.tar could not be fetched: .*sent 0 of \d+ bytes, 5 times\. Check"
-    ):
+    with pytest.raises(DataError, match=r"a-01\.tar could not be fetched: .*sent 0 of \d+ bytes, 5 times\. Check"):
         opened(server.url("drops_always") + "/a-{00..01}.tar", data_root, reporter=notes)
     assert sum("trying again" in note for note in notes.notes) == 4
     server.requests.clear()

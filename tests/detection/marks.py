@@ -21,9 +21,7 @@ def objects(boxes, labels, *, difficult=None, crowd=None) -> Objects:
 
 
 def found(boxes, labels, scores) -> Found:
-    return Found(
-        np.array(boxes, np.float32).reshape(-1, 4), np.array(labels, np.int64), np.array(scores, np.float32)
-    )
+    return Found(np.array(boxes, np.float32).reshape(-1, 4), np.array(labels, np.int64), np.array(scores, np.float32))
 
 
 def search(seed: int, *, images: int = 12, hard: bool = True, crowds: bool = False, labels: int = 2):

@@ -84,9 +84,7 @@ def test_the_maps_are_those_of_the_network(network):
     seen = {}
     whole = copy.deepcopy(network)
     for name in STAGES:
-        whole.get_submodule(name).register_forward_hook(
-            lambda _m, _a, out, name=name: seen.update({name: out})
-        )
+        whole.get_submodule(name).register_forward_hook(lambda _m, _a, out, name=name: seen.update({name: out}))
     x = torch.stack(images())
     whole(x)
     maps = Tapped(network, STAGES)(x)

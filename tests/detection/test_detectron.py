@@ -20,9 +20,7 @@ def drawn(*shape):
 
 def test_pooling_agrees_with_a_loop_over_samples():
     plane = drawn(2, 3, 16, 16)
-    pooled = AlignedPooling(["0"], [4], output_size=3, sampling_ratio=0)(
-        {"0": plane}, [BOXES, BOXES[:1]], None
-    )
+    pooled = AlignedPooling(["0"], [4], output_size=3, sampling_ratio=0)({"0": plane}, [BOXES, BOXES[:1]], None)
     assert pooled.shape == (4, 3, 3, 3)
     for number, (image, box) in enumerate([(0, BOXES[0]), (0, BOXES[1]), (0, BOXES[2]), (1, BOXES[0])]):
         for channel in range(3):
@@ -48,10 +46,7 @@ def test_a_ramp_is_read_where_the_centre_of_a_bin_is():
 
 def test_a_box_is_read_from_the_map_that_its_size_calls_for():
     """Of a side of 224 the map of stride 16; half of it, the next finer one; no finer than there is."""
-    maps = {
-        str(level): torch.full((1, 1, 512 // 2**level, 512 // 2**level), float(level))
-        for level in range(2, 6)
-    }
+    maps = {str(level): torch.full((1, 1, 512 // 2**level, 512 // 2**level), float(level)) for level in range(2, 6)}
     sides = (8, 56, 112, 223, 224, 448, 511)
     boxes = torch.tensor([[0.0, 0.0, side, side] for side in sides])
     pooled = AlignedPooling(list(maps), [4, 8, 16, 32], output_size=1, sampling_ratio=2)(maps, [boxes], None)
@@ -73,9 +68,7 @@ def test_the_heads_lose_the_absolute_error_of_the_true_classs_offsets():
     theirs = fastrcnn_loss(logits, offsets, [labels], [wanted])
     assert_close(score, theirs[0])
     assert_close(box, theirs[1] + 3 * 4 / 18 / 6)
-    by_hand = sum(
-        (offsets[i, 4 * c : 4 * c + 4] - wanted[i]).abs().sum() for i, c in ((1, 2), (2, 1), (4, 2))
-    )
+    by_hand = sum((offsets[i, 4 * c : 4 * c + 4] - wanted[i]).abs().sum() for i, c in ((1, 2), (2, 1), (4, 2)))
     assert_close(box, by_hand / 6)
     near = head_losses(logits, wanted.repeat(1, 3) + 0.01, labels, wanted)[1]
     assert near.item() == pytest.approx(3 * 4 * 0.01 / 6, rel=1e-4), "no square near zero"

@@ -172,9 +172,7 @@ def test_our_own_matching_by_cocos_rule_has_cocos_precision(seed):
     theirs = pycocotools_numbers(answers, marks).eval["precision"][:, :, :, 0, -1]
     for label in range(2):
         matches = class_matches(answers, marks, label, thresholds=COCO_THRESHOLDS, rule="coco")
-        np.testing.assert_allclose(
-            average_precision(matches, "hundred-one"), theirs[:, :, label].mean(1), atol=1e-9
-        )
+        np.testing.assert_allclose(average_precision(matches, "hundred-one"), theirs[:, :, label].mean(1), atol=1e-9)
 
 
 def test_weights_are_repetitions():
@@ -182,9 +180,7 @@ def test_weights_are_repetitions():
     times = np.array([2, 0, 1, 3, 1, 1, 0, 1, 2, 1, 1, 1])
     rows = np.repeat(np.arange(12), times)
     once = class_matches(answers, marks, 0, thresholds=[0.5], rule="voc")
-    again = class_matches(
-        [answers[i] for i in rows], [marks[i] for i in rows], 0, thresholds=[0.5], rule="voc"
-    )
+    again = class_matches([answers[i] for i in rows], [marks[i] for i in rows], 0, thresholds=[0.5], rule="voc")
     weighted = average_precision(once, "all", times.astype(float))
     np.testing.assert_allclose(weighted, average_precision(again, "all"), atol=0.02)  # equal scores, cut
 

@@ -25,9 +25,7 @@ def test_lengths_are_one_also_under_autocast():
     assert_close(projected.norm(dim=1), torch.ones(9))
 
 
-@pytest.mark.parametrize(
-    ("kind", "width", "type_"), [("classifier", 3, nn.Linear), ("projection", 5, ProjectionHead)]
-)
+@pytest.mark.parametrize(("kind", "width", "type_"), [("classifier", 3, nn.Linear), ("projection", 5, ProjectionHead)])
 def test_the_kinds(kind, width, type_):
     head = build_head(kind, 6, projection=5, n_classes=3)
     assert type(head) is type_

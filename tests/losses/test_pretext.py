@@ -51,9 +51,7 @@ def step(model, views, labels):
 
 def by_hand(model, name, images):
     """Query or key projections, ``[b, p]``, without the module's own path."""
-    encoder, heads = (
-        (model.key_encoder, model.key_heads) if name[1] == "key" else (model.encoder, model.heads)
-    )
+    encoder, heads = (model.key_encoder, model.key_heads) if name[1] == "key" else (model.encoder, model.heads)
     with torch.no_grad():
         return heads[name[0]](encoder(images))
 
@@ -236,9 +234,7 @@ def test_a_new_objective_is_a_function_and_a_term(monkeypatch):
 
 @pytest.mark.parametrize("loss", ["selfsupcon", "supcon-batch", "joint", "joint-supcon"])
 def test_one_view_is_refused_where_two_are_needed(loss):
-    with pytest.raises(
-        ShapeError, match=r"needs 2 views of each image, of one shape; it was given \[\[16, 3"
-    ):
+    with pytest.raises(ShapeError, match=r"needs 2 views of each image, of one shape; it was given \[\[16, 3"):
         pretext(loss)(VIEWS[:1], LABELS)
 
 
@@ -262,9 +258,7 @@ def test_a_batch_of_one_a_shard_is_refused(loss, shards, least):
     [(None, "-1"), (torch.full((B,), -1), "-1"), (torch.arange(B), "15"), (LABELS.clone().fill_(3), "3")],
 )
 def test_images_without_a_class_are_refused_by_losses_that_need_one(loss, labels, found):
-    with pytest.raises(
-        ShapeError, match=rf"needs a class in 0 … 2 for every image, but the batch has {found}\."
-    ):
+    with pytest.raises(ShapeError, match=rf"needs a class in 0 … 2 for every image, but the batch has {found}\."):
         pretext(loss)(VIEWS, labels)
 
 

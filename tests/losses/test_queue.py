@@ -22,9 +22,7 @@ def contents(bank):
     """``(label, key)`` of the filled places."""
     return {
         (label, *key)
-        for label, key, there in zip(
-            bank.labels.tolist(), bank.keys.tolist(), bank.filled.tolist(), strict=True
-        )
+        for label, key, there in zip(bank.labels.tolist(), bank.keys.tolist(), bank.filled.tolist(), strict=True)
         if there
     }
 

@@ -118,13 +118,9 @@ LAYOUTS: dict[str, Any] = {
     "MoCo v1": moco(linear),
     "MoCo v2": moco(mlp),
     "MoCo v3": moco_v3(),
-    "SimSiam": {
-        "state_dict": under("module.encoder.", BODY) | mlp("module.encoder.fc.") | mlp("module.predictor.")
-    },
+    "SimSiam": {"state_dict": under("module.encoder.", BODY) | mlp("module.encoder.fc.") | mlp("module.predictor.")},
     "SimCLR": {"state_dict": under("backbone.", BODY) | mlp("backbone.fc."), "epoch": 1},
-    "SwAV": under("module.", BODY)
-    | mlp("module.projection_head.")
-    | {"module.prototypes.weight": torch.ones(30, 128)},
+    "SwAV": under("module.", BODY) | mlp("module.projection_head.") | {"module.prototypes.weight": torch.ones(30, 128)},
     "DINO": dino(),
     "BYOL": {
         "online_network_state_dict": under("encoder.", BODY) | mlp("projetion."),
@@ -147,8 +143,7 @@ LAYOUTS: dict[str, Any] = {
         | mlp("projector.")
     },
     "lightly": {
-        "state_dict": under("backbone_momentum.", by_position(OTHER_BODY))
-        | under("backbone.", by_position(BODY))
+        "state_dict": under("backbone_momentum.", by_position(OTHER_BODY)) | under("backbone.", by_position(BODY))
     },
     "Lightning": lightning(),
     "Lightning, net": {"state_dict": under("net.", WANTED)},
@@ -161,9 +156,7 @@ LAYOUTS: dict[str, Any] = {
         }
     },
     "mmselfsup": {"meta": {"epoch": 1}, "state_dict": under("backbone.", BODY) | batch_norm("neck.bn0.")},
-    "half precision": {
-        name: value.half() if value.is_floating_point() else value for name, value in BODY.items()
-    },
+    "half precision": {name: value.half() if value.is_floating_point() else value for name, value in BODY.items()},
 }
 
 
@@ -310,9 +303,7 @@ def test_a_whole_pickled_network_is_not_read(tmp_path):
 @pytest.mark.parametrize("damage", ["truncated", "text", "empty"])
 def test_what_is_no_checkpoint(name, damage, tmp_path):
     path = tmp_path / name
-    save_file({"a": torch.ones(1000)}, path) if name.endswith("s") else torch.save(
-        {"a": torch.ones(1000)}, path
-    )
+    save_file({"a": torch.ones(1000)}, path) if name.endswith("s") else torch.save({"a": torch.ones(1000)}, path)
     whole = path.read_bytes()
     path.write_bytes({"truncated": whole[: len(whole) // 2], "text": b"hello, world", "empty": b""}[damage])
     with pytest.raises(CheckpointError, match=r"w\.\w+ is no .*damaged one") as error:

@@ -86,17 +86,13 @@ def test_another_copy_is_chosen_by_its_name_which_stays_in_the_spec(held, key, t
 
 
 def test_a_name_that_no_copy_has_is_answered_with_those_there_are(tmp_path):
-    with pytest.raises(
-        UsageError, match=r"has no copy of the weights named 'ema'\. It has: model, model_ema\."
-    ):
+    with pytest.raises(UsageError, match=r"has no copy of the weights named 'ema'\. It has: model, model_ema\."):
         loaded(tmp_path, {"model": ONE, "model_ema": TWO}, "?weights_key=ema")
 
 
 def test_copies_that_no_convention_ranks_must_be_chosen(tmp_path):
     held = {"net_a": ONE, "net_b": TWO}
-    with pytest.raises(
-        CheckpointError, match=r"no convention says .*: net_a, net_b\. Choose one with --weights-key"
-    ):
+    with pytest.raises(CheckpointError, match=r"no convention says .*: net_a, net_b\. Choose one with --weights-key"):
         loaded(tmp_path, held)
     assert is_from(loaded(tmp_path, held, "?weights_key=net_b"), TWO)
 

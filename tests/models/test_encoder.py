@@ -57,9 +57,7 @@ def test_a_transformer_of_one_size_is_given_another_as_by_timm(arch):
         options |= {"embed_dim": 48, "num_heads": 3}
     state = dict(before.module.state_dict())
     overlay = {"state_dict": state, "num_classes": getattr(before.module, "num_classes", 0)}
-    reference = timm.create_model(
-        name, pretrained=True, pretrained_cfg_overlay=overlay, img_size=28, **options
-    ).eval()
+    reference = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, img_size=28, **options).eval()
     x = torch.randn(2, 3, 28, 28, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         assert_close(small.module(x), reference(x))

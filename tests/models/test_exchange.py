@@ -37,9 +37,7 @@ def test_both_libraries_load_an_exported_run_with_no_key_missing(style, suffix, 
     assert (exported.classes, exported.classifier) == (3, "trained")
     weights = load_file(path) if suffix == ".safetensors" else torch.load(path, weights_only=True)
     network = (
-        timm.create_model("resnet18", num_classes=3)
-        if style == "timm"
-        else torchvision.models.resnet18(num_classes=3)
+        timm.create_model("resnet18", num_classes=3) if style == "timm" else torchvision.models.resnet18(num_classes=3)
     )
     network.load_state_dict(weights, strict=True)
     encoder = load_encoder("run:r", runs=tmp_path / "runs")
@@ -62,9 +60,7 @@ def test_the_classes_of_a_library_are_counted(tmp_path):
     save_file({name: value.contiguous() for name, value in head.items()}, tmp_path / "x.safetensors")
     exported = export_weights(f"file:{tmp_path / 'x.safetensors'}#resnet18", tmp_path / "w.pt")
     assert (exported.classes, exported.classifier) == (1000, "zeros")
-    torchvision.models.resnet18().load_state_dict(
-        torch.load(tmp_path / "w.pt", weights_only=True), strict=True
-    )
+    torchvision.models.resnet18().load_state_dict(torch.load(tmp_path / "w.pt", weights_only=True), strict=True)
 
 
 def test_any_model_of_a_library_can_be_exported(tmp_path):
@@ -105,9 +101,7 @@ def test_a_network_of_the_same_name_with_other_weights_is_refused(tmp_path):
 
 def test_an_imported_checkpoint_is_a_run(tmp_path):
     source = load_encoder("random:resnet18@3")
-    torch.save(
-        {"state_dict": {f"module.{n}": t for n, t in source.module.state_dict().items()}}, tmp_path / "x.pt"
-    )
+    torch.save({"state_dict": {f"module.{n}": t for n, t in source.module.state_dict().items()}}, tmp_path / "x.pt")
     run = Run.named("mine", tmp_path / "runs")
     encoder = import_weights(f"file:{tmp_path}/x.pt#resnet18", run=run, size=96)
     assert (encoder.spec, encoder.view.crop) == ("run:mine", 96)
@@ -122,9 +116,7 @@ def test_an_imported_checkpoint_is_a_run(tmp_path):
 def test_out_and_in_again(tmp_path):
     make_run(tmp_path / "runs", "r", seed=4, classes=1000)
     export_weights("run:r", tmp_path / "w.safetensors", runs=tmp_path / "runs")
-    back = import_weights(
-        f"file:{tmp_path}/w.safetensors#test_resnet", run=Run.named("back", tmp_path / "runs")
-    )
+    back = import_weights(f"file:{tmp_path}/w.safetensors#test_resnet", run=Run.named("back", tmp_path / "runs"))
     images = torch.rand(2, 3, 160, 160)
     encoder = load_encoder("run:r", runs=tmp_path / "runs")
     with torch.inference_mode():

@@ -17,9 +17,7 @@ from transferkit.models.tracing import trace
 from transferkit.models.trunk import trunk_of
 
 
-@pytest.mark.parametrize(
-    "name", ["test_resnet", "test_vit", "test_efficientnet", "test_byobnet", "test_coatnet"]
-)
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_efficientnet", "test_byobnet", "test_coatnet"])
 def test_a_family_is_as_timm_has_it(name):
     assert differences(name) == []
 
@@ -99,9 +97,7 @@ def test_last_does_not_depend_on_the_values_of_the_weights(fill):
     assert before == [("last", 960)]
 
 
-@pytest.mark.parametrize(
-    "spec", ["random:timm:test_resnet", "random:timm:test_vit", "random:shufflenet_v2_x0_5"]
-)
+@pytest.mark.parametrize("spec", ["random:timm:test_resnet", "random:timm:test_vit", "random:shufflenet_v2_x0_5"])
 def test_last_has_one_name_and_the_same_values_with_and_without_a_classifier(spec):
     whole, headless = load_encoder(spec), load_encoder(spec)
     trunk_of(headless)

@@ -129,8 +129,7 @@ def test_the_network_s_own_output_is_a_layer():
 
 def test_layers_before_pooling_have_as_many_features_as_channels():
     shapes = {
-        layer.name: (layer.kind, layer.shape, layer.dim)
-        for layer in list_layers(load_encoder("random:resnet18"))
+        layer.name: (layer.kind, layer.shape, layer.dim) for layer in list_layers(load_encoder("random:resnet18"))
     }
     assert shapes["layer2"] == ("map", (128, 28, 28), 128)
 

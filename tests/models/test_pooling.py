@@ -125,9 +125,7 @@ def test_no_class_token():
 
 
 def test_no_grid():
-    with pytest.raises(
-        ModelError, match=r"'grid2' does not fit layer 'norm': it has no rows and columns.* cls, avg"
-    ):
+    with pytest.raises(ModelError, match=r"'grid2' does not fit layer 'norm': it has no rows and columns.* cls, avg"):
         require_fit("norm", Form("tokens", 2, 1), "grid2")
 
 

@@ -152,8 +152,7 @@ def test_a_network_that_is_not_given_squares_is_refused():
 
 def test_the_preprocessing_is_told_in_words():
     assert preprocessing_text(View(fit="border", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))) == (
-        "longer side to 256 pixels (bicubic), central 224, padded with the mean, mean 0.5 0.5 0.5, "
-        "std 0.5 0.5 0.5"
+        "longer side to 256 pixels (bicubic), central 224, padded with the mean, mean 0.5 0.5 0.5, std 0.5 0.5 0.5"
     )
     assert "padded with black" in preprocessing_text(View(resize=100, crop=112))
     assert "padded" not in preprocessing_text(View(fit="squash"))

@@ -83,9 +83,7 @@ def swin(module: nn.Module) -> State:
 
 
 def old_timm_swin(module: nn.Module) -> State:
-    buffers = {
-        name: value for name, value in module.named_buffers() if name.endswith("relative_position_index")
-    }
+    buffers = {name: value for name, value in module.named_buffers() if name.endswith("relative_position_index")}
     assert buffers
     return dict(module.state_dict()) | buffers
 
@@ -226,9 +224,7 @@ def test_a_network_s_own_names_are_not_renamed(arch):
 
 def test_patches_of_another_size_are_another_network(tmp_path):
     torch.save(network(f"vit_tiny_patch16_224?{VIT}&patch_size=8").state_dict(), tmp_path / "w.pth")
-    with pytest.raises(
-        CheckpointError, match=r"Of another shape: .*patch_embed\.proj\.weight \[32, 3, 8, 8\]"
-    ):
+    with pytest.raises(CheckpointError, match=r"Of another shape: .*patch_embed\.proj\.weight \[32, 3, 8, 8\]"):
         file_encoder(f"{tmp_path / 'w.pth'}#vit_tiny_patch16_224?{VIT}")
 
 
@@ -293,9 +289,7 @@ def test_a_pretraining_run_ends_in_the_representation_as_timm_has_it(tmp_path):
     assert not any(name.startswith("head.") for name in trunk.weights(None))
     encoder = file_encoder(f"{tmp_path / 'w.pth'}#shvit_s1")
     with torch.inference_mode():
-        expected = network("shvit_s1").forward_head(
-            trunk.module.forward_features(images(224)), pre_logits=True
-        )
+        expected = network("shvit_s1").forward_head(trunk.module.forward_features(images(224)), pre_logits=True)
         assert_close(trunk.module(images(224)), expected)
         assert_close(encoder.module(images(224)), expected)
 
@@ -336,9 +330,7 @@ def test_the_published_names_of_torchvision_s_transformers():
 
     names = PublishedNames("torchvision", "vit_b_16", {})
     layer = "encoder.layers.encoder_layer_0.mlp."
-    found = names.renamed(
-        {layer + "linear_1.weight": torch.ones(1), layer + "linear_2.bias": torch.ones(1)}, nn.ReLU()
-    )
+    found = names.renamed({layer + "linear_1.weight": torch.ones(1), layer + "linear_2.bias": torch.ones(1)}, nn.ReLU())
     assert list(found) == [layer + "0.weight", layer + "3.bias"]
 
 
@@ -361,9 +353,7 @@ def test_weights_in_several_files_are_read_by_their_index(tmp_path):
     for file, own in parts.items():
         save_file({name: state[name] for name in own}, tmp_path / file)
     index = tmp_path / "model.safetensors.index.json"
-    index.write_text(
-        json.dumps({"metadata": {}, "weight_map": {n: f for f, own in parts.items() for n in own}})
-    )
+    index.write_text(json.dumps({"metadata": {}, "weight_map": {n: f for f, own in parts.items() for n in own}}))
     loaded = file_encoder(f"{index}#resnet18").module.state_dict()
     assert all(torch.equal(loaded[name], value) for name, value in state.items())
     index.write_text(json.dumps({"weight_map": {"fc.weight": "../w.safetensors"}}))

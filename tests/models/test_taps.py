@@ -88,9 +88,7 @@ def test_torchvision_s_other_forms(name, head):
     encoder = load_encoder(f"random:{name}")
     x = noise(224, 2)
     entered: list[Tensor] = []
-    handle = encoder.module.get_submodule(head).register_forward_pre_hook(
-        lambda _, args: entered.append(args[0])
-    )
+    handle = encoder.module.get_submodule(head).register_forward_pre_hook(lambda _, args: entered.append(args[0]))
     with torch.inference_mode():
         encoder.module(x)
     handle.remove()

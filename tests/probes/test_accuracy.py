@@ -37,9 +37,7 @@ def test_mean_per_class_weighs_classes_alike():
 
 def test_order_of_rows_does_not_matter():
     order = RNG.permutation(200)
-    assert_allclose(
-        mean_per_class_accuracy(SCORES[order], LABELS[order]), mean_per_class_accuracy(SCORES, LABELS)
-    )
+    assert_allclose(mean_per_class_accuracy(SCORES[order], LABELS[order]), mean_per_class_accuracy(SCORES, LABELS))
 
 
 def test_ties_go_to_the_class_that_comes_first():

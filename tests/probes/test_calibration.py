@@ -118,9 +118,7 @@ def test_bins_of_equal_mass_hold_as_many_rows_but_for_equals():
     assert reliability(np.full((30, 2), 0.5), np.zeros(30, int), bins=15, equal="mass").count == (30,)
     order = RNG.permutation(300)
     rounded = np.eye(4)[LABELS] * 0.5 + 0.125
-    assert adaptive_calibration_error(rounded[order], LABELS[order]) == adaptive_calibration_error(
-        rounded, LABELS
-    )
+    assert adaptive_calibration_error(rounded[order], LABELS[order]) == adaptive_calibration_error(rounded, LABELS)
 
 
 @pytest.mark.parametrize("bins", [1, 15])
@@ -166,10 +164,7 @@ def test_the_fitted_temperature_is_where_the_reference_finds_it(sharpness):
     labels = HONEST[:80]
     found = fitted_temperature(probabilities, labels)
     assert found == pytest.approx(reference.best_temperature(probabilities, labels), rel=1e-5)
-    slope = [
-        negative_log_likelihood(tempered(probabilities, found * (1 + step)), labels)
-        for step in (-1e-3, 0, 1e-3)
-    ]
+    slope = [negative_log_likelihood(tempered(probabilities, found * (1 + step)), labels) for step in (-1e-3, 0, 1e-3)]
     assert slope[1] == min(slope)
 
 

@@ -69,9 +69,7 @@ def test_missing_rows_are_refused(splits, words):
 def test_features_that_are_not_finite_are_refused():
     splits = {"train": features(6, "train"), "test": features(3, "test")}
     splits["test"].x[1, 0] = np.nan
-    with pytest.raises(
-        NonFiniteError, match="array test, layer last: 1 of 3 rows are not finite, first 'test/1'"
-    ):
+    with pytest.raises(NonFiniteError, match="array test, layer last: 1 of 3 rows are not finite, first 'test/1'"):
         train_and_test(splits)
 
 
@@ -80,9 +78,7 @@ def scored(n_classes):
     probabilities[:, 0] = 0.6
     labels = np.array([0, 0, 0, 0, 0, 0, 1, 2])
     test = replace(features(8, "test", classes=n_classes), labels=labels)
-    return classification_score(
-        probabilities, test, Choice("val", {"k": 3}), also={"bank": 5}, seconds={"fit": 1.0}
-    )
+    return classification_score(probabilities, test, Choice("val", {"k": 3}), also={"bank": 5}, seconds={"fit": 1.0})
 
 
 def test_the_score_says_all_it_should():
@@ -225,9 +221,7 @@ def test_labels_of_any_integer_type_give_the_same_score(protocol, settings, dtyp
 
 @ALL_PROBES
 def test_rows_of_one_class_are_refused(protocol, settings):
-    with pytest.raises(
-        DataError, match=r"a probe needs at least two\. Add rows|need 2 classes .*Ask for fewer"
-    ):
+    with pytest.raises(DataError, match=r"a probe needs at least two\. Add rows|need 2 classes .*Ask for fewer"):
         PROBES[protocol].score(small_splits(np.zeros(9, int)), settings, seed=0)
 
 

@@ -45,9 +45,7 @@ def test_pieces_and_turned_axes_change_nothing():
 
 
 def test_margins_of_thousands_lose_no_digit():
-    task = Multinomial(
-        lambda: iter((torch.tensor([[1e4], [-1e4]]),)), None, torch.ones(1), torch.tensor([0, 1]), 2
-    )
+    task = Multinomial(lambda: iter((torch.tensor([[1e4], [-1e4]]),)), None, torch.ones(1), torch.tensor([0, 1]), 2)
     point = task.at(torch.tensor([[-0.5, 0.0], [0.5, 0.0]]))
     assert point.loss == 1e4
     assert_close(point.pull[:, 0], torch.tensor([-1e4, 1e4]))

@@ -151,10 +151,7 @@ def test_whatever_changes_the_draw_has_its_own_file(tmp_path):
         (LABELS, NAMES, SHAPE, 1),
         ((LABELS + 1) % 7, NAMES, SHAPE, 0),
         (LABELS, [f"new/{name}" for name in NAMES], SHAPE, 0),
-        *(
-            (LABELS, NAMES, replace(SHAPE, **{name: 4}), 0)
-            for name in ("ways", "shots", "queries", "episodes")
-        ),
+        *((LABELS, NAMES, replace(SHAPE, **{name: 4}), 0) for name in ("ways", "shots", "queries", "episodes")),
     ]
     for labels, names, shape, seed in questions:
         episodes_for(tmp_path, labels, names, shape, seed=seed)
@@ -184,9 +181,7 @@ def test_shapes_that_cannot_be_meant_are_refused(name, value):
 def test_support_and_queries_never_share_a_group():
     episodes = drawn(replace(SHAPE, shots=3, queries=4, episodes=300), groups=GROUPS)
     of_row = np.array(GROUPS)
-    for support, query in zip(
-        of_row[episodes.support].tolist(), of_row[episodes.query].tolist(), strict=True
-    ):
+    for support, query in zip(of_row[episodes.support].tolist(), of_row[episodes.query].tolist(), strict=True):
         assert not {group for way in support for group in way} & {group for way in query for group in way}
     assert len(set(episodes.support.ravel().tolist())) > 100  # of 132 rows
 
@@ -253,9 +248,7 @@ def test_groups_of_several_classes_that_leave_no_episode_are_refused():
     drawn(Shape(3, 4, 4, 10), labels, names, groups=groups)
     pairs = (("a", "b"), ("c", "a"), ("b", "c"))  # whatever side a is on, b and c are on the other
     groups = [pairs[i // 8][i % 2] for i in range(24)]
-    with pytest.raises(
-        DataError, match=r"Episode 0 is impossible: groups with rows of several classes leave"
-    ):
+    with pytest.raises(DataError, match=r"Episode 0 is impossible: groups with rows of several classes leave"):
         drawn(Shape(3, 4, 4, 10), labels, names, groups=groups)
 
 

@@ -24,9 +24,7 @@ ALL = [LinearProbe(), RidgeProbe(), KNNProbe(), PrototypeProbe()]
 NAMED = pytest.mark.parametrize("probe", ALL, ids=lambda probe: type(probe).__name__)
 
 
-@parametrize_with_checks(
-    [*ALL, LinearProbe([0.1, 1.0]), RidgeProbe([0.1, 1.0]), KNNProbe(metric="euclidean")]
-)
+@parametrize_with_checks([*ALL, LinearProbe([0.1, 1.0]), RidgeProbe([0.1, 1.0]), KNNProbe(metric="euclidean")])
 def test_scikit_learns_own_checks(estimator, check):
     check(estimator)
 
@@ -213,9 +211,7 @@ def test_parameters_that_cannot_be_meant_are_refused_on_fitting(probe, words):
 
 
 def test_one_row_a_class_leaves_nothing_to_choose_on():
-    with pytest.raises(
-        ShapeError, match=r"Of 3 rows none is left to choose a penalty on: .* one sample only"
-    ):
+    with pytest.raises(ShapeError, match=r"Of 3 rows none is left to choose a penalty on: .* one sample only"):
         LinearProbe([0.1, 1.0]).fit(np.eye(3), [0, 1, 2])
 
 

@@ -176,8 +176,7 @@ def test_classes_too_small_to_be_halved_have_no_interval_over_images():
 
 
 GROUPED = {
-    name: replace(part, groups=[f"{name} {i // 12} {i % 6}" for i in range(len(part))])
-    for name, part in SPLITS.items()
+    name: replace(part, groups=[f"{name} {i // 12} {i % 6}" for i in range(len(part))]) for name, part in SPLITS.items()
 }  # of two images of one class
 
 
@@ -194,9 +193,7 @@ def test_support_and_queries_of_an_episode_share_no_group():
 
 
 def test_groups_of_one_row_each_are_no_groups():
-    single = {
-        name: replace(part, groups=[f"{name} {row}" for row in part.ids]) for name, part in SPLITS.items()
-    }
+    single = {name: replace(part, groups=[f"{name} {row}" for row in part.ids]) for name, part in SPLITS.items()}
     assert score(splits=single).outcomes == score().outcomes
 
 
@@ -324,9 +321,7 @@ def uneven(counts):
 def test_a_curve_over_shots_asks_the_same_classes(together, monkeypatch):
     """Each support is part of the next, of the same classes and with the same queries."""
     splits, asked, real = uneven([30, 30, 30, 30, 12]), [], fewshot.right_answers
-    monkeypatch.setattr(
-        fewshot, "right_answers", lambda x, s, q, **rest: asked.append((s, q)) or real(x, s, q, **rest)
-    )
+    monkeypatch.setattr(fewshot, "right_answers", lambda x, s, q, **rest: asked.append((s, q)) or real(x, s, q, **rest))
     monkeypatch.setattr(fewshot, "draw_halves", lambda *of, **rest: None)
     curve = [FewshotSettings(ways=3, shots=shots, queries=6, episodes=30) for shots in (5, 1, 20)]
     told = [replace(one, class_rows=26) for one in curve]
@@ -388,8 +383,7 @@ def test_too_few_classes_for_the_most_shots_say_how_many_would_do():
 def test_told_so_each_number_of_shots_takes_the_classes_it_can():
     splits = uneven([30, 30, 30, 30, 12])
     taking_part = [
-        score(FewshotSettings(ways=3, shots=shots, queries=6, episodes=3), splits).also["classes"]
-        for shots in (1, 20)
+        score(FewshotSettings(ways=3, shots=shots, queries=6, episodes=3), splits).also["classes"] for shots in (1, 20)
     ]
     assert taking_part == [5, 4]
 

@@ -17,9 +17,7 @@ def episode_rows(b, ways, shots, queries, d, *, spread=1.5):
     rng = generator(0, "episodes", b, ways, shots, d)
     means = rng.normal(size=(b, ways, 1, d))
     rows = [means + spread * rng.normal(size=(b, ways, k, d)) + 1 for k in (shots, queries)]
-    return tuple(
-        torch.nn.functional.normalize(torch.from_numpy(r).float().flatten(1, 2), dim=2) for r in rows
-    )
+    return tuple(torch.nn.functional.normalize(torch.from_numpy(r).float().flatten(1, 2), dim=2) for r in rows)
 
 
 def products(support, query):
@@ -56,10 +54,7 @@ def test_lr_solves_each_episode_as_if_alone():
     support, query = episode_rows(6, 5, 3, 4, 16)
     together = lr_scores(*products(support, query), shots=3, penalty=0.1)
     alone = torch.cat(
-        [
-            lr_scores(*products(s[None], q[None]), shots=3, penalty=0.1)
-            for s, q in zip(support, query, strict=True)
-        ]
+        [lr_scores(*products(s[None], q[None]), shots=3, penalty=0.1) for s, q in zip(support, query, strict=True)]
     )
     assert_close(together, alone, atol=1e-4, rtol=0)
 

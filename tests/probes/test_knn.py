@@ -158,9 +158,7 @@ def test_settings_that_cannot_be_meant_are_refused(settings, words):
 
 def test_ivf_without_faiss_is_refused(monkeypatch):
     monkeypatch.setattr(knn, "has_faiss", lambda: False)
-    with pytest.raises(
-        UsageError, match="--index ivf needs FAISS: pip install faiss-cpu, or take --index flat"
-    ):
+    with pytest.raises(UsageError, match="--index ivf needs FAISS: pip install faiss-cpu, or take --index flat"):
         KnnSettings(index="ivf")
 
 
@@ -233,9 +231,7 @@ def test_predictions_agree_with_scikit_learn_by_brute_force(k):
 
 def test_duplicated_rows():
     bank, test = SPLITS["train"], SPLITS["test"]
-    twice = replace(
-        bank, x=np.repeat(bank.x, 2, axis=0), labels=np.repeat(bank.labels, 2), ids=[*bank.ids] * 2
-    )
+    twice = replace(bank, x=np.repeat(bank.x, 2, axis=0), labels=np.repeat(bank.labels, 2), ids=[*bank.ids] * 2)
     assert_allclose(
         answers(test, twice, KnnSettings(k=(18,))).scores,
         answers(test, bank, KnnSettings(k=(9,))).scores,

@@ -226,9 +226,7 @@ def test_one_class_is_a_constant():
 def test_one_row_and_one_column():
     assert logistic_path(torch.ones(1, 3), torch.tensor([0]), [1.0], 1).converged.all()
     one = logistic_path(torch.tensor([[0.0], [1.0]]), torch.tensor([0, 1]), [1.0], 2)
-    assert (
-        (torch.tensor([[0.0], [1.0]]) @ one.weights[0] + one.biases[0]).argmax(1) == torch.tensor([0, 1])
-    ).all()
+    assert ((torch.tensor([[0.0], [1.0]]) @ one.weights[0] + one.biases[0]).argmax(1) == torch.tensor([0, 1])).all()
 
 
 def test_float16_features_near_their_limit_do_not_overflow():

@@ -250,9 +250,7 @@ def test_intervals_are_those_of_a_loop_that_draws_images():
     parts = viewed_splits(0)
     test = replace(parts["test"], targets={"y": parts["test"].targets["y"], "noise": noise_of(parts["test"])})
     parts = {
-        "train": replace(
-            parts["train"], targets={**parts["train"].targets, "noise": noise_of(parts["train"])}
-        ),
+        "train": replace(parts["train"], targets={**parts["train"].targets, "noise": noise_of(parts["train"])}),
         "val": replace(parts["val"], targets={**parts["val"].targets, "noise": noise_of(parts["val"])}),
         "test": test,
     }
@@ -313,9 +311,7 @@ def test_the_interval_over_images_covers_what_the_one_over_views_does_not():
     truth = 0.5 / 1.01  # of the target's variance, of which the features know this much
     held, widths = {}, {}
     for grouped in (True, False):
-        found = [
-            target_scores(viewed_splits(seed, grouped=grouped), GRID, seed=0)[0]["y"] for seed in range(60)
-        ]
+        found = [target_scores(viewed_splits(seed, grouped=grouped), GRID, seed=0)[0]["y"] for seed in range(60)]
         held[grouped] = np.mean([one.low <= truth <= one.high for one in found])
         widths[grouped] = np.mean([one.high - one.low for one in found])
     assert held[True] >= 0.85

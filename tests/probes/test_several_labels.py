@@ -70,12 +70,8 @@ def test_each_class_is_fitted_as_if_alone():
     x = torch.from_numpy(rows.x)
     together = one_vs_rest_path(x, torch.from_numpy(rows.labels), penalties)
     for label in range(4):
-        alone = logistic_path(
-            x, torch.from_numpy((rows.labels[:, label] == 1).astype(np.int64)), penalties, 2
-        )
-        gap = x @ (alone.weights[..., 1] - alone.weights[..., 0]).T + (
-            alone.biases[:, 1] - alone.biases[:, 0]
-        )
+        alone = logistic_path(x, torch.from_numpy((rows.labels[:, label] == 1).astype(np.int64)), penalties, 2)
+        gap = x @ (alone.weights[..., 1] - alone.weights[..., 0]).T + (alone.biases[:, 1] - alone.biases[:, 0])
         own = x @ together.weights[..., label].T + together.biases[:, label]
         assert_allclose(own.numpy(), gap.numpy(), atol=0.02 * float(gap.abs().max()))
 
@@ -153,9 +149,7 @@ def test_linear_is_the_protocol_by_scikit_learn():
 
 def test_linear_selects_on_val_and_never_on_test():
     shuffled = replace(SPLITS["test"], labels=np.roll(SPLITS["test"].labels, 7, axis=0))
-    found, other = (
-        PROBES["linear"].score(splits, FEW, seed=0) for splits in (SPLITS, {**SPLITS, "test": shuffled})
-    )
+    found, other = (PROBES["linear"].score(splits, FEW, seed=0) for splits in (SPLITS, {**SPLITS, "test": shuffled}))
     assert found.chosen == other.chosen
     assert found.value > other.value + 0.1
     single = PROBES["linear"].score(SPLITS, LinearSettings(penalties=1, penalty_min=1.0), seed=0)

@@ -260,9 +260,7 @@ def test_settings_that_cannot_be_meant_are_refused(setting, words):
 
 
 def test_one_row_or_group_per_class_leaves_nothing_to_choose_on():
-    with pytest.raises(
-        DataError, match=r"The 4 rows to train on leave none .* one row only.* --solver lbfgs"
-    ):
+    with pytest.raises(DataError, match=r"The 4 rows to train on leave none .* one row only.* --solver lbfgs"):
         sgd_choice([X[:4]], ROWS.rows(np.arange(4)), seed=0)
     tied = replace(ROWS, groups=tuple(map(str, ROWS.labels.tolist())))
     with pytest.raises(DataError, match=r"The 97 rows to train on leave none .* one group only"):
@@ -272,9 +270,7 @@ def test_one_row_or_group_per_class_leaves_nothing_to_choose_on():
 def test_a_setting_is_chosen_on_rows_of_other_groups():
     groups = [f"{row // 4}" for row in range(97)]  # each of a row of every class
     _, (probabilities, labels) = sgd_choice([X], replace(ROWS, groups=tuple(groups)), SMALL[:1], seed=0)
-    kept, held = stratified_split(
-        ROWS.labels, (0.7, 0.3), rng=generator(0, "sgd", "validation"), groups=groups
-    )
+    kept, held = stratified_split(ROWS.labels, (0.7, 0.3), rng=generator(0, "sgd", "validation"), groups=groups)
     assert not {groups[i] for i in kept} & {groups[i] for i in held}
     assert (labels == ROWS.labels[held]).all()
     alone = fits([X[kept]], LABELS[kept], SMALL[:1], epochs=20, seed=0)

@@ -12,9 +12,7 @@ def divisions(sizes, queries, shots, fixed=None):
     """Every way of putting groups on two sides with enough rows each, by trying all."""
     return [
         sides
-        for sides in (
-            dict(zip(sizes, flags, strict=True)) for flags in product((True, False), repeat=len(sizes))
-        )
+        for sides in (dict(zip(sizes, flags, strict=True)) for flags in product((True, False), repeat=len(sizes)))
         if sum(sizes[g] for g in sizes if sides[g]) >= queries
         and sum(sizes[g] for g in sizes if not sides[g]) >= shots
         and all(sides[g] == side for g, side in (fixed or {}).items() if g in sizes)

@@ -28,9 +28,7 @@ from transferkit.protocols.extract import Extractor, extractions
 from transferkit.protocols.place import Place
 from transferkit.protocols.settings import ExtractSettings
 
-SMALL = ExtractSettings(
-    layers=("layer1", "layer4"), size=32, device="cpu", precision="fp32", batch=4, workers=0
-)
+SMALL = ExtractSettings(layers=("layer1", "layer4"), size=32, device="cpu", precision="fp32", batch=4, workers=0)
 
 
 def write_images(root: Path, *, per_class: int = 8, classes: tuple[str, ...] = ("cat", "dog")) -> Path:
@@ -45,9 +43,7 @@ def write_images(root: Path, *, per_class: int = 8, classes: tuple[str, ...] = (
     return root
 
 
-def extractor(
-    workspace: Path, settings: ExtractSettings = SMALL, model: str = "random:resnet18"
-) -> Extractor:
+def extractor(workspace: Path, settings: ExtractSettings = SMALL, model: str = "random:resnet18") -> Extractor:
     return Extractor(load_encoder(model), settings, store=FeatureStore(workspace / "features"))
 
 
@@ -88,9 +84,7 @@ def test_features_are_those_of_the_plain_forward_pass(photos: Path, tmp_path: Pa
     for layer, maps in (("layer1", first), ("layer4", fourth)):
         features = entry.features(layer)
         assert list(features.ids) == list(split.ids)
-        np.testing.assert_allclose(
-            features.x.astype(np.float64), maps.mean((2, 3)).numpy(), rtol=0.03, atol=0.02
-        )
+        np.testing.assert_allclose(features.x.astype(np.float64), maps.mean((2, 3)).numpy(), rtol=0.03, atol=0.02)
 
 
 def test_a_second_call_computes_nothing(photos: Path, tmp_path: Path) -> None:
@@ -129,9 +123,7 @@ def test_a_request_that_differs_never_reuses_an_entry(photos: Path, tmp_path: Pa
     assert extractor(tmp_path, other).open(split).missing == ("layer1", "layer4")
 
 
-def test_a_variant_is_another_entry_with_the_features_of_the_changed_images(
-    photos: Path, tmp_path: Path
-) -> None:
+def test_a_variant_is_another_entry_with_the_features_of_the_changed_images(photos: Path, tmp_path: Path) -> None:
     split = opened(photos, tmp_path)
     plain = extractor(tmp_path).open(split).run()
     network = extractor(tmp_path, replace(SMALL, variant="rotate:180"))
@@ -165,9 +157,7 @@ def test_an_unreadable_file_keeps_its_row_and_is_counted(photos: Path, tmp_path:
     split = opened(photos, tmp_path)
     told = io.StringIO()
     entry = extractor(tmp_path).open(split).run(PlainReporter(told))
-    assert (
-        "train: 1 of 16 images cannot be read and are left out, such as train/cat/03.png: " in told.getvalue()
-    )
+    assert "train: 1 of 16 images cannot be read and are left out, such as train/cat/03.png: " in told.getvalue()
     features = entry.features("layer4")
     assert entry.rows == 16
     assert len(features) == 15
@@ -303,9 +293,7 @@ def test_two_processes_share_the_work_and_agree_with_one(tmp_path: Path) -> None
 
 def test_extractions_run_the_product(photos: Path, tmp_path: Path) -> None:
     place = Place(Workspace.at(tmp_path / "workspace"))
-    found = list(
-        extractions(("random:resnet18", "pixels"), (f"folder:{photos}",), ExtractSettings(), place=place)
-    )
+    found = list(extractions(("random:resnet18", "pixels"), (f"folder:{photos}",), ExtractSettings(), place=place))
     assert [(e.encoder.spec, e.split.name) for e in found] == [
         (model, split) for model in ("random:resnet18", "pixels") for split in ("train", "test")
     ]

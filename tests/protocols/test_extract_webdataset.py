@@ -72,9 +72,7 @@ def features(spec, workspace):
 def test_features_are_those_of_the_same_files_in_a_folder(shards, tmp_path):
     _, packed = features(shards, tmp_path / "a")
     _, loose = features(f"folder:{tmp_path / 'folder'}", tmp_path / "b")
-    by_number = {
-        one.rpartition("/")[2].removesuffix(".png"): row for one, row in zip(loose.ids, loose.x, strict=True)
-    }
+    by_number = {one.rpartition("/")[2].removesuffix(".png"): row for one, row in zip(loose.ids, loose.x, strict=True)}
     assert len(packed.ids) == len(by_number) == 60
     for one, row in zip(packed.ids, packed.x, strict=True):
         assert (by_number[one.rpartition("/")[2]] == row).all()

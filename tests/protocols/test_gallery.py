@@ -71,9 +71,7 @@ def test_the_same_seed_shows_the_same(probed):
 def test_features_that_are_gone_are_named(probed):
     place, records = probed
     for changes in ({"layer": "absent"}, {"pooling": "max"}, {"weights": "other"}):
-        with pytest.raises(
-            DataError, match=r"are not in the cache any more\. Run the same transferkit probe"
-        ):
+        with pytest.raises(DataError, match=r"are not in the cache any more\. Run the same transferkit probe"):
             gallery([replace(records[0], **changes)], place=place)
 
 
@@ -81,9 +79,7 @@ def test_images_that_changed_are_named(tmp_path):
     place = Place(Workspace.at(tmp_path / "workspace"))
     folder = draw_discs(tmp_path / "discs")
     records = list(
-        Evaluator(place, ExtractSettings(size=16)).run(
-            ["pixels"], [f"folder:{folder}"], [question("knn", k=(1,))]
-        )
+        Evaluator(place, ExtractSettings(size=16)).run(["pixels"], [f"folder:{folder}"], [question("knn", k=(1,))])
     )
     next(iter(sorted((folder / "test").rglob("*.png")))).unlink()
     with pytest.raises(DataError, match="have changed since they were probed"):

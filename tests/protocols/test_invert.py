@@ -175,9 +175,7 @@ def test_groups_of_layers_leave_out_what_has_no_map():
     small = load_encoder(MODEL).at(32)
     assert [layer.name for layer in spatial_layers(small, ["stages"])][-1] == "layer3"  # layer4 is one pixel
     assert "avgpool" not in [layer.name for layer in spatial_layers(small.at(64), ["all"])]
-    assert [layer.name for layer in spatial_layers(small, ["layer2", "stages", "layer1"])].count(
-        "layer2"
-    ) == 1
+    assert [layer.name for layer in spatial_layers(small, ["layer2", "stages", "layer1"])].count("layer2") == 1
 
 
 @pytest.mark.parametrize(
@@ -211,9 +209,7 @@ def test_what_is_not_there_is_refused(photos, place):
     with pytest.raises(DataError, match="has no split 'val'"):
         invert_layers([MODEL], spec, replace(SMALL, split="val"), QUICK, place=place)
     (photos / "test" / "dog" / "2.png").write_bytes(b"not an image")
-    with pytest.raises(
-        DataError, match=r"dog/2.png of folder:.* cannot be read: .*another number of --images"
-    ):
+    with pytest.raises(DataError, match=r"dog/2.png of folder:.* cannot be read: .*another number of --images"):
         invert_layers([MODEL], spec, SMALL, QUICK, place=place)
 
 

@@ -101,9 +101,7 @@ def test_html_escapes_names():
 def test_what_is_no_model_is_refused(tmp_path):
     with pytest.raises(UsageError, match=r"A int is no model: give a spec, an nn\.Module or an Encoder"):
         transferkit.extract(3, coloured(10, 0), workspace=tmp_path)
-    with pytest.raises(
-        UsageError, match="'shots' means nothing to the linear protocol: it belongs to fewshot"
-    ):
+    with pytest.raises(UsageError, match="'shots' means nothing to the linear protocol: it belongs to fewshot"):
         transferkit.probe({}, "linear", shots=5)
     with pytest.raises(UsageError, match="views=4 needs the images, and these are features"):
         transferkit.probe({}, "linear", solver="sgd", views=4)
@@ -151,9 +149,7 @@ def test_images_of_one_patient_are_divided_together(tmp_path):
     groups = [set(part.groups) for part in parts.values()]
     assert sum(map(len, groups)) == 25
     assert [len(part) for part in parts.values()] == [60, 20, 20]
-    grouped, plain = (
-        transferkit.probe(one, "linear", penalties=3)[0] for one in (whole, replace(whole, groups=None))
-    )
+    grouped, plain = (transferkit.probe(one, "linear", penalties=3)[0] for one in (whole, replace(whole, groups=None)))
     assert grouped.cell != plain.cell
 
 

@@ -123,9 +123,9 @@ def test_tasks_stack_the_views_they_take(name, root, discs):
     assert stack.x.shape == (24 * pairs, 2 * dim if name == "patch" else dim)
     assert len(set(stack.ids)) == len(stack)
     for value in stack.targets.values():
-        assert len(np.unique(np.asarray(value), axis=0)) == {"rotation": 4, "patch": 8, "corruption": 4}[
-            name
-        ] - (value.ndim == 2)
+        assert len(np.unique(np.asarray(value), axis=0)) == {"rotation": 4, "patch": 8, "corruption": 4}[name] - (
+            value.ndim == 2
+        )
 
 
 def test_rotation_is_one_of_the_mid_level_targets_unless_it_is_left_out(root, discs):
@@ -202,9 +202,7 @@ LOW, MID = {"level": "low"}, {"level": "mid", "transforms": ("rotation",)}
     ("asked", "registry", "name", "changed"),
     [(LOW, TARGETS, "hue", True), (LOW, TARGETS, "lbp", False), (MID, TASKS, "rotation", True)],
 )
-def test_a_target_with_another_definition_is_scored_again(
-    root, discs, monkeypatch, asked, registry, name, changed
-):
+def test_a_target_with_another_definition_is_scored_again(root, discs, monkeypatch, asked, registry, name, changed):
     asked = [question("semantic", penalties=3, **asked)]
     (before, _), (same, _) = (Evaluator(place(root), STAGES).run([MODEL], [discs], asked) for _ in range(2))
     assert same.cell == before.cell
@@ -354,9 +352,7 @@ def test_the_views_of_an_image_are_one_group(name, root, discs):
 
 def test_without_val_no_view_of_an_image_selects_for_another(root, discs, monkeypatch):
     asked = semantics(root, discs, LAST)
-    asked.dataset = replace(
-        asked.dataset, splits={name: asked.dataset.split(name) for name in ("train", "test")}
-    )
+    asked.dataset = replace(asked.dataset, splits={name: asked.dataset.split(name) for name in ("train", "test")})
     chosen = []
     original = semantic.selection
     monkeypatch.setattr(

@@ -25,9 +25,7 @@ def negative_log_likelihood(probabilities, labels):
 
 def brier_score(probabilities, labels):
     return sum(
-        (float(p) - (j == y)) ** 2
-        for row, y in zip(probabilities, labels, strict=True)
-        for j, p in enumerate(row)
+        (float(p) - (j == y)) ** 2 for row, y in zip(probabilities, labels, strict=True) for j, p in enumerate(row)
     ) / len(labels)
 
 

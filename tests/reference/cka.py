@@ -13,10 +13,7 @@ def gram(x):
     """Inner products, zero on the diagonal."""
     n = len(x)
     return [
-        [
-            0.0 if i == j else sum(float(a) * float(b) for a, b in zip(x[i], x[j], strict=True))
-            for j in range(n)
-        ]
+        [0.0 if i == j else sum(float(a) * float(b) for a, b in zip(x[i], x[j], strict=True)) for j in range(n)]
         for i in range(n)
     ]
 

@@ -26,7 +26,6 @@ def signed_rank_p(differences):
     middle = sum(ranks) / 2
     signs = list(itertools.product((0, 1), repeat=len(ranks)))
     extreme = sum(
-        abs(sum(s * r for s, r in zip(sign, ranks, strict=True)) - middle) >= abs(positive - middle)
-        for sign in signs
+        abs(sum(s * r for s, r in zip(sign, ranks, strict=True)) - middle) >= abs(positive - middle) for sign in signs
     )
     return extreme / len(signs)

@@ -17,9 +17,7 @@ def hash_bits(image):
         for x in range(32):
             for y in range(32):
                 total += (
-                    grey[x, y]
-                    * math.cos(math.pi * (2 * x + 1) * u / 64)
-                    * math.cos(math.pi * (2 * y + 1) * v / 64)
+                    grey[x, y] * math.cos(math.pi * (2 * x + 1) * u / 64) * math.cos(math.pi * (2 * y + 1) * v / 64)
                 )
         values.append(total * (math.sqrt(0.5) if u == 0 else 1) * (math.sqrt(0.5) if v == 0 else 1))
     median = sorted(values)[31:33]

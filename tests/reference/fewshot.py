@@ -11,6 +11,4 @@ def proto_predictions(support, query):
 
 def nn_predictions(support, query):
     """By the class of the nearest row."""
-    return [
-        min(range(len(support)), key=lambda c: min(math.dist(row, q) for row in support[c])) for q in query
-    ]
+    return [min(range(len(support)), key=lambda c: min(math.dist(row, q) for row in support[c])) for q in query]

@@ -47,8 +47,6 @@ def _quarters(image: np.ndarray) -> list[float]:
     for c in range(image.shape[1]):
         for top in (0, half):
             for left in (0, half):
-                inside = [
-                    image[i * side + j, c] for i in range(top, top + half) for j in range(left, left + half)
-                ]
+                inside = [image[i * side + j, c] for i in range(top, top + half) for j in range(left, left + half)]
                 values.append(sum(inside) / len(inside))
     return values

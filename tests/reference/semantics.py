@@ -22,9 +22,7 @@ def mean_and_spread(values):
 
 
 def pixels(square):
-    return [
-        tuple(int(v) for v in square[:, i, j]) for i in range(square.shape[1]) for j in range(square.shape[2])
-    ]
+    return [tuple(int(v) for v in square[:, i, j]) for i in range(square.shape[1]) for j in range(square.shape[2])]
 
 
 def colourfulness(square):
@@ -96,10 +94,7 @@ def rings(square):
         for v in range(-(side // 2), side - side // 2):
             radius = math.floor(math.hypot(u, v) + 0.5)
             if radius <= side // 2:
-                wave = [
-                    [cmath.exp(-2j * math.pi * (u * i + v * j) / side) for j in range(side)]
-                    for i in range(side)
-                ]
+                wave = [[cmath.exp(-2j * math.pi * (u * i + v * j) / side) for j in range(side)] for i in range(side)]
                 sums[radius] += abs((values * np.array(wave)).sum()) ** 2 / side**4 / (window**2).mean()
                 counts[radius] += 1
     return np.array(sums), np.array(counts)
@@ -118,9 +113,7 @@ def frequency_slope(square):
 def sharpness(square):
     g = luma(square)
     inside = range(1, len(g) - 1)
-    values = [
-        g[i - 1][j] + g[i + 1][j] + g[i][j - 1] + g[i][j + 1] - 4 * g[i][j] for i in inside for j in inside
-    ]
+    values = [g[i - 1][j] + g[i + 1][j] + g[i][j - 1] + g[i][j + 1] - 4 * g[i][j] for i in inside for j in inside]
     return math.log10(mean_and_spread(values)[1] ** 2 + 20 / 255**2 / 12)
 
 

@@ -30,9 +30,7 @@ def class_separation(x, labels):
     classes = [[row for row, y in zip(x, labels, strict=True) if y == c] for c in sorted(set(labels))]
     k = len(classes)
     within = sum(cosine(a, b) / (k * len(c) ** 2) for c in classes for a in c for b in c)
-    total = sum(
-        cosine(a, b) / (k**2 * len(c) * len(e)) for c in classes for e in classes for a in c for b in e
-    )
+    total = sum(cosine(a, b) / (k**2 * len(c) * len(e)) for c in classes for e in classes for a in c for b in e)
     return 1 - within / total
 
 

@@ -28,9 +28,7 @@ def logme(x, labels):
 
 def class_mean_rows(x, labels):
     """Each row replaced by its class's mean."""
-    means = {
-        c: np.mean([row for row, y in zip(x, labels, strict=True) if y == c], axis=0) for c in set(labels)
-    }
+    means = {c: np.mean([row for row, y in zip(x, labels, strict=True) if y == c], axis=0) for c in set(labels)}
     return np.array([means[y] for y in labels])
 
 
@@ -96,17 +94,11 @@ def moments(x, gaussian):
 
 def leep(theta, labels):
     n, s = len(theta), len(theta[0])
-    joint = {
-        (y, z): sum(theta[i][z] for i in range(n) if labels[i] == y) / n
-        for y in set(labels)
-        for z in range(s)
-    }
+    joint = {(y, z): sum(theta[i][z] for i in range(n) if labels[i] == y) / n for y in set(labels) for z in range(s)}
     source = [sum(joint[y, z] for y in set(labels)) for z in range(s)]
     total = 0.0
     for i in range(n):
-        total += math.log(
-            sum(joint[labels[i], z] / source[z] * theta[i][z] for z in range(s) if source[z] > 0)
-        )
+        total += math.log(sum(joint[labels[i], z] / source[z] * theta[i][z] for z in range(s) if source[z] > 0))
     return total / n
 
 

@@ -56,9 +56,7 @@ def _records() -> Iterator[Result]:
                     model, data, value * 3, protocol="transferability", settings={"score": "logme"},
                     metric="logme", layer=layer,
                 )  # fmt: skip
-                yield record(
-                    model, data, 0.1 + lead, protocol="separation", metric="class_separation", layer=layer
-                )
+                yield record(model, data, 0.1 + lead, protocol="separation", metric="class_separation", layer=layer)
             for shots in (1, 5, 20):
                 settings = {"shots": shots, "method": "lr"}
                 value = 0.2 + lead + shots / 50

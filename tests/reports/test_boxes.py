@@ -29,8 +29,7 @@ def test_a_box_is_drawn_where_it_is():
 
 def test_faint_boxes_are_thin():
     thick, thin = (
-        np.asarray(boxed_image(replace(ONE, faint=np.array([faint])), ("a", "b"), side=200))
-        for faint in (False, True)
+        np.asarray(boxed_image(replace(ONE, faint=np.array([faint])), ("a", "b"), side=200)) for faint in (False, True)
     )
     lines = [(image[50, 40:120] == colour(1)).all(1).sum() for image in (thick, thin)]
     assert lines == [6, 2]

@@ -16,8 +16,7 @@ def found(*scores):
 def test_a_sheet_shows_the_surer_boxes_alone():
     one = split("train", range(2))
     sure, unsure, none = (
-        np.asarray(detections_sheet(one, [found(*scores), Found.nothing()]))
-        for scores in ((0.9,), (0.1,), ())
+        np.asarray(detections_sheet(one, [found(*scores), Found.nothing()])) for scores in ((0.9,), (0.1,), ())
     )
     assert not np.array_equal(sure, none)
     assert np.array_equal(unsure, none)
@@ -28,8 +27,7 @@ def test_pictures_that_cannot_be_read_are_left_out():
     whole = split("train", range(3))
     nothing = [Found.nothing()] * 3
     assert (
-        detections_sheet(split("train", range(3), broken=[1]), nothing).width
-        < detections_sheet(whole, nothing).width
+        detections_sheet(split("train", range(3), broken=[1]), nothing).width < detections_sheet(whole, nothing).width
     )
     with pytest.raises(ShapeError, match="at least 1 picture"):
         detections_sheet(split("train", range(1), broken=[0]), nothing[:1])

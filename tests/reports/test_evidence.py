@@ -21,9 +21,7 @@ def two(a: float, b: float, **changes):
 
 def test_cells_are_those_of_the_deepest_layer():
     found = evidence(study())
-    assert {found.records[c.records[0]].layer for key, c in found.cells.items() if key[0] == "linear"} == {
-        "layer10"
-    }
+    assert {found.records[c.records[0]].layer for key, c in found.cells.items() if key[0] == "linear"} == {"layer10"}
     assert len(found.by_layer) == len(MODELS) * len(DATA) * (2 * len(LAYERS) + 3 + 1)
 
 

@@ -31,9 +31,7 @@ def written(figure, folder, name="figure"):
 
 
 def test_curves_say_what_they_show(tmp_path):
-    text = written(
-        curves({"low": LINES, "high": {"one": LINES["one"]}}, Words("Depth", "layer", "R²")), tmp_path
-    )
+    text = written(curves({"low": LINES, "high": {"one": LINES["one"]}}, Words("Depth", "layer", "R²")), tmp_path)
     for word in ("Depth", "low", "high", "layer", "R²", "one", "a &lt;b&gt; &amp; c"):
         assert f">{word}<" in text
     assert "<b>" not in text

@@ -102,9 +102,7 @@ def test_every_protocol_is_told_once_with_the_setting_of_most_numbers():
     for shots, data in ((1, "xy"), (5, "xyz"), (20, "xy")):
         settings = {"shots": shots, "method": "lr"}
         records += [
-            record(m, d, v, protocol="fewshot", settings=settings)
-            for m, v in (("a", 0.5), ("b", 0.4))
-            for d in data
+            record(m, d, v, protocol="fewshot", settings=settings) for m, v in (("a", 0.5), ("b", 0.4)) for d in data
         ]
     starts = [sentence.partition(",")[0] for sentence in headline(evidence(records))]
     assert starts == ["Under linear", "Under knn", "Under fewshot 5-shot lr", "Under finetune"]
@@ -147,9 +145,7 @@ ORDERS = [
 @pytest.mark.parametrize(("order", "words", "tau"), ORDERS)
 def test_finetuning_is_said_to_agree_only_where_it_does(order, words, tau):
     records = [record(m, "d", v / 10) for m, v in zip("abcd", range(1, 5), strict=True)]
-    records += [
-        record(m, "d", v / 10, protocol="finetune", layer="all") for m, v in zip("abcd", order, strict=True)
-    ]
+    records += [record(m, "d", v / 10, protocol="finetune", layer="all") for m, v in zip("abcd", order, strict=True)]
     expected = f"Linear probing {words.format('models', 'fine-tuning')}: Kendall's τ {tau} over 1 data set."
     assert headline(evidence(records))[-1] == expected
 

@@ -29,10 +29,7 @@ def test_layers_seeds_and_axes_are_no_collision():
         record("m", "d", 0.5, layer="a"),
         record("m", "d", 0.5, layer="b", pooling="max"),
         record("m", "d", 0.5, layer="a", seed=1, weights="w2"),
-        *(
-            record("m", "d", 0.5, protocol="robustness", settings={"corruption": "blur", "severity": s})
-            for s in (1, 2)
-        ),
+        *(record("m", "d", 0.5, protocol="robustness", settings={"corruption": "blur", "severity": s}) for s in (1, 2)),
     ]
     labels = list(labels_of(records))
     assert {label.model for label in labels} == {"m"}

@@ -47,9 +47,7 @@ def test_it_stands_in_the_terminal_and_before_the_tables_of_texts():
     row = next(line for line in captured.get().splitlines() if line.strip().startswith("a "))
     assert row.split() == ["a", "0.500", "0.500", "0.700"]
     markdown = as_markdown_pivot(evidence(FULL))
-    assert markdown.startswith(
-        "## One row a model\n\n| model | linear, 2 sets | finetune, 2 sets | detection, 1 set |"
-    )
+    assert markdown.startswith("## One row a model\n\n| model | linear, 2 sets | finetune, 2 sets | detection, 1 set |")
     assert "| b | 0.400 | 0.400 | – |" in markdown
     assert "a & 0.500 & 0.500 & 0.700 \\\\" in as_latex_pivot(evidence(FULL))
 

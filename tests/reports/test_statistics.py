@@ -52,9 +52,7 @@ def test_ranks_do_not_depend_on_the_scale_or_the_order_of_sets():
     assert_allclose(one.friedman_p, other.friedman_p)
 
 
-@pytest.mark.parametrize(
-    ("m", "q"), [(2, 1.960), (3, 2.343), (4, 2.569), (5, 2.728), (6, 2.850), (10, 3.164)]
-)
+@pytest.mark.parametrize(("m", "q"), [(2, 1.960), (3, 2.343), (4, 2.569), (5, 2.728), (6, 2.850), (10, 3.164)])
 def test_the_critical_difference_has_the_quantiles_of_the_table(m, q):
     """Demšar 2006, table 5(a)."""
     assert_allclose(critical_difference(m, 14), q * math.sqrt(m * (m + 1) / (6 * 14)), atol=6e-4)
@@ -172,9 +170,7 @@ def test_groups_of_rows_count_once_over_several_seeds():
     rng = np.random.default_rng(1)
     right = rng.random((2, 3, 40)) < 0.6
     a, b = ({seed: units(right[m, seed]) for seed in range(3)} for m in (0, 1))
-    copied = [
-        {seed: units(np.repeat(right[m, seed], 4), sizes=(4,) * 40) for seed in range(3)} for m in (0, 1)
-    ]
+    copied = [{seed: units(np.repeat(right[m, seed], 4), sizes=(4,) * 40) for seed in range(3)} for m in (0, 1)]
     assert_allclose(difference_p(*copied), difference_p(a, b))
 
 
@@ -273,8 +269,7 @@ def test_models_whose_seeds_deviate_are_seldom_called_different(seeds, deviation
 def test_a_difference_beyond_the_spread_of_seeds_is_found():
     rng = np.random.default_rng(2)
     a, b = (
-        {seed: units(rng.random(1000) < chance + rng.normal(0, 0.02)) for seed in range(5)}
-        for chance in (0.8, 0.7)
+        {seed: units(rng.random(1000) < chance + rng.normal(0, 0.02)) for seed in range(5)} for chance in (0.8, 0.7)
     )
     assert difference_p(a, b) < 0.01
 

@@ -31,9 +31,7 @@ def test_names_are_no_markup():
 
 @pytest.mark.parametrize("odd", ["[/red]", "[penalties] a", "[0.1]"])
 def test_names_and_recipes_in_brackets_are_shown_as_they_are(odd):
-    records = [
-        record(odd, "d", value, settings={"lr": lr}) for lr in ([0.1, 0.2], odd) for value in (0.5, 0.4)
-    ]
+    records = [record(odd, "d", value, settings={"lr": lr}) for lr in ([0.1, 0.2], odd) for value in (0.5, 0.4)]
     records += [record("b", "d", 0.3, settings={"lr": lr}) for lr in ([0.1, 0.2], odd)]
     text = shown(evidence(records))
     assert f"linear (lr {odd}): d" in text

@@ -22,9 +22,7 @@ def test_they_are_what_plain_loops_give(side):
     square = noise(side, side) // 2 + np.array([90, 20, 0], np.uint8)[:, None, None]
     measured = measure(square, COLOURS)
     values = [value for row in reference.luma(square) for value in row]
-    assert_allclose(
-        [*measured["luminance"], *measured["rms_contrast"]], reference.mean_and_spread(values), rtol=1e-5
-    )
+    assert_allclose([*measured["luminance"], *measured["rms_contrast"]], reference.mean_and_spread(values), rtol=1e-5)
     assert_allclose(measured["colourfulness"], reference.colourfulness(square), rtol=1e-5)
     assert_allclose(measured["saturation"], reference.saturation(square), rtol=1e-5)
     assert_allclose(measured["colour_histogram"], reference.colour_histogram(square), atol=1e-6)

@@ -52,7 +52,5 @@ def test_one_image_is_no_batch():
 
 @pytest.mark.parametrize(("squares", "call"), [(noise(8), measure), (noise(8)[None], measure_batch)])
 def test_an_unknown_target_is_answered_with_the_nearest(squares, call):
-    with pytest.raises(
-        UnknownNameError, match=r"^No semantic target named 'luminanse'\. Did you mean 'lumin"
-    ):
+    with pytest.raises(UnknownNameError, match=r"^No semantic target named 'luminanse'\. Did you mean 'lumin"):
         call(squares, ["luminanse"])

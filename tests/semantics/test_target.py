@@ -55,9 +55,7 @@ KNOWN = {
 def test_a_change_of_any_number_needs_a_new_version():
     """If the change is meant, raise the target's ``version`` or the scene's ``DEFINITION``."""
     measured = measure(picture())
-    found = {
-        (t.name, t.version): float(measured[t.name] @ np.arange(1, t.dimension + 1)) for t in TARGETS.values()
-    }
+    found = {(t.name, t.version): float(measured[t.name] @ np.arange(1, t.dimension + 1)) for t in TARGETS.values()}
     assert found.keys() == KNOWN.keys()
     assert_allclose([found[key] for key in KNOWN], list(KNOWN.values()), rtol=1e-2, err_msg=f"{found}")
 

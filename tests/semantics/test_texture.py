@@ -34,14 +34,9 @@ def test_cooccurrence_is_that_of_scikit_image(slope):
     """The one matrix of all four directions, whose properties they compute too."""
     square = power_law(48, slope)
     angles = np.arange(4) * np.pi / 4
-    matrix = feature.graycomatrix(
-        Scene(square).levels // 16, [1], angles, levels=16, symmetric=True, normed=True
-    )
+    matrix = feature.graycomatrix(Scene(square).levels // 16, [1], angles, levels=16, symmetric=True, normed=True)
     matrix = matrix.mean(axis=3, keepdims=True)
-    theirs = [
-        feature.graycoprops(matrix, name).item()
-        for name in ("contrast", "homogeneity", "energy", "correlation")
-    ]
+    theirs = [feature.graycoprops(matrix, name).item() for name in ("contrast", "homogeneity", "energy", "correlation")]
     assert_allclose(measure(square, ["cooccurrence"])["cooccurrence"], theirs, rtol=1e-4, atol=1e-5)
 
 
@@ -62,9 +57,7 @@ def test_a_turn_changes_neither_patterns_nor_cooccurrence():
 
 def test_a_turn_carries_the_quarters_along():
     square = power_law(40, -2.0)
-    before, after = (
-        measure(s, ["hog_summary"])["hog_summary"].reshape(2, 2, 8) for s in (square, turned(square))
-    )
+    before, after = (measure(s, ["hog_summary"])["hog_summary"].reshape(2, 2, 8) for s in (square, turned(square)))
     assert_allclose(after, np.roll(np.rot90(before), 4, axis=2), atol=1e-3)
 
 

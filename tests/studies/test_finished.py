@@ -26,9 +26,7 @@ def one(tmp_path):
     path = tmp_path / "weights.safetensors"
     state = load_encoder("random:test_resnet").module.state_dict()
     save_file({name: torch.as_tensor(value).contiguous() for name, value in state.items()}, path)
-    text = (
-        f'models = ["file:{path}#test_resnet"]\ndata = ["folder:{{pictures}}"]\n[[probe]]\nprotocol = "knn"\n'
-    )
+    text = f'models = ["file:{path}#test_resnet"]\ndata = ["folder:{{pictures}}"]\n[[probe]]\nprotocol = "knn"\n'
     from tests.studies.studies import small
 
     study = small(tmp_path, '[shown]\n"file:*" = 32\n', text=text)

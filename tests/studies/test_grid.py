@@ -40,9 +40,7 @@ def of_kind(tasks, kind):
 
 def test_one_task_a_question_model_data_set_and_seed():
     tasks = grid()
-    count = {
-        kind: len(of_kind(tasks, kind)) for kind in ("pretrain", "extract", "probe", "finetune", "analyze")
-    }
+    count = {kind: len(of_kind(tasks, kind)) for kind in ("pretrain", "extract", "probe", "finetune", "analyze")}
     assert count == {
         "pretrain": 2,
         "extract": (1 + 2 * 2) * 2,  # pixels by one seed, each run by two, over two sets
@@ -68,9 +66,7 @@ def test_features_wait_for_their_run_and_questions_for_their_features():
             assert [one.what["run"] for one in before] == [m[4:] for m in task.models if m != "pixels"]
         elif task.kind in ("probe", "analyze"):
             assert [one.models for one in before] == [(model,) for model in task.models]
-            assert {(one.what["data"], one.what["seed"]) for one in before} == {
-                (task.what["data"], task.what["seed"])
-            }
+            assert {(one.what["data"], one.what["seed"]) for one in before} == {(task.what["data"], task.what["seed"])}
         elif task.kind == "finetune":
             assert [one.kind for one in before] == ["pretrain"]
 

@@ -85,9 +85,7 @@ def test_a_layer_that_is_not_there_stops_only_the_question_that_asks_for_it(tmp_
     layers = 'layers = ["last", "layr*"]\nmodels = ["random:test_resnet"]'
     text = f'\n[[probe]]\nprotocol = "knn"\nk = 5\n{layers}\n'
     run, _ = carried_out(small(tmp_path, text, PLAIN), place_at(tmp_path / "w"))
-    assert [mark.title for mark in run.failed] == [
-        f"knn · random:test_resnet · folder:{tmp_path / 'pictures'}"
-    ]
+    assert [mark.title for mark in run.failed] == [f"knn · random:test_resnet · folder:{tmp_path / 'pictures'}"]
     assert "No layer named 'layr*'. Did you mean 'layer" in run.failed[0].error
     assert (run.count("done"), run.count("blocked")) == (10, 0)
 

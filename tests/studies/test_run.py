@@ -173,9 +173,7 @@ class Full:
 
 def test_tasks_that_nothing_takes_are_an_error_and_not_a_success(tmp_path):
     study, place = plain_study(tmp_path), place_at(tmp_path / "w")
-    words = (
-        r"Nothing runs, and no process takes any of the 10 tasks that are left \(extract pixels .*; …\)\. Run"
-    )
+    words = r"Nothing runs, and no process takes any of the 10 tasks that are left \(extract pixels .*; …\)\. Run"
     with pytest.raises(StudyError, match=words):
         run_study(study, place=place, engine=Full)
     assert state_of(study, place).count("waiting") == 10
@@ -279,9 +277,7 @@ def test_killed_twice_at_bad_moments_the_table_is_that_of_an_undisturbed_run(tmp
     calm, place = place_at(tmp_path / "calm"), place_at(tmp_path / "w")
 
     def begun(at):
-        return command(
-            "transferkit", "study", "run", str(file), "--workspace", str(at.workspace.root), "--json"
-        )
+        return command("transferkit", "study", "run", str(file), "--workspace", str(at.workspace.root), "--json")
 
     undisturbed = begun(calm)
     out, said = undisturbed.communicate()

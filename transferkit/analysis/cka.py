@@ -201,24 +201,18 @@ def _ratio(cross: float, a: float, b: float) -> float | None:
 
 def _require_names(names: tuple[str, ...], side: str) -> None:
     if not names or len(set(names)) < len(names):
-        raise UsageError(
-            f"CKA needs {side} of at least one layer, each named once, not {', '.join(names)!r}."
-        )
+        raise UsageError(f"CKA needs {side} of at least one layer, each named once, not {', '.join(names)!r}.")
 
 
 def _batch_rows(layers: Mapping[str, ArrayLike], names: tuple[str, ...], side: str) -> int:
     """``m`` of the layers, after making sure that they are those named and agree in it."""
     if set(layers) != set(names):
-        raise ShapeError(
-            f"A batch's {side} are layers {', '.join(names)}, not {', '.join(layers) or 'none'}."
-        )
+        raise ShapeError(f"A batch's {side} are layers {', '.join(names)}, not {', '.join(layers) or 'none'}.")
     counts = {name: np.shape(layers[name])[0] if np.ndim(layers[name]) else 0 for name in names}
     m = counts[names[0]]
     if differing := [name for name in names if counts[name] != m]:
         name = differing[0]
-        raise ShapeError(
-            f"Layer {names[0]} has {m} rows and {name} has {counts[name]}: give the same samples."
-        )
+        raise ShapeError(f"Layer {names[0]} has {m} rows and {name} has {counts[name]}: give the same samples.")
     if m < FEWEST:
         raise ShapeError(f"A batch of {m} rows is too small for CKA: give {FEWEST} or more.")
     return m

@@ -121,9 +121,7 @@ class _Pixels(nn.Module):
 
     def __init__(self, images: int, size: int, *, seed: int) -> None:
         super().__init__()
-        draws = [
-            generator(seed, "pixels", image).normal(0, _FIRST, (3, size, size)) for image in range(images)
-        ]
+        draws = [generator(seed, "pixels", image).normal(0, _FIRST, (3, size, size)) for image in range(images)]
         self.logits = nn.Parameter(torch.tensor(np.stack(draws), dtype=torch.float32))
 
     def forward(self) -> Tensor:
@@ -156,9 +154,7 @@ def _require_finite_target(target: Tensor) -> None:
         raise ShapeError(f"A target {list(target.shape)} holds no image: give one or more.")
     finite = target.flatten(1).isfinite().all(1)
     if not finite.all():
-        raise NonFiniteError(
-            f"The target of image {int((~finite).nonzero()[0])} is not finite. Leave that image out."
-        )
+        raise NonFiniteError(f"The target of image {int((~finite).nonzero()[0])} is not finite. Leave that image out.")
 
 
 def _require_finite_step(objective: Tensor, step: int, settings: InversionSettings) -> None:

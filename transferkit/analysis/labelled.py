@@ -74,9 +74,7 @@ def labelled(x: ArrayLike, labels: ArrayLike, *, least: int = 1, name: str = "Fe
     """
     x, labels = matrix(x, name=name), np.asarray(labels)
     if labels.shape != x.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
-        raise ShapeError(
-            f"{len(x)} rows need as many integer labels [n], not {labels.dtype} {list(labels.shape)}."
-        )
+        raise ShapeError(f"{len(x)} rows need as many integer labels [n], not {labels.dtype} {list(labels.shape)}.")
     _, y, count = np.unique(labels, return_inverse=True, return_counts=True)
     if len(count) < least:
         raise DataError(

@@ -52,10 +52,7 @@ def ssim(originals: Tensor, reconstructions: Tensor) -> NDArray[np.float64]:
     if min(a.shape[2:]) < WINDOW:
         raise ShapeError(f"SSIM needs images of {WINDOW}×{WINDOW} or more, not {a.shape[2]}×{a.shape[3]}.")
     options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
-    values = [
-        structural_similarity(x, y, data_range=1.0, channel_axis=0, **options)
-        for x, y in zip(a, b, strict=True)
-    ]
+    values = [structural_similarity(x, y, data_range=1.0, channel_axis=0, **options) for x, y in zip(a, b, strict=True)]
     return np.array(values, dtype=np.float64)
 
 

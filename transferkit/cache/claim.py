@@ -157,9 +157,7 @@ def _clean(x: NDArray, read: NDArray[np.bool_], ids: Sequence[str], *, what: str
     return x.astype(x.dtype.newbyteorder("<"), copy=False)
 
 
-def _row_arrays(
-    ids: Sequence[str], labels: NDArray[np.int64], reasons: Sequence[str | None]
-) -> dict[str, NDArray]:
+def _row_arrays(ids: Sequence[str], labels: NDArray[np.int64], reasons: Sequence[str | None]) -> dict[str, NDArray]:
     """``rows/…``: one value a row, but ``reason``, which has one for every row of non-zero status.
 
     Several labels a row are one byte a class.

@@ -94,9 +94,7 @@ class Entry:
     def layers(self) -> dict[str, int]:
         """``d`` of every complete layer."""
         manifest = self.manifest
-        return {
-            name: d for name, d in manifest.dims.items() if len(manifest.holding(name)) == manifest.shards
-        }
+        return {name: d for name, d in manifest.dims.items() if len(manifest.holding(name)) == manifest.shards}
 
     def pooling(self, layer: str) -> str:
         """How ``layer`` was pooled: as the key says, or as its files do where that does not fit it."""
@@ -178,9 +176,7 @@ class Entry:
         read = self._rows_beside(manifest, layer).read
         return x[read], np.flatnonzero(read)
 
-    def chunks(
-        self, layer: str, rows_per_chunk: int
-    ) -> Iterator[tuple[NDArray[np.floating], NDArray[np.int64]]]:
+    def chunks(self, layer: str, rows_per_chunk: int) -> Iterator[tuple[NDArray[np.floating], NDArray[np.int64]]]:
         """What ``read`` returns, in pieces of at most ``rows_per_chunk`` rows; holds one shard at most."""
         yield from read_pieces(self.folder, self.manifest, layer, rows_per_chunk)
 
@@ -242,12 +238,7 @@ class Entry:
             CacheError: if the entry was begun with other rows.
         """
         joined = "\0".join(ids).encode(errors="surrogateescape")
-        if (
-            labels.shape[:1] != (len(ids),)
-            or labels.ndim > 2
-            or not len(ids)
-            or joined.count(b"\0") != len(ids) - 1
-        ):
+        if labels.shape[:1] != (len(ids),) or labels.ndim > 2 or not len(ids) or joined.count(b"\0") != len(ids) - 1:
             raise ShapeError(
                 f"An entry needs at least one id, none with a NUL character, and as many labels, "
                 f"not {len(ids)} ids and labels {list(labels.shape)}."

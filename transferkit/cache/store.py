@@ -54,9 +54,7 @@ class FeatureStore:
         """Every entry whose ``entry.json`` can be read, by model, data and split; ``verify`` names others."""
         readable = [(folder, manifest) for folder in self._folders() if (manifest := _readable(folder))]
         keys = [(manifest.key, folder) for folder, manifest in readable]
-        for key, folder in sorted(
-            keys, key=lambda pair: (pair[0].model, pair[0].data, pair[0].split, pair[1])
-        ):
+        for key, folder in sorted(keys, key=lambda pair: (pair[0].model, pair[0].data, pair[0].split, pair[1])):
             yield Entry(folder, key)
 
     def nearest(self, key: EntryKey) -> tuple[Entry, list[tuple[str, Any, Any]]] | None:

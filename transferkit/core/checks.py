@@ -28,8 +28,7 @@ def require_choices(settings: Any, choices: Mapping[str, Sequence[str]]) -> None
     for name, known in choices.items():
         if getattr(settings, name) not in known:
             raise UsageError(
-                f"{option_name(name)} {getattr(settings, name)!r} is unknown. "
-                f"Choose from: {', '.join(known)}."
+                f"{option_name(name)} {getattr(settings, name)!r} is unknown. Choose from: {', '.join(known)}."
             )
 
 
@@ -47,6 +46,4 @@ def require_limits(settings: Any, limits: Mapping[str, tuple[float, float]]) -> 
         for one in value if isinstance(value, tuple) else (value,):
             if not lowest <= one <= highest:
                 most = "" if math.isinf(highest) else f" and at most {highest:g}"
-                raise UsageError(
-                    f"{option_name(name)} {one:g} cannot be meant: give {lowest:g} or more{most}."
-                )
+                raise UsageError(f"{option_name(name)} {one:g} cannot be meant: give {lowest:g} or more{most}.")

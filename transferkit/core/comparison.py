@@ -98,9 +98,7 @@ def group_sums(gaps: NDArray[Number], sizes: NDArray[np.integer]) -> NDArray[Num
     return np.add.reduceat(gaps, np.append(0, np.cumsum(sizes)[:-1]))
 
 
-def gap_interval(
-    sums: NDArray[np.floating], sizes: NDArray[np.integer], repeats: NDArray[np.floating]
-) -> Interval:
+def gap_interval(sums: NDArray[np.floating], sizes: NDArray[np.integer], repeats: NDArray[np.floating]) -> Interval:
     """Interval of the mean difference of two models over rows or groups of rows: mean ± t s.
 
     Two rows are added, of which each model has one to itself, as Bonett and Price advise [3]: else models

@@ -35,9 +35,7 @@ def choose_compute(device: str = "auto", precision: str = "auto") -> Compute:
     Raises: UsageError: if the device is absent or the precision unknown.
     """
     if precision not in get_args(PrecisionChoice):
-        raise UsageError(
-            f"No precision named {precision!r}. Choose from: {', '.join(get_args(PrecisionChoice))}."
-        )
+        raise UsageError(f"No precision named {precision!r}. Choose from: {', '.join(get_args(PrecisionChoice))}.")
     chosen = _device(device)
     if precision == "auto":
         return Compute(chosen, "bf16" if has_fast_bf16(chosen) else "fp32")

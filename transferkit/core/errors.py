@@ -90,6 +90,4 @@ class MissingExtraError(TransferkitError, ImportError):
     """
 
     def __init__(self, package: str, *, extra: str, purpose: str) -> None:
-        super().__init__(
-            f"{package} is needed {purpose}. Install it with: pip install 'transferkit[{extra}]'"
-        )
+        super().__init__(f"{package} is needed {purpose}. Install it with: pip install 'transferkit[{extra}]'")

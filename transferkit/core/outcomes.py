@@ -49,14 +49,10 @@ class Outcomes:
                 "at least one of at least one is needed."
             )
         if not 0 <= min(self.right) <= max(self.right) <= self.answers:
-            raise ShapeError(
-                f"Right answers lie in 0 … {self.answers}, not in {min(self.right)} … {max(self.right)}."
-            )
+            raise ShapeError(f"Right answers lie in 0 … {self.answers}, not in {min(self.right)} … {max(self.right)}.")
         counts = [count for four in self.halves for count in four]
         if counts and not 0 <= min(counts) <= max(counts) <= self.half_answers:
-            raise ShapeError(
-                f"Right answers of a half are 0 … {self.half_answers}, not {min(counts)} … {max(counts)}."
-            )
+            raise ShapeError(f"Right answers of a half are 0 … {self.half_answers}, not {min(counts)} … {max(counts)}.")
         if self.sizes and (min(self.sizes) < 1 or sum(self.sizes) != len(self.right)):
             raise ShapeError(
                 f"Groups of {sum(self.sizes)} rows, the smallest of {min(self.sizes)}, do not divide "
@@ -181,8 +177,7 @@ def require_same_units(a: Outcomes, b: Outcomes) -> None:
         raise DataError(f"One was scored on {a.unit} and the other on {b.unit}.")
     if len(a) != len(b) or a.answers != b.answers:
         raise DataError(
-            f"One was scored on {len(a)} {a.unit} of {a.answers} answers, "
-            f"the other on {len(b)} of {b.answers}."
+            f"One was scored on {len(a)} {a.unit} of {a.answers} answers, the other on {len(b)} of {b.answers}."
         )
     if (len(a.halves), a.half_answers) != (len(b.halves), b.half_answers):
         raise DataError(

@@ -135,9 +135,7 @@ def _clustering(
     return max(1.0, 1 - rho + rho * together / alone), freedom
 
 
-def _correlation(
-    residual: Floats, variance: Floats, label: NDArray[np.integer], group: NDArray[np.integer]
-) -> float:
+def _correlation(residual: Floats, variance: Floats, label: NDArray[np.integer], group: NDArray[np.integer]) -> float:
     """Correlation of two rows of a group, in 0 … 1: products of residuals over variances.
 
     A group counts by its rows, not by its pairs of them. A mean that is taken off its own rows pulls their
@@ -145,9 +143,7 @@ def _correlation(
     is put back.
     """
     size = np.bincount(group)[group]  # [n]
-    _, both, count = np.unique(
-        label * (int(group.max()) + 1) + group, return_inverse=True, return_counts=True
-    )
+    _, both, count = np.unique(label * (int(group.max()) + 1) + group, return_inverse=True, return_counts=True)
     k = np.bincount(label)[label]  # [n], rows of the class
     partners = np.maximum(size - 1, 1)
     alike = (count[both] - 1) / partners  # [n], share of a row's partners that are of its class

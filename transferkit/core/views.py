@@ -47,8 +47,7 @@ class View:
 
         if self.fit == "border" and not all(0 <= value <= 1 for value in self.mean):
             raise UsageError(
-                f"A view with a border has the mean {self.mean}, which is the border's colour: give values "
-                "in 0 … 1."
+                f"A view with a border has the mean {self.mean}, which is the border's colour: give values in 0 … 1."
             )
 
     @property

@@ -83,9 +83,7 @@ class AugmentSettings:
 def _require_range(name: str, limits: tuple[float, float], *, highest: float = math.inf) -> None:
     if len(limits) != 2 or not 0 < limits[0] <= limits[1] <= highest or math.isinf(limits[1]):
         most = "" if math.isinf(highest) else f", the larger at most {highest:g}"
-        raise UsageError(
-            f"{name} = {limits} is not a range: give two finite numbers above 0, the smaller first{most}."
-        )
+        raise UsageError(f"{name} = {limits} is not a range: give two finite numbers above 0, the smaller first{most}.")
 
 
 def _require_jitter(jitter: tuple[float, ...]) -> None:
@@ -188,9 +186,7 @@ def _between(limits: tuple[float, float], uniforms: NDArray[np.float64]) -> NDAr
     return limits[0] + (limits[1] - limits[0]) * uniforms
 
 
-def augment_cpu(
-    image: NDArray[np.uint8], settings: AugmentSettings, rng: np.random.Generator
-) -> NDArray[np.uint8]:
+def augment_cpu(image: NDArray[np.uint8], settings: AugmentSettings, rng: np.random.Generator) -> NDArray[np.uint8]:
     """One random view of one image, with torchvision's operators.
 
     Args:

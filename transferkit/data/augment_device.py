@@ -54,9 +54,7 @@ def augment_batch(
     return render_views(images, replace(draws, boxes=_squashed(draws.boxes, whole / sizes, whole)), settings)
 
 
-def _squashed(
-    boxes: NDArray[Any], factors: NDArray[np.float64], whole: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def _squashed(boxes: NDArray[Any], factors: NDArray[np.float64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
     """Boxes ``[b, 4]`` where the image was scaled by ``factors`` ``[b, 2]`` to ``whole`` ``[2]`` pixels.
 
     Two pixels are the least that is left of a side: a crop without the middle of a pixel would be empty.

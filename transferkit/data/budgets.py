@@ -70,9 +70,7 @@ def parse_budget(text: str) -> Budget:
             return Budget("limit" if match[1] == "limit" else "shots", int(match[2]))
     elif (match := re.fullmatch(r"limit=(\d*\.\d+)", text)) and 0 < float(match[1]) <= 1:
         return Budget("fraction", float(match[1]))
-    raise UsageError(
-        f"@{text} is no budget. Write one of {FORMS}: whole numbers from 1, or fractions up to 1.0."
-    )
+    raise UsageError(f"@{text} is no budget. Write one of {FORMS}: whole numbers from 1, or fractions up to 1.0.")
 
 
 def split_spec(spec: str) -> tuple[str, str]:
@@ -100,9 +98,7 @@ def budgeted(dataset: Dataset, budget: Budget, *, seed: int, reporter: Reporter 
     """
     if budget.kind in ("shots", "vtab1k"):
         for split in dataset.splits.values():
-            require_one_label(
-                split.labels, data=dataset.spec, what=f"@{budget}", instead="Use @limit=N (--limit N)."
-            )
+            require_one_label(split.labels, data=dataset.spec, what=f"@{budget}", instead="Use @limit=N (--limit N).")
     spec = f"{dataset.spec}@{budget}"
     fitting = {name: split for name, split in dataset.splits.items() if name != "test"}
     drawn = _drawn(fitting, budget, spec=spec, seed=seed)

@@ -67,9 +67,7 @@ def expand_datasets(specs: Iterable[str], *, boxed: bool = False) -> list[str]:
             whole, budget = split_spec(part)
             if boxed and is_boxed(whole):
                 if budget:
-                    raise UsageError(
-                        f"{whole} is a detection set, and {budget} a budget of labels. Leave it out."
-                    )
+                    raise UsageError(f"{whole} is a detection set, and {budget} a budget of labels. Leave it out.")
             else:
                 _parsed(whole, boxed=boxed)
             members = [f"{whole}@{parse_budget(budget)}" if budget else whole]

@@ -97,10 +97,7 @@ class Dataset:
     def fingerprint(self) -> str:
         """Hex digest over the fingerprints and the groups of all splits."""
         return digest_of(
-            {
-                name: grouped_fingerprint(split.fingerprint, split.groups)
-                for name, split in self.splits.items()
-            }
+            {name: grouped_fingerprint(split.fingerprint, split.groups) for name, split in self.splits.items()}
         )
 
     @property

@@ -30,9 +30,7 @@ LEAST_CONTRAST = 4.0
 """Grey levels of 255, below which an image has no features that a hash could tell."""
 
 _SIDE, _THUMBNAIL = 32, 16
-_LOWEST = sorted(
-    ((u, v) for u in range(_SIDE) for v in range(_SIDE) if u + v), key=lambda uv: (uv[0] + uv[1], uv)
-)[:64]
+_LOWEST = sorted(((u, v) for u in range(_SIDE) for v in range(_SIDE) if u + v), key=lambda uv: (uv[0] + uv[1], uv))[:64]
 _ROWS, _COLUMNS = np.array(_LOWEST).T
 _PAIRS, _BANK = 4096, 2**14  # in memory at a time: pairs of thumbnails, hashes of the bank
 _QUERIES = 256  # rows of a block; their matches with 100 000 others fit in 300 MB whatever the hashes

@@ -78,9 +78,7 @@ def open_folder(rest: str, *, root: Path, seed: int, reporter: Reporter = SILENT
     folder = absolute(rest)
     found = scan(folder)
     classes = _class_names(folder, found.parts)
-    divided = _divided(
-        folder, {name: _rows(part, classes) for name, part in found.parts.items()}, classes, seed
-    )
+    divided = _divided(folder, {name: _rows(part, classes) for name, part in found.parts.items()}, classes, seed)
     _tell(folder, found, reporter)
     memo = root / "fingerprints" / f"{digest_of(str(folder))[:32]}.json"
     digests = content_digests(folder, found.stamps, memo=memo, reporter=reporter)
@@ -177,6 +175,4 @@ def _tell(folder: Path, found: Scan, reporter: Reporter) -> None:
     if _unlabelled(found.parts):
         reporter.note(f"{folder} has no class folders: its images have no labels, and are all train.")
     if "test" not in found.parts and "val" in found.parts:
-        reporter.note(
-            f"{folder} has no test: a fifth of train is set apart. To score on val, rename it to test."
-        )
+        reporter.note(f"{folder} has no test: a fifth of train is set apart. To score on val, rename it to test.")

@@ -58,9 +58,7 @@ def _resized_middle(image: NDArray[np.uint8], height: int, width: int, view: Vie
     whole = torch.from_numpy(np.require(image, requirements=["C", "W"]))[None]  # before permuting: faster
     pixels = whole.permute(0, 3, 1, 2)  # [1, 3, h, w]
     if (height, width) != image.shape[:2]:
-        pixels = torch.nn.functional.interpolate(
-            pixels, (height, width), mode=view.interpolation, antialias=True
-        )
+        pixels = torch.nn.functional.interpolate(pixels, (height, width), mode=view.interpolation, antialias=True)
     (top, rows), (left, columns) = _kept(height, view.crop), _kept(width, view.crop)
     return np.ascontiguousarray(pixels[0, :, top : top + rows, left : left + columns].numpy())
 

@@ -18,9 +18,7 @@ WHOLE = "all"
 UNLABELLED = "unlabelled"
 """The one class of a folder that has images and no class folders."""
 
-_SURELY_NO_IMAGE = frozenset(
-    (".csv", ".db", ".html", ".ini", ".json", ".md", ".tsv", ".txt", ".xml", ".yaml", ".yml")
-)
+_SURELY_NO_IMAGE = frozenset((".csv", ".db", ".html", ".ini", ".json", ".md", ".tsv", ".txt", ".xml", ".yaml", ".yml"))
 
 Part = dict[str, list[str]]
 """Class → ids of its images: paths below the root, with ``/``."""

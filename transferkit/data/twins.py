@@ -142,9 +142,7 @@ def _printed(split: Imaged, task: Task) -> tuple[Prints, NDArray[np.int64], dict
     return prints, sizes, failures, greys
 
 
-def twins_between(
-    splits: Mapping[str, S], seen: Decoded, class_of: Callable[[S, int], str]
-) -> tuple[Twin, ...]:
+def twins_between(splits: Mapping[str, S], seen: Decoded, class_of: Callable[[S, int], str]) -> tuple[Twin, ...]:
     """Images that lie in two splits.
 
     Args:
@@ -153,9 +151,7 @@ def twins_between(
         class_of: what a row of a split shows, for people.
     """
     return tuple(
-        twin
-        for one, other in combinations(splits, 2)
-        for twin in _twins((splits[one], splits[other]), seen, class_of)
+        twin for one, other in combinations(splits, 2) for twin in _twins((splits[one], splits[other]), seen, class_of)
     )
 
 

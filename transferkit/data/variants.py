@@ -156,7 +156,5 @@ def _flattened(image: Pixels, view: View, number: int, rng: np.random.Generator)
 def _compressed(image: Pixels, view: View, number: int, rng: np.random.Generator) -> Pixels:
     square = frame(image, view)
     file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(square.transpose(1, 2, 0))).save(
-        file, "JPEG", quality=_JPEG[number - 1]
-    )
+    Image.fromarray(np.ascontiguousarray(square.transpose(1, 2, 0))).save(file, "JPEG", quality=_JPEG[number - 1])
     return np.ascontiguousarray(np.asarray(Image.open(file)).transpose(2, 0, 1))

@@ -87,9 +87,7 @@ class Verification:
         if not self.published:
             yield f"  not compared: no counts are published of {self.name}"
         yield from (f"  wrong: {problem}" for problem in self.problems)
-        yield from first_lines(
-            [f"  cannot be decoded: {name} ({why})" for name, why in self.unreadable.items()]
-        )
+        yield from first_lines([f"  cannot be decoded: {name} ({why})" for name, why in self.unreadable.items()])
         for twins, where in ((self.leaks, "in two splits"), (self.conflicts, "under two labels")):
             yield from first_lines([f"  {where}: {twin}" for twin in twins])
 
@@ -166,10 +164,7 @@ def _class_of(split: Split, row: int) -> str:
 
 
 def _per_class(dataset: Dataset) -> dict[str, dict[str, int]]:
-    counts = {
-        name: class_counts(split.labels, len(dataset.classes)).tolist()
-        for name, split in dataset.splits.items()
-    }
+    counts = {name: class_counts(split.labels, len(dataset.classes)).tolist() for name, split in dataset.splits.items()}
     return {
         label: {name: per_class[number] for name, per_class in counts.items()}
         for number, label in enumerate(dataset.classes)

@@ -84,8 +84,7 @@ def open_webdataset(rest: str, *, root: Path, seed: int, reporter: Reporter = SI
     pattern = rest if _is_url(rest) else str(absolute(rest))
     spec = f"wds:{pattern}"
     shards = {
-        name: expanded(pattern.replace(SPLIT_MARK, name))
-        for name in (ORDER if SPLIT_MARK in pattern else ("train",))
+        name: expanded(pattern.replace(SPLIT_MARK, name)) for name in (ORDER if SPLIT_MARK in pattern else ("train",))
     }
     there = _fetched(shards, root, reporter) if _is_url(rest) else _present_splits(shards)
     if not there:

@@ -112,9 +112,7 @@ class Detector(GeneralizedRCNN):
         parts = _pyramid(network, ground, plan) if plan.kind == "fpn" else _single(network, ground, plan)
         transform = _Normalisation(ground.mean, ground.std, divisible=_DIVISIBLE[plan.kind])
         super().__init__(parts.backbone, _first_stage(parts, plan), _second_stage(parts, plan), transform)
-        held = normalisations(self.backbone.body) + normalisations(
-            getattr(self.roi_heads.box_head, "stage", _NONE)
-        )
+        held = normalisations(self.backbone.body) + normalisations(getattr(self.roi_heads.box_head, "stage", _NONE))
         self._still = held if plan.norm == "frozen" else []
         require_weights(source, network_weights(self.state_dict()), beyond=ground.beyond, spec=ground.spec)
 

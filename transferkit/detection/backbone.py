@@ -100,9 +100,7 @@ class SingleBackbone(nn.Module):
 
 def is_residual(network: nn.Module) -> bool:
     """Whether this is a ResNet of torchvision or timm: a stem, then ``layer1`` to ``layer4``."""
-    return all(
-        hasattr(network, name) for name in ("conv1", "maxpool", "layer1", "layer2", "layer3", "layer4")
-    )
+    return all(hasattr(network, name) for name in ("conv1", "maxpool", "layer1", "layer2", "layer3", "layer4"))
 
 
 def require_residual(network: nn.Module, spec: str) -> None:
@@ -158,9 +156,7 @@ def require_weights(
     wanted = [name for name in source if name not in beyond and not name.endswith(_UNTRACKED)]
     missing = [name for name in wanted if name not in held]
     changed = [
-        name
-        for name in wanted
-        if name in held and not torch.equal(source[name].cpu(), held[name].detach().cpu())
+        name for name in wanted if name in held and not torch.equal(source[name].cpu(), held[name].detach().cpu())
     ]
     for kind, names in (("lacks", missing), ("changes", changed)):
         if names:

@@ -78,9 +78,7 @@ class ProposalNetwork(RegionProposalNetwork):
         sampled = positive | negative
         wanted, truth = torch.cat(regression_targets), torch.cat(labels)
         box_loss = functional.l1_loss(pred_bbox_deltas[positive], wanted[positive], reduction="sum")
-        score_loss = functional.binary_cross_entropy_with_logits(
-            objectness.flatten()[sampled], truth[sampled]
-        )
+        score_loss = functional.binary_cross_entropy_with_logits(objectness.flatten()[sampled], truth[sampled])
         return score_loss, box_loss / sampled.sum()
 
 
@@ -101,9 +99,7 @@ class BoxHeads(RoIHeads):
             )
             return found
         sampled, _, labels, wanted = self.select_training_samples(proposals, targets)
-        logits, offsets = self.box_predictor(
-            self.box_head(self.box_roi_pool(features, sampled, image_shapes))
-        )
+        logits, offsets = self.box_predictor(self.box_head(self.box_roi_pool(features, sampled, image_shapes)))
         losses = head_losses(logits, offsets, torch.cat(labels), torch.cat(wanted))
         return [], dict(zip(("loss_classifier", "loss_box_reg"), losses, strict=True))
 

@@ -63,9 +63,7 @@ class Found:
                 f"not {list(self.boxes.shape)} and {list(self.scores.shape)}."
             )
         if not (np.isfinite(self.boxes).all() and np.isfinite(self.scores).all()):
-            raise NonFiniteError(
-                "The detector found boxes or scores that are not finite: give a smaller --lr."
-            )
+            raise NonFiniteError("The detector found boxes or scores that are not finite: give a smaller --lr.")
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -43,9 +43,7 @@ def mean_average_precision(
     return float(np.mean(there)) if there else None
 
 
-def image_bootstrap(
-    matches: Sequence[Matches], reading: Reading, *, draws: int, rng: np.random.Generator
-) -> Interval:
+def image_bootstrap(matches: Sequence[Matches], reading: Reading, *, draws: int, rng: np.random.Generator) -> Interval:
     """Percentile interval of the mean average precision over images drawn with replacement.
 
     Args:

@@ -66,11 +66,7 @@ def detection_score(
         raise DataError(f"The split {search.split} has no object to be found: name another data set.")
     coco = coco_score(search.found, search.marks, search.sizes, search.classes)
     reading: Reading = "eleven" if rule == "voc" else "hundred-one"
-    headline = (
-        [at_overlap(one, 0) for one in voc]
-        if rule == "voc"
-        else _all_matches(search, COCO_THRESHOLDS, "coco")
-    )
+    headline = [at_overlap(one, 0) for one in voc] if rule == "voc" else _all_matches(search, COCO_THRESHOLDS, "coco")
     value = mean_average_precision(headline, reading) if rule == "voc" else coco.means["ap"]
     rng = generator(seed, "detection interval", search.split)
     return Score(
@@ -119,9 +115,7 @@ def _all_matches(search: Search, thresholds: Sequence[float], rule: Rule) -> lis
     ]
 
 
-def _per_class(
-    search: Search, voc: Sequence[Matches], coco: Sequence[float | None]
-) -> dict[str, dict[str, Any]]:
+def _per_class(search: Search, voc: Sequence[Matches], coco: Sequence[float | None]) -> dict[str, dict[str, Any]]:
     """Class → AP50 both ways, COCO's AP, how many objects there are and how many boxes were found."""
     lines = {}
     for name, matches, ap in zip(search.classes, voc, coco, strict=True):

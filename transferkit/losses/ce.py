@@ -25,6 +25,4 @@ def _of_first_view(inputs: BatchInputs) -> Tensor:
     return ce_loss(inputs.outputs[0], inputs.labels)
 
 
-LOSSES.register("ce")(
-    BatchTerm(_of_first_view, head="classifier", views=1, labels=True, strong_augmentation=False)
-)
+LOSSES.register("ce")(BatchTerm(_of_first_view, head="classifier", views=1, labels=True, strong_augmentation=False))

@@ -117,9 +117,7 @@ class Pretext(nn.Module):
             self.key_encoder = momentum_copy(encoder)
             for network in (encoder, self.key_encoder):
                 normalise_in_shards(network, self.shards)
-            self.key_heads = nn.ModuleDict(
-                {name: momentum_copy(self.heads[name]) for name in self._queue_terms}
-            )
+            self.key_heads = nn.ModuleDict({name: momentum_copy(self.heads[name]) for name in self._queue_terms})
             self.queue = LabelledQueue(settings.queue, len(self._queue_terms) * settings.projection)
 
     @property
@@ -172,9 +170,7 @@ class Pretext(nn.Module):
         losses = {}
         for name, term in self._batch_terms.items():
             outputs = tuple(self.heads[name](view) for view in features[: term.views])
-            losses[name] = term.loss(
-                BatchInputs(outputs, labels, self.settings.temperature, self.collectives)
-            )
+            losses[name] = term.loss(BatchInputs(outputs, labels, self.settings.temperature, self.collectives))
         return losses
 
     def _queue_losses(self, features: Tensor, images: Tensor, labels: Tensor) -> dict[str, Tensor]:

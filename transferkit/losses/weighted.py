@@ -91,9 +91,7 @@ def _weighted(part: str, spec: str) -> tuple[str, float]:
     try:
         return name, 1.0 if weight is None else float(weight)
     except ValueError as error:
-        raise UsageError(
-            f"The loss {spec!r} has {weight.strip()!r} where a number belongs. {_FORM}"
-        ) from error
+        raise UsageError(f"The loss {spec!r} has {weight.strip()!r} where a number belongs. {_FORM}") from error
 
 
 def _known(name: str) -> None:

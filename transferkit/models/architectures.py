@@ -193,9 +193,7 @@ def find_architecture(text: str) -> Architecture:
     if tags:
         raise _unknown_tag(name, tag, [known for known in tags if known])
     choices = {"torchvision": torchvision_names, "timm": timm_names}.get(library, _all_names)
-    raise unknown_of_many(
-        "architecture", tagged if library in ("torchvision", "timm") else spelled, choices()
-    )
+    raise unknown_of_many("architecture", tagged if library in ("torchvision", "timm") else spelled, choices())
 
 
 def _torchvision_tags(name: str) -> list[str]:

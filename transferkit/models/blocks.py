@@ -40,9 +40,7 @@ def _own(name: str) -> str:
     return name.rpartition(".")[2]
 
 
-def _units(
-    module: nn.Module, prefix: str, stages: Collection[str], *, in_stage: bool = False
-) -> Iterator[str]:
+def _units(module: nn.Module, prefix: str, stages: Collection[str], *, in_stage: bool = False) -> Iterator[str]:
     """The blocks among and inside the children of a module; in a known stage, each is a block or a list."""
     children = {f"{prefix}{name}": child for name, child in module.named_children() if _is_large(child)}
     all_stages = all(name in stages for name, child in children.items() if not isinstance(child, _LISTS))

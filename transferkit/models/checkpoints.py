@@ -38,9 +38,7 @@ def file_encoder(rest: str) -> Encoder:
     """
     text, mark, arch = rest.rpartition("#")
     if not mark or not text or not arch:
-        raise UsageError(
-            f"file:{rest} does not say which network: write file:PATH#ARCH, as in x.pt#resnet50."
-        )
+        raise UsageError(f"file:{rest} does not say which network: write file:PATH#ARCH, as in x.pt#resnet50.")
     path = Path(text).expanduser().absolute()
     name, options = split_options(arch)
     key = options.pop(KEY, None)

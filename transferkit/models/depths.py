@@ -15,11 +15,7 @@ def parameter_stages(encoder: Encoder) -> Mapping[str, int]:
     its own, and so does a parameter of no module that runs once.
     """
     finished = [call.name for call in trace(encoder).calls]
-    ends = [
-        finished.index(layer.name)
-        for layer in resolve_layers(encoder, ["stages"], None)
-        if layer.name in finished
-    ]
+    ends = [finished.index(layer.name) for layer in resolve_layers(encoder, ["stages"], None) if layer.name in finished]
     return {name: sum(end < place for end in ends) for name, place in _places(encoder, finished).items()}
 
 

@@ -55,9 +55,7 @@ def _lite_file(spec: str) -> Path:
     return next(iter(sorted(folder.glob("*.pth"))), folder / "*.pth")
 
 
-def renamed_in_order(
-    theirs: Mapping[str, Tensor], ours: Mapping[str, Tensor], *, what: str
-) -> dict[str, Tensor]:
+def renamed_in_order(theirs: Mapping[str, Tensor], ours: Mapping[str, Tensor], *, what: str) -> dict[str, Tensor]:
     """The same network's weights under our names: both list their tensors in the order of execution.
 
     Raises: CheckpointError: unless every tensor has the shape of its counterpart.

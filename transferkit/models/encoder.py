@@ -61,9 +61,7 @@ class Encoder:
         if architecture.startswith("timm:"):
             name, options = split_options(architecture)
             architecture = join_options(name, {**options, "img_size": size})
-        return replace(
-            self, view=view, module=module, weights=weights_digest(module), architecture=architecture
-        )
+        return replace(self, view=view, module=module, weights=weights_digest(module), architecture=architecture)
 
 
 def _only_size(module: nn.Module) -> int | None:
@@ -89,8 +87,7 @@ def preprocessing_text(view: View) -> str:
     padded = f", padded with {colour}" if view.fit == "border" or view.crop > view.resize else ""
     mean, std = (" ".join(f"{value:g}" for value in values) for values in (view.mean, view.std))
     return (
-        f"{sides} to {view.resize} pixels ({view.interpolation}), central {view.crop}{padded}, mean {mean}, "
-        f"std {std}"
+        f"{sides} to {view.resize} pixels ({view.interpolation}), central {view.crop}{padded}, mean {mean}, std {std}"
     )
 
 

@@ -60,9 +60,7 @@ class Ending:
         for name in self.classifier:
             self.module.set_submodule(name, nn.Identity())
         one_linear = len(parts) == 1 and isinstance(parts[0], nn.Linear)
-        if (
-            parts and not one_linear and stops_before_classifier(self.module)
-        ):  # several outputs would be mixed
+        if parts and not one_linear and stops_before_classifier(self.module):  # several outputs would be mixed
             vars(self.module)["forward_head"] = partial(self._forward_head, pre_logits=True)
         self.classifier = ()
 

@@ -48,9 +48,7 @@ class Exported:
         return asdict(self)
 
 
-def export_weights(
-    spec: str, path: Path, *, style: Style | None = None, runs: Path | None = None
-) -> Exported:
+def export_weights(spec: str, path: Path, *, style: Style | None = None, runs: Path | None = None) -> Exported:
     """Write a model's weights so that its library loads them with no key missing and none left over.
 
     A model without a classifier is given one of zeros: as many classes as it was trained on, else as its
@@ -88,9 +86,7 @@ def export_weights(
     return Exported(str(path), str(architecture), len(held), made, "trained" if trained else "zeros")
 
 
-def _held(
-    spec: str, runs: Path | None
-) -> tuple[dict[str, Tensor], Architecture, int | None, tuple[str, ...]]:
+def _held(spec: str, runs: Path | None) -> tuple[dict[str, Tensor], Architecture, int | None, tuple[str, ...]]:
     """A model's weights, with the classifier it was trained with, its architecture, classes and sources."""
     if spec.partition(":")[0] in ("latest", "run"):
         path, description = run_weights(spec, runs)
@@ -120,9 +116,7 @@ def _zeros(name: str, classifier: nn.Module) -> dict[str, Tensor]:
     return {f"{name}.{part}": torch.zeros_like(value) for part, value in classifier.state_dict().items()}
 
 
-def _require_fit(
-    network: nn.Module, held: Mapping[str, Tensor], *, spec: str, architecture: Architecture
-) -> None:
+def _require_fit(network: nn.Module, held: Mapping[str, Tensor], *, spec: str, architecture: Architecture) -> None:
     ours = {name: value.shape for name, value in network.state_dict().items()}
     theirs = {name: value.shape for name, value in held.items()}
     if strangers := sorted(name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)):
@@ -160,7 +154,5 @@ def import_weights(spec: str, *, run: Run, size: int | None = None, reporter: Re
     with appearing(run.newest) as part:
         save_file({name: value.contiguous() for name, value in encoder.module.state_dict().items()}, part)
     source = f"imported: {encoder.source}"
-    run.describe(
-        Description(encoder.architecture, encoder.view, source=source, trained_on=encoder.trained_on)
-    )
+    run.describe(Description(encoder.architecture, encoder.view, source=source, trained_on=encoder.trained_on))
     return load_encoder(f"run:{run.name}", runs=run.folder.parent)

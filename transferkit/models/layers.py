@@ -108,9 +108,7 @@ def _named(pattern: str, seen: Trace, module: nn.Module) -> list[str]:
         return found
     if pattern in seen.refused:
         raise ModelError(f"Layer {pattern!r} cannot be tapped: it {seen.refused[pattern]} in a forward pass.")
-    raise unknown_name(
-        "layer", pattern, ["last", "stages", "all", *get_close_matches(pattern, names, n=5, cutoff=0.0)]
-    )
+    raise unknown_name("layer", pattern, ["last", "stages", "all", *get_close_matches(pattern, names, n=5, cutoff=0.0)])
 
 
 def _last(seen: Trace) -> list[str]:

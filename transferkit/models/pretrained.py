@@ -80,9 +80,7 @@ def timm_encoder(rest: str) -> Encoder:
     _require_no_options("timm", rest)
     name, _, tag = rest.partition("@")
     if tag not in ("", "pretrained"):
-        raise UsageError(
-            f"timm:{rest} cannot be meant: write timm:{name} for weights, or random:timm:{name} for none."
-        )
+        raise UsageError(f"timm:{rest} cannot be meant: write timm:{name} for weights, or random:timm:{name} for none.")
     hub = name.startswith(_HUB)
     if not hub:
         _require_weights(name)

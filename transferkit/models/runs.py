@@ -158,9 +158,7 @@ def run_weights(spec: str, runs: Path | None) -> tuple[Path, Description]:
     if not path.exists() and weights and run.newest.exists():
         raise UsageError(f"{spec}: the run has not been watched yet, and has no best. Use run:{run.name}.")
     if not path.exists():
-        raise UsageError(
-            f"{spec} has kept no weights yet. Go on with: transferkit pretrain --name {run.name}"
-        )
+        raise UsageError(f"{spec} has kept no weights yet. Go on with: transferkit pretrain --name {run.name}")
     return path, description
 
 

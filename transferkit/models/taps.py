@@ -90,9 +90,7 @@ class Taps:
         if name == LAST and self._ending is not None:
             self._hooks.callback(self._ending.attach(lambda output: self._keep(LAST, output)))
         elif name in modules:
-            keep = modules[name].register_forward_hook(
-                lambda _module, _args, output: self._keep(name, output)
-            )
+            keep = modules[name].register_forward_hook(lambda _module, _args, output: self._keep(name, output))
             self._hooks.callback(keep.remove)
         else:
             self.close()

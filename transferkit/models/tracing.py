@@ -173,9 +173,7 @@ class _Watch:
             self._insert_last(ending)
         if stops_before_classifier(self._module) and _SEEN_LAST in self._runs:
             ending.classifier = tuple(self._after_representation())
-        kept = {
-            name: seen.call for name, seen in self._seen.items() if self._runs[name] == 1 and seen.call.form
-        }
+        kept = {name: seen.call for name, seen in self._seen.items() if self._runs[name] == 1 and seen.call.form}
         refused = {name: self._reason(name) for name in self._modules if name not in kept}
         kept.pop(LAST, None)  # a module of this name gives way to the representation
         if _SEEN_LAST not in kept:
@@ -195,9 +193,7 @@ class _Watch:
         if self._runs[name] != 1:
             return f"runs {self._runs[name]} times" if self._runs[name] else "does not run"
         if name in self._seen:
-            return (
-                f"returns {list(self._seen[name].call.shape)} for {_BATCH} images, no map, tokens or vector"
-            )
+            return f"returns {list(self._seen[name].call.shape)} for {_BATCH} images, no map, tokens or vector"
         return "returns no tensor"
 
     def _insert_last(self, ending: Ending) -> None:
@@ -243,11 +239,7 @@ def _is_head(seen: _Seen, network: Tensor | None) -> bool:
     """Whether this is a linear module, or a convolution of one pixel, with an output like the network's."""
     if seen.entered is None or seen.output is None or network is None:
         return False
-    inputs = (
-        seen.module.in_features
-        if isinstance(seen.module, nn.Linear)
-        else cast(nn.Conv2d, seen.module).in_channels
-    )
+    inputs = seen.module.in_features if isinstance(seen.module, nn.Linear) else cast(nn.Conv2d, seen.module).in_channels
     return seen.entered.shape[1] == inputs and seen.output.shape == network.shape
 
 

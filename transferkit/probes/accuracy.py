@@ -41,9 +41,7 @@ def mean_per_class_accuracy(scores: NDArray[np.floating], labels: NDArray[np.int
     return float((hits / count).mean())
 
 
-def class_hits(
-    rank: NDArray[np.integer], labels: NDArray[np.integer]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def class_hits(rank: NDArray[np.integer], labels: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """How many rows of each class are recognised, and how many there are, ``[c']`` each.
 
     Args:

@@ -228,6 +228,5 @@ def require_probabilities(probabilities: NDArray[np.floating], labels: NDArray[n
     if bad.any():
         row = int(bad.argmax())
         raise ShapeError(
-            f"Row {row} is no distribution: it sums to {total[row]:.4g}. "
-            "Turn scores into probabilities first."
+            f"Row {row} is no distribution: it sums to {total[row]:.4g}. Turn scores into probabilities first."
         )

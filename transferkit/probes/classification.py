@@ -66,9 +66,7 @@ def train_and_test(splits: Mapping[str, Features]) -> tuple[Features, Features]:
     if len({part.classes for part in splits.values()}) > 1:
         raise DataError("The splits number their classes differently: give all of them the same class names.")
     if len({several(part.labels) for part in splits.values()}) > 1:
-        raise DataError(
-            "Some splits have one label a row and others several: give all of them the same form."
-        )
+        raise DataError("Some splits have one label a row and others several: give all of them the same form.")
     require_disjoint_groups({name: part.groups for name, part in splits.items()}, data=splits["test"].data)
     fitting = [splits["train"], *([splits["val"]] if "val" in splits else [])]
     return concatenate(fitting, split="+".join(part.split for part in fitting)), splits["test"]
@@ -102,9 +100,7 @@ def selection(splits: Mapping[str, Features], *, seed: int) -> tuple[Features, F
     if "val" in splits and len(splits["val"]):
         return train, splits["val"], "val"
     rng = generator(seed, "validation")
-    kept, held = stratified_split(
-        strata(train.labels), (1 - VALIDATION, VALIDATION), rng=rng, groups=train.groups
-    )
+    kept, held = stratified_split(strata(train.labels), (1 - VALIDATION, VALIDATION), rng=rng, groups=train.groups)
     if not len(held):
         raise DataError(
             f"The {len(train)} rows of train leave none to choose hyper-parameters on: every class has one "

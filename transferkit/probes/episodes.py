@@ -110,9 +110,7 @@ class Episodes:
             loaded = cls._of(kept)
             sound = loaded.digest == kept["digest"]
         except (KeyError, TypeError, ValueError, UsageError) as error:
-            raise DamagedError(
-                f"{path} holds no episodes ({error!r}). Delete it; they are drawn anew."
-            ) from error
+            raise DamagedError(f"{path} holds no episodes ({error!r}). Delete it; they are drawn anew.") from error
         if not sound:
             raise DamagedError(f"{path} is not as it was written. Delete it; its episodes are drawn anew.")
         return loaded
@@ -173,9 +171,7 @@ def draw_episodes(
     eligible = eligible_classes(sorted_labels, shape, kinds)
     _require_ways(eligible, rows_of, shape, kinds)
     classes = np.array([_draw_classes(rows_of, eligible, shape.ways, seed, e) for e in range(shape.episodes)])
-    drawn = np.array(
-        [_draw_rows(rows_of, row, shape, (seed, e), kinds) for e, row in enumerate(classes.tolist())]
-    )
+    drawn = np.array([_draw_rows(rows_of, row, shape, (seed, e), kinds) for e, row in enumerate(classes.tolist())])
     query, support = drawn[..., : shape.queries], drawn[..., shape.queries :]  # of [e, ways, queries + shots]
     return Episodes(shape, seed, ordered, classes, support, query, len(rows_of) - len(eligible))
 
@@ -206,9 +202,7 @@ def _require_unique(ordered: tuple[str, ...]) -> None:
         raise DataError(f"Episodes need rows of different names, but {twice[0]!r} stands there twice.")
 
 
-def _require_ways(
-    eligible: set[int], rows_of: dict[int, Indices], shape: Shape, groups: Indices | None
-) -> None:
+def _require_ways(eligible: set[int], rows_of: dict[int, Indices], shape: Shape, groups: Indices | None) -> None:
     if len(eligible) >= shape.ways:
         return
     needed = shape.shots + shape.queries
@@ -281,9 +275,7 @@ def _query_groups(
         for way, order in enumerate(orders):
             sizes = np.bincount(groups[order])
             order_of_groups = shuffled(np.flatnonzero(sizes), *named, way, attempt).tolist()
-            known = divide(
-                {group: int(sizes[group]) for group in order_of_groups}, shape.queries, shape.shots, sides
-            )
+            known = divide({group: int(sizes[group]) for group in order_of_groups}, shape.queries, shape.shots, sides)
             if known is None:
                 break
             sides |= known

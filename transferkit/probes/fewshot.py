@@ -86,9 +86,7 @@ class FewshotSettings:
         if self.class_rows is not None and self.class_rows < 0:
             raise UsageError(f"--class-rows {self.class_rows} is too few: give 0 or more.")
         if self.scheme == "allway" and self.split != "all":
-            raise UsageError(
-                f"--split {self.split} means nothing to --scheme allway: it fits train and scores test."
-            )
+            raise UsageError(f"--split {self.split} means nothing to --scheme allway: it fits train and scores test.")
 
     @property
     def shape(self) -> Shape:
@@ -158,9 +156,7 @@ class FewshotProbe:
             return _allway_score(splits, settings, seed)
         started = time.perf_counter()
         pool = _pool(splits, settings)
-        episodes = episodes_for(
-            self.folder, pool.labels, pool.names, settings.shape, seed=seed, groups=pool.groups
-        )
+        episodes = episodes_for(self.folder, pool.labels, pool.names, settings.shape, seed=seed, groups=pool.groups)
         halves = _halves(pool, settings.shape, seed)
         drawn = time.perf_counter()
         outcomes = answered(pool.x, episodes.digest, episodes.rows(pool.names), halves, settings)
@@ -207,9 +203,7 @@ def _pool(splits: Mapping[str, Features], settings: FewshotSettings) -> _Pool:
     """
     chosen = {name: part for name, part in splits.items() if settings.split in ("all", name)}
     if not chosen:
-        raise DataError(
-            f"There is no split {settings.split!r} to draw episodes from, only {', '.join(splits)}."
-        )
+        raise DataError(f"There is no split {settings.split!r} to draw episodes from, only {', '.join(splits)}.")
     for name, part in chosen.items():
         require_finite(part.x, what=f"{part.data} {name}, layer {part.layer}", ids=part.ids)
     rows = concatenate(
@@ -372,9 +366,7 @@ def _allway_score(splits: Mapping[str, Features], settings: FewshotSettings, see
     )
 
 
-def _about_draws(
-    train: Features, test: Features, draws: Sequence[NDArray[np.int64]], shots: int
-) -> dict[str, Any]:
+def _about_draws(train: Features, test: Features, draws: Sequence[NDArray[np.int64]], shots: int) -> dict[str, Any]:
     """Which rows were fitted, and how many classes had too few of them, or none."""
     counts = np.bincount(train.labels)
     return {

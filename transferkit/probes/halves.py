@@ -75,9 +75,7 @@ def draw_halves(
     """
     order = np.array(sorted(range(len(names)), key=names.__getitem__))
     units = np.arange(len(names)) if groups is None else np.unique(groups, return_inverse=True)[1][order]
-    pool = _Pool(
-        np.unique(np.asarray(labels)[order], return_inverse=True)[1], units, 2 if groups is None else 4
-    )
+    pool = _Pool(np.unique(np.asarray(labels)[order], return_inverse=True)[1], units, 2 if groups is None else 4)
     if np.bincount(pool.labels).min() < 4:
         return None
     size = _size(pool, shape)

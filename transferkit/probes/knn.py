@@ -214,9 +214,7 @@ def _told(search: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     said = {metric: words for metric, words in search.items() if words}
     if len(search) == 1:
         return dict(next(iter(search.values())))
-    return {
-        f"{name}@metric={metric}": value for metric, words in said.items() for name, value in words.items()
-    }
+    return {f"{name}@metric={metric}": value for metric, words in said.items() for name, value in words.items()}
 
 
 def _searched(
@@ -291,9 +289,7 @@ def _add(total: NDArray[np.float64], votes: Array, of: NDArray[np.integer]) -> N
     np.add.at(total.reshape(-1), cells.ravel(), votes.ravel().astype(np.float64))
 
 
-def _add_each(
-    total: NDArray[np.float64], said: NDArray[np.float64], votes: Array, of: NDArray[np.integer]
-) -> None:
+def _add_each(total: NDArray[np.float64], said: NDArray[np.float64], votes: Array, of: NDArray[np.integer]) -> None:
     """Add votes ``[q, k]`` of neighbours with labels ``of`` ``[q, k, c]``.
 
     To ``total`` ``[q, c]`` those for each class, to ``said`` ``[q, c]`` those for it or against it.

@@ -80,9 +80,7 @@ class LinearSettings:
                 "--penalty-min must be above 0 and at most --penalty-max."
             )
         if self.normalize not in ("none", "l2", "standardize"):
-            raise UsageError(
-                f"--normalize {self.normalize!r} is unknown. Choose from: none, l2, standardize."
-            )
+            raise UsageError(f"--normalize {self.normalize!r} is unknown. Choose from: none, l2, standardize.")
         if self.solver not in ("lbfgs", "sgd"):
             raise UsageError(f"--solver {self.solver!r} is unknown. Choose from: lbfgs, sgd.")
         if self.views < 0 or (self.views and self.solver != "sgd"):
@@ -214,9 +212,7 @@ def _fit(rows: Features, penalties: list[float], settings: LinearSettings) -> Lo
     return logistic_path(x, labels, penalties, len(rows.classes))
 
 
-def _logits(
-    path: LogisticPath, rows: Features, fitted: Features, settings: LinearSettings
-) -> Iterator[Tensor]:
+def _logits(path: LogisticPath, rows: Features, fitted: Features, settings: LinearSettings) -> Iterator[Tensor]:
     """``[p, m, c]`` of one piece of the rows after another."""
     change = normalizer(fitted.x, settings.normalize)
     most = max(1, LOGITS // path.biases.numel())

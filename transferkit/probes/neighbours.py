@@ -196,9 +196,7 @@ def in_order(near: Array, rows: Rows) -> tuple[Array, Rows]:
 
 def _require_answerable(queries: Matrix, bank: Matrix, k: int) -> None:
     if queries.ndim != 2 or bank.ndim != 2 or queries.shape[1] != bank.shape[1]:
-        raise ShapeError(
-            f"Queries {list(queries.shape)} and bank {list(bank.shape)} must be [q, d] and [n, d]."
-        )
+        raise ShapeError(f"Queries {list(queries.shape)} and bank {list(bank.shape)} must be [q, d] and [n, d].")
     if not 1 <= k <= len(bank):
         raise ShapeError(f"A bank of {len(bank)} rows has no {k} neighbours: ask for 1 … {len(bank)}.")
 
@@ -276,9 +274,7 @@ def _merged(one: tuple[Array, Rows], other: tuple[Array, Rows], k: int) -> tuple
     """The ``k`` nearest of both, or all that there are."""
     if not one[0].size:
         return other
-    near, rows = (
-        torch.cat([torch.from_numpy(a), torch.from_numpy(b)], 1) for a, b in zip(one, other, strict=True)
-    )
+    near, rows = (torch.cat([torch.from_numpy(a), torch.from_numpy(b)], 1) for a, b in zip(one, other, strict=True))
     near, at = near.topk(min(k, near.shape[1]), dim=1)
     return near.numpy(), rows.gather(1, at).numpy()
 
@@ -348,9 +344,7 @@ def _inverted_lists(bank: Matrix, metric: Metric) -> InvertedLists:
         homes.append(_search(_shifted_copy(x[:, :d], shift), centres, 1)[1][:, 0])
     order = np.argsort(np.concatenate(homes), kind="stable")
     bounds = np.searchsorted(np.concatenate(homes)[order], np.arange(count + 1))
-    shift, centres = (
-        np.pad(one, [*[(0, 0)] * (one.ndim - 1), (0, max(widths) - d)]) for one in (shift, centres)
-    )
+    shift, centres = (np.pad(one, [*[(0, 0)] * (one.ndim - 1), (0, max(widths) - d)]) for one in (shift, centres))
     place, listed, at = np.argsort(order), np.empty((n, max(widths)), np.float32), 0
     for x in _parts(bank, metric):  # once more, rather than to hold the bank twice
         listed[place[at : at + len(x)]] = _shifted(x, shift)

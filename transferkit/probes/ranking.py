@@ -134,8 +134,7 @@ def require_shown(held: Features, *, single: str) -> None:
     """
     if not (held.labels == SHOWN).any():
         raise DataError(
-            f"{held.data}: no row to choose on shows a class. Use {single}, so that nothing is chosen, "
-            "or more images."
+            f"{held.data}: no row to choose on shows a class. Use {single}, so that nothing is chosen, or more images."
         )
 
 
@@ -191,9 +190,7 @@ def _mean(precisions: NDArray[np.float64]) -> float | None:
     return float(there.mean()) if len(there) else None
 
 
-def _bootstrap(
-    scores: NDArray[np.floating], test: Features, value: float, *, rng: np.random.Generator
-) -> Interval:
+def _bootstrap(scores: NDArray[np.floating], test: Features, value: float, *, rng: np.random.Generator) -> Interval:
     """Interval of ``value`` over rows, or groups of rows, drawn with replacement; in 0 … 1.
 
     It is as wide as the draws lie apart, and lies around ``value``: rows that come twice stand side by side

@@ -162,9 +162,7 @@ def target_scores(
     return {name: _with_interval(scores[name], groups, numbers, counts) for name in names}, constant
 
 
-def summary(
-    scores: Mapping[str, TargetScore], constant: Sequence[str], *, seed: int, seconds: float
-) -> Score:
+def summary(scores: Mapping[str, TargetScore], constant: Sequence[str], *, seed: int, seconds: float) -> Score:
     """The mean over targets, its interval, and each target's own.
 
     In the mean, worse than knowing nothing counts as nothing: one prediction far off would outweigh all else.
@@ -231,9 +229,7 @@ class _Fit:
         answers: Array = (self.along @ weights + level).clamp(y.amin(0), y.amax(0)).numpy()
         return answers
 
-    def categorical(
-        self, name: str, penalties: Sequence[float], limits: Limits = LIMITS
-    ) -> NDArray[np.int64]:
+    def categorical(self, name: str, penalties: Sequence[float], limits: Limits = LIMITS) -> NDArray[np.int64]:
         """What logistic regression answers of a target, ``[p, m]``."""
         y = torch.from_numpy(self.fitted.targets[name].astype(np.int64))
         path = logistic_along(self.single, y, penalties, int(y.max()) + 1, limits=limits)
@@ -272,9 +268,9 @@ def _stacked(rows: Features, names: Sequence[str]) -> Array:
 
 def _terms(predicted: Array, truth: NDArray) -> Array:
     """Squared distances ``[n, 2]`` to the prediction and to the mean."""
-    return np.stack(
-        [np.square(truth - predicted).sum(1), np.square(truth - truth.mean(0)).sum(1)], axis=1
-    ).astype(np.float64)
+    return np.stack([np.square(truth - predicted).sum(1), np.square(truth - truth.mean(0)).sum(1)], axis=1).astype(
+        np.float64
+    )
 
 
 def _categorical(chosen_on: _Fit, scored_on: _Fit, name: str, penalties: Sequence[float]) -> TargetScore:

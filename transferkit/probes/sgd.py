@@ -231,9 +231,7 @@ def _logits(x: Tensor, fits: SgdFits) -> Tensor:
     return torch.einsum("nd,pdc->pnc", x.to(fits.weights.dtype), fits.weights) + fits.biases[:, None]
 
 
-def sgd_score(
-    splits: Mapping[str, Features], inputs: Callable[[Features, Features], Tensor], *, seed: int
-) -> Score:
+def sgd_score(splits: Mapping[str, Features], inputs: Callable[[Features, Features], Tensor], *, seed: int) -> Score:
     """The ``linear`` protocol by SGD: a setting is chosen, trained on train + val, scored on ``test``.
 
     A ``val`` is part of what is trained on, as with the other solver; 30 % of it all selects. Where there are
@@ -250,9 +248,7 @@ def sgd_score(
     require_two_classes(fitting)
     x, classes = inputs(fitting, fitting), len(fitting.classes)
     augmented = fitting.augmented or (fitting.x,)
-    views = _ViewsReadInTurn(
-        lambda i: inputs(replace(fitting, x=augmented[i], augmented=()), fitting), len(augmented)
-    )
+    views = _ViewsReadInTurn(lambda i: inputs(replace(fitting, x=augmented[i], augmented=()), fitting), len(augmented))
     setting, held = sgd_choice(views, fitting, seed=seed, plain=x)
     labels = torch.from_numpy(fitting.labels).to(x.device)
     fit = sgd_fits(views, labels, classes, [setting], epochs=EPOCHS, seed=seed)

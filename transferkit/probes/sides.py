@@ -15,9 +15,7 @@ def can_be_divided(sizes: Sequence[int], queries: int, shots: int) -> bool:
     return bool(_reachable(sizes)[0] & _allowed(sum(sizes), queries, shots))
 
 
-def divide(
-    sizes: Mapping[int, int], queries: int, shots: int, sides: Mapping[int, bool]
-) -> dict[int, bool] | None:
+def divide(sizes: Mapping[int, int], queries: int, shots: int, sides: Mapping[int, bool]) -> dict[int, bool] | None:
     """Put each group of one class on the query side (True) or the support side of an episode.
 
     Groups go to the two sides by turns; where that would leave a side with too few rows, a group goes to the

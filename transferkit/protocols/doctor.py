@@ -49,9 +49,7 @@ class Finding:
 def examine(workspace: Workspace) -> Iterator[Finding]:
     """Look at the software, the devices, the optional packages, the disk and the workspace."""
     yield Finding("transferkit", f"{__version__} on Python {platform.python_version()}")
-    yield Finding(
-        "torch", f"{torch.__version__}, {torch.get_num_threads()} threads on {os.cpu_count()} cores"
-    )
+    yield Finding("torch", f"{torch.__version__}, {torch.get_num_threads()} threads on {os.cpu_count()} cores")
     yield _device()
     yield _faiss()
     yield from map(_extra, EXTRAS)
@@ -61,9 +59,7 @@ def examine(workspace: Workspace) -> Iterator[Finding]:
 
 def _device() -> Finding:
     compute = choose_compute()
-    name = (
-        torch.cuda.get_device_name() if compute.device.type == "cuda" else platform.processor() or "processor"
-    )
+    name = torch.cuda.get_device_name() if compute.device.type == "cuda" else platform.processor() or "processor"
     value = f"{compute.device.type} ({name}), {compute.precision}"
     if compute.precision == "fp32":
         return Finding("device", value, "note", "No bf16 in hardware here: a forward pass takes longer.")

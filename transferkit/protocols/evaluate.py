@@ -147,9 +147,7 @@ class Evaluator:
 
     def _require_own_images(self, questions: Sequence[Question]) -> None:
         """Refuse augmented views of images that a variant changes: training would not see its change."""
-        views = max(
-            (q.settings.views for q in questions if isinstance(q.settings, LinearSettings)), default=0
-        )
+        views = max((q.settings.views for q in questions if isinstance(q.settings, LinearSettings)), default=0)
         if views and self.extraction.variant != PLAIN:
             raise UsageError(
                 f"--views {views} trains on augmented views of the images as they are, and --variant "
@@ -172,9 +170,7 @@ class Evaluator:
             known: semantic scores, kept for the next encoder; most are of floors that they share.
         """
         note_seen(extractor.encoder, dataset.spec, self.place.reporter)
-        entries = {
-            name: extractor.open(split).run(self.place.reporter) for name, split in dataset.splits.items()
-        }
+        entries = {name: extractor.open(split).run(self.place.reporter) for name, split in dataset.splits.items()}
         asked = [q.settings.level for q in questions if isinstance(q.settings, SemanticSettings)]
         levels = tuple(dict.fromkeys(asked))
         semantics = Semantics(extractor, dataset, self.place, levels, known, self.memory)

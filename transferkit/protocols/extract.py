@@ -215,9 +215,7 @@ class Extractor:
     Raises: UsageError, ModelError: for layers, pooling, size or device that cannot be had.
     """
 
-    def __init__(
-        self, encoder: Encoder, settings: ExtractSettings, *, store: FeatureStore, named: bool = True
-    ) -> None:
+    def __init__(self, encoder: Encoder, settings: ExtractSettings, *, store: FeatureStore, named: bool = True) -> None:
         encoder = replace(encoder, weights=weights_digest(encoder.module))  # it may have been trained since
         self.encoder = encoder.at(settings.size)
         self.settings, self.store = settings, store
@@ -225,9 +223,7 @@ class Extractor:
         _ = Variant(settings.variant)  # refused now rather than by the first image
         self.pooling = settings.pooling or encoder.pooling
         self.layers = resolve_layers(self.encoder, settings.layers, settings.pooling)
-        self._poolings = {
-            one.name: one.pooling for one in self.layers if one.pooling not in ("", self.pooling)
-        }
+        self._poolings = {one.name: one.pooling for one in self.layers if one.pooling not in ("", self.pooling)}
         self.compute = choose_compute(settings.device, settings.precision)
         channels_last(self.encoder.module.to(self.compute.device))
 

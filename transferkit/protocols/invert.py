@@ -195,9 +195,7 @@ def invert_layers(
     return Inversions(split.dataset, split.name, ids, originals, tuple(rows), settings, search, place.seed)
 
 
-def _record(
-    row: Reconstructions, split: Split, encoder: Encoder, settings: Mapping[str, Any], *, seed: int
-) -> Result:
+def _record(row: Reconstructions, split: Split, encoder: Encoder, settings: Mapping[str, Any], *, seed: int) -> Result:
     """The PSNR of one layer, with its spread over the images; fewer than five have no interval."""
     cell = Cell(
         protocol="inversion",
@@ -243,8 +241,7 @@ def spatial_layers(encoder: Encoder, choice: Sequence[str]) -> tuple[Layer, ...]
     found = tuple(layer for layer in resolve_layers(encoder, choice, "avg") if layer.kind != "vector")
     if not found:
         raise ModelError(
-            f"{encoder.spec} has no layer among {', '.join(choice)} with a place for what it sees. "
-            f"{_remedy(encoder)}"
+            f"{encoder.spec} has no layer among {', '.join(choice)} with a place for what it sees. {_remedy(encoder)}"
         )
     return found
 
@@ -293,9 +290,7 @@ def _read(split: Split, settings: InvertSettings) -> tuple[tuple[str, ...], NDAr
 
 
 @contextmanager
-def _eye(
-    size: int, device: torch.device, reporter: Reporter
-) -> Iterator[Callable[[Tensor], list[Tensor]] | None]:
+def _eye(size: int, device: torch.device, reporter: Reporter) -> Iterator[Callable[[Tensor], list[Tensor]] | None]:
     """From images in 0 … 1 to the maps that ``perceptual`` compares; None where they cannot be had."""
     try:
         encoder = load_encoder(EYE).at(size)

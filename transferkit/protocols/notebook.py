@@ -212,9 +212,7 @@ def _splits(data: Any, workspace: Workspace) -> list[Split]:
         return list(data.splits.values())
     parts = data if isinstance(data, Mapping) else {"all": data}
     if any(isinstance(part, str) for part in parts.values()):
-        raise UsageError(
-            "A spec names all splits of a data set: give it alone, not as one of several splits."
-        )
+        raise UsageError("A spec names all splits of a data set: give it alone, not as one of several splits.")
     splits = [_split(part, name) for name, part in parts.items()]
     require_disjoint_groups({split.name: split.groups for split in splits}, data=splits[0].dataset)
     return _alike(splits)

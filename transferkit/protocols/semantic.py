@@ -135,9 +135,7 @@ class Semantics:
             return {name: _values_digest([self._factors[split][name] for split in splits]) for name in names}
         tasks = [name for name in settings.transforms if name != "none"] if settings.level == "mid" else []
         versions = {name: str(TASKS[name].version) for name in tasks}
-        return {
-            name: f"{TARGETS[name].version}.{DEFINITION}" for name in targets_of(settings.level)
-        } | versions
+        return {name: f"{TARGETS[name].version}.{DEFINITION}" for name in targets_of(settings.level)} | versions
 
     def score_ahead(self, asked: Sequence[tuple[str, SemanticSettings]]) -> None:
         """Score layers, ``asked`` with what is asked of each, in as many processes as torch has threads.
@@ -162,9 +160,7 @@ class Semantics:
         with self.place.reporter.task(label, len(todo), "scores") as task:
             dearest_first = sorted(todo, key=lambda key: -needed[key])
             try:
-                for key, answer in answered_apart(
-                    _Scoring(todo, self._scored), dearest_first, workers=workers
-                ):
+                for key, answer in answered_apart(_Scoring(todo, self._scored), dearest_first, workers=workers):
                     if answer is not None:
                         self.known[key], self._ahead[key] = answer
                     task.advance(1)
@@ -375,9 +371,7 @@ class _Scoring:
 
 def _values_digest(parts: Sequence[NDArray]) -> str:
     """Digest of the values of a recorded factor, split by split."""
-    return digest_of([hashlib.sha256(np.ascontiguousarray(part).tobytes()).hexdigest() for part in parts])[
-        :16
-    ]
+    return digest_of([hashlib.sha256(np.ascontiguousarray(part).tobytes()).hexdigest() for part in parts])[:16]
 
 
 def _level_of(target: str) -> str:

@@ -78,9 +78,7 @@ TASKS.register("patch")(
     )
 )
 
-_DAMAGED = tuple(
-    f"{kind}:{severity}" for kind in ("noise", "blur", "contrast", "jpeg") for severity in (1, 3, 5)
-)
+_DAMAGED = tuple(f"{kind}:{severity}" for kind in ("noise", "blur", "contrast", "jpeg") for severity in (1, 3, 5))
 TASKS.register("corruption")(
     Task(
         _DAMAGED,

@@ -40,9 +40,7 @@ class Boxed:
     title: str = ""
 
 
-def boxes_sheet(
-    pictures: Sequence[Boxed], classes: Sequence[str], *, columns: int = 4, side: int = 256
-) -> Image.Image:
+def boxes_sheet(pictures: Sequence[Boxed], classes: Sequence[str], *, columns: int = 4, side: int = 256) -> Image.Image:
     """Images with their boxes, in rows; a class keeps its colour.
 
     Args:

@@ -13,9 +13,7 @@ from .boxes import Boxed, boxes_sheet
 _SURE = 0.3  # no less sure box is drawn: a detector reports many, most of them wrong
 
 
-def detections_sheet(
-    split: DetectionSplit, found: Sequence[Found], *, most: int = 16, columns: int = 4
-) -> Image.Image:
+def detections_sheet(split: DetectionSplit, found: Sequence[Found], *, most: int = 16, columns: int = 4) -> Image.Image:
     """Evenly spaced images of ``split``, each with its surer boxes; what is marked is in the title.
 
     Args:

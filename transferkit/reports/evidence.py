@@ -103,10 +103,7 @@ class Evidence:
     @cached_property
     def domains(self) -> Mapping[str, str]:
         """Data set's label → its domain, ``other`` where nobody says."""
-        return {
-            label.data: domain_of(record.data)
-            for label, record in zip(self.labels, self.records, strict=True)
-        }
+        return {label.data: domain_of(record.data) for label, record in zip(self.labels, self.records, strict=True)}
 
     @cached_property
     def recipes(self) -> tuple[str, ...]:
@@ -263,7 +260,4 @@ def _is_wanted(record: Result, wanted: Mapping[str, Sequence[str]]) -> bool:
 
 def _older(what: str, count: int) -> str:
     records = "1 record is" if count == 1 else f"{count} records are"
-    return (
-        f"{records} {what}, and may have been computed otherwise. "
-        "Run the same commands again to have them anew."
-    )
+    return f"{records} {what}, and may have been computed otherwise. Run the same commands again to have them anew."

@@ -132,9 +132,7 @@ def _finished(figure: "Figure", title: str) -> "Figure":
 
 
 @in_style
-def heat_map(
-    values: NDArray[np.floating], rows: Sequence[str], columns: Sequence[str], words: Words
-) -> "Figure":
+def heat_map(values: NDArray[np.floating], rows: Sequence[str], columns: Sequence[str], words: Words) -> "Figure":
     """A matrix in colours, with its numbers where there is room for them; what is missing stays white.
 
     Args:

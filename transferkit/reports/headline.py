@@ -14,9 +14,7 @@ _ALIKE = 0.5
 """Kendall's τ from which two orders are called alike: three of four pairs stand the same way round."""
 
 
-NOTHING_TO_COMPARE = (
-    "With one model, or none, there is nothing to compare yet: probe another one on the same data."
-)
+NOTHING_TO_COMPARE = "With one model, or none, there is nothing to compare yet: probe another one on the same data."
 
 
 def headline(found: Evidence) -> list[str]:
@@ -87,9 +85,7 @@ def _behind(beaten: Sequence[str], others: int) -> str:
         return "none"
     if len(beaten) == others:
         return "all others"
-    return f"{len(beaten)} of the {others} others" + (
-        f": {_listed(beaten)}" if len(beaten) <= _MOST_NAMED else ""
-    )
+    return f"{len(beaten)} of the {others} others" + (f": {_listed(beaten)}" if len(beaten) <= _MOST_NAMED else "")
 
 
 def _semantics(found: Evidence) -> Iterator[str]:

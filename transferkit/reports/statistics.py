@@ -147,9 +147,7 @@ def critical_difference(m: int, n: int, *, alpha: float = ALPHA) -> float:
     return q * math.sqrt(m * (m + 1) / (6 * n))
 
 
-def seed_mean(
-    values: Sequence[float], lows: Sequence[float], highs: Sequence[float]
-) -> tuple[float, Interval]:
+def seed_mean(values: Sequence[float], lows: Sequence[float], highs: Sequence[float]) -> tuple[float, Interval]:
     """The mean over seeds; its interval holds both what seeds change and what the rows leave open.
 
     Seeds are scored on the same rows, so that their own intervals do not shrink by averaging: the squared
@@ -171,8 +169,7 @@ def seed_mean(
         return mean, Interval(lows[0], highs[0], "of the record")
     of_seeds = float(np.var(values, ddof=1)) / s
     below, above = (
-        _with_seeds(of_seeds, s, float(np.mean(np.subtract(*ends))))
-        for ends in ((values, lows), (highs, values))
+        _with_seeds(of_seeds, s, float(np.mean(np.subtract(*ends)))) for ends in ((values, lows), (highs, values))
     )
     return mean, Interval(mean - below, mean + above, f"of {s} seeds and their rows")
 
@@ -223,9 +220,7 @@ def difference_p(a: Mapping[int, Units], b: Mapping[int, Units]) -> float | None
         by_units.setdefault(a[seed].of, []).append(gap)
         sizes[a[seed].of] = a[seed].sizes
     units, of = np.concatenate([np.mean(parts, axis=0) for parts in by_units.values()]), [*sizes.values()]
-    return gap_p(
-        group_sums(units, np.concatenate(of)), np.concatenate(of), np.array([gap.mean() for gap in gaps])
-    )
+    return gap_p(group_sums(units, np.concatenate(of)), np.concatenate(of), np.array([gap.mean() for gap in gaps]))
 
 
 def _one_seed_p(a: Units, b: Units) -> float:

@@ -48,9 +48,7 @@ def _pearson(x: np.ndarray, y: np.ndarray) -> float:
 
 def _fisher_lee(a: np.ndarray, b: np.ndarray) -> float:
     """``Σ sin(a_i − a_j) sin(b_i − b_j) / √(Σ sin²(a_i − a_j) Σ sin²(b_i − b_j))`` over pairs, by sums."""
-    product = np.cos(a) @ np.cos(b) * (np.sin(a) @ np.sin(b)) - np.cos(a) @ np.sin(b) * (
-        np.sin(a) @ np.cos(b)
-    )
+    product = np.cos(a) @ np.cos(b) * (np.sin(a) @ np.sin(b)) - np.cos(a) @ np.sin(b) * (np.sin(a) @ np.cos(b))
     spread = [len(x) ** 2 - abs(np.exp(2j * x).sum()) ** 2 for x in (a, b)]
     return _quotient(4 * float(product), *spread, scale=len(a) ** 2)
 

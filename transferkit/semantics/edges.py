@@ -58,8 +58,7 @@ def orientation_histogram(scene: Scene) -> NDArray[np.float32]:
 
 @target(
     "mid",
-    meaning="mean absolute curvature of the edges, in 1 / side: 1 / r for a disc of radius r sides; "
-    "0 without edges",
+    meaning="mean absolute curvature of the edges, in 1 / side: 1 / r for a disc of radius r sides; 0 without edges",
     source="isophote curvature, van Vliet & Verbeek, Estimators for orientation and anisotropy, 1995",
 )
 def curvature(scene: Scene) -> float:
@@ -68,11 +67,7 @@ def curvature(scene: Scene) -> float:
     if not len(rows):
         return 0.0
     blurred = np.pad(smoothed(scene.reduced, 2.0), 1, mode="edge")
-    v = {
-        (i, j): blurred[rows + 3 + i, columns + 3 + j].astype(np.float64)
-        for i in (-1, 0, 1)
-        for j in (-1, 0, 1)
-    }
+    v = {(i, j): blurred[rows + 3 + i, columns + 3 + j].astype(np.float64) for i in (-1, 0, 1) for j in (-1, 0, 1)}
     x, y = (v[0, 1] - v[0, -1]) / 2, (v[1, 0] - v[-1, 0]) / 2
     xx, yy = v[0, 1] - 2 * v[0, 0] + v[0, -1], v[1, 0] - 2 * v[0, 0] + v[-1, 0]
     xy = (v[1, 1] - v[1, -1] - v[-1, 1] + v[-1, -1]) / 4

@@ -27,9 +27,7 @@ def factor_targets(splits: Mapping[str, Factors]) -> dict[str, dict[str, NDArray
         splits: by name, the factors ``[n]`` or ``[n, k]`` of all its rows.
     """
     return {
-        split: {
-            PREFIX + name: _target(name, values) for name, values in factors.items() if name not in ORIGINS
-        }
+        split: {PREFIX + name: _target(name, values) for name, values in factors.items() if name not in ORIGINS}
         for split, factors in splits.items()
     }
 

@@ -46,9 +46,7 @@ class Scene:
         if len(shape) != 3 or shape[0] != 3 or shape[1] != shape[2] or kind != np.uint8:
             raise ShapeError(f"A scene is uint8 [3, s, s], not {kind} {list(shape)}: resize and crop first.")
         if shape[1] < SMALLEST_SIDE:
-            raise ShapeError(
-                f"A scene of {shape[1]} pixels a side shows no structure: give {SMALLEST_SIDE} or more."
-            )
+            raise ShapeError(f"A scene of {shape[1]} pixels a side shows no structure: give {SMALLEST_SIDE} or more.")
 
     @cached_property
     def gray(self) -> Plane:
@@ -99,9 +97,7 @@ class Scene:
         The first orientation is centred on the horizontal, each is 22.5° wide; counter-clockwise.
         """
         x, y = self.gradient
-        half_turns = np.arctan2(x, y) / np.float32(
-            np.pi
-        )  # of the edge, a quarter from the gradient; y is down
+        half_turns = np.arctan2(x, y) / np.float32(np.pi)  # of the edge, a quarter from the gradient; y is down
         bins = np.rint(half_turns * ORIENTATIONS).astype(np.int64) % ORIENTATIONS
         bins += ORIENTATIONS * _quarters(len(x))
         totals = np.bincount(bins.ravel(), np.sqrt(x * x + y * y).ravel(), minlength=4 * ORIENTATIONS)
@@ -110,9 +106,7 @@ class Scene:
     @cached_property
     def edges(self) -> NDArray[np.bool_]:
         """Canny's edges of the reduced luma, blurred by one pixel: ``[w, w]``."""
-        return np.asarray(
-            feature.canny(self.reduced, sigma=1.0, low_threshold=EDGE_LOW, high_threshold=EDGE_HIGH)
-        )
+        return np.asarray(feature.canny(self.reduced, sigma=1.0, low_threshold=EDGE_LOW, high_threshold=EDGE_HIGH))
 
     @cached_property
     def power(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

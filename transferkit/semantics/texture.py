@@ -49,8 +49,7 @@ def lbp(scene: Scene) -> NDArray[np.float64]:
     k=4,
     meaning="contrast, homogeneity, energy and correlation of neighbouring pixels in 16 levels, all four "
     "directions taken together; 0, 1, 1, 1 for a constant image",
-    source="Haralick et al., Textural features for image classification, SMC 1973; "
-    "skimage.feature.graycomatrix",
+    source="Haralick et al., Textural features for image classification, SMC 1973; skimage.feature.graycomatrix",
 )
 def cooccurrence(scene: Scene) -> NDArray[np.float64]:
     """How neighbours go together."""

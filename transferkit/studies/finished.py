@@ -80,9 +80,7 @@ class Ledger:
             return None
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
-            receipt = Receipt(
-                value["stamp"], tuple(value["cells"]), tuple(value["entries"]), float(value["seconds"])
-            )
+            receipt = Receipt(value["stamp"], tuple(value["cells"]), tuple(value["entries"]), float(value["seconds"]))
         except (OSError, ValueError, TypeError, KeyError):
             return None  # the task leaves another
         whole = all(self._files(receipt))
@@ -124,9 +122,7 @@ class Ledger:
         """
         found = self._opened.get((data, seed))
         if found is None:
-            found = self._opened[data, seed] = Place(self.place.workspace, seed, self.place.reporter).open(
-                data
-            )
+            found = self._opened[data, seed] = Place(self.place.workspace, seed, self.place.reporter).open(data)
         return found
 
     def _files(self, receipt: Receipt) -> Iterable[bool]:

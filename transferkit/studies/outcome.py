@@ -55,8 +55,6 @@ class Outcome:
         """The inverse of ``to_json``."""
         left = value["receipt"]
         receipt = (
-            Receipt(**{**left, "cells": tuple(left["cells"]), "entries": tuple(left["entries"])})
-            if left
-            else None
+            Receipt(**{**left, "cells": tuple(left["cells"]), "entries": tuple(left["entries"])}) if left else None
         )
         return cls(**{**value, "receipt": receipt})

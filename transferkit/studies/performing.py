@@ -128,18 +128,14 @@ class Workbench:
         settings = settings_of(FinetuneSettings, what["settings"])
         machinery = Machinery(device=self._device, workers=self.share.loaders)
         place, wish = self._place(what), Wish(yes=True)
-        found = finetune(
-            list(what["sizes"]), [what["data"]], settings, place=place, machinery=machinery, wish=wish
-        )
+        found = finetune(list(what["sizes"]), [what["data"]], settings, place=place, machinery=machinery, wish=wish)
         return iter(found.results)
 
     def _analyze(self, what: Mapping[str, Any]) -> Iterator[Result]:
         models, data, place, kind = list(what["sizes"]), [what["data"]], self._place(what), what["analysis"]
         if kind == "cka":
             dataset = self.ledger.open(what["data"], what["seed"])
-            return iter(
-                likeness_of([Look(self._extractor(model, what), dataset, place) for model in models]).records
-            )
+            return iter(likeness_of([Look(self._extractor(model, what), dataset, place) for model in models]).records)
         extraction = self._extraction(what)
         if kind == "separation":
             return iter(separations(models, data, extraction, place=place))
@@ -231,9 +227,7 @@ def settings_of(settings_type: type, value: Mapping[str, Any]) -> Any:
     names = [one.name for one in fields(settings_type) if one.name in value]
     return settings_type(
         **{
-            name: tuple(value[name])
-            if isinstance(value[name], list) and "tuple" in str(hints[name])
-            else value[name]
+            name: tuple(value[name]) if isinstance(value[name], list) and "tuple" in str(hints[name]) else value[name]
             for name in names
         }
     )

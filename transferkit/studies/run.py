@@ -83,9 +83,7 @@ def state_of(study: Study, place: Place) -> StudyRun:
     return StudyRun(study.name, marks, _cells(grid, finished))
 
 
-def run_study(
-    study: Study, *, place: Place, engine: Callable[[], Engine], fail_fast: bool = False
-) -> StudyRun:
+def run_study(study: Study, *, place: Place, engine: Callable[[], Engine], fail_fast: bool = False) -> StudyRun:
     """Carry out what is not finished.
 
     Args:

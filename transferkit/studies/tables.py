@@ -59,11 +59,7 @@ class Table:
                 return value
             if kind is float and isinstance(value, int) and not isinstance(value, bool):
                 return float(value)
-            if (
-                isinstance(kind, type)
-                and isinstance(value, kind)
-                and isinstance(value, bool) == (kind is bool)
-            ):
+            if isinstance(kind, type) and isinstance(value, kind) and isinstance(value, bool) == (kind is bool):
                 return value
         raise self.refuse(f"{key} = {_toml(value)} is of the wrong kind: give {_spoken(kinds)}.")
 
@@ -136,10 +132,4 @@ def _spoken(kinds: list[Any]) -> str:
 
 
 def _toml(value: Any) -> str:
-    return (
-        f'"{value}"'
-        if isinstance(value, str)
-        else str(value).lower()
-        if value in (True, False)
-        else str(value)
-    )
+    return f'"{value}"' if isinstance(value, str) else str(value).lower() if value in (True, False) else str(value)

@@ -24,9 +24,7 @@ def test_every_score_is_listed():
     assert set(SCORES) == set(NAMES)
     assert {name for name in SCORES if SCORES[name].needs == "probabilities"} == {"leep", "nce"}
     assert len({SCORES[name].title for name in SCORES}) == len(NAMES)
-    with pytest.raises(
-        UnknownNameError, match=r"No transferability score named 'logmi'\. Did you mean 'logme'"
-    ):
+    with pytest.raises(UnknownNameError, match=r"No transferability score named 'logmi'\. Did you mean 'logme'"):
         SCORES["logmi"]
 
 

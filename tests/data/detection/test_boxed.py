@@ -192,9 +192,7 @@ def test_where_boxes_are_meant_too_their_names_are_taken(tmp_path):
 
 
 def test_unknown_names(data_root):
-    with pytest.raises(
-        UnknownNameError, match=r"No detection set named 'mini/scene'\. Did you mean 'mini/scenes'"
-    ):
+    with pytest.raises(UnknownNameError, match=r"No detection set named 'mini/scene'\. Did you mean 'mini/scenes'"):
         open_detection("mini/scene", root=data_root)
 
 

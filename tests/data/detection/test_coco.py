@@ -17,8 +17,7 @@ def coco(data_root):
 
     def write(part, annotations, **changes):
         images = [
-            {"id": 700 + number, "file_name": f"{number:012}.jpg", "height": 10, "width": 16}
-            for number in (2, 1)
+            {"id": 700 + number, "file_name": f"{number:012}.jpg", "height": 10, "width": 16} for number in (2, 1)
         ]
         content = {
             "info": {},
@@ -126,9 +125,7 @@ def test_an_annotation_without_iscrowd_is_no_crowd(coco, data_root):
 @pytest.mark.parametrize("value", [2, "no", None])
 def test_another_iscrowd_is_an_error_that_names_the_value(coco, data_root, value):
     coco[1]("val2017", [marked(5, 701, [3, 3, 5, 5], crowd=value)])
-    with pytest.raises(
-        DataError, match=rf"iscrowd of .*1\.jpg annotation 5 is {value!r}: 0, 1, false and true"
-    ):
+    with pytest.raises(DataError, match=rf"iscrowd of .*1\.jpg annotation 5 is {value!r}: 0, 1, false and true"):
         open_detection("coco", root=data_root)
 
 
@@ -178,18 +175,14 @@ def test_a_box_over_the_edge_is_kept_as_annotated(coco, data_root, notes):
     coco[1]("val2017", [marked(5, 701, [-3, 2, 9, 11]), marked(6, 701, [4, 4, 12.5, 6])])
     split = open_detection("coco", root=data_root, on_error="stop", reporter=notes).split("val")
     assert split.objects[0].boxes.tolist() == [[-3, 2, 6, 13], [4, 4, 16.5, 10]]
-    assert any(
-        "coco val: 1 boxes extend over the edge of their image, by up to 3 pixels" in n for n in notes.notes
-    )
+    assert any("coco val: 1 boxes extend over the edge of their image, by up to 3 pixels" in n for n in notes.notes)
 
 
 def test_two_categories_of_one_name_are_refused(coco, data_root):
     twice = [*CATEGORIES, {"id": 7, "name": " person"}]
     for part in ("train2017", "val2017"):
         coco[1](part, [], categories=twice)
-    with pytest.raises(
-        DataError, match=r"has two categories with the name 'person': give each a name of its own"
-    ):
+    with pytest.raises(DataError, match=r"has two categories with the name 'person': give each a name of its own"):
         open_detection("coco", root=data_root)
 
 
@@ -283,7 +276,5 @@ def test_a_folder_around_it_does_no_harm(coco, data_root):
 
 def test_two_releases_that_disagree(coco, data_root):
     coco[1]("val2017", [], categories=CATEGORIES[:2])
-    with pytest.raises(
-        DataError, match=r"instances_val2017\.json has other categories than the file of train"
-    ):
+    with pytest.raises(DataError, match=r"instances_val2017\.json has other categories than the file of train"):
         open_detection("coco", root=data_root)

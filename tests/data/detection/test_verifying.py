@@ -65,9 +65,7 @@ def test_the_summary_can_be_pasted(coco, data_root, notes):
     )
     assert notes.tasks[-1] == ("Decoding coco", 5, "images")
     (coco / "val2017/000000000004.jpg").write_bytes(b"")
-    assert "Of its images and annotations 1 are at fault (1 cannot be decoded)." in (
-        verify("coco", data_root).summary
-    )
+    assert "Of its images and annotations 1 are at fault (1 cannot be decoded)." in (verify("coco", data_root).summary)
 
 
 def test_flaws_as_published_are_told_and_not_wrong(coco, data_root):
@@ -87,18 +85,14 @@ def test_every_kind_of_fault_is_listed(data_root):
     (devkit / "JPEGImages/000001.jpg").unlink()
     (devkit / "JPEGImages/000002.jpg").write_bytes(b"")
     (devkit / "Annotations/000006.xml").unlink()
-    (devkit / "Annotations/000007.xml").write_text(
-        annotation("000007", an_object("unicorn", (1, 1, 5, 5)), (41, 24))
-    )
+    (devkit / "Annotations/000007.xml").write_text(annotation("000007", an_object("unicorn", (1, 1, 5, 5)), (41, 24)))
     found = verify("voc0712", data_root)
     assert found.faults_by_kind == {
         "missing image": ["VOC2007/JPEGImages/000001.jpg (No such file or directory)"],
         "cannot be decoded": ["VOC2007/JPEGImages/000002.jpg (the file is empty)"],
         "no annotation": ["VOC2007/JPEGImages/000006.jpg"],
         "unknown category": ["VOC2007/JPEGImages/000007.jpg object 0 ('unicorn')"],
-        "image of another size than its annotation": [
-            "VOC2007/JPEGImages/000007.jpg (40×24, annotated 41×24)"
-        ],
+        "image of another size than its annotation": ["VOC2007/JPEGImages/000007.jpg (40×24, annotated 41×24)"],
     }
     assert sum("at fault" in problem for problem in found.problems) == 5
 

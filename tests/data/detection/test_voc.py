@@ -21,9 +21,7 @@ def voc(data_root):
         (devkit / year / "ImageSets/Main" / f"{name}.txt").write_text("".join(f"00000{d}\n" for d in digits))
         (devkit / year / "ImageSets/Main" / f"cat_{name}.txt").write_text("000001 -1\n")
         for digit in digits:
-            objects = an_object("dog", (1, 1, int(digit), 12)) + an_object(
-                "person", (3, 2, 20, 5), difficult=1
-            )
+            objects = an_object("dog", (1, 1, int(digit), 12)) + an_object("person", (3, 2, 20, 5), difficult=1)
             (devkit / year / "Annotations" / f"00000{digit}.xml").write_text(annotation(digit, objects))
             pixels = np.full((12, 20, 3), 25 * int(digit), np.uint8)
             Image.fromarray(pixels).save(devkit / year / "JPEGImages" / f"00000{digit}.jpg")
@@ -47,9 +45,7 @@ def test_both_years_train_and_the_test_of_2007(voc, data_root):
     assert dataset.scored_on == "test"
     train, test = dataset.split("train"), dataset.split("test")
     assert train.ids == tuple(
-        f"{year}/JPEGImages/00000{d}.jpg"
-        for year, digits in (("VOC2007", "123"), ("VOC2012", "456"))
-        for d in digits
+        f"{year}/JPEGImages/00000{d}.jpg" for year, digits in (("VOC2007", "123"), ("VOC2012", "456")) for d in digits
     )
     assert [len(train), len(test)] == [6, 3]
     assert train.sizes.tolist() == [[12, 20]] * 6
@@ -108,9 +104,7 @@ def test_broken_objects(voc, data_root, notes, case):
     broken, kind = BROKEN[case]
     rewrite(voc, "000008", broken + an_object("cat", (1, 1, 5, 5)))
     split = open_detection("voc0712", root=data_root, reporter=notes).split("test")
-    assert [(fault.where, fault.kind) for fault in split.faults] == [
-        ("VOC2007/JPEGImages/000008.jpg object 0", kind)
-    ]
+    assert [(fault.where, fault.kind) for fault in split.faults] == [("VOC2007/JPEGImages/000008.jpg object 0", kind)]
     assert [split.classes[label] for label in split.objects[1].labels] == ["cat"]
     assert notes.notes[0].startswith(f"voc0712 test: 1 left out, {kind}, such as VOC2007/JPEGImages/000008")
     with pytest.raises(DataError, match=f"voc0712 test: .*000008.jpg object 0: {kind}.*--on-error skip"):
@@ -127,9 +121,7 @@ def test_difficult_is_0_or_1(voc, data_root, value, difficult):
 
 def test_another_difficult_is_an_error_that_names_the_value(voc, data_root):
     rewrite(voc, "000008", an_object("cat", (1, 1, 5, 5), difficult="yes"))
-    with pytest.raises(
-        DataError, match=r"difficult of VOC2007/JPEGImages/000008.jpg object 0 is 'yes': 0, 1, fal"
-    ):
+    with pytest.raises(DataError, match=r"difficult of VOC2007/JPEGImages/000008.jpg object 0 is 'yes': 0, 1, fal"):
         open_detection("voc0712", root=data_root)
 
 
@@ -137,9 +129,7 @@ def test_a_box_over_the_edge_is_kept_as_annotated(voc, data_root, notes):
     rewrite(voc, "000008", an_object("dog", (-2, 1, 25, 5)))
     split = open_detection("voc0712", root=data_root, reporter=notes).split("test")
     assert split.objects[1].boxes.tolist() == [[-3, 0, 25, 5]]
-    assert notes.notes[0].startswith(
-        "voc0712 test: 1 boxes extend over the edge of their image, by up to 5 pix"
-    )
+    assert notes.notes[0].startswith("voc0712 test: 1 boxes extend over the edge of their image, by up to 5 pix")
 
 
 @pytest.mark.parametrize(
@@ -221,9 +211,7 @@ def test_absent_and_partial_sets(voc, data_root, tmp_path):
     listed.write_text(text)
     for image in (voc / "VOC2007/JPEGImages").glob("00000[789].jpg"):
         image.unlink()
-    with pytest.raises(
-        DataError, match=r"no image; the first was left out: VOC2007/JPEGImages/000007.jpg: missing"
-    ):
+    with pytest.raises(DataError, match=r"no image; the first was left out: VOC2007/JPEGImages/000007.jpg: missing"):
         open_detection("voc0712", root=data_root)
     listed.unlink()
     with pytest.raises(DataError, match=r"test\.txt is missing: unpack the archive that holds it"):

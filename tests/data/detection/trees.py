@@ -87,8 +87,7 @@ def coco_tree(folder):
     """Three images of train and two of val; the last of each without objects."""
     for part, numbers in {"train2017": (1, 2, 3), "val2017": (4, 5)}.items():
         images = [
-            {"id": number, "file_name": f"{number:012}.jpg", "height": HEIGHT, "width": WIDTH}
-            for number in numbers
+            {"id": number, "file_name": f"{number:012}.jpg", "height": HEIGHT, "width": WIDTH} for number in numbers
         ]
         marks = [
             mark

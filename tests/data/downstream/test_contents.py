@@ -41,9 +41,7 @@ def test_two_roots_that_disagree(tmp_path):
 def test_a_file_in_two_places(tmp_path):
     for place in ("a", "b"):
         table(tmp_path / place / "labels.csv", ("x",), [])
-    with pytest.raises(
-        DataError, match=r"has labels\.csv in 2 places, such as a/labels\.csv and b/labels\.csv"
-    ):
+    with pytest.raises(DataError, match=r"has labels\.csv in 2 places, such as a/labels\.csv and b/labels\.csv"):
         Contents.of(tmp_path).find("labels.csv")
 
 
@@ -80,8 +78,6 @@ def test_what_to_do_where_a_file_is_missing(tmp_path):
     """``prepare`` does nothing where a folder is there: it has to be moved away first."""
     for name, end in (("dtd", "again with: transferkit datasets prepare dtd"), ("mine", "of it again.")):
         (tmp_path / name).mkdir()
-        with pytest.raises(
-            DataError, match=r"lacks the file train1\.txt: .* Move it away, and get"
-        ) as caught:
+        with pytest.raises(DataError, match=r"lacks the file train1\.txt: .* Move it away, and get") as caught:
             Contents.of(tmp_path / name).file("train1.txt")
         assert str(caught.value).endswith(end)

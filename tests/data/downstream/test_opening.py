@@ -80,9 +80,7 @@ def test_bytes_make_the_fingerprint_and_are_remembered(data_root, notes):
 
 
 def test_marks_lie_at_most_two_folders_deep(tmp_path):
-    one = Published(
-        "n", "", 1, {}, "", "", "", "", "", read=lambda folder: listing_of(2), marks=("a|b", "c.txt")
-    )
+    one = Published("n", "", 1, {}, "", "", "", "", "", read=lambda folder: listing_of(2), marks=("a|b", "c.txt"))
     assert state_of(one, tmp_path / "none") == "absent"
     (tmp_path / "x/y").mkdir(parents=True)
     (tmp_path / "x/y/c.txt").write_text("")

@@ -146,9 +146,7 @@ def test_flowers_count_from_one(planted, data_root, monkeypatch):
     folder.rename(data_root / "flowers-102")
     for split, rows in ours.splits.items():
         reference = theirs.Flowers102(data_root, split=split)
-        by_name = {
-            path.name: label for path, label in zip(reference._image_files, reference._labels, strict=True)
-        }
+        by_name = {path.name: label for path, label in zip(reference._image_files, reference._labels, strict=True)}
         assert labels_of(rows) == by_name
     assert ours.classes == ("1", "2", "3")
 
@@ -156,9 +154,7 @@ def test_flowers_count_from_one(planted, data_root, monkeypatch):
 def test_flowers_whose_files_disagree(planted, data_root):
     folder = planted("flowers102")
     savemat(folder / "imagelabels.mat", {"labels": np.ones((1, 5), np.uint8)})
-    with pytest.raises(
-        DataError, match=r"names the images \d+ to 34, imagelabels\.mat has labels of 1 to 5\."
-    ):
+    with pytest.raises(DataError, match=r"names the images \d+ to 34, imagelabels\.mat has labels of 1 to 5\."):
         open_dataset("flowers102", root=data_root)
     savemat(folder / "imagelabels.mat", {"labels": np.arange(40)[None]})
     with pytest.raises(DataError, match=r"imagelabels\.mat has the label 0, and labels count from 1"):
@@ -213,9 +209,7 @@ def test_isic_reads_the_one_hot_table(planted, data_root):
     assert rows == {f"ISIC_{24306 + n:07}.jpg": n % 7 for n in range(56)}
 
 
-@pytest.mark.parametrize(
-    ("marked", "count"), [("0,0,0,0,0,0,0", 0), ("1,1,0,0,0,0,0", 2), ("x,0,0,0,0,0,0", 0)]
-)
+@pytest.mark.parametrize(("marked", "count"), [("0,0,0,0,0,0,0", 0), ("1,1,0,0,0,0,0", 2), ("x,0,0,0,0,0,0", 0)])
 def test_isic_rows_that_mark_no_single_class(planted, data_root, marked, count):
     truth = planted("isic") / "ISIC2018_Task3_Training_GroundTruth"
     path = truth / f"{truth.name}.csv"
@@ -360,9 +354,7 @@ def test_an_image_without_a_label(planted, data_root, notes):
     assert "deepweeds: 1 images left out, which have no label, such as stray.jpg" in notes.notes
 
 
-@pytest.mark.parametrize(
-    ("spec", "words"), [("dtd:11", "dtd has no option '11'"), ("eurosat:x", "leave out 'x'")]
-)
+@pytest.mark.parametrize(("spec", "words"), [("dtd:11", "dtd has no option '11'"), ("eurosat:x", "leave out 'x'")])
 def test_options_that_do_not_exist(spec, words, data_root):
     with pytest.raises(UsageError, match=words):
         open_dataset(spec, root=data_root)

@@ -58,9 +58,7 @@ def test_another_year_beside_it_changes_nothing(tree, data_root):
     before = open_dataset("voc2007", root=data_root)
     shutil.copytree(tree / "VOCdevkit/VOC2007", tree / "VOCdevkit/VOC2012")
     after = open_dataset("voc2007", root=data_root)
-    assert [one.fingerprint for one in after.splits.values()] == [
-        one.fingerprint for one in before.splits.values()
-    ]
+    assert [one.fingerprint for one in after.splits.values()] == [one.fingerprint for one in before.splits.values()]
 
 
 @pytest.mark.parametrize(
@@ -113,9 +111,7 @@ def test_verify_counts_what_is_shown_and_compares_all_labels(tree, data_root):
     found = verified(open_dataset("voc2007", root=data_root))
     assert found.classes["dog"] == {"train": 8, "val": 5, "test": 10}
     assert found.classes["chair"] == {"train": 3, "val": 1, "test": 4}
-    conflicts = [
-        (one.first, one.first_class, one.second_class) for one in found.conflicts if one.same != "near"
-    ]
+    conflicts = [(one.first, one.first_class, one.second_class) for one in found.conflicts if one.same != "near"]
     assert conflicts == [("train/000002.jpg", "person", "dog")]
     assert "2501" in " ".join(found.problems)
 

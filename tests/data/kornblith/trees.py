@@ -57,9 +57,7 @@ def food101(folder: Path) -> None:
     for split, numbers in {"train": range(1, 7), "test": range(7, 9)}.items():
         lines(base / f"meta/{split}.txt", [f"{name}/{name}_{n}" for name in reversed(names) for n in numbers])
         (base / f"meta/{split}.json").write_text(
-            "{"
-            + ",".join(f'"{n}": {[f"{n}/{n}_{i}" for i in numbers]}' for n in names).replace("'", '"')
-            + "}"
+            "{" + ",".join(f'"{n}": {[f"{n}/{n}_{i}" for i in numbers]}' for n in names).replace("'", '"') + "}"
         )
 
 

@@ -105,9 +105,7 @@ def test_a_folder_is_linked_to_or_copied(tmp_path, data_root):
 def test_a_dead_link_is_replaced(tmp_path, data_root):
     data_root.mkdir()
     (data_root / "eurosat").symlink_to(tmp_path / "gone")
-    assert (
-        prepare(PUBLISHED["eurosat"], data_root, Request((tree("eurosat", tmp_path / "x"),))).how == "linked"
-    )
+    assert prepare(PUBLISHED["eurosat"], data_root, Request((tree("eurosat", tmp_path / "x"),))).how == "linked"
 
 
 def test_a_folder_of_archives_and_tables(tmp_path, data_root):
@@ -170,10 +168,7 @@ def test_fewer_classes_than_published_are_told(tmp_path, data_root, notes):
 
 def test_several_archives_make_one_set(tmp_path, data_root):
     mine = tree("isic", tmp_path / "mine")
-    parts = [
-        Path(shutil.make_archive(str(tmp_path / path.name), "zip", mine, path.name))
-        for path in mine.iterdir()
-    ]
+    parts = [Path(shutil.make_archive(str(tmp_path / path.name), "zip", mine, path.name)) for path in mine.iterdir()]
     assert len(parts) == 2
     with pytest.raises(DataError, match=r"not isic, or not all of it; .*several archives are given"):
         prepare(PUBLISHED["isic"], data_root, Request((parts[0],)))
@@ -411,9 +406,7 @@ def test_detection_archives_with_another_digest_are_refused(mirror, tmp_path, da
     folder, url = mirror
     shutil.copytree(archives_of("coco", tmp_path), folder, dirs_exist_ok=True)
     published = boxed_at("coco", folder, url, digest="md5:cced6f7f71b7629ddf16f17bbcfab6b2")
-    with pytest.raises(
-        DataError, match=r"train2017.zip could not be fetched: .*md5 .* not the published cced6"
-    ):
+    with pytest.raises(DataError, match=r"train2017.zip could not be fetched: .*md5 .* not the published cced6"):
         prepare(published, data_root)
     assert not (data_root / "coco").exists()
 

@@ -32,9 +32,7 @@ def tarred(path, entries, mode="w"):
 def packed(folder, kind, entries):
     if kind == "zip":
         return zipped(folder / "a.zip", entries)
-    return tarred(
-        folder / f"a.{kind}", entries, {"tar": "w", "tar.gz": "w:gz", "tgz": "w:gz"}.get(kind, "w:xz")
-    )
+    return tarred(folder / f"a.{kind}", entries, {"tar": "w", "tar.gz": "w:gz", "tgz": "w:gz"}.get(kind, "w:xz"))
 
 
 def special(name, kind, target=""):
@@ -50,9 +48,7 @@ def zip_link(name):
 
 
 def tree(folder):
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    }
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture

@@ -212,9 +212,7 @@ def test_the_archives_of_classes_in_train(tmp_path, data_root, beside):
         open_dataset(f"imagenet:{tmp_path}", root=data_root)
     for synset in SYNSETS:
         packed(tmp_path / f"train/{synset}.tar", {"1.JPEG": b"x"})
-    words = (
-        r"but 3 files, such as n01440764\.tar\. Expected is .*/train/n01440764/x\.JPEG: unpack the archive"
-    )
+    words = r"but 3 files, such as n01440764\.tar\. Expected is .*/train/n01440764/x\.JPEG: unpack the archive"
     with pytest.raises(DataError, match=words):
         open_dataset(f"imagenet:{tmp_path}", root=data_root)
 

@@ -10,9 +10,7 @@ from transferkit.protocols.place import Place
 from transferkit.protocols.settings import ExtractSettings
 
 COUNTS = {"train": 16, "val": 8, "test": 12}
-STAGES = ExtractSettings(
-    layers=("layer1", "layer4"), size=32, device="cpu", precision="fp32", batch=16, workers=0
-)
+STAGES = ExtractSettings(layers=("layer1", "layer4"), size=32, device="cpu", precision="fp32", batch=16, workers=0)
 LAST = ExtractSettings(size=32, device="cpu", precision="fp32", batch=16, workers=0)
 MODEL = "random:test_resnet"
 
@@ -29,9 +27,7 @@ def draw_discs(root: Path, *, gray: bool = False) -> Path:
                 ground = rng.uniform(0, 90, 1 if gray else 3) * np.ones(3)
                 pixels = np.full((32, 32, 3), ground) + rng.normal(0, 4, (32, 32, 1))
                 pixels[np.hypot(rows - y, columns - x) < radius] = 230
-                Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(
-                    root / split / name / f"{i:02}.png"
-                )
+                Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(root / split / name / f"{i:02}.png")
     return root
 
 

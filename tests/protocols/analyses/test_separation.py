@@ -61,8 +61,6 @@ def test_why_there_is_no_class_separation(x, labels, words):
 
 def test_a_layer_without_class_separation_does_not_keep_the_others_from_theirs(discs, tmp_path, monkeypatch):
     flatten(monkeypatch, but="layer4")
-    with pytest.raises(
-        UnansweredError, match=f"{MODEL} on .*, layer layer1: .* point the same way"
-    ) as raised:
+    with pytest.raises(UnansweredError, match=f"{MODEL} on .*, layer layer1: .* point the same way") as raised:
         separations([MODEL], [discs], STAGES, place=place(tmp_path))
     assert [record.layer for record in raised.value.results] == ["layer4"]

@@ -15,9 +15,7 @@ from transferkit.protocols.analyses.similarity import likeness
 
 def test_layers_of_two_models_are_compared(discs, shared):
     (found,) = likeness([MODEL, f"{MODEL}@1"], [discs], STAGES, place=place(shared))
-    assert found.names == tuple(
-        f"{spec} {layer}" for spec in (MODEL, f"{MODEL}@1") for layer in STAGES.layers
-    )
+    assert found.names == tuple(f"{spec} {layer}" for spec in (MODEL, f"{MODEL}@1") for layer in STAGES.layers)
     values = found.values
     np.testing.assert_allclose(np.diag(values), 1)
     np.testing.assert_allclose(values, values.T)

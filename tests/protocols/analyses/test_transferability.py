@@ -110,9 +110,7 @@ def test_accuracies_are_means_over_seeds_under_the_recipe_of_most_models():
     plain, fewer = {"penalties": 45}, {"penalties": 3}
     measured = [known("a", v, layer="late", settings=plain, seed=seed) for seed, v in enumerate((0.4, 0.6))]
     measured += [known("b", 0.7, layer="late", settings=plain)]
-    measured += [
-        known("a", v, layer="late", settings=fewer, seed=seed) for seed, v in enumerate((0.8, 0.9, 1))
-    ]
+    measured += [known("a", v, layer="late", settings=fewer, seed=seed) for seed, v in enumerate((0.8, 0.9, 1))]
     for order in (measured, measured[::-1]):
         found = {pair.model: pair.reached for pair in paired(scored(), order)}
         assert found == {"a": pytest.approx(0.5), "b": 0.7}

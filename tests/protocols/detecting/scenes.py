@@ -50,9 +50,7 @@ class Pictures:
 
 def split(name: str, numbers, *, shown_as: str = "", broken=()) -> DetectionSplit:
     scenes = [draw_scene(name, number) for number in numbers]
-    marks = tuple(
-        Objects(s.boxes, s.labels, s.difficult, np.zeros(len(s.labels), bool), s.areas) for s in scenes
-    )
+    marks = tuple(Objects(s.boxes, s.labels, s.difficult, np.zeros(len(s.labels), bool), s.areas) for s in scenes)
     ids = tuple(f"{name}/{number:04}" for number in numbers)
     sizes = np.full((len(ids), 2), 128)
     reader = Pictures(tuple(scene.image for scene in scenes), frozenset(broken))
@@ -69,9 +67,7 @@ def eight() -> DetectionDataset:
     return dataset(split("train", range(8)), split("train", range(3), shown_as="test"))
 
 
-def detected(
-    monkeypatch, workspace: Path, data, settings=SMALL, *, reporter=None, wish=None, model=MODEL
-) -> Detected:
+def detected(monkeypatch, workspace: Path, data, settings=SMALL, *, reporter=None, wish=None, model=MODEL) -> Detected:
     """What ``detect`` makes of a data set in memory."""
     monkeypatch.setattr("transferkit.protocols.detecting.detect.open_detection", lambda *_, **__: data)
     place = Place(Workspace(workspace, workspace / "data"), settings.seed, reporter or Notes())

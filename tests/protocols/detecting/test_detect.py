@@ -82,9 +82,7 @@ def test_a_record_says_what_was_done(monkeypatch, tmp_path):
     )
     assert (record.n, record.skipped_rows, record.also["steps"], record.also["trained_rows"]) == (3, 0, 4, 8)
     assert [line["epoch"] for line in record.also["curve"]] == [1, 2, 3, 4]
-    assert {"classifier", "box_reg", "objectness", "rpn_box_reg", "gradient_norm"} <= record.also["curve"][
-        0
-    ].keys()
+    assert {"classifier", "box_reg", "objectness", "rpn_box_reg", "gradient_norm"} <= record.also["curve"][0].keys()
     assert {"voc", "coco", "per_class"} <= record.also.keys()
     assert record.also["per_class"].keys() == set(data.classes)
     json.dumps(record.to_json(), allow_nan=False)
@@ -109,8 +107,7 @@ def test_weights_that_were_not_kept_are_not_promised(monkeypatch, tmp_path):
     assert not [note for note in notes.notes if "kept" in note]
     detected(monkeypatch, tmp_path, eight(), reporter=notes)
     assert notes.notes[-1] == (
-        f"The weights of {MODEL} on mini/scenes were not kept when it was trained: "
-        "--force --keep trains it anew."
+        f"The weights of {MODEL} on mini/scenes were not kept when it was trained: --force --keep trains it anew."
     )
 
 
@@ -156,9 +153,7 @@ def test_kept_weights_are_a_model(monkeypatch, tmp_path):
 
 
 def test_pictures_that_cannot_be_read_are_counted_and_replaced(monkeypatch, tmp_path):
-    data = dataset(
-        split("train", range(8), broken=[1]), split("train", range(3), shown_as="test", broken=[0])
-    )
+    data = dataset(split("train", range(8), broken=[1]), split("train", range(3), shown_as="test", broken=[0]))
     (one,) = detected(monkeypatch, tmp_path, data).detections
     assert (one.result.n, one.result.skipped_rows) == (2, 1)
     assert one.result.also["unreadable_in_training"] == 2  # once an epoch
@@ -195,9 +190,7 @@ def test_what_cannot_be_is_refused(monkeypatch, tmp_path):
         asked(data="mini/scene")
     with pytest.raises(ModelError, match="imagenet-lite0 is no ResNet, and --detector c4"):
         asked(model="imagenet-lite0", settings=replace(SMALL, detector="c4"))
-    with pytest.raises(
-        ModelError, match=r"random:vit_tiny_patch16_224 has no maps of 1/4, .* \(it has none\)"
-    ):
+    with pytest.raises(ModelError, match=r"random:vit_tiny_patch16_224 has no maps of 1/4, .* \(it has none\)"):
         asked(model="random:vit_tiny_patch16_224")
     data = eight()
     nothing = dataset(without_objects(data.split("train")), data.split("test"))

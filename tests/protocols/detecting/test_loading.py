@@ -85,9 +85,7 @@ def test_a_set_without_boxes_to_train_on_or_to_find_is_refused():
     require_objects(train, scored)
     crowds = tuple(replace(one, crowd=np.ones(len(one), bool)) for one in train.objects)
     boxes = sum(map(len, crowds))
-    message = (
-        rf"mini/scenes has no box to train on in train: all {boxes} are crowds \(iscrowd 1\)\. Correct the"
-    )
+    message = rf"mini/scenes has no box to train on in train: all {boxes} are crowds \(iscrowd 1\)\. Correct the"
     with pytest.raises(DataError, match=message):
         require_objects(replace(train, objects=crowds), scored)
     outside = tuple(replace(one, boxes=one.boxes + 500) for one in train.objects)

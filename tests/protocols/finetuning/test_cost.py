@@ -23,9 +23,7 @@ def test_hours_on_a_cpu_need_a_yes():
     long = replace(SMALL, lr=(0.1, 0.01), epochs=50, choosing_epochs=20)
     assert images_seen(long, 1000) == 50_000 + 2 * 20_000
     assert images_seen(replace(long, steps=10), 1000) == 80 + 2 * 80
-    with pytest.raises(
-        UsageError, match=r"would take about \d+\.\d hours on this CPU: \d+ images of 32 pixels.*--yes"
-    ):
+    with pytest.raises(UsageError, match=r"would take about \d+\.\d hours on this CPU: \d+ images of 32 pixels.*--yes"):
         require_patience([(encoder, 10**9)], long)
     require_patience([(encoder, 100)], SMALL)
 

@@ -170,9 +170,7 @@ def test_an_unreadable_test_image_is_left_out_and_counted(pictures, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_names_the_setting(pictures, tmp_path):
-    with pytest.raises(
-        ModelError, match=r"diverged at lr 1e\+18, batch 8.*leave that learning rate out.*--clip"
-    ):
+    with pytest.raises(ModelError, match=r"diverged at lr 1e\+18, batch 8.*leave that learning rate out.*--clip"):
         tuned(pictures, tmp_path, replace(SMALL, lr=(1e18,), head="zero", statistics="moving"))
 
 
@@ -262,9 +260,7 @@ def test_kept_weights_are_a_model(pictures, tmp_path):
 @pytest.mark.parametrize("batch_norm", [True, False])
 def test_a_kept_network_answers_as_the_one_that_was_scored(batch_norm, pictures, tmp_path, monkeypatch):
     scored, answers = [], training.Fit.answers
-    monkeypatch.setattr(
-        training.Fit, "answers", lambda fit, split: scored.append(answers(fit, split)) or scored[-1]
-    )
+    monkeypatch.setattr(training.Fit, "answers", lambda fit, split: scored.append(answers(fit, split)) or scored[-1])
     settings = replace(SMALL, batch_norm=batch_norm, head="zero", statistics="moving")
     (record,) = tuned(pictures, tmp_path, settings)
     (folder,) = (tmp_path / "runs").iterdir()

@@ -9,9 +9,7 @@ def test_the_last_stage_lies_one_below_the_classifier():
     settings = FinetuneSettings(layer_decay=0.5)
     network = Network(encoder, settings, Start.zero(encoder, 3))
     names = {parameter: name for name, parameter in network.named_parameters()}
-    scale = {
-        names[parameter]: group["lr"] for group in network.groups(lr=8.0) for parameter in group["params"]
-    }
+    scale = {names[parameter]: group["lr"] for group in network.groups(lr=8.0) for parameter in group["params"]}
     assert set(scale) == set(names.values())
     assert scale["head.weight"] == 8
     for layer, expected in (("layer4", 4), ("layer3", 2), ("layer2", 1), ("layer1", 0.5), ("conv1", 0.5)):

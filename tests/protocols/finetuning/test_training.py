@@ -23,9 +23,7 @@ from transferkit.protocols.finetuning.training import Course, Fit
 @pytest.mark.parametrize("clip", [0.0, 0.3])
 def test_a_plain_loop_ends_with_the_same_weights(clip, pictures, tmp_path):
     """All rows in one batch, so that their order does not matter."""
-    settings = replace(
-        SMALL, batch=(54,), epochs=5, augment=False, warmup=0.0, head="zero", lr=(0.05,), clip=clip
-    )
+    settings = replace(SMALL, batch=(54,), epochs=5, augment=False, warmup=0.0, head="zero", lr=(0.05,), clip=clip)
     tuned(pictures, tmp_path, settings)
     encoder = load_encoder(MODEL).at(32)
     images, labels = everything(pictures, encoder)
@@ -56,9 +54,7 @@ def test_a_plain_loop_over_batches_ends_with_the_same_weights(schedule, pictures
         parts.add_module(name, part)
     order = [torch.from_numpy(generator(0, "order", epoch).permutation(54)) for epoch in range(4)]
     batches = [rows for epoch in order for rows in epoch.split(18)]
-    reference.finetuned_in_batches(
-        parts, images, labels, batches, lr=0.05, decay=1e-4, warmup=3, schedule=schedule
-    )
+    reference.finetuned_in_batches(parts, images, labels, batches, lr=0.05, decay=1e-4, warmup=3, schedule=schedule)
     assert_close(dict(fits[0].network.state_dict()), dict(parts.state_dict()), rtol=1e-3, atol=1e-4)
 
 
@@ -138,8 +134,6 @@ def test_too_few_images_for_the_processes_are_refused(pictures, tmp_path):
     split = open_dataset(f"folder:{pictures}", root=tmp_path).split("train")  # of 36 rows
     course = Course(split, encoder.view, settings, settings.grid[0], 1, None, None, tmp_path, {}, 0)
     network = Network(encoder, settings, Start.zero(encoder, 3))
-    words = (
-        "has 36 images to train on, and a step of 19 processes needs 38: use fewer --devices, or more images"
-    )
+    words = "has 36 images to train on, and a step of 19 processes needs 38: use fewer --devices, or more images"
     with pytest.raises(DataError, match=words):
         Fit(network, course, fabric=Nineteen(), reporter=Notes())

@@ -44,9 +44,7 @@ class Stopping(Notes):
 def tuned(pictures, workspace, settings=SMALL, *, reporter=None, wish=None, model=MODEL):
     place = Place(Workspace(workspace, workspace / "data"), settings.seed, reporter or Notes())
     wish = wish or Wish(keep=True, yes=True)
-    return finetune(
-        [model], [f"folder:{pictures}"], settings, place=place, machinery=ALONE, wish=wish
-    ).results
+    return finetune([model], [f"folder:{pictures}"], settings, place=place, machinery=ALONE, wish=wish).results
 
 
 def kept(workspace: Path, file: str = WEIGHTS) -> dict[str, torch.Tensor]:

@@ -31,9 +31,7 @@ def test_csv_logger_writes_the_steps(pictures, tmp_path):
     assert len(lines) > 2
 
 
-@pytest.mark.parametrize(
-    ("logger", "file"), [("tensorboard", "events.out.tfevents.*"), ("wandb", "run-*.wandb")]
-)
+@pytest.mark.parametrize(("logger", "file"), [("tensorboard", "events.out.tfevents.*"), ("wandb", "run-*.wandb")])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what the loggers import
 @pytest.mark.parametrize("resume", [None, False])
 def test_the_other_loggers_write_theirs(resume, logger, file, offline, pictures, tmp_path):

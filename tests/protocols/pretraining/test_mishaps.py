@@ -58,9 +58,7 @@ def test_a_loss_that_is_not_finite_stops_at_its_step_and_the_run_can_go_on(
 
     seen = []
     take = Trainer.step
-    monkeypatch.setattr(
-        Trainer, "step", lambda self, number, batch: seen.append(number) or take(self, number, batch)
-    )
+    monkeypatch.setattr(Trainer, "step", lambda self, number, batch: seen.append(number) or take(self, number, batch))
     run(settings, tmp_path / "spoilt", name="r")
     assert seen == list(range(kept, 8))
     assert_close(weights(tmp_path / "spoilt", "r"), weights(tmp_path / "whole", "r"), rtol=0, atol=0)

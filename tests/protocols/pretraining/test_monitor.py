@@ -63,14 +63,11 @@ def test_images_that_cannot_be_read_are_left_out():
     train, val = split_of("train", 200, 0), split_of("val", 60, 1)
     compute = Compute(torch.device("cpu"), "fp32")
     broken = [
-        Split(s.dataset, s.name, s.ids, s.labels, s.classes, s.fingerprint, Broken(s.reader))
-        for s in (train, val)
+        Split(s.dataset, s.name, s.ids, s.labels, s.classes, s.fingerprint, Broken(s.reader)) for s in (train, val)
     ]
     rest = [np.flatnonzero(np.arange(len(s)) % 7) for s in (train, val)]
     kept = [
-        from_arrays(
-            np.stack([s.reader.image(row) for row in rows]), s.labels[rows], name="colours", split=s.name
-        )
+        from_arrays(np.stack([s.reader.image(row) for row in rows]), s.labels[rows], name="colours", split=s.name)
         for s, rows in zip((train, val), rest, strict=True)
     ]
     module = network()

@@ -174,9 +174,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bits(pictures, tmp_path):
     assert last.returncode == 0, errors
     assert "Going on" in errors
     assert_close(weights(tmp_path / "parts", "r"), weights(tmp_path / "whole", "r"), rtol=0, atol=0)
-    assert [e["total"] for e in json.loads(parts)["history"]] == [
-        e["total"] for e in json.loads(output)["history"]
-    ]
+    assert [e["total"] for e in json.loads(parts)["history"]] == [e["total"] for e in json.loads(output)["history"]]
 
 
 def test_a_finished_run_is_not_trained_again_unless_asked(pictures, tmp_path):
@@ -350,9 +348,7 @@ def test_a_corrupt_or_foreign_checkpoint_is_refused_and_left_as_it_is(damage, pi
         ({"precision": "fp16"}, UsageError, "fp16 needs a GPU"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_before_anything_is_written(
-    changes, error, words, pictures, tmp_path
-):
+def test_what_cannot_be_meant_is_refused_before_anything_is_written(changes, error, words, pictures, tmp_path):
     with pytest.raises(error, match=words):
         run(small(pictures, **changes), tmp_path, name="r")
     assert not (tmp_path / "runs" / "r" / "run.json").exists()
@@ -418,9 +414,7 @@ def test_going_on_from_another_model(pictures, tmp_path):
 
 
 @pytest.mark.parametrize(("loss", "distorted"), [("ce", False), ("joint", True)])
-def test_colours_of_views_change_with_contrastive_losses_only(
-    loss, distorted, pictures, tmp_path, monkeypatch
-):
+def test_colours_of_views_change_with_contrastive_losses_only(loss, distorted, pictures, tmp_path, monkeypatch):
     """Crops of the whole image change its mean colour by rounding only."""
     seen = []
 
@@ -458,9 +452,7 @@ def test_images_without_labels_are_enough_for_a_loss_that_reads_none(tmp_path):
         path.rename(flat / f"{path.parent.name}-{path.name}")
     trained = run(small(flat, loss="selfsupcon"), tmp_path / "w", name="r")
     assert "knn" not in trained.history[-1]  # there is nobody to ask
-    with pytest.raises(
-        UsageError, match=r"The loss ce tells classes apart, but the data set has 1. Use selfs"
-    ):
+    with pytest.raises(UsageError, match=r"The loss ce tells classes apart, but the data set has 1. Use selfs"):
         run(small(flat, loss="joint"), tmp_path / "w", name="s")
 
 

@@ -20,9 +20,7 @@ def arguments(pictures: Path, workspace: Path) -> list[str]:
     settings = small(pictures, model="random:test_vit", size=160, test_crop=160, test_resize=160, epochs=4)
     fields = settings.to_json() | {"crop_min_area": 1.0, "gray_prob": 0.0, "shards": 2, "lr": 0.005}
     fields |= {"loss": "joint-supcon", "watch": 2, "batch": 4}
-    options = [
-        f"--{name.replace('_', '-')}={value}" for name, value in fields.items() if value not in (None, [])
-    ]
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in fields.items() if value not in (None, [])]
     return [
         "pretrain",
         *options,

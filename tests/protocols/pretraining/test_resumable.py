@@ -49,8 +49,6 @@ def test_a_recorded_training_leaves_nothing(tmp_path):
 
 
 def test_room_is_asked_for_at_the_beginning(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "transferkit.core.files.shutil.disk_usage", lambda _: type("Usage", (), {"free": 1})()
-    )
+    monkeypatch.setattr("transferkit.core.files.shutil.disk_usage", lambda _: type("Usage", (), {"free": 1})())
     with pytest.raises(DiskSpaceError):
         training(tmp_path).restored()

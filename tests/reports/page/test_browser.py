@@ -24,8 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * INSTALL_SECONDS)]
 def gallery() -> Gallery:
     rng = np.random.default_rng(0)
     tiles = tuple(
-        Tile("test", f"{i}.png", i % 3, rng.integers(255, size=(56, 56, 3), dtype=np.uint8))
-        for i in range(30)
+        Tile("test", f"{i}.png", i % 3, rng.integers(255, size=(56, 56, 3), dtype=np.uint8)) for i in range(30)
     )
     near = tuple(tuple(range(6, 12)) for _ in range(6))
     maps = {name: rng.normal(size=(30, 2)) for name in ("PCA", "t-SNE")}

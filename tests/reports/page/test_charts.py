@@ -112,9 +112,7 @@ def test_bins_of_few_answers_are_no_points_of_a_curve():
     line = charts["calibration"].panels["linear · d"].lines["a"]
     assert (list(line.x), list(line.y)) == ([0.4, 0.7], [0.3, 0.6])
     curve["count"] = [4, 4, 1]
-    assert "calibration" not in {
-        chart.key for chart in charts_of(evidence([record("a", "d", 0.5, also=also)]))
-    }
+    assert "calibration" not in {chart.key for chart in charts_of(evidence([record("a", "d", 0.5, also=also)]))}
 
 
 def test_transferability_pairs_a_score_with_the_accuracy_of_the_same_layer():
@@ -125,9 +123,7 @@ def test_transferability_pairs_a_score_with_the_accuracy_of_the_same_layer():
 
 def test_fine_tuning_meets_the_score_of_the_deepest_layer():
     panels = STUDY["transferability"].panels
-    scores = {
-        (r.model, r.layer): r.value for r in study() if r.protocol == "transferability" and r.data == DATA[0]
-    }
+    scores = {(r.model, r.layer): r.value for r in study() if r.protocol == "transferability" and r.data == DATA[0]}
     expected = {m: [(scores[m, LAYERS[-1]], 0.5 + lead, LAYERS[-1])] for m, lead in MODELS.items()}
     assert panels[f"logme · finetune · {DATA[0]}"].places == expected
 
@@ -147,11 +143,7 @@ def test_cka_is_in_the_order_of_depth():
 def test_models_keep_their_colours():
     specs = {key: spec_of(STUDY[key]) for key in ("depth", "shots")}
     colours = {
-        key: {
-            t["name"]: t["line"]["color"]
-            for t in spec["panels"][0]["data"]
-            if t.get("mode") == "lines+markers"
-        }
+        key: {t["name"]: t["line"]["color"] for t in spec["panels"][0]["data"] if t.get("mode") == "lines+markers"}
         for key, spec in specs.items()
     }
     assert colours["depth"] == colours["shots"]

@@ -25,9 +25,7 @@ def _no_chart_library(monkeypatch):
 
 
 def carried(text: str) -> dict:
-    (found,) = re.findall(
-        r'<script type="application/json" id="carried">(.*?)</script>', text, flags=re.DOTALL
-    )
+    (found,) = re.findall(r'<script type="application/json" id="carried">(.*?)</script>', text, flags=re.DOTALL)
     return json.loads(found)
 
 
@@ -144,16 +142,12 @@ def test_a_file_appears_when_whole(tmp_path):
 
 def test_without_jinja_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(
-        MissingExtraError, match=r"jinja2 is needed for the report page.*transferkit\[report\]"
-    ):
+    with pytest.raises(MissingExtraError, match=r"jinja2 is needed for the report page.*transferkit\[report\]"):
         writing.page(evidence(study()))
 
 
 def test_without_plotly_the_extra_is_named(monkeypatch):
     monkeypatch.undo()
     monkeypatch.setitem(sys.modules, "plotly.offline", None)
-    with pytest.raises(
-        MissingExtraError, match=r"plotly is needed for the report page.*transferkit\[report\]"
-    ):
+    with pytest.raises(MissingExtraError, match=r"plotly is needed for the report page.*transferkit\[report\]"):
         writing.page(evidence(study()))

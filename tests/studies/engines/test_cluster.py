@@ -85,9 +85,7 @@ class Cluster:
         self.idle, self.declared, self.answers = idle, [], {}
 
     def cluster_resources(self):
-        return {
-            name: sum(node["Resources"].get(name, 0) for node in self.described) for name in ("CPU", "GPU")
-        }
+        return {name: sum(node["Resources"].get(name, 0) for node in self.described) for name in ("CPU", "GPU")}
 
     def nodes(self):
         return self.described

@@ -101,9 +101,7 @@ NEED = Need(1, 0, 0)
 
 
 @pytest.mark.parametrize("victim", [0, 1])
-def test_the_gpu_of_a_killed_process_goes_to_the_next_and_to_no_other(
-    tmp_path, monkeypatch, listeners, victim
-):
+def test_the_gpu_of_a_killed_process_goes_to_the_next_and_to_no_other(tmp_path, monkeypatch, listeners, victim):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with engine_at(place_at(tmp_path), workers=3) as engine:
         for number in range(2):
@@ -123,9 +121,7 @@ def test_the_gpu_of_a_killed_process_goes_to_the_next_and_to_no_other(
         assert len(listeners) == 4
 
 
-def test_what_runs_networks_waits_for_a_gpu_and_leaves_other_processes_alone(
-    tmp_path, monkeypatch, listeners
-):
+def test_what_runs_networks_waits_for_a_gpu_and_leaves_other_processes_alone(tmp_path, monkeypatch, listeners):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with engine_at(place_at(tmp_path), workers=2) as engine:
         engine.submit(reader(0), NEED, "fp32")

@@ -57,9 +57,7 @@ def alive(folder):
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
 def test_they_end_with_the_process_that_started_them_however_it_ends(tmp_path):
     place = place_at(tmp_path / "w")
-    text = SMALL.replace('loss = ["ce", "joint"]', 'loss = "ce"\ndevices = 2').replace(
-        "epochs = 1", "epochs = 500"
-    )
+    text = SMALL.replace('loss = ["ce", "joint"]', 'loss = "ce"\ndevices = 2').replace("epochs = 1", "epochs = 500")
     task = next(iter(grid_of(small(tmp_path, text=text)).values()))
     start = {"workspace": str(place.workspace.root), "data": str(place.workspace.data)}
     lines = [{**start, "share": asdict(Share(device="cpu"))}, {"task": task.to_json(), "precision": "fp32"}]

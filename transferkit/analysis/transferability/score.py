@@ -32,11 +32,7 @@ class TransferScore:
 
     def __call__(self, x: ArrayLike, labels: ArrayLike, *, seed: int) -> float:
         """The score; ``seed`` matters where it draws at random."""
-        return (
-            self.function(x, labels, rng=generator(seed, self.title))
-            if self.drawn
-            else self.function(x, labels)
-        )
+        return self.function(x, labels, rng=generator(seed, self.title)) if self.drawn else self.function(x, labels)
 
 
 SCORES: Registry[TransferScore] = Registry("transferability score")

@@ -78,10 +78,7 @@ class Objects:
     def to_json(self) -> list[list[float]]:
         """Plain values, for digests."""
         columns = (self.labels, self.difficult, self.crowd, self.areas)
-        return [
-            [*box, *rest]
-            for box, *rest in zip(self.boxes.tolist(), *(c.tolist() for c in columns), strict=True)
-        ]
+        return [[*box, *rest] for box, *rest in zip(self.boxes.tolist(), *(c.tolist() for c in columns), strict=True)]
 
 
 Box = tuple[float, float, float, float]
@@ -162,9 +159,7 @@ class DetectionSplit:
 
     def __post_init__(self) -> None:
         if twice := [name for name, count in Counter(self.classes).items() if count > 1]:
-            raise DataError(
-                f"{self.dataset} has two classes with the name {twice[0]!r}: give each a name of its own."
-            )
+            raise DataError(f"{self.dataset} has two classes with the name {twice[0]!r}: give each a name of its own.")
         for one, objects in zip(self.ids, self.objects, strict=True):
             if len(objects) and not 0 <= objects.labels.min() <= objects.labels.max() < len(self.classes):
                 labels = sorted(set(objects.labels.tolist()))

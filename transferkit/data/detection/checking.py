@@ -37,9 +37,7 @@ class Faults:
         """
         fault = Fault(where, kind, detail)
         if self.on_error == "stop":
-            raise DataError(
-                f"{self.name}: {fault}. Mend the annotation, or leave such ones out with --on-error skip."
-            )
+            raise DataError(f"{self.name}: {fault}. Mend the annotation, or leave such ones out with --on-error skip.")
         self.found.append(fault)
 
     def accepts(self, where: str, box: Box, height: float, width: float) -> bool:
@@ -133,7 +131,5 @@ def flag(value: Any, where: str) -> bool:
     """
     number = int(value) if isinstance(value, bool) else whole_number(value)
     if number not in (0, 1):
-        raise DataError(
-            f"{where} is {value!r}: 0, 1, false and true are allowed. Correct the annotation file."
-        )
+        raise DataError(f"{where} is {value!r}: 0, 1, false and true are allowed. Correct the annotation file.")
     return bool(number)

@@ -63,9 +63,7 @@ COCO = PublishedBoxes(
             19_336_861_798,
             "md5:cced6f7f71b7629ddf16f17bbcfab6b2",
         ),
-        Download(
-            f"{_URL}/zips/val2017.zip", "val2017.zip", 815_585_330, "md5:442b8da7639aecaf257c1dceb8ba8c80"
-        ),
+        Download(f"{_URL}/zips/val2017.zip", "val2017.zip", 815_585_330, "md5:442b8da7639aecaf257c1dceb8ba8c80"),
         Download(
             f"{_URL}/annotations/annotations_trainval2017.zip",
             "annotations_trainval2017.zip",
@@ -108,14 +106,11 @@ def _categories(path: Path, content: Mapping[str, Any]) -> dict[int, str]:
             raise DataError(f"{path} has a category without id and name: {json.dumps(one)}.")
         if name in found.values() and number not in found:
             raise DataError(
-                f"{path} has two categories with the name {name!r}: give each a name of its own, or both "
-                "one id."
+                f"{path} has two categories with the name {name!r}: give each a name of its own, or both one id."
             )
         found[number] = name
     if not found or len(found) < len(content["categories"]):
-        raise DataError(
-            f"{path} has no category, or two of one id: take the file from the published archive."
-        )
+        raise DataError(f"{path} has no category, or two of one id: take the file from the published archive.")
     return dict(sorted(found.items()))
 
 
@@ -125,9 +120,7 @@ def _class_name(value: Any) -> str:
     return str(value).strip() if named else ""
 
 
-def _rows(
-    content: Mapping[str, Any], part: str, categories: Mapping[int, str], faults: Faults
-) -> Iterator[Row]:
+def _rows(content: Mapping[str, Any], part: str, categories: Mapping[int, str], faults: Faults) -> Iterator[Row]:
     """By file name."""
     label_of = {category: label for label, category in enumerate(categories)}
     annotations = defaultdict(list)

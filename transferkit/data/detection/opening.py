@@ -59,9 +59,7 @@ class MarkedReader:
         image = self.files.image(row)
         (height, width), (own_height, own_width) = self.sizes[row].tolist(), image.shape[:2]
         if (height, width) != (own_height, own_width):
-            raise UnreadableImageError(
-                f"it has {own_width}×{own_height} pixels, and its boxes are of {width}×{height}"
-            )
+            raise UnreadableImageError(f"it has {own_width}×{own_height} pixels, and its boxes are of {width}×{height}")
         return image
 
 

@@ -91,8 +91,7 @@ def _split(name: str, arrays: Mapping[str, NDArray], path: Path) -> DetectionSpl
     first, count = sum(scenes.COUNTS[:at]), scenes.COUNTS[at]
     ends = np.cumsum(arrays["counts"])
     objects = tuple(
-        _objects(arrays, int(ends[row] - arrays["counts"][row]), int(ends[row]))
-        for row in range(first, first + count)
+        _objects(arrays, int(ends[row] - arrays["counts"][row]), int(ends[row])) for row in range(first, first + count)
     )
     ids = tuple(f"{name}/{number:04d}" for number in range(count))
     sizes = np.full((count, 2), scenes.SIDE, np.int64)

@@ -20,9 +20,7 @@ def flipped_boxes(boxes: NDArray[np.floating], width: float) -> NDArray[np.float
     return np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
 
 
-def resized_boxes(
-    boxes: NDArray[np.floating], size: tuple[int, int], new: tuple[int, int]
-) -> NDArray[np.floating]:
+def resized_boxes(boxes: NDArray[np.floating], size: tuple[int, int], new: tuple[int, int]) -> NDArray[np.floating]:
     """The boxes ``[m, 4]`` in the image resized from ``size`` to ``new``, each height and width."""
     down, right = new[0] / size[0], new[1] / size[1]
     return boxes * np.array([right, down, right, down], boxes.dtype)

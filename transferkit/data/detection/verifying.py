@@ -90,10 +90,7 @@ class BoxVerification:
         found = count_problems(
             {name: tally.images for name, tally in self.splits.items()},
             self.published,
-            {
-                label: {name: share.images for name, share in per.items()}
-                for label, per in self.classes.items()
-            },
+            {label: {name: share.images for name, share in per.items()} for label, per in self.classes.items()},
             self.published_classes,
         )
         for kind, count in Counter(fault.kind for fault in self.faults).items():

@@ -47,8 +47,7 @@ VOC = PublishedBoxes(
     citation=CITATION,
     homepage=HOMEPAGE,
     layout="VOCdevkit/VOC2007 and VOCdevkit/VOC2012, each with Annotations, ImageSets/Main, JPEGImages",
-    split_rule="trainval of both years are train, the test of 2007 is test; voc0712:PATH is a VOCdevkit "
-    "elsewhere",
+    split_rule="trainval of both years are train, the test of 2007 is test; voc0712:PATH is a VOCdevkit elsewhere",
     read=read,
     marks=tuple(f"{year}/ImageSets/Main/{name}.txt" for lists in LISTS.values() for year, name in lists),
     downloads=(*OF_2007, *OF_2012),

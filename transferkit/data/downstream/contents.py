@@ -64,8 +64,7 @@ class Contents:
             found = [path for path in self.files if path == name or path.endswith(f"/{name}")]
             if len(found) > 1:
                 raise DataError(
-                    f"{self.folder} has {name} in {len(found)} places, such as {found[0]} and {found[1]}. "
-                    "Keep one."
+                    f"{self.folder} has {name} in {len(found)} places, such as {found[0]} and {found[1]}. Keep one."
                 )
             if found:
                 return found[0]

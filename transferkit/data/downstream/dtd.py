@@ -19,9 +19,7 @@ def read(folder: Path, fold: int = 1) -> Listing:
     names = {split: contents.lines(f"{split}{fold}.txt") for split in ("train", "val", "test")}
     classes = tuple(sorted({one.partition("/")[0] for ids in names.values() for one in ids}))
     number = {name: label for label, name in enumerate(classes)}
-    parts = {
-        split: {one: number[one.partition("/")[0]] for one in sorted(ids)} for split, ids in names.items()
-    }
+    parts = {split: {one: number[one.partition("/")[0]] for one in sorted(ids)} for split, ids in names.items()}
     present = {split: only_present(rows, placed) for split, rows in parts.items()}
     return Listing(present, classes, left_out(parts, placed), placed)
 

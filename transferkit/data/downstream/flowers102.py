@@ -54,20 +54,15 @@ PUBLISHED.register("flowers102")(
         n_classes=102,
         counts={"train": 1_020, "val": 1_020, "test": 6_149},
         licence="none stated; published for research",
-        citation="Nilsback and Zisserman, Automated flower classification over a large number of classes, "
-        "ICVGIP 2008",
+        citation="Nilsback and Zisserman, Automated flower classification over a large number of classes, ICVGIP 2008",
         homepage="https://www.robots.ox.ac.uk/~vgg/data/flowers/102/",
         layout="jpg/image_*.jpg, imagelabels.mat, setid.mat",
         split_rule="train, val and test of setid.mat",
         read=read,
         marks=("jpg", "imagelabels.mat", "setid.mat"),
         downloads=(
-            Download(
-                f"{_URL}102flowers.tgz", "102flowers.tgz", 344_862_509, "md5:52808999861908f626f3c1f4e79d11fa"
-            ),
-            Download(
-                f"{_URL}imagelabels.mat", "imagelabels.mat", digest="md5:e0620be6f572b9609742df49c70aed4d"
-            ),
+            Download(f"{_URL}102flowers.tgz", "102flowers.tgz", 344_862_509, "md5:52808999861908f626f3c1f4e79d11fa"),
+            Download(f"{_URL}imagelabels.mat", "imagelabels.mat", digest="md5:e0620be6f572b9609742df49c70aed4d"),
             Download(f"{_URL}setid.mat", "setid.mat", digest="md5:a5357ecc9cb78c4bef273ce3793fc85c"),
         ),
         metric="mean_per_class",

@@ -83,9 +83,7 @@ def require_present(published: Publication, folder: Path) -> None:
         )
 
 
-def opened(
-    listing: Listing, folder: Path, spec: str, *, memory: Path, reporter: Reporter = SILENT
-) -> dict[str, Split]:
+def opened(listing: Listing, folder: Path, spec: str, *, memory: Path, reporter: Reporter = SILENT) -> dict[str, Split]:
     """The splits of a listing, in the order train, val, test.
 
     Args:

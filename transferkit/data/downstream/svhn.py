@@ -86,9 +86,7 @@ PUBLISHED.register("svhn")(
                 182_040_794,
                 "md5:e26dedcc434d2e4c54c9b2d4a06d8373",
             ),
-            Download(
-                f"{_URL}test_32x32.mat", "test_32x32.mat", 64_275_384, "md5:eb5a983be6a315427106f1b164d9cef3"
-            ),
+            Download(f"{_URL}test_32x32.mat", "test_32x32.mat", 64_275_384, "md5:eb5a983be6a315427106f1b164d9cef3"),
         ),
         size_bytes=246_000_000,
     )

@@ -11,9 +11,7 @@ from ..downstream.published import PUBLISHED, WHOLE, Download, Listing, Option, 
 def read_food101(folder: Path) -> Listing:
     """``food-101/images/CLASS/1.jpg`` and ``meta/train.txt``, ``meta/test.txt``."""
     contents = Contents.of(folder)
-    sides = {
-        split: [f"{line}.jpg" for line in contents.lines(f"meta/{split}.txt")] for split in ("train", "test")
-    }
+    sides = {split: [f"{line}.jpg" for line in contents.lines(f"meta/{split}.txt")] for split in ("train", "test")}
     return _by_folder(sides, placed_images(contents, 2))
 
 
@@ -30,9 +28,7 @@ def read_all_of_sun397(folder: Path) -> Listing:
 
 
 def _sun397(contents: Contents, sides: Mapping[str, Sequence[str]] | None) -> Listing:
-    names = [
-        line.lstrip("/") for line in contents.lines("ClassName.txt")
-    ]  # a/abbey, a/apartment_building/outdoor
+    names = [line.lstrip("/") for line in contents.lines("ClassName.txt")]  # a/abbey, a/apartment_building/outdoor
     number = {name: label for label, name in enumerate(names)}
     images = _below(contents, number)
     ids = {WHOLE: sorted(images)} if sides is None else sides
@@ -84,9 +80,7 @@ def read_pets(folder: Path) -> Listing:
     }
     breeds = {int(row[1]): row[0].rpartition("_")[0] for rows in sides.values() for row in rows}
     number = {label: place for place, label in enumerate(sorted(breeds))}  # from one in the files
-    parts = {
-        split: {f"{row[0]}.jpg": number[int(row[1])] for row in sorted(rows)} for split, rows in sides.items()
-    }
+    parts = {split: {f"{row[0]}.jpg": number[int(row[1])] for row in sorted(rows)} for split, rows in sides.items()}
     return _present(parts, tuple(breeds[label] for label in number), _inside_images(contents))
 
 
@@ -94,9 +88,7 @@ def read_cub200(folder: Path) -> Listing:
     """``images/CLASS/x.jpg``, ``images.txt``, ``image_class_labels.txt``, ``train_test_split.txt``."""
     contents = Contents.of(folder)
     names = _numbered(contents, "images.txt")
-    labels, in_train = (
-        _numbered(contents, f"{name}.txt") for name in ("image_class_labels", "train_test_split")
-    )
+    labels, in_train = (_numbered(contents, f"{name}.txt") for name in ("image_class_labels", "train_test_split"))
     species = _numbered(contents, "classes.txt")
     number = {label: place for place, label in enumerate(sorted(species, key=int))}
     if not names.keys() == labels.keys() == in_train.keys() or not set(labels.values()) <= species.keys():
@@ -126,9 +118,7 @@ def _by_folder(sides: Mapping[str, Sequence[str]], placed: Mapping[str, str]) ->
     """The class of an image is its folder."""
     classes = tuple(sorted({one.partition("/")[0] for ids in sides.values() for one in ids}))
     number = {name: label for label, name in enumerate(classes)}
-    parts = {
-        split: {one: number[one.partition("/")[0]] for one in sorted(ids)} for split, ids in sides.items()
-    }
+    parts = {split: {one: number[one.partition("/")[0]] for one in sorted(ids)} for split, ids in sides.items()}
     return _present(parts, classes, placed)
 
 

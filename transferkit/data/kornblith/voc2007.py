@@ -46,8 +46,7 @@ def _column(path: Path, names: Mapping[str, object]) -> dict[str, int]:
     rows = listed(path)
     if strays := [name for name in names if name not in rows]:
         raise DataError(
-            f"{path} says nothing of {strays[0]} and {len(strays) - 1} more images. "
-            "Take it from the published archive."
+            f"{path} says nothing of {strays[0]} and {len(strays) - 1} more images. Take it from the published archive."
         )
     found = {name: _SAID.get(rest[0]) if len(rest) == 1 else None for name, rest in rows.items()}
     if wrong := [name for name, label in found.items() if label is None]:

@@ -53,9 +53,7 @@ class Pose:
         }
 
 
-def any_pose(
-    rng: np.random.Generator, *, size: tuple[float, float], turn: float = math.pi, stray: float = 0.5
-) -> Pose:
+def any_pose(rng: np.random.Generator, *, size: tuple[float, float], turn: float = math.pi, stray: float = 0.5) -> Pose:
     """A pose inside the image: ``stray`` of the free room is used, ``turn`` is the largest rotation."""
     diameter = rng.uniform(*size)
     room = max(0.0, 1 - diameter) / 2 * stray * 2
@@ -166,9 +164,7 @@ def shading(height: Plane, direction: float, steepness: float) -> Plane:
     return np.clip(np.asarray(1 - steepness * rise), 0.0, 2.0)
 
 
-def photographed(
-    canvas: Plane, rng: np.random.Generator, *, grain: float = 0.03
-) -> tuple[Plane, dict[str, float]]:
+def photographed(canvas: Plane, rng: np.random.Generator, *, grain: float = 0.03) -> tuple[Plane, dict[str, float]]:
     """The canvas under uneven light and with sensor noise, and the light's direction and strength."""
     direction, strength = rng.uniform(0, math.tau), rng.uniform(0.0, 0.5)
     ramp = (X - 0.5) * math.cos(direction) + (Y - 0.5) * math.sin(direction)

@@ -79,9 +79,7 @@ def level_set(level: Plane, u: Plane, v: Plane) -> Plane:
     return level / np.maximum(np.hypot(down, across), 0.25)
 
 
-def arc(
-    radius: float, start: float, stop: float, x: float = 0.0, y: float = 0.0
-) -> list[tuple[float, float]]:
+def arc(radius: float, start: float, stop: float, x: float = 0.0, y: float = 0.0) -> list[tuple[float, float]]:
     """Points on a circle between two angles, a chord at most every 0.4 radians."""
     angles = np.linspace(start, stop, max(3, math.ceil(abs(stop - start) / 0.4) + 1))
     return [(x + radius * math.cos(a), y + radius * math.sin(a)) for a in angles.tolist()]
@@ -92,7 +90,4 @@ def regular(corners: int, radius: float = 1.0, *, inner: float | None = None) ->
     radii = [radius] if inner is None else [radius, inner]
     count = corners * len(radii)
     turns = [math.tau * k / count - math.pi / 2 for k in range(count)]
-    return [
-        (radii[k % len(radii)] * math.cos(a), radii[k % len(radii)] * math.sin(a))
-        for k, a in enumerate(turns)
-    ]
+    return [(radii[k % len(radii)] * math.cos(a), radii[k % len(radii)] * math.sin(a)) for k, a in enumerate(turns)]

@@ -195,9 +195,7 @@ class Face:
         over(self.canvas, self.palette.line, self.pose.cover(distance - outline))
         over(self.canvas, colour, self.pose.cover(distance))
 
-    def pair(
-        self, radii: tuple[float, float], x: float, y: float, colour: Plane, *, tilt: float = 0.0
-    ) -> None:
+    def pair(self, radii: tuple[float, float], x: float, y: float, colour: Plane, *, tilt: float = 0.0) -> None:
         """Two mirrored ellipses, such as ears; ``tilt`` leans their tops outwards."""
         self.lay(d.ellipse(self.s - tilt * (y - self.v), self.v, radii, x, y), colour)
 
@@ -239,17 +237,12 @@ def _cat(f: Face) -> None:
 def _chick(f: Face) -> None:
     p = f.palette
     f.lay(
-        np.minimum(
-            d.segment(f.u, f.v, (0, -0.7), (-0.15, -1.0)), d.segment(f.u, f.v, (0, -0.7), (0.15, -1.0))
-        )
-        - 0.05,
+        np.minimum(d.segment(f.u, f.v, (0, -0.7), (-0.15, -1.0)), d.segment(f.u, f.v, (0, -0.7), (0.15, -1.0))) - 0.05,
         p.accent,
     )
     f.lay(d.disc(f.u, f.v, 0.8), p.fur)
     f.eyes(0.36, -0.15, size=0.12)
-    f.lay(
-        d.polygon(f.u, f.v, [(-0.28, 0.12), (0.0, -0.03), (0.28, 0.12), (0.0, 0.42)]), p.accent, outline=0.04
-    )
+    f.lay(d.polygon(f.u, f.v, [(-0.28, 0.12), (0.0, -0.03), (0.28, 0.12), (0.0, 0.42)]), p.accent, outline=0.04)
     f.pair((0.13, 0.08), 0.55, 0.2, p.pale)
 
 

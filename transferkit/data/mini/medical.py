@@ -132,18 +132,14 @@ def _neutrophil(canvas: Plane, pose: Pose, stain: Stain, rng: np.random.Generato
     _body(canvas, pose, stain.plasma, _wobbly(u, v, rng, radius=0.95, wobble=0.04))
     start, lobes = rng.uniform(0, math.tau), int(rng.integers(3, 6))
     turns = [start + 1.15 * k for k in range(lobes)]
-    _nuclei(
-        canvas, pose, stain, [(0.45 * math.cos(a), 0.45 * math.sin(a), rng.uniform(0.22, 0.3)) for a in turns]
-    )
+    _nuclei(canvas, pose, stain, [(0.45 * math.cos(a), 0.45 * math.sin(a), rng.uniform(0.22, 0.3)) for a in turns])
 
 
 def _eosinophil(canvas: Plane, pose: Pose, stain: Stain, rng: np.random.Generator) -> None:
     u, v = pose.local()
     cell = _wobbly(u, v, rng, radius=0.95, wobble=0.04)
     _body(canvas, pose, stain.plasma, cell)
-    grains = np.clip(
-        4 * np.sin(17 * u + 3 * smooth_noise(rng, 5)) * np.sin(17 * v + 3 * smooth_noise(rng, 5)), 0, 1
-    )
+    grains = np.clip(4 * np.sin(17 * u + 3 * smooth_noise(rng, 5)) * np.sin(17 * v + 3 * smooth_noise(rng, 5)), 0, 1)
     over(canvas, 0.5 * (stain.plasma + stain.nucleus), 0.9 * grains * pose.cover(cell + 0.08))
     _nuclei(canvas, pose, stain, [(-0.36, 0.1, rng.uniform(0.3, 0.38)), (0.36, 0.1, rng.uniform(0.3, 0.38))])
 

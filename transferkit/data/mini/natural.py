@@ -74,9 +74,7 @@ def _linden(u: Plane, v: Plane, rng: np.random.Generator) -> Plane:
 
 def _aspen(u: Plane, v: Plane, rng: np.random.Generator) -> Plane:
     angle = np.arctan2(v, u)
-    return d.polar(
-        u, v, 0.72 + 0.04 * np.cos(rng.integers(12, 15) * angle) + 0.1 * np.exp(-(angle**2) / 0.05)
-    )
+    return d.polar(u, v, 0.72 + 0.04 * np.cos(rng.integers(12, 15) * angle) + 0.1 * np.exp(-(angle**2) / 0.05))
 
 
 def _maple(u: Plane, v: Plane, rng: np.random.Generator) -> Plane:
@@ -151,9 +149,7 @@ def draw_leaf(kind: str, rng: np.random.Generator) -> tuple[Plane, Factors]:
     green = hsv(season, rng.uniform(0.45, 0.85), rng.uniform(0.35, 0.8))
     spot = hsv(season + rng.uniform(-0.08, 0.08), rng.uniform(0.4, 0.9), rng.uniform(0.3, 0.9))
     paint = mixed(green, spot, np.clip(1.8 * fractal_noise(rng, 5) - 0.4, 0, 1))
-    paint = (
-        paint * shading(np.minimum(_veins(kind, u, v), 0.05) * 0.8, rng.uniform(0, math.tau), 0.5)[..., None]
-    )
+    paint = paint * shading(np.minimum(_veins(kind, u, v), 0.05) * 0.8, rng.uniform(0, math.tau), 0.5)[..., None]
     shadow = np.roll(np.minimum(outline, stalk), (2, 1), (0, 1))
     over(canvas, np.zeros(3), 0.4 * coverage(shadow * pose.size / 2, softness=5))
     over(canvas, green * 0.7, pose.cover(stalk))

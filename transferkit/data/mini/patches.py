@@ -111,9 +111,7 @@ def photograph(name: str) -> NDArray[np.uint8]:
         raise DataError(f"The photograph {name!r} comes with {package}, which is not installed.")
     path = Path(spec.origin).parent / inside
     if not path.exists():
-        raise DataError(
-            f"This version of {package} does not carry {inside}. Install the version of the docs."
-        )
+        raise DataError(f"This version of {package} does not carry {inside}. Install the version of the docs.")
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB"))
 

@@ -45,22 +45,16 @@ def _crowns(canvas: Plane, at: Plane, rng: np.random.Generator, radius: float) -
     """Trees with their shadows at the places ``at`` ``[k, 2]``."""
     green = hsv(rng.uniform(0.2, 0.42), rng.uniform(0.25, 0.6), rng.uniform(0.25, 0.5))
     reach = math.ceil(2 * radius * SIZE) + 2
-    for (x, y), size, tint in zip(
-        at, rng.uniform(0.7, 1.2, len(at)), rng.uniform(0.75, 1.3, len(at)), strict=True
-    ):
+    for (x, y), size, tint in zip(at, rng.uniform(0.7, 1.2, len(at)), rng.uniform(0.75, 1.3, len(at)), strict=True):
         i, j = int(y * SIZE), int(x * SIZE)
         window = np.s_[max(0, i - reach) : max(0, i + reach), max(0, j - reach) : max(0, j + reach)]
         u, v = X[window], Y[window]
         if u.size:
-            over(
-                canvas[window], np.zeros(3), 0.5 * coverage(d.disc(u, v, radius * size, x + 0.01, y + 0.012))
-            )
+            over(canvas[window], np.zeros(3), 0.5 * coverage(d.disc(u, v, radius * size, x + 0.01, y + 0.012)))
             over(canvas[window], green * tint, coverage(d.disc(u, v, radius * size, x, y)))
 
 
-def _houses(
-    canvas: Plane, view: View, rng: np.random.Generator, *, pitch: float, half: tuple[float, float]
-) -> None:
+def _houses(canvas: Plane, view: View, rng: np.random.Generator, *, pitch: float, half: tuple[float, float]) -> None:
     """Roofs with a ridge, one a lattice cell, some cells left empty."""
     u, v = view
     column, row = u / pitch, v / pitch
@@ -122,9 +116,7 @@ def _residential(view: View, rng: np.random.Generator) -> Plane:
     u, v = view
     canvas, pitch = _soil(rng), rng.uniform(0.15, 0.2)
     _houses(canvas, view, rng, pitch=pitch, half=(0.3, 0.24))
-    street = (
-        np.minimum(np.abs((v / pitch / 3) % 1 - 1 / 3), np.abs((u / pitch / 5) % 1 - 0.2) * 5 / 3) * pitch * 3
-    )
+    street = np.minimum(np.abs((v / pitch / 3) % 1 - 1 / 3), np.abs((u / pitch / 5) % 1 - 0.2) * 5 / 3) * pitch * 3
     over(canvas, hsv(0, 0, rng.uniform(0.35, 0.65)), coverage(street - 0.02))
     _crowns(canvas, rng.uniform(0, 1, (12, 2)), rng, 0.035)
     return canvas
@@ -132,10 +124,7 @@ def _residential(view: View, rng: np.random.Generator) -> Plane:
 
 def _industrial(view: View, rng: np.random.Generator) -> Plane:
     u, v = view
-    canvas = (
-        blank(hsv(rng.random(), 0.06, rng.uniform(0.35, 0.6)))
-        * (0.9 + 0.2 * fractal_noise(rng, 6))[..., None]
-    )
+    canvas = blank(hsv(rng.random(), 0.06, rng.uniform(0.35, 0.6))) * (0.9 + 0.2 * fractal_noise(rng, 6))[..., None]
     _houses(canvas, (u, v), rng, pitch=rng.uniform(0.48, 0.62), half=(0.42, 0.3))
     vents = np.maximum(np.abs((u * 12) % 1 - 0.5), np.abs((v * 9) % 1 - 0.5)) < 0.14
     return canvas * np.where(vents, 1.2, 1.0)[..., None]
@@ -150,9 +139,7 @@ def _motorway(view: View, rng: np.random.Generator) -> Plane:
     over(canvas, _soil(rng), coverage(np.abs(v) - 0.018))
     dashes = np.where((u * 9) % 1 < 0.5, np.abs(np.abs(v) - 0.083), 1.0)
     over(canvas, np.ones(3), 0.8 * coverage(np.minimum(dashes, np.abs(np.abs(v) - 0.14)) - 0.007))
-    cars = (
-        np.maximum(np.abs((u * 5 + 2 * np.sign(v) * np.floor(np.abs(v) / 0.083)) % 1 - 0.5) - 0.12, 0.0) / 5
-    )
+    cars = np.maximum(np.abs((u * 5 + 2 * np.sign(v) * np.floor(np.abs(v) / 0.083)) % 1 - 0.5) - 0.12, 0.0) / 5
     lane = np.abs((np.abs(v) - 0.018) % 0.064 - 0.032) - 0.016
     inside = coverage(np.maximum(np.maximum(cars - 1e-3, lane), np.abs(v) - 0.135))
     over(canvas, any_colour(rng), inside * lookup((rng.random((9, 9)) < 0.5) * 1.0, u * 5, v * 12))
@@ -166,9 +153,7 @@ def _parking(view: View, rng: np.random.Generator) -> Plane:
     stall = np.floor(row) % 3 > 0.5
     x, y = (column % 1) - 0.5, (row % 1) - 0.5
     over(canvas, np.ones(3), 0.7 * ((0.5 - np.abs(x)) < 0.1) * stall)
-    paints = np.stack([any_colour(rng, saturation=(0, 0.8), value=(0.1, 1)) for _ in range(121)]).reshape(
-        11, 11, 3
-    )
+    paints = np.stack([any_colour(rng, saturation=(0, 0.8), value=(0.1, 1)) for _ in range(121)]).reshape(11, 11, 3)
     taken = lookup((rng.random((11, 11)) < 0.75) * 1.0, column, row) * stall
     over(
         canvas,

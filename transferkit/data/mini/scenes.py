@@ -140,9 +140,7 @@ def _object(kind: str, rng: np.random.Generator) -> tuple[Plane, Plane]:
         hsv(hue, rng.uniform(0.4, 0.95), rng.uniform(0.45, 1.0)),
         hsv(hue + rng.uniform(0.2, 0.8), rng.uniform(0.2, 0.9), rng.uniform(0.2, 1.0)),
     )
-    emboss = shading(
-        np.clip(-distance, 0, 0.3) * pose.size / 2, rng.uniform(0, math.tau), rng.uniform(0.3, 1)
-    )
+    emboss = shading(np.clip(-distance, 0, 0.3) * pose.size / 2, rng.uniform(0, math.tau), rng.uniform(0.3, 1))
     paint = mixed(*colours, texture(int(rng.integers(len(TEXTURES))), u, v, rng)) * emboss[..., None]
     return paint, pose.cover(distance)
 

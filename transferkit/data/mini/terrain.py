@@ -80,12 +80,8 @@ def _polygons(u: Plane, v: Plane, rng: np.random.Generator) -> Plane:
 def _fan(u: Plane, v: Plane, rng: np.random.Generator) -> Plane:
     p = u + rng.uniform(0.5, 0.65)
     r, angle = np.hypot(p, v), np.arctan2(v, p) + 0.35 * (smooth_noise(rng, 5) - 0.5)
-    split = sum(
-        np.abs(np.sin(k * angle + rng.uniform(0, 6))) * w for k, w in ((5, 0.4), (11, 0.4), (23, 0.3))
-    )
-    return (
-        0.35 * np.sqrt(np.asarray(split)) * np.clip(1.4 * r, 0.15, 1) - 0.2 * r + 0.08 * fractal_noise(rng, 8)
-    )
+    split = sum(np.abs(np.sin(k * angle + rng.uniform(0, 6))) * w for k, w in ((5, 0.4), (11, 0.4), (23, 0.3)))
+    return 0.35 * np.sqrt(np.asarray(split)) * np.clip(1.4 * r, 0.15, 1) - 0.2 * r + 0.08 * fractal_noise(rng, 8)
 
 
 FORMS: dict[str, Relief] = {

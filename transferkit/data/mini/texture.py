@@ -55,9 +55,7 @@ def _bricks(u: Plane, v: Plane, rng: np.random.Generator) -> Plane:
     row = np.floor(2 * v)
     along = np.abs((u + 0.5 * (row % 2)) % 1 - 0.5)
     joint = np.maximum(along * 2, np.abs((2 * v) % 1 - 0.5) * 2 - 0.02)
-    return np.clip((0.86 - joint) * 9, 0, 1) * (
-        0.6 + 0.4 * lookup(rng.random((7, 7)), u + 0.5 * (row % 2), row)
-    )
+    return np.clip((0.86 - joint) * 9, 0, 1) * (0.6 + 0.4 * lookup(rng.random((7, 7)), u + 0.5 * (row % 2), row))
 
 
 def _weave(u: Plane, v: Plane, rng: np.random.Generator) -> Plane:
@@ -102,16 +100,12 @@ def _hexagons(u: Plane, v: Plane, rng: np.random.Generator) -> Plane:
 
 def _knit(u: Plane, v: Plane, rng: np.random.Generator) -> Plane:
     lean = np.abs((1.2 * u) % 1 - 0.5)
-    return np.clip(
-        _wave(1.6 * v + 1.2 * lean, 0.7) * np.clip(lean * 12, 0, 1) * np.clip((0.5 - lean) * 12, 0, 1), 0, 1
-    )
+    return np.clip(_wave(1.6 * v + 1.2 * lean, 0.7) * np.clip(lean * 12, 0, 1) * np.clip((0.5 - lean) * 12, 0, 1), 0, 1)
 
 
 PATTERNS_BY_NAME: dict[str, Callable[[Plane, Plane, np.random.Generator], Plane]] = {
     "bricks": _bricks,
-    "checks": lambda u, v, rng: np.clip(
-        0.5 + 4 * np.sin(math.pi * 1.6 * u) * np.sin(math.pi * 1.6 * v), 0, 1
-    ),
+    "checks": lambda u, v, rng: np.clip(0.5 + 4 * np.sin(math.pi * 1.6 * u) * np.sin(math.pi * 1.6 * v), 0, 1),
     "chevrons": lambda u, v, rng: _wave(1.2 * v + 0.8 * np.abs(u % 1 - 0.5)),
     "cracks": _cracks,
     "dots": _dots,

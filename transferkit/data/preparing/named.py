@@ -11,9 +11,7 @@ from ..downstream.published import PUBLISHED, Publication
 from .preparing import Prepared, Request, prepare
 
 
-def prepare_named(
-    spec: str, root: Path, request: Request | None = None, *, reporter: Reporter = SILENT
-) -> Prepared:
+def prepare_named(spec: str, root: Path, request: Request | None = None, *, reporter: Reporter = SILENT) -> Prepared:
     """Have the data set that ``spec`` names: a published one is prepared, an embedded one is drawn.
 
     Args:

@@ -133,8 +133,7 @@ def _from_the_web(published: Publication, folder: Path, request: Request, report
     missing = known - _bytes_below(place)
     require_space(folder.parent, missing + (published.size_bytes or known), remedy=ROOM)
     fetched = [
-        (fetch(one, place, urls=urls, patience=request.patience, reporter=reporter), one.into)
-        for one, urls in wanted
+        (fetch(one, place, urls=urls, patience=request.patience, reporter=reporter), one.into) for one, urls in wanted
     ]
     try:
         prepared = _unpacked(published, folder, fetched, reporter)
@@ -221,9 +220,7 @@ def _files_of(published: Publication, source: Path) -> list[Path]:
     return files
 
 
-def _unpacked(
-    published: Publication, folder: Path, files: Sequence[tuple[Path, str]], reporter: Reporter
-) -> Prepared:
+def _unpacked(published: Publication, folder: Path, files: Sequence[tuple[Path, str]], reporter: Reporter) -> Prepared:
     """Archives unpacked and single files copied, below the folder that each belongs into."""
     scratch = folder.parent / ".preparing" / published.name
     limits = Limits(bytes=max(2**34, 4 * (published.size_bytes or 0)))
@@ -248,9 +245,7 @@ def _unpacked(
     return _prepared(published, folder, "unpacked", found)
 
 
-def _adopted(
-    published: Publication, folder: Path, source: Path, request: Request, reporter: Reporter
-) -> Prepared:
+def _adopted(published: Publication, folder: Path, source: Path, request: Request, reporter: Reporter) -> Prepared:
     """A folder that is the set already: linked to, or copied."""
     if folder.parent.resolve().is_relative_to(source.resolve()):
         raise DataError(f"{source} holds the data folder itself. Give the folder of {published.name} alone.")
@@ -303,8 +298,7 @@ def _understood(published: Publication, place: Path, names: str, reporter: Repor
 
 def _expected(published: Publication) -> str:
     return (
-        f"Expected is {published.layout}, with {published.expected}; "
-        "several archives are given as --from A --from B."
+        f"Expected is {published.layout}, with {published.expected}; several archives are given as --from A --from B."
     )
 
 
@@ -344,9 +338,7 @@ def _remove(scratch: Path) -> None:
         shutil.rmtree(scratch)
 
 
-def _prepared(
-    published: Publication, folder: Path, how: str, found: tuple[int, int] | None = None
-) -> Prepared:
+def _prepared(published: Publication, folder: Path, how: str, found: tuple[int, int] | None = None) -> Prepared:
     images, classes = found or (None, None)
     return Prepared(published.name, how, str(folder), images, sum(published.counts.values()), classes)
 

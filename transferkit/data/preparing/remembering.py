@@ -14,9 +14,7 @@ from ...core.files import digest_file, write_json
 from ...core.progress import SILENT, Reporter
 
 
-def remember_digests(
-    name: str, files: Mapping[str, Path], root: Path, *, reporter: Reporter = SILENT
-) -> None:
+def remember_digests(name: str, files: Mapping[str, Path], root: Path, *, reporter: Reporter = SILENT) -> None:
     """Keep the SHA-256 of files in ``<root>/digests/<name>.json``, and say what they are.
 
     A file that is not as it was when it was first fetched is told too; what was kept of that stays.

@@ -100,9 +100,7 @@ def is_archive(path: Path | str) -> bool:
 
 def stem(name: str) -> str:
     """The name of an archive without what says that it is one."""
-    ending = next(
-        ending for ending in sorted(ENDINGS, key=len, reverse=True) if name.lower().endswith(ending)
-    )
+    ending = next(ending for ending in sorted(ENDINGS, key=len, reverse=True) if name.lower().endswith(ending))
     return name[: -len(ending)]
 
 
@@ -148,9 +146,7 @@ def _unpack(writer: "_Writer", archive: Path, reporter: Reporter) -> None:
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
         raise DataError(f"{archive} is damaged ({error}). Get it again.") from error
     except (RuntimeError, NotImplementedError) as error:  # zipfile: a password, a method that it lacks
-        raise DataError(
-            f"{archive} cannot be unpacked: {error}. Unpack it by hand and give the folder."
-        ) from error
+        raise DataError(f"{archive} cannot be unpacked: {error}. Unpack it by hand and give the folder.") from error
     for link in links:
         writer.link(link)
 
@@ -227,9 +223,7 @@ class _Writer:
         """Whether there is a file of that name; one whose name differs by case only is refused."""
         spelled = self.done.files.get(_folded(path), path)
         if spelled != path:
-            raise DataError(
-                f"{self.archive} holds {path!r} and {spelled!r}, which are one file on many disks. {_HAND}"
-            )
+            raise DataError(f"{self.archive} holds {path!r} and {spelled!r}, which are one file on many disks. {_HAND}")
         return _folded(path) in self.done.files
 
     def _compare(self, path: str, content: IO[bytes]) -> None:
@@ -343,9 +337,7 @@ _REMARKS = (*_PAX, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 def _tar_entry(member: tarfile.TarInfo) -> _Entry:
     name = _text(member.name)
     if member.issym():
-        return _Entry(
-            name, "link", posixpath.normpath(posixpath.join(posixpath.dirname(name), member.linkname))
-        )
+        return _Entry(name, "link", posixpath.normpath(posixpath.join(posixpath.dirname(name), member.linkname)))
     if member.islnk():
         return _Entry(name, "link", posixpath.normpath(_text(member.linkname)))
     return _Entry(name, "file" if member.isfile() else "folder" if member.isdir() else "other")

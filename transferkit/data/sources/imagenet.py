@@ -102,9 +102,7 @@ def archives(folder: Path, *, memory: Path, reporter: Reporter = SILENT) -> List
     if (folder / VAL).exists():
         indexes["test"], files["test"] = tar_index(folder / VAL, memory=memory, reporter=reporter), VAL
         parts["test"] = _labelled(sorted(indexes["test"].names), folder / DEVKIT, number)
-    places = {
-        one: (split, place) for split, index in indexes.items() for place, one in enumerate(index.names)
-    }
+    places = {one: (split, place) for split, index in indexes.items() for place, one in enumerate(index.names)}
 
     modified_ns = {split: (folder / file).stat().st_mtime_ns for split, file in files.items()}
 
@@ -140,8 +138,7 @@ def _devkit(path: Path) -> tuple[list[int], dict[int, str]]:
         with tarfile.open(path, mode="r:gz") as archive:
             members = {member.name.rpartition("/")[2]: member for member in archive if member.isfile()}
             truth, meta = (
-                archive.extractfile(members[name])
-                for name in ("ILSVRC2012_validation_ground_truth.txt", "meta.mat")
+                archive.extractfile(members[name]) for name in ("ILSVRC2012_validation_ground_truth.txt", "meta.mat")
             )
             if truth is None or meta is None:
                 raise KeyError("meta.mat")

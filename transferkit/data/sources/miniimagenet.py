@@ -70,8 +70,7 @@ def _from_folders(contents: Contents, part: str) -> Listing:
     ids = {one.partition("/")[2]: path for one, path in sorted(placed.items()) if one.startswith(f"{part}/")}
     if not ids:
         raise DataError(
-            f"{contents.folder} is not mini-ImageNet: expected are {part}.csv and images, "
-            f"or {part}/CLASS/*.jpg."
+            f"{contents.folder} is not mini-ImageNet: expected are {part}.csv and images, or {part}/CLASS/*.jpg."
         )
     classes = tuple(sorted({one.partition("/")[0] for one in ids}))
     number = {name: label for label, name in enumerate(classes)}

@@ -48,8 +48,7 @@ class Look:
     def entries(self) -> dict[str, Entry]:
         """By split, filled."""
         return {
-            name: self.extractor.open(split).run(self.place.reporter)
-            for name, split in self.dataset.splits.items()
+            name: self.extractor.open(split).run(self.place.reporter) for name, split in self.dataset.splits.items()
         }
 
     def splits(self, layer: str) -> dict[str, Features]:

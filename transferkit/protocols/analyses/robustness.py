@@ -47,10 +47,7 @@ def robustness(
     for look in seen:
         _require_splits(look)
     return Results(
-        record
-        for look in seen
-        for layer in look.layers
-        for record in _of_layer(look, layer, settings, force=force)
+        record for look in seen for layer in look.layers for record in _of_layer(look, layer, settings, force=force)
     )
 
 
@@ -74,9 +71,7 @@ def _of_layer(look: Look, layer: str, settings: RobustnessSettings, *, force: bo
         return fitted[0]
 
     cells = [(PLAIN, "clean", 0)]
-    cells += [
-        (f"{kind}:{level}", kind, level) for kind in settings.corruptions for level in settings.severities
-    ]
+    cells += [(f"{kind}:{level}", kind, level) for kind in settings.corruptions for level in settings.severities]
     records = []
     for variant, kind, severity in cells:
 

@@ -83,9 +83,7 @@ def likeness(
 
     Raises: DataError: if the models' rows differ.
     """
-    for _, group in groupby(
-        looks(models, datasets, settings, place=place), key=lambda look: look.dataset.spec
-    ):
+    for _, group in groupby(looks(models, datasets, settings, place=place), key=lambda look: look.dataset.spec):
         yield likeness_of(list(group))
 
 

@@ -248,9 +248,7 @@ def _agreement_table(agreements: Sequence[Agreement]) -> Table | Text:
             "No accuracy of these models is in the workspace: run transferkit probe for the same models, "
             "data and layers, or transferkit finetune, and the scores are held against it."
         )
-    table = Table(
-        title="Agreement with measured accuracy: weighted Kendall's τ", box=box.SIMPLE_HEAD, pad_edge=False
-    )
+    table = Table(title="Agreement with measured accuracy: weighted Kendall's τ", box=box.SIMPLE_HEAD, pad_edge=False)
     table.title_justify = "left"
     scores = list(dict.fromkeys(one.score for one in agreements))
     for heading in ("data", "against", "models"):

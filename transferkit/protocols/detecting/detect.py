@@ -136,9 +136,7 @@ def detect(
             for name in datasets
         ]
     workers = default_workers() if machinery.workers is None else machinery.workers
-    targets = [
-        _Target(spec, dataset, settings, told, fabric, workers, wish) for dataset in opened for spec in specs
-    ]
+    targets = [_Target(spec, dataset, settings, told, fabric, workers, wish) for dataset in opened for spec in specs]
     if fabric.device.type == "cpu" and not wish.yes:
         agreed(fabric, lambda: _require_patience(targets, settings))
     return Detected(tuple(target.detection() for target in targets), fabric.global_rank)
@@ -167,9 +165,7 @@ def _require_boxes(spec: str) -> None:
         )
     labelled = whole.partition(":")[0] in DATASETS or whole in {known.name for known in known_datasets()}
     if labelled and not is_boxed(whole):
-        raise UsageError(
-            f"{spec} has no boxes, and --task detection needs some. Choose from: {', '.join(DETECTION)}."
-        )
+        raise UsageError(f"{spec} has no boxes, and --task detection needs some. Choose from: {', '.join(DETECTION)}.")
 
 
 def rule_of(dataset: str) -> Rule:
@@ -206,9 +202,7 @@ class _Target:
         lock = Lock(folder / "lock")
         mine = lock.acquire(wait=False) if self.fabric.is_global_zero else True
         if not self.fabric.broadcast(mine):
-            raise UsageError(
-                f"Another process trains a detector on {self.spec} and {self.dataset.spec}. Wait for it."
-            )
+            raise UsageError(f"Another process trains a detector on {self.spec} and {self.dataset.spec}. Wait for it.")
         try:
             return Detection(self._trained(encoder, cell, file), self.dataset, file)
         finally:

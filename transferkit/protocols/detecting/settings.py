@@ -83,9 +83,7 @@ class DetectSettings:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for records."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()
-        }
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, 0 the first.

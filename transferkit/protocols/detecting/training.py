@@ -79,9 +79,7 @@ class Training:
                 f"give a multiple of {fabric.world_size}."
             )
         if settings.batch_statistics == "sync" and fabric.world_size > 1 and fabric.device.type == "cpu":
-            raise UsageError(
-                "--batch-statistics sync over several processes needs GPUs: use frozen on a CPU."
-            )
+            raise UsageError("--batch-statistics sync over several processes needs GPUs: use frozen on a CPU.")
         self.order = Order(course.split.sizes, settings.batch, settings.seed)
         self.detector = channels_last(detector)
         optimizer = torch.optim.SGD(
@@ -204,8 +202,7 @@ class Training:
         device = self.fabric.device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(
-                seed_of(self.course.settings.seed, "detection samples", number, self.fabric.global_rank)
-                % 2**63
+                seed_of(self.course.settings.seed, "detection samples", number, self.fabric.global_rank) % 2**63
             )
             yield
 

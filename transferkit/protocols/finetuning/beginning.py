@@ -77,9 +77,7 @@ class ProbeStarts:
         path = logistic_path(_x(fitted), torch.from_numpy(fitted.labels), [self.penalty], len(rows.classes))
         biases = path.biases[0]
         there = torch.isfinite(biases)
-        return Start(
-            path.weights[0].T.contiguous(), torch.where(there, biases, biases[there].min() - _UNLIKELY)
-        )
+        return Start(path.weights[0].T.contiguous(), torch.where(there, biases, biases[there].min() - _UNLIKELY))
 
     def accuracy(self, rows: Split, scored: Features) -> float:
         """Top-1 accuracy on ``scored`` of the probe of ``rows``: what fine-tuning starts from.
@@ -93,9 +91,7 @@ class ProbeStarts:
         return float((answers == torch.from_numpy(scored.labels)).double().mean())
 
 
-def last_features(
-    encoder: Encoder, splits: Mapping[str, Split], *, device: str, place: Place
-) -> dict[str, Features]:
+def last_features(encoder: Encoder, splits: Mapping[str, Split], *, device: str, place: Place) -> dict[str, Features]:
     """The features of the last layer for each split, from the cache or extracted now.
 
     Args:

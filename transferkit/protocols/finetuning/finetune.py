@@ -112,9 +112,7 @@ def finetune(
     workers = default_workers() if machinery.workers is None else machinery.workers
     told = place if fabric.is_global_zero else replace(place, reporter=SILENT)
     wish = wish or Wish()
-    targets = [
-        _Target(spec, dataset, settings, told, fabric, workers, wish) for dataset in opened for spec in specs
-    ]
+    targets = [_Target(spec, dataset, settings, told, fabric, workers, wish) for dataset in opened for spec in specs]
     for encoder, dataset in product(encoders, opened):
         note_seen(encoder, dataset.spec, told.reporter)
     if fabric.device.type == "cpu" and not wish.yes:
@@ -169,9 +167,7 @@ class _Target:
         lock = Lock(self._folder(cell) / "lock")
         mine = lock.acquire(wait=False) if self.fabric.is_global_zero else True
         if not self.fabric.broadcast(mine):
-            raise UsageError(
-                f"Another process is fine-tuning {self.spec} on {self.dataset.spec}. Wait for it."
-            )
+            raise UsageError(f"Another process is fine-tuning {self.spec} on {self.dataset.spec}. Wait for it.")
         try:
             return self._trained(cell)
         finally:

@@ -46,9 +46,7 @@ def keep_network(network: Network, encoder: Encoder, run: Run, dataset: Dataset)
     save_tensors(run.newest, weights, {}, trained_on=trained_on)
     save_tensors(run.folder / "head.safetensors", classifier.state_dict(), {})
     source = f"{encoder.spec}, fine-tuned on {dataset.spec}"
-    run.describe(
-        Description(encoder.architecture, encoder.view, source, dataset.classes, trained_on=trained_on)
-    )
+    run.describe(Description(encoder.architecture, encoder.view, source, dataset.classes, trained_on=trained_on))
 
 
 def _with_place(trunk: Trunk, encoder: Encoder) -> Trunk:

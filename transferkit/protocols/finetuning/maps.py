@@ -43,9 +43,7 @@ class Maps:
         return {one: place for place, one in enumerate(self.features.ids)}
 
 
-def cached_maps(
-    encoder: Encoder, splits: Sequence[Split], settings: FinetuneSettings, place: Place
-) -> Maps | None:
+def cached_maps(encoder: Encoder, splits: Sequence[Split], settings: FinetuneSettings, place: Place) -> Maps | None:
     """The maps of ``train_from`` where ``extract --pooling whole --dtype float32`` has cached them.
 
     None where they are not wanted (images are augmented, or all of the network is trained), not there, or do
@@ -72,8 +70,6 @@ def cached_maps(
         return None
     way = entrance(encoder, layer.name)
     if way is None:
-        place.reporter.note(
-            f"{encoder.spec} cannot be entered behind {layer.name}: its images are run whole."
-        )
+        place.reporter.note(f"{encoder.spec} cannot be entered behind {layer.name}: its images are run whole.")
         return None
     return Maps(features, way)

@@ -38,8 +38,7 @@ class Network(nn.Module):
         self.body = self.trunk.module
         if start.weights.shape[1] != self.trunk.dim:
             raise ModelError(
-                f"{encoder.spec} ends in {self.trunk.dim} features, not {start.weights.shape[1]}: "
-                "use --head zero."
+                f"{encoder.spec} ends in {self.trunk.dim} features, not {start.weights.shape[1]}: use --head zero."
             )
         multiply_single_pixels(self.body)
         self.norm = nn.BatchNorm1d(self.trunk.dim) if settings.batch_norm else nn.Identity()

@@ -98,9 +98,7 @@ class FinetuneSettings:
                 f"{self.least_batch} or more, or --statistics frozen and --no-batch-norm."
             )
         if self.batch_norm and self.head == "probe":
-            raise UsageError(
-                "--head probe starts from features as they are: use --head zero with --batch-norm."
-            )
+            raise UsageError("--head probe starts from features as they are: use --head zero with --batch-norm.")
 
     @property
     def least_batch(self) -> int:
@@ -118,9 +116,7 @@ class FinetuneSettings:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for records."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()
-        }
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)

@@ -252,9 +252,7 @@ class Fit:
             loss = functional.cross_entropy(self.model(images), labels)
         self.fabric.backward(loss)
         if settings.clip:
-            self.fabric.clip_gradients(
-                self.model, self.optimizer, max_norm=settings.clip, error_if_nonfinite=False
-            )
+            self.fabric.clip_gradients(self.model, self.optimizer, max_norm=settings.clip, error_if_nonfinite=False)
         self.optimizer.step()
         self.optimizer.zero_grad()
         return {"loss": loss.detach()}

@@ -56,9 +56,7 @@ def launched_fabric(machinery: Machinery, *, precision: str, folder: Path) -> Fa
             accelerator="cuda" if cuda else "cpu",
             devices=machinery.devices,
             num_nodes=machinery.nodes,
-            plugins=[_Autocast(_MIXED[precision], "cuda" if cuda else "cpu")]
-            if precision in _MIXED
-            else None,
+            plugins=[_Autocast(_MIXED[precision], "cuda" if cuda else "cpu")] if precision in _MIXED else None,
             strategy="auto" if alone else _data_parallel(),
             loggers=[_logger(name, folder) for name in machinery.logger],
         )
@@ -135,8 +133,7 @@ def _logging_in() -> Iterator[None]:
         yield
     except Error as error:
         raise UsageError(
-            f"--logger wandb cannot log in ({str(error).splitlines()[0]}). "
-            "Run wandb login, or set WANDB_MODE=offline."
+            f"--logger wandb cannot log in ({str(error).splitlines()[0]}). Run wandb login, or set WANDB_MODE=offline."
         ) from error
 
 

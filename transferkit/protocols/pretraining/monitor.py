@@ -55,9 +55,7 @@ class Monitor:
         scores = knn_scores(queries, bank, bank_labels, k=k, temperature=_TEMPERATURE, n_classes=c)
         return float((np.asarray(scores).argmax(1) == labels).mean())
 
-    def _features(
-        self, network: nn.Module, split: Split, most: int
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def _features(self, network: nn.Module, split: Split, most: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """``[n, d]`` of unit length and labels ``[n]`` of the images that can be read."""
         rows = np.linspace(0, len(split) - 1, min(most, len(split))).astype(np.int64)
         batches = [rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH)]

@@ -44,9 +44,7 @@ PRESETS.register("mini")(
     )
 )
 
-_STUDY = (
-    "Islam et al., A Broad Study on the Transferability of Visual Representations, ICCV 2021, public code"
-)
+_STUDY = "Islam et al., A Broad Study on the Transferability of Visual Representations, ICCV 2021, public code"
 
 _IMAGENET = PretrainSettings(
     data="",
@@ -108,7 +106,5 @@ def preset_settings(name: str, changes: Mapping[str, Any]) -> PretrainSettings:
     """
     preset = PRESETS[name]
     if preset.needs_data and "data" not in changes:
-        raise UsageError(
-            f"The preset {name} needs your images: add --data folder:PATH, with one folder a class."
-        )
+        raise UsageError(f"The preset {name} needs your images: add --data folder:PATH, with one folder a class.")
     return replace(preset.settings, **changes)

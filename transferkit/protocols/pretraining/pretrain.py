@@ -96,9 +96,7 @@ def pretrain(
     fabric = launched_fabric(machinery, precision=settings.precision, folder=run.folder)
     with fabric.rank_zero_first():  # which draws or fingerprints the images for all
         dataset = place.open(settings.data)
-    instead = (
-        "Use --loss selfsupcon with --data folder:PATH, of a folder that holds the images without classes"
-    )
+    instead = "Use --loss selfsupcon with --data folder:PATH, of a folder that holds the images without classes"
     require_one_label_each([dataset], what="pretraining", instead=instead)
     settings = replace(settings, data=dataset.spec, model=encoder.spec)
     lock = Lock(run.folder / "lock")
@@ -145,9 +143,7 @@ class _Training:
         job, standing, trainer = self.job, self.standing, self.job.trainer
         left = trainer.steps - standing.step
         if standing.step and left:
-            self.reporter.note(
-                f"Going on with the run {job.run.name} at step {standing.step} of {trainer.steps}."
-            )
+            self.reporter.note(f"Going on with the run {job.run.name} at step {standing.step} of {trainer.steps}.")
         if left:
             label = f"{job.settings.loss} on {job.settings.data}"
             with self.reporter.task(label, left * trainer.whole_batch, "images") as task:
@@ -206,9 +202,7 @@ class _Training:
         if reasons and not self.standing.history:
             ids = self.job.trainer.split.ids
             for row, reason in reasons.items():
-                self.reporter.note(
-                    f"{ids[row]} cannot be read: {reason}. Another image is shown in its place."
-                )
+                self.reporter.note(f"{ids[row]} cannot be read: {reason}. Another image is shown in its place.")
         self.standing.unreadable += len(reasons)
 
     def _save(self, *, best: bool = False) -> None:
@@ -238,8 +232,6 @@ class _Training:
 
 def _spoken(line: dict[str, float], epochs: int) -> str:
     """``epoch 3/12: total 2.911, ce 1.702, selfsupcon 2.418; k-NN 0.412 on held-out images (19 s)``."""
-    losses = ", ".join(
-        f"{k} {v:.3f}" for k, v in line.items() if k not in ("epoch", "knn", "seconds", "gradient_norm")
-    )
+    losses = ", ".join(f"{k} {v:.3f}" for k, v in line.items() if k not in ("epoch", "knn", "seconds", "gradient_norm"))
     knn = f"; k-NN {line['knn']:.3f} on held-out images" if "knn" in line else ""
     return f"epoch {line['epoch']:.0f}/{epochs}: {losses}{knn} ({line['seconds']:.0f} s)"

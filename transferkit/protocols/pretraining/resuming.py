@@ -17,9 +17,7 @@ from .settings import PretrainSettings
 from .standing import Standing
 
 
-def settings_for(
-    preset: str | None, changes: Mapping[str, Any], *, name: str | None, runs: Path
-) -> PretrainSettings:
+def settings_for(preset: str | None, changes: Mapping[str, Any], *, name: str | None, runs: Path) -> PretrainSettings:
     """Those of the run ``name`` where it has begun and no preset is asked for, else the preset's; changed.
 
     Args:
@@ -42,9 +40,7 @@ def settings_for(
     try:
         kept = PretrainSettings(**{key: identity[key] for key in names})
     except (TypeError, UsageError) as error:
-        raise CheckpointError(
-            f"{run.folder / 'run.json'} is damaged ({error}). Give another --name."
-        ) from error
+        raise CheckpointError(f"{run.folder / 'run.json'} is damaged ({error}). Give another --name.") from error
     return replace(kept, **changes)
 
 
@@ -73,9 +69,7 @@ def _take(job: Job, lock: Lock, *, anew: bool) -> None:
     """
     run = job.run
     if not lock.acquire(wait=False):
-        raise UsageError(
-            f"Another process is training the run {run.name}. Wait for it, or give another --name."
-        )
+        raise UsageError(f"Another process is training the run {run.name}. Wait for it, or give another --name.")
     if anew and run.begun:
         for path in run.folder.iterdir():
             if path.name != "lock":
@@ -101,11 +95,7 @@ def _require_same(job: Job, then: Mapping[str, Any]) -> None:
     now = dict(job.description.identity)
     if training_file(job.run).exists():
         now["weights"] = then.get("weights")
-    changed = [
-        f"{key} was {then.get(key)!r} and is {value!r}"
-        for key, value in now.items()
-        if then.get(key) != value
-    ]
+    changed = [f"{key} was {then.get(key)!r} and is {value!r}" for key, value in now.items() if then.get(key) != value]
     if changed:
         raise UsageError(
             f"The run {job.run.name} was begun with other settings: {'; '.join(changed)}. "

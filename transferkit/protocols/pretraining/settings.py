@@ -109,9 +109,7 @@ class PretrainSettings:
             if value is not None and value > highest:
                 raise UsageError(_out_of_range(name, value, f"{highest} or less"))
         if not (math.isfinite(self.lr) and self.lr > self.min_lr):
-            raise UsageError(
-                f"--lr {self.lr} is not above --min-lr {self.min_lr}, where the cosine ends: give more."
-            )
+            raise UsageError(f"--lr {self.lr} is not above --min-lr {self.min_lr}, where the cosine ends: give more.")
         if self.warmup >= self.epochs:
             raise UsageError(
                 f"--warmup {self.warmup} leaves nothing of --epochs {self.epochs}: give fewer epochs of it."

@@ -84,9 +84,7 @@ class Trainer:
     def epoch(self, first: int) -> Iterator[Step]:
         """Take the step numbered ``first`` and all others of its epoch."""
         epoch, done = divmod(first, self.steps_an_epoch)
-        batches = load_views(
-            self.split, self._views, self._rows(epoch, done), epoch=epoch, device=self.fabric.device
-        )
+        batches = load_views(self.split, self._views, self._rows(epoch, done), epoch=epoch, device=self.fabric.device)
         for number, batch in enumerate(batches, start=first):
             yield Step(number, self.step(number, batch), batch.reasons)
 

@@ -17,9 +17,7 @@ MODELS = 2
 NONE = "none"
 
 
-def galleries(
-    found: Evidence, wanted: Sequence[str], workspace: Workspace
-) -> tuple[list[Gallery], list[str]]:
+def galleries(found: Evidence, wanted: Sequence[str], workspace: Workspace) -> tuple[list[Gallery], list[str]]:
     """Galleries, and a sentence for each that could not be made.
 
     Args:

@@ -138,9 +138,7 @@ def _rank_lines(axes: "Axes", panel: RankLines, chart: Chart) -> None:
     for place, (name, rank) in enumerate(zip(ranks.models, ranks.mean_ranks, strict=True)):
         colour, marker = _style(chart, name)
         axes.plot([rank], [place], color=colour, marker=marker, markersize=5)
-        axes.annotate(
-            f"{rank:.2f}", (rank, place), (6, 0), textcoords="offset points", va="center", fontsize=7
-        )
+        axes.annotate(f"{rank:.2f}", (rank, place), (6, 0), textcoords="offset points", va="center", fontsize=7)
     axes.set_yticks(range(len(ranks.models)), [_plain(name) for name in ranks.models])
     axes.set(xlim=(0.8, len(ranks.models) + 0.6), xlabel=chart.x)
     axes.set_ylim(len(ranks.models) - 0.5, -0.9 - 0.45 * len(bars))

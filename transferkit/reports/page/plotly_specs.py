@@ -47,9 +47,7 @@ def _curves(chart: Chart, panel: Curves) -> Spec:
     if panel.diagonal:
         line = {"color": "#999999", "dash": "dot", "width": 1}
         ends = [0, 1]
-        data.append(
-            {"x": ends, "y": ends, "mode": "lines", "line": line, "showlegend": False, "hoverinfo": "skip"}
-        )
+        data.append({"x": ends, "y": ends, "mode": "lines", "line": line, "showlegend": False, "hoverinfo": "skip"})
     for name, line_of in panel.lines.items():
         place = chart.place(name)
         data += _band(line_of, place, escape(name))

@@ -49,11 +49,7 @@ def _column(found: Evidence, name: str) -> dict[str, Any]:
     index = []
     for record in found.records:
         value = _told(name, getattr(record, name))
-        key = (
-            json.dumps(value, sort_keys=True)
-            if isinstance(value, dict)
-            else f"{type(value).__name__} {value}"
-        )
+        key = json.dumps(value, sort_keys=True) if isinstance(value, dict) else f"{type(value).__name__} {value}"
         if key not in places:
             places[key] = len(values)
             values.append(value)

@@ -58,9 +58,7 @@ def charts_of(found: Evidence) -> list[Chart]:
     return [chart for build in BUILDERS for chart in build(found)]
 
 
-def write_page(
-    found: Evidence, path: Path, *, galleries: Sequence[Gallery] = (), notes: Sequence[str] = ()
-) -> None:
+def write_page(found: Evidence, path: Path, *, galleries: Sequence[Gallery] = (), notes: Sequence[str] = ()) -> None:
     """Write the page; ``path`` appears when it is whole.
 
     Args:
@@ -208,9 +206,7 @@ def _map_spec(one: Gallery) -> Mapping[str, Any]:
     }
 
 
-def _map_traces(
-    one: Gallery, points: Sequence[int], plane: Any, places: Mapping[int, int]
-) -> list[dict[str, Any]]:
+def _map_traces(one: Gallery, points: Sequence[int], plane: Any, places: Mapping[int, int]) -> list[dict[str, Any]]:
     traces = []
     for label, name in enumerate(one.classes):
         own = [i for i, number in enumerate(points) if one.tiles[number].label == label]

@@ -116,9 +116,7 @@ class RayEngine:
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         if not any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):
             asked = f"{cpus} cores and {gpus} GPUs" if gpus else f"{cpus} cores"
-            error = (
-                f"No node of the cluster has the {asked} that it needs. Add one, or ask for fewer devices."
-            )
+            error = f"No node of the cluster has the {asked} that it needs. Add one, or ask for fewer devices."
             self._refused.append(Outcome(task.id, None, error))
             return
         memory = int(min(need.memory_bytes, 0.9 * max(node.get("memory", 0) for node in nodes)))
@@ -154,9 +152,7 @@ class RayEngine:
             return Outcome.from_json(json.loads(self._ray.get(reference)))
         except self._ray.exceptions.RayError as error:
             first = str(error).strip().splitlines()[0]
-            return Outcome(
-                task.id, None, f"It was begun {RETRIES + 1} times and ended so: {first}", str(error)
-            )
+            return Outcome(task.id, None, f"It was begun {RETRIES + 1} times and ended so: {first}", str(error))
 
     def _connect(self) -> None:
         """Join the cluster, or start one.
