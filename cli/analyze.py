@@ -55,9 +55,9 @@ def _looking(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _place(session: Session, seed: int) -> Any:
-    from transferkit.protocols.place import Place
+    from transferkit.protocols.context import RunContext
 
-    return Place(session.workspace, seed, session.reporter)
+    return RunContext(session.workspace, seed, session.reporter)
 
 
 @command.command()
@@ -77,12 +77,12 @@ def cka(
     Example:
       transferkit analyze cka --model random:resnet18,pixels --data mini/digits --layers stages --size 48
     """
-    from transferkit.protocols.analyses.similarity import likeness
-    from transferkit.reports.figures import Words, heat_map
+    from transferkit.protocols.analyses.similarity import similarity
+    from transferkit.reports.figures import AxisLabels, heat_map
 
     extraction = ExtractSettings(**given(ExtractSettings, options))
-    found = list(likeness(model, data, extraction, place=_place(session, seed)))
-    figures = {one.data: heat_map(one.values, one.names, one.names, Words(f"CKA on {one.data}")) for one in found}
+    found = list(similarity(model, data, extraction, context=_place(session, seed)))
+    figures = {one.data: heat_map(one.values, one.names, one.names, AxisLabels(f"CKA on {one.data}")) for one in found}
     drawn = session.drawn(figure, "cka", figures)
     session.show([one.to_json() for one in found], Group(*found, drawn))
 
@@ -114,7 +114,7 @@ def separation(
 
     extraction = ExtractSettings(**given(ExtractSettings, options))
     try:
-        records = separations(model, data, extraction, place=_place(session, seed), force=force)
+        records = separations(model, data, extraction, context=_place(session, seed), force=force)
     except UnansweredError as error:
         if error.results:
             _show_separations(session, error.results, figure)
@@ -157,7 +157,7 @@ def transferability(
     from transferkit.reports.agreement import agreement_figures
 
     extraction = ExtractSettings(**given(ExtractSettings, options))
-    found = score(model, data, extraction, place=_place(session, seed), force=force)
+    found = score(model, data, extraction, context=_place(session, seed), force=force)
     drawn = session.drawn(figure, "transferability", agreement_figures(found.pairs))
     session.show(found.to_json(), Group(found, drawn))
 
@@ -202,21 +202,21 @@ def robustness(
         severity_curves,
     )
     from transferkit.protocols.analyses.robustness import robustness as suffer
-    from transferkit.reports.figures import Line, Words, curve_rows
+    from transferkit.reports.figures import AxisLabels, Curve, curve_rows
 
     extraction = ExtractSettings(**given(ExtractSettings, options))
     settings = RobustnessSettings(**given(RobustnessSettings, options))
-    records = suffer(model, data, extraction, settings, place=_place(session, seed), force=force)
+    records = suffer(model, data, extraction, settings, context=_place(session, seed), force=force)
     figures = {}
     for name in dict.fromkeys(record.data for record in records):
         points = severity_curves(records, name)
         rows = {
             quantity: {
-                kind: {spec: Line(*own[:, columns].T) for spec, own in lines.items()} for kind, lines in points.items()
+                kind: {spec: Curve(*own[:, columns].T) for spec, own in lines.items()} for kind, lines in points.items()
             }
             for quantity, columns in {"accuracy": [0, 1, 2, 3], "calibration error": [0, 4]}.items()
         }
-        figures[name] = curve_rows(rows, Words(f"Corrupted images of {name}", "severity"))
+        figures[name] = curve_rows(rows, AxisLabels(f"Corrupted images of {name}", "severity"))
     session.show(records.to_json(), Group(robustness_table(records), session.drawn(figure, "robustness", figures)))
 
 
@@ -248,11 +248,11 @@ def inversion(
     from transferkit.analysis.inversion_settings import FULL
     from transferkit.protocols.invert import invert_layers
     from transferkit.protocols.invert_settings import FULL as FULL_IMAGES
-    from transferkit.reports.figures import Words, picture_rows
+    from transferkit.reports.figures import AxisLabels, picture_rows
 
     settings = replace(FULL_IMAGES if full else InvertSettings(), **given(InvertSettings, options))
     search = replace(FULL if full else InversionSettings(), **given(InversionSettings, options))
-    found = invert_layers(model, data, settings, search, place=_place(session, seed))
+    found = invert_layers(model, data, settings, search, context=_place(session, seed))
     rows = dict(zip(found.names, [found.originals, *(row.pictures for row in found.rows)], strict=True))
-    drawn = session.drawn(figure, "inversion", {"": picture_rows(rows, Words(found.data))})
+    drawn = session.drawn(figure, "inversion", {"": picture_rows(rows, AxisLabels(found.data))})
     session.show(found.to_json(), Group(found, drawn))

@@ -18,7 +18,7 @@ from .preparing import prepare, verify
 from .session import Section, Session, common_options
 
 if TYPE_CHECKING:
-    from transferkit.data.catalog import Known
+    from transferkit.data.catalog import DatasetInfo
     from transferkit.data.detection.boxed import DetectionDataset
 
 
@@ -55,7 +55,7 @@ def list_datasets(session: Session) -> None:
     session.show([asdict(one) for one in known], table)
 
 
-def _listed(one: "Known") -> tuple[str, ...]:
+def _listed(one: "DatasetInfo") -> tuple[str, ...]:
     """Name, domain, classes, images, state, size and licence, as a line of the table."""
     size = "–" if one.size_bytes is None else readable_bytes(one.size_bytes)
     numbers = ("–" if count is None else str(count) for count in (one.classes, one.images))
@@ -97,7 +97,7 @@ def info(session: Session, names: tuple[str, ...], sheet: str | None) -> None:
 
 
 def _draw_sheet(session: Session, datasets: list[Any], sheet: str, boxed: int) -> None:
-    from transferkit.reports.contact import write_dataset_sheet
+    from transferkit.reports.contact_sheet import write_dataset_sheet
 
     if len(datasets) != 1 or boxed:
         raise UsageError(

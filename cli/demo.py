@@ -21,18 +21,18 @@ def command(session: Session) -> None:
     Example:
       transferkit demo
     """
+    from transferkit.protocols.context import RunContext
     from transferkit.protocols.demo import run_demo
-    from transferkit.protocols.place import Place
     from transferkit.reports.depth import depth_table
-    from transferkit.reports.evidence import evidence
+    from transferkit.reports.result_table import result_table
     from transferkit.reports.tables import pivot
     from transferkit.reports.terminal import terminal_view
 
-    demo = run_demo(Place(session.workspace, reporter=session.reporter))
+    demo = run_demo(RunContext(session.workspace, reporter=session.reporter))
     page = Group(
         pivot(demo.at_last, title="Linear probe at the last layer: accuracy ± half the 95 % interval"),
         depth_table(demo.by_depth, title="Linear probe by layer: mean accuracy over the data sets"),
-        terminal_view(evidence(demo.results)),
+        terminal_view(result_table(demo.results)),
         page_line(session),
     )
     session.show(demo.results.to_json(), page)

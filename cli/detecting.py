@@ -15,7 +15,7 @@ from transferkit.core.errors import DamagedError, UsageError
 from transferkit.protocols.detecting.presets import PRESETS, default_preset, preset_settings
 from transferkit.protocols.detecting.settings import DetectSettings
 from transferkit.protocols.finetuning.settings import FinetuneSettings
-from transferkit.protocols.pretraining.settings import Machinery
+from transferkit.protocols.pretraining.settings import TrainerConfig
 
 from .session import Session
 from .settings import given
@@ -68,17 +68,17 @@ def run_detection(session: Session, models: Sequence[str], data: Sequence[str], 
         options: all others.
     """
     require_own_options("detection", options)
-    from transferkit.protocols.detecting.detect import DetectWish, detect
-    from transferkit.protocols.place import Place
+    from transferkit.protocols.context import RunContext
+    from transferkit.protocols.detecting.detect import DetectionRunOptions, detect
 
     specs = [part.strip() for one in data for part in one.split(",")]
     data = tuple(dict.fromkeys(re.sub("^mini(?=@|$)", _DATA, one) for one in specs))
     settings = detection_settings(data, options["preset"], options)
     said = {name: options[name] for name in ("force", "yes", "keep")}
-    wish = DetectWish(**said, on_error=options["on_error"] or "skip")
-    place = Place(session.workspace, settings.seed, session.reporter)
-    machinery = Machinery(**given(Machinery, options))
-    found = detect(models, data, settings, place=place, machinery=machinery, wish=wish)
+    run_options = DetectionRunOptions(**said, on_error=options["on_error"] or "skip")
+    context = RunContext(session.workspace, settings.seed, session.reporter)
+    trainer_config = TrainerConfig(**given(TrainerConfig, options))
+    found = detect(models, data, settings, context=context, trainer_config=trainer_config, run_options=run_options)
     if found.process == 0:
         parts: list[RenderableType] = [found.results]
         for one in found.detections:
@@ -91,10 +91,10 @@ def _class_table(result: Any) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=f"{result.model} · {result.data}")
     for heading in headings:
         table.add_column(heading, justify="left" if heading == "class" else "right", overflow="fold")
-    for name, line in result.also["per_class"].items():
+    for name, line in result.extra_metrics["per_class"].items():
         shares = ["–" if line[key] is None else f"{line[key]:.3f}" for key in _SHARES]
         table.add_row(Text(name), *shares, str(line["objects"]), str(line["found"]))
-    voc, coco = result.also["voc"], result.also["coco"]
+    voc, coco = result.extra_metrics["voc"], result.extra_metrics["coco"]
     means = [voc["ap50_11point"], voc["ap50_all"], coco["ap"]]
     table.add_section()
     table.add_row("mean", *("–" if value is None else f"{value:.3f}" for value in means), "", "")
@@ -106,7 +106,7 @@ _SHARES = ("ap50_11point", "ap50_all", "ap")
 
 def _drawn(session: Session, detection: Any) -> Text:
     """Draw some of the images with what was found there; where the picture lies."""
-    from transferkit.detection.found import read_found
+    from transferkit.detection.detections import read_found
     from transferkit.reports.boxes import write_sheet
     from transferkit.reports.detections import detections_sheet
 

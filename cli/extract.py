@@ -33,13 +33,13 @@ def command(
     Example:
       transferkit extract --model random:resnet18 --data mini/digits --layers stages
     """
+    from transferkit.protocols.context import RunContext
     from transferkit.protocols.extract import extractions
-    from transferkit.protocols.place import Place
 
     settings = ExtractSettings(**given(ExtractSettings, options))
-    place = Place(session.workspace, seed, session.reporter)
+    context = RunContext(session.workspace, seed, session.reporter)
     rows = []
-    for extraction in extractions(model, data, settings, place=place):
+    for extraction in extractions(model, data, settings, context=context):
         plan = extraction.plan(timed=estimate)
         if not estimate:
             extraction.run(session.reporter)

@@ -10,7 +10,7 @@ from transferkit.protocols.detecting.presets import PRESETS as DETECT_PRESETS
 from transferkit.protocols.detecting.settings import DetectSettings
 from transferkit.protocols.finetuning.presets import PRESETS
 from transferkit.protocols.finetuning.settings import FinetuneSettings
-from transferkit.protocols.pretraining.settings import Machinery
+from transferkit.protocols.pretraining.settings import TrainerConfig
 
 from .budget import budget_options
 from .detecting import on_error_option, preset_rows, require_own_options, run_detection, task_option
@@ -39,7 +39,7 @@ _IN_DETECTION = {
 @with_options(
     FinetuneSettings,
     DetectSettings,
-    Machinery,
+    TrainerConfig,
     skip=("compile", "logger", "checkpoint_minutes"),
     notes=_IN_DETECTION,
 )
@@ -83,15 +83,15 @@ def command(
         run_detection(session, model, data, {**options, **said})
         return
     require_own_options("classification", options)
-    from transferkit.protocols.finetuning.finetune import Wish, finetune
+    from transferkit.protocols.context import RunContext
+    from transferkit.protocols.finetuning.finetune import RunOptions, finetune
     from transferkit.protocols.finetuning.presets import preset_settings
-    from transferkit.protocols.place import Place
 
     settings = preset_settings(preset or "quick", given(FinetuneSettings, options))
-    machinery = Machinery(**given(Machinery, options))
-    place = Place(session.workspace, settings.seed, session.reporter)
-    wish = Wish(force=force, yes=yes, keep=keep)
-    found = finetune(model, data, settings, place=place, machinery=machinery, wish=wish)
+    trainer_config = TrainerConfig(**given(TrainerConfig, options))
+    context = RunContext(session.workspace, settings.seed, session.reporter)
+    run_options = RunOptions(force=force, yes=yes, keep=keep)
+    found = finetune(model, data, settings, context=context, trainer_config=trainer_config, run_options=run_options)
     if found.process == 0:
         session.show(found.results.to_json(), found.results)
 

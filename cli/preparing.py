@@ -67,8 +67,8 @@ def prepare(
       transferkit datasets prepare isic --from ~/Downloads
     """
     from transferkit.data.catalog import expand_datasets
-    from transferkit.data.preparing.named import prepare_named
-    from transferkit.data.preparing.preparing import Request
+    from transferkit.data.download.named import prepare_named
+    from transferkit.data.download.preparing import Request
 
     specs = expand_datasets(names, boxed=True)
     if (sources or urls) and len(specs) > 1:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from transferkit.protocols.pretraining.presets import PRESETS
-from transferkit.protocols.pretraining.settings import Machinery, PretrainSettings
+from transferkit.protocols.pretraining.settings import PretrainSettings, TrainerConfig
 
 from .session import Session, common_options
 from .settings import given, with_options
@@ -24,7 +24,7 @@ from .settings import given, with_options
     default=None,
     help="Go on where the run stopped, or begin it anew.  [default: go on if there is one]",
 )
-@with_options(PretrainSettings, Machinery)
+@with_options(PretrainSettings, TrainerConfig)
 @common_options
 def command(
     session: Session,
@@ -47,16 +47,16 @@ def command(
     if show_presets:
         _show_presets(session)
         return
-    from transferkit.protocols.place import Place
+    from transferkit.protocols.context import RunContext
     from transferkit.protocols.pretraining.pretrain import pretrain
     from transferkit.protocols.pretraining.resuming import settings_for
 
     changes = given(PretrainSettings, options)
     runs = session.workspace.runs
     settings = settings_for(preset, changes, name=name if resume is not False else None, runs=runs)
-    machinery = Machinery(**given(Machinery, options))
-    place = Place(session.workspace, reporter=session.reporter)
-    trained = pretrain(settings, place=place, name=name, machinery=machinery, resume=resume)
+    trainer_config = TrainerConfig(**given(TrainerConfig, options))
+    context = RunContext(session.workspace, reporter=session.reporter)
+    trained = pretrain(settings, context=context, name=name, trainer_config=trainer_config, resume=resume)
     if trained.process == 0:
         session.show(trained.to_json(), _page(trained))
 

@@ -94,16 +94,16 @@ def command(
       transferkit probe --model random:resnet18 --data mini/digits --protocol fewshot --shots 1,5
     """
     from transferkit.protocols.compare import require_two_models
+    from transferkit.protocols.context import RunContext
     from transferkit.protocols.evaluate import Evaluator, UnansweredError
-    from transferkit.protocols.place import Place
 
     if compare:
         require_two_models(model)
     extraction = ExtractSettings(**given(ExtractSettings, options))
     several = {"shots": shots, "level": level}
     questions = list(_questions(protocol, several, options))
-    place = Place(session.workspace, seed, session.reporter)
-    evaluator = Evaluator(place, extraction, force, memory)
+    context = RunContext(session.workspace, seed, session.reporter)
+    evaluator = Evaluator(context, extraction, force, memory)
     try:
         results = evaluator.run(model, data, questions)
     except UnansweredError as error:
@@ -130,11 +130,11 @@ def _show(session: Session, results: "Results", compare: bool) -> "Comparisons":
 def _side_by_side(session: Session, results: "Results") -> Iterator[RenderableType]:
     """All that the workspace knows of the models that are compared, fine-tuned and detecting ones too."""
     from transferkit.core.results import ResultStore
-    from transferkit.reports.evidence import gathered
-    from transferkit.reports.overview import overview, overview_table
+    from transferkit.reports.result_table import load_results
+    from transferkit.reports.summary import overview, overview_table
 
     models = list(dict.fromkeys(record.model for record in results))
-    if found := overview(gathered(ResultStore(session.workspace.results), wanted={"model": models})):
+    if found := overview(load_results(ResultStore(session.workspace.results), wanted={"model": models})):
         yield overview_table(found)
 
 

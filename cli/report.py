@@ -11,7 +11,7 @@ from .results import filters
 from .session import Session, canonical, common_options
 
 if TYPE_CHECKING:
-    from transferkit.reports.evidence import Evidence
+    from transferkit.reports.result_table import ResultTable
 
 FORMATS = {
     "page": ".html",
@@ -119,7 +119,7 @@ def page_line(session: Session) -> Text:
     return Text(f"The page with every number and where it comes from: {path}")
 
 
-def _evidence(session: Session, wanted: dict[str, tuple[str, ...]]) -> "Evidence":
+def _evidence(session: Session, wanted: dict[str, tuple[str, ...]]) -> "ResultTable":
     """The records that are wanted.
 
     Raises:
@@ -129,12 +129,12 @@ def _evidence(session: Session, wanted: dict[str, tuple[str, ...]]) -> "Evidence
     from transferkit.core.errors import DataError
     from transferkit.core.registry import unknown_name
     from transferkit.core.results import ResultStore
-    from transferkit.reports.evidence import gathered
+    from transferkit.reports.result_table import load_results
 
-    found = gathered(ResultStore(session.workspace.results), wanted=wanted)
+    found = load_results(ResultStore(session.workspace.results), wanted=wanted)
     if found.records:
         return found
-    everything = gathered(ResultStore(session.workspace.results))
+    everything = load_results(ResultStore(session.workspace.results))
     for kind, names in wanted.items():
         known = sorted({getattr(record, kind) for record in everything.records})
         for name in names:
@@ -145,7 +145,7 @@ def _evidence(session: Session, wanted: dict[str, tuple[str, ...]]) -> "Evidence
     raise DataError(f"No records in {session.workspace.results} {told}. {reason}")
 
 
-def _write(session: Session, found: "Evidence", path: Path, form: str, gallery: tuple[str, ...]) -> list[str]:
+def _write(session: Session, found: "ResultTable", path: Path, form: str, gallery: tuple[str, ...]) -> list[str]:
     """Write the page or table; what could not be shown."""
     from transferkit.core.files import appearing
     from transferkit.core.results import Results
@@ -168,7 +168,7 @@ def _write(session: Session, found: "Evidence", path: Path, form: str, gallery: 
     return []
 
 
-def _show_written(session: Session, found: "Evidence", paths: list[Path], notes: list[str]) -> None:
+def _show_written(session: Session, found: "ResultTable", paths: list[Path], notes: list[str]) -> None:
     from transferkit.core.files import readable_bytes
 
     sizes = {str(path): path.stat().st_size for path in paths}
@@ -179,8 +179,8 @@ def _show_written(session: Session, found: "Evidence", paths: list[Path], notes:
     session.show(value, Text("\n".join(lines)))
 
 
-def _show_ranking(session: Session, found: "Evidence", written: list[Path]) -> None:
-    from transferkit.reports.headline import headline
+def _show_ranking(session: Session, found: "ResultTable", written: list[Path]) -> None:
+    from transferkit.reports.key_numbers import headline
     from transferkit.reports.terminal import terminal_view
 
     value: dict[str, Any] = {

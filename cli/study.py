@@ -59,23 +59,23 @@ def run(
     Example:
       transferkit study run demo --dry-run
     """
-    from transferkit.protocols.place import Place
+    from transferkit.protocols.context import RunContext
     from transferkit.studies.reading import read_study
     from transferkit.studies.run import run_study
 
     if address and engine != "ray":
         raise click.UsageError("--address is that of a Ray cluster: add --engine ray.")
-    asked, place = read_study(study), Place(session.workspace, reporter=session.reporter)
+    asked, context = read_study(study), RunContext(session.workspace, reporter=session.reporter)
     if dry_run:
-        _show_plan(session, asked, place)
+        _show_plan(session, asked, context)
         return
     found = run_study(
         asked,
-        place=place,
+        context=context,
         engine=lambda: _engine(session, asked, engine, address, workers),
         fail_fast=fail_fast,
     )
-    _show_end(session, found, place)
+    _show_end(session, found, context)
 
 
 def _engine(session: Session, study: "Study", name: str, address: str | None, workers: int | None) -> "Engine":
@@ -88,27 +88,27 @@ def _engine(session: Session, study: "Study", name: str, address: str | None, wo
     return LocalEngine(session.workspace, session.workspace.studies / study.name / "logs", workers)
 
 
-def _show_plan(session: Session, study: "Study", place: Any) -> None:
+def _show_plan(session: Session, study: "Study", context: Any) -> None:
     from transferkit.studies.estimate import estimate
-    from transferkit.studies.showing import plan_table
+    from transferkit.studies.progress_tables import plan_table
 
-    plan = estimate(study, place)
+    plan = estimate(study, context)
     session.show(plan.to_json(), plan_table(plan))
 
 
-def _show_end(session: Session, found: Any, place: Any) -> None:
+def _show_end(session: Session, found: Any, context: Any) -> None:
     """What was found, and what failed; exit code 1 if anything did."""
     from rich.console import Group
     from rich.text import Text
 
     from transferkit.core.errors import StudyError
-    from transferkit.reports.evidence import evidence
+    from transferkit.reports.result_table import result_table
     from transferkit.reports.terminal import terminal_view
-    from transferkit.studies.showing import failures_table
+    from transferkit.studies.progress_tables import failures_table
 
-    results = found.results(place)
+    results = found.results(context)
     end = Text("Next: transferkit report" if results else "Nothing has been scored.")
-    shown = Group(terminal_view(evidence(results)), *failures_table(found), end)
+    shown = Group(terminal_view(result_table(results)), *failures_table(found), end)
     session.show({**found.to_json(), "results": results.to_json()}, shown)
     if found.failed:
         blocked = found.count("blocked")
@@ -131,16 +131,16 @@ def show(session: Session, study: str) -> None:
     """
     from rich.console import Group
 
-    from transferkit.protocols.place import Place
-    from transferkit.reports.evidence import evidence
+    from transferkit.protocols.context import RunContext
+    from transferkit.reports.result_table import result_table
     from transferkit.reports.terminal import terminal_view
+    from transferkit.studies.progress_tables import failures_table, state_table
     from transferkit.studies.reading import read_study
     from transferkit.studies.run import state_of
-    from transferkit.studies.showing import failures_table, state_table
 
-    place = Place(session.workspace, reporter=session.reporter)
-    found = state_of(read_study(study), place)
-    so_far = terminal_view(evidence(found.results(place)))
+    context = RunContext(session.workspace, reporter=session.reporter)
+    found = state_of(read_study(study), context)
+    so_far = terminal_view(result_table(found.results(context)))
     session.show(found.to_json(), Group(state_table(found), *failures_table(found), so_far))
 
 

@@ -19,8 +19,8 @@ from transferkit.data.detection import DETECTION
 from transferkit.data.downstream import PUBLISHED
 from transferkit.data.downstream.published import Publication, Published
 from transferkit.data.mini import DOWNSTREAM, SOURCE
+from transferkit.protocols.context import RunContext
 from transferkit.protocols.evaluate import Evaluator, question
-from transferkit.protocols.place import Place
 from transferkit.protocols.settings import ExtractSettings
 
 PAGE = Path(__file__).with_name("datasets.md")
@@ -263,8 +263,8 @@ def main(registry: bool, check: bool) -> None:
 def measured() -> str:
     """What stands before the published sets: the embedded ones, probed."""
     workspace = Workspace.at()
-    place = Place(workspace, reporter=reporter_for(quiet=False))
-    results = Evaluator(place, ExtractSettings()).run(MODELS, ("mini",), [question("linear")])
+    context = RunContext(workspace, reporter=reporter_for(quiet=False))
+    results = Evaluator(context, ExtractSettings()).run(MODELS, ("mini",), [question("linear")])
     datasets = [open_dataset(name, root=workspace.data) for name in (*DOWNSTREAM, SOURCE)]
     means = {m: sum(r.value for r in results if r.model == m) / len(DOWNSTREAM) for m in MODELS}
     table = "".join(row(dataset, results) for dataset in datasets[:-1])

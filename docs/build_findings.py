@@ -31,15 +31,15 @@ from transferkit.core.results import Result, Results, recipe
 from transferkit.core.workspace import Workspace
 from transferkit.data.mini import DOWNSTREAM
 from transferkit.models.catalog import load_encoder
-from transferkit.protocols.analyses.looking import looks
-from transferkit.protocols.analyses.similarity import likeness_of
-from transferkit.protocols.place import Place
+from transferkit.protocols.analyses.layer_features import looks
+from transferkit.protocols.analyses.similarity import similarity_of
+from transferkit.protocols.context import RunContext
 from transferkit.protocols.pretraining.pretrain import pretrain
 from transferkit.protocols.pretraining.settings import PretrainSettings
 from transferkit.protocols.settings import ExtractSettings
 from transferkit.protocols.targets import measured
 from transferkit.reports.depth import depth_figure
-from transferkit.reports.figures import Words, heat_map, save_figure
+from transferkit.reports.figures import AxisLabels, heat_map, save_figure
 from transferkit.semantics.agreement import agreement
 from transferkit.studies.engines.local import LocalEngine
 from transferkit.studies.reading import read_study
@@ -176,14 +176,14 @@ two colours misleads it.
 
 def main() -> None:
     """Run what is missing of the study, and write the page."""
-    place = Place(Workspace.at(), reporter=reporter_for(quiet=False))
+    context = RunContext(Workspace.at(), reporter=reporter_for(quiet=False))
     study = read_study(str(STUDY))
-    engine = partial(LocalEngine, place.workspace, place.workspace.studies / "logs")
-    run = run_study(study, place=place, engine=engine)
+    engine = partial(LocalEngine, context.workspace, context.workspace.studies / "logs")
+    run = run_study(study, context=context, engine=engine)
     if run.failed:
         raise StudyError(run.failed[0].error)
-    results = run.results(place)
-    trained = {one.run: pretrain(one.settings, place=place, name=one.run) for one in study.pretrain}
+    results = run.results(context)
+    trained = {one.run: pretrain(one.settings, context=context, name=one.run) for one in study.pretrain}
     source = {
         loss: float(np.mean([trained[spec.removeprefix("run:")].history[-1]["knn"] for spec in specs]))
         for loss, specs in MODELS.items()
@@ -202,8 +202,8 @@ def main() -> None:
         tuning(results, tuned),
         scores(results),
         semantics(results),
-        following(place),
-        similarity(place),
+        following(context),
+        similarity(context),
     ]
     PAGE.write_text("".join(parts).rstrip() + "\n", encoding="utf-8")
 
@@ -324,14 +324,14 @@ def content_claim(values: dict[str, Values]) -> str:
     return "".join(parts)
 
 
-def following(place: Place) -> str:
+def following(context: RunContext) -> str:
     """Agreement of the salient region with what was drawn, set by set."""
     view = load_encoder(PRESET.model).at(64).view
-    store = FeatureStore(place.workspace.features)
+    store = FeatureStore(context.workspace.features)
     names = ("salient_position", "salient_size", "salient_hue")
     lines = []
     for data in (*DOWNSTREAM, PRESET.data):
-        splits = place.open(data).splits.values()
+        splits = context.open(data).splits.values()
         if not all("position_x" in split.factors for split in splits):
             continue
         factors = {
@@ -339,7 +339,7 @@ def following(place: Place) -> str:
             for name in ("position_x", "position_y", "size", "hue")
             if all(name in split.factors for split in splits)
         }
-        entries = [measured(split, view, names, store=store, reporter=place.reporter) for split in splits]
+        entries = [measured(split, view, names, store=store, reporter=context.reporter) for split in splits]
         found = {n: np.concatenate([np.asarray(e.features(n).x) for e in entries]) for n in names}
         cells = [
             agreement(found["salient_position"][:, 0], factors["position_x"]),
@@ -353,17 +353,17 @@ def following(place: Place) -> str:
     return FOLLOWING + "".join(lines)
 
 
-def similarity(place: Place) -> str:
+def similarity(context: RunContext) -> str:
     """CKA of last layers of all encoders, averaged over the sets."""
     shown = {f"{loss} {seed}": spec for loss, specs in MODELS.items() for seed, spec in enumerate(specs)}
     shown |= {REFERENCE: REFERENCE, "random": PRESET.model, "pixels": "pixels"}
     sizes = {spec: ExtractSettings(size=SHOWN.get(spec)) for spec in shown.values()}
     found = [
-        likeness_of([look for spec in sizes for look in looks([spec], [data], sizes[spec], place=place)])
+        similarity_of([look for spec in sizes for look in looks([spec], [data], sizes[spec], context=context)])
         for data in DOWNSTREAM
     ]
     values = np.nanmean([one.values for one in found], axis=0)
-    words = Words("CKA of last layers, mean of twelve sets")
+    words = AxisLabels("CKA of last layers, mean of twelve sets")
     save_figure(heat_map(values, [*shown], [*shown], words), FIGURES / "cka")
     objective = np.repeat(np.arange(len(LOSSES)), [len(specs) for specs in MODELS.values()])
     above = np.triu_indices(len(objective), 1)

@@ -16,8 +16,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from .core.errors import TransferkitError
     from .core.features import Features
+    from .core.preprocessing import Preprocessing
     from .core.results import Result, Results
-    from .core.views import View
     from .data.catalog import open_dataset
     from .models.catalog import load_encoder
     from .probes.estimators import KNNProbe, LinearProbe, PrototypeProbe, RidgeProbe
@@ -35,7 +35,7 @@ _HOMES = {
     "Features": "core.features",
     "Result": "core.results",
     "Results": "core.results",
-    "View": "core.views",
+    "Preprocessing": "core.views",
     "TransferkitError": "core.errors",
 }
 
@@ -43,12 +43,12 @@ __all__ = [
     "Features",
     "KNNProbe",
     "LinearProbe",
+    "Preprocessing",
     "PrototypeProbe",
     "Result",
     "Results",
     "RidgeProbe",
     "TransferkitError",
-    "View",
     "__version__",
     "extract",
     "load_encoder",

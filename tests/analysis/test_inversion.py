@@ -6,9 +6,9 @@ from torch import nn
 from torch.testing import assert_close
 
 from tests.reference import inversion as reference
+from transferkit.analysis.image_quality import psnr
 from transferkit.analysis.inversion import feature_distances, invert, total_variation
 from transferkit.analysis.inversion_settings import FULL, InversionSettings
-from transferkit.analysis.likeness import psnr
 from transferkit.core.errors import ModelError, NonFiniteError, ShapeError, UsageError
 
 PIXELS = InversionSettings(method="pixels", steps=60, tv=0.0)

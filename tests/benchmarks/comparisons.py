@@ -13,7 +13,7 @@ from transferkit.core.comparison import over_sets
 from transferkit.core.outcomes import Outcomes, row_outcomes
 from transferkit.core.proportions import accuracy_interval
 from transferkit.core.statistics import Interval, t_interval
-from transferkit.reports.evidence import evidence
+from transferkit.reports.result_table import result_table
 from transferkit.reports.statistics import Units, difference_p, pairs, ranks, seed_mean
 from transferkit.reports.terminal import mean_half
 
@@ -91,7 +91,7 @@ def clear_leaders() -> Iterator[Setting]:
                 record(name, "d", own.mean(), outcomes=row_outcomes(ids, own, groups=of))
                 for name, own in zip("abcde", right, strict=False)
             ]
-            return 0.0, None, float(not evidence(records).best)
+            return 0.0, None, float(not result_table(records).best)
 
         yield Setting("bold: better than every other", f"{m} models, {n} rows in groups of {size}", draw, cost=3)
 
@@ -103,7 +103,7 @@ def clear_leaders() -> Iterator[Setting]:
                 own = accuracy_interval(right := rng.random(100 + 20 * data) < 0.5 + data / 30)
                 low, high = own.low, own.high
                 records.append(record(model, f"d{data}", float(right.mean()), ci_low=low, ci_high=high))
-        (one,) = (found := evidence(records)).ranked.values()
+        (one,) = (found := result_table(records)).ranked.values()
         value, half = one.means["a"], mean_half(found, one, "a")
         return value, Interval(value - half, value + half, "of the means"), None
 

@@ -15,7 +15,7 @@ from torchvision.io import ImageReadMode, decode_jpeg, read_file
 from torchvision.transforms.v2 import functional as transforms
 
 from tests.benchmarks.timing import median_ratio
-from transferkit.core.views import View
+from transferkit.core.preprocessing import Preprocessing
 from transferkit.data.dataset import Split
 from transferkit.data.decoding import decode
 from transferkit.data.loading import load_batches
@@ -25,7 +25,7 @@ WIDTH, HEIGHT = 500, 375
 BATCH = 50
 WORKERS = 2
 REPEATS = 3
-VIEW = View(interpolation="bilinear")
+VIEW = Preprocessing(interpolation="bilinear")
 
 
 def main() -> None:

@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 
 from transferkit.core.workspace import Workspace
+from transferkit.protocols.context import RunContext
 from transferkit.protocols.evaluate import Evaluator, question
-from transferkit.protocols.place import Place
 from transferkit.protocols.settings import ExtractSettings
 
 MODEL, SIZE = "imagenet-lite0", 128
@@ -15,12 +15,12 @@ MODEL, SIZE = "imagenet-lite0", 128
 def main() -> None:
     """Print the table; the first pass fills the cache."""
     with tempfile.TemporaryDirectory() as folder:
-        place = Place(Workspace(Path(folder, "w"), data=Path(folder, "data")))
+        context = RunContext(Workspace(Path(folder, "w"), data=Path(folder, "data")))
         settings = ExtractSettings(layers=("stages",), size=SIZE)
         asked = [question("linear", penalties=8), question("knn"), question("fewshot", shots=5)]
-        Evaluator(place, settings).run([MODEL], ["mini"], asked[1:2])
+        Evaluator(context, settings).run([MODEL], ["mini"], asked[1:2])
         started = time.perf_counter()
-        records = Evaluator(place, settings, force=True).run([MODEL], ["mini"], asked)
+        records = Evaluator(context, settings, force=True).run([MODEL], ["mini"], asked)
         layers = len({record.layer for record in records})
         print(
             f"{layers} layers of {MODEL} on twelve sets by {len(asked)} protocols, {len(records)} cells: "

@@ -14,14 +14,14 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from tests.benchmarks.timing import median_ratio
 from transferkit.core.devices import choose_compute
 from transferkit.core.progress import SILENT
-from transferkit.data.detection.boxed import DetectionSplit, Mark, Objects
+from transferkit.data.detection.boxed import Annotation, DetectionSplit, ImageBoxes
 from transferkit.models.catalog import load_encoder
-from transferkit.protocols.detecting.grounding import detector_of
-from transferkit.protocols.detecting.loading import Shown, target_of
+from transferkit.protocols.detecting.backbone import detector_of
+from transferkit.protocols.detecting.loading import ImageBatch, target_of
 from transferkit.protocols.detecting.settings import DetectSettings
-from transferkit.protocols.detecting.training import Course, Training
+from transferkit.protocols.detecting.training import DetectionJob, Training
 from transferkit.protocols.pretraining.devices import launched_fabric
-from transferkit.protocols.pretraining.settings import Machinery
+from transferkit.protocols.pretraining.settings import TrainerConfig
 
 BATCH, OBJECTS, CLASSES = 2, 6, 20
 
@@ -44,7 +44,7 @@ def main() -> None:
     print(f"{'against torchvision, its reference loop':42} {ratio}  {BATCH / ratio.subject_seconds:.1f}/s")
 
 
-def noise(side: int) -> Shown:
+def noise(side: int) -> ImageBatch:
     """Images of noise, each with a few boxes."""
     rng = np.random.default_rng(0)
     images = [torch.from_numpy(rng.integers(0, 256, (3, side, side), np.uint8)) for _ in range(BATCH)]
@@ -53,9 +53,9 @@ def noise(side: int) -> Shown:
         corners = rng.uniform(0, side / 2, (OBJECTS, 2))
         sides = rng.uniform(16, side / 2, (OBJECTS, 2))
         boxes = np.concatenate([corners, corners + sides], 1).tolist()
-        objects = Objects.of([Mark(tuple(box), i % CLASSES) for i, box in enumerate(boxes)])
+        objects = ImageBoxes.of([Annotation(tuple(box), i % CLASSES) for i, box in enumerate(boxes)])
         targets.append(target_of(objects, (side, side)))
-    return Shown(np.arange(BATCH), images, targets, {})
+    return ImageBatch(np.arange(BATCH), images, targets, {})
 
 
 def settings_at(side: int) -> DetectSettings:
@@ -75,29 +75,29 @@ def settings_at(side: int) -> DetectSettings:
     )
 
 
-def our_step(name: str, side: int, shown: Shown) -> Callable[[], Any]:
+def our_step(name: str, side: int, shown: ImageBatch) -> Callable[[], Any]:
     """A step of ours, without decoding."""
     settings = settings_at(side)
     folder = Path(tempfile.gettempdir()) / "unused"
-    fabric = launched_fabric(Machinery(), precision="fp32", folder=folder)
-    marks = tuple(Objects.of([Mark((0, 0, 9, 9), 0)]) for _ in range(BATCH))
+    fabric = launched_fabric(TrainerConfig(), precision="fp32", folder=folder)
+    ground_truth = tuple(ImageBoxes.of([Annotation((0, 0, 9, 9), 0)]) for _ in range(BATCH))
     split = DetectionSplit(
         "noise",
         "train",
         ("a", "b"),
         np.full((BATCH, 2), side),
-        marks,
+        ground_truth,
         tuple(f"class {number}" for number in range(CLASSES)),
         "",
         Unread(),
     )
     detector = detector_of(load_encoder(f"random:{name}"), settings, CLASSES)
-    training = Training(detector, Course(split, settings, folder, {}, 0), fabric=fabric, reporter=SILENT)
+    training = Training(detector, DetectionJob(split, settings, folder, {}, 0), fabric=fabric, reporter=SILENT)
     training.model.train()
     return lambda: {name: float(value) for name, value in training._step(0, shown).items()}
 
 
-def their_step(name: str, shown: Shown, device: torch.device) -> Callable[[], Any]:
+def their_step(name: str, shown: ImageBatch, device: torch.device) -> Callable[[], Any]:
     """A step as in torchvision's references/detection, without decoding and the resizing that both do."""
     backbone = resnet_fpn_backbone(backbone_name=name, weights=None, trainable_layers=3)
     side = shown.images[0].shape[1]

@@ -9,7 +9,7 @@ import torch
 from tests.benchmarks.timing import median_ratio
 from transferkit.cache.store import FeatureStore
 from transferkit.core.devices import choose_compute
-from transferkit.core.views import IMAGENET_MEAN, IMAGENET_STD
+from transferkit.core.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from transferkit.data.arrays import from_arrays
 from transferkit.data.dataset import Split
 from transferkit.models.catalog import load_encoder

@@ -11,12 +11,12 @@ from tests.benchmarks.timing import median_ratio
 from transferkit.core.progress import SILENT
 from transferkit.data.catalog import open_dataset
 from transferkit.models.catalog import load_encoder
-from transferkit.protocols.finetuning.beginning import Start
-from transferkit.protocols.finetuning.network import Network
+from transferkit.protocols.finetuning.head_init import HeadInit
+from transferkit.protocols.finetuning.network import FinetuneNetwork
 from transferkit.protocols.finetuning.settings import FinetuneSettings, Setting
-from transferkit.protocols.finetuning.training import Course, Fit
+from transferkit.protocols.finetuning.training import TrainingLoop, TrainJob
 from transferkit.protocols.pretraining.devices import launched_fabric
-from transferkit.protocols.pretraining.settings import Machinery
+from transferkit.protocols.pretraining.settings import TrainerConfig
 
 MODEL, SIZE, BATCH, STEPS, REPEATS = "random:resnet18", 64, 32, 6, 5
 
@@ -27,11 +27,11 @@ def main() -> None:
         split = open_dataset(f"folder:{drawn(Path(folder))}", root=Path(folder)).split("train")
         settings = FinetuneSettings(head="zero", statistics="moving", precision="fp32")
         encoder = load_encoder(MODEL).at(SIZE)
-        network = Network(encoder, settings, Start.zero(encoder, len(split.classes)))
+        network = FinetuneNetwork(encoder, settings, HeadInit.zero(encoder, len(split.classes)))
         setting = Setting(0.01, BATCH, 1e-4)
-        course = Course(split, encoder.view, settings, setting, 99, None, None, Path(folder, "ft"), {}, 0)
-        fabric = launched_fabric(Machinery(device="cpu"), precision="fp32", folder=Path(folder))
-        fit = Fit(network, course, fabric=fabric, reporter=SILENT)
+        job = TrainJob(split, encoder.view, settings, setting, 99, None, None, Path(folder, "ft"), {}, 0)
+        fabric = launched_fabric(TrainerConfig(device="cpu"), precision="fp32", folder=Path(folder))
+        fit = TrainingLoop(network, job, fabric=fabric, reporter=SILENT)
         fit.model.train()
 
         def ours() -> None:
@@ -42,7 +42,7 @@ def main() -> None:
         print(f"{MODEL}, {SIZE} pixels, batch {BATCH}, {STEPS} steps, against a plain loop: {ratio}")
 
 
-def plain(fit: Fit, n_classes: int):
+def plain(fit: TrainingLoop, n_classes: int):
     """The usual loop over the same loader: zero_grad, loss, backward, step."""
     network = load_encoder(MODEL).module
     network.fc = nn.Linear(network.fc.in_features, n_classes)

@@ -104,7 +104,9 @@ def average_precision() -> Iterator[Setting]:
                 np.zeros((n, 1)), np.where(shown, 1, -1), names(np.arange(n)), tuple(names(np.arange(c))),
                 groups=names(group) if size > 1 else None,
             )  # fmt: skip
-            found = ranking.ranking_score(scores, test, Choice(), seed=int(rng.integers(2**31)), also={}, seconds={})
+            found = ranking.ranking_score(
+                scores, test, Choice(), seed=int(rng.integers(2**31)), extra_metrics={}, seconds={}
+            )
             return found.value, found.interval, None
 
         words = f"{n} rows, {c} classes of {prevalence:.0%}, scores {apart} apart"

@@ -19,9 +19,9 @@ from sklearn.neighbors import KNeighborsClassifier
 
 import transferkit
 from tests.benchmarks.timing import median_ratio, peak_gib
-from transferkit.core.blocks import Blocks
 from transferkit.core.faiss_library import load_faiss
 from transferkit.core.features import Features
+from transferkit.core.out_of_core import Blocks
 from transferkit.probes.knn import KnnProbe, KnnSettings
 from transferkit.probes.neighbours import approximate_neighbours, neighbours
 

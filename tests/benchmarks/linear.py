@@ -22,7 +22,7 @@ from transferkit.data.catalog import open_dataset
 from transferkit.data.dataset import Split
 from transferkit.data.mini.canvas import quantised
 from transferkit.data.mini.objects import SHAPES, draw
-from transferkit.data.mini.rendered import Plan
+from transferkit.data.mini.rendered import SetPlan
 from transferkit.models.catalog import load_encoder
 from transferkit.probes.logistic import LogisticPath, logistic_path
 from transferkit.protocols.extract import Extractor
@@ -80,7 +80,7 @@ def kept(name, penalties, build) -> Case:
 
 def drawn_objects() -> dict[str, NDArray]:
     """800 and 100 pictures of each of ten shapes."""
-    plan = Plan("objects", tuple(SHAPES)[:10], (800, 0, 100))
+    plan = SetPlan("objects", tuple(SHAPES)[:10], (800, 0, 100))
     found = {}
     for split, x, y in (("train", "x", "y"), ("test", "new", "truth")):
         rows = [row for row in plan.rows() if row[0] == split]

@@ -73,7 +73,7 @@ def probed(folder: Path) -> dict[str, float]:
         "peak_gib": peak_gib(),
         "seconds": time.perf_counter() - started,
         "top1": score.value,
-        "unconverged": score.also["unconverged"],
+        "unconverged": score.extra_metrics["unconverged"],
     }
 
 

@@ -19,17 +19,17 @@ from torchvision.models import resnet18
 
 from tests.benchmarks.timing import median_ratio
 from transferkit.core.devices import choose_compute
-from transferkit.core.views import View
+from transferkit.core.preprocessing import Preprocessing
 from transferkit.data.arrays import from_arrays
 from transferkit.data.dataset import Dataset
-from transferkit.data.framing import normalised
+from transferkit.data.resize_and_crop import normalised
 from transferkit.data.view_loading import ViewBatch
 from transferkit.models.catalog import load_encoder
 from transferkit.models.runs import Run
 from transferkit.protocols.pretraining.devices import launched_fabric
 from transferkit.protocols.pretraining.job import Job, job_of
 from transferkit.protocols.pretraining.optimizing import build_optimizer
-from transferkit.protocols.pretraining.settings import Machinery, PretrainSettings
+from transferkit.protocols.pretraining.settings import PretrainSettings, TrainerConfig
 
 SIZE, BATCH, QUEUE = 64, 64, 4096
 IMAGES = 8 * BATCH
@@ -68,7 +68,7 @@ def our_job(loss: str) -> Job:
         loss=loss, model="random:resnet18", size=SIZE, batch=BATCH, queue=QUEUE, precision=precision
     )
     folder = Path(tempfile.gettempdir()) / "unused"
-    fabric = launched_fabric(Machinery(), precision=precision, folder=folder)
+    fabric = launched_fabric(TrainerConfig(), precision=precision, folder=folder)
     dataset = Dataset("noise", {"train": split})
     return job_of(
         settings,
@@ -76,7 +76,7 @@ def our_job(loss: str) -> Job:
         Run(folder),
         encoder=load_encoder(settings.model),
         fabric=fabric,
-        machinery=Machinery(),
+        trainer_config=TrainerConfig(),
     )
 
 
@@ -114,7 +114,7 @@ def lightly_step(views: list[Tensor], memory: torch.memory_format) -> Callable[[
     def step() -> float:
         update_momentum(model.backbone, model.backbone_momentum, m=0.99)
         update_momentum(model.projection_head, model.projection_head_momentum, m=0.99)
-        query, key = (normalised(view, View(), white=1).contiguous(memory_format=memory) for view in views)
+        query, key = (normalised(view, Preprocessing(), white=1).contiguous(memory_format=memory) for view in views)
         with compute.autocast():
             loss = criterion(model(query), model.forward_momentum(key))
         loss.backward()

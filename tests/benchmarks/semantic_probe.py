@@ -8,8 +8,8 @@ from PIL import Image
 
 from transferkit.core.workspace import Workspace
 from transferkit.data.catalog import open_dataset
+from transferkit.protocols.context import RunContext
 from transferkit.protocols.evaluate import Evaluator, question
-from transferkit.protocols.place import Place
 from transferkit.protocols.settings import ExtractSettings
 
 MODEL, SIZE, IMAGES = "imagenet-lite0", 64, 2000
@@ -21,14 +21,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = f"folder:{drawn(Path(folder))}"
         for layers in ("stages", "all"):
-            place = Place(Workspace(Path(folder, "w"), data=Path(folder, "data")))
+            context = RunContext(Workspace(Path(folder, "w"), data=Path(folder, "data")))
             settings = ExtractSettings(layers=(layers,), size=SIZE)
             asked = [question("semantic", level=level) for level in LEVELS]
-            Evaluator(place, settings).run([MODEL], [data], asked)
+            Evaluator(context, settings).run([MODEL], [data], asked)
             started = time.perf_counter()
-            records = Evaluator(place, settings, force=True).run([MODEL], [data], asked)
+            records = Evaluator(context, settings, force=True).run([MODEL], [data], asked)
             seconds = time.perf_counter() - started
-            targets = sum(len(record.also["targets"]) for record in records[: len(LEVELS)])
+            targets = sum(len(record.extra_metrics["targets"]) for record in records[: len(LEVELS)])
             found = len({record.layer for record in records})
             print(
                 f"{targets} targets, {found} {layers} of {MODEL}, with both floors, {IMAGES} images: "
@@ -40,7 +40,7 @@ def drawn(folder: Path) -> Path:
     """The first images of the source set as files, in a folder a class."""
     split = open_dataset("mini/objects", root=folder / "mini").split("train")
     for row in range(IMAGES):
-        place = folder / "objects" / split.classes[split.labels[row]]
-        place.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(split.reader.image(row)).save(place / f"{row}.png")
+        context = folder / "objects" / split.classes[split.labels[row]]
+        context.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(split.reader.image(row)).save(context / f"{row}.png")
     return folder / "objects"

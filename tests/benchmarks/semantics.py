@@ -13,7 +13,7 @@ from transferkit.data.mini import objects
 from transferkit.data.mini.canvas import quantised
 from transferkit.models.catalog import load_encoder
 from transferkit.semantics import TARGETS
-from transferkit.semantics.measuring import measure_batch
+from transferkit.semantics.measure import measure_batch
 from transferkit.semantics.scene import area_weights
 
 SIDES = (224, 64)

@@ -25,8 +25,8 @@ from tests.cache.filling import (
 )
 from transferkit.cache.entry import planned_bytes
 from transferkit.cache.store import FeatureStore
-from transferkit.core.blocks import Blocks
 from transferkit.core.errors import CacheError, DamagedError, ShapeError
+from transferkit.core.out_of_core import Blocks
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])

@@ -108,7 +108,7 @@ def test_two_processes_share_the_shards_and_do_each_once(tmp_path):
 def test_two_processes_that_want_different_layers_never_corrupt(tmp_path):
     log = tmp_path / "log"
     wishes = (["stem", "layer1"], ["layer1", "blocks.11"])
-    processes = [start(tmp_path, wish, seconds=0.05, log=log) for wish in wishes]
+    processes = [start(tmp_path, run_options, seconds=0.05, log=log) for run_options in wishes]
     assert [process.wait(60) for process in processes] == [0, 0]
     entry = FeatureStore(tmp_path).entry(KEY)
     for layer in DIMS:

@@ -88,8 +88,8 @@ def test_a_file_without_classifier_is_measured_at_the_layer_of_the_whole_network
     of_body, of_whole, untrained = json.loads(invoke("--model", models, *semantic).stdout)
     assert {record["layer"] for record in (of_body, of_whole, untrained)} == {"last"}
     assert of_body["dim"] == untrained["dim"]
-    assert of_body["also"]["targets"] == of_whole["also"]["targets"]
-    assert of_body["also"]["targets"]["class"]["floors"]["random"] == untrained["value"]
+    assert of_body["extra_metrics"]["targets"] == of_whole["extra_metrics"]["targets"]
+    assert of_body["extra_metrics"]["targets"]["class"]["floors"]["random"] == untrained["value"]
 
     compared = invoke("--model", models, "--protocol", "knn", "--k", "5", *shared, "--compare")
     found = json.loads(compared.stdout)

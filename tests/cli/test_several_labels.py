@@ -64,9 +64,9 @@ def test_from_archives_to_a_mean_average_precision(answered, tmp_path):
         assert (record["metric"], record["n"], record["outcomes"]) == ("map11", 30, None)
         assert (record["selected_on"], record["evaluated_on"]) == ("val", "test")
         assert 0 <= record["ci_low"] <= record["value"] <= record["ci_high"] <= 1
-        assert set(record["also"]["ap11"]) == {"dog", "person", "chair"}
-        assert len(record["also"]["absent_from_test"]) == 17
-    assert len(records[0]["also"]["not_fitted"]) == 17
+        assert set(record["extra_metrics"]["ap11"]) == {"dog", "person", "chair"}
+        assert len(record["extra_metrics"]["absent_from_test"]) == 17
+    assert len(records[0]["extra_metrics"]["not_fitted"]) == 17
     assert answered(*asked)[1] == records, "finished cells are kept"
 
 

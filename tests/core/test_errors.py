@@ -35,9 +35,9 @@ def test_the_drawn_tree_is_the_tree_of_classes():
 @pytest.mark.parametrize("name", CLASSES)
 def test_what_a_class_also_is_stands_in_the_drawing(name):
     cls, meaning = CLASSES[name], drawn_tree()[name][1]
-    also = re.findall(r"also an? (\w+)", meaning)
+    extra_metrics = re.findall(r"also an? (\w+)", meaning)
     foreign = {base.__name__ for base in cls.__bases__} - CLASSES.keys() - {"Exception", "KeyError"}
-    assert set(also) == foreign
+    assert set(extra_metrics) == foreign
 
 
 @pytest.mark.parametrize("name", CLASSES)

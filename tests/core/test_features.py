@@ -3,9 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from transferkit.core.blocks import Blocks
 from transferkit.core.errors import NonFiniteError, ShapeError
 from transferkit.core.features import Features, concatenate, require_finite
+from transferkit.core.out_of_core import Blocks
 
 
 @pytest.fixture

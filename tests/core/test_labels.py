@@ -7,11 +7,11 @@ from transferkit.core.labels import (
     class_counts,
     class_name,
     class_numbers,
+    is_multilabel,
     members,
     require_labels,
     require_one_label,
-    several,
-    strata,
+    stratify_labels,
 )
 
 CLASSES = ("cat", "dog", "sofa")
@@ -20,7 +20,7 @@ SEVERAL = np.array([[1, -1, 1], [0, -1, -1], [-1, -1, -1], [1, 0, 0]])
 
 
 def test_both_forms_are_counted_and_named():
-    assert (several(ONE), several(SEVERAL)) == (False, True)
+    assert (is_multilabel(ONE), is_multilabel(SEVERAL)) == (False, True)
     assert class_counts(ONE, 3).tolist() == [2, 0, 2]
     assert class_counts(SEVERAL, 3).tolist() == [2, 0, 1]
     assert members(ONE, 2).tolist() == [1, 2]
@@ -32,8 +32,8 @@ def test_both_forms_are_counted_and_named():
         "no class",
         "cat",
     ]
-    assert strata(ONE).tolist() == ONE.tolist()
-    assert strata(SEVERAL).tolist() == [0, 0, 0, 0]
+    assert stratify_labels(ONE).tolist() == ONE.tolist()
+    assert stratify_labels(SEVERAL).tolist() == [0, 0, 0, 0]
 
 
 @pytest.mark.parametrize(

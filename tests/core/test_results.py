@@ -30,7 +30,7 @@ SCORE = Score(
     selected_on="none",
     evaluated_on="test",
     chosen={"k": 20},
-    also={"ece": 0.1},
+    extra_metrics={"ece": 0.1},
     seconds={"fit": 0.0, "score": 1.5},
     outcomes=row_outcomes(["x", "y", "z"], [1, 0, 1]),
 )
@@ -73,7 +73,7 @@ def test_a_result_joins_cell_and_score():
         "selected_on": "none",
         "evaluated_on": "test",
         "chosen": {"k": 20},
-        "also": {"ece": 0.1},
+        "extra_metrics": {"ece": 0.1},
         "skipped_rows": 2,
         "seconds": {"load": 0.25, "fit": 0.0, "score": 1.5},
         "outcomes": {"unit": "rows", "of": SCORE.outcomes.of, "answers": 1, "right": "101"},
@@ -207,7 +207,7 @@ def test_results_read_as_a_table():
 
 def test_a_model_on_the_data_that_it_was_trained_on_is_marked():
     plain = result_of(CELL)
-    seen = replace(plain, also={"trained_on": "mini/digits"})
+    seen = replace(plain, extra_metrics={"trained_on": "mini/digits"})
     for shown in (str(Results([plain, seen])), Results([plain, seen])._repr_html_()):
         assert shown.count("mini/digits †") == 1
         assert "† The model was trained on this data set: the number does not measure transfer." in shown

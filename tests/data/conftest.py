@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.preparing.servers import Server
+from tests.data.download.servers import Server
 
 
 @pytest.fixture(scope="session")

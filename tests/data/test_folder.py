@@ -18,7 +18,7 @@ def opened(folder, root, *, seed=0, **options):
     return open_folder(str(folder), root=root, seed=seed, **options)
 
 
-def prints(dataset):
+def hashes(dataset):
     return {name: split.fingerprint for name, split in dataset.splits.items()}
 
 
@@ -41,8 +41,8 @@ def test_a_class_a_folder(make_folder, data_root):
 def test_the_split_depends_on_the_seed_alone(make_folder, data_root, tmp_path):
     folder = make_folder({"dog": 10, "cat": 20})
     first = opened(folder, data_root)
-    assert prints(opened(folder, data_root)) == prints(first)
-    assert prints(opened(folder, tmp_path / "elsewhere")) == prints(first)
+    assert hashes(opened(folder, data_root)) == hashes(first)
+    assert hashes(opened(folder, tmp_path / "elsewhere")) == hashes(first)
     assert opened(folder, data_root, seed=1).split("test").ids != first.split("test").ids
     assert first.split("test").ids == (
         "cat/0.png",
@@ -200,14 +200,14 @@ def without_privileges():
 
 def test_an_image_without_the_right_to_read_it(make_folder, data_root, open_place):
     folder = make_folder({"train/a": 2, "train/b": 1, "test/a": 1}, open_place / "images")
-    free = prints(opened(folder, data_root / "1"))
+    free = hashes(opened(folder, data_root / "1"))
     (folder / "train/a/1.png").chmod(0)
     with without_privileges():
         dataset = opened(folder, data_root / "2")
         with pytest.raises(UnreadableImageError, match="Permission denied"):
             dataset.split("train").reader.image(1)
-    assert prints(dataset)["train"] != free["train"]
-    assert prints(dataset)["test"] == free["test"]
+    assert hashes(dataset)["train"] != free["train"]
+    assert hashes(dataset)["test"] == free["test"]
 
 
 def test_a_class_without_the_right_to_list_it(make_folder, data_root, open_place):
@@ -224,7 +224,7 @@ def test_a_class_without_the_right_to_list_it(make_folder, data_root, open_place
 def test_copies_have_the_same_fingerprints(make_folder, data_root, tmp_path):
     folder = make_folder({"a": 5, "b": 5})
     copy = shutil.copytree(folder, tmp_path / "copy")
-    assert prints(opened(copy, data_root)) == prints(opened(folder, data_root))
+    assert hashes(opened(copy, data_root)) == hashes(opened(folder, data_root))
 
 
 def changed(folder):
@@ -266,9 +266,9 @@ CHANGES = {
 def test_changes_change_the_fingerprint(make_folder, data_root, monkeypatch, change, settled_ns):
     monkeypatch.setattr(fingerprints, "_SETTLED_NS", settled_ns)
     folder = make_folder({"train/a": 3, "train/b": 2, "test/b": 1})
-    before = prints(opened(folder, data_root))
+    before = hashes(opened(folder, data_root))
     CHANGES[change](folder)
-    after = prints(opened(folder, data_root))
+    after = hashes(opened(folder, data_root))
     assert after["train"] != before["train"]
     assert (after["test"] == before["test"]) is (change != "class renamed")
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from transferkit.core.errors import DataError, MissingExtraError, UnreadableImageError, UsageError
-from transferkit.core.views import View
+from transferkit.core.preprocessing import Preprocessing
 from transferkit.data.dataset import DATASETS
 from transferkit.data.hugging import Source, _source_of, parse_source
 from transferkit.data.loading import load_batches
@@ -97,16 +97,16 @@ def test_a_saved_table_is_divided(library, tmp_path, data_root):
     assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 12, "val": 4, "test": 4}
     assert levels(dataset.split("test")) == [int(one[-2:]) for one in dataset.split("test").ids]
     train = dataset.split("train")
-    batches = load_batches(train, View(resize=4, crop=4), np.array_split(np.arange(12), 3), workers=2)
+    batches = load_batches(train, Preprocessing(resize=4, crop=4), np.array_split(np.arange(12), 3), workers=2)
     assert [level for batch in batches for level in batch.images[:, 0, 0, 0].tolist()] == levels(train)
 
 
 def test_fingerprints_see_the_images(library, tmp_path, data_root):
-    prints = set()
+    hashes = set()
     for start in (0, 1):
         table(library, 20, start).save_to_disk(tmp_path / f"{start}")
-        prints.add(opened(tmp_path / f"{start}", data_root).split("train").fingerprint)
-    assert len(prints) == 2
+        hashes.add(opened(tmp_path / f"{start}", data_root).split("train").fingerprint)
+    assert len(hashes) == 2
 
 
 def labelled(library, labels, kind):

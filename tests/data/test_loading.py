@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from transferkit.core.errors import DataError
-from transferkit.core.views import View
+from transferkit.core.preprocessing import Preprocessing
 from transferkit.data.arrays import from_arrays
 from transferkit.data.folder import open_folder
-from transferkit.data.framing import frame
-from transferkit.data.loading import MOST_WORKERS, answered_apart, default_workers, load_batches, load_items
+from transferkit.data.loading import MOST_WORKERS, default_workers, load_batches, load_items, map_in_forked_processes
+from transferkit.data.resize_and_crop import frame
 
-VIEW = View(16, 12)
+VIEW = Preprocessing(16, 12)
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 9, 11, 3), dtype=np.uint8)
 SPLIT = from_arrays(IMAGES, [0] * 40, name="noise", split="all")
 BATCHES = [np.array(rows) for rows in ([3, 1, 2], [39], [], [5, 5], list(range(30, 10, -1)))]
@@ -106,7 +106,7 @@ class Process:
 def test_workers_are_processes_of_one_thread_and_end_with_the_loading():
     split = failing(ValueError())
     object.__setattr__(split, "reader", Process())
-    batches = load_batches(split, View(1, 1), [np.array([row]) for row in range(8)], workers=2)
+    batches = load_batches(split, Preprocessing(1, 1), [np.array([row]) for row in range(8)], workers=2)
     pixels = [batch.images[0, :, 0, 0].tolist() for batch in batches]
     assert {threads for _, _, threads in pixels} == {1}
     pids = {(low, high) for low, high, _ in pixels}
@@ -125,11 +125,11 @@ class Delayed:
 
 def test_items_come_in_order_and_answers_as_they_are_ready():
     assert list(load_items(Delayed(), [5, 0, 1, 0], workers=2)) == [5, 0, 1, 0]
-    assert list(answered_apart(Delayed(), [9, 0, 0, 1, 0, 1], workers=2))[-1] == 9
+    assert list(map_in_forked_processes(Delayed(), [9, 0, 0, 1, 0, 1], workers=2))[-1] == 9
 
 
 def test_who_does_not_wait_for_the_rest_of_the_answers_need_not_wait():
-    answers = answered_apart(Delayed(), [600, 0, 600], workers=2)
+    answers = map_in_forked_processes(Delayed(), [600, 0, 600], workers=2)
     assert next(answers) == 0
     started = time.perf_counter()
     answers.close()
@@ -147,7 +147,7 @@ class Killed:
 def test_who_was_killed_is_missed_at_once():
     started = time.perf_counter()
     with pytest.raises(RuntimeError, match=r"killed|exited"):
-        list(answered_apart(Killed(), [1, 2], workers=2))
+        list(map_in_forked_processes(Killed(), [1, 2], workers=2))
     assert time.perf_counter() - started < 4
     assert not children()
 
@@ -191,7 +191,7 @@ INTERRUPTED = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 import numpy as np
-from transferkit.core.views import View
+from transferkit.core.preprocessing import Preprocessing
 from transferkit.data.arrays import from_arrays
 from transferkit.data.loading import load_batches
 
@@ -203,7 +203,7 @@ class Slow:
 split = from_arrays(np.zeros((4, 4, 4, 3), np.uint8), [0] * 4, name="slow", split="all")
 object.__setattr__(split, "reader", Slow())
 try:
-    for batch in load_batches(split, View(4, 4), ([np.array([0, 1])] * 1000), workers=2):
+    for batch in load_batches(split, Preprocessing(4, 4), ([np.array([0, 1])] * 1000), workers=2):
         print("loaded", flush=True)
 except KeyboardInterrupt:
     print("interrupted", flush=True)

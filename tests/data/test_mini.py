@@ -9,14 +9,14 @@ from transferkit.core.errors import DamagedError, UnreadableImageError, UsageErr
 from transferkit.data.dataset import DATASETS
 from transferkit.data.mini import DOWNSTREAM, SOURCE, suite
 from transferkit.data.mini.digests import DIGESTS
-from transferkit.data.mini.kept import path_of
-from transferkit.data.mini.rendered import Plan, drawn, gathered
+from transferkit.data.mini.rendered import SetPlan, drawn, load_results
+from transferkit.data.mini.storage import path_of
 from transferkit.data.mini.suite import MEMBERS, Member
 
 DOMAINS = ["natural", "satellite", "symbolic", "medical", "illustrative", "texture"]
 SPECS = [member.spec for member in MEMBERS]
 BY_SPEC = {member.spec: member for member in MEMBERS}
-TINY = Plan("tiny", ("dark", "light"), (3, 1, 2))
+TINY = SetPlan("tiny", ("dark", "light"), (3, 1, 2))
 
 
 @pytest.fixture(scope="session")
@@ -175,7 +175,7 @@ def test_a_set_is_rendered_once(tiny, tmp_path):
 def test_splits_read_their_own_rows(tiny, tmp_path):
     member, _ = tiny
     dataset = member("", root=tmp_path, seed=0)
-    expected = gathered(TINY, drawn(TINY, draw_flat))
+    expected = load_results(TINY, drawn(TINY, draw_flat))
     read = [split.reader.image(row) for split in dataset.splits.values() for row in range(len(split))]
     assert (np.stack(read) == expected.images).all()
     level = np.concatenate([split.factors["level"] for split in dataset.splits.values()])
@@ -185,7 +185,7 @@ def test_splits_read_their_own_rows(tiny, tmp_path):
 
 def test_fingerprints_see_every_pixel(tiny, tmp_path):
     member, _ = tiny
-    changed = gathered(TINY, drawn(TINY, draw_flat))
+    changed = load_results(TINY, drawn(TINY, draw_flat))
     changed.images[-1, 63, 63, 2] ^= 1
 
     def render():

@@ -21,7 +21,7 @@ from transferkit.data.mini.patches import (
     photograph,
     rescaled,
 )
-from transferkit.data.mini.rendered import SPLITS, Plan, gathered
+from transferkit.data.mini.rendered import SPLITS, SetPlan, load_results
 from transferkit.data.mini.texture import MATERIALS, SURFACES, render_materials
 
 SETS = {
@@ -39,7 +39,7 @@ def overlap(a, b):
 def patched(request):
     """Each set that is cut from photographs: its plan and what rendering gives."""
     plan, _, render = SETS[request.param]
-    return plan, gathered(plan, render())
+    return plan, load_results(plan, render())
 
 
 def test_patches_of_different_groups_share_no_pixel(patched):
@@ -106,9 +106,9 @@ def test_patches_that_overlap_by_one_pixel_or_over_a_third_are_one_group():
 
 
 def test_cells_take_turns():
-    plan = Plan("probe", ("brick",), (16, 4, 8))
+    plan = SetPlan("probe", ("brick",), (16, 4, 8))
     areas = {"brick": (Area("brick", (0, 0, 512, 512), (4, 4)),)}
-    box = gathered(plan, cut(plan, Cut(areas, lambda canvas, rng: canvas))).factors["box"]
+    box = load_results(plan, cut(plan, Cut(areas, lambda canvas, rng: canvas))).factors["box"]
     cells, counts = np.unique(box[:, :2] // 128, axis=0, return_counts=True)
     assert len(cells) == 16
     assert counts.max() <= 2
@@ -167,9 +167,9 @@ def test_rescaling_rounds_halves_up():
 
 
 def test_a_patch_is_its_box_turned():
-    plan = Plan("probe", ("brick",), (12, 1, 1))
+    plan = SetPlan("probe", ("brick",), (12, 1, 1))
     areas = {"brick": (Area("brick", (0, 0, 512, 512), (4, 4)),)}
-    rendered = gathered(plan, cut(plan, Cut(areas, lambda canvas, rng: canvas)))
+    rendered = load_results(plan, cut(plan, Cut(areas, lambda canvas, rng: canvas)))
     for image, (x0, y0, x1, y1), turn in zip(
         rendered.images, rendered.factors["box"], rendered.factors["turn"], strict=True
     ):
@@ -191,14 +191,14 @@ def test_toning_leaves_neither_brightness_nor_contrast():
 
 
 def test_a_rule_that_no_patch_meets_is_named():
-    plan = Plan("probe", ("brick",), (1, 1, 1))
+    plan = SetPlan("probe", ("brick",), (1, 1, 1))
     how = Cut(
         {"brick": (Area("brick", (0, 0, 512, 512), (4, 4)),)},
         lambda canvas, rng: canvas,
         accepts=lambda kind, patch: False,
     )
     with pytest.raises(DataError, match="No patch of the train cells shows 'brick'"):
-        gathered(plan, cut(plan, how))
+        load_results(plan, cut(plan, how))
 
 
 def test_a_package_without_the_photograph_is_named(monkeypatch):

@@ -5,12 +5,12 @@ import pytest
 from PIL import Image
 
 from transferkit.core.errors import UnknownNameError, UsageError
+from transferkit.core.preprocessing import Preprocessing
 from transferkit.core.seeding import generator
-from transferkit.core.views import View
-from transferkit.data.framing import frame
+from transferkit.data.resize_and_crop import frame
 from transferkit.data.variants import CORRUPTIONS, SEVERITIES, VARIANTS, Variant
 
-VIEW = View(resize=56, crop=48)
+VIEW = Preprocessing(resize=56, crop=48)
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_patches_lie_in_their_cells():
         row, column = divmod(cell, 3)
         image[row * 16 : row * 16 + 16, column * 16 : column * 16 + 16] = 20 * cell
     for cell in range(9):
-        assert (Variant(f"patch:{cell}").square(image, View(48, 48), row=0) == 20 * cell).all()
+        assert (Variant(f"patch:{cell}").square(image, Preprocessing(48, 48), row=0) == 20 * cell).all()
 
 
 @pytest.mark.parametrize("kind", CORRUPTIONS)
@@ -71,11 +71,11 @@ def test_a_worse_corruption_is_farther_from_the_image(kind, image):
 
 def test_noise_has_the_deviation_it_says_and_another_draw_for_each_row():
     gray = np.full((48, 48, 3), 128, np.uint8)
-    noisy = Variant("noise:1").square(gray, View(48, 48), row=0).astype(float)
+    noisy = Variant("noise:1").square(gray, Preprocessing(48, 48), row=0).astype(float)
     assert noisy.std() == pytest.approx(0.08 * 255, rel=0.05)
     assert noisy.mean() == pytest.approx(128, abs=1)
-    assert (noisy != Variant("noise:1").square(gray, View(48, 48), row=1)).any()
-    other = Variant("noise:2").square(gray, View(48, 48), row=0) - 128.0
+    assert (noisy != Variant("noise:1").square(gray, Preprocessing(48, 48), row=1)).any()
+    other = Variant("noise:2").square(gray, Preprocessing(48, 48), row=0) - 128.0
     assert abs(np.corrcoef(noisy.ravel(), other.ravel())[0, 1]) < 0.1  # a severity is a draw of its own
 
 
@@ -89,7 +89,7 @@ def test_a_blur_keeps_the_mean_and_follows_the_size(image):
     np.testing.assert_allclose(shown("blur:2", image).mean(), frame(image, VIEW).mean(), atol=2)
     dot = np.zeros((224, 224, 3), np.uint8)
     dot[112, 112] = 255
-    spread = Variant("blur:1").square(dot, View(224, 224), row=0)
+    spread = Variant("blur:1").square(dot, Preprocessing(224, 224), row=0)
     assert spread[0, 112, 112] == pytest.approx(255 / (2 * np.pi), rel=0.05)  # a Gaussian of deviation 1
 
 
@@ -107,7 +107,7 @@ def test_augmented_views_differ_by_number_and_row(image):
 
 def test_a_single_pixel_has_every_variant():
     for name in names():
-        square = Variant(name).square(np.full((1, 1, 3), 9, np.uint8), View(1, 1), row=0)
+        square = Variant(name).square(np.full((1, 1, 3), 9, np.uint8), Preprocessing(1, 1), row=0)
         assert square.shape == (3, 1, 1)
 
 

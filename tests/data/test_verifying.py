@@ -11,7 +11,7 @@ from transferkit import __version__
 from transferkit.core.errors import DataError
 from transferkit.data.catalog import open_dataset
 from transferkit.data.downstream.published import PUBLISHED
-from transferkit.data.twins import Twin
+from transferkit.data.duplicate_pairs import DuplicatePair
 from transferkit.data.verifying import verified
 
 
@@ -52,12 +52,12 @@ def test_what_is_whole_has_no_problems(folder, tmp_path, notes):
 
 def test_the_summary_can_be_pasted(folder, tmp_path):
     found = verify(folder, tmp_path)
-    prints = ", ".join(f"{name} {digest[:12]}" for name, digest in found.fingerprints.items())
+    hashes = ", ".join(f"{name} {digest[:12]}" for name, digest in found.fingerprints.items())
     assert found.summary == (
         f"folder:{folder} has 16 images of 2 classes (10 train, 6 test), all of which decode. Between its "
         "splits there are 0 exact and 0 near duplicates, and in train 0 exact and 0 near duplicates under "
         "two labels (near: 64-bit DCT hashes that differ by at most 6 bits, confirmed on thumbnails). "
-        f"Fingerprints: {prints}; transferkit {__version__}."
+        f"Fingerprints: {hashes}; transferkit {__version__}."
     )
     assert list(found.lines())[1] == "  train: 10 images; 5 to 5 a class"
 
@@ -191,7 +191,7 @@ def test_a_budget_is_not_compared(data_root):
 
 def test_long_lists_are_cut_for_people(folder, tmp_path):
     found = verify(folder, tmp_path)
-    many = tuple(Twin(f"a/{n}", f"b/{n}", "cat", "cat", "pixels", 0) for n in range(30))
+    many = tuple(DuplicatePair(f"a/{n}", f"b/{n}", "cat", "cat", "pixels", 0) for n in range(30))
     lines = list(dataclasses.replace(found, leaks=many).lines())
     assert lines[-1] == "  … and 10 more: --json lists all of them"
     assert len(lines) == 1 + 2 + 1 + 1 + 20 + 1

@@ -14,16 +14,16 @@ import pytest
 from PIL import Image
 
 from transferkit.core.errors import DataError, UnreadableImageError, UsageError
-from transferkit.core.views import View
+from transferkit.core.preprocessing import Preprocessing
 from transferkit.data.catalog import expand_datasets
 from transferkit.data.dataset import DATASETS
+from transferkit.data.download.fetching import RetryPolicy
 from transferkit.data.loading import load_batches
-from transferkit.data.preparing.fetching import Patience
 from transferkit.data.webdataset import expanded
 from transferkit.data.webdataset_copies import copied
 from transferkit.data.webdataset_index import shard_index
 
-VIEW = View(resize=4, crop=4)
+VIEW = Preprocessing(resize=4, crop=4)
 
 
 def picture(level, kind="PNG"):
@@ -395,8 +395,8 @@ def test_a_server_that_moved_its_files(tmp_path, data_root, served):
 @pytest.fixture
 def impatient(monkeypatch):
     """Short of waiting, and without pauses between attempts."""
-    short = partial(Patience, timeout_seconds=0.3, sleep=lambda _: None)
-    monkeypatch.setattr("transferkit.data.preparing.fetching.Patience", short)
+    short = partial(RetryPolicy, timeout_seconds=0.3, sleep=lambda _: None)
+    monkeypatch.setattr("transferkit.data.download.fetching.RetryPolicy", short)
 
 
 @pytest.mark.usefixtures("impatient")

@@ -9,11 +9,11 @@ from torch import nn
 from torch.testing import assert_close
 
 from transferkit.core.errors import CheckpointError, ModelError
-from transferkit.detection.assembly import Ground, Plan, network_weights, seeded_detector
+from transferkit.detection.assembly import DetectorBackbone, DetectorConfig, network_weights, seeded_detector
 from transferkit.detection.backbone import Tapped, require_weights, with_statistics
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
-SMALL = Plan("fpn", classes=3, anchor=16, depth=16, width=32, proposals=20, samples=16)
+SMALL = DetectorConfig("fpn", classes=3, anchor=16, depth=16, width=32, proposals=20, samples=16)
 
 
 class Residual(nn.Module):
@@ -46,9 +46,9 @@ def network():
     return module.eval()
 
 
-def ground(network, *, frozen=frozenset(), taps=STAGES):
+def backbone(network, *, frozen=frozenset(), taps=STAGES):
     beyond = frozenset({"fc.weight", "fc.bias"})
-    return Ground(network, taps, (8, 8, 8, 8), beyond, frozenset(frozen), "net", (0.5,) * 3, (0.25,) * 3)
+    return DetectorBackbone(network, taps, (8, 8, 8, 8), beyond, frozenset(frozen), "net", (0.5,) * 3, (0.25,) * 3)
 
 
 def images(count=2, side=64):
@@ -72,7 +72,7 @@ def losses(detector, targets, count=2):
 @pytest.mark.parametrize("kind", ["fpn", "c4"])
 def test_every_weight_of_the_network_is_in_the_detector(kind, network):
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    detector = seeded_detector(ground(network), Plan(**{**vars(SMALL), "kind": kind}), seed=0)
+    detector = seeded_detector(backbone(network), DetectorConfig(**{**vars(SMALL), "kind": kind}), seed=0)
     held = network_weights(detector.state_dict())
     wanted = {name: value for name, value in before.items() if not name.startswith("fc.")}
     assert_close({name: held[name] for name in wanted}, wanted, rtol=0, atol=0)
@@ -101,8 +101,8 @@ def test_nothing_behind_the_last_map_runs(network):
 @pytest.mark.parametrize("kind", ["fpn", "c4"])
 def test_frozen_statistics_stay_and_every_trained_weight_gets_a_gradient(kind, network):
     frozen = {"conv1.weight", "layer1.0.weight", "layer1.0.bias"}
-    plan = Plan(**{**vars(SMALL), "kind": kind})
-    detector = seeded_detector(ground(network, frozen=frozen), plan, seed=0)
+    plan = DetectorConfig(**{**vars(SMALL), "kind": kind})
+    detector = seeded_detector(backbone(network, frozen=frozen), plan, seed=0)
     before = {name: value.clone() for name, value in detector.state_dict().items() if "running" in name}
     sum(losses(detector, [target((4, 4, 40, 40)), target((10, 10, 30, 50))]).values()).backward()
     assert_close({name: detector.state_dict()[name] for name in before}, before, rtol=0, atol=0)
@@ -113,8 +113,8 @@ def test_frozen_statistics_stay_and_every_trained_weight_gets_a_gradient(kind, n
 
 
 def test_statistics_that_are_shared_move_where_there_is_one_process(network):
-    plan = Plan(**{**vars(SMALL), "kind": "c4", "norm": "sync"})
-    detector = seeded_detector(ground(network), plan, seed=0)
+    plan = DetectorConfig(**{**vars(SMALL), "kind": "c4", "norm": "sync"})
+    detector = seeded_detector(backbone(network), plan, seed=0)
     before = network_weights(detector.state_dict())["layer1.1.running_mean"].clone()
     losses(detector, [target((4, 4, 40, 40))] * 2)
     after = network_weights(detector.state_dict())["layer1.1.running_mean"]
@@ -123,7 +123,7 @@ def test_statistics_that_are_shared_move_where_there_is_one_process(network):
 
 
 def test_an_image_without_objects_has_finite_losses(network):
-    detector = seeded_detector(ground(network), SMALL, seed=0)
+    detector = seeded_detector(backbone(network), SMALL, seed=0)
     found = losses(detector, [target(), target((4, 4, 40, 40))])
     assert all(torch.isfinite(value) for value in found.values())
     alone = losses(detector, [target(), target()])
@@ -134,7 +134,7 @@ def test_an_image_without_objects_has_finite_losses(network):
 def test_new_weights_depend_on_the_seed_alone(network):
     def drawn(seed, before):
         torch.manual_seed(before)
-        detector = seeded_detector(ground(copy.deepcopy(network)), SMALL, seed=seed)
+        detector = seeded_detector(backbone(copy.deepcopy(network)), SMALL, seed=seed)
         return detector.roi_heads.box_head.fc6.weight
 
     with torch.random.fork_rng():
@@ -143,7 +143,7 @@ def test_new_weights_depend_on_the_seed_alone(network):
 
 
 def test_images_are_normalised_and_keep_their_size(network):
-    detector = seeded_detector(ground(network), SMALL, seed=0)
+    detector = seeded_detector(backbone(network), SMALL, seed=0)
     batch, _ = detector.transform([torch.full((3, 40, 50), 0.75), torch.full((3, 64, 33), 0.25)])
     assert batch.image_sizes == [(40, 50), (64, 33)]
     assert batch.tensors.shape == (2, 3, 64, 64)
@@ -155,7 +155,7 @@ def test_images_are_normalised_and_keep_their_size(network):
 @pytest.mark.parametrize("kind", ["fpn", "c4"])
 def test_coordinates_are_exact_where_products_are_not(kind, network):
     """Anchors and boxes in bf16 would lie up to four pixels beside a place at 1000."""
-    detector = seeded_detector(ground(network), Plan(**{**vars(SMALL), "kind": kind}), seed=0).eval()
+    detector = seeded_detector(backbone(network), DetectorConfig(**{**vars(SMALL), "kind": kind}), seed=0).eval()
     seen = []
     detector.rpn.anchor_generator.register_forward_hook(lambda _m, _a, out: seen.append(out[0].dtype))
     detector.rpn.head.register_forward_hook(lambda _m, _a, out: seen.append(out[1][0].dtype))
@@ -169,7 +169,7 @@ def test_coordinates_are_exact_where_products_are_not(kind, network):
 def test_c4_needs_a_residual_network():
     plain = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten())
     with pytest.raises(ModelError, match=r"net is no ResNet, and --detector c4 .*: use --detector fpn"):
-        seeded_detector(ground(plain, taps=("0",)), Plan(**{**vars(SMALL), "kind": "c4"}), seed=0)
+        seeded_detector(backbone(plain, taps=("0",)), DetectorConfig(**{**vars(SMALL), "kind": "c4"}), seed=0)
 
 
 def test_a_weight_that_would_be_lost_is_named(network):

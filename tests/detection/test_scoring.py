@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from tests.data.detection.trees import coco_tree, marked
-from tests.detection.marks import CLASSES, found, objects, search
+from tests.detection.ground_truth import CLASSES, found, objects, search
 from tests.reference import detection as reference
 from transferkit.core.errors import DamagedError, DataError, MissingExtraError, NonFiniteError, ShapeError
 from transferkit.data.detection import open_detection
 from transferkit.detection.coco import NAMES, annotations, answers_of, coco_score, require_evaluator
-from transferkit.detection.found import Found, read_found, write_found
+from transferkit.detection.detections import Detections, read_found, write_found
 from transferkit.detection.matching import COCO_THRESHOLDS, class_matches, overlaps
 from transferkit.detection.precision import average_precision, image_bootstrap, mean_average_precision
 from transferkit.detection.scoring import Search, detection_score
@@ -21,25 +21,25 @@ from transferkit.detection.scoring import Search, detection_score
 SIZES = np.full((12, 2), 256)
 
 
-def plain(answers, marks):
+def plain(answers, ground_truth):
     """As the reference takes them."""
     return (
         [list(zip(a.boxes.tolist(), a.labels.tolist(), a.scores.tolist(), strict=True)) for a in answers],
-        [list(zip(m.boxes.tolist(), m.labels.tolist(), m.difficult.tolist(), strict=True)) for m in marks],
+        [list(zip(m.boxes.tolist(), m.labels.tolist(), m.difficult.tolist(), strict=True)) for m in ground_truth],
     )
 
 
-def voc(answers, marks, label, threshold=0.5):
-    return class_matches(answers, marks, label, thresholds=[threshold], rule="voc")
+def voc(answers, ground_truth, label, threshold=0.5):
+    return class_matches(answers, ground_truth, label, thresholds=[threshold], rule="voc")
 
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("threshold", [0.5, 0.75])
 def test_voc_precision_is_that_of_plain_loops(seed, threshold):
-    answers, marks = search(seed)
+    answers, ground_truth = search(seed)
     for label in range(2):
-        matches = voc(answers, marks, label, threshold)
-        recalls, precisions = reference.voc_curve(*plain(answers, marks), label, threshold)
+        matches = voc(answers, ground_truth, label, threshold)
+        recalls, precisions = reference.voc_curve(*plain(answers, ground_truth), label, threshold)
         eleven = average_precision(matches, "eleven")[0]
         assert eleven == pytest.approx(reference.eleven_points(recalls, precisions), abs=1e-12)
         assert average_precision(matches, "all")[0] == pytest.approx(
@@ -50,9 +50,9 @@ def test_voc_precision_is_that_of_plain_loops(seed, threshold):
 def test_numbers_that_can_be_done_in_the_head():
     """Right, wrong, right of four objects: precision 1, 1/2, 2/3 at recalls 1/4, 1/4, 1/2."""
     places = [(0, 0, 10, 10), (20, 0, 30, 10), (40, 0, 50, 10), (60, 0, 70, 10)]
-    marks = [objects(places, [0] * 4)]
+    ground_truth = [objects(places, [0] * 4)]
     answers = [found([places[0], (100, 0, 110, 10), places[1]], [0] * 3, [0.9, 0.8, 0.7])]
-    matches = voc(answers, marks, 0)
+    matches = voc(answers, ground_truth, 0)
     assert average_precision(matches, "all")[0] == pytest.approx(1 / 4 + 1 / 4 * 2 / 3)
     assert average_precision(matches, "eleven")[0] == pytest.approx((3 * 1 + 3 * 2 / 3) / 11)
     assert average_precision(matches, "hundred-one")[0] == pytest.approx((26 * 1 + 25 * 2 / 3) / 101)
@@ -60,18 +60,18 @@ def test_numbers_that_can_be_done_in_the_head():
 
 def test_the_two_rules_differ_where_an_object_is_taken():
     """Two boxes lie best on the first object; the second of them fits the other object well enough."""
-    marks = [objects([(0, 0, 10, 10), (2, 0, 12, 10)], [0, 0])]
+    ground_truth = [objects([(0, 0, 10, 10), (2, 0, 12, 10)], [0, 0])]
     answers = [found([(0, 0, 10, 10), (0.5, 0, 10.5, 10)], [0, 0], [0.9, 0.8])]
-    by_voc = class_matches(answers, marks, 0, thresholds=[0.5], rule="voc")
-    by_coco = class_matches(answers, marks, 0, thresholds=[0.5], rule="coco")
+    by_voc = class_matches(answers, ground_truth, 0, thresholds=[0.5], rule="voc")
+    by_coco = class_matches(answers, ground_truth, 0, thresholds=[0.5], rule="coco")
     assert by_voc.right.tolist() == [[True, False]]
     assert by_coco.right.tolist() == [[True, True]]
 
 
 def test_difficult_objects_count_neither_way():
-    marks = [objects([(0, 0, 10, 10), (50, 0, 60, 10)], [0, 0], difficult=[True, False])]
+    ground_truth = [objects([(0, 0, 10, 10), (50, 0, 60, 10)], [0, 0], difficult=[True, False])]
     answers = [found([(0, 0, 10, 10), (0, 0, 10, 10), (50, 0, 60, 10)], [0] * 3, [0.9, 0.8, 0.7])]
-    matches = voc(answers, marks, 0)
+    matches = voc(answers, ground_truth, 0)
     assert matches.ignored.tolist() == [[True, True, False]]
     assert average_precision(matches, "all") == 1
     assert matches.objects.tolist() == [1]
@@ -79,21 +79,21 @@ def test_difficult_objects_count_neither_way():
 
 @pytest.mark.parametrize("rule", ["voc", "coco"])
 def test_images_in_another_order_change_nothing(rule):
-    answers, marks = search(3)
-    order = np.random.default_rng(0).permutation(len(marks))
-    one = class_matches(answers, marks, 0, thresholds=COCO_THRESHOLDS, rule=rule)
+    answers, ground_truth = search(3)
+    order = np.random.default_rng(0).permutation(len(ground_truth))
+    one = class_matches(answers, ground_truth, 0, thresholds=COCO_THRESHOLDS, rule=rule)
     other = class_matches(
-        [answers[i] for i in order], [marks[i] for i in order], 0, thresholds=COCO_THRESHOLDS, rule=rule
+        [answers[i] for i in order], [ground_truth[i] for i in order], 0, thresholds=COCO_THRESHOLDS, rule=rule
     )
     np.testing.assert_allclose(average_precision(one, "all"), average_precision(other, "all"))
 
 
 def test_perfect_answers_have_a_precision_of_one():
-    _, marks = search(1, hard=False)
-    answers = [found(m.boxes, m.labels, np.linspace(0.9, 0.5, len(m))) for m in marks]
-    score = coco_score(answers, marks, SIZES, CLASSES)
+    _, ground_truth = search(1, hard=False)
+    answers = [found(m.boxes, m.labels, np.linspace(0.9, 0.5, len(m))) for m in ground_truth]
+    score = coco_score(answers, ground_truth, SIZES, CLASSES)
     assert score.means["ap"] == pytest.approx(1)
-    everything = [class_matches(answers, marks, c, thresholds=[0.5], rule="voc") for c in range(3)]
+    everything = [class_matches(answers, ground_truth, c, thresholds=[0.5], rule="voc") for c in range(3)]
     assert mean_average_precision(everything, "eleven") == 1
 
 
@@ -113,15 +113,15 @@ def pycocotools_run(dataset, answers):
     return run
 
 
-def pycocotools_numbers(answers, marks):
-    return pycocotools_run(annotations(marks, SIZES, CLASSES), answers_of(answers))
+def pycocotools_numbers(answers, ground_truth):
+    return pycocotools_run(annotations(ground_truth, SIZES, CLASSES), answers_of(answers))
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_coco_numbers_are_those_of_pycocotools(seed):
-    answers, marks = search(seed, hard=True, crowds=True)
-    theirs = pycocotools_numbers(answers, marks)
-    ours = coco_score(answers, marks, SIZES, CLASSES)
+    answers, ground_truth = search(seed, hard=True, crowds=True)
+    theirs = pycocotools_numbers(answers, ground_truth)
+    ours = coco_score(answers, ground_truth, SIZES, CLASSES)
     for name, value in zip(NAMES, theirs.stats[:6], strict=True):
         assert (-1 if ours.means[name] is None else ours.means[name]) == pytest.approx(value, abs=1e-9), name
     precision = theirs.eval["precision"][:, :, :, 0, -1]
@@ -168,26 +168,26 @@ def test_a_file_scores_as_by_pycocotools(tmp_path):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_our_own_matching_by_cocos_rule_has_cocos_precision(seed):
-    answers, marks = search(seed, hard=True, crowds=True)
-    theirs = pycocotools_numbers(answers, marks).eval["precision"][:, :, :, 0, -1]
+    answers, ground_truth = search(seed, hard=True, crowds=True)
+    theirs = pycocotools_numbers(answers, ground_truth).eval["precision"][:, :, :, 0, -1]
     for label in range(2):
-        matches = class_matches(answers, marks, label, thresholds=COCO_THRESHOLDS, rule="coco")
+        matches = class_matches(answers, ground_truth, label, thresholds=COCO_THRESHOLDS, rule="coco")
         np.testing.assert_allclose(average_precision(matches, "hundred-one"), theirs[:, :, label].mean(1), atol=1e-9)
 
 
 def test_weights_are_repetitions():
-    answers, marks = search(5)
+    answers, ground_truth = search(5)
     times = np.array([2, 0, 1, 3, 1, 1, 0, 1, 2, 1, 1, 1])
     rows = np.repeat(np.arange(12), times)
-    once = class_matches(answers, marks, 0, thresholds=[0.5], rule="voc")
-    again = class_matches([answers[i] for i in rows], [marks[i] for i in rows], 0, thresholds=[0.5], rule="voc")
+    once = class_matches(answers, ground_truth, 0, thresholds=[0.5], rule="voc")
+    again = class_matches([answers[i] for i in rows], [ground_truth[i] for i in rows], 0, thresholds=[0.5], rule="voc")
     weighted = average_precision(once, "all", times.astype(float))
     np.testing.assert_allclose(weighted, average_precision(again, "all"), atol=0.02)  # equal scores, cut
 
 
 def test_an_interval_lies_around_the_value():
-    answers, marks = search(2, images=40)
-    matches = [voc(answers, marks, label) for label in range(2)]
+    answers, ground_truth = search(2, images=40)
+    matches = [voc(answers, ground_truth, label) for label in range(2)]
     value = mean_average_precision(matches, "eleven")
     interval = image_bootstrap(matches, "eleven", draws=100, rng=np.random.default_rng(0))
     assert interval.low < value < interval.high
@@ -195,30 +195,30 @@ def test_an_interval_lies_around_the_value():
 
 
 def test_one_image_says_nothing_of_others():
-    answers, marks = search(2, images=1)
-    interval = image_bootstrap([voc(answers, marks, 0)], "eleven", draws=5, rng=np.random.default_rng(0))
+    answers, ground_truth = search(2, images=1)
+    interval = image_bootstrap([voc(answers, ground_truth, 0)], "eleven", draws=5, rng=np.random.default_rng(0))
     assert (interval.low, interval.high) == (0, 1)
 
 
 def test_nothing_found_and_nothing_there():
-    marks = [objects([(0, 0, 10, 10)], [0]), objects([], [])]
-    nothing = [Found.nothing(), Found.nothing()]
-    score = coco_score(nothing, marks, SIZES[:2], CLASSES)
+    ground_truth = [objects([(0, 0, 10, 10)], [0]), objects([], [])]
+    nothing = [Detections.nothing(), Detections.nothing()]
+    score = coco_score(nothing, ground_truth, SIZES[:2], CLASSES)
     assert score.means == {
         **dict.fromkeys(NAMES, 0.0),
         "ap_medium": None,
         "ap_large": None,
     }
     assert score.per_class == (0.0, None, None)
-    assert average_precision(voc(nothing, marks, 0), "eleven") == 0
-    assert average_precision(voc(nothing, marks, 1), "eleven") is None
-    assert mean_average_precision([voc(nothing, marks, 1)], "all") is None
+    assert average_precision(voc(nothing, ground_truth, 0), "eleven") == 0
+    assert average_precision(voc(nothing, ground_truth, 1), "eleven") is None
+    assert mean_average_precision([voc(nothing, ground_truth, 1)], "all") is None
 
 
 def test_a_box_without_area_is_wrong_and_a_box_without_objects_too():
-    marks = [objects([(0, 0, 10, 10)], [0]), objects([], [])]
+    ground_truth = [objects([(0, 0, 10, 10)], [0]), objects([], [])]
     answers = [found([(5, 5, 5, 5)], [0], [0.9]), found([(0, 0, 10, 10)], [0], [0.8])]
-    matches = voc(answers, marks, 0)
+    matches = voc(answers, ground_truth, 0)
     assert not matches.right.any()
     assert not matches.ignored.any()
     none = overlaps(np.zeros((1, 4)), np.zeros((1, 4)), np.zeros(1, bool))
@@ -226,31 +226,31 @@ def test_a_box_without_area_is_wrong_and_a_box_without_objects_too():
 
 
 def test_a_record_has_both_kinds_of_numbers():
-    answers, marks = search(0)
-    one = Search(answers, marks, SIZES, CLASSES, "test")
-    score = detection_score(one, rule="voc", seed=0, also={"steps": 3}, seconds={"fit": 1.0})
+    answers, ground_truth = search(0)
+    one = Search(answers, ground_truth, SIZES, CLASSES, "test")
+    score = detection_score(one, rule="voc", seed=0, extra_metrics={"steps": 3}, seconds={"fit": 1.0})
     assert (score.metric, score.evaluated_on, score.selected_on, score.n) == ("ap50", "test", "none", 12)
-    assert score.value == score.also["voc"]["ap50_11point"]
+    assert score.value == score.extra_metrics["voc"]["ap50_11point"]
     assert score.interval.low < score.value < score.interval.high
-    assert score.also["steps"] == 3
-    assert score.also["per_class"]["owl"]["ap50_11point"] is None
-    assert score.also["per_class"]["cat"]["objects"] > 0
-    coco = detection_score(one, rule="coco", seed=0, also={}, seconds={})
+    assert score.extra_metrics["steps"] == 3
+    assert score.extra_metrics["per_class"]["owl"]["ap50_11point"] is None
+    assert score.extra_metrics["per_class"]["cat"]["objects"] > 0
+    coco = detection_score(one, rule="coco", seed=0, extra_metrics={}, seconds={})
     assert coco.metric == "ap"
-    assert coco.value == score.also["coco"]["ap"]
+    assert coco.value == score.extra_metrics["coco"]["ap"]
     assert coco.interval.low < coco.value < coco.interval.high
 
 
 def test_a_search_for_nothing_is_refused():
-    one = Search([Found.nothing()], [objects([], [])], SIZES[:1], CLASSES, "test")
+    one = Search([Detections.nothing()], [objects([], [])], SIZES[:1], CLASSES, "test")
     with pytest.raises(DataError, match="The split test has no object to be found"):
-        detection_score(one, rule="voc", seed=0, also={}, seconds={})
+        detection_score(one, rule="voc", seed=0, extra_metrics={}, seconds={})
 
 
 def test_found_boxes_on_disk(tmp_path):
     answers, _ = search(4)
     path = tmp_path / "a" / "detections.npz"
-    write_found(path, [*answers, Found.nothing()])
+    write_found(path, [*answers, Detections.nothing()])
     back = read_found(path)
     assert len(back) == 13
     for one, other in zip(answers, back, strict=False):
@@ -265,7 +265,7 @@ def test_found_boxes_on_disk(tmp_path):
 
 def test_found_boxes_fit_together():
     with pytest.raises(ShapeError, match=r"1 labels need boxes \[1, 4\] and scores \[1\], not \[2, 4\]"):
-        Found(np.zeros((2, 4), np.float32), np.zeros(1, np.int64), np.zeros(1, np.float32))
+        Detections(np.zeros((2, 4), np.float32), np.zeros(1, np.int64), np.zeros(1, np.float32))
     with pytest.raises(NonFiniteError, match="give a smaller --lr"):
         found([(0, 0, 1, np.nan)], [0], [0.5])
     with pytest.raises(ShapeError, match="0 images were searched and 1 are marked"):

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from transferkit.models.catalog import load_encoder
+from transferkit.models.layer_outputs import Taps
 from transferkit.models.layers import resolve_layers
-from transferkit.models.taps import Taps
 
 
 def differences(name: str, size: int | None = None) -> list[str]:

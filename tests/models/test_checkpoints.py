@@ -13,8 +13,8 @@ from transferkit.core.errors import CheckpointError, UnknownNameError, UsageErro
 from transferkit.models.architectures import find_architecture
 from transferkit.models.catalog import load_encoder
 from transferkit.models.checkpoints import file_encoder
+from transferkit.models.layer_outputs import Taps
 from transferkit.models.layers import resolve_layers
-from transferkit.models.taps import Taps
 from transferkit.models.weight_files import read_checkpoint
 
 State = dict[str, Tensor]

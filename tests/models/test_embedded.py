@@ -10,17 +10,17 @@ from PIL import Image
 from torch import Tensor
 
 from transferkit.core.errors import CheckpointError, MissingExtraError, UsageError
-from transferkit.core.views import View
+from transferkit.core.preprocessing import Preprocessing
 from transferkit.models.catalog import load_encoder
 from transferkit.models.embedded import renamed_in_order
+from transferkit.models.layer_outputs import Taps
 from transferkit.models.layers import list_layers
-from transferkit.models.taps import Taps
 
 PHOTOGRAPHS = Path(skimage.__file__).parent / "data"
 CATS, ESPRESSO = range(281, 286), 967
 
 
-def seen(name: str, view: View) -> Tensor:
+def seen(name: str, view: Preprocessing) -> Tensor:
     """``[1, 3, crop, crop]``: the photograph as the view asks for it, by Pillow alone."""
     image = Image.open(PHOTOGRAPHS / name).convert("RGB")
     scale = view.resize / min(image.size)

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from transferkit.core.views import View
+from transferkit.core.preprocessing import Preprocessing
 from transferkit.models.catalog import load_encoder
 from transferkit.models.encoder import encoder_of
 from transferkit.models.fingerprint import weights_digest
@@ -18,11 +18,11 @@ def test_a_module_of_one_s_own():
     assert not module.training
     assert (encoder.spec, encoder.architecture, encoder.pooling) == ("mine", "mine", "avg")
     assert encoder.weights == weights_digest(module)
-    assert encoder.view == View()
+    assert encoder.view == Preprocessing()
 
 
 def test_what_is_said_is_kept():
-    view = View(resize=32, crop=32)
+    view = Preprocessing(resize=32, crop=32)
     encoder = encoder_of(nn.Flatten(), name="mine", view=view, architecture="none", source="here")
     assert (encoder.view, encoder.architecture, encoder.source) == (view, "none", "here")
 

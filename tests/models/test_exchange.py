@@ -9,20 +9,20 @@ from torch.testing import assert_close
 
 from tests.models.test_runs import make_run
 from transferkit.core.errors import CheckpointError, UsageError
-from transferkit.core.views import View
+from transferkit.core.preprocessing import Preprocessing
+from transferkit.models.backbone import trunk_of
 from transferkit.models.catalog import load_encoder
 from transferkit.models.exchange import export_weights, import_weights
 from transferkit.models.runs import Description, Run
-from transferkit.models.trunk import trunk_of
 
 IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
 
 def resnet18_run(runs, *, head: torch.nn.Linear | None) -> dict[str, torch.Tensor]:
-    trunk = trunk_of(load_encoder("random:resnet18@7").at(64))
-    weights = {name: value.contiguous() for name, value in trunk.weights(head).items()}
+    backbone = trunk_of(load_encoder("random:resnet18@7").at(64))
+    weights = {name: value.contiguous() for name, value in backbone.weights(head).items()}
     run = Run.named("r", runs)
-    run.describe(Description("torchvision:resnet18", View(resize=64, crop=64), "", ("a", "b", "c")))
+    run.describe(Description("torchvision:resnet18", Preprocessing(resize=64, crop=64), "", ("a", "b", "c")))
     save_file(weights, run.newest)
     return weights
 

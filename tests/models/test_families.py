@@ -10,11 +10,11 @@ from torch import nn
 from torch.testing import assert_close
 
 from tests.models.families import differences
+from transferkit.models.backbone import trunk_of
 from transferkit.models.catalog import load_encoder
+from transferkit.models.layer_outputs import Taps
 from transferkit.models.layers import resolve_layers
-from transferkit.models.taps import Taps
 from transferkit.models.tracing import trace
-from transferkit.models.trunk import trunk_of
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_efficientnet", "test_byobnet", "test_coatnet"])
@@ -77,11 +77,11 @@ def test_the_classifier_is_what_runs_after_the_representation(name, classifier):
     encoder = load_encoder(f"random:timm:{name}")
     assert trace(encoder).classifier == classifier
     features = {name for name in encoder.module.state_dict() if not name.startswith(classifier)}
-    trunk = trunk_of(encoder)
-    assert set(trunk.module.state_dict()) == features
+    backbone = trunk_of(encoder)
+    assert set(backbone.module.state_dict()) == features
     image = torch.randn(1, 3, encoder.view.crop, encoder.view.crop)
     with torch.inference_mode():
-        output = trunk.module(image)
+        output = backbone.module(image)
     with Taps(encoder, ["last"]) as taps:
         assert_close(output, taps(image)["last"])
     assert trace(encoder).classifier == ()

@@ -3,11 +3,11 @@ import torch
 from torch import Tensor, nn
 
 from transferkit.core.errors import ModelError, UnknownNameError
-from transferkit.core.views import View
+from transferkit.core.preprocessing import Preprocessing
 from transferkit.models.catalog import load_encoder
 from transferkit.models.encoder import encoder_of
+from transferkit.models.layer_outputs import Taps
 from transferkit.models.layers import list_layers, resolve_layers
-from transferkit.models.taps import Taps
 
 
 def names(spec: str, choice: str) -> list[str]:
@@ -16,7 +16,7 @@ def names(spec: str, choice: str) -> list[str]:
 
 
 def small(module: nn.Module):
-    return encoder_of(module, name="mine", view=View(resize=16, crop=16))
+    return encoder_of(module, name="mine", view=Preprocessing(resize=16, crop=16))
 
 
 @pytest.mark.parametrize(

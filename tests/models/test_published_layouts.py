@@ -20,10 +20,10 @@ from torch.testing import assert_close
 
 from transferkit.core.errors import CheckpointError
 from transferkit.models.architectures import find_architecture
+from transferkit.models.backbone import trunk_of
 from transferkit.models.checkpoints import file_encoder
 from transferkit.models.encoder import encoder_of
-from transferkit.models.layouts import Network, fits
-from transferkit.models.trunk import trunk_of
+from transferkit.models.layouts import TargetNetwork, fits
 from transferkit.models.weight_files import read_checkpoint
 
 State = dict[str, Tensor]
@@ -276,21 +276,21 @@ def test_heads_of_several_parts_make_way_as_in_timm(arch, classes, tmp_path):
 def test_a_head_is_known_whatever_it_is_called():
     body = nn.Sequential(nn.Linear(3, 2), nn.Identity())
     held = {"0.weight": torch.ones(2, 3), "0.bias": torch.ones(2), "classif.weight": torch.ones(5, 2)}
-    (plain,) = fits(held, Network(body))
-    (told,) = fits(held, Network(body, ignored=frozenset({"classif.weight"})))
+    (plain,) = fits(held, TargetNetwork(body))
+    (told,) = fits(held, TargetNetwork(body, ignored=frozenset({"classif.weight"})))
     assert plain.unexpected == ("classif.weight",)
     assert told.whole
 
 
 def test_a_pretraining_run_ends_in_the_representation_as_timm_has_it(tmp_path):
     """The normalisation that timm counts to the classifier is not part of it."""
-    trunk = trunk_of(encoder_of(network("shvit_s1"), name="shvit_s1"))
-    torch.save(trunk.weights(None), tmp_path / "w.pth")
-    assert not any(name.startswith("head.") for name in trunk.weights(None))
+    backbone = trunk_of(encoder_of(network("shvit_s1"), name="shvit_s1"))
+    torch.save(backbone.weights(None), tmp_path / "w.pth")
+    assert not any(name.startswith("head.") for name in backbone.weights(None))
     encoder = file_encoder(f"{tmp_path / 'w.pth'}#shvit_s1")
     with torch.inference_mode():
-        expected = network("shvit_s1").forward_head(trunk.module.forward_features(images(224)), pre_logits=True)
-        assert_close(trunk.module(images(224)), expected)
+        expected = network("shvit_s1").forward_head(backbone.module.forward_features(images(224)), pre_logits=True)
+        assert_close(backbone.module(images(224)), expected)
         assert_close(encoder.module(images(224)), expected)
 
 

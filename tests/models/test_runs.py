@@ -9,21 +9,21 @@ from safetensors.torch import save_file
 from torch.testing import assert_close
 
 from transferkit.core.errors import CheckpointError, UnknownNameError, UsageError
-from transferkit.core.views import View
+from transferkit.core.preprocessing import Preprocessing
+from transferkit.models.backbone import trunk_of
 from transferkit.models.catalog import default_model, load_encoder
 from transferkit.models.runs import Description, Run, finished_runs, known_runs
-from transferkit.models.trunk import trunk_of
 
-VIEW = View(resize=64, crop=48, mean=(0.1, 0.2, 0.3))
+VIEW = Preprocessing(resize=64, crop=48, mean=(0.1, 0.2, 0.3))
 DESCRIPTION = Description("timm:test_resnet", VIEW, "ce on leaves", ("oak", "ash"), {"epochs": 3})
 
 
 def make_run(runs: Path, name: str, *, finished: str = "2026-01-01", seed: int = 0, classes: int = 2) -> Run:
     run = Run.named(name, runs)
-    trunk = trunk_of(load_encoder(f"random:test_resnet@{seed}").at(64))
-    head = torch.nn.Linear(trunk.dim, classes)
+    backbone = trunk_of(load_encoder(f"random:test_resnet@{seed}").at(64))
+    head = torch.nn.Linear(backbone.dim, classes)
     run.describe(replace(DESCRIPTION, finished=finished))
-    save_file({n: t.contiguous() for n, t in trunk.weights(head).items()}, run.newest)
+    save_file({n: t.contiguous() for n, t in backbone.weights(head).items()}, run.newest)
     return run
 
 

@@ -78,7 +78,9 @@ def scored(n_classes):
     probabilities[:, 0] = 0.6
     labels = np.array([0, 0, 0, 0, 0, 0, 1, 2])
     test = replace(features(8, "test", classes=n_classes), labels=labels)
-    return classification_score(probabilities, test, Choice("val", {"k": 3}), also={"bank": 5}, seconds={"fit": 1.0})
+    return classification_score(
+        probabilities, test, Choice("val", {"k": 3}), extra_metrics={"bank": 5}, seconds={"fit": 1.0}
+    )
 
 
 def test_the_score_says_all_it_should():
@@ -87,18 +89,18 @@ def test_the_score_says_all_it_should():
     assert score.interval == wilson_interval(6, 8)
     assert (score.selected_on, score.evaluated_on) == ("val", "test")
     assert (score.chosen, score.seconds) == ({"k": 3}, {"fit": 1.0})
-    calibrated = score.also["calibration"]
-    assert score.also == {
+    calibrated = score.extra_metrics["calibration"]
+    assert score.extra_metrics == {
         "mean_per_class": pytest.approx(1 / 3),
-        "mean_per_class_interval": score.also["mean_per_class_interval"],
+        "mean_per_class_interval": score.extra_metrics["mean_per_class_interval"],
         "nll": pytest.approx(-(6 * np.log(0.6) + 2 * np.log(0.2)) / 8),
         "ece": pytest.approx(0.15),
         "calibration": calibrated,
         "bank": 5,
     }
     assert (calibrated["before"]["nll"], calibrated["before"]["ece"]) == (
-        score.also["nll"],
-        score.also["ece"],
+        score.extra_metrics["nll"],
+        score.extra_metrics["ece"],
     )
 
 
@@ -115,9 +117,9 @@ def test_intervals_are_over_classes_and_over_groups():
     test = replace(features(420, "test", classes=2), labels=labels)
     patients = replace(test, groups=[str(row // 4) for row in range(420)])
     for rows in (test, patients):
-        score = classification_score(probabilities, rows, Choice(), also={}, seconds={})
+        score = classification_score(probabilities, rows, Choice(), extra_metrics={}, seconds={})
         spread = class_mean_interval(right, labels, rows.groups)
-        assert score.also["mean_per_class_interval"] == [spread.low, spread.high]
+        assert score.extra_metrics["mean_per_class_interval"] == [spread.low, spread.high]
         assert score.interval == accuracy_interval(right, rows.groups)
         assert score.outcomes == row_outcomes(rows.ids, right, groups=rows.groups)
     assert score.interval.method == "wilson over 105 groups"
@@ -125,8 +127,8 @@ def test_intervals_are_over_classes_and_over_groups():
 
 
 def test_top_5_needs_more_than_five_classes():
-    assert "top5" not in scored(5).also
-    assert scored(6).also["top5"] == 1.0
+    assert "top5" not in scored(5).extra_metrics
+    assert scored(6).extra_metrics["top5"] == 1.0
 
 
 def test_the_temperature_comes_from_the_rows_that_selected():

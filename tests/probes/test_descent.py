@@ -4,9 +4,9 @@ from torch.testing import assert_close
 
 from tests.reference import logistic as reference
 from transferkit.probes import descent
-from transferkit.probes.descent import Descent, Limits, Multinomial, _Memory
+from transferkit.probes.descent import Descent, Multinomial, StoppingRule, _Memory
 
-CLOSE = Limits(tolerance=1e-8, flat=0, iterations=200)
+CLOSE = StoppingRule(tolerance=1e-8, flat=0, iterations=200)
 
 
 def problem(n=40, r=5, c=3, pieces=1, seed=0):
@@ -81,9 +81,9 @@ def test_little_memory_is_slower_and_ends_where_much_ends(monkeypatch):
 @pytest.mark.parametrize(
     ("limits", "converged"),
     [
-        (Limits(tolerance=0, flat=1e-2, iterations=100), True),
-        (Limits(tolerance=1e-2, flat=0, iterations=100), True),
-        (Limits(tolerance=0, flat=0, iterations=2), False),
+        (StoppingRule(tolerance=0, flat=1e-2, iterations=100), True),
+        (StoppingRule(tolerance=1e-2, flat=0, iterations=100), True),
+        (StoppingRule(tolerance=0, flat=0, iterations=2), False),
     ],
 )
 def test_each_limit_stops(limits, converged):

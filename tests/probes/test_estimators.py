@@ -181,10 +181,10 @@ def test_rows_of_zeros_have_no_direction():
 
 def test_a_fit_that_did_not_converge_says_so(monkeypatch):
     from transferkit.probes import estimators
-    from transferkit.probes.descent import Limits
+    from transferkit.probes.descent import StoppingRule
 
     def hasty(*arguments):
-        return original(*arguments, limits=Limits(tolerance=1e-9, flat=1e-9, iterations=2))
+        return original(*arguments, limits=StoppingRule(tolerance=1e-9, flat=1e-9, iterations=2))
 
     original = estimators.logistic_path
     monkeypatch.setattr(estimators, "logistic_path", hasty)

@@ -106,10 +106,10 @@ def test_the_protocol(method):
     assert (found.metric, found.n, found.selected_on, found.evaluated_on) == ("accuracy", 40, "none", "all")
     assert 1 / 3 < found.interval.low < found.value < found.interval.high < 1
     assert found.interval.high - found.interval.low < 0.2
-    assert found.also["classes"] == 6
-    assert found.also["classes_left_out"] == 0
-    assert len(found.also["episodes"]) == 64
-    sorted_json(found.also)  # plain values
+    assert found.extra_metrics["classes"] == 6
+    assert found.extra_metrics["classes_left_out"] == 0
+    assert len(found.extra_metrics["episodes"]) == 64
+    sorted_json(found.extra_metrics)  # plain values
 
 
 def test_right_answers_are_counted_by_episode():
@@ -128,7 +128,7 @@ def test_the_interval_is_over_images_and_that_over_episodes_is_beside_it():
     assert found.outcomes.right == tuple(right.tolist())
     assert found.outcomes.of == drawn.digest
     over_episodes = mean_interval(right / 15)
-    assert found.also["episode_interval"] == [over_episodes.low, over_episodes.high]
+    assert found.extra_metrics["episode_interval"] == [over_episodes.low, over_episodes.high]
     halves = found.outcomes.half_accuracies
     assert found.interval == interval_over_images(right / 15, halves, images=210)
     assert found.interval.method == OVER_IMAGES
@@ -145,7 +145,7 @@ def test_right_answers_of_a_half_are_those_of_its_episodes(method):
     right = right_answers(pool.x, support, query, method=method, penalty=1.0).sum()
     assert found.outcomes.halves[b][2 * side + batch] == right
     assert found.outcomes.half_answers == query.size
-    assert found.also["halves"] == {
+    assert found.extra_metrics["halves"] == {
         "halvings": 25,
         "episodes_per_half": 60,
         "shots": 2,
@@ -170,8 +170,8 @@ def test_classes_too_small_to_be_halved_have_no_interval_over_images():
     found = score(FewshotSettings(ways=3, shots=1, queries=2, episodes=30), uneven([30, 30, 3]))
     assert (found.interval.low, found.interval.high, found.interval.method) == (0, 1, NO_HALVES)
     assert found.outcomes.halves == ()
-    assert "halves" not in found.also
-    low, high = found.also["episode_interval"]
+    assert "halves" not in found.extra_metrics
+    low, high = found.extra_metrics["episode_interval"]
     assert low < found.value < high
 
 
@@ -182,11 +182,11 @@ GROUPED = {
 
 def test_support_and_queries_of_an_episode_share_no_group():
     found = score(splits=GROUPED)
-    assert found.also["episodes"] != score().also["episodes"]
+    assert found.extra_metrics["episodes"] != score().extra_metrics["episodes"]
     assert found.interval.method == OVER_IMAGES
     pool = fewshot._pool(GROUPED, FEW)
     drawn = fewshot.episodes_for(None, pool.labels, pool.names, FEW.shape, seed=0, groups=pool.groups)
-    assert found.also["episodes"] == drawn.digest
+    assert found.extra_metrics["episodes"] == drawn.digest
     names = np.array(pool.groups)
     support, query = (names[rows].reshape(40, -1).tolist() for rows in drawn.rows(pool.names))
     assert not any(set(s) & set(q) for s, q in zip(support, query, strict=True))
@@ -227,9 +227,9 @@ def test_kept_episodes_are_replayed_for_another_model(tmp_path):
     first = score(probe=keeping)
     assert first.value == score().value  # the same in memory
     (path,) = tmp_path.iterdir()
-    assert first.also["episodes"] == Episodes.load(path).digest
+    assert first.extra_metrics["episodes"] == Episodes.load(path).digest
     other = {name: replace(part, x=part.x[:, ::-1].copy(), model="other") for name, part in SPLITS.items()}
-    assert score(splits=other, probe=keeping).also["episodes"] == first.also["episodes"]
+    assert score(splits=other, probe=keeping).extra_metrics["episodes"] == first.extra_metrics["episodes"]
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -237,7 +237,7 @@ def test_order_of_rows_does_not_matter():
     order = generator(0, "order").permutation(120)
     shuffled = {**SPLITS, "train": SPLITS["train"].rows(order)}
     assert score(splits=shuffled).value == score().value
-    assert score(splits=shuffled).also == score().also
+    assert score(splits=shuffled).extra_metrics == score().extra_metrics
 
 
 def test_one_split_alone():
@@ -328,7 +328,7 @@ def test_a_curve_over_shots_asks_the_same_classes(together, monkeypatch):
     for settings in sorted(paired(curve) if together else told, key=lambda one: one.shots):
         assert settings.to_json()["class_rows"] == 26
         found = score(settings, splits)
-        assert (found.also["classes"], found.also["classes_left_out"]) == (4, 1)
+        assert (found.extra_metrics["classes"], found.extra_metrics["classes_left_out"]) == (4, 1)
     for (few, same), (many, queries) in pairwise(asked):
         assert_array_equal(queries, same)
         assert_array_equal(many[..., : few.shape[2]], few)
@@ -370,7 +370,7 @@ def test_too_few_classes_for_the_most_shots_say_how_many_would_do():
             "Ask for fewer --ways, --shots or --queries: 8 shots would do."
         )
     few = paired([replace(one, shots=one.shots if one.shots == 1 else 8, class_rows=None) for one in curve])
-    assert [score(one, splits).also["classes"] for one in few] == [3, 3]
+    assert [score(one, splits).extra_metrics["classes"] for one in few] == [3, 3]
     with pytest.raises(DataError, match=r"0 of 5 .* --queries: --ways 3 --shots 1 --queries 13 would do"):
         score(replace(curve[0], queries=40), splits)
     score(replace(curve[0], queries=13, class_rows=None), splits)
@@ -383,7 +383,8 @@ def test_too_few_classes_for_the_most_shots_say_how_many_would_do():
 def test_told_so_each_number_of_shots_takes_the_classes_it_can():
     splits = uneven([30, 30, 30, 30, 12])
     taking_part = [
-        score(FewshotSettings(ways=3, shots=shots, queries=6, episodes=3), splits).also["classes"] for shots in (1, 20)
+        score(FewshotSettings(ways=3, shots=shots, queries=6, episodes=3), splits).extra_metrics["classes"]
+        for shots in (1, 20)
     ]
     assert taking_part == [5, 4]
 
@@ -396,15 +397,15 @@ def test_allway(method):
     found = score(replace(ALLWAY, method=method))
     assert (found.metric, found.n, found.selected_on, found.evaluated_on) == ("top1", 90, "none", "test")
     assert 1 / 6 < found.interval.low < found.value < found.interval.high
-    draws = found.also["accuracies"]
+    draws = found.extra_metrics["accuracies"]
     assert found.interval == accuracy_interval(found.outcomes.accuracies, draws=draws)
     assert found.outcomes.draws == tuple(round(90 * accuracy) for accuracy in draws)
     assert sum(found.outcomes.draws) == sum(found.outcomes.right)
-    assert found.value == pytest.approx(np.mean(found.also["accuracies"]))
+    assert found.value == pytest.approx(np.mean(found.extra_metrics["accuracies"]))
     assert (found.outcomes.unit, found.outcomes.answers, len(found.outcomes)) == ("rows", 5, 90)
     assert sum(found.outcomes.right) / 450 == pytest.approx(found.value)
-    assert found.also["classes"] == 6
-    sorted_json(found.also)  # plain values
+    assert found.extra_metrics["classes"] == 6
+    sorted_json(found.extra_metrics)  # plain values
 
 
 def test_allway_of_one_draw_has_the_interval_of_test_rows():
@@ -417,13 +418,13 @@ def test_allway_counts_classes_of_too_few_rows():
     train = replace(train, labels=np.repeat([0, 1, 2], [40, 17, 3]))
     found = score(ALLWAY, {"train": train, "test": features(40, "test", classes=4, d=6)})
     about = ("classes", "classes_of_fewer_rows", "classes_only_in_test")
-    assert [found.also[name] for name in about] == [3, 1, 1]
+    assert [found.extra_metrics[name] for name in about] == [3, 1, 1]
 
 
 def test_allway_does_not_ask_for_the_order_of_rows():
     order = generator(0, "order").permutation(120)
     shuffled = {**SPLITS, "train": SPLITS["train"].rows(order)}
-    assert score(ALLWAY, shuffled).also == score(ALLWAY).also
+    assert score(ALLWAY, shuffled).extra_metrics == score(ALLWAY).extra_metrics
 
 
 def test_allway_without_test_is_refused():

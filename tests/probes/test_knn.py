@@ -9,9 +9,9 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from tests.probes.features import features
 from tests.reference import knn as reference
-from transferkit.core.blocks import Blocks
 from transferkit.core.errors import NonFiniteError, UsageError
 from transferkit.core.files import sorted_json
+from transferkit.core.out_of_core import Blocks
 from transferkit.core.seeding import generator
 from transferkit.probes import PROBES, knn
 from transferkit.probes.knn import KnnSettings, Vote, answers, knn_scores
@@ -95,24 +95,24 @@ def test_the_protocol():
         for k in (1, 5, 20)
     }
     assert found.chosen == {"k": max(on_val, key=on_val.__getitem__)}
-    assert found.value == found.also[f"top1@k={found.chosen['k']}"]
-    assert found.also["bank"] == 150
-    assert found.also["whole_bank"] == []
-    assert {"mean_per_class", "nll", "ece", "top5"} < set(found.also)
-    sorted_json([found.also, found.chosen, KnnSettings().to_json()])  # plain values
+    assert found.value == found.extra_metrics[f"top1@k={found.chosen['k']}"]
+    assert found.extra_metrics["bank"] == 150
+    assert found.extra_metrics["whole_bank"] == []
+    assert {"mean_per_class", "nll", "ece", "top5"} < set(found.extra_metrics)
+    sorted_json([found.extra_metrics, found.chosen, KnnSettings().to_json()])  # plain values
 
 
 def test_one_k_is_not_chosen():
     found = score(KnnSettings(k=(20,)))
     assert (found.selected_on, found.chosen) == ("none", {})
-    assert found.value == found.also["top1@k=20"]
+    assert found.value == found.extra_metrics["top1@k=20"]
 
 
 @pytest.mark.usefixtures("backend")
 def test_k_beyond_the_bank_is_answered_by_all_of_it():
     found = score(KnnSettings(k=(150, 200)))
-    assert found.also["top1@k=200"] == found.also["top1@k=150"]
-    assert found.also["whole_bank"] == [200]
+    assert found.extra_metrics["top1@k=200"] == found.extra_metrics["top1@k=150"]
+    assert found.extra_metrics["whole_bank"] == [200]
 
 
 def test_cosine_forgets_the_length_of_rows_and_survives_none():
@@ -195,10 +195,10 @@ def test_temperature_and_metric_are_chosen_on_validation_rows_too():
     on_val = answers(SPLITS["val"], SPLITS["train"], settings)
     assert on_val.accuracy[on_val.best] == max(on_val.accuracy.values())
     assert found.chosen == on_val.best.chosen(settings)
-    assert found.value == found.also[on_val.best.name(settings)]
-    assert {"top1@k=9,T=0.6,metric=cosine", "top1@k=40,metric=euclidean"} < set(found.also)
+    assert found.value == found.extra_metrics[on_val.best.name(settings)]
+    assert {"top1@k=9,T=0.6,metric=cosine", "top1@k=40,metric=euclidean"} < set(found.extra_metrics)
     assert found.selected_on == "val"
-    sorted_json([found.also, found.chosen, settings.to_json()])
+    sorted_json([found.extra_metrics, found.chosen, settings.to_json()])
 
 
 def test_of_equals_the_smallest_k_then_the_usual_temperature_then_the_first_metric_is_taken():
@@ -253,22 +253,22 @@ def test_a_bank_larger_than_memory_is_answered_alike(monkeypatch):
         name: replace(part, x=Blocks(part.x.shape, part.x.dtype, lambda x=part.x: iter(np.split(x, 10))))
         for name, part in SPLITS.items()
     }
-    assert score(KnnSettings(index="flat")).also == score(KnnSettings(), lazy).also
+    assert score(KnnSettings(index="flat")).extra_metrics == score(KnnSettings(), lazy).extra_metrics
 
 
 def test_the_record_says_what_an_inverted_file_found(monkeypatch):
     settings = KnnSettings(k=(1, 20), metric=("cosine", "euclidean"), index="ivf")
     found, exact = score(settings), score(replace(settings, index="flat"))
     for metric in settings.metric:
-        assert found.also[f"index@metric={metric}"] == "ivf"
-        assert found.also[f"nprobe@metric={metric}"] >= 1
-        assert 0.9 < found.also[f"recall@metric={metric}"] <= 1
+        assert found.extra_metrics[f"index@metric={metric}"] == "ivf"
+        assert found.extra_metrics[f"nprobe@metric={metric}"] >= 1
+        assert 0.9 < found.extra_metrics[f"recall@metric={metric}"] <= 1
     assert found.value == pytest.approx(exact.value, abs=0.03)
-    assert not {name for name in exact.also if "index" in name}
+    assert not {name for name in exact.extra_metrics if "index" in name}
     monkeypatch.setattr(knn, "IVF_QUERIES", 120)
     monkeypatch.setattr(knn, "IVF_ROWS", 150)  # the rows of train and val: test is searched so, val is not
-    assert score(KnnSettings(k=(20,))).also["index"] == "ivf"
+    assert score(KnnSettings(k=(20,))).extra_metrics["index"] == "ivf"
     for name, value in (("IVF_ROWS", 151), ("IVF_QUERIES", 121)):
         with monkeypatch.context() as patch:
             patch.setattr(knn, name, value)
-            assert "index" not in score(KnnSettings(k=(20,))).also
+            assert "index" not in score(KnnSettings(k=(20,))).extra_metrics

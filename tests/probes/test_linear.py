@@ -6,9 +6,9 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from tests.probes.features import features
-from transferkit.core.blocks import Blocks
 from transferkit.core.errors import UsageError
 from transferkit.core.files import sorted_json
+from transferkit.core.out_of_core import Blocks
 from transferkit.probes import PROBES, linear
 from transferkit.probes.linear import LinearProbe, LinearSettings
 
@@ -44,13 +44,13 @@ def test_the_protocol_agrees_with_scikit_learn():
     assert found.chosen == {"penalty": penalty, "C": 1 / penalty, "at_edge": False}
     assert found.value == pytest.approx(accuracy, abs=0.005)
     assert (found.metric, found.n, found.selected_on, found.evaluated_on) == ("top1", 300, "val", "test")
-    assert set(found.also) == {
+    assert set(found.extra_metrics) == {
         *("mean_per_class", "mean_per_class_interval", "nll", "ece", "calibration", "top5"),
         *("iterations", "gradient", "unconverged"),
     }
-    assert found.also["unconverged"] == 0
+    assert found.extra_metrics["unconverged"] == 0
     assert set(found.seconds) == {"fit", "score"}
-    sorted_json([found.also, found.chosen])  # plain values
+    sorted_json([found.extra_metrics, found.chosen])  # plain values
 
 
 def test_the_test_split_selects_nothing():
@@ -88,7 +88,7 @@ def test_float16_features_do_not_overflow():
         settings = LinearSettings(penalties=7, normalize=normalize)
         large = score({name: half(part, 8000) for name, part in SPLITS.items()}, settings)
         assert large.value > 0.6
-        assert np.isfinite(large.also["nll"])
+        assert np.isfinite(large.extra_metrics["nll"])
 
 
 def test_standardizing_forgets_scale_and_shift():
@@ -104,7 +104,7 @@ def test_l2_forgets_the_length_of_rows_and_survives_none():
     settings = LinearSettings(penalties=7, normalize="l2")
     assert score(moved, settings).value == score(SPLITS, settings).value
     empty = {**SPLITS, "train": replace(SPLITS["train"], x=np.zeros_like(SPLITS["train"].x))}
-    assert np.isfinite(score(empty, settings).also["nll"])
+    assert np.isfinite(score(empty, settings).extra_metrics["nll"])
 
 
 def test_a_class_that_train_lacks_is_missed_and_nothing_else():
@@ -112,7 +112,7 @@ def test_a_class_that_train_lacks_is_missed_and_nothing_else():
     splits = {"train": train.rows(train.labels != 2), "test": SPLITS["test"]}
     found = score(splits)
     assert found.value == pytest.approx(score().value * 5 / 6, abs=0.06)
-    assert np.isfinite(found.also["nll"])
+    assert np.isfinite(found.extra_metrics["nll"])
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_the_penalty_is_best_by_the_metric_that_selects(select_by):
     for penalty in settings.grid[::-1]:  # the strongest of equals
         alone = LinearSettings(penalties=1, penalty_min=penalty, penalty_max=penalty)
         judged = score({"train": splits["train"], "test": replace(splits["val"], split="test")}, alone)
-        means[penalty] = judged.value if select_by == "top1" else judged.also["mean_per_class"]
+        means[penalty] = judged.value if select_by == "top1" else judged.extra_metrics["mean_per_class"]
     assert score(splits, settings).chosen["penalty"] == max(means, key=means.get)
 
 
@@ -184,7 +184,7 @@ def test_features_out_of_memory_score_as_in_memory(normalize, held_out):
     found = score({name: streamed(SPLITS[name]) for name in names}, settings)
     whole = score({name: SPLITS[name] for name in names}, settings)
     assert (found.value, found.chosen) == (pytest.approx(whole.value, abs=0.004), whole.chosen)
-    assert found.also["nll"] == pytest.approx(whole.also["nll"], rel=1e-3)
+    assert found.extra_metrics["nll"] == pytest.approx(whole.extra_metrics["nll"], rel=1e-3)
 
 
 def test_few_logits_at_once_score_the_same(monkeypatch):

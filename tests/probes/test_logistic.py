@@ -9,14 +9,14 @@ from sklearn.linear_model import LogisticRegression
 from torch.testing import assert_close
 
 from tests.reference import logistic as reference
-from transferkit.core.blocks import Blocks
 from transferkit.core.errors import ShapeError, UsageError
+from transferkit.core.out_of_core import Blocks
 from transferkit.core.seeding import generator
-from transferkit.probes.descent import Limits
+from transferkit.probes.descent import StoppingRule
 from transferkit.probes.logistic import LIMITS, logistic_path
 
 PENALTIES = [1e-2, 1e2, 1.0]  # in no order
-CLOSE = Limits(tolerance=1e-8, flat=0, iterations=300)
+CLOSE = StoppingRule(tolerance=1e-8, flat=0, iterations=300)
 
 
 def blobs(n, d, c, *, spread=1.0, name="blobs"):

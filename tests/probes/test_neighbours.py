@@ -8,9 +8,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.neighbors import NearestNeighbors
 
 from tests.reference import knn as reference
-from transferkit.core.blocks import Blocks
 from transferkit.core.errors import ShapeError
 from transferkit.core.faiss_library import load_faiss
+from transferkit.core.out_of_core import Blocks
 from transferkit.core.seeding import generator
 from transferkit.probes import neighbours as search
 from transferkit.probes.neighbours import approximate_neighbours, in_order, neighbours

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from transferkit.core.blocks import Blocks
+from transferkit.core.out_of_core import Blocks
 from transferkit.core.seeding import generator
 from transferkit.probes import normalizing
 from transferkit.probes.normalizing import normalized, normalizer, pieces_of

@@ -38,7 +38,7 @@ def test_every_setting_is_described(probe):
 def test_scores_repeat_and_leave_features_alone(probe):
     before = {name: part.x.copy() for name, part in SPLITS.items()}
     a, b = (probe.score(SPLITS, probe.settings_type(), seed=1) for _ in range(2))
-    assert (a.value, a.chosen, a.also) == (b.value, b.chosen, b.also)
+    assert (a.value, a.chosen, a.extra_metrics) == (b.value, b.chosen, b.extra_metrics)
     assert all((SPLITS[name].x == x).all() for name, x in before.items())
 
 

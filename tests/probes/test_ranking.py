@@ -116,17 +116,17 @@ def test_the_score_says_which_classes_count():
     scores, labels = drawn(120, 3)
     labels[:, 2] = np.where(labels[:, 2] == 1, -1, labels[:, 2])
     test = Features(np.zeros((120, 1)), labels, list(map(str, range(120))), ("cat", "dog", "sofa"), data="d")
-    found = ranking_score(scores, test, Choice("val", {"penalty": 1.0}), seed=0, also={"x": 1}, seconds={})
+    found = ranking_score(scores, test, Choice("val", {"penalty": 1.0}), seed=0, extra_metrics={"x": 1}, seconds={})
     eleven, every = class_precisions(scores, labels), class_precisions(scores, labels, "all")
     assert (found.metric, found.n, found.selected_on, found.evaluated_on) == ("map11", 120, "val", "test")
     assert found.value == pytest.approx(eleven[:2].mean())
-    assert found.also["map"] == pytest.approx(every[:2].mean())
-    assert found.also["ap11"] == pytest.approx({"cat": eleven[0], "dog": eleven[1]})
-    assert found.also["ap"] == pytest.approx({"cat": every[0], "dog": every[1]})
-    assert (found.also["absent_from_test"], found.also["x"]) == (["sofa"], 1)
+    assert found.extra_metrics["map"] == pytest.approx(every[:2].mean())
+    assert found.extra_metrics["ap11"] == pytest.approx({"cat": eleven[0], "dog": eleven[1]})
+    assert found.extra_metrics["ap"] == pytest.approx({"cat": every[0], "dog": every[1]})
+    assert (found.extra_metrics["absent_from_test"], found.extra_metrics["x"]) == (["sofa"], 1)
     assert found.outcomes is None
-    sorted_json([found.also, found.chosen])  # plain values
-    again = ranking_score(scores, test, Choice(), seed=0, also={}, seconds={})
+    sorted_json([found.extra_metrics, found.chosen])  # plain values
+    again = ranking_score(scores, test, Choice(), seed=0, extra_metrics={}, seconds={})
     assert again.interval == found.interval
 
     def slowly(draws, rng):
@@ -149,16 +149,16 @@ def test_the_score_says_which_classes_count():
         test.classes,
         groups=[str(row // 5) for row in range(600)],
     )
-    of_groups = ranking_score(np.repeat(scores, 5, 0), copied, Choice(), seed=0, also={}, seconds={})
+    of_groups = ranking_score(np.repeat(scores, 5, 0), copied, Choice(), seed=0, extra_metrics={}, seconds={})
     assert of_groups.interval.method == "bootstrap of 2000 draws of 120 groups"
     assert (of_groups.interval.low, of_groups.interval.high) == pytest.approx(
         (found.interval.low, found.interval.high), abs=1e-9
     )
 
     one_group = replace(copied, groups=["a"] * 600)
-    found = ranking_score(np.repeat(scores, 5, 0), one_group, Choice(), seed=0, also={}, seconds={})
+    found = ranking_score(np.repeat(scores, 5, 0), one_group, Choice(), seed=0, extra_metrics={}, seconds={})
     assert (found.interval.low, found.interval.high) == (0, 1)
 
     nothing = Features(test.x, np.full_like(labels, -1), test.ids, test.classes, data="d")
     with pytest.raises(DataError, match="d: no row of test shows a class"):
-        ranking_score(scores, nothing, Choice(), seed=0, also={}, seconds={})
+        ranking_score(scores, nothing, Choice(), seed=0, extra_metrics={}, seconds={})

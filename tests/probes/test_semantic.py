@@ -175,9 +175,9 @@ def test_a_constant_target_is_named_and_left_out():
         return {"gray": np.zeros((len(x), 2)), "one": np.zeros(len(x), int), **noisy_sum(x, rng)}
 
     score = SemanticProbe().score(splits(targets), SemanticSettings(), seed=0)
-    assert score.also["constant"] == ["gray", "one"]
-    assert set(score.also["targets"]) == {"sum"}
-    assert score.value == score.also["targets"]["sum"]["value"]
+    assert score.extra_metrics["constant"] == ["gray", "one"]
+    assert set(score.extra_metrics["targets"]) == {"sum"}
+    assert score.value == score.extra_metrics["targets"]["sum"]["value"]
     assert score.interval.low < score.value < score.interval.high
 
 
@@ -186,7 +186,7 @@ def test_the_mean_over_targets():
         return {"linear": x @ MIX, "noise": rng.normal(size=(len(x), 2))}
 
     score = SemanticProbe().score(splits(targets), SemanticSettings(), seed=0)
-    each = [one["value"] for one in score.also["targets"].values()]
+    each = [one["value"] for one in score.extra_metrics["targets"].values()]
     assert score.value == pytest.approx(np.mean(np.maximum(each, 0)))
     again = SemanticProbe().score(splits(targets), SemanticSettings(), seed=0)
     assert (again.value, again.interval) == (score.value, score.interval)

@@ -8,9 +8,9 @@ import torch
 from numpy.testing import assert_allclose
 from sklearn.linear_model import LogisticRegression
 
-from transferkit.core.blocks import Blocks
 from transferkit.core.errors import DataError, ShapeError, UsageError
 from transferkit.core.features import Features, concatenate
+from transferkit.core.out_of_core import Blocks
 from transferkit.core.seeding import generator
 from transferkit.probes import PROBES
 from transferkit.probes.fewshot import FewshotSettings
@@ -142,9 +142,9 @@ def test_linear_is_the_protocol_by_scikit_learn():
     assert (found.metric, found.n, found.selected_on, found.evaluated_on) == ("map11", 200, "val", "test")
     assert found.chosen["penalty"] == pytest.approx(penalty)
     assert found.value == pytest.approx(value, abs=0.01)
-    assert found.also["unconverged"] == 0
-    assert found.also["not_fitted"] == found.also["absent_from_test"] == []
-    assert set(found.also["ap11"]) == set(CLASSES)
+    assert found.extra_metrics["unconverged"] == 0
+    assert found.extra_metrics["not_fitted"] == found.extra_metrics["absent_from_test"] == []
+    assert set(found.extra_metrics["ap11"]) == set(CLASSES)
 
 
 def test_linear_selects_on_val_and_never_on_test():
@@ -188,9 +188,9 @@ def test_linear_names_classes_that_were_not_fitted():
         for name, part in SPLITS.items()
     }
     found = PROBES["linear"].score(never, FEW, seed=0)
-    assert found.also["not_fitted"] == ["sofa"]
+    assert found.extra_metrics["not_fitted"] == ["sofa"]
     own = SPLITS["test"].labels[:, 3]
-    assert found.also["ap11"]["sofa"] == pytest.approx((own == 1).sum() / (own != 0).sum())  # by chance
+    assert found.extra_metrics["ap11"]["sofa"] == pytest.approx((own == 1).sum() / (own != 0).sum())  # by chance
 
 
 def votes_by_hand(k):
@@ -211,8 +211,8 @@ def test_knn_ranks_by_shares_of_votes():
     found = PROBES["knn"].score(SPLITS, KnnSettings(k=(1, 5, 20), index="flat"), seed=0)
     assert (found.metric, found.selected_on) == ("map11", "val")
     for k in (1, 5, 20):
-        assert found.also[f"map11@k={k}"] == pytest.approx(votes_by_hand(k), abs=2e-3)
-    assert found.value == found.also[f"map11@k={found.chosen['k']}"]
+        assert found.extra_metrics[f"map11@k={k}"] == pytest.approx(votes_by_hand(k), abs=2e-3)
+    assert found.value == found.extra_metrics[f"map11@k={found.chosen['k']}"]
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from torch.testing import assert_close
 
 from tests.probes.features import features
 from tests.reference import sgd as reference
-from transferkit.core.blocks import Blocks
 from transferkit.core.errors import DataError, ShapeError, UsageError
 from transferkit.core.features import concatenate
 from transferkit.core.files import sorted_json
+from transferkit.core.out_of_core import Blocks
 from transferkit.core.seeding import generator
 from transferkit.core.splitting import stratified_split
 from transferkit.probes import PROBES, sgd
@@ -310,8 +310,8 @@ def test_the_linear_protocol_by_sgd(names):
     assert found.value == pytest.approx(accuracy, abs=0.005)
     assert found.value > 0.7
     assert (found.selected_on, found.evaluated_on) == (f"30% of {'+'.join(names)}", "test")
-    assert found.also["calibration"]["fitted_on"] == found.selected_on
-    sorted_json([found.also, found.chosen])  # plain values
+    assert found.extra_metrics["calibration"]["fitted_on"] == found.selected_on
+    sorted_json([found.extra_metrics, found.chosen])  # plain values
 
 
 def test_the_test_split_selects_nothing():
@@ -329,7 +329,7 @@ def test_augmented_views_are_trained_on_and_test_is_scored_as_it_is():
     same = {**splits, "train": replace(ROWS, augmented=(ROWS.x, ROWS.x))}
     again = PROBES["linear"].score(same, LinearSettings(solver="sgd", views=2), seed=0)
     assert (again.value, again.chosen) == (plain.value, plain.chosen)
-    assert again.also["augmented_views"] == 2
+    assert again.extra_metrics["augmented_views"] == 2
     noise = generator(0, "noise").normal(size=ROWS.x.shape).astype(np.float32)
     taught = {**splits, "train": replace(ROWS, augmented=(noise,))}
     lost = PROBES["linear"].score(taught, LinearSettings(solver="sgd", views=1), seed=0)

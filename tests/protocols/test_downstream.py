@@ -5,34 +5,34 @@ import pytest
 from tests.data.downstream.trees import TREES
 from transferkit.core.workspace import Workspace
 from transferkit.data.downstream import PAPER12
+from transferkit.protocols.context import RunContext
 from transferkit.protocols.evaluate import Evaluator, question
-from transferkit.protocols.place import Place
 from transferkit.protocols.settings import ExtractSettings
 
 
 @pytest.mark.parametrize("name", PAPER12)
 def test_from_tree_to_record(name, tmp_path):
     TREES[name](tmp_path / "data" / name)
-    place = Place(Workspace.at(tmp_path))
-    (record,) = Evaluator(place, ExtractSettings()).run(["pixels"], [name], [question("knn")])
+    context = RunContext(Workspace.at(tmp_path))
+    (record,) = Evaluator(context, ExtractSettings()).run(["pixels"], [name], [question("knn")])
     assert (record.data, record.evaluated_on) == (name, "test")
-    n = len(place.open(name).split("test"))
+    n = len(context.open(name).split("test"))
     assert record.n == n
-    assert record.value > 1.5 / len(place.open(name).classes), "the trees' colours tell their classes"
+    assert record.value > 1.5 / len(context.open(name).classes), "the trees' colours tell their classes"
 
 
 def test_a_budget_shares_the_test_features(tmp_path):
     TREES["eurosat"](tmp_path / "data" / "eurosat")
-    place = Place(Workspace.at(tmp_path))
+    context = RunContext(Workspace.at(tmp_path))
     ask = [question("knn")]
-    whole, few = Evaluator(place, ExtractSettings()).run(["pixels"], ["eurosat", "eurosat@shots=3"], ask)
+    whole, few = Evaluator(context, ExtractSettings()).run(["pixels"], ["eurosat", "eurosat@shots=3"], ask)
     assert (whole.data, few.data) == ("eurosat", "eurosat@shots=3")
     assert whole.n == few.n
-    assert len(list(place.workspace.features.iterdir())) == 3, "two of train, one of test"
+    assert len(list(context.workspace.features.iterdir())) == 3, "two of train, one of test"
 
 
 def test_linear_chooses_on_a_fifth_of_train_where_there_is_no_val(tmp_path):
     TREES["eurosat"](tmp_path / "data" / "eurosat")
-    place = Place(Workspace.at(tmp_path))
-    (record,) = Evaluator(place, ExtractSettings()).run(["pixels"], ["eurosat"], [question("linear")])
+    context = RunContext(Workspace.at(tmp_path))
+    (record,) = Evaluator(context, ExtractSettings()).run(["pixels"], ["eurosat"], [question("linear")])
     assert record.selected_on == "20% of train"

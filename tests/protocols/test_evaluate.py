@@ -2,16 +2,16 @@ from dataclasses import replace
 
 import pytest
 
-from tests.protocols.analyses.pictures import LAST, MODEL, draw_discs, place
+from tests.protocols.analyses.pictures import LAST, MODEL, context, draw_discs
 from transferkit.cache.store import FeatureStore
-from transferkit.core.blocks import Blocks
 from transferkit.core.errors import UsageError
+from transferkit.core.out_of_core import Blocks
 from transferkit.core.workspace import Workspace
 from transferkit.models.catalog import load_encoder
 from transferkit.probes import linear
 from transferkit.protocols import evaluate
+from transferkit.protocols.context import RunContext
 from transferkit.protocols.evaluate import Evaluator, question
-from transferkit.protocols.place import Place
 from transferkit.protocols.settings import ExtractSettings
 
 QUESTIONS = [
@@ -22,7 +22,7 @@ QUESTIONS = [
 
 
 def evaluator(root, **options):
-    return Evaluator(Place(Workspace.at(root)), ExtractSettings(), **options)
+    return Evaluator(RunContext(Workspace.at(root)), ExtractSettings(), **options)
 
 
 @pytest.fixture
@@ -62,11 +62,11 @@ def test_an_amount_that_cannot_be_meant_is_refused(tmp_path, memory):
 
 def test_augmented_views_are_extracted_of_the_rows_that_are_trained_on(tmp_path):
     data = f"folder:{draw_discs(tmp_path / 'discs')}"
-    here = place(tmp_path / "w")
+    here = context(tmp_path / "w")
     asked = [question("linear", solver="sgd"), question("linear", solver="sgd", views=2)]
     plain, augmented = Evaluator(here, LAST).run([MODEL], [data], asked)
-    assert plain.also["augmented_views"] == 0
-    assert augmented.also["augmented_views"] == 2
+    assert plain.extra_metrics["augmented_views"] == 0
+    assert augmented.extra_metrics["augmented_views"] == 2
     entries = FeatureStore(here.workspace.features).entries()
     found = sorted((entry.key.split, entry.key.view) for entry in entries)
     views = ("augment:0", "augment:1", "test")
@@ -79,15 +79,15 @@ def test_augmented_views_are_extracted_of_the_rows_that_are_trained_on(tmp_path)
 
 
 def test_augmented_views_of_images_that_a_variant_changes_are_refused(tmp_path):
-    changed = Evaluator(Place(Workspace.at(tmp_path)), ExtractSettings(variant="blur:3"))
+    changed = Evaluator(RunContext(Workspace.at(tmp_path)), ExtractSettings(variant="blur:3"))
     with pytest.raises(UsageError, match=r"--views 2 trains on .* --variant blur:3 would .* Give one of the two"):
         changed.run(["pixels"], ["mini/digits"], [question("linear", solver="sgd", views=2)])
 
 
 def test_groups_reach_the_probes_and_are_part_of_what_defines_a_record(tmp_path, monkeypatch):
     """Without val, the rows that select are of other groups than those that are fitted."""
-    here = Evaluator(Place(Workspace.at(tmp_path)), ExtractSettings())
-    plain = here.place.open("mini/digits")
+    here = Evaluator(RunContext(Workspace.at(tmp_path)), ExtractSettings())
+    plain = here.context.open("mini/digits")
     plain = replace(plain, splits={name: plain.split(name) for name in ("train", "test")})
     pairs = {
         name: replace(split, groups=tuple(f"{name} {row // 40}" for row in range(len(split))))

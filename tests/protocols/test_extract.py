@@ -16,16 +16,16 @@ from PIL import Image
 
 from transferkit.cache.store import FeatureStore
 from transferkit.core.errors import DataError, DiskSpaceError, NonFiniteError, UnknownNameError, UsageError
+from transferkit.core.preprocessing import Preprocessing
 from transferkit.core.progress import PlainReporter
-from transferkit.core.views import View
 from transferkit.core.workspace import Workspace
 from transferkit.data.catalog import open_dataset
-from transferkit.data.framing import frame, normalised
+from transferkit.data.resize_and_crop import frame, normalised
 from transferkit.models.catalog import load_encoder
 from transferkit.models.encoder import encoder_of
-from transferkit.models.taps import Taps
+from transferkit.models.layer_outputs import Taps
+from transferkit.protocols.context import RunContext
 from transferkit.protocols.extract import Extractor, extractions
-from transferkit.protocols.place import Place
 from transferkit.protocols.settings import ExtractSettings
 
 SMALL = ExtractSettings(layers=("layer1", "layer4"), size=32, device="cpu", precision="fp32", batch=4, workers=0)
@@ -199,7 +199,7 @@ def test_overflow_in_float16_is_refused_with_layer_and_row(photos: Path, tmp_pat
             return self.layer1(x) * 1e7
 
     settings = ExtractSettings(layers=("output",), size=32, device="cpu", precision="fp32", workers=0)
-    encoder = encoder_of(Loud(), name="loud", view=View())
+    encoder = encoder_of(Loud(), name="loud", view=Preprocessing())
     network = Extractor(encoder, settings, store=FeatureStore(tmp_path / "features"))
     with pytest.raises(NonFiniteError, match=r"output .*not finite.*--dtype float32"):
         network.open(opened(photos, tmp_path)).run()
@@ -241,7 +241,7 @@ import transferkit.protocols.extract as extract
 extract.SHARD_ROWS = 8
 from transferkit.cache.store import FeatureStore
 from transferkit.data.catalog import open_dataset
-from transferkit.data.framing import frame, normalised
+from transferkit.data.resize_and_crop import frame, normalised
 from transferkit.models.catalog import load_encoder
 from transferkit.protocols.settings import ExtractSettings
 photos, workspace = map(Path, sys.argv[1:3])
@@ -292,8 +292,8 @@ def test_two_processes_share_the_work_and_agree_with_one(tmp_path: Path) -> None
 
 
 def test_extractions_run_the_product(photos: Path, tmp_path: Path) -> None:
-    place = Place(Workspace.at(tmp_path / "workspace"))
-    found = list(extractions(("random:resnet18", "pixels"), (f"folder:{photos}",), ExtractSettings(), place=place))
+    context = RunContext(Workspace.at(tmp_path / "workspace"))
+    found = list(extractions(("random:resnet18", "pixels"), (f"folder:{photos}",), ExtractSettings(), context=context))
     assert [(e.encoder.spec, e.split.name) for e in found] == [
         (model, split) for model in ("random:resnet18", "pixels") for split in ("train", "test")
     ]
@@ -323,7 +323,7 @@ class Volume(torch.nn.Module):
 
 def test_weights_with_five_axes_are_extracted_as_they_are(photos: Path, tmp_path: Path) -> None:
     module = Volume()
-    encoder = encoder_of(module, name="volume", view=View(resize=32, crop=32))
+    encoder = encoder_of(module, name="volume", view=Preprocessing(resize=32, crop=32))
     settings = replace(SMALL, layers=("last",), size=None)
     split = opened(photos, tmp_path)
     found = Extractor(encoder, settings, store=FeatureStore(tmp_path / "features")).open(split).run()

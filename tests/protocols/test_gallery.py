@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from tests.protocols.analyses.pictures import draw_discs
 from transferkit.core.errors import DataError
 from transferkit.core.workspace import Workspace
+from transferkit.protocols.context import RunContext
 from transferkit.protocols.evaluate import Evaluator, question
 from transferkit.protocols.gallery import (
     GallerySettings,
@@ -18,7 +19,6 @@ from transferkit.protocols.gallery import (
     principal_plane,
     thumbnail,
 )
-from transferkit.protocols.place import Place
 from transferkit.protocols.settings import ExtractSettings
 
 RNG = np.random.default_rng(3)
@@ -27,20 +27,20 @@ RNG = np.random.default_rng(3)
 @pytest.fixture(scope="module")
 def probed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("gallery")
-    place = Place(Workspace.at(folder / "workspace"))
+    context = RunContext(Workspace.at(folder / "workspace"))
     data = f"folder:{draw_discs(folder / 'discs')}"
     asked = [question("knn", k=(1,))]
-    pixels = Evaluator(place, ExtractSettings(size=16)).run(["pixels"], [data], asked)
-    network = Evaluator(place, ExtractSettings(size=32)).run(["random:test_resnet"], [data], asked)
-    return place, [*network, *pixels]
+    pixels = Evaluator(context, ExtractSettings(size=16)).run(["pixels"], [data], asked)
+    network = Evaluator(context, ExtractSettings(size=32)).run(["random:test_resnet"], [data], asked)
+    return context, [*network, *pixels]
 
 
 SMALL = GallerySettings(queries=4, nearest=3, points=10, side=12)
 
 
 def test_two_encoders_see_the_same_images(probed):
-    place, records = probed
-    found = gallery(records, place=place, settings=SMALL)
+    context, records = probed
+    found = gallery(records, context=context, settings=SMALL)
     assert [seen.model for seen in found.seen] == ["random:test_resnet", "pixels"]
     one, other = found.seen
     assert one.queries == other.queries
@@ -55,35 +55,35 @@ def test_two_encoders_see_the_same_images(probed):
 
 
 def test_tiles_carry_the_class_of_their_image(probed):
-    place, records = probed
-    found = gallery(records[:1], place=place, settings=SMALL)
+    context, records = probed
+    found = gallery(records[:1], context=context, settings=SMALL)
     for tile in found.tiles:
         assert f"/{found.classes[tile.label]}/" in f"/{tile.id}"
 
 
 def test_the_same_seed_shows_the_same(probed):
-    place, records = probed
-    one, other = (gallery(records, place=place, settings=SMALL) for _ in range(2))
+    context, records = probed
+    one, other = (gallery(records, context=context, settings=SMALL) for _ in range(2))
     assert one.seen[0].queries == other.seen[0].queries
     assert_array_equal(one.seen[0].maps["t-SNE"], other.seen[0].maps["t-SNE"])
 
 
 def test_features_that_are_gone_are_named(probed):
-    place, records = probed
+    context, records = probed
     for changes in ({"layer": "absent"}, {"pooling": "max"}, {"weights": "other"}):
         with pytest.raises(DataError, match=r"are not in the cache any more\. Run the same transferkit probe"):
-            gallery([replace(records[0], **changes)], place=place)
+            gallery([replace(records[0], **changes)], context=context)
 
 
 def test_images_that_changed_are_named(tmp_path):
-    place = Place(Workspace.at(tmp_path / "workspace"))
+    context = RunContext(Workspace.at(tmp_path / "workspace"))
     folder = draw_discs(tmp_path / "discs")
     records = list(
-        Evaluator(place, ExtractSettings(size=16)).run(["pixels"], [f"folder:{folder}"], [question("knn", k=(1,))])
+        Evaluator(context, ExtractSettings(size=16)).run(["pixels"], [f"folder:{folder}"], [question("knn", k=(1,))])
     )
     next(iter(sorted((folder / "test").rglob("*.png")))).unlink()
     with pytest.raises(DataError, match="have changed since they were probed"):
-        gallery(records, place=place)
+        gallery(records, context=context)
 
 
 def test_nearest_rows_are_those_of_comparing_one_by_one():

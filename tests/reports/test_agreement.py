@@ -1,12 +1,12 @@
-from transferkit.protocols.analyses.transferability import Pair
+from transferkit.protocols.analyses.transferability import ScoreAccuracy
 from transferkit.reports.agreement import agreement_figures
 
 
 def test_every_pair_is_a_point_of_its_data_and_protocol():
     pairs = [
-        Pair("d", "a", "l", "logme", 1.0, "linear", 0.4),
-        Pair("d", "b", "l", "logme", 2.0, "linear", 0.7),
-        Pair("d", "b", "l", "logme", 2.0, "finetune", 0.9),
+        ScoreAccuracy("d", "a", "l", "logme", 1.0, "linear", 0.4),
+        ScoreAccuracy("d", "b", "l", "logme", 2.0, "linear", 0.7),
+        ScoreAccuracy("d", "b", "l", "logme", 2.0, "finetune", 0.9),
     ]
     figures = agreement_figures(pairs)
     assert list(figures) == ["d-linear", "d-finetune"]

@@ -40,8 +40,8 @@ def test_data_sets_of_one_panel_are_averaged_with_the_interval_of_the_mean():
 
 
 def test_the_semantic_table_has_a_row_a_layer_and_a_column_a_level():
-    def semantic(layer, level, value, **also):
-        return record("m", "d", value, half=0.1, layer=layer, settings={"level": level}, also=also)
+    def semantic(layer, level, value, **extra_metrics):
+        return record("m", "d", value, half=0.1, layer=layer, settings={"level": level}, extra_metrics=extra_metrics)
 
     records = [
         semantic("a", "low", 0.25, normalised=-0.5),

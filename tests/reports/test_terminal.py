@@ -5,7 +5,7 @@ from rich.console import Console
 
 from tests.reports.records import record
 from tests.reports.studied import study
-from transferkit.reports.evidence import evidence
+from transferkit.reports.result_table import result_table
 from transferkit.reports.terminal import bar, terminal_view
 
 
@@ -16,7 +16,7 @@ def shown(found) -> str:
 
 
 def test_each_recipe_is_ranked_with_bars():
-    text = shown(evidence(study()))
+    text = shown(result_table(study()))
     assert "linear: mean over 4 data sets" in text
     assert "finetune: mean over 4 data sets" in text
     row = next(line for line in text.splitlines() if " 1   good" in line)
@@ -26,33 +26,33 @@ def test_each_recipe_is_ranked_with_bars():
 
 def test_names_are_no_markup():
     records = [record(m, "d", v) for m, v in (("[red]a[/red]", 0.5), ("b", 0.4))]
-    assert "[red]a[/red]" in shown(evidence(records))
+    assert "[red]a[/red]" in shown(result_table(records))
 
 
 @pytest.mark.parametrize("odd", ["[/red]", "[penalties] a", "[0.1]"])
 def test_names_and_recipes_in_brackets_are_shown_as_they_are(odd):
     records = [record(odd, "d", value, settings={"lr": lr}) for lr in ([0.1, 0.2], odd) for value in (0.5, 0.4)]
     records += [record("b", "d", 0.3, settings={"lr": lr}) for lr in ([0.1, 0.2], odd)]
-    text = shown(evidence(records))
+    text = shown(result_table(records))
     assert f"linear (lr {odd}): d" in text
     assert "linear (lr [0.1, 0.2]): d" in text
 
 
 def test_models_that_lack_data_sets_are_named():
     records = [record(m, d, v) for m, v in (("a", 0.5), ("b", 0.4)) for d in "wxyz"]
-    assert "Not ranked" not in shown(evidence(records))
+    assert "Not ranked" not in shown(result_table(records))
     records.append(record("[/c]", "w", 0.9))
-    text = shown(evidence(records))
+    text = shown(result_table(records))
     assert "Not ranked, for want of data sets: [/c]" in text
     assert "linear: mean over 4 data sets" in text
 
 
 def test_one_model_has_nothing_to_compare():
-    assert "nothing to compare yet" in shown(evidence([record("a", "d", 0.5)]))
+    assert "nothing to compare yet" in shown(result_table([record("a", "d", 0.5)]))
 
 
 def test_what_is_left_out_is_said():
-    assert "Not shown: x.json is broken." in shown(evidence([], left_out=["x.json is broken."]))
+    assert "Not shown: x.json is broken." in shown(result_table([], left_out=["x.json is broken."]))
 
 
 @pytest.mark.parametrize(

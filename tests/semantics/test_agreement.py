@@ -9,7 +9,7 @@ from transferkit.core.errors import ShapeError
 from transferkit.data.mini import objects
 from transferkit.data.mini.canvas import quantised
 from transferkit.semantics.agreement import agreement
-from transferkit.semantics.measuring import measure_batch
+from transferkit.semantics.measure import measure_batch
 
 
 def points(radians):

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 
 from tests.reference import semantics as reference
 from tests.semantics.pictures import constant, gray, noise, turned
-from transferkit.semantics.measuring import measure
+from transferkit.semantics.measure import measure
 
 COLOURS = ["luminance", "rms_contrast", "colourfulness", "hue", "saturation", "colour_histogram"]
 

@@ -7,7 +7,7 @@ from skimage.feature import corner_shi_tomasi
 
 from tests.reference import semantics as reference
 from tests.semantics.pictures import constant, discs, grating, gray, half_turns, noise, places, turned
-from transferkit.semantics.measuring import measure
+from transferkit.semantics.measure import measure
 from transferkit.semantics.scene import Scene, smoothed
 
 EDGES = [

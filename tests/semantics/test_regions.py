@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from tests.semantics.pictures import constant, discs, noise
-from transferkit.semantics.measuring import measure
+from transferkit.semantics.measure import measure
 
 REGIONS = ["salient_position", "salient_size", "salient_count", "salient_hue"]
 

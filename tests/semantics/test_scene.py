@@ -10,7 +10,7 @@ from tests.reference import semantics as reference
 from tests.reference.area_mean import area_mean
 from tests.semantics.pictures import constant, noise
 from transferkit.core.errors import ShapeError
-from transferkit.semantics.measuring import measure
+from transferkit.semantics.measure import measure
 from transferkit.semantics.scene import Scene, area_weights, bytes_of, smoothed
 from transferkit.semantics.target import TARGETS
 

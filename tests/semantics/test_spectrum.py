@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from tests.reference import semantics as reference
 from tests.semantics.pictures import constant, grating, gray, noise, power_law, turned
-from transferkit.semantics.measuring import measure
+from transferkit.semantics.measure import measure
 from transferkit.semantics.scene import Scene
 from transferkit.semantics.spectrum import ROUNDING
 

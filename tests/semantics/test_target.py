@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from tests.semantics.pictures import discs, noise
 from transferkit.core.errors import ShapeError, UnknownNameError
 from transferkit.semantics import target as contract
-from transferkit.semantics.measuring import measure
+from transferkit.semantics.measure import measure
 from transferkit.semantics.scene import Scene
 from transferkit.semantics.target import TARGETS, Target, chosen_targets, semantics_digest
 

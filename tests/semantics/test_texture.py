@@ -8,7 +8,7 @@ from skimage import feature
 
 from tests.reference import semantics as reference
 from tests.semantics.pictures import constant, grating, gray, noise, power_law, turned
-from transferkit.semantics.measuring import measure
+from transferkit.semantics.measure import measure
 from transferkit.semantics.scene import Scene
 
 TEXTURE = ["lbp", "cooccurrence", "hog_summary", "symmetry"]

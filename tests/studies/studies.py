@@ -7,13 +7,13 @@ import numpy as np
 from PIL import Image
 
 from transferkit.core.workspace import Workspace
-from transferkit.protocols.place import Place
-from transferkit.studies.engines.engine import Need
+from transferkit.protocols.context import RunContext
+from transferkit.studies.engines.engine import ResourceRequest
 from transferkit.studies.grid import Task
-from transferkit.studies.outcome import Outcome, Share
-from transferkit.studies.performing import Workbench
+from transferkit.studies.outcome import Outcome, ResourceGrant
 from transferkit.studies.reading import parse_study
 from transferkit.studies.run import StudyRun, run_study
+from transferkit.studies.runner import TaskRunner
 from transferkit.studies.study import Study
 
 SMALL = """
@@ -71,9 +71,9 @@ def small(folder: Path, more: str = "", text: str = SMALL) -> Study:
     return parse_study(text.format(pictures=drawn(folder)) + more, where="small.toml")
 
 
-def place_at(folder: Path, reporter: object = None) -> Place:
-    place = Place(Workspace(folder, folder / "data"))
-    return place if reporter is None else Place(place.workspace, 0, reporter)  # type: ignore[arg-type]
+def place_at(folder: Path, reporter: object = None) -> RunContext:
+    context = RunContext(Workspace(folder, folder / "data"))
+    return context if reporter is None else RunContext(context.workspace, 0, reporter)  # type: ignore[arg-type]
 
 
 PLAIN = """
@@ -110,8 +110,8 @@ def plain_study(folder: Path, more: str = "") -> Study:
 class Here:
     """An engine without processes: tasks are carried out in the order in which they come."""
 
-    def __init__(self, place: Place, *, room: int = 1) -> None:
-        self.bench = Workbench(place.workspace, Share(loaders=0, device="cpu"))
+    def __init__(self, context: RunContext, *, room: int = 1) -> None:
+        self.bench = TaskRunner(context.workspace, ResourceGrant(loaders=0, device="cpu"))
         self.room, self.waiting, self.began = room, [], []
 
     def __enter__(self) -> "Here":
@@ -126,8 +126,8 @@ class Here:
     def accepts(self, task: Task) -> bool:
         return len(self.waiting) < self.room
 
-    def submit(self, task: Task, need: Need, precision: str) -> None:
-        self.bench.share = Share(loaders=0, device="cpu", precision=precision)
+    def submit(self, task: Task, need: ResourceRequest, precision: str) -> None:
+        self.bench.share = ResourceGrant(loaders=0, device="cpu", precision=precision)
         self.waiting.append(task)
         self.began.append(task.id)
 
@@ -136,7 +136,7 @@ class Here:
         return [self.bench.attempt(task)]
 
 
-def carried_out(study: Study, place: Place, **options: Any) -> tuple[StudyRun, Here]:
+def carried_out(study: Study, context: RunContext, **options: Any) -> tuple[StudyRun, Here]:
     """The study, run in this process."""
-    here = Here(place)
-    return run_study(study, place=place, engine=lambda: here, **options), here
+    here = Here(context)
+    return run_study(study, context=context, engine=lambda: here, **options), here

@@ -6,15 +6,15 @@ from torch import nn
 
 from tests.studies.studies import carried_out, place_at, plain_study, small
 from transferkit.core.devices import Compute
+from transferkit.core.preprocessing import Preprocessing
 from transferkit.core.progress import readable_seconds
-from transferkit.core.views import View
 from transferkit.core.workspace import Workspace
 from transferkit.models.encoder import encoder_of
-from transferkit.protocols.place import Place
+from transferkit.protocols.context import RunContext
 from transferkit.studies import estimate as module
 from transferkit.studies.estimate import estimate
-from transferkit.studies.finished import Ledger
 from transferkit.studies.reading import parse_study
+from transferkit.studies.task_store import TaskStore
 
 
 def lines(plan):
@@ -22,9 +22,9 @@ def lines(plan):
 
 
 def test_images_and_bytes_are_those_of_the_extraction(tmp_path):
-    place = place_at(tmp_path / "w")
+    context = place_at(tmp_path / "w")
     study = plain_study(tmp_path)
-    plan = estimate(study, place)
+    plan = estimate(study, context)
     found = lines(plan)
     assert plan.done == 0
     assert {name: line.tasks for name, line in found.items()} == {
@@ -34,40 +34,40 @@ def test_images_and_bytes_are_those_of_the_extraction(tmp_path):
     assert found["extract"].seconds > 0
     assert found["linear"].seconds is None
     assert "Nothing says yet how long linear, fewshot, knn takes" in plan.caption
-    carried_out(study, place)
-    written = sum(path.stat().st_size for path in place.workspace.features.glob("*/*.h5"))
+    carried_out(study, context)
+    written = sum(path.stat().st_size for path in context.workspace.features.glob("*/*.h5"))
     assert written <= found["extract"].bytes <= 3 * written + 2**20
-    assert estimate(study, place).lines == ()
-    assert estimate(study, place).done == 10
+    assert estimate(study, context).lines == ()
+    assert estimate(study, context).done == 10
 
 
 def test_probes_take_what_their_records_took(tmp_path):
-    place = place_at(tmp_path / "w")
-    run, _ = carried_out(plain_study(tmp_path), place)
+    context = place_at(tmp_path / "w")
+    run, _ = carried_out(plain_study(tmp_path), context)
     more = plain_study(tmp_path, '\n[[probe]]\nprotocol = "linear"\npenalties = 2\n')
-    (line,) = estimate(more, place).lines
-    took = [sum(r.seconds.values()) for r in run.results(place) if r.protocol == "linear"]
+    (line,) = estimate(more, context).lines
+    took = [sum(r.seconds.values()) for r in run.results(context) if r.protocol == "linear"]
     assert line.tasks == 2
     assert line.seconds == pytest.approx(2 * sum(took) / len(took))
 
 
 def test_every_layer_of_a_probe_takes_its_time(tmp_path):
-    place = place_at(tmp_path / "w")
-    run, _ = carried_out(plain_study(tmp_path), place)
-    took = [sum(r.seconds.values()) for r in run.results(place) if r.protocol == "knn"]
+    context = place_at(tmp_path / "w")
+    run, _ = carried_out(plain_study(tmp_path), context)
+    took = [sum(r.seconds.values()) for r in run.results(context) if r.protocol == "knn"]
     layers = 'layers = ["layer1", "layer2", "last"]\nmodels = ["random:test_resnet"]'
     more = plain_study(tmp_path, f'\n[[probe]]\nprotocol = "knn"\nk = 5\n{layers}\n')
-    found = lines(estimate(more, place))
+    found = lines(estimate(more, context))
     assert found["knn"].tasks == 1
     assert found["knn"].seconds == pytest.approx(3 * sum(took) / len(took))
 
 
 def test_a_layer_that_a_model_lacks_is_said_and_the_others_are_counted(tmp_path):
     text = '\n[[probe]]\nlayers = ["layr1"]\nmodels = ["random:test_resnet"]\n'
-    place = place_at(tmp_path / "w")
-    plan = estimate(plain_study(tmp_path, text), place)
+    context = place_at(tmp_path / "w")
+    plan = estimate(plain_study(tmp_path, text), context)
     assert any("No layer named 'layr1'" in problem for problem in plan.problems)
-    assert lines(plan)["extract"].bytes == lines(estimate(plain_study(tmp_path), place))["extract"].bytes
+    assert lines(plan)["extract"].bytes == lines(estimate(plain_study(tmp_path), context))["extract"].bytes
 
 
 class Watched(nn.Module):
@@ -95,13 +95,15 @@ def test_networks_are_timed_where_and_as_precisely_as_they_will_run(monkeypatch)
         return Compute(torch.device("cpu", 0), "bf16")
 
     network = Watched()
-    encoder = encoder_of(network, name="watched", view=View(resize=8, crop=8))
+    encoder = encoder_of(network, name="watched", view=Preprocessing(resize=8, crop=8))
     monkeypatch.setattr(module, "choose_compute", chosen)
     monkeypatch.setattr(module, "_TIMINGS", 2)
     study = parse_study(
         'precision = "bf16"\nmodels = ["pixels"]\ndata = ["mini/digits@shots=1"]\n[[probe]]\n', where="s.toml"
     )
-    counting = module._Counting(study, Place(Workspace.at("nowhere")), Ledger(Place(Workspace.at("nowhere"))))
+    counting = module._Counting(
+        study, RunContext(Workspace.at("nowhere")), TaskStore(RunContext(Workspace.at("nowhere")))
+    )
     assert counting._image_seconds(encoder, 8) > 0
     assert asked == [("auto", "bf16")]
     assert network.places == ["cpu:0", "cpu"]

@@ -22,94 +22,94 @@ def never():
     raise AssertionError("there is nothing to do")
 
 
-def records(place):
+def records(context):
     """Cell → value, as they lie in the workspace."""
-    files = place.workspace.results.glob("*.json")
+    files = context.workspace.results.glob("*.json")
     return {value["cell"]: value["value"] for value in map(json.loads, (f.read_text() for f in files))}
 
 
 def test_what_is_finished_is_not_begun(tmp_path):
-    study, place = plain_study(tmp_path), place_at(tmp_path / "w")
-    first, here = carried_out(study, place)
+    study, context = plain_study(tmp_path), place_at(tmp_path / "w")
+    first, here = carried_out(study, context)
     assert len(here.began) == first.done == len(first.marks) == 10
-    assert len(first.results(place)) == 8
-    again = run_study(study, place=place, engine=never)
+    assert len(first.results(context)) == 8
+    again = run_study(study, context=context, engine=never)
     assert again.done == 0
     assert again.cells == first.cells
     assert {mark.state for mark in again.marks.values()} == {"done"}
 
 
 def test_a_lost_record_is_computed_again_and_only_that(tmp_path):
-    study, place = plain_study(tmp_path), place_at(tmp_path / "w")
-    first, _ = carried_out(study, place)
-    before = records(place)
-    (place.workspace.results / f"{first.cells[3][:32]}.json").unlink()
-    again, here = carried_out(study, place)
+    study, context = plain_study(tmp_path), place_at(tmp_path / "w")
+    first, _ = carried_out(study, context)
+    before = records(context)
+    (context.workspace.results / f"{first.cells[3][:32]}.json").unlink()
+    again, here = carried_out(study, context)
     assert len(here.began) == 1
-    assert records(place) == before
+    assert records(context) == before
     assert again.cells == first.cells
 
 
 def test_receipts_are_only_a_shortcut(tmp_path):
-    study, place = plain_study(tmp_path), place_at(tmp_path / "w")
-    carried_out(study, place)
-    before = {path.name: path.stat().st_mtime_ns for path in place.workspace.results.glob("*.json")}
-    for receipt in (place.workspace.studies / "finished").glob("*.json"):
-        receipt.write_text("{")
-    again, here = carried_out(study, place)
+    study, context = plain_study(tmp_path), place_at(tmp_path / "w")
+    carried_out(study, context)
+    before = {path.name: path.stat().st_mtime_ns for path in context.workspace.results.glob("*.json")}
+    for task_record in (context.workspace.studies / "finished").glob("*.json"):
+        task_record.write_text("{")
+    again, here = carried_out(study, context)
     assert len(here.began) == 10
-    assert {path.name: path.stat().st_mtime_ns for path in place.workspace.results.glob("*.json")} == before
+    assert {path.name: path.stat().st_mtime_ns for path in context.workspace.results.glob("*.json")} == before
     assert len(again.cells) == 8
 
 
 def test_features_that_nothing_needs_are_not_taken_again(tmp_path):
-    study, place = plain_study(tmp_path), place_at(tmp_path / "w")
-    carried_out(study, place)
-    for path in place.workspace.features.glob("*/entry.json"):
+    study, context = plain_study(tmp_path), place_at(tmp_path / "w")
+    carried_out(study, context)
+    for path in context.workspace.features.glob("*/entry.json"):
         path.unlink()
-    assert run_study(study, place=place, engine=never).done == 0
-    assert state_of(study, place).count("done") == 10
+    assert run_study(study, context=context, engine=never).done == 0
+    assert state_of(study, context).count("done") == 10
 
 
 def test_other_images_are_another_study(tmp_path):
-    study, place = plain_study(tmp_path), place_at(tmp_path / "w")
-    carried_out(study, place)
+    study, context = plain_study(tmp_path), place_at(tmp_path / "w")
+    carried_out(study, context)
     pictures = sorted((tmp_path / "pictures" / "train" / "dark").iterdir())
     pictures[0].write_bytes(pictures[1].read_bytes())
-    assert state_of(study, place).count("done") == 0
-    _, here = carried_out(study, place)
+    assert state_of(study, context).count("done") == 0
+    _, here = carried_out(study, context)
     assert len(here.began) == 10
 
 
 def test_a_failure_is_recorded_blocks_what_needs_it_and_nothing_else(tmp_path):
     notes = Notes()
-    place = place_at(tmp_path / "w", notes)
+    context = place_at(tmp_path / "w", notes)
     study = plain_study(tmp_path, '\n[[probe]]\nmodels = ["run:nothing"]\npenalties = 3\n')
-    run, _ = carried_out(study, place)
+    run, _ = carried_out(study, context)
     assert (run.count("done"), run.count("failed"), run.count("blocked")) == (10, 1, 1)
     (failed,) = run.failed
     assert "nothing" in failed.error
     assert failed.title.startswith("extract run:nothing")
     assert any("extract run:nothing" in note and "failed" in note for note in notes.notes)
-    (trace,) = (place.workspace.studies / "plain" / "errors").iterdir()
+    (trace,) = (context.workspace.studies / "plain" / "errors").iterdir()
     assert "Traceback" in trace.read_text()
-    shown = state_of(study, place)
+    shown = state_of(study, context)
     assert [mark.error for mark in shown.failed] == [failed.error]
     assert "waits for extract run:nothing" in next(
         mark.error for mark in shown.marks.values() if mark.state == "blocked"
     )
-    _, again = carried_out(study, place)
+    _, again = carried_out(study, context)
     assert len(again.began) == 1, "what failed is tried again"
 
 
 def test_a_trace_that_cannot_be_written_does_not_stop_the_study(tmp_path):
     notes = Notes()
-    place = place_at(tmp_path / "w", notes)
-    folder = place.workspace.studies / "plain"
+    context = place_at(tmp_path / "w", notes)
+    folder = context.workspace.studies / "plain"
     folder.mkdir(parents=True)
     (folder / "errors").write_text("in the way")
     study = plain_study(tmp_path, '\n[[probe]]\nmodels = ["run:nothing"]\npenalties = 3\n')
-    run, _ = carried_out(study, place)
+    run, _ = carried_out(study, context)
     assert (run.count("done"), run.count("failed"), run.count("blocked")) == (10, 1, 1)
     said = [note for note in notes.notes if note.startswith("Where in the code extract run:nothing")]
     assert len(said) == 1
@@ -119,7 +119,7 @@ def test_a_trace_that_cannot_be_written_does_not_stop_the_study(tmp_path):
 
 def test_a_failure_is_told_even_where_nothing_can_be_noted(tmp_path, monkeypatch):
     notes = Notes()
-    place = place_at(tmp_path / "w", notes)
+    context = place_at(tmp_path / "w", notes)
     study = plain_study(tmp_path, '\n[[probe]]\nmodels = ["run:nothing"]\npenalties = 3\n')
     kept = State.set
 
@@ -130,7 +130,7 @@ def test_a_failure_is_told_even_where_nothing_can_be_noted(tmp_path, monkeypatch
 
     monkeypatch.setattr(State, "set", full)
     with pytest.raises(DiskSpaceError, match=r"^The disk is full\.$"):
-        carried_out(study, place)
+        carried_out(study, context)
     assert any("extract run:nothing" in note and "failed" in note for note in notes.notes)
 
 
@@ -138,18 +138,18 @@ def test_a_full_disk_at_the_start_is_one_line(tmp_path, monkeypatch):
     def full(self, *_, **__):
         raise OSError(errno.ENOSPC, "No space left on device", str(self))
 
-    study, place = plain_study(tmp_path), place_at(tmp_path / "w")
+    study, context = plain_study(tmp_path), place_at(tmp_path / "w")
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(DiskSpaceError, match=r"The disk is full: .*lock could not be written"):
-        run_study(study, place=place, engine=never)
+        run_study(study, context=context, engine=never)
 
 
 def test_fail_fast_stops_at_the_first(tmp_path):
-    place = place_at(tmp_path / "w")
+    context = place_at(tmp_path / "w")
     study = plain_study(tmp_path, '\n[[probe]]\nmodels = ["run:nothing"]\npenalties = 3\n')
     with pytest.raises(StudyError, match=r"extract run:nothing .* failed: .*nothing"):
-        carried_out(study, place, fail_fast=True)
-    shown = state_of(study, place)
+        carried_out(study, context, fail_fast=True)
+    shown = state_of(study, context)
     assert shown.count("failed") == 1
     assert shown.count("running") == 0
     assert shown.count("waiting") > 1
@@ -172,100 +172,100 @@ class Full:
 
 
 def test_tasks_that_nothing_takes_are_an_error_and_not_a_success(tmp_path):
-    study, place = plain_study(tmp_path), place_at(tmp_path / "w")
+    study, context = plain_study(tmp_path), place_at(tmp_path / "w")
     words = r"Nothing runs, and no process takes any of the 10 tasks that are left \(extract pixels .*; …\)\. Run"
     with pytest.raises(StudyError, match=words):
-        run_study(study, place=place, engine=Full)
-    assert state_of(study, place).count("waiting") == 10
+        run_study(study, context=context, engine=Full)
+    assert state_of(study, context).count("waiting") == 10
 
 
 def test_a_run_with_other_settings_under_the_same_name(tmp_path):
     """Numbers of the old run are none of the new study, and the remedy is one that studies have."""
     notes = Notes()
-    place = place_at(tmp_path / "w", notes)
-    first, _ = carried_out(small(tmp_path), place)
+    context = place_at(tmp_path / "w", notes)
+    first, _ = carried_out(small(tmp_path), context)
     longer = small(tmp_path, text=SMALL.replace("epochs = 1", "epochs = 2"))
-    before = state_of(longer, place)
+    before = state_of(longer, context)
     assert {mark.title for mark in before.marks.values() if mark.state == "done"} == {
         mark.title for mark in first.marks.values() if " pixels" in mark.title
     }
-    run, here = carried_out(longer, place)
+    run, here = carried_out(longer, context)
     assert len(here.began) == 2
     assert "8 tasks are to be done again (extract run:small-ce" in notes.notes[0]
     assert [mark.title for mark in run.failed] == ["pretrain small-ce", "pretrain small-joint"]
     assert run.count("blocked") == 8
     assert "epochs was 1 and is 2" in run.failed[0].error
-    folder = place.workspace.runs / "small-ce"
+    folder = context.workspace.runs / "small-ce"
     assert run.failed[0].error.endswith(
         f"--name is name in [[pretrain]], and instead of --no-resume the folder {folder} is removed."
     )
-    assert run_study(small(tmp_path), place=place, engine=never).done == 0, "what was finished still is"
+    assert run_study(small(tmp_path), context=context, engine=never).done == 0, "what was finished still is"
 
 
 def test_a_changed_file_says_which_tasks_are_new_and_which_are_gone(tmp_path):
     notes = Notes()
-    place = place_at(tmp_path / "w", notes)
-    carried_out(plain_study(tmp_path), place)
+    context = place_at(tmp_path / "w", notes)
+    carried_out(plain_study(tmp_path), context)
     assert not notes.notes
     text = '\n[[probe]]\nprotocol = "knn"\nk = [5]\n'
-    _, here = carried_out(plain_study(tmp_path, text), place)
+    _, here = carried_out(plain_study(tmp_path, text), context)
     assert len(here.began) == 2
     assert "2 tasks are new (knn · pixels" in notes.notes[0]
-    listed = place.workspace.studies / "plain" / "change.txt"
+    listed = context.workspace.studies / "plain" / "change.txt"
     assert notes.notes[0].endswith(f"What is finished is kept. Each is named in {listed}.")
     assert len(listed.read_text().splitlines()) == 2
-    carried_out(plain_study(tmp_path), place)
+    carried_out(plain_study(tmp_path), context)
     assert "2 tasks are gone (knn · pixels" in notes.notes[-1]
     assert "What is finished is kept" in notes.notes[-1]
 
 
 def test_two_runs_of_one_study_at_once_are_refused(tmp_path):
-    study, place = plain_study(tmp_path), place_at(tmp_path / "w")
-    lock = place.workspace.studies / "plain" / "lock"
+    study, context = plain_study(tmp_path), place_at(tmp_path / "w")
+    lock = context.workspace.studies / "plain" / "lock"
     with Lock(lock), pytest.raises(UsageError, match=r"^Another process is running the study plain"):
-        run_study(study, place=place, engine=never)
+        run_study(study, context=context, engine=never)
 
     class Second(Full):
         def __enter__(self):
-            run_study(study, place=place, engine=never)
+            run_study(study, context=context, engine=never)
 
     words = rf"^Another process \({os.getpid()} on {socket.gethostname()}\) is running the study plain\. Wait"
     with pytest.raises(UsageError, match=words):
-        run_study(study, place=place, engine=Second)
+        run_study(study, context=context, engine=Second)
     assert not lock.exists()
 
 
 def test_a_disk_that_cannot_be_written_still_shows_what_was_noted(tmp_path, monkeypatch):
-    study, place = plain_study(tmp_path), place_at(tmp_path / "w")
-    carried_out(study, place)
-    (place.workspace.studies / "plain" / "lock").touch()  # of a run that was killed
+    study, context = plain_study(tmp_path), place_at(tmp_path / "w")
+    carried_out(study, context)
+    (context.workspace.studies / "plain" / "lock").touch()  # of a run that was killed
 
     def refused(self, *, wait):
         raise DiskSpaceError("The lock cannot be written.")
 
     monkeypatch.setattr(Lock, "acquire", refused)
-    assert state_of(study, place).count("done") == 10
+    assert state_of(study, context).count("done") == 10
     with pytest.raises(DiskSpaceError, match=r"^The lock cannot be written\.$"):
-        run_study(study, place=place, engine=never)
+        run_study(study, context=context, engine=never)
 
 
 def test_a_run_that_is_trained_again_makes_its_features_old(tmp_path):
-    study, place = small(tmp_path), place_at(tmp_path / "w")
-    run, _ = carried_out(study, place)
+    study, context = small(tmp_path), place_at(tmp_path / "w")
+    run, _ = carried_out(study, context)
     assert run.count("done") == len(run.marks)
-    weights = place.workspace.runs / "small-ce" / "encoder.safetensors"
+    weights = context.workspace.runs / "small-ce" / "encoder.safetensors"
     os.utime(weights)
-    shown = state_of(study, place)
+    shown = state_of(study, context)
     old = [mark.title for mark in shown.marks.values() if mark.state != "done"]
     assert old
     assert all("run:small-ce" in title or title == "pretrain small-ce" for title in old)
-    assert run_study(study, place=place, engine=lambda: carried(place)).failed == []
+    assert run_study(study, context=context, engine=lambda: carried(context)).failed == []
 
 
-def carried(place):
+def carried(context):
     from tests.studies.studies import Here
 
-    return Here(place)
+    return Here(context)
 
 
 @pytest.mark.slow
@@ -274,7 +274,7 @@ def test_killed_twice_at_bad_moments_the_table_is_that_of_an_undisturbed_run(tmp
     """While a network is being trained, and again while features are probed."""
     file = tmp_path / "small.toml"
     file.write_text(SMALL.format(pictures=drawn(tmp_path)))
-    calm, place = place_at(tmp_path / "calm"), place_at(tmp_path / "w")
+    calm, context = place_at(tmp_path / "calm"), place_at(tmp_path / "w")
 
     def begun(at):
         return command("transferkit", "study", "run", str(file), "--workspace", str(at.workspace.root), "--json")
@@ -282,18 +282,18 @@ def test_killed_twice_at_bad_moments_the_table_is_that_of_an_undisturbed_run(tmp
     undisturbed = begun(calm)
     out, said = undisturbed.communicate()
     assert undisturbed.returncode == 0, said
-    receipts = place.workspace.studies / "finished"
-    for folder, name in ((place.workspace.runs, "small-ce/run.json"), (receipts, "probe-*.json")):
-        process = begun(place)
+    receipts = context.workspace.studies / "finished"
+    for folder, name in ((context.workspace.runs, "small-ce/run.json"), (receipts, "probe-*.json")):
+        process = begun(context)
         while not list(folder.glob(name)):
             assert process.poll() is None, process.communicate()
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    tasks = len(state_of(small(tmp_path), place).marks)
+    tasks = len(state_of(small(tmp_path), context).marks)
     assert len(list(receipts.glob("*.json"))) < tasks, "the second kill came too late to tell anything"
-    last = begun(place)
+    last = begun(context)
     out, said = last.communicate()
     assert last.returncode == 0, said
     assert json.loads(out)["tasks"]["done"] == tasks
-    assert records(place) == records(calm)
+    assert records(context) == records(calm)

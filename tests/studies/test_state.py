@@ -1,7 +1,7 @@
 """What is shown of a study survives the process, and damage costs nothing."""
 
 from transferkit.studies.grid import Task
-from transferkit.studies.state import Change, Mark, State
+from transferkit.studies.state import Change, State, TaskState
 
 ONE, TWO = Task("probe", "one", {"a": 1}), Task("probe", "two", {"a": 2})
 GRID = {ONE.id: ONE, TWO.id: TWO}
@@ -15,8 +15,8 @@ def test_marks_are_read_as_they_were_written(tmp_path):
     again = State.read(tmp_path)
     assert again.precision == "bf16"
     assert again.marks == {
-        ONE.id: Mark("one", "done", seconds=2.5),
-        TWO.id: Mark("two", "failed", "no memory", 1.0, "n1"),
+        ONE.id: TaskState("one", "done", seconds=2.5),
+        TWO.id: TaskState("two", "failed", "no memory", 1.0, "n1"),
     }
 
 

@@ -116,5 +116,5 @@ class DeepImagePrior(nn.Module):
                     _fill(parameter.view(self._images, -1)[image], -bound, bound, rng)
 
 
-def _fill(place: Tensor, low: float, high: float, rng: np.random.Generator) -> None:
-    place.copy_(torch.from_numpy(rng.uniform(low, high, len(place))))
+def _fill(context: Tensor, low: float, high: float, rng: np.random.Generator) -> None:
+    context.copy_(torch.from_numpy(rng.uniform(low, high, len(context))))

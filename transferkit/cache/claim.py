@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..core.errors import CacheError, ShapeError
 from ..core.features import require_finite
 from ..core.files import appearing
-from ..core.labels import several
+from ..core.labels import is_multilabel
 from .format import encode_shard
 from .key import EntryKey
 from .locks import Lock
@@ -27,7 +27,7 @@ _LONGEST_REASON = 200  # characters
 
 
 @dataclass(frozen=True, eq=False)
-class Target:
+class ClaimedEntry:
     """The entry that claims write into.
 
     Attributes:
@@ -63,7 +63,7 @@ class Claim:
     def __init__(
         self,
         lock: Lock,
-        target: Target,
+        target: ClaimedEntry,
         shard: int,
         layers: tuple[str, ...],
         finish: Callable[[ShardFile], None],
@@ -164,7 +164,7 @@ def _row_arrays(ids: Sequence[str], labels: NDArray[np.int64], reasons: Sequence
     """
     arrays = {
         "rows/id": encoded(ids),
-        "rows/label": labels.astype("i1" if several(labels) else "<i4"),
+        "rows/label": labels.astype("i1" if is_multilabel(labels) else "<i4"),
         "rows/status": np.array([OK if reason is None else UNREADABLE for reason in reasons], np.uint8),
     }
     said = [reason.replace("\0", " ")[:_LONGEST_REASON] for reason in reasons if reason is not None]

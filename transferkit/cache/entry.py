@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.blocks import Blocks, Matrix
 from ..core.errors import CacheError, ShapeError
 from ..core.features import Features
 from ..core.groups import Groups, grouped_fingerprint
-from .claim import OK, Claim, Target
+from ..core.out_of_core import Blocks, Matrix
+from .claim import OK, Claim, ClaimedEntry
 from .format import reading_shard
 from .key import EntryKey
 from .locks import Lock
+from .maintenance import ENTRY_LOCK, FileProblem, verify_folder
 from .manifest import MANIFEST, Manifest, ShardFile, read_manifest, write_manifest
 from .reading import Rows, layer_files, read_layer, read_pieces, read_rows
-from .upkeep import ENTRY_LOCK, Problem, verify_folder
 
 __all__ = ["Claim", "Entry", "planned_bytes"]
 
@@ -48,7 +48,7 @@ class Entry:
         self.key = key
         self.groups = groups
         self.poolings: Mapping[str, str] = {}  # of layers to be filled, where the key's does not fit
-        self._begun: Target | None = None
+        self._begun: ClaimedEntry | None = None
         self._rows: tuple[list[ShardFile], Rows] | None = None
 
     # What there is
@@ -200,7 +200,7 @@ class Entry:
             if versions not in manifest.versions:
                 write_manifest(self.folder, replace(manifest, versions=(*manifest.versions, versions)))
 
-    def verify(self) -> list[Problem]:
+    def verify(self) -> list[FileProblem]:
         """Every file of the entry that is not as it was written, by its SHA-256."""
         return verify_folder(self.folder)
 
@@ -253,7 +253,7 @@ class Entry:
                 f"{self.folder} was begun with {manifest.rows} other rows or classes than these {len(ids)} "
                 "of the same fingerprint. Remove it with `transferkit cache prune`, and extract again."
             )
-        self._begun = Target(self.folder, manifest, ids, labels, self.poolings)
+        self._begun = ClaimedEntry(self.folder, manifest, ids, labels, self.poolings)
 
     def claim(self, layers: Sequence[str]) -> Iterator[Claim]:
         """Take one shard after another that lacks some of ``layers`` and that nobody is filling.
@@ -286,7 +286,7 @@ class Entry:
                     write_manifest(self.folder, wanted)
         return self.manifest
 
-    def _claimed(self, target: Target, shard: int, layers: Sequence[str]) -> Claim | None:
+    def _claimed(self, target: ClaimedEntry, shard: int, layers: Sequence[str]) -> Claim | None:
         lock = Lock(self.folder / f"shard-{shard:05}.lock")
         if not lock.acquire(wait=False):
             return None

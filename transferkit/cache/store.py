@@ -10,8 +10,8 @@ from ..core.errors import CacheError
 from ..core.groups import Groups
 from .entry import Entry
 from .key import EntryKey
+from .maintenance import FileProblem, remove_damaged, remove_entry, remove_leftovers, undisturbed, verify_folder
 from .manifest import MANIFEST, Manifest, read_manifest
-from .upkeep import Problem, remove_damaged, remove_entry, remove_leftovers, undisturbed, verify_folder
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 
@@ -65,7 +65,7 @@ class FeatureStore:
         others = [(entry, key.differences(entry.key)) for entry in self.entries() if entry.key != key]
         return min(others, key=lambda pair: len(pair[1]), default=None)
 
-    def verify(self) -> Iterator[Problem]:
+    def verify(self) -> Iterator[FileProblem]:
         """Everything in the cache that is not as it was written; reads every byte."""
         for folder in self._folders():
             yield from verify_folder(folder)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .blocks import Matrix, chunks, stacked
 from .errors import NonFiniteError, ShapeError
 from .groups import Groups, joined_groups
 from .labels import class_numbers, require_labels
+from .out_of_core import Matrix, chunks, stacked
 
 _ROWS = 8192  # looked at together
 

@@ -18,7 +18,7 @@ SHOWN, DIFFICULT, ABSENT = 1, 0, -1
 """The class is there; is there only so that it is hard to recognise; is not there."""
 
 
-def several(labels: NDArray[np.integer]) -> bool:
+def is_multilabel(labels: NDArray[np.integer]) -> bool:
     """Whether rows have several labels, ``[n, c]``, and not one each, ``[n]``."""
     return labels.ndim == 2
 
@@ -39,7 +39,7 @@ def class_numbers(labels: ArrayLike) -> NDArray[np.int64]:
             f"Labels are of type {numbers.dtype} ({numbers.ravel()[0]!r}, …): they must be integers 0 … c-1. "
             + _conversion(numbers)
         )
-    if several(numbers) and numbers.dtype.kind in "ub":
+    if is_multilabel(numbers) and numbers.dtype.kind in "ub":
         raise DataError(
             f"Several labels per row are {SHOWN}, {DIFFICULT} and {ABSENT}, and {numbers.dtype} has no "
             f"{ABSENT}: convert them with numpy.where(labels, {SHOWN}, {ABSENT})."
@@ -61,7 +61,7 @@ def require_labels(labels: NDArray[np.integer], n_classes: int) -> None:
 
     Raises: ShapeError: saying what was given.
     """
-    if several(labels):
+    if is_multilabel(labels):
         if labels.shape[1] != n_classes or not np.isin(labels, (SHOWN, DIFFICULT, ABSENT)).all():
             raise ShapeError(
                 f"Several labels per row are [n, {n_classes}] of {SHOWN}, {DIFFICULT} and {ABSENT}, "
@@ -73,14 +73,14 @@ def require_labels(labels: NDArray[np.integer], n_classes: int) -> None:
 
 def class_counts(labels: NDArray[np.integer], n_classes: int) -> NDArray[np.int64]:
     """How many rows show each class, ``[c]``; difficult ones are not counted."""
-    if several(labels):
+    if is_multilabel(labels):
         return np.asarray((labels == SHOWN).sum(0), np.int64)
     return np.bincount(labels, minlength=n_classes)
 
 
 def members(labels: NDArray[np.integer], label: int) -> NDArray[np.int64]:
     """The numbers of the rows that show a class, ascending."""
-    return np.flatnonzero(labels[:, label] == SHOWN if several(labels) else labels == label)
+    return np.flatnonzero(labels[:, label] == SHOWN if is_multilabel(labels) else labels == label)
 
 
 def class_name(labels: NDArray[np.integer], row: int, classes: Sequence[str]) -> str:
@@ -91,14 +91,14 @@ def class_name(labels: NDArray[np.integer], row: int, classes: Sequence[str]) ->
     >>> class_name(np.array([[1, -1, 1], [-1, 0, -1]]), 1, ["cat", "dog", "sofa"])
     'no class'
     """
-    if not several(labels):
+    if not is_multilabel(labels):
         return classes[labels[row]]
     return "+".join(classes[label] for label in np.flatnonzero(labels[row] == SHOWN).tolist()) or "no class"
 
 
-def strata(labels: NDArray[np.integer]) -> NDArray[np.int64]:
+def stratify_labels(labels: NDArray[np.integer]) -> NDArray[np.int64]:
     """What rows are divided evenly by, ``[n]``: their class; nothing where they have several."""
-    return np.zeros(len(labels), np.int64) if several(labels) else labels.astype(np.int64, copy=False)
+    return np.zeros(len(labels), np.int64) if is_multilabel(labels) else labels.astype(np.int64, copy=False)
 
 
 def require_one_label(labels: NDArray[np.integer], *, data: str, what: str, instead: str) -> None:
@@ -112,5 +112,5 @@ def require_one_label(labels: NDArray[np.integer], *, data: str, what: str, inst
 
     Raises: DataError: then.
     """
-    if several(labels):
+    if is_multilabel(labels):
         raise DataError(f"{data} has several labels an image, and {what} needs one label an image. {instead}")

@@ -12,7 +12,7 @@ from rich.progress import Task as RichTask
 from rich.text import Text
 
 
-class Task(Protocol):
+class ProgressTask(Protocol):
     """One stretch of work under way."""
 
     def advance(self, count: int = 1) -> None:
@@ -28,7 +28,7 @@ class Reporter(Protocol):
     def note(self, message: str) -> None:
         """Say one thing that a user would want to know."""
 
-    def task(self, label: str, total: int, unit: str) -> AbstractContextManager[Task]:
+    def task(self, label: str, total: int, unit: str) -> AbstractContextManager[ProgressTask]:
         """Work of ``total`` units, named ``label`` while it lasts."""
 
 
@@ -47,7 +47,7 @@ class Silent:
         """Say nothing."""
 
     @contextmanager
-    def task(self, label: str, total: int, unit: str) -> Iterator[Task]:
+    def task(self, label: str, total: int, unit: str) -> Iterator[ProgressTask]:
         """Work that is not spoken of."""
         yield _Silence()
 
@@ -79,7 +79,7 @@ class PlainReporter:
         print(message, file=self._stream, flush=True)
 
     @contextmanager
-    def task(self, label: str, total: int, unit: str) -> Iterator[Task]:
+    def task(self, label: str, total: int, unit: str) -> Iterator[ProgressTask]:
         """Write how far the work has come, and at the end how fast it went."""
         task = _PlainTask(self, label, total, unit)
         yield task
@@ -125,7 +125,7 @@ class RichReporter:
         self._console.print(message, style="dim", highlight=False, markup=False)
 
     @contextmanager
-    def task(self, label: str, total: int, unit: str) -> Iterator[Task]:
+    def task(self, label: str, total: int, unit: str) -> Iterator[ProgressTask]:
         """A bar that goes away when the work is done."""
         columns = (
             TextColumn("{task.description}", markup=False),

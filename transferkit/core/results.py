@@ -18,7 +18,7 @@ from .files import digest_of, write_json
 from .outcomes import Outcomes
 from .statistics import Interval
 
-RECORD = 4
+RECORD_VERSION = 4
 """The form of the record: raised when a record gains a field or an answer was mended, so that those from
 before are not reused; they can still be read.
 
@@ -28,7 +28,7 @@ was; since 4 intervals are over images and respect groups.
 
 
 TRAINED_ON = "trained_on"
-"""Name in ``Result.also`` of the data set that the model was trained on, where it is evaluated on it."""
+"""Name in ``Result.extra_metrics`` of the data set that the model was trained on, where it is evaluated on it."""
 
 SEEN = "†"
 """Marks numbers of such a model in tables."""
@@ -66,7 +66,7 @@ class Cell:
     @property
     def digest(self) -> str:
         """Hex digest, 64 characters; the record's file is named by it."""
-        return digest_of({**asdict(self), "record": RECORD})
+        return digest_of({**asdict(self), "record": RECORD_VERSION})
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Score:
         selected_on: the split that chose the hyper-parameters, or ``none`` when nothing was chosen.
         evaluated_on: the split that scored; never the one that selected.
         chosen: the hyper-parameters that selection arrived at.
-        also: further metrics.
+        extra_metrics: further metrics.
         seconds: ``fit`` and ``score``.
         outcomes: what became of each test row or episode, where the metric counts right answers.
     """
@@ -92,7 +92,7 @@ class Score:
     selected_on: str
     evaluated_on: str
     chosen: Mapping[str, Any] = field(default_factory=dict)
-    also: Mapping[str, Any] = field(default_factory=dict)
+    extra_metrics: Mapping[str, Any] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     outcomes: Outcomes | None = None
 
@@ -117,7 +117,7 @@ class Result:
     evaluated_on: str
     settings: Mapping[str, Any]
     chosen: Mapping[str, Any]
-    also: Mapping[str, Any]
+    extra_metrics: Mapping[str, Any]
     skipped_rows: int
     seed: int
     seconds: Mapping[str, float]
@@ -144,21 +144,21 @@ class Result:
             selected_on=score.selected_on,
             evaluated_on=score.evaluated_on,
             chosen=score.chosen,
-            also=score.also,
+            extra_metrics=score.extra_metrics,
             skipped_rows=skipped_rows,
             seconds={"load": load_seconds, **score.seconds},
             outcomes=score.outcomes,
         )
 
     @property
-    def is_found(self) -> bool:
-        """Whether the same question would be answered by it: not if ``RECORD`` was raised since."""
+    def is_current(self) -> bool:
+        """Whether the same question would be answered by it: not if ``RECORD_VERSION`` was raised since."""
         return Cell(**{name: getattr(self, name) for name in _CELL_FIELDS}).digest == self.cell
 
     @property
     def trained_on(self) -> str:
         """The data set if the model was trained on it, else empty."""
-        return str(self.also.get(TRAINED_ON, ""))
+        return str(self.extra_metrics.get(TRAINED_ON, ""))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, some of them the record's own."""

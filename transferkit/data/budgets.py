@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import UsageError
-from ..core.labels import require_one_label, several, strata
+from ..core.labels import is_multilabel, require_one_label, stratify_labels
 from ..core.progress import SILENT, Reporter
 from ..core.splitting import hashed_order, hashed_split, shares
 from .dataset import Dataset, Split
-from .parts import chosen_rows
+from .subset import chosen_rows
 
 VTAB = {"train": 800, "val": 200}
 """As many images as VTAB-1k [1] has, to choose on 200 of 1000; others than its own, drawn class by class.
@@ -162,7 +162,7 @@ def _disjoint(train: Split, spec: str, seed: int) -> tuple[Split, Split]:
     Raises: UsageError: if a part has too few images.
     """
     fractions = [count / sum(VTAB.values()) for count in VTAB.values()]
-    cut = hashed_split(train.ids, strata(train.labels), fractions, name=f"budget/{seed}", groups=train.groups)
+    cut = hashed_split(train.ids, stratify_labels(train.labels), fractions, name=f"budget/{seed}", groups=train.groups)
     for rows, (name, count) in zip(cut, VTAB.items(), strict=True):
         if len(rows) < count:
             raise UsageError(
@@ -189,7 +189,7 @@ def _taken(split: Split, per_class: Iterable[int], seed: int) -> Split:
 def _rows(split: Split, per_class: Iterable[int], seed: int) -> NDArray[np.int64]:
     """The first of each class by the hashes of seed and id; row numbers, ascending."""
     order = hashed_order(split.ids, f"budget/{seed}")
-    by_class = np.argsort(strata(split.labels)[order], kind="stable")
+    by_class = np.argsort(stratify_labels(split.labels)[order], kind="stable")
     ranked = order[by_class]  # class by class, each in that order
     ends = np.cumsum(_counts(split))
     starts = ends - _counts(split)
@@ -199,7 +199,9 @@ def _rows(split: Split, per_class: Iterable[int], seed: int) -> NDArray[np.int64
 
 def _counts(split: Split) -> NDArray[np.int64]:
     """Of each class; or all in one, where images have several labels."""
-    return np.bincount(strata(split.labels), minlength=1 if several(split.labels) else len(split.classes))
+    return np.bincount(
+        stratify_labels(split.labels), minlength=1 if is_multilabel(split.labels) else len(split.classes)
+    )
 
 
 def _require_each_class(split: Split, size: int, spec: str) -> None:

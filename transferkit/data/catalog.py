@@ -105,7 +105,7 @@ def with_budget(specs: Iterable[str], budget: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Known:
+class DatasetInfo:
     """What ``--data`` takes, without opening it.
 
     Attributes:
@@ -139,20 +139,20 @@ PATHS = {
 """Names that stand before a path → what lies there."""
 
 
-def known_datasets(root: Path | None = None) -> list[Known]:
+def known_datasets(root: Path | None = None) -> list[DatasetInfo]:
     """Groups, names that stand before a path, embedded sets, published sets.
 
     Args:
         root: the data folder; without it no published set is looked for, and all are ``absent``.
     """
     groups = {name: f"{len(members)} data sets" for name, members in GROUPS.items()}
-    unopened = [Known(name, "", None, None, "", None, "", words) for name, words in (groups | PATHS).items()]
+    unopened = [DatasetInfo(name, "", None, None, "", None, "", words) for name, words in (groups | PATHS).items()]
     names = dict.fromkeys((*PAPER12, *KORNBLITH12, *PUBLISHED))
     published = [_known_published(PUBLISHED[name], root) for name in names if name in DATASETS]
     return [*unopened, *map(_known_member, MEMBERS), *published]
 
 
-def known_detection(root: Path | None = None) -> list[Known]:
+def known_detection(root: Path | None = None) -> list[DatasetInfo]:
     """The sets of images with boxes.
 
     Args:
@@ -161,11 +161,11 @@ def known_detection(root: Path | None = None) -> list[Known]:
     return [_known_boxed(name, opener, root) for name, opener in DETECTION.items()]
 
 
-def _known_boxed(name: str, opener: DetectionOpener, root: Path | None) -> Known:
+def _known_boxed(name: str, opener: DetectionOpener, root: Path | None) -> DatasetInfo:
     published = opener.published
     state = "embedded" if published is None else state_of(published, root / name) if root else "absent"
     measured = None if root is None or state in ("absent", "embedded") else _size_bytes(root / name)
-    return Known(
+    return DatasetInfo(
         name=name,
         domain="detection",
         classes=opener.class_count,
@@ -177,9 +177,9 @@ def _known_boxed(name: str, opener: DetectionOpener, root: Path | None) -> Known
     )
 
 
-def _known_member(member: Member) -> Known:
+def _known_member(member: Member) -> DatasetInfo:
     classes = member.plan.classes
-    return Known(
+    return DatasetInfo(
         name=member.spec,
         domain=member.domain,
         classes=len(classes),
@@ -191,10 +191,10 @@ def _known_member(member: Member) -> Known:
     )
 
 
-def _known_published(published: Published, root: Path | None) -> Known:
+def _known_published(published: Published, root: Path | None) -> DatasetInfo:
     state = "absent" if root is None else state_of(published, root / published.name)
     measured = None if root is None or state == "absent" else _size_bytes(root / published.name)
-    return Known(
+    return DatasetInfo(
         name=published.name,
         domain=published.domain,
         classes=published.n_classes,

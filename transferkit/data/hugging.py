@@ -23,10 +23,10 @@ from ..core.files import digest_of, write_json
 from ..core.progress import SILENT, Reporter
 from .dataset import DATASETS, Dataset, Split
 from .decoding import decode
-from .dividing import divided
 from .fingerprints import UNREADABLE, file_digest, fingerprint_of
 from .folder import absolute
 from .scanning import SPLIT_FOLDERS, UNLABELLED
+from .splits import divided
 
 
 @dataclass(frozen=True)

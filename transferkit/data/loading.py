@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from ..core.errors import DataError, UnreadableImageError
-from ..core.views import View
+from ..core.preprocessing import Preprocessing
 from .dataset import Reader, Split
 from .grey import Grey, observed_greys
 from .variants import Variant
@@ -42,7 +42,7 @@ class Batch:
 
 def load_batches(
     split: Split,
-    view: View,
+    view: Preprocessing,
     batches: Iterable[NDArray[np.int64]],
     *,
     workers: int,
@@ -83,7 +83,7 @@ def can_fork() -> bool:
     return "fork" in multiprocessing.get_all_start_methods() and not multiprocessing.current_process().daemon
 
 
-def answered_apart(dataset: Any, questions: Iterable[Any], *, workers: int) -> Iterator[Any]:
+def map_in_forked_processes(dataset: Any, questions: Iterable[Any], *, workers: int) -> Iterator[Any]:
     """``dataset[question]`` for each of ``questions``, as they are ready, computed by forked processes.
 
     Whoever is ready takes the next question.
@@ -151,7 +151,7 @@ class Frames(Dataset):
     """Asked for the rows of a batch, gives the batch; asked by torch's loader."""
 
     reader: Reader
-    view: View
+    view: Preprocessing
     variant: Variant = PLAIN
 
     def __getitem__(self, rows: NDArray[np.int64]) -> Batch | DataError:

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..core.errors import UsageError
+from ..core.preprocessing import Preprocessing
 from ..core.registry import Registry
 from ..core.seeding import generator
-from ..core.views import View
 from .augment import AugmentSettings, augment_cpu
-from .framing import frame
+from .resize_and_crop import frame
 
 Pixels = NDArray[np.uint8]
-Look = Callable[[Pixels, View, int, np.random.Generator], Pixels]
+Look = Callable[[Pixels, Preprocessing, int, np.random.Generator], Pixels]
 """From an image ``[h, w, 3]``, a view, the number behind the colon and a generator to ``[3, crop, crop]``."""
 
 PLAIN = "test"
@@ -88,7 +88,7 @@ class Variant:
             choices = ", ".join(f"{kind}:{number}" for number in known) or f"{kind}:0, {kind}:1 and so on"
             raise UsageError(f"No variant named {self.name!r}. Choose from: {choices}.")
 
-    def square(self, image: Pixels, view: View, *, row: int) -> Pixels:
+    def square(self, image: Pixels, view: Preprocessing, *, row: int) -> Pixels:
         """What is shown of ``image`` ``[h, w, 3]``, the row's, instead of the view: ``[3, crop, crop]``."""
         if self.name == PLAIN:
             return frame(image, view)
@@ -106,17 +106,17 @@ def _registered(name: str, numbers: Sequence[int], meaning: str) -> Callable[[Lo
 
 
 @_registered("augment", (), "a random resized crop, perhaps mirrored; another for each number")
-def _augmented(image: Pixels, view: View, number: int, rng: np.random.Generator) -> Pixels:
+def _augmented(image: Pixels, view: Preprocessing, number: int, rng: np.random.Generator) -> Pixels:
     return augment_cpu(image, AugmentSettings(size=view.crop, jitter_p=0, gray_p=0, blur_p=0), rng)
 
 
 @_registered("rotate", (90, 180, 270), "turned to the left, in degrees")
-def _rotated(image: Pixels, view: View, number: int, rng: np.random.Generator) -> Pixels:
+def _rotated(image: Pixels, view: Preprocessing, number: int, rng: np.random.Generator) -> Pixels:
     return np.rot90(frame(image, view), number // 90, axes=(1, 2)).copy()
 
 
 @_registered("patch", range(GRID**2), "one of nine patches, enlarged; row after row")
-def _patch(image: Pixels, view: View, number: int, rng: np.random.Generator) -> Pixels:
+def _patch(image: Pixels, view: Preprocessing, number: int, rng: np.random.Generator) -> Pixels:
     """A patch leaves out a seventh of its width on each side, so that edges give no neighbour away."""
     from torchvision.transforms.v2 import functional as transforms  # seconds to load, and rarely needed
 
@@ -129,14 +129,14 @@ def _patch(image: Pixels, view: View, number: int, rng: np.random.Generator) -> 
 
 
 @_registered("noise", SEVERITIES, "Gaussian noise")
-def _noisy(image: Pixels, view: View, number: int, rng: np.random.Generator) -> Pixels:
+def _noisy(image: Pixels, view: Preprocessing, number: int, rng: np.random.Generator) -> Pixels:
     square = frame(image, view)
     noise = rng.normal(scale=255 * _NOISE[number - 1], size=square.shape)
     return np.rint(square + noise).clip(0, 255).astype(np.uint8)
 
 
 @_registered("blur", SEVERITIES, "Gaussian blur")
-def _blurred(image: Pixels, view: View, number: int, rng: np.random.Generator) -> Pixels:
+def _blurred(image: Pixels, view: Preprocessing, number: int, rng: np.random.Generator) -> Pixels:
     from torchvision.transforms.v2 import functional as transforms
 
     sigma = _BLUR[number - 1] * (view.crop / _SIDE) ** 0.5
@@ -146,14 +146,14 @@ def _blurred(image: Pixels, view: View, number: int, rng: np.random.Generator) -
 
 
 @_registered("contrast", SEVERITIES, "less contrast, about the mean of each channel")
-def _flattened(image: Pixels, view: View, number: int, rng: np.random.Generator) -> Pixels:
+def _flattened(image: Pixels, view: Preprocessing, number: int, rng: np.random.Generator) -> Pixels:
     square = frame(image, view)
     mean = square.mean(axis=(1, 2), keepdims=True)
     return np.rint(mean + _CONTRAST[number - 1] * (square - mean)).astype(np.uint8)
 
 
 @_registered("jpeg", SEVERITIES, "compressed as JPEG")
-def _compressed(image: Pixels, view: View, number: int, rng: np.random.Generator) -> Pixels:
+def _compressed(image: Pixels, view: Preprocessing, number: int, rng: np.random.Generator) -> Pixels:
     square = frame(image, view)
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(square.transpose(1, 2, 0))).save(file, "JPEG", quality=_JPEG[number - 1])

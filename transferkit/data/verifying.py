@@ -10,7 +10,16 @@ from ..core.progress import SILENT, Reporter
 from .budgets import split_spec
 from .dataset import Dataset, Split
 from .downstream.published import PUBLISHED, WHOLE, Published
-from .twins import NEAR, Twin, decoded, exact_ones, first_lines, named, twins_between, twins_within
+from .duplicate_pairs import (
+    NEAR,
+    DuplicatePair,
+    decoded,
+    duplicates_between,
+    exact_ones,
+    first_lines,
+    named,
+    twins_within,
+)
 
 
 @dataclass(frozen=True)
@@ -37,8 +46,8 @@ class Verification:
     classes: Mapping[str, Mapping[str, int]]
     published_classes: int | None
     unreadable: Mapping[str, str]
-    leaks: tuple[Twin, ...]
-    conflicts: tuple[Twin, ...]
+    leaks: tuple[DuplicatePair, ...]
+    conflicts: tuple[DuplicatePair, ...]
     fingerprints: Mapping[str, str]
     version: str
 
@@ -64,13 +73,13 @@ class Verification:
         near = sum(twin.same == "near" for twin in self.leaks)
         near_conflicts = sum(twin.same == "near" for twin in self.conflicts)
         mixed = f"{len(exact_ones(self.conflicts))} exact and {near_conflicts} near"
-        prints = ", ".join(f"{name} {digest[:12]}" for name, digest in self.fingerprints.items())
+        hashes = ", ".join(f"{name} {digest[:12]}" for name, digest in self.fingerprints.items())
         return (
             f"{self.name} has {total} images of {len(self.classes)} classes ({splits}), {decoded}. "
             f"Between its splits there are {len(exact_ones(self.leaks))} exact and {near} near duplicates, "
             f"and in train {mixed} duplicates under two labels "
             f"({NEAR}). "
-            f"Fingerprints: {prints}; transferkit {self.version}."
+            f"Fingerprints: {hashes}; transferkit {self.version}."
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -88,8 +97,8 @@ class Verification:
             yield f"  not compared: no counts are published of {self.name}"
         yield from (f"  wrong: {problem}" for problem in self.problems)
         yield from first_lines([f"  cannot be decoded: {name} ({why})" for name, why in self.unreadable.items()])
-        for twins, where in ((self.leaks, "in two splits"), (self.conflicts, "under two labels")):
-            yield from first_lines([f"  {where}: {twin}" for twin in twins])
+        for duplicates, where in ((self.leaks, "in two splits"), (self.conflicts, "under two labels")):
+            yield from first_lines([f"  {where}: {twin}" for twin in duplicates])
 
 
 def verified(dataset: Dataset, *, reporter: Reporter = SILENT) -> Verification:
@@ -118,7 +127,7 @@ def verified(dataset: Dataset, *, reporter: Reporter = SILENT) -> Verification:
             for name, failures in seen.unreadable.items()
             for row, reason in failures.items()
         },
-        leaks=twins_between(dataset.splits, seen, _class_of),
+        leaks=duplicates_between(dataset.splits, seen, _class_of),
         conflicts=tuple(twin for twin in within if twin.first_class != twin.second_class),
         fingerprints={name: split.fingerprint for name, split in dataset.splits.items()},
         version=__version__,

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..core.errors import DataError, UnreadableImageError
+from ..core.preprocessing import Preprocessing
 from ..core.seeding import generator
-from ..core.views import View
 from .augment import AugmentSettings, augment_cpu
 from .augment_device import augment_batch
 from .dataset import Reader, Split
-from .framing import frame
 from .loading import load_items
+from .resize_and_crop import frame
 
 Where = Literal["cpu", "device"]
 
@@ -116,7 +116,7 @@ class _Squares:
     side: int
 
     def __getitem__(self, rows: NDArray[np.int64]) -> _Loaded | DataError:
-        view = View(resize=self.side, crop=self.side, fit="squash", interpolation="bilinear")
+        view = Preprocessing(resize=self.side, crop=self.side, fit="squash", interpolation="bilinear")
         squares = torch.empty(len(rows), 3, self.side, self.side, dtype=torch.uint8)
         sizes = np.ones((len(rows), 2), np.int64)
         try:

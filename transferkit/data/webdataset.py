@@ -24,10 +24,10 @@ from ..core.errors import DataError, UnreadableImageError, UsageError
 from ..core.progress import SILENT, Reporter
 from .dataset import DATASETS, Dataset, Split
 from .decoding import decode
-from .dividing import ORDER, divided
 from .fingerprints import fingerprint_of
 from .folder import absolute
 from .scanning import UNLABELLED
+from .splits import ORDER, divided
 from .webdataset_copies import copied, remember_absent
 from .webdataset_index import ShardIndex, shard_index
 
@@ -36,7 +36,7 @@ _MOST_SHARDS = 100_000
 
 
 @dataclass(frozen=True, eq=False)
-class ShardReader:
+class TarShardReader:
     """Decodes samples where they lie in their shards.
 
     Attributes:
@@ -204,7 +204,7 @@ def _split(spec: str, name: str, indexes: dict[Path, ShardIndex], classes: tuple
     told = [label for index in indexes.values() for label in index.labels]
     labels = np.array([0 if label is None else number[str(label)] for label in told], np.int64)
     contents = [digest for index in indexes.values() for digest in index.contents]
-    reader = ShardReader(
+    reader = TarShardReader(
         paths=tuple(indexes),
         modified_ns=tuple(path.stat().st_mtime_ns for path in indexes),
         shards=np.repeat(np.arange(len(indexes)), [len(index.keys) for index in indexes.values()]),

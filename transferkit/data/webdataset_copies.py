@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 from ..core.errors import DataError
 from ..core.files import digest_of
 from ..core.progress import SILENT, Reporter
+from .download.fetching import AbsentError, RetryPolicy, fetch
+from .download.file_lock import holding
 from .downstream.published import Download
-from .preparing.fetching import AbsentError, Patience, fetch
-from .preparing.holding import holding
 
 _REMEDY = (
     "Check the address and the network, then run the same command again: shards that are there stay, and "
@@ -18,7 +18,7 @@ _REMEDY = (
 
 
 def copied(
-    urls: Sequence[str], root: Path, *, patience: Patience | None = None, reporter: Reporter = SILENT
+    urls: Sequence[str], root: Path, *, patience: RetryPolicy | None = None, reporter: Reporter = SILENT
 ) -> list[Path]:
     """Copies of the shards in the data folder, fetched now where they are not there; none where none exists.
 

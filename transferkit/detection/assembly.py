@@ -38,7 +38,7 @@ _DIVISIBLE = {"fpn": 32, "c4": 16}  # the sides of a batch, as its coarsest map 
 
 
 @dataclass(frozen=True)
-class Plan:
+class DetectorConfig:
     """What a detector looks like, beside its network.
 
     Attributes:
@@ -67,7 +67,7 @@ class Plan:
 
 
 @dataclass(frozen=True, eq=False)
-class Ground:
+class DetectorBackbone:
     """The network that a detector is put around.
 
     Attributes:
@@ -96,7 +96,7 @@ class Detector(GeneralizedRCNN):
     In training it maps images and targets to losses; else images to boxes, labels from 1 on, and scores.
 
     Args:
-        ground: the network it stands on.
+        backbone: the network it stands on.
         plan: everything else.
 
     Raises:
@@ -104,17 +104,17 @@ class Detector(GeneralizedRCNN):
         CheckpointError: if a weight of the network would be lost.
     """
 
-    def __init__(self, ground: Ground, plan: Plan) -> None:
-        source = {name: value.detach().clone() for name, value in ground.network.state_dict().items()}
-        for name, parameter in ground.network.named_parameters():
-            parameter.requires_grad_(name not in ground.frozen and name not in ground.beyond)
-        network = with_statistics(ground.network, plan.norm)
-        parts = _pyramid(network, ground, plan) if plan.kind == "fpn" else _single(network, ground, plan)
-        transform = _Normalisation(ground.mean, ground.std, divisible=_DIVISIBLE[plan.kind])
+    def __init__(self, backbone: DetectorBackbone, plan: DetectorConfig) -> None:
+        source = {name: value.detach().clone() for name, value in backbone.network.state_dict().items()}
+        for name, parameter in backbone.network.named_parameters():
+            parameter.requires_grad_(name not in backbone.frozen and name not in backbone.beyond)
+        network = with_statistics(backbone.network, plan.norm)
+        parts = _pyramid(network, backbone, plan) if plan.kind == "fpn" else _single(network, backbone, plan)
+        transform = _Normalisation(backbone.mean, backbone.std, divisible=_DIVISIBLE[plan.kind])
         super().__init__(parts.backbone, _first_stage(parts, plan), _second_stage(parts, plan), transform)
         held = normalisations(self.backbone.body) + normalisations(getattr(self.roi_heads.box_head, "stage", _NONE))
         self._still = held if plan.norm == "frozen" else []
-        require_weights(source, network_weights(self.state_dict()), beyond=ground.beyond, spec=ground.spec)
+        require_weights(source, network_weights(self.state_dict()), beyond=backbone.beyond, spec=backbone.spec)
 
     def train(self, mode: bool = True) -> "Detector":
         """As usual; frozen statistics stay as they are."""
@@ -139,7 +139,7 @@ class _Parts:
     predictor: nn.Module
 
 
-def _first_stage(parts: _Parts, plan: Plan) -> ProposalNetwork:
+def _first_stage(parts: _Parts, plan: DetectorConfig) -> ProposalNetwork:
     """The proposal network; half of the proposals are kept outside training."""
     many = plan.proposals * (6 if plan.kind == "c4" else 1)  # one map has the anchors of all
     return ProposalNetwork(
@@ -155,7 +155,7 @@ def _first_stage(parts: _Parts, plan: Plan) -> ProposalNetwork:
     )
 
 
-def _second_stage(parts: _Parts, plan: Plan) -> BoxHeads:
+def _second_stage(parts: _Parts, plan: DetectorConfig) -> BoxHeads:
     """The heads that classify proposals and move their sides."""
     return BoxHeads(
         parts.pooling,
@@ -179,9 +179,9 @@ def network_weights(held: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {**found, **head}
 
 
-def _pyramid(network: nn.Module, ground: Ground, plan: Plan) -> _Parts:
+def _pyramid(network: nn.Module, backbone: DetectorBackbone, plan: DetectorConfig) -> _Parts:
     """The parts of a detector with FPN; a box is read from the map whose anchors are of its size."""
-    backbone = PyramidBackbone(Tapped(network, ground.taps), ground.channels, plan.depth)
+    pyramid = PyramidBackbone(Tapped(network, backbone.taps), backbone.channels, plan.depth)
     sizes = tuple((plan.anchor * 2**level,) for level in range(5))
     pooling = AlignedPooling(
         ("0", "1", "2", "3"),
@@ -191,7 +191,7 @@ def _pyramid(network: nn.Module, ground: Ground, plan: Plan) -> _Parts:
         canonical_scale=7 * plan.anchor,
     )
     return _Parts(
-        backbone=backbone,
+        backbone=pyramid,
         anchors=AnchorGenerator(sizes, (_RATIOS,) * 5),
         rpn_head=_Proposing(plan.depth, len(_RATIOS)),
         pooling=pooling,
@@ -200,12 +200,12 @@ def _pyramid(network: nn.Module, ground: Ground, plan: Plan) -> _Parts:
     )
 
 
-def _single(network: nn.Module, ground: Ground, plan: Plan) -> _Parts:
+def _single(network: nn.Module, backbone: DetectorBackbone, plan: DetectorConfig) -> _Parts:
     """The parts of a detector with C4."""
-    require_residual(network, ground.spec)
+    require_residual(network, backbone.spec)
     stage = network.get_submodule("layer4")
     network.set_submodule("layer4", nn.Identity())
-    depth, wide = ground.channels[2], ground.channels[3]
+    depth, wide = backbone.channels[2], backbone.channels[3]
     sizes = (tuple(plan.anchor * 2**level for level in range(5)),)
     return _Parts(
         backbone=SingleBackbone(Tapped(network, ["layer3"]), depth),
@@ -259,8 +259,8 @@ class _Normalisation(GeneralizedRCNNTransform):
         return image, target
 
 
-def seeded_detector(ground: Ground, plan: Plan, *, seed: int) -> Detector:
+def seeded_detector(backbone: DetectorBackbone, plan: DetectorConfig, *, seed: int) -> Detector:
     """A detector whose new parts draw their first weights from ``seed``, whatever was drawn before."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed % 2**63)
-        return Detector(ground, plan)
+        return Detector(backbone, plan)

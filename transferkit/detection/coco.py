@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import MissingExtraError
-from .found import Found, Marks
+from .detections import Detections, GroundTruth
 
 NAMES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 """Means over classes: over overlaps .50 to .95, at .50, at .75; of objects below 32², to 96², and above."""
@@ -44,13 +44,13 @@ def require_evaluator() -> Any:
 
 
 def coco_score(
-    found: Sequence[Found], marks: Sequence[Marks], sizes: NDArray[np.integer], classes: Sequence[str]
+    found: Sequence[Detections], ground_truth: Sequence[GroundTruth], sizes: NDArray[np.integer], classes: Sequence[str]
 ) -> CocoScore:
     """Score boxes as COCO does; difficult objects count as crowds do, neither for nor against.
 
     Args:
         found: ``[n]`` by image, at most 100 boxes each.
-        marks: ``[n]`` by image.
+        ground_truth: ``[n]`` by image.
         sizes: ``[n, 2]`` height and width of each image.
         classes: ``[c]`` names.
 
@@ -58,10 +58,10 @@ def coco_score(
     """
     module = require_evaluator()
     logging.getLogger("faster_coco_eval").setLevel(logging.WARNING)
-    truth = module.COCO(annotations(marks, sizes, classes))
+    truth = module.COCO(annotations(ground_truth, sizes, classes))
     answers = answers_of(found)
     if not answers:
-        return _nothing_found(marks, len(classes))
+        return _nothing_found(ground_truth, len(classes))
     run = module.COCOeval_faster(truth, truth.loadRes(answers), iouType="bbox", print_function=_silent)
     run.evaluate()
     run.accumulate()
@@ -72,9 +72,9 @@ def coco_score(
     return CocoScore(means, tuple(per_class))
 
 
-def _nothing_found(marks: Sequence[Marks], n_classes: int) -> CocoScore:
+def _nothing_found(ground_truth: Sequence[GroundTruth], n_classes: int) -> CocoScore:
     """No box of all is right: 0 wherever there is something to be found."""
-    counted = [(one.labels, one.areas, ~(one.difficult | one.crowd)) for one in marks]
+    counted = [(one.labels, one.areas, ~(one.difficult | one.crowd)) for one in ground_truth]
     labels = np.concatenate([a[kept] for a, _, kept in counted] or [np.zeros(0, np.int64)])
     areas = np.concatenate([b[kept] for _, b, kept in counted] or [np.zeros(0, np.float32)])
     ranges = {"ap_small": (0, 32**2), "ap_medium": (32**2, 96**2), "ap_large": (96**2, np.inf)}
@@ -94,10 +94,12 @@ def _silent(*_: Any, **__: Any) -> None:
     """Prints nothing."""
 
 
-def annotations(marks: Sequence[Marks], sizes: NDArray[np.integer], classes: Sequence[str]) -> dict[str, Any]:
+def annotations(
+    ground_truth: Sequence[GroundTruth], sizes: NDArray[np.integer], classes: Sequence[str]
+) -> dict[str, Any]:
     """COCO's form of what is marked; images and classes are numbered from 1."""
     objects: list[dict[str, Any]] = []
-    for image, one in enumerate(marks, 1):
+    for image, one in enumerate(ground_truth, 1):
         for number in range(len(one.labels)):
             objects.append(
                 {
@@ -117,7 +119,7 @@ def annotations(marks: Sequence[Marks], sizes: NDArray[np.integer], classes: Seq
     return {"info": {}, "images": images, "annotations": objects, "categories": names}
 
 
-def answers_of(found: Sequence[Found]) -> list[dict[str, Any]]:
+def answers_of(found: Sequence[Detections]) -> list[dict[str, Any]]:
     """COCO's form of what was found."""
     return [
         {

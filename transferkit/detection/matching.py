@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import ShapeError
-from .found import Found, Marks
+from .detections import Detections, GroundTruth
 
 Rule = Literal["voc", "coco"]
 """``voc``: a box is judged by the object that it overlaps most, and is wrong if that is taken already [1].
@@ -65,34 +65,39 @@ def overlaps(
 
 
 def class_matches(
-    found: Sequence[Found], marks: Sequence[Marks], label: int, *, thresholds: Sequence[float], rule: Rule
+    found: Sequence[Detections],
+    ground_truth: Sequence[GroundTruth],
+    label: int,
+    *,
+    thresholds: Sequence[float],
+    rule: Rule,
 ) -> Matches:
     """Judge all found boxes of one class.
 
     Args:
         found: ``[n]`` by image.
-        marks: ``[n]`` by image.
+        ground_truth: ``[n]`` by image.
         label: of the class.
         thresholds: ``[t]`` overlaps from which on a box may be right.
         rule: ``voc`` or ``coco``.
 
     Raises: ShapeError: if there is not one item of each an image.
     """
-    if len(found) != len(marks):
-        raise ShapeError(f"{len(found)} images were searched and {len(marks)} are marked: give the same.")
+    if len(found) != len(ground_truth):
+        raise ShapeError(f"{len(found)} images were searched and {len(ground_truth)} are marked: give the same.")
     scores, images, right, ignored = [], [], [], []
-    objects = np.zeros(len(marks), np.int64)
-    for image, (one, there) in enumerate(zip(found, marks, strict=True)):
+    objects = np.zeros(len(ground_truth), np.int64)
+    for image, (one, there) in enumerate(zip(found, ground_truth, strict=True)):
         mine, theirs = one.labels == label, there.labels == label
-        aside = (there.difficult | there.crowd)[theirs]
-        crowd = aside if rule == "coco" else there.crowd[theirs]  # which knows no difficult objects
-        objects[image] = int((~aside).sum())
+        ignored = (there.difficult | there.crowd)[theirs]
+        crowd = ignored if rule == "coco" else there.crowd[theirs]  # which knows no difficult objects
+        objects[image] = int((~ignored).sum())
         if not mine.any():
             continue
         order = np.argsort(-one.scores[mine], kind="stable")
         common = overlaps(one.boxes[mine][order], there.boxes[theirs], crowd)
         judge = _judged_as_voc if rule == "voc" else _judged_as_coco
-        answers = [judge(common, aside, crowd, threshold) for threshold in thresholds]
+        answers = [judge(common, ignored, crowd, threshold) for threshold in thresholds]
         scores.append(one.scores[mine][order].astype(np.float64))
         images.append(np.full(len(order), image, np.int64))
         right.append(np.array([answer[0] for answer in answers]))
@@ -116,7 +121,7 @@ _Judged = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
 
 def _judged_as_voc(
-    common: NDArray[np.float64], aside: NDArray[np.bool_], crowd: NDArray[np.bool_], threshold: float
+    common: NDArray[np.float64], ignored: NDArray[np.bool_], crowd: NDArray[np.bool_], threshold: float
 ) -> _Judged:
     """For boxes ``[k]`` that overlap objects by ``common`` ``[k, m]``, the surest first."""
     right, ignored = (np.zeros(len(common), bool) for _ in range(2))
@@ -125,27 +130,27 @@ def _judged_as_voc(
         most = int(row.argmax())
         if row[most] < threshold:
             continue
-        ignored[box] = aside[most]
-        right[box] = not aside[most] and not taken[most]
+        ignored[box] = ignored[most]
+        right[box] = not ignored[most] and not taken[most]
         taken[most] = True
     return right, ignored
 
 
 def _judged_as_coco(
-    common: NDArray[np.float64], aside: NDArray[np.bool_], crowd: NDArray[np.bool_], threshold: float
+    common: NDArray[np.float64], ignored: NDArray[np.bool_], crowd: NDArray[np.bool_], threshold: float
 ) -> _Judged:
     """The same by COCO's rule; of equal overlaps the last object's counts."""
     right, ignored = (np.zeros(len(common), bool) for _ in range(2))
     taken = np.zeros(common.shape[1], bool)
     for box, row in enumerate(common if common.shape[1] else ()):
         free = (row >= threshold) & (~taken | crowd)
-        candidates = np.flatnonzero(free & ~aside)
+        candidates = np.flatnonzero(free & ~ignored)
         if not len(candidates):
-            candidates = np.flatnonzero(free & aside)
+            candidates = np.flatnonzero(free & ignored)
         if not len(candidates):
             continue
         most = int(candidates[::-1][row[candidates[::-1]].argmax()])
         taken[most] = True
-        ignored[box] = aside[most]
-        right[box] = not aside[most]
+        ignored[box] = ignored[most]
+        right[box] = not ignored[most]
     return right, ignored

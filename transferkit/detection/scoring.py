@@ -12,7 +12,7 @@ from ..core.precision import Reading
 from ..core.results import Score
 from ..core.seeding import generator
 from .coco import coco_score
-from .found import Found, Marks
+from .detections import Detections, GroundTruth
 from .matching import COCO_THRESHOLDS, Matches, Rule, class_matches
 from .precision import average_precision, image_bootstrap, mean_average_precision
 
@@ -28,25 +28,25 @@ class Search:
 
     Attributes:
         found: ``[n]`` what a detector found.
-        marks: ``[n]`` what is marked.
+        ground_truth: ``[n]`` what is marked.
         sizes: ``[n, 2]`` height and width.
         classes: ``[c]`` names.
         split: that the images are of.
     """
 
-    found: Sequence[Found]
-    marks: Sequence[Marks]
+    found: Sequence[Detections]
+    ground_truth: Sequence[GroundTruth]
     sizes: NDArray[np.integer]
     classes: Sequence[str]
     split: str
 
 
 def detection_score(
-    search: Search, *, rule: Rule, seed: int, also: Mapping[str, Any], seconds: Mapping[str, float]
+    search: Search, *, rule: Rule, seed: int, extra_metrics: Mapping[str, Any], seconds: Mapping[str, float]
 ) -> Score:
     """Score a search: by ``voc`` the headline is AP50 at eleven recalls, by ``coco`` COCO's AP.
 
-    ``also`` holds both in any case: COCO's six numbers; VOC's AP50 read at eleven recalls and at all, its
+    ``extra_metrics`` holds both in any case: COCO's six numbers; VOC's AP50 read at eleven recalls and at all, its
     AP75 and the mean over overlaps .50 to .95 at eleven recalls, as MoCo's and Detectron2's tables have them;
     and both for each class. A class without objects has none, and counts in no mean.
 
@@ -54,7 +54,7 @@ def detection_score(
         search: what was found and marked.
         rule: which the headline follows.
         seed: of the interval's draws.
-        also: what else the record says.
+        extra_metrics: what else the record says.
         seconds: that it took.
 
     Raises:
@@ -64,7 +64,7 @@ def detection_score(
     voc = _all_matches(search, COCO_THRESHOLDS, "voc")
     if not any(one.objects.any() for one in voc):
         raise DataError(f"The split {search.split} has no object to be found: name another data set.")
-    coco = coco_score(search.found, search.marks, search.sizes, search.classes)
+    coco = coco_score(search.found, search.ground_truth, search.sizes, search.classes)
     reading: Reading = "eleven" if rule == "voc" else "hundred-one"
     headline = [at_overlap(one, 0) for one in voc] if rule == "voc" else _all_matches(search, COCO_THRESHOLDS, "coco")
     value = mean_average_precision(headline, reading) if rule == "voc" else coco.means["ap"]
@@ -76,11 +76,11 @@ def detection_score(
         n=len(search.found),
         selected_on="none",
         evaluated_on=search.split,
-        also={
+        extra_metrics={
             "voc": voc_means(voc),
             "coco": coco.means,
             "per_class": _per_class(search, voc, coco.per_class),
-            **also,
+            **extra_metrics,
         },
         seconds=seconds,
     )
@@ -110,7 +110,7 @@ def voc_means(matches: Sequence[Matches]) -> dict[str, float | None]:
 
 def _all_matches(search: Search, thresholds: Sequence[float], rule: Rule) -> list[Matches]:
     return [
-        class_matches(search.found, search.marks, label, thresholds=thresholds, rule=rule)
+        class_matches(search.found, search.ground_truth, label, thresholds=thresholds, rule=rule)
         for label in range(len(search.classes))
     ]
 

@@ -19,8 +19,8 @@ import torch
 from torch import nn
 
 from ..core.errors import ModelError, UnknownNameError, UsageError
+from ..core.preprocessing import Fit, Interpolation, Preprocessing
 from ..core.registry import unknown_name
-from ..core.views import Fit, Interpolation, View
 from .encoder import ENCODERS, Encoder, encoder_of
 from .options import join_options, split_options
 
@@ -120,7 +120,7 @@ class Architecture:
         hint = f" Options of the network: {', '.join(near or known)}." if strange else ""
         return UsageError(f"{self} cannot be built: {reason.rstrip('.')}.{hint}")
 
-    def view(self) -> View:
+    def view(self) -> Preprocessing:
         """The preprocessing that belongs to its tag, or to its library's default weights."""
         if self.library == "timm":
             from timm.data import resolve_data_config
@@ -218,10 +218,10 @@ def _all_names() -> list[str]:
     return [*torchvision_names(), *timm_names()]
 
 
-def torchvision_view(weights: Any) -> View:
+def torchvision_view(weights: Any) -> Preprocessing:
     """The view that a member of torchvision's weight enumerations was evaluated with."""
     preset = weights.transforms()
-    return View(
+    return Preprocessing(
         resize=preset.resize_size[0],
         crop=preset.crop_size[0],
         interpolation=_interpolation(preset.interpolation.value, str(weights)),
@@ -230,7 +230,7 @@ def torchvision_view(weights: Any) -> View:
     )
 
 
-def timm_view(module: nn.Module) -> View:
+def timm_view(module: nn.Module) -> Preprocessing:
     """The view in the configuration of a timm network; see ``view_of_config``."""
     from timm.data import resolve_model_data_config
 
@@ -242,7 +242,7 @@ _FITS: dict[str, Fit] = {"center": "shorter", "squash": "squash", "border": "bor
 _INTERPOLATIONS: dict[str, Interpolation] = {"bilinear": "bilinear", "bicubic": "bicubic"}
 
 
-def view_of_config(config: Mapping[str, Any], name: str) -> View:
+def view_of_config(config: Mapping[str, Any], name: str) -> Preprocessing:
     """The view that timm builds from a configuration of images.
 
     Args:
@@ -260,7 +260,7 @@ def view_of_config(config: Mapping[str, Any], name: str) -> View:
         )
     if (mode := config["crop_mode"]) not in _FITS:
         raise ModelError(f"{name} has the crop_mode {mode!r}: only {', '.join(_FITS)} can be computed.")
-    return View(
+    return Preprocessing(
         resize=floor(height / config["crop_pct"]),
         crop=height,
         fit=_FITS[mode],

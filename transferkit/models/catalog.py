@@ -9,7 +9,7 @@ from ..core.progress import SILENT, Reporter
 from . import architectures, checkpoints, embedded, pretrained  # noqa: F401  each registers its schemes
 from .encoder import ENCODERS, Encoder, preprocessing_text
 from .options import join_options, split_options, with_options
-from .preprocessing import changed_view, split_preprocessing
+from .preprocessing_options import changed_view, split_preprocessing
 from .runs import finished_runs, run_encoder
 
 _OF_RUNS = ("latest", "run")

@@ -12,7 +12,7 @@ from .architectures import Architecture, find_architecture
 from .copies import chosen_copy
 from .encoder import ENCODERS, Encoder, encoder_of
 from .ending import Ending
-from .layouts import Fit, Network, fits, tensors_within
+from .layouts import CheckpointMatch, TargetNetwork, fits, tensors_within
 from .options import join_options, split_options, with_options
 from .renaming import PublishedNames
 from .sources import trained_on_of
@@ -59,7 +59,7 @@ def file_encoder(rest: str) -> Encoder:
 
 
 @dataclass(frozen=True, eq=False)
-class Loaded:
+class LoadedNetwork:
     """A network with the weights of a checkpoint.
 
     Attributes:
@@ -71,21 +71,21 @@ class Loaded:
 
     module: nn.Module
     architecture: Architecture
-    fit: Fit
+    fit: CheckpointMatch
     others: tuple[str, ...]
 
 
-def load_weights(path: Path, architecture: Architecture, key: str | None = None) -> Loaded:
+def load_weights(path: Path, architecture: Architecture, key: str | None = None) -> LoadedNetwork:
     """Build the network and load it with what the checkpoint holds; raises as ``file_encoder`` does."""
     checkpoint = read_checkpoint(path)
     names = [name for _, tensors in tensors_within(checkpoint) for name in tensors]
-    nearest: list[Fit] = []
+    nearest: list[CheckpointMatch] = []
     for candidate, network in _candidates(architecture, names):
         found = fits(checkpoint, network)
         if any(fit.whole for fit in found):
             fit, others = chosen_copy(found, path, key)
             _load(network, fit)
-            return Loaded(network.module, candidate, fit, tuple(others))
+            return LoadedNetwork(network.module, candidate, fit, tuple(others))
         if found:
             nearest.append(chosen_copy(found, path, key)[0])
     if nearest:
@@ -94,7 +94,7 @@ def load_weights(path: Path, architecture: Architecture, key: str | None = None)
     raise CheckpointError(f"{path} holds no weight of {architecture}. {_first_names(checkpoint, names)}")
 
 
-def _candidates(architecture: Architecture, names: Sequence[str]) -> Iterator[tuple[Architecture, Network]]:
+def _candidates(architecture: Architecture, names: Sequence[str]) -> Iterator[tuple[Architecture, TargetNetwork]]:
     """Networks that the checkpoint may hold: as ARCH says, then without its classifier, then its variants.
 
     A network of timm without its classifier is that of ``create_model(…, num_classes=0)``, which also lacks
@@ -107,16 +107,16 @@ def _candidates(architecture: Architecture, names: Sequence[str]) -> Iterator[tu
         published = PublishedNames(variant.library, variant.tagged, variant.options)
         encoder = encoder_of(module, name=str(variant), view=variant.view())
         if variant.library == "timm" and getattr(module, "num_classes", None):
-            yield variant, Network(module, published=published)
+            yield variant, TargetNetwork(module, published=published)
             headless = variant.build(classes=0)
             head = frozenset(module.state_dict()) - frozenset(headless.state_dict())
             classifier = trace(encoder).classifier
             around = frozenset(name for name in head if name.rpartition(".")[0] not in classifier)
-            yield variant, Network(headless, strange=around, ignored=head - around, published=published)
-            yield variant, Network(module, classifier, any_width=False, published=published)
-            yield variant, Network(headless, ignored=head, published=published)
+            yield variant, TargetNetwork(headless, strange=around, ignored=head - around, published=published)
+            yield variant, TargetNetwork(module, classifier, any_width=False, published=published)
+            yield variant, TargetNetwork(headless, ignored=head, published=published)
         else:
-            yield variant, Network(module, trace(encoder).classifier, published=published)
+            yield variant, TargetNetwork(module, trace(encoder).classifier, published=published)
 
 
 def _variants(architecture: Architecture, names: Sequence[str]) -> Iterator[Architecture]:
@@ -128,7 +128,7 @@ def _variants(architecture: Architecture, names: Sequence[str]) -> Iterator[Arch
         yield architecture.having(aux_logits=False)  # saved without the classifiers that only train it
 
 
-def _load(network: Network, fit: Fit) -> None:
+def _load(network: TargetNetwork, fit: CheckpointMatch) -> None:
     """Copy the weights in; a classifier that the checkpoint does not have makes way for its input."""
     network.module.load_state_dict(fit.weights, strict=False)  # the fit is whole: only the optional may lack
     heads = {name: network.module.get_submodule(name) for name in network.classifier}
@@ -137,7 +137,7 @@ def _load(network: Network, fit: Fit) -> None:
         Ending(network.module, network.classifier).remove_classifier()
 
 
-def _note(path: Path, loaded: Loaded) -> str:
+def _note(path: Path, loaded: LoadedNetwork) -> str:
     """What was loaded, for people."""
     parts = [f"{path.name}: loaded the weights in {loaded.fit.where} as {loaded.architecture}."]
     if loaded.fit.resampled:
@@ -154,7 +154,7 @@ def _first_names(checkpoint: Mapping[Any, Any], names: Sequence[str]) -> str:
     return f"It has {_listed(names)}."
 
 
-def _complaint(path: Path, architecture: Architecture, fit: Fit) -> str:
+def _complaint(path: Path, architecture: Architecture, fit: CheckpointMatch) -> str:
     parts = [f"{path} does not hold the weights of {architecture} (compared with {fit.where})."]
     for word, names in (
         ("Missing", fit.missing),

@@ -25,13 +25,13 @@ from pathlib import Path
 import torch
 
 from ..core.errors import CheckpointError, UsageError
-from .layouts import Fit
+from .layouts import CheckpointMatch
 
 _FOLLOWERS = {"momentum", "k", "key", "target", "student"}
 _AVERAGES = {"ema", "averaged", "teacher"}
 
 
-def chosen_copy(fits: Sequence[Fit], path: Path, key: str | None) -> tuple[Fit, list[str]]:
+def chosen_copy(fits: Sequence[CheckpointMatch], path: Path, key: str | None) -> tuple[CheckpointMatch, list[str]]:
     """The copy that is loaded, and the names of the others that would fit as well.
 
     Args:
@@ -62,12 +62,12 @@ def chosen_copy(fits: Sequence[Fit], path: Path, key: str | None) -> tuple[Fit, 
     return chosen, [fit.where for fit in whole if fit is not chosen]
 
 
-def _is_called(fit: Fit, key: str) -> bool:
+def _is_called(fit: CheckpointMatch, key: str) -> bool:
     """Whether the parts of ``key`` follow each other in the copy's name."""
     return f".{key}." in f".{fit.where}."
 
 
-def _rank(fit: Fit, whole: Sequence[Fit]) -> int:
+def _rank(fit: CheckpointMatch, whole: Sequence[CheckpointMatch]) -> int:
     """2 for what a method evaluates by its name, 1 for an average, 0 for a network, -1 for a follower."""
     parent, _, last = fit.path.rpartition(".")
     if last == "target_encoder":
@@ -80,6 +80,6 @@ def _rank(fit: Fit, whole: Sequence[Fit]) -> int:
     return 1 if words & _AVERAGES else 0
 
 
-def _alike(a: Fit, b: Fit) -> bool:
+def _alike(a: CheckpointMatch, b: CheckpointMatch) -> bool:
     """Whether two copies hold the same numbers, as far as both hold them."""
     return all(torch.equal(a.weights[name], b.weights[name]) for name in a.weights.keys() & b.weights.keys())

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.errors import CheckpointError, MissingExtraError, UsageError
-from ..core.views import View
+from ..core.preprocessing import Preprocessing
 from .architectures import LITES, find_architecture, timm_view
 from .encoder import ENCODERS, Encoder, encoder_of
 
@@ -77,7 +77,7 @@ def renamed_in_order(theirs: Mapping[str, Tensor], ours: Mapping[str, Tensor], *
 def pixels_encoder(rest: str) -> Encoder:
     """The image itself, area-downsampled to 32×32 and laid out in a row of 3072 values in 0 … 1."""
     _require_nothing("pixels", rest)
-    view = View(
+    view = Preprocessing(
         resize=PIXELS_SIDE,
         crop=PIXELS_SIDE,
         fit="squash",

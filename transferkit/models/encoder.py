@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import nn
 
+from ..core.preprocessing import Preprocessing
 from ..core.registry import Registry
-from ..core.views import View
 from .fingerprint import weights_digest
 from .options import join_options, split_options
 from .pooling import own_pooling
@@ -38,7 +38,7 @@ class Encoder:
     architecture: str
     module: nn.Module
     weights: str
-    view: View
+    view: Preprocessing
     pooling: str = "avg"
     source: str = ""
     note: str = ""
@@ -74,12 +74,12 @@ def _only_size(module: nn.Module) -> int | None:
     return height if height == width else None
 
 
-def preprocessing_text(view: View) -> str:
+def preprocessing_text(view: Preprocessing) -> str:
     """How images are prepared, in words.
 
-    >>> preprocessing_text(View())
+    >>> preprocessing_text(Preprocessing())
     'shorter side to 256 pixels (bicubic), central 224, mean 0.485 0.456 0.406, std 0.229 0.224 0.225'
-    >>> preprocessing_text(View(resize=445, crop=512)).split(", mean")[0]
+    >>> preprocessing_text(Preprocessing(resize=445, crop=512)).split(", mean")[0]
     'shorter side to 445 pixels (bicubic), central 512, padded with black'
     """
     sides = {"shorter": "shorter side", "squash": "both sides", "border": "longer side"}[view.fit]
@@ -95,7 +95,7 @@ def encoder_of(
     module: nn.Module,
     *,
     name: str,
-    view: View | None = None,
+    view: Preprocessing | None = None,
     architecture: str = "",
     source: str = "",
     note: str = "",
@@ -115,7 +115,7 @@ def encoder_of(
         architecture=architecture or name,
         module=module.eval(),
         weights=weights_digest(module),
-        view=view or View(),
+        view=view or Preprocessing(),
         pooling=own_pooling(module),
         source=source,
         note=note,

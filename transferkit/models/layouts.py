@@ -31,7 +31,7 @@ _HEADS = re.compile(
 
 
 @dataclass(frozen=True, eq=False)
-class Network:
+class TargetNetwork:
     """The network whose weights are looked for.
 
     Attributes:
@@ -66,7 +66,7 @@ class Network:
 
 
 @dataclass(frozen=True, eq=False)
-class Fit:
+class CheckpointMatch:
     """How one copy of the weights in a checkpoint compares with a network.
 
     Attributes:
@@ -108,12 +108,12 @@ class Fit:
         return len(self.weights), len(self.weights) + len(self.misshapen)
 
 
-def fits(checkpoint: Mapping[Any, Any], network: Network) -> list[Fit]:
+def fits(checkpoint: Mapping[Any, Any], network: TargetNetwork) -> list[CheckpointMatch]:
     """Every place in the checkpoint where a weight of the network is found, each read as it fits best.
 
     The library's own renaming of published weights is tried where the names alone do not fit.
     """
-    found: dict[tuple[str, str], Fit] = {}
+    found: dict[tuple[str, str], CheckpointMatch] = {}
     for path, tensors in tensors_within(checkpoint):
         cleaned = without_wrappers(tensors, network.module)
         for fit in _by_names(path, cleaned, network):
@@ -124,7 +124,7 @@ def fits(checkpoint: Mapping[Any, Any], network: Network) -> list[Fit]:
     return list(found.values())
 
 
-def _keep_better(found: dict[tuple[str, str], Fit], fit: Fit) -> None:
+def _keep_better(found: dict[tuple[str, str], CheckpointMatch], fit: CheckpointMatch) -> None:
     place = fit.path, fit.prefix
     if place not in found or (fit.whole, fit.score) > (found[place].whole, found[place].score):
         found[place] = fit
@@ -141,7 +141,7 @@ def tensors_within(checkpoint: object, path: str = "") -> Iterator[tuple[str, di
         yield from tensors_within(value, f"{path}.{key}".lstrip("."))
 
 
-def _by_names(path: str, tensors: Mapping[str, Tensor], network: Network) -> Iterator[Fit]:
+def _by_names(path: str, tensors: Mapping[str, Tensor], network: TargetNetwork) -> Iterator[CheckpointMatch]:
     """Wherever names of the network, in any of the spellings, stand behind a prefix."""
     for spell in SPELLINGS:
         spelling = spell(network.module, network.shapes)
@@ -163,7 +163,7 @@ def _prefixes(tensors: Mapping[str, Tensor], spelling: Mapping[str, str]) -> lis
     return [prefix for prefix, names in count.items() if 2 * names >= most]
 
 
-def _by_library(path: str, tensors: Mapping[str, Tensor], network: Network) -> Iterator[Fit]:
+def _by_library(path: str, tensors: Mapping[str, Tensor], network: TargetNetwork) -> Iterator[CheckpointMatch]:
     """Behind every prefix that the network's library, by its renaming, finds weights of the network."""
     if network.published is None:
         return
@@ -194,7 +194,7 @@ def _common_prefixes(tensors: Mapping[str, Tensor]) -> list[str]:
     return ["", *(prefix for prefix, _ in count.most_common(_MOST_PREFIXES))]
 
 
-def _fit(path: str, prefix: str, tensors: Mapping[str, Tensor], network: Network) -> Fit:
+def _fit(path: str, prefix: str, tensors: Mapping[str, Tensor], network: TargetNetwork) -> CheckpointMatch:
     """Compare what stands behind a prefix, under our names, with the network."""
     ours = network.shapes
     weights: dict[str, Tensor] = {}
@@ -212,4 +212,4 @@ def _fit(path: str, prefix: str, tensors: Mapping[str, Tensor], network: Network
             misshapen[name] = f"{prefix}{name} {list(tensor.shape)}, not {list(ours[name])}"
     absent = [name for name in ours if name not in weights and name not in misshapen]
     missing = tuple(name for name in absent if not network.optional(name))
-    return Fit(path, prefix.rstrip("."), weights, missing, tuple(misshapen.values()), tuple(unexpected))
+    return CheckpointMatch(path, prefix.rstrip("."), weights, missing, tuple(misshapen.values()), tuple(unexpected))

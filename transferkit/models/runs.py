@@ -15,7 +15,7 @@ from typing import Any
 
 from ..core.errors import CheckpointError, UnknownNameError, UsageError
 from ..core.files import write_json
-from ..core.views import View
+from ..core.preprocessing import Preprocessing
 from .checkpoints import file_encoder
 from .encoder import Encoder
 
@@ -38,7 +38,7 @@ class Description:
     """
 
     architecture: str
-    view: View
+    view: Preprocessing
     source: str
     classes: tuple[str, ...] = ()
     identity: Mapping[str, Any] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Description:
 
         Raises: KeyError, TypeError, ValueError: if ``value`` is nothing of the kind.
         """
-        view = View.of_json(value["view"])
+        view = Preprocessing.of_json(value["view"])
         lists = {name: tuple(value.get(name, ())) for name in ("classes", "trained_on")}
         return cls(**{**value, "view": view, **lists})
 

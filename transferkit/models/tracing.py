@@ -116,7 +116,7 @@ def _run(encoder: Encoder) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Seen:
+class _ModuleRecord:
     """One module's output and, for a linear one, its input: flattened copies, if small enough to compare."""
 
     call: Call
@@ -136,7 +136,7 @@ class _Watch:
         self._tokens = Tokens(module)
         self._runs: Counter[str] = Counter()
         self._before_classifier: set[str] = set()
-        self._seen: dict[str, _Seen] = {}
+        self._seen: dict[str, _ModuleRecord] = {}
 
     def hook(self, name: str) -> Any:
         def see(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
@@ -151,7 +151,7 @@ class _Watch:
                 linear = self.ending is None and isinstance(module, nn.Linear | nn.Conv2d) and len(args) > 0
                 entered = args[0] if linear else None
                 shape = None if entered is None else entered.shape
-                self._seen[name] = _Seen(call, module, _copied(tensor), _copied(entered), shape)
+                self._seen[name] = _ModuleRecord(call, module, _copied(tensor), _copied(entered), shape)
 
         return see
 
@@ -164,7 +164,7 @@ class _Watch:
 
     def _add_last(self, shape: torch.Size) -> None:
         form = self._tokens.form_of(shape, batch=_BATCH)
-        self._seen[_SEEN_LAST] = _Seen(Call(LAST, shape, form), None)
+        self._seen[_SEEN_LAST] = _ModuleRecord(Call(LAST, shape, form), None)
 
     def summary(self, spec: str) -> Trace:
         """Sort what was seen into layers and refusals."""
@@ -235,7 +235,7 @@ def _copied(value: Any) -> Tensor | None:
     return value.flatten(1).clone() if value[0].numel() <= _KEPT else None
 
 
-def _is_head(seen: _Seen, network: Tensor | None) -> bool:
+def _is_head(seen: _ModuleRecord, network: Tensor | None) -> bool:
     """Whether this is a linear module, or a convolution of one pixel, with an output like the network's."""
     if seen.entered is None or seen.output is None or network is None:
         return False

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.blocks import Blocks
 from ..core.errors import UsageError
+from ..core.out_of_core import Blocks
 
 GRADED = 1e-7
 """Of the largest variance of a column; where another is below, axes are computed in float64, which takes

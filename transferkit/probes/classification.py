@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..core.errors import DataError
 from ..core.features import Features, concatenate, require_finite
 from ..core.groups import require_disjoint_groups
-from ..core.labels import several, strata
+from ..core.labels import is_multilabel, stratify_labels
 from ..core.outcomes import row_outcomes
 from ..core.proportions import accuracy_interval, class_mean_interval
 from ..core.results import Score
@@ -65,7 +65,7 @@ def train_and_test(splits: Mapping[str, Features]) -> tuple[Features, Features]:
         require_finite(part.x, what=f"{part.data} {name}, layer {part.layer}", ids=part.ids)
     if len({part.classes for part in splits.values()}) > 1:
         raise DataError("The splits number their classes differently: give all of them the same class names.")
-    if len({several(part.labels) for part in splits.values()}) > 1:
+    if len({is_multilabel(part.labels) for part in splits.values()}) > 1:
         raise DataError("Some splits have one label a row and others several: give all of them the same form.")
     require_disjoint_groups({name: part.groups for name, part in splits.items()}, data=splits["test"].data)
     fitting = [splits["train"], *([splits["val"]] if "val" in splits else [])]
@@ -77,7 +77,7 @@ def require_two_classes(fitting: Features) -> None:
 
     Raises: DataError: naming the class.
     """
-    if several(fitting.labels):
+    if is_multilabel(fitting.labels):
         return
     found = np.unique(fitting.labels)
     if len(found) < 2:
@@ -100,7 +100,9 @@ def selection(splits: Mapping[str, Features], *, seed: int) -> tuple[Features, F
     if "val" in splits and len(splits["val"]):
         return train, splits["val"], "val"
     rng = generator(seed, "validation")
-    kept, held = stratified_split(strata(train.labels), (1 - VALIDATION, VALIDATION), rng=rng, groups=train.groups)
+    kept, held = stratified_split(
+        stratify_labels(train.labels), (1 - VALIDATION, VALIDATION), rng=rng, groups=train.groups
+    )
     if not len(held):
         raise DataError(
             f"The {len(train)} rows of train leave none to choose hyper-parameters on: every class has one "
@@ -115,7 +117,7 @@ def classification_score(
     test: Features,
     choice: Choice,
     *,
-    also: Mapping[str, Any],
+    extra_metrics: Mapping[str, Any],
     seconds: Mapping[str, float],
 ) -> Score:
     """Top-1 accuracy on ``test`` with Wilson's interval, and what else is commonly reported.
@@ -126,7 +128,7 @@ def classification_score(
         probabilities: ``[n, c]``, rows sum to 1.
         test: the ``n`` rows that are scored.
         choice: how the probe that scores them was chosen.
-        also: what the probe has to add to the metrics.
+        extra_metrics: what the probe has to add to the metrics.
         seconds: ``fit`` and ``score``.
     """
     labels = test.labels
@@ -151,7 +153,7 @@ def classification_score(
         selected_on=choice.selected_on,
         evaluated_on="test",
         chosen=choice.chosen,
-        also={**metrics, **also},
+        extra_metrics={**metrics, **extra_metrics},
         seconds=seconds,
         outcomes=row_outcomes(test.ids, right, groups=test.groups),
     )

@@ -51,7 +51,7 @@ NOISE = 1e-7
 
 
 @dataclass(frozen=True)
-class Limits:
+class StoppingRule:
     """When a fit stops.
 
     Attributes:
@@ -65,7 +65,7 @@ class Limits:
     iterations: int
 
 
-ON_THE_WAY = Limits(tolerance=1e-3, flat=0.0, iterations=100)
+ON_THE_WAY = StoppingRule(tolerance=1e-3, flat=0.0, iterations=100)
 """Of each fit on the way to a weak penalty; all of them count among the iterations of that one."""
 
 
@@ -87,7 +87,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Fit:
+class Solution:
     """Where the descent of one penalty stopped; ``iterations`` are since the last one stopped."""
 
     point: Point
@@ -96,7 +96,7 @@ class Fit:
     converged: bool
 
 
-class Problem(Protocol):
+class ConvexLoss(Protocol):
     """A convex loss of weights ``[c, r+1]``; ``d`` columns, ``r`` axes, ``c`` classes."""
 
     @property
@@ -124,7 +124,7 @@ class Multinomial:
     """One class a row, by softmax; ``n`` rows.
 
     Attributes:
-        rows, axes, spectrum, n_classes: as of ``Problem``; each class has a row.
+        rows, axes, spectrum, n_classes: as of ``ConvexLoss``; each class has a row.
         labels: ``[n]`` integers in ``0 … c-1``.
     """
 
@@ -135,7 +135,7 @@ class Multinomial:
     n_classes: int
 
     def at(self, w: Tensor) -> Point:
-        """As of ``Problem``."""
+        """As of ``ConvexLoss``."""
         gradient, loss, unsure, n = _sums(self, w, self.labels, _residual)
         return Point(w, loss / n, gradient, float(unsure) / n / max(1, self.n_classes - 1))
 
@@ -148,7 +148,7 @@ class OneVsRest:
     that of each.
 
     Attributes:
-        rows, axes, spectrum: as of ``Problem``.
+        rows, axes, spectrum: as of ``ConvexLoss``.
         signs: ``[c, n]`` 1 where a row shows the class, -1 where it does not, 0 where it does not count.
     """
 
@@ -163,13 +163,13 @@ class OneVsRest:
         return len(self.signs)
 
     def at(self, w: Tensor) -> Point:
-        """As of ``Problem``."""
+        """As of ``ConvexLoss``."""
         gradient, loss, unsure, n = _sums(self, w, self.signs, _binary_residual)
         return Point(w, loss / n, gradient, (unsure / n).float()[:, None])
 
 
 def _sums(
-    problem: Problem,
+    problem: ConvexLoss,
     w: Tensor,
     labels: Tensor,
     residual_of: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]],
@@ -235,7 +235,7 @@ class Descent:
         limits: when a fit stops.
     """
 
-    def __init__(self, problem: Problem, limits: Limits) -> None:
+    def __init__(self, problem: ConvexLoss, limits: StoppingRule) -> None:
         self._problem = problem
         self._limits = limits
         self._spectrum = torch.cat([problem.spectrum, problem.spectrum.new_ones(1)])
@@ -244,7 +244,7 @@ class Descent:
         self._point = problem.at(origin)
         self._ridge = float(problem.spectrum.max())
 
-    def fit(self, ridge: float) -> Fit:
+    def fit(self, ridge: float) -> Solution:
         """Descend for the penalty per row ``ridge``."""
         way = self._approach(ridge) if ridge <= WEAK * self._ridge else 0
         self._ridge = ridge
@@ -262,7 +262,7 @@ class Descent:
         self._memory = _Memory(self._point.w)  # what was learnt so roughly does not say when to stop
         return taken
 
-    def _fit(self, ridge: float, limits: Limits) -> Fit:
+    def _fit(self, ridge: float, limits: StoppingRule) -> Solution:
         penalty = torch.full_like(self._spectrum, ridge)  # [r+1]
         penalty[-1] = 0
         self._memory.penalise(penalty)
@@ -282,7 +282,7 @@ class Descent:
                 break
             self._point, step = self._advance(penalty, direction, slope)
             self._memory.add(step * direction, self._point.pull - point.pull)
-        return Fit(point, iteration, norm, converged)
+        return Solution(point, iteration, norm, converged)
 
     def _advance(self, penalty: Tensor, direction: Tensor, slope: float) -> tuple[Point, float]:
         """Go along ``direction`` until the objective has fallen enough; also the step.

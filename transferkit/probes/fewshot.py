@@ -168,7 +168,7 @@ class FewshotProbe:
             n=len(accuracies),
             selected_on="none",
             evaluated_on=settings.split,
-            also=_about(episodes, pool, halves) | _episode_interval(accuracies),
+            extra_metrics=_about(episodes, pool, halves) | _episode_interval(accuracies),
             seconds={"fit": drawn - started, "score": time.perf_counter() - drawn},
             outcomes=outcomes,
         )
@@ -354,7 +354,7 @@ def _allway_score(splits: Mapping[str, Features], settings: FewshotSettings, see
         n=len(test),
         selected_on="none",
         evaluated_on="test",
-        also=_about_draws(train, test, draws, settings.shots) | {"accuracies": accuracies.tolist()},
+        extra_metrics=_about_draws(train, test, draws, settings.shots) | {"accuracies": accuracies.tolist()},
         seconds={"fit": drawn - started, "score": time.perf_counter() - drawn},
         outcomes=row_outcomes(
             test.ids,

@@ -14,11 +14,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.blocks import Blocks
 from ..core.errors import UsageError
 from ..core.faiss_library import has_faiss
 from ..core.features import Features
-from ..core.labels import DIFFICULT, SHOWN, several
+from ..core.labels import DIFFICULT, SHOWN, is_multilabel
+from ..core.out_of_core import Blocks
 from ..core.results import Score
 from .classification import (
     Choice,
@@ -122,7 +122,7 @@ class Vote(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class KnnScores:
     """How one split was answered by another.
 
     Attributes:
@@ -144,33 +144,33 @@ class KnnProbe:
     settings_type = KnnSettings
 
     def score(self, splits: Mapping[str, Features], settings: KnnSettings, *, seed: int) -> Score:
-        """What the features of one layer are worth; every vote's test accuracy stands in ``also``."""
+        """What the features of one layer are worth; every vote's test accuracy stands in ``extra_metrics``."""
         started = time.perf_counter()
         bank, test = train_and_test(splits)
         require_two_classes(bank)
         vote, choice = None, Choice()
         if settings.candidates > 1:
             train, held, selected_on = selection(splits, seed=seed)
-            if several(held.labels):
+            if is_multilabel(held.labels):
                 require_shown(held, single="one --k, --temperature and --metric")
             on_held = answers(held, train, settings)
             vote = on_held.best
             choice = Choice(selected_on, vote.chosen(settings), (on_held.scores, held.labels))
         chosen = time.perf_counter()
         found = answers(test, bank, settings, keep=vote)
-        metric = METRIC if several(test.labels) else "top1"
-        also: dict[str, Any] = {vote.name(settings, metric): value for vote, value in found.accuracy.items()}
-        also |= {"bank": len(bank), "whole_bank": [k for k in settings.k if k > len(bank)], **found.search}
+        metric = METRIC if is_multilabel(test.labels) else "top1"
+        extra_metrics: dict[str, Any] = {vote.name(settings, metric): value for vote, value in found.accuracy.items()}
+        extra_metrics |= {"bank": len(bank), "whole_bank": [k for k in settings.k if k > len(bank)], **found.search}
         seconds = {"fit": chosen - started, "score": time.perf_counter() - chosen}
-        if several(test.labels):
-            return ranking_score(found.scores, test, choice, seed=seed, also=also, seconds=seconds)
-        return classification_score(found.scores, test, choice, also=also, seconds=seconds)
+        if is_multilabel(test.labels):
+            return ranking_score(found.scores, test, choice, seed=seed, extra_metrics=extra_metrics, seconds=seconds)
+        return classification_score(found.scores, test, choice, extra_metrics=extra_metrics, seconds=seconds)
 
 
 PROBES.register("knn")(KnnProbe())
 
 
-def answers(queries: Features, bank: Features, settings: KnnSettings, *, keep: Vote | None = None) -> Answers:
+def answers(queries: Features, bank: Features, settings: KnnSettings, *, keep: Vote | None = None) -> KnnScores:
     """How ``bank`` answers ``queries``, by all votes from one search a metric.
 
     A k beyond the bank is answered by the whole bank.
@@ -185,7 +185,7 @@ def answers(queries: Features, bank: Features, settings: KnnSettings, *, keep: V
     accuracy: dict[Vote, float] = {}
     best, kept = None, np.empty(0, np.float32)
     search: dict[str, dict[str, Any]] = {}
-    labels = bank.labels.astype(np.int8) if several(bank.labels) else bank.labels  # [q, k, c] is large
+    labels = bank.labels.astype(np.int8) if is_multilabel(bank.labels) else bank.labels  # [q, k, c] is large
     for metric in settings.metric:
         near, rows, search[metric] = _searched(queries, bank, metric, settings)
         for vote, scores in _all_scores(near, labels[rows], len(bank.classes), metric, settings):
@@ -193,12 +193,12 @@ def answers(queries: Features, bank: Features, settings: KnnSettings, *, keep: V
             if vote == keep or (keep is None and (best is None or _beats(vote, best, accuracy, settings))):
                 best, kept = vote, scores
     assert best is not None  # settings hold at least one vote
-    return Answers(accuracy, best, kept, _told(search))
+    return KnnScores(accuracy, best, kept, _told(search))
 
 
 def _accuracy(scores: Array, labels: NDArray[np.integer]) -> float:
     """By which votes are compared: of rows with several labels the mean average precision."""
-    if several(labels):
+    if is_multilabel(labels):
         return mean_average_precision(scores, labels) or 0.0
     return float((scores.argmax(axis=1) == labels).mean())
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from ..core.devices import choose_compute
 from ..core.errors import DataError, UsageError
 from ..core.features import Features
-from ..core.labels import require_one_label, several
+from ..core.labels import is_multilabel, require_one_label
 from ..core.results import Score
 from .classification import (
     Choice,
@@ -118,7 +118,7 @@ class LinearProbe:
     settings_type = LinearSettings
 
     def score(self, splits: Mapping[str, Features], settings: LinearSettings, *, seed: int) -> Score:
-        """What the features of one layer are worth; whether fits converged stands in ``also``.
+        """What the features of one layer are worth; whether fits converged stands in ``extra_metrics``.
 
         Rows with several labels are ranked class by class, and the mean average precision chooses and scores.
 
@@ -133,20 +133,20 @@ class LinearProbe:
         choice, unconverged = _choose(splits, settings, seed)
         fit = _fit(fitting, [choice.chosen["penalty"]], settings)
         fitted = time.perf_counter()
-        also: dict[str, Any] = {
+        extra_metrics: dict[str, Any] = {
             "iterations": int(fit.iterations[0]),
             "gradient": float(fit.gradients[0]),
             "unconverged": unconverged + int((~fit.converged).sum()),
         }
-        if several(test.labels):
-            also["not_fitted"] = _not_fitted(fitting)
+        if is_multilabel(test.labels):
+            extra_metrics["not_fitted"] = _not_fitted(fitting)
             scores = _joined_logits(fit, test, fitting, settings)[0]
         else:
             scores = _probabilities(fit, 0, test, fitting, settings)
         seconds = {"fit": fitted - started, "score": time.perf_counter() - fitted}
-        if several(test.labels):
-            return ranking_score(scores, test, choice, seed=seed, also=also, seconds=seconds)
-        return classification_score(scores, test, choice, also=also, seconds=seconds)
+        if is_multilabel(test.labels):
+            return ranking_score(scores, test, choice, seed=seed, extra_metrics=extra_metrics, seconds=seconds)
+        return classification_score(scores, test, choice, extra_metrics=extra_metrics, seconds=seconds)
 
 
 PROBES.register("linear")(LinearProbe())
@@ -160,7 +160,7 @@ def _choose(splits: Mapping[str, Features], settings: LinearSettings, seed: int)
     train, held, name = selection(splits, seed=seed)
     path = _fit(train, penalties, settings)
     unconverged = int((~path.converged).sum())
-    if several(held.labels):
+    if is_multilabel(held.labels):
         if settings.select_by != "top1":
             raise DataError(
                 f"{held.data} has several labels per image, and --select-by {settings.select_by} needs one. "
@@ -207,7 +207,7 @@ def _fit(rows: Features, penalties: list[float], settings: LinearSettings) -> Lo
     device = choose_compute().device
     x = normalized(rows.x, normalizer(rows.x, settings.normalize))
     labels = torch.from_numpy(rows.labels).to(device)
-    if several(rows.labels):
+    if is_multilabel(rows.labels):
         return one_vs_rest_path(x, labels, penalties)
     return logistic_path(x, labels, penalties, len(rows.classes))
 

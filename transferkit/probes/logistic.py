@@ -29,13 +29,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..core.blocks import Blocks
 from ..core.errors import ShapeError, UsageError
 from ..core.labels import ABSENT, SHOWN
+from ..core.out_of_core import Blocks
 from .axes import Axes, principal_axes
-from .descent import Descent, Limits, Multinomial, OneVsRest
+from .descent import Descent, Multinomial, OneVsRest, StoppingRule
 
-LIMITS = Limits(tolerance=5e-6, flat=3e-5, iterations=300)
+LIMITS = StoppingRule(tolerance=5e-6, flat=3e-5, iterations=300)
 """The gradient, as a whole, is asked to be three times flatter than scikit-learn asks of its largest entry
 (``tol=1e-4``) unless the objective is known better than that. On separable data and weak penalties, where
 the minimum lies far away and the loss all but vanishes, the gradient decides, as it does there."""
@@ -66,7 +66,7 @@ def logistic_path(
     penalties: Sequence[float],
     n_classes: int,
     *,
-    limits: Limits = LIMITS,
+    limits: StoppingRule = LIMITS,
 ) -> LogisticPath:
     """Fit every penalty; deterministic, on the device of ``labels``.
 
@@ -96,7 +96,7 @@ def logistic_along(
     penalties: Sequence[float],
     n_classes: int,
     *,
-    limits: Limits = LIMITS,
+    limits: StoppingRule = LIMITS,
 ) -> LogisticPath:
     """The same of rows that are decomposed already: weights are along ``axes``, ``[p, r, c]``, float32.
 
@@ -110,7 +110,7 @@ def logistic_along(
 
 
 def one_vs_rest_path(
-    x: Tensor | Blocks, labels: Tensor, penalties: Sequence[float], *, limits: Limits = LIMITS
+    x: Tensor | Blocks, labels: Tensor, penalties: Sequence[float], *, limits: StoppingRule = LIMITS
 ) -> LogisticPath:
     """Fit every penalty and class of rows with several labels; deterministic, on the device of ``labels``.
 

@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..core.blocks import Matrix, chunks
 from ..core.devices import has_fast_bf16
 from ..core.errors import ShapeError
 from ..core.faiss_library import has_faiss, load_faiss
-from .screening import Array, Rows, is_worth_screening, screened
+from ..core.out_of_core import Matrix, chunks
+from .candidates import Array, Rows, is_worth_screening, screened
 
 Metric = Literal["cosine", "euclidean"]
 
@@ -121,14 +121,14 @@ def approximate_neighbours(queries: Matrix, bank: Matrix, *, k: int, metric: Met
     lists = _inverted_lists(bank, metric)
     sample = np.unique(np.linspace(0, len(q) - 1, min(SAMPLE, len(q))).astype(np.int64))
     truth = neighbours(np.asarray(queries)[sample], bank, k=k, metric=metric)[1]
-    place = lists.places(q[sample], truth)  # [s, k]
-    enough = math.ceil(RECALL * place[::2].size) - 1
-    nprobe = int(np.sort(place[::2], axis=None)[max(0, enough)]) + 1
+    context = lists.places(q[sample], truth)  # [s, k]
+    enough = math.ceil(RECALL * context[::2].size) - 1
+    nprobe = int(np.sort(context[::2], axis=None)[max(0, enough)]) + 1
     near, rows = lists.search(q, k, nprobe)
     while (rows < 0).any():  # the lists of some query hold less than k rows
         nprobe = min(2 * nprobe, len(lists))
         near, rows = lists.search(q, k, nprobe)
-    measured = place[1::2] if len(place) > 1 else place
+    measured = context[1::2] if len(context) > 1 else context
     near, rows = _nearness(*in_order(near, rows), q, metric)
     return Approximate(near, rows, nprobe, float((measured < nprobe).mean()))
 
@@ -345,8 +345,8 @@ def _inverted_lists(bank: Matrix, metric: Metric) -> InvertedLists:
     order = np.argsort(np.concatenate(homes), kind="stable")
     bounds = np.searchsorted(np.concatenate(homes)[order], np.arange(count + 1))
     shift, centres = (np.pad(one, [*[(0, 0)] * (one.ndim - 1), (0, max(widths) - d)]) for one in (shift, centres))
-    place, listed, at = np.argsort(order), np.empty((n, max(widths)), np.float32), 0
+    context, listed, at = np.argsort(order), np.empty((n, max(widths)), np.float32), 0
     for x in _parts(bank, metric):  # once more, rather than to hold the bank twice
-        listed[place[at : at + len(x)]] = _shifted(x, shift)
+        listed[context[at : at + len(x)]] = _shifted(x, shift)
         at += len(x)
     return InvertedLists(shift, centres, listed, order, bounds)

@@ -144,7 +144,7 @@ def ranking_score(
     choice: Choice,
     *,
     seed: int,
-    also: Mapping[str, Any],
+    extra_metrics: Mapping[str, Any],
     seconds: Mapping[str, float],
 ) -> Score:
     """Mean average precision on ``test``, its bootstrap interval over rows or groups, and each class's.
@@ -156,7 +156,7 @@ def ranking_score(
         test: the ``n`` rows that are scored, with several labels each.
         choice: how the probe that scores them was chosen.
         seed: of the bootstrap.
-        also: what the probe has to add to the metrics.
+        extra_metrics: what the probe has to add to the metrics.
         seconds: ``fit`` and ``score``.
 
     Raises: DataError: if no row shows a class.
@@ -174,12 +174,12 @@ def ranking_score(
         selected_on=choice.selected_on,
         evaluated_on="test",
         chosen=choice.chosen,
-        also={
+        extra_metrics={
             "map": _mean(every),
             "ap11": {name: ap for name, ap in named.items() if ap == ap},
             "ap": {name: ap for name, ap in zip(test.classes, every.tolist(), strict=True) if ap == ap},
             "absent_from_test": [name for name, ap in named.items() if ap != ap],
-            **also,
+            **extra_metrics,
         },
         seconds=seconds,
     )

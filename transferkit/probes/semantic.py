@@ -32,7 +32,7 @@ from ..core.seeding import generator
 from ..core.statistics import Interval, bootstrap_limits
 from .axes import Axes, principal_axes
 from .classification import selection, train_and_test
-from .descent import Limits
+from .descent import StoppingRule
 from .logistic import LIMITS, logistic_along
 from .normalizing import column_scale_and_mean
 from .probe import PROBES
@@ -47,7 +47,7 @@ Array = NDArray[np.float64]
 DRAWS = 500
 """Resamples of the test rows behind an interval."""
 
-CHOOSING = Limits(tolerance=1e-4, flat=1e-3, iterations=300)
+CHOOSING = StoppingRule(tolerance=1e-4, flat=1e-3, iterations=300)
 """When a logistic regression is good enough to say whether its penalty is the best: half as many steps as the
 one that scores takes."""
 
@@ -186,7 +186,7 @@ def summary(scores: Mapping[str, TargetScore], constant: Sequence[str], *, seed:
         n=max(score.n for score in scores.values()),
         selected_on="validation rows",
         evaluated_on="test",
-        also={
+        extra_metrics={
             "targets": {name: score.to_json() for name, score in scores.items()},
             "constant": list(constant),
         },
@@ -229,7 +229,7 @@ class _Fit:
         answers: Array = (self.along @ weights + level).clamp(y.amin(0), y.amax(0)).numpy()
         return answers
 
-    def categorical(self, name: str, penalties: Sequence[float], limits: Limits = LIMITS) -> NDArray[np.int64]:
+    def categorical(self, name: str, penalties: Sequence[float], limits: StoppingRule = LIMITS) -> NDArray[np.int64]:
         """What logistic regression answers of a target, ``[p, m]``."""
         y = torch.from_numpy(self.fitted.targets[name].astype(np.int64))
         path = logistic_along(self.single, y, penalties, int(y.max()) + 1, limits=limits)

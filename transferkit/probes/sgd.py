@@ -258,7 +258,7 @@ def sgd_score(splits: Mapping[str, Features], inputs: Callable[[Features, Featur
         logits.softmax(1).cpu().numpy(),
         test,
         Choice(f"{HELD_OUT:.0%} of {fitting.split}", asdict(setting), held),
-        also={"epochs": EPOCHS, "augmented_views": len(fitting.augmented)},
+        extra_metrics={"epochs": EPOCHS, "augmented_views": len(fitting.augmented)},
         seconds={"fit": fitted - started, "score": time.perf_counter() - fitted},
     )
 

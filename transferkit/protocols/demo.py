@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ..core.results import Result, Results
-from .evaluate import Evaluator, Question, question
-from .place import Place
+from .context import RunContext
+from .evaluate import EvalRequest, Evaluator, question
 from .pretraining.pretrain import pretrain
 from .pretraining.settings import PretrainSettings
 from .settings import ExtractSettings
@@ -41,12 +41,12 @@ class Demo:
         return Results([*self.by_depth, *self.neighbours, *self.fewshot])
 
 
-def run_demo(place: Place) -> Demo:
+def run_demo(context: RunContext) -> Demo:
     """Pretrain two encoders, then probe the stages of five models over twelve data sets, three ways."""
     for loss in LOSSES:
-        pretrain(replace(PRETRAINED, loss=loss), place=place, name=f"demo-{loss}")
-    by_depth = Results(_asked(place, "stages", [question("linear", penalties=PENALTIES)]))
-    rest = list(_asked(place, "last", [question("knn"), question("fewshot", shots=5)]))
+        pretrain(replace(PRETRAINED, loss=loss), context=context, name=f"demo-{loss}")
+    by_depth = Results(_asked(context, "stages", [question("linear", penalties=PENALTIES)]))
+    rest = list(_asked(context, "last", [question("knn"), question("fewshot", shots=5)]))
     return Demo(
         by_depth=by_depth,
         at_last=_last_layers(by_depth),
@@ -55,12 +55,12 @@ def run_demo(place: Place) -> Demo:
     )
 
 
-def _asked(place: Place, layers: str, questions: Sequence[Question]) -> Iterator[Result]:
+def _asked(context: RunContext, layers: str, questions: Sequence[EvalRequest]) -> Iterator[Result]:
     """The answers for every model and data set, each model shown what suits it."""
     for model, size in SHOWN.items():
         shown = ExtractSettings(layers=(layers,), size=size)
-        yield from Evaluator(place, shown).run([model], DATASETS, questions)
-    yield from Evaluator(place, ExtractSettings(layers=(layers,))).run(MODELS, DATASETS, questions)
+        yield from Evaluator(context, shown).run([model], DATASETS, questions)
+    yield from Evaluator(context, ExtractSettings(layers=(layers,))).run(MODELS, DATASETS, questions)
 
 
 def _last_layers(results: Results) -> Results:

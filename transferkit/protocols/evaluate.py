@@ -24,15 +24,15 @@ from ..probes.fewshot import FewshotProbe, paired
 from ..probes.linear import LinearSettings, require_one_label_for_sgd
 from ..probes.probe import Probe, Settings
 from ..probes.semantic import SemanticSettings
+from .context import RunContext
 from .extract import Extractor
-from .place import Place
-from .seen import note_seen, with_source
-from .semantic import Known, Semantics
+from .semantic import ScoreCache, Semantics
 from .settings import ExtractSettings
+from .trained_on import note_seen, with_source
 
 
 @dataclass(frozen=True)
-class Question:
+class EvalRequest:
     """What is asked of every layer of every model on every data set.
 
     Attributes:
@@ -44,7 +44,7 @@ class Question:
     settings: Settings
 
 
-def question(protocol: str, **settings: Any) -> Question:
+def question(protocol: str, **settings: Any) -> EvalRequest:
     """The question that a protocol's name and settings make.
 
     Raises: UsageError: for a setting that the protocol does not have, saying which one has it.
@@ -55,10 +55,10 @@ def question(protocol: str, **settings: Any) -> Question:
         owners = [other for other, names in known.items() if name in names]
         meaning = f"it belongs to {' and '.join(owners)}" if owners else "no protocol has it"
         raise UsageError(f"{name!r} means nothing to the {protocol} protocol: {meaning}.")
-    return Question(protocol, settings_type(**settings))
+    return EvalRequest(protocol, settings_type(**settings))
 
 
-def questions(protocol: str, **settings: Any) -> list[Question]:
+def questions(protocol: str, **settings: Any) -> list[EvalRequest]:
     """One question for each of several shots, levels or both; where one of them is given, as ``question``.
 
     Several shots are asked of the same classes, unless the settings say of which.
@@ -70,7 +70,7 @@ def questions(protocol: str, **settings: Any) -> list[Question]:
         raise UsageError(f"{empty[0]} names nothing to ask: give one or more.")
     variants = [dict(zip(several, chosen, strict=True)) for chosen in product(*several.values())]
     asked = [question(protocol, **settings, **variant).settings for variant in variants]
-    return [Question(protocol, one) for one in paired(asked)]
+    return [EvalRequest(protocol, one) for one in paired(asked)]
 
 
 _SEVERAL = ("shots", "level")
@@ -93,14 +93,14 @@ class Evaluator:
     """Answers questions.
 
     Attributes:
-        place: where, by which seed, and who is told.
+        context: where, by which seed, and who is told.
         extraction: how features are taken, and of which layers.
         force: compute finished cells anew.
         memory: GiB that probing one layer may take; half of what is free unless given. Features that need
             more stay on the disk, and are gone through in pieces by the probes that can.
     """
 
-    place: Place
+    context: RunContext
     extraction: ExtractSettings
     force: bool = False
     memory: float | None = None
@@ -109,7 +109,7 @@ class Evaluator:
         if self.memory is not None and not self.memory >= 0:
             raise UsageError(f"--memory {self.memory:g} GiB is no amount: give 0 or more.")
 
-    def run(self, models: Sequence[str], datasets: Sequence[str], questions: Sequence[Question]) -> Results:
+    def run(self, models: Sequence[str], datasets: Sequence[str], questions: Sequence[EvalRequest]) -> Results:
         """The product of models, data sets, layers and questions.
 
         Every model and data set is opened before the first image is run.
@@ -124,15 +124,15 @@ class Evaluator:
             UnansweredError: if a question cannot be put to some features; it holds the other results.
         """
         self._require_own_images(questions)
-        workspace = self.place.workspace
-        opened = [self.place.open(name) for name in expand_datasets(datasets)]
+        workspace = self.context.workspace
+        opened = [self.context.open(name) for name in expand_datasets(datasets)]
         encoders = [
-            load_encoder(spec, runs=workspace.runs, reporter=self.place.reporter)
+            load_encoder(spec, runs=workspace.runs, reporter=self.context.reporter)
             for spec in models or [default_model(workspace.runs)]
         ]
         results: list[Result] = []
         problems: dict[str, None] = {}
-        known: Known = {}
+        known: ScoreCache = {}
         for extractor in map(self.extractor, encoders):
             for dataset in opened:
                 for answer in self.evaluate(extractor, dataset, questions, known):
@@ -145,7 +145,7 @@ class Evaluator:
             raise UnansweredError(" ".join(problems), Results(results))
         return Results(results)
 
-    def _require_own_images(self, questions: Sequence[Question]) -> None:
+    def _require_own_images(self, questions: Sequence[EvalRequest]) -> None:
         """Refuse augmented views of images that a variant changes: training would not see its change."""
         views = max((q.settings.views for q in questions if isinstance(q.settings, LinearSettings)), default=0)
         if views and self.extraction.variant != PLAIN:
@@ -156,10 +156,10 @@ class Evaluator:
 
     def extractor(self, encoder: Encoder) -> Extractor:
         """What takes the features of ``encoder``."""
-        return Extractor(encoder, self.extraction, store=FeatureStore(self.place.workspace.features))
+        return Extractor(encoder, self.extraction, store=FeatureStore(self.context.workspace.features))
 
     def evaluate(
-        self, extractor: Extractor, dataset: Dataset, questions: Sequence[Question], known: Known
+        self, extractor: Extractor, dataset: Dataset, questions: Sequence[EvalRequest], known: ScoreCache
     ) -> Iterator[Result | DataError]:
         """One encoder on one data set: layer by layer, question by question; or why there is no answer.
 
@@ -169,12 +169,12 @@ class Evaluator:
             questions: what is asked of each layer.
             known: semantic scores, kept for the next encoder; most are of floors that they share.
         """
-        note_seen(extractor.encoder, dataset.spec, self.place.reporter)
-        entries = {name: extractor.open(split).run(self.place.reporter) for name, split in dataset.splits.items()}
+        note_seen(extractor.encoder, dataset.spec, self.context.reporter)
+        entries = {name: extractor.open(split).run(self.context.reporter) for name, split in dataset.splits.items()}
         asked = [q.settings.level for q in questions if isinstance(q.settings, SemanticSettings)]
         levels = tuple(dict.fromkeys(asked))
-        semantics = Semantics(extractor, dataset, self.place, levels, known, self.memory)
-        semantics.score_ahead(list(self._open_semantics(entries, questions, semantics)))
+        semantics = Semantics(extractor, dataset, self.context, levels, known, self.memory)
+        semantics.precompute_scores(list(self._open_semantics(entries, questions, semantics)))
         for layer in extractor.names:
             features: dict[str, Features] = {}
             for question in questions:
@@ -203,7 +203,7 @@ class Evaluator:
         for split in features.keys() - {"test"}:
             rows = semantics.dataset.split(split)
             looks = [semantics.extractor.looking(f"augment:{number}") for number in range(views)]
-            entries = [look.open(rows).run(self.place.reporter) for look in looks]
+            entries = [look.open(rows).run(self.context.reporter) for look in looks]
             budget = self._budget(sum(8 * entry.rows * entry.layers[layer] for entry in entries))
             augmented = tuple(entry.features(layer, memory_bytes=budget).x for entry in entries)
             seen[split] = replace(features[split], augmented=augmented)
@@ -213,14 +213,14 @@ class Evaluator:
         """The probe; episodes are kept in the workspace, to be replayed."""
         probe = PROBES[protocol]
         if isinstance(probe, FewshotProbe):
-            return replace(probe, folder=self.place.workspace.episodes)
+            return replace(probe, folder=self.context.workspace.episodes)
         return probe
 
     def _answer(
         self,
         entries: Mapping[str, Entry],
         layer: str,
-        question: Question,
+        question: EvalRequest,
         features: dict[str, Features],
         semantics: Semantics,
     ) -> Result:
@@ -238,20 +238,20 @@ class Evaluator:
             seen = features
             if isinstance(question.settings, LinearSettings) and question.settings.views:
                 seen = self._augmented(semantics, layer, features, question.settings.views)
-            score = self._probe(question.protocol).score(seen, question.settings, seed=self.place.seed)
+            score = self._probe(question.protocol).score(seen, question.settings, seed=self.context.seed)
         score = with_source(score, semantics.extractor.encoder.trained_on, semantics.dataset.spec)
         skipped = sum(len(part.skipped) for part in features.values())
         dim = next(iter(features.values())).dim
         result = Result.of(cell, score, dim=dim, skipped_rows=skipped, load_seconds=load_seconds)
-        ResultStore(self.place.workspace.results).add(result)
+        ResultStore(self.context.workspace.results).add(result)
         return result
 
     def _kept(self, cell: Cell) -> Result | None:
         """The record, unless it is to be computed again."""
-        return None if self.force else ResultStore(self.place.workspace.results).find(cell)
+        return None if self.force else ResultStore(self.context.workspace.results).find(cell)
 
     def _open_semantics(
-        self, entries: Mapping[str, Entry], questions: Sequence[Question], semantics: Semantics
+        self, entries: Mapping[str, Entry], questions: Sequence[EvalRequest], semantics: Semantics
     ) -> Iterator[tuple[str, SemanticSettings]]:
         """Layers, and semantic questions about them, that have no record yet."""
         for layer in semantics.extractor.names:
@@ -263,7 +263,7 @@ class Evaluator:
                     yield layer, settings
 
 
-def _cell(entries: Mapping[str, Entry], layer: str, question: Question, semantics: Semantics) -> Cell:
+def _cell(entries: Mapping[str, Entry], layer: str, question: EvalRequest, semantics: Semantics) -> Cell:
     """What defines the number: the keys of all splits, the question with its targets, the seed."""
     entry, settings = next(iter(entries.values())), question.settings.to_json()
     key = entry.key
@@ -279,6 +279,6 @@ def _cell(entries: Mapping[str, Entry], layer: str, question: Question, semantic
         pooling=entry.pooling(layer),
         view=key.circumstances,
         settings=settings,
-        seed=semantics.place.seed,
+        seed=semantics.context.seed,
         version=__version__,
     )

@@ -19,18 +19,18 @@ from ..core.files import readable_bytes, require_space
 from ..core.progress import SILENT, Reporter, readable_seconds
 from ..data.catalog import expand_datasets
 from ..data.dataset import Split
-from ..data.framing import normalised
 from ..data.grey import Grey, grey_warnings
 from ..data.loading import Batch, default_workers, load_batches
+from ..data.resize_and_crop import normalised
 from ..data.variants import Variant
 from ..models.catalog import default_model, load_encoder
 from ..models.encoder import Encoder
 from ..models.fingerprint import weights_digest
+from ..models.layer_outputs import Taps
 from ..models.layers import Layer, resolve_layers
 from ..models.memory_format import channels_last
-from ..models.taps import Taps
+from .context import RunContext
 from .filling import SHARD_ROWS, fill
-from .place import Place
 from .reuse import is_named, keys_of_networks, library_versions, may_reuse
 from .settings import ExtractSettings
 
@@ -38,7 +38,7 @@ LONG_SECONDS = 20  # an extraction expected to take longer announces itself
 
 
 @dataclass(frozen=True)
-class Plan:
+class ExtractionPlan:
     """What an extraction will take, before it begins.
 
     Attributes:
@@ -85,15 +85,15 @@ class Extraction:
         """Layers that are not complete yet."""
         return self.entry.missing(self.names) if self.entry.begun else self.names
 
-    def plan(self, *, timed: bool) -> Plan:
+    def plan(self, *, timed: bool) -> ExtractionPlan:
         """What is still to be done; ``timed`` runs a few images to say how long it will take."""
         missing = self.missing
         if not missing:
-            return Plan(0, 0, 0.0 if timed else None)
+            return ExtractionPlan(0, 0, 0.0 if timed else None)
         rows = self.entry.rows_missing(missing) if self.entry.begun else len(self.split)
         dims = [layer.dim for layer in self.layers if layer.name in missing]
         size = planned_bytes(rows, dims, self.settings.dtype)
-        return Plan(rows, size, rows / self._images_per_second(missing) if timed else None)
+        return ExtractionPlan(rows, size, rows / self._images_per_second(missing) if timed else None)
 
     def run(self, reporter: Reporter = SILENT) -> Entry:
         """Fill what is missing; returns at once when nothing is.
@@ -265,7 +265,7 @@ class Extractor:
 
 
 def extractions(
-    models: Sequence[str], datasets: Sequence[str], settings: ExtractSettings, *, place: Place
+    models: Sequence[str], datasets: Sequence[str], settings: ExtractSettings, *, context: RunContext
 ) -> Iterator[Extraction]:
     """Every model over every split of every data set, opened and not yet run.
 
@@ -273,11 +273,11 @@ def extractions(
         models: specs; none means the default model.
         datasets: specs and groups.
         settings: how features are taken.
-        place: where, by which seed, and who is told.
+        context: where, by which seed, and who is told.
     """
-    workspace = place.workspace
+    workspace = context.workspace
     for spec in models or [default_model(workspace.runs)]:
-        encoder = load_encoder(spec, runs=workspace.runs, reporter=place.reporter)
+        encoder = load_encoder(spec, runs=workspace.runs, reporter=context.reporter)
         extractor = Extractor(encoder, settings, store=FeatureStore(workspace.features))
         for name in expand_datasets(datasets):
-            yield from map(extractor.open, place.open(name).splits.values())
+            yield from map(extractor.open, context.open(name).splits.values())

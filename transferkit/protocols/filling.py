@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cache.entry import Claim, Entry
-from ..core.progress import Task
+from ..core.progress import ProgressTask
 from .writing import ShardWriter
 
 SHARD_ROWS = 2048
 
 
-class Loaded(Protocol):
+class LoadedBatch(Protocol):
     """What a loader gives for a batch of rows."""
 
     @property
@@ -30,7 +30,7 @@ class Loaded(Protocol):
         """Row → why its image could not be read."""
 
 
-B = TypeVar("B", bound=Loaded)
+B = TypeVar("B", bound=LoadedBatch)
 
 
 def fill(
@@ -40,7 +40,7 @@ def fill(
     features_of: Callable[[B], Mapping[str, NDArray[np.floating]]],
     *,
     batch: int,
-    task: Task,
+    task: ProgressTask,
 ) -> None:
     """Fill the shards that lack some of ``layers`` and that no other process is filling.
 
@@ -80,7 +80,7 @@ class _Shard:
     def full(self) -> bool:
         return self.filled == len(self.claim.rows)
 
-    def add(self, loaded: Loaded, features: Mapping[str, NDArray[np.floating]]) -> None:
+    def add(self, loaded: LoadedBatch, features: Mapping[str, NDArray[np.floating]]) -> None:
         rows = slice(self.filled, self.filled + len(loaded.rows))
         for name in self.claim.layers:
             values = features[name]

@@ -11,14 +11,14 @@ from PIL import Image
 
 from ..cache.entry import Entry
 from ..cache.store import FeatureStore
-from ..core.blocks import Matrix, chunks
 from ..core.errors import DataError
 from ..core.features import Features
 from ..core.labels import require_one_label
+from ..core.out_of_core import Matrix, chunks
 from ..core.results import Result
 from ..core.seeding import generator
 from ..data.dataset import Dataset
-from .place import Place
+from .context import RunContext
 
 _ROWS = 8192  # of the bank, compared together
 
@@ -57,7 +57,7 @@ class Tile:
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class EncoderGallery:
     """How one encoder sees the images.
 
     Attributes:
@@ -90,15 +90,15 @@ class Gallery:
     data: str
     classes: tuple[str, ...]
     tiles: tuple[Tile, ...]
-    seen: tuple[Seen, ...]
+    seen: tuple[EncoderGallery, ...]
 
 
-def gallery(records: Sequence[Result], *, place: Place, settings: GallerySettings | None = None) -> Gallery:
+def gallery(records: Sequence[Result], *, context: RunContext, settings: GallerySettings | None = None) -> Gallery:
     """Look at cached features; nothing is extracted.
 
     Args:
         records: one an encoder and layer, all of one data set; they name the features.
-        place: where these lie, and by which seed queries and maps are drawn.
+        context: where these lie, and by which seed queries and maps are drawn.
         settings: how much is shown.
 
     Raises:
@@ -106,17 +106,17 @@ def gallery(records: Sequence[Result], *, place: Place, settings: GallerySetting
             several labels.
     """
     settings = settings or GallerySettings()
-    dataset = place.open(records[0].data)
+    dataset = context.open(records[0].data)
     require_one_label(
         dataset.split("test").labels,
         data=dataset.spec,
         what="a gallery",
         instead="Name another data set by --gallery, or none.",
     )
-    found = [_cached(record, dataset, FeatureStore(place.workspace.features)) for record in records]
+    found = [_cached(record, dataset, FeatureStore(context.workspace.features)) for record in records]
     album = _Album(dataset, settings.side)
     test = _shared_ids([features["test"] for features in found])
-    drawn = generator(place.seed, "gallery", dataset.spec).permutation(len(test))
+    drawn = generator(context.seed, "gallery", dataset.spec).permutation(len(test))
     queries = [test[i] for i in sorted(drawn[: settings.queries].tolist())]
     points = [test[i] for i in np.linspace(0, len(test) - 1, min(len(test), settings.points)).astype(int)]
     seen = []
@@ -125,13 +125,13 @@ def gallery(records: Sequence[Result], *, place: Place, settings: GallerySetting
         asked = np.asarray(_rows(at_test, queries).x)
         near = nearest_rows(asked, bank.x, k=min(settings.nearest, len(bank))).tolist()
         seen.append(
-            Seen(
+            EncoderGallery(
                 model=record.model,
                 layer=record.layer,
                 queries=tuple(album.tile("test", name) for name in queries),
                 nearest=tuple(tuple(album.tile("train", bank.ids[i]) for i in row) for row in near),
                 points=tuple(album.tile("test", name) for name in points),
-                maps=planes(np.asarray(_rows(at_test, points).x, np.float32), seed=place.seed),
+                maps=planes(np.asarray(_rows(at_test, points).x, np.float32), seed=context.seed),
             )
         )
     return Gallery(dataset.spec, dataset.classes, tuple(album.tiles), tuple(seen))
@@ -168,8 +168,8 @@ def _shared_ids(parts: Sequence[Features]) -> list[str]:
 
 
 def _rows(features: Features, ids: Sequence[str]) -> Features:
-    place = {name: row for row, name in enumerate(features.ids)}
-    return features.rows(np.array([place[name] for name in ids], dtype=np.int64))
+    context = {name: row for row, name in enumerate(features.ids)}
+    return features.rows(np.array([context[name] for name in ids], dtype=np.int64))
 
 
 def nearest_rows(queries: NDArray[np.floating], bank: Matrix, *, k: int) -> NDArray[np.int64]:

@@ -23,26 +23,26 @@ from rich.text import Text
 from torch import Tensor
 
 from .. import __version__
+from ..analysis.image_quality import perceptual_distances, psnr, ssim
 from ..analysis.inversion import invert
 from ..analysis.inversion_settings import InversionSettings
-from ..analysis.likeness import perceptual_distances, psnr, ssim
 from ..core.devices import choose_compute
 from ..core.errors import DataError, MissingExtraError, ModelError, ShapeError
+from ..core.preprocessing import Preprocessing
 from ..core.progress import Reporter
 from ..core.results import Cell, Result, ResultStore, Score
 from ..core.statistics import FEWEST, Interval, t_interval
-from ..core.views import View
 from ..data.dataset import Split
-from ..data.framing import normalised
 from ..data.loading import load_batches
+from ..data.resize_and_crop import normalised
+from ..models.capture_outputs import captured_outputs
 from ..models.catalog import default_model, load_encoder
 from ..models.encoder import Encoder
 from ..models.layers import Layer, list_layers, resolve_layers
-from ..models.raw import raw_outputs
+from .context import RunContext
 from .invert_settings import InvertSettings
-from .place import Place
 
-EYE = "imagenet-lite0"
+LPIPS_BACKBONE = "imagenet-lite0"
 """Whose maps at the ends of its stages ``perceptual`` compares. It favours reconstructions from itself."""
 
 _GROUPS = ("stages", "all")  # choices of layers that may hold some without a map
@@ -120,7 +120,7 @@ class Inversions:
             "evaluated_on": self.evaluated_on,
             "ids": list(self.ids),
             "n": len(self.ids),
-            "perceptual_by": EYE if any("perceptual" in row.measures for row in self.rows) else None,
+            "perceptual_by": LPIPS_BACKBONE if any("perceptual" in row.measures for row in self.rows) else None,
             "settings": self.settings.to_json(),
             "search": self.search.to_json(),
             "seed": self.seed,
@@ -156,7 +156,7 @@ def invert_layers(
     settings: InvertSettings,
     search: InversionSettings,
     *,
-    place: Place,
+    context: RunContext,
 ) -> Inversions:
     """Look for images behind each layer of each model.
 
@@ -167,7 +167,7 @@ def invert_layers(
         data: the spec of one data set.
         settings: which images and layers.
         search: how they are looked for.
-        place: where, by which seed, and who is told.
+        context: where, by which seed, and who is told.
 
     Raises:
         UnknownNameError, UsageError: for a model, data set, layer, size or device that cannot be meant.
@@ -175,24 +175,24 @@ def invert_layers(
         DataError: if there is no such split, or one of the images cannot be read.
         NonFiniteError: if a search goes astray.
     """
-    split = place.open(data).split(settings.split)
+    split = context.open(data).split(settings.split)
     device = choose_compute(settings.device, "fp32").device
-    runs = place.workspace.runs
+    runs = context.workspace.runs
     specs = models or [default_model(runs)]
-    loaded = [load_encoder(spec, runs=runs, reporter=place.reporter) for spec in specs]
+    loaded = [load_encoder(spec, runs=runs, reporter=context.reporter) for spec in specs]
     encoders = [encoder.at(settings.size) for encoder in loaded]
     layers = [spatial_layers(encoder, settings.layers) for encoder in encoders]
     ids, originals = _read(split, settings)
-    records = ResultStore(place.workspace.results)
+    records = ResultStore(context.workspace.results)
     rows = []
-    with _eye(settings.size, device, place.reporter) as maps_of:
-        task = _Task(torch.from_numpy(originals).to(device).float() / 255, maps_of, search, place)
+    with _eye(settings.size, device, context.reporter) as maps_of:
+        task = _Task(torch.from_numpy(originals).to(device).float() / 255, maps_of, search, context)
         for encoder, some in zip(encoders, layers, strict=True):
             for layer in some:
                 rows.append(task.run(encoder, layer))
                 asked = {**settings.to_json(), "search": search.to_json()}
-                records.add(_record(rows[-1], split, encoder, asked, seed=place.seed))
-    return Inversions(split.dataset, split.name, ids, originals, tuple(rows), settings, search, place.seed)
+                records.add(_record(rows[-1], split, encoder, asked, seed=context.seed))
+    return Inversions(split.dataset, split.name, ids, originals, tuple(rows), settings, search, context.seed)
 
 
 def _record(row: Reconstructions, split: Split, encoder: Encoder, settings: Mapping[str, Any], *, seed: int) -> Result:
@@ -218,7 +218,7 @@ def _record(row: Reconstructions, split: Split, encoder: Encoder, settings: Mapp
         n=len(psnrs),
         selected_on="none",
         evaluated_on=split.name,
-        also=row.means,
+        extra_metrics=row.means,
         seconds={"fit": row.seconds, "score": 0.0},
     )
     return Result.of(cell, score, dim=math.prod(row.shape), skipped_rows=0, load_seconds=0.0)
@@ -279,7 +279,7 @@ def picture_grid(rows: Sequence[NDArray[np.uint8]], *, gap: int = 2) -> NDArray[
 def _read(split: Split, settings: InvertSettings) -> tuple[tuple[str, ...], NDArray[np.uint8]]:
     """Ids and squares ``[n, 3, s, s]`` of evenly spaced rows."""
     rows = np.unique(np.linspace(0, len(split) - 1, settings.images).astype(np.int64))
-    view = View(resize=settings.size, crop=settings.size)
+    view = Preprocessing(resize=settings.size, crop=settings.size)
     batch = next(iter(load_batches(split, view, [rows], workers=0)))
     for row, reason in batch.reasons.items():
         raise DataError(
@@ -293,14 +293,14 @@ def _read(split: Split, settings: InvertSettings) -> tuple[tuple[str, ...], NDAr
 def _eye(size: int, device: torch.device, reporter: Reporter) -> Iterator[Callable[[Tensor], list[Tensor]] | None]:
     """From images in 0 … 1 to the maps that ``perceptual`` compares; None where they cannot be had."""
     try:
-        encoder = load_encoder(EYE).at(size)
+        encoder = load_encoder(LPIPS_BACKBONE).at(size)
     except MissingExtraError as error:
         reporter.note(f"No perceptual distance: {error}")
         yield None
         return
     names = [layer.name for layer in spatial_layers(encoder, ["stages"])]
     encoder.module.to(device)
-    with raw_outputs(encoder, names) as outputs:
+    with captured_outputs(encoder, names) as outputs:
         yield lambda images: list(outputs(normalised(images, encoder.view, white=1)).values())
 
 
@@ -311,15 +311,15 @@ class _Task:
     originals: Tensor
     maps_of: Callable[[Tensor], list[Tensor]] | None
     search: InversionSettings
-    place: Place
+    context: RunContext
 
     def run(self, encoder: Encoder, layer: Layer) -> Reconstructions:
         encoder.module.to(self.originals.device)
         started = time.perf_counter()
         label = f"{encoder.spec} {layer.name}"
         with (
-            raw_outputs(encoder, [layer.name]) as outputs,
-            self.place.reporter.task(label, self.search.steps, "steps") as task,
+            captured_outputs(encoder, [layer.name]) as outputs,
+            self.context.reporter.task(label, self.search.steps, "steps") as task,
         ):
 
             def features_of(images: Tensor) -> Tensor:
@@ -332,7 +332,7 @@ class _Task:
                 target,
                 size=self.originals.shape[-1],
                 settings=self.search,
-                seed=self.place.seed,
+                seed=self.context.seed,
                 on_step=task.advance,
             )
         return Reconstructions(

@@ -14,13 +14,13 @@ from ..core.errors import DataError, UsageError
 from ..core.features import Features
 from ..core.files import digest_of
 from ..core.groups import require_disjoint_groups
-from ..core.labels import strata
+from ..core.labels import stratify_labels
+from ..core.preprocessing import Preprocessing
 from ..core.progress import reporter_for
 from ..core.registry import unknown_name
 from ..core.results import Cell, Result, Results
 from ..core.seeding import generator
 from ..core.splitting import stratified_split
-from ..core.views import View
 from ..core.workspace import Workspace
 from ..data.arrays import from_torch_dataset
 from ..data.catalog import open_dataset
@@ -42,7 +42,7 @@ def extract(
     data: Any,
     layers: str | Sequence[str] = "last",
     *,
-    view: View | None = None,
+    view: Preprocessing | None = None,
     workspace: str | Path | None = None,
     quiet: bool = False,
     **settings: Any,
@@ -135,7 +135,7 @@ def _parted(splits: Mapping[str, Features], seed: int) -> dict[str, Features]:
             "more. Give smaller groups, or features by split."
         )
     train, val, test = stratified_split(
-        strata(whole.labels),
+        stratify_labels(whole.labels),
         (0.6, 0.2, 0.2),
         rng=generator(seed, "notebook", "split"),
         groups=whole.groups,
@@ -178,7 +178,7 @@ def _settings(layers: tuple[str, ...], given: dict[str, Any]) -> ExtractSettings
     return ExtractSettings(layers=layers, **given)
 
 
-def _encoder(model: Any, view: View | None, workspace: Workspace) -> Encoder:
+def _encoder(model: Any, view: Preprocessing | None, workspace: Workspace) -> Encoder:
     if isinstance(model, str):
         return load_encoder(model, runs=workspace.runs)
     if isinstance(model, nn.Module):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ..core.labels import require_one_label, several
+from ..core.labels import is_multilabel, require_one_label
 from ..data.dataset import Dataset
 
 PROBED = "Use transferkit probe --protocol linear or knn"
@@ -19,7 +19,7 @@ def require_one_label_each(datasets: Sequence[Dataset], *, what: str, instead: s
     Raises: DataError: then.
     """
     labels = {one.spec: [split.labels for split in one.splits.values()] for one in datasets}
-    refused = [spec for spec, parts in labels.items() if any(map(several, parts))]
+    refused = [spec for spec, parts in labels.items() if any(map(is_multilabel, parts))]
     others = ",".join(spec for spec in labels if spec not in refused)
     rest = f" Leave it out here: --data {others}." if others else ""
     for part in (part for spec in refused for part in labels[spec]):

@@ -23,10 +23,10 @@ from ..core.errors import DataError, TransferkitError, UnknownNameError
 from ..core.features import Features
 from ..core.files import digest_of
 from ..core.groups import grouped_fingerprint
-from ..core.labels import require_one_label, several
+from ..core.labels import is_multilabel, require_one_label
 from ..core.results import Score
 from ..data.dataset import Dataset
-from ..data.loading import MOST_WORKERS, answered_apart, can_fork
+from ..data.loading import MOST_WORKERS, can_fork, map_in_forked_processes
 from ..data.variants import PLAIN
 from ..models.catalog import load_encoder
 from ..models.encoder import Encoder
@@ -35,8 +35,8 @@ from ..probes.semantic import SemanticSettings, TargetScore, summary, target_sco
 from ..semantics import TARGETS
 from ..semantics.factors import PREFIX, factor_targets
 from ..semantics.scene import DEFINITION
+from .context import RunContext
 from .extract import Extractor
-from .place import Place
 from .semantic_tasks import MOST_ROWS, TASKS
 from .targets import measured, read_targets, targets_key, targets_of
 
@@ -51,14 +51,14 @@ FACTORS = "factors"
 Scores = tuple[dict[str, TargetScore], tuple[str, ...]]
 """By target, and the targets that are constant."""
 
-Known = dict[str, Scores]
+ScoreCache = dict[str, Scores]
 """What was scored, by what ``Semantics`` calls it."""
 
 _FEATURE_BYTES = 48  # of a feature of a row, in the copies that two fits make of it
 
 
 @dataclass(frozen=True)
-class Ask:
+class ScoreRequest:
     """What is asked of one layer at once.
 
     Attributes:
@@ -82,7 +82,7 @@ class Semantics:
     Attributes:
         extractor: of the encoder; its layers are asked about.
         dataset: whose images.
-        place: where, by which seed, and who is told.
+        context: where, by which seed, and who is told.
         levels: that will be asked about; a layer's targets of all of them are scored together, from one
             decomposition of its features.
         known: filled here, and shared by the questions about several encoders: their floors are the same.
@@ -91,14 +91,14 @@ class Semantics:
 
     extractor: Extractor
     dataset: Dataset
-    place: Place
+    context: RunContext
     levels: tuple[str, ...] = ()
-    known: Known = field(default_factory=dict)
+    known: ScoreCache = field(default_factory=dict)
     memory: float | None = None
     _extractors: dict[str, Extractor] = field(default_factory=dict)
     _entries: dict[tuple[str, str, str], Entry] = field(default_factory=dict)
     _read: dict[tuple[str, ...], tuple[Sequence[str], dict[str, NDArray]]] = field(default_factory=dict)
-    _keys: dict[Ask, str] = field(default_factory=dict)
+    _keys: dict[ScoreRequest, str] = field(default_factory=dict)
     _ahead: dict[str, float] = field(default_factory=dict)  # seconds that nobody has counted yet
 
     def score(self, layer: str, settings: SemanticSettings) -> Score:
@@ -108,18 +108,18 @@ class Semantics:
         """
         started = time.perf_counter()
         ahead = sum(self._ahead.pop(self._key(ask), 0.0) for ask in self._asks(layer, settings))
-        found = {name: self._level(place, settings) for name, place in self._places(layer).items()}
+        found = {name: self._level(context, settings) for name, context in self._places(layer).items()}
         scores, constant = found.pop(OWN)
         floors = {name: known for name, (known, _) in found.items()}
         seconds = ahead + time.perf_counter() - started
-        score = summary(scores, constant, seed=self.place.seed, seconds=seconds)
+        score = summary(scores, constant, seed=self.context.seed, seconds=seconds)
         targets: dict[str, dict[str, Any]] = {
             name: {**value, **_against(value["value"], {f: known[name].value for f, known in floors.items()})}
-            for name, value in score.also["targets"].items()
+            for name, value in score.extra_metrics["targets"].items()
         }
         normalised = [value["normalised"] for value in targets.values() if "normalised" in value]
         mean = {"normalised": float(np.mean(normalised))} if normalised else {}
-        return replace(score, also={**score.also, **mean, "targets": targets})
+        return replace(score, extra_metrics={**score.extra_metrics, **mean, "targets": targets})
 
     def definitions(self, settings: SemanticSettings) -> dict[str, str]:
         """Name and definition of each target behind a score; a score of other definitions is another one.
@@ -137,7 +137,7 @@ class Semantics:
         versions = {name: str(TASKS[name].version) for name in tasks}
         return {name: f"{TARGETS[name].version}.{DEFINITION}" for name in targets_of(settings.level)} | versions
 
-    def score_ahead(self, asked: Sequence[tuple[str, SemanticSettings]]) -> None:
+    def precompute_scores(self, asked: Sequence[tuple[str, SemanticSettings]]) -> None:
         """Score layers, ``asked`` with what is asked of each, in as many processes as torch has threads.
 
         Scoring a layer is thousands of small products, which gain nothing from a second thread. What is
@@ -145,7 +145,7 @@ class Semantics:
         """
         if torch.get_num_threads() < 2 or not can_fork():
             return
-        todo: dict[str, Ask] = {}
+        todo: dict[str, ScoreRequest] = {}
         for layer, settings in asked:
             with suppress(TransferkitError):  # ``score`` says what
                 for ask in self._asks(layer, settings):
@@ -157,22 +157,24 @@ class Semantics:
         if workers < 2:
             return
         label = f"probing {self.extractor.encoder.spec} and its floors on {self.dataset.spec}"
-        with self.place.reporter.task(label, len(todo), "scores") as task:
+        with self.context.reporter.task(label, len(todo), "scores") as task:
             dearest_first = sorted(todo, key=lambda key: -needed[key])
             try:
-                for key, answer in answered_apart(_Scoring(todo, self._scored), dearest_first, workers=workers):
+                for key, answer in map_in_forked_processes(
+                    _Scoring(todo, self._scored), dearest_first, workers=workers
+                ):
                     if answer is not None:
                         self.known[key], self._ahead[key] = answer
                     task.advance(1)
             except RuntimeError:  # what torch makes of a process that was killed
-                self.place.reporter.note("A scoring process was killed: scoring one layer after another.")
+                self.context.reporter.note("A scoring process was killed: scoring one layer after another.")
 
     def _workers(self, needed: Collection[float]) -> int:
         """Processes, for scores that need so many bytes each."""
         free = free_memory_bytes() / 2 if self.memory is None else self.memory * 2**30
         return int(min(torch.get_num_threads(), len(needed), free / max(needed, default=1), MOST_WORKERS))
 
-    def _bytes(self, ask: Ask) -> float:
+    def _bytes(self, ask: ScoreRequest) -> float:
         """That scoring ``ask`` takes at most."""
         splits = self.dataset.splits
         rows = sum(len(split) for split in splits.values()) if ask.levels else MOST_ROWS * len(splits)
@@ -198,11 +200,11 @@ class Semantics:
         except UnknownNameError:
             return None
 
-    def _level(self, place: tuple[str, str], settings: SemanticSettings) -> Scores:
+    def _level(self, context: tuple[str, str], settings: SemanticSettings) -> Scores:
         """The score by one layer of every target of the level and of its tasks."""
         scores: dict[str, TargetScore] = {}
         constant: tuple[str, ...] = ()
-        for ask in self._asks_of(place, settings):
+        for ask in self._asks_of(context, settings):
             key = self._key(ask)
             if key not in self.known:
                 self.known[key] = self._scored(ask)
@@ -212,19 +214,19 @@ class Semantics:
             constant += tuple(name for name in never if name in asked)
         return scores, constant
 
-    def _asks(self, layer: str, settings: SemanticSettings) -> Iterator[Ask]:
+    def _asks(self, layer: str, settings: SemanticSettings) -> Iterator[ScoreRequest]:
         """Everything that a score is made of."""
-        for place in self._places(layer).values():
-            yield from self._asks_of(place, settings)
+        for context in self._places(layer).values():
+            yield from self._asks_of(context, settings)
 
-    def _asks_of(self, place: tuple[str, str], settings: SemanticSettings) -> Iterator[Ask]:
+    def _asks_of(self, context: tuple[str, str], settings: SemanticSettings) -> Iterator[ScoreRequest]:
         others = (level for level in self.levels if self._has(level))
         levels, penalties = tuple(sorted({settings.level, *others})), tuple(settings.grid)
-        yield Ask(*place, levels, "", penalties)
+        yield ScoreRequest(*context, levels, "", penalties)
         if settings.level == "mid":
-            yield from (Ask(*place, (), task, penalties) for task in settings.transforms if task != "none")
+            yield from (ScoreRequest(*context, (), task, penalties) for task in settings.transforms if task != "none")
 
-    def _key(self, ask: Ask) -> str:
+    def _key(self, ask: ScoreRequest) -> str:
         """The same for the same features and targets, whoever asks."""
         if ask not in self._keys:
             names = self._names(ask)
@@ -237,14 +239,14 @@ class Semantics:
                 ]
                 for name, split in self.dataset.splits.items()
             ]
-            self._keys[ask] = digest_of([vars(ask), entries, self.place.seed])
+            self._keys[ask] = digest_of([vars(ask), entries, self.context.seed])
         return self._keys[ask]
 
-    def _names(self, ask: Ask) -> list[str]:
+    def _names(self, ask: ScoreRequest) -> list[str]:
         """Of the targets of ``ask`` that are measured."""
         return [name for level in ask.levels for name in targets_of(level)]
 
-    def _prepare(self, ask: Ask) -> None:
+    def _prepare(self, ask: ScoreRequest) -> None:
         """Extract and measure what ``ask`` needs."""
         for split in self.dataset.splits:
             for names in filter(None, map(targets_of, ask.levels)):
@@ -252,16 +254,16 @@ class Semantics:
             for view in TASKS[ask.task].variants if ask.task else ():
                 self._filled(ask.spec, view, split)
 
-    def _scored(self, ask: Ask) -> Scores:
+    def _scored(self, ask: ScoreRequest) -> Scores:
         rows_of = self._stacked if ask.task else self._with_targets
         splits = {split: rows_of(ask, split) for split in self.dataset.splits}
-        scores, constant = target_scores(splits, ask.penalties, seed=self.place.seed)
+        scores, constant = target_scores(splits, ask.penalties, seed=self.context.seed)
         if ask.task:
             rows = TASKS[ask.task].rows_per_image
             scores = {name: replace(score, n=score.n // rows) for name, score in scores.items()}
         return scores, constant
 
-    def _with_targets(self, ask: Ask, split: str) -> Features:
+    def _with_targets(self, ask: ScoreRequest, split: str) -> Features:
         features = self._filled(ask.spec, PLAIN, split).features(ask.layer)
         targets: dict[str, NDArray] = {}
         for level in ask.levels:
@@ -282,7 +284,7 @@ class Semantics:
     def _has(self, level: str) -> bool:
         """Whether the data set has what a level asks for."""
         if level == "high":
-            return not any(several(split.labels) for split in self.dataset.splits.values())
+            return not any(is_multilabel(split.labels) for split in self.dataset.splits.values())
         return level != FACTORS or bool(self._factors)
 
     def _recorded(self, ids: Sequence[str], split: str) -> dict[str, NDArray]:
@@ -292,8 +294,8 @@ class Semantics:
         """
         if not self._factors:
             raise DataError(f"{self.dataset.spec} records no factors: leave out the level {FACTORS}.")
-        place = {one: row for row, one in enumerate(self.dataset.split(split).ids)}
-        rows = [place[one] for one in ids]
+        context = {one: row for row, one in enumerate(self.dataset.split(split).ids)}
+        rows = [context[one] for one in ids]
         return {name: values[rows] for name, values in self._factors[split].items()}
 
     @cached_property
@@ -317,10 +319,10 @@ class Semantics:
             self.extractor.encoder.view,
             names,
             store=self.extractor.store,
-            reporter=self.place.reporter,
+            reporter=self.context.reporter,
         )
 
-    def _stacked(self, ask: Ask, split: str) -> Features:
+    def _stacked(self, ask: ScoreRequest, split: str) -> Features:
         task = TASKS[ask.task]
         views = {view: self._filled(ask.spec, view, split).features(ask.layer) for view in task.variants}
         rows = len(next(iter(views.values())))
@@ -335,7 +337,7 @@ class Semantics:
         key = (spec, view, split)
         if key not in self._entries:
             extraction = self._extractor(spec).looking(view).open(self.dataset.split(split))
-            self._entries[key] = extraction.run(self.place.reporter)
+            self._entries[key] = extraction.run(self.context.reporter)
         return self._entries[key]
 
     def _extractor(self, spec: str) -> Extractor:
@@ -359,8 +361,8 @@ class Semantics:
 class _Scoring:
     """Asked for a key, gives it with its scores and seconds; in a process that was forked for it."""
 
-    asks: Mapping[str, Ask]
-    scored: Callable[[Ask], Scores]
+    asks: Mapping[str, ScoreRequest]
+    scored: Callable[[ScoreRequest], Scores]
 
     def __getitem__(self, key: str) -> tuple[str, tuple[Scores, float] | None]:
         started = time.perf_counter()
@@ -386,8 +388,5 @@ def _against(value: float, floors: Mapping[str, float]) -> dict[str, Any]:
     if not floors:
         return {}
     known, floor = max(0.0, value), min(1.0, max(0.0, *floors.values()))
-    if known >= floor:
-        normalised = (known - floor) / (1 - floor) if floor < 1 else 0.0
-    else:
-        normalised = known / floor - 1
-    return {"floors": dict(floors), "normalised": normalised}
+    above = (known - floor) / (1 - floor) if floor < 1 else 0.0
+    return {"floors": dict(floors), "normalised": above if known >= floor else known / floor - 1}

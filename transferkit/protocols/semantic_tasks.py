@@ -17,7 +17,7 @@ MOST_ROWS = 2400
 
 
 @dataclass(frozen=True)
-class Task:
+class MidLevelTask:
     """A question about changed images.
 
     Attributes:
@@ -34,7 +34,7 @@ class Task:
     version: int = 1
 
 
-TASKS: Registry[Task] = Registry("transform")
+TASKS: Registry[MidLevelTask] = Registry("transform")
 
 
 def definitions_digest() -> str:
@@ -65,13 +65,13 @@ def _rows(views: Mapping[str, Features], pairs: Sequence[tuple[str, ...]], **tar
 
 _TURNS = (PLAIN, "rotate:90", "rotate:180", "rotate:270")
 TASKS.register("rotation")(
-    Task(_TURNS, len(_TURNS), lambda views: _rows(views, [(turn,) for turn in _TURNS], rotation=np.arange(4)))
+    MidLevelTask(_TURNS, len(_TURNS), lambda views: _rows(views, [(turn,) for turn in _TURNS], rotation=np.arange(4)))
 )
 
 _MIDDLE = f"patch:{GRID * GRID // 2}"
 _AROUND = tuple(f"patch:{place}" for place in range(GRID * GRID) if f"patch:{place}" != _MIDDLE)
 TASKS.register("patch")(
-    Task(
+    MidLevelTask(
         (_MIDDLE, *_AROUND),
         len(_AROUND),
         lambda views: _rows(views, [(_MIDDLE, other) for other in _AROUND], patch=np.arange(len(_AROUND))),
@@ -80,7 +80,7 @@ TASKS.register("patch")(
 
 _DAMAGED = tuple(f"{kind}:{severity}" for kind in ("noise", "blur", "contrast", "jpeg") for severity in (1, 3, 5))
 TASKS.register("corruption")(
-    Task(
+    MidLevelTask(
         _DAMAGED,
         len(_DAMAGED),
         lambda views: _rows(

@@ -13,12 +13,12 @@ from ..cache.key import EntryKey
 from ..cache.store import FeatureStore
 from ..core.errors import CacheError, DataError
 from ..core.files import require_space
+from ..core.preprocessing import Preprocessing
 from ..core.progress import SILENT, Reporter
-from ..core.views import View
 from ..data.dataset import Split
 from ..data.loading import Frames, load_items
 from ..semantics import TARGETS
-from ..semantics.measuring import measure_batch
+from ..semantics.measure import measure_batch
 from ..semantics.target import semantics_digest
 from .filling import SHARD_ROWS, fill
 
@@ -35,7 +35,7 @@ def targets_of(level: str) -> tuple[str, ...]:
 
 def measured(
     split: Split,
-    view: View,
+    view: Preprocessing,
     names: Sequence[str],
     *,
     store: FeatureStore,
@@ -69,10 +69,10 @@ def measured(
     return entry
 
 
-def targets_key(split: Split, view: View, names: Sequence[str]) -> EntryKey:
+def targets_key(split: Split, view: Preprocessing, names: Sequence[str]) -> EntryKey:
     """What the entry of targets is named by: they are of an image as it is shown, whoever looks."""
-    mean = view.mean if view.fit == "border" else View().mean  # it is also the colour of the border
-    seen = replace(view, mean=mean, std=View().std)
+    mean = view.mean if view.fit == "border" else Preprocessing().mean  # it is also the colour of the border
+    seen = replace(view, mean=mean, std=Preprocessing().std)
     return EntryKey(
         model=SPEC,
         weights=semantics_digest(names),

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..protocols.analyses.transferability import Pair
-from .figures import Words, scatter
+from ..protocols.analyses.transferability import ScoreAccuracy
+from .figures import AxisLabels, scatter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def agreement_figures(pairs: Sequence[Pair]) -> dict[str, "Figure"]:
+def agreement_figures(pairs: Sequence[ScoreAccuracy]) -> dict[str, "Figure"]:
     """One figure a data set and protocol, one panel a score, one point a model and layer.
 
     Args:
@@ -23,6 +23,6 @@ def agreement_figures(pairs: Sequence[Pair]) -> dict[str, "Figure"]:
             if (pair.data, pair.protocol) == (data, protocol):
                 points = panels.setdefault(pair.score, {})
                 points[f"{pair.model} {pair.layer}"] = pair.value, pair.reached
-        words = Words(f"{data}: scores against {protocol} accuracy", "score", "accuracy")
+        words = AxisLabels(f"{data}: scores against {protocol} accuracy", "score", "accuracy")
         figures[f"{data}-{protocol}"] = scatter(panels, words)
     return figures

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..core.results import Result
-from .figures import Line, Words, curves
+from .figures import AxisLabels, Curve, curves
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,17 +33,17 @@ def depth_figure(
     """
     panels = list(dict.fromkeys(panel(record) for record in records))[:MOST_PANELS]
     drawn = {name: _lines([r for r in records if panel(r) == name]) for name in panels}
-    return curves(drawn, Words("", "depth", y))
+    return curves(drawn, AxisLabels("", "depth", y))
 
 
-def _lines(records: Sequence[Result]) -> Mapping[str, Line]:
+def _lines(records: Sequence[Result]) -> Mapping[str, Curve]:
     lines = {}
     for model in dict.fromkeys(record.model for record in records):
         own = [record for record in records if record.model == model]
         layers = list(dict.fromkeys(record.layer for record in own))
         means = [_mean([record for record in own if record.layer == layer]) for layer in layers]
         places = [(index + 1) / len(layers) for index in range(len(layers))]
-        lines[model] = Line(places, *(list(column) for column in zip(*means, strict=True)))
+        lines[model] = Curve(places, *(list(column) for column in zip(*means, strict=True)))
     return lines
 
 
@@ -83,7 +83,7 @@ def _semantic_cell(records: Sequence[Result]) -> str:
     if not records:
         return "–"
     value, low, high = _mean(records)
-    known = [record.also["normalised"] for record in records if "normalised" in record.also]
+    known = [record.extra_metrics["normalised"] for record in records if "normalised" in record.extra_metrics]
     return f"{value:.3f} ±{(high - low) / 2:.3f}" + (f" ({np.mean(known):+.2f})" if known else "")
 
 

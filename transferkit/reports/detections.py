@@ -6,14 +6,16 @@ import numpy as np
 from PIL import Image
 
 from ..core.errors import UnreadableImageError
-from ..data.detection.boxed import DetectionSplit, Objects
-from ..detection.found import Found
+from ..data.detection.boxed import DetectionSplit, ImageBoxes
+from ..detection.detections import Detections
 from .boxes import Boxed, boxes_sheet
 
 _SURE = 0.3  # no less sure box is drawn: a detector reports many, most of them wrong
 
 
-def detections_sheet(split: DetectionSplit, found: Sequence[Found], *, most: int = 16, columns: int = 4) -> Image.Image:
+def detections_sheet(
+    split: DetectionSplit, found: Sequence[Detections], *, most: int = 16, columns: int = 4
+) -> Image.Image:
     """Evenly spaced images of ``split``, each with its surer boxes; what is marked is in the title.
 
     Args:
@@ -43,7 +45,7 @@ def detections_sheet(split: DetectionSplit, found: Sequence[Found], *, most: int
     return boxes_sheet(pictures, split.classes, columns=columns)
 
 
-def _counted(objects: Objects, classes: Sequence[str]) -> str:
+def _counted(objects: ImageBoxes, classes: Sequence[str]) -> str:
     """Such as ``2 ring, 1 star``."""
     counts = np.bincount(objects.labels, minlength=len(classes))
     return ", ".join(f"{n} {classes[label]}" for label, n in enumerate(counts.tolist()) if n) or "nothing"

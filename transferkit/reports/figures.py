@@ -39,7 +39,7 @@ _STYLE: dict[Any, Any] = {
 
 
 @dataclass(frozen=True)
-class Line:
+class Curve:
     """One curve.
 
     Attributes:
@@ -55,7 +55,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Words:
+class AxisLabels:
     """What stands around a panel."""
 
     title: str = ""
@@ -82,7 +82,7 @@ def in_style(draw: Callable[P, T]) -> Callable[P, T]:
     return styled
 
 
-def curves(panels: Mapping[str, Mapping[str, Line]], words: Words) -> "Figure":
+def curves(panels: Mapping[str, Mapping[str, Curve]], words: AxisLabels) -> "Figure":
     """One panel beside another, with the same lines in the same colours, and one legend.
 
     Args:
@@ -93,7 +93,7 @@ def curves(panels: Mapping[str, Mapping[str, Line]], words: Words) -> "Figure":
 
 
 @in_style
-def curve_rows(rows: Mapping[str, Mapping[str, Mapping[str, Line]]], words: Words) -> "Figure":
+def curve_rows(rows: Mapping[str, Mapping[str, Mapping[str, Curve]]], words: AxisLabels) -> "Figure":
     """Rows of panels under each other, a quantity each, with the same lines in the same colours.
 
     Args:
@@ -112,7 +112,7 @@ def curve_rows(rows: Mapping[str, Mapping[str, Mapping[str, Line]]], words: Word
     return _finished(figure, words.title)
 
 
-def _draw(axes: "Axes", line: Line, index: int, name: str) -> None:
+def _draw(axes: "Axes", line: Curve, index: int, name: str) -> None:
     colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
     axes.plot(line.x, line.y, color=colour, marker=marker, markersize=4, linewidth=1.4, label=name)
     if len(line.low):
@@ -132,7 +132,7 @@ def _finished(figure: "Figure", title: str) -> "Figure":
 
 
 @in_style
-def heat_map(values: NDArray[np.floating], rows: Sequence[str], columns: Sequence[str], words: Words) -> "Figure":
+def heat_map(values: NDArray[np.floating], rows: Sequence[str], columns: Sequence[str], words: AxisLabels) -> "Figure":
     """A matrix in colours, with its numbers where there is room for them; what is missing stays white.
 
     Args:
@@ -162,7 +162,7 @@ def heat_map(values: NDArray[np.floating], rows: Sequence[str], columns: Sequenc
 
 
 @in_style
-def scatter(panels: Mapping[str, Mapping[str, tuple[float, float]]], words: Words) -> "Figure":
+def scatter(panels: Mapping[str, Mapping[str, tuple[float, float]]], words: AxisLabels) -> "Figure":
     """Named points, one panel beside another.
 
     Args:
@@ -189,7 +189,7 @@ def empty_figure(width: float, height: float) -> "Figure":
 
 
 @in_style
-def picture_rows(rows: Mapping[str, NDArray[np.uint8]], words: Words) -> "Figure":
+def picture_rows(rows: Mapping[str, NDArray[np.uint8]], words: AxisLabels) -> "Figure":
     """Rows of pictures under each other, each with its name at its left.
 
     Args:

@@ -6,15 +6,15 @@ Before them stands one with a row a model and a column a recipe, where there are
 from collections.abc import Callable, Sequence
 
 from ..core.results import SEEN, SEEN_MEANS
-from .evidence import Evidence
-from .overview import MISSING, overview
-from .page.main_table import Row, Shown, main_table
+from .page.main_table import MainCell, MainRow, main_table
+from .result_table import ResultTable
+from .summary import MISSING, overview
 from .tables import latex_text, markdown_text
 
 Write = Callable[[str], str]
 
 
-def as_markdown_pivot(found: Evidence) -> str:
+def as_markdown_pivot(found: ResultTable) -> str:
     """Pipe tables, each under the name of its recipe."""
     parts = []
     if lines := _overview(found, markdown_text):
@@ -32,7 +32,7 @@ def _markdown_table(title: str, lines: Sequence[Sequence[str]]) -> str:
     return f"## {markdown_text(title)}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in ruled)
 
 
-def as_latex_pivot(found: Evidence) -> str:
+def as_latex_pivot(found: ResultTable) -> str:
     r"""``tabular``\ s with booktabs rules."""
     parts = []
     if lines := _overview(found, latex_text):
@@ -53,7 +53,7 @@ def _latex_table(title: str, lines: Sequence[Sequence[str]]) -> str:
     )
 
 
-def _overview(found: Evidence, written: Write) -> list[list[str]]:
+def _overview(found: ResultTable, written: Write) -> list[list[str]]:
     """A line a model below a heading; none where there is one recipe."""
     side_by_side = overview(found)
     if side_by_side is None:
@@ -65,7 +65,7 @@ def _overview(found: Evidence, written: Write) -> list[list[str]]:
     ]
 
 
-def _by_recipe(found: Evidence) -> Sequence[tuple[str, list[Row], list[str]]]:
+def _by_recipe(found: ResultTable) -> Sequence[tuple[str, list[MainRow], list[str]]]:
     """Recipe, its rows, and the data sets that one of them has; cells of others are dropped."""
     table = main_table(found)
     tables = []
@@ -76,27 +76,27 @@ def _by_recipe(found: Evidence) -> Sequence[tuple[str, list[Row], list[str]]]:
     return tables
 
 
-def _seen_note(rows: Sequence[Row], note: str) -> str:
+def _seen_note(rows: Sequence[MainRow], note: str) -> str:
     """The note where a model of the table was trained on a data set of it, else nothing."""
     return note if any(cell.seen for row in rows for cell in row.cells if cell) else ""
 
 
-def _narrowed(row: Row, kept: Sequence[int]) -> Row:
-    return Row(row.recipe, row.model, tuple(row.cells[i] for i in kept), row.mean, row.rank, row.bold)
+def _narrowed(row: MainRow, kept: Sequence[int]) -> MainRow:
+    return MainRow(row.recipe, row.model, tuple(row.cells[i] for i in kept), row.mean, row.rank, row.bold)
 
 
-def _cells(row: Row, written: Callable[[Shown], str], name: Write) -> list[str]:
+def _cells(row: MainRow, written: Callable[[MainCell], str], name: Write) -> list[str]:
     mean = "–" if row.mean is None else f"{row.mean:.3f}"
     rank = "–" if row.rank is None else f"{row.rank:.1f}"
     return [name(row.model), *("–" if cell is None else written(cell) for cell in row.cells), mean, rank]
 
 
-def _markdown_cell(cell: Shown) -> str:
+def _markdown_cell(cell: MainCell) -> str:
     value = f"**{cell.text}**" if cell.bold else cell.text
     return f"{value} ±{cell.half}" + (f" {SEEN}" if cell.seen else "")
 
 
-def _latex_cell(cell: Shown) -> str:
+def _latex_cell(cell: MainCell) -> str:
     value = rf"\textbf{{{cell.text}}}" if cell.bold else cell.text
     mark = r"$^\dagger$" if cell.seen else ""
     return rf"{value}{mark} {{\scriptsize $\pm${cell.half}}}"

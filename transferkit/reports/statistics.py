@@ -277,7 +277,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 @dataclass(frozen=True)
-class Pair:
+class ModelPair:
     """Two models over data sets.
 
     Attributes:
@@ -292,7 +292,7 @@ class Pair:
     p_holm: float
 
 
-def pairs(models: Sequence[str], values: NDArray[np.floating]) -> list[Pair]:
+def pairs(models: Sequence[str], values: NDArray[np.floating]) -> list[ModelPair]:
     """Every two models over the data sets: Wilcoxon's signed ranks, corrected by Holm.
 
     Args:
@@ -303,7 +303,7 @@ def pairs(models: Sequence[str], values: NDArray[np.floating]) -> list[Pair]:
     both = [(a, b) for place, a in enumerate(order) for b in order[place + 1 :]]
     found = [over_sets((values[a] - values[b]).tolist()) for a, b in both]
     corrected = holm([one.p for one in found])
-    return [Pair(models[a], models[b], one, p) for (a, b), one, p in zip(both, found, corrected, strict=True)]
+    return [ModelPair(models[a], models[b], one, p) for (a, b), one, p in zip(both, found, corrected, strict=True)]
 
 
 def least_p(sets: int, compared: int) -> float:

@@ -6,15 +6,15 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .evidence import Evidence, Ranked
-from .headline import NOTHING_TO_COMPARE, headline
-from .overview import overview, overview_table
+from .key_numbers import NOTHING_TO_COMPARE, headline
+from .result_table import Ranked, ResultTable
+from .summary import overview, overview_table
 
 BAR = 24
 """Characters of a bar that stands for 1."""
 
 
-def terminal_view(found: Evidence) -> Group:
+def terminal_view(found: ResultTable) -> Group:
     """What the numbers say, a row a model, and a ranking for each recipe of two models or more."""
     parts: list[RenderableType] = [Text(sentence) for sentence in headline(found)]
     if side_by_side := overview(found):
@@ -26,7 +26,7 @@ def terminal_view(found: Evidence) -> Group:
     return Group(*parts) if parts else Group(Text(NOTHING_TO_COMPARE))
 
 
-def _ranking(found: Evidence, one: Ranked) -> Table:
+def _ranking(found: ResultTable, one: Ranked) -> Table:
     sets = one.data[0] if len(one.data) == 1 else f"mean over {len(one.data)} data sets"
     title = Text(f"{one.recipe}: {sets}")
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
@@ -53,7 +53,7 @@ def _ranking(found: Evidence, one: Ranked) -> Table:
     return table
 
 
-def mean_half(found: Evidence, one: Ranked, model: str) -> float:
+def mean_half(found: ResultTable, one: Ranked, model: str) -> float:
     """Half the 95 % interval of a model's mean for these very data sets."""
     intervals = [found.cells[one.recipe, model, data].interval for data in one.data]
     return float(np.linalg.norm([(i.high - i.low) / 2 for i in intervals])) / len(intervals)

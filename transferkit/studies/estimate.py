@@ -16,15 +16,15 @@ from ..data.dataset import Dataset
 from ..models.catalog import load_encoder
 from ..models.encoder import Encoder
 from ..models.layers import resolve_layers
+from ..protocols.context import RunContext
 from ..protocols.finetuning.cost import images_seen
 from ..protocols.finetuning.settings import FinetuneSettings
-from ..protocols.place import Place
 from ..protocols.pretraining.settings import PretrainSettings
 from ..protocols.settings import ExtractSettings
-from .finished import Ledger, unfinished
 from .grid import Task, grid_of
-from .performing import layers_had, settings_of
+from .runner import layers_had, settings_of
 from .study import Study
+from .task_store import TaskStore, unfinished
 
 BACKWARD = 3
 """Forward passes that a step of training takes the time of."""
@@ -34,7 +34,7 @@ _TIMINGS, _TIMING_SECONDS = 12, 3.0
 
 
 @dataclass(frozen=True)
-class Line:
+class EstimateLine:
     """One kind of work.
 
     Attributes:
@@ -53,7 +53,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Plan:
+class StudyEstimate:
     """What is left of a study.
 
     Attributes:
@@ -65,7 +65,7 @@ class Plan:
 
     study: str
     done: int
-    lines: tuple[Line, ...]
+    lines: tuple[EstimateLine, ...]
     problems: tuple[str, ...] = ()
 
     @property
@@ -82,18 +82,18 @@ class Plan:
         return asdict(self)
 
 
-def estimate(study: Study, place: Place) -> Plan:
+def estimate(study: Study, context: RunContext) -> StudyEstimate:
     """Time networks for a moment, and count what is left; nothing is written but data that must be drawn."""
     grid = grid_of(study)
-    ledger = Ledger(place)
-    finished = ledger.finished(grid)
+    task_store = TaskStore(context)
+    finished = task_store.finished(grid)
     left = unfinished(grid, finished)
-    counting = _Counting(study, place, ledger)
-    lines: dict[str, list[Line]] = {}
+    counting = _Counting(study, context, task_store)
+    lines: dict[str, list[EstimateLine]] = {}
     for task in left:
         line = counting.line(task)
         lines.setdefault(line.work, []).append(line)
-    return Plan(
+    return StudyEstimate(
         study.name,
         len(grid) - len(left),
         tuple(_summed(each) for each in lines.values()),
@@ -101,9 +101,9 @@ def estimate(study: Study, place: Place) -> Plan:
     )
 
 
-def _summed(lines: list[Line]) -> Line:
+def _summed(lines: list[EstimateLine]) -> EstimateLine:
     known = [line.seconds for line in lines if line.seconds is not None]
-    return Line(
+    return EstimateLine(
         lines[0].work,
         len(lines),
         sum(line.images for line in lines),
@@ -117,14 +117,14 @@ class _Counting:
     """What is known while the tasks are gone through."""
 
     study: Study
-    place: Place
-    ledger: Ledger
+    context: RunContext
+    task_store: TaskStore
     problems: dict[str, None] = field(default_factory=dict)
     _encoders: dict[str, Encoder | None] = field(default_factory=dict)
     _seconds: dict[tuple[str, int], float] = field(default_factory=dict)
     _known_widths: dict[tuple[str, int, tuple[str, ...]], list[int]] = field(default_factory=dict)
 
-    def line(self, task: Task) -> Line:
+    def line(self, task: Task) -> EstimateLine:
         """What one task takes."""
         what = task.what
         if task.kind == "pretrain":
@@ -132,11 +132,11 @@ class _Counting:
         if task.kind in ("probe", "analyze"):
             name = what.get("protocol") or what["analysis"]
             each, records = self._measured.get(name), self._records(task)
-            return Line(name, 1, seconds=None if each is None or records is None else each * records)
+            return EstimateLine(name, 1, seconds=None if each is None or records is None else each * records)
         (model,) = what["sizes"]
         dataset, encoder = self._dataset(what), self._encoder(model)
         if dataset is None or encoder is None:
-            return Line(task.kind, 1)
+            return EstimateLine(task.kind, 1)
         size = what["sizes"][model] or encoder.view.crop
         rows = sum(map(len, dataset.splits.values()))
         if task.kind == "finetune":
@@ -144,11 +144,11 @@ class _Counting:
             if not what["sizes"][model]:
                 size = min(size, settings.largest or size)
             images = images_seen(settings, rows - len(dataset.split("test")))
-            return Line(task.kind, 1, images, seconds=images * BACKWARD * self._image_seconds(encoder, size))
+            return EstimateLine(task.kind, 1, images, seconds=images * BACKWARD * self._image_seconds(encoder, size))
         if what["hand"]:
-            return Line(task.kind, 1, seconds=0.0)  # the first hand is counted
+            return EstimateLine(task.kind, 1, seconds=0.0)  # the first hand is counted
         written = planned_bytes(rows, self._widths(encoder, size, tuple(what["layers"])), "float16")
-        return Line(task.kind, 1, rows, written, rows * self._image_seconds(encoder, size))
+        return EstimateLine(task.kind, 1, rows, written, rows * self._image_seconds(encoder, size))
 
     def _records(self, task: Task) -> int | None:
         """How many a question leaves: one a layer, and a setting of a probe; None if a model cannot be had.
@@ -164,24 +164,24 @@ class _Counting:
             layers += len(self._widths(encoder, size or encoder.view.crop, tuple(what["layers"])))
         return layers * (len(what["settings"]) if task.kind == "probe" else 1)
 
-    def _pretraining(self, what: Mapping[str, Any]) -> Line:
+    def _pretraining(self, what: Mapping[str, Any]) -> EstimateLine:
         settings: PretrainSettings = settings_of(PretrainSettings, what["settings"])
         try:
-            dataset = self.place.open(settings.data)
+            dataset = self.context.open(settings.data)
         except TransferkitError as error:
             self.problems[str(error)] = None
-            return Line("pretrain", 1)
+            return EstimateLine("pretrain", 1)
         encoder = self._encoder(settings.model)
         images = settings.epochs * len(dataset.split("train"))
         if encoder is None:
-            return Line("pretrain", 1, images)
+            return EstimateLine("pretrain", 1, images)
         passes = BACKWARD + (1 if "con" in settings.loss or "joint" in settings.loss else 0)
         seconds = images * passes * self._image_seconds(encoder, settings.size)
-        return Line("pretrain", 1, images, seconds=seconds / what["devices"])
+        return EstimateLine("pretrain", 1, images, seconds=seconds / what["devices"])
 
     def _dataset(self, what: Mapping[str, Any]) -> Dataset | None:
         try:
-            return self.ledger.open(what["data"], what["seed"])
+            return self.task_store.open(what["data"], what["seed"])
         except TransferkitError as error:
             self.problems[str(error)] = None
             return None
@@ -197,7 +197,7 @@ class _Counting:
     def _load(self, model: str) -> Encoder | None:
         if model not in self._encoders:
             try:
-                self._encoders[model] = load_encoder(model, runs=self.place.workspace.runs)
+                self._encoders[model] = load_encoder(model, runs=self.context.workspace.runs)
             except TransferkitError as error:
                 self.problems[str(error)] = None
                 self._encoders[model] = None
@@ -227,7 +227,7 @@ class _Counting:
     def _measured(self) -> dict[str, float]:
         """Protocol → mean seconds of the records in the workspace."""
         found: dict[str, list[float]] = {}
-        for record in ResultStore(self.place.workspace.results):
+        for record in ResultStore(self.context.workspace.results):
             found.setdefault(record.protocol, []).append(sum(record.seconds.values()))
         return {name: sum(seconds) / len(seconds) for name, seconds in found.items()}
 

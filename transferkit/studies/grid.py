@@ -72,7 +72,7 @@ def grid_of(study: Study) -> Grid:
     for data in dict.fromkeys(key[1] for key in wanted):
         features: dict[tuple[str, int], list[str]] = {}
         for (model, of, seed), layers in wanted.items():
-            for hand in range(study.hands if of == data and layers else 0):
+            for hand in range(study.workers_per_entry if of == data and layers else 0):
                 task = _extraction(study, (model, data, seed), layers, hand)
                 task = replace(task, after=_ids(runs, [model]))
                 tasks[task.id] = task
@@ -124,8 +124,8 @@ def _extraction(study: Study, key: tuple[str, str, int], layers: Sequence[str], 
         "precision": study.precision,
         "hand": hand,
     }
-    hands = f" ({hand + 1} of {study.hands})" if study.hands > 1 else ""
-    title = f"extract {model} · {data}{_seeded(seed)}{hands}"
+    workers_per_entry = f" ({hand + 1} of {study.workers_per_entry})" if study.workers_per_entry > 1 else ""
+    title = f"extract {model} · {data}{_seeded(seed)}{workers_per_entry}"
     return Task("extract", title, what)
 
 

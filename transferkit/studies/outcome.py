@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .finished import Receipt
+from .task_store import TaskRecord
 
 
 @dataclass(frozen=True)
-class Share:
+class ResourceGrant:
     """What one task may take of the machine that carries it out.
 
     Attributes:
@@ -32,7 +32,7 @@ class Outcome:
 
     Attributes:
         task: its id.
-        receipt: what it left; None if it failed.
+        task_record: what it left; None if it failed.
         error: in one line, fit for a user.
         trace: where in the code, for whoever mends it.
         node: the machine.
@@ -40,7 +40,7 @@ class Outcome:
     """
 
     task: str
-    receipt: Receipt | None
+    task_record: TaskRecord | None
     error: str = ""
     trace: str = ""
     node: str = ""
@@ -54,7 +54,7 @@ class Outcome:
     def from_json(cls, value: Mapping[str, Any]) -> "Outcome":
         """The inverse of ``to_json``."""
         left = value["receipt"]
-        receipt = (
-            Receipt(**{**left, "cells": tuple(left["cells"]), "entries": tuple(left["entries"])}) if left else None
+        task_record = (
+            TaskRecord(**{**left, "cells": tuple(left["cells"]), "entries": tuple(left["entries"])}) if left else None
         )
-        return cls(**{**value, "receipt": receipt})
+        return cls(**{**value, "receipt": task_record})

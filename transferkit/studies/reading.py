@@ -28,9 +28,9 @@ from .tables import Table
 
 _SCOPE = ("models", "data", "layers", "seeds")
 _TABLES = ("pretrain", "probe", "finetune", "analyze")
-_TOP = ("name", *_SCOPE, "precision", "hands", "shown", *_TABLES)
+_TOP = ("name", *_SCOPE, "precision", "workers_per_entry", "shown", *_TABLES)
 _PATHS = ("folder", "file", "imagenet", "miniimagenet")
-_TOGETHER = ("semantic",)  # whose settings are answered from one decomposition
+BATCHED_PROTOCOLS = ("semantic",)  # whose settings are answered from one decomposition
 
 
 def read_study(spec: str) -> Study:
@@ -84,7 +84,7 @@ def parse_study(text: str, *, where: str) -> Study:
         scope=base,
         shown=_shown(top),
         precision=top.get("precision", str, "auto"),
-        hands=top.get("hands", int, 1),
+        workers_per_entry=top.get("workers_per_entry", int, 1),
         pretrain=runs,
         probe=tuple(_each(top, "probe", base, _probings)),
         finetune=tuple(_each(top, "finetune", base, _finetunings)),
@@ -98,8 +98,8 @@ def _require_sense(study: Study, top: Table) -> None:
     """Refuse grids without cells, and sizes of models that nothing is asked of."""
     if study.precision not in ("auto", "fp32", "bf16"):
         raise top.refuse(f"precision = {study.precision!r} is unknown. Choose from: auto, fp32, bf16.")
-    if study.hands < 1:
-        raise top.refuse(f"hands = {study.hands} is too few: give 1 or more.")
+    if study.workers_per_entry < 1:
+        raise top.refuse(f"workers_per_entry = {study.workers_per_entry} is too few: give 1 or more.")
     if not study.asked and not study.pretrain:
         raise top.refuse("the grid is empty: add [[pretrain]], [[probe]], [[finetune]] or [[analyze]].")
     models = {model for one in study.asked for model in one.scope.models}
@@ -201,7 +201,7 @@ def _probings(table: Table, scope: Scope) -> Iterator[Probing]:
     if protocol == "semantic" and "level" not in table.values:
         variants = [{**changes, "level": level} for level in LEVELS for changes in variants]
     settings = paired([table.settled(question, protocol, **changes).settings for changes in variants])
-    if protocol in _TOGETHER:
+    if protocol in BATCHED_PROTOCOLS:
         yield Probing(protocol, tuple(settings), scope)
     else:
         yield from (Probing(protocol, (one,), scope) for one in settings)

@@ -10,16 +10,16 @@ from typing import Any
 from ..cache.locks import Lock
 from ..core.errors import StudyError, TransferkitError, UsageError
 from ..core.files import writing_to
-from ..core.progress import Task as Progress
+from ..core.progress import ProgressTask
 from ..core.results import Results, ResultStore
-from ..protocols.place import Place
+from ..protocols.context import RunContext
 from .engines.engine import Engine, need_of
-from .finished import Ledger, Receipt, unfinished
+from .eta import Eta
 from .grid import Grid, Task, grid_of
 from .outcome import Outcome
-from .pace import Pace
-from .state import Mark, State, some
+from .state import State, TaskState, some
 from .study import Study
+from .task_store import TaskRecord, TaskStore, unfinished
 
 LISTEN_SECONDS = 0.5  # between two looks at whoever pressed Ctrl-C
 
@@ -36,12 +36,12 @@ class StudyRun:
     """
 
     study: str
-    marks: Mapping[str, Mark]
+    marks: Mapping[str, TaskState]
     cells: tuple[str, ...]
     done: int = 0
 
     @property
-    def failed(self) -> list[Mark]:
+    def failed(self) -> list[TaskState]:
         """Tasks that went wrong."""
         return [mark for mark in self.marks.values() if mark.state == "failed"]
 
@@ -49,9 +49,9 @@ class StudyRun:
         """How many tasks stand there."""
         return sum(mark.state == state for mark in self.marks.values())
 
-    def results(self, place: Place) -> Results:
+    def results(self, context: RunContext) -> Results:
         """Their records, as they lie in the workspace."""
-        store = ResultStore(place.workspace.results)
+        store = ResultStore(context.workspace.results)
         return Results(store.named(cell) for cell in self.cells)
 
     def to_json(self) -> dict[str, Any]:
@@ -64,31 +64,31 @@ class StudyRun:
         }
 
 
-def state_of(study: Study, place: Place) -> StudyRun:
+def state_of(study: Study, context: RunContext) -> StudyRun:
     """Where each task stands now, told by what is in the workspace; errors are of the last run."""
     grid = grid_of(study)
-    finished = Ledger(place).finished(grid)
-    last = State.read(place.workspace.studies / study.name).marks
+    finished = TaskStore(context).finished(grid)
+    last = State.read(context.workspace.studies / study.name).marks
     marks = {}
-    running = _is_running(study, place)
+    running = _is_running(study, context)
     needed = {task.id for task in unfinished(grid, finished)}
     for name, task in grid.items():
-        mark = last.get(name, Mark(task.title))
+        mark = last.get(name, TaskState(task.title))
         if name not in needed:
             seconds = finished[name].seconds if name in finished else 0.0
-            mark = Mark(task.title, "done", seconds=seconds)
+            mark = TaskState(task.title, "done", seconds=seconds)
         elif mark.state == "done" or (mark.state == "running" and not running):
-            mark = Mark(task.title)
+            mark = TaskState(task.title)
         marks[name] = mark
     return StudyRun(study.name, marks, _cells(grid, finished))
 
 
-def run_study(study: Study, *, place: Place, engine: Callable[[], Engine], fail_fast: bool = False) -> StudyRun:
+def run_study(study: Study, *, context: RunContext, engine: Callable[[], Engine], fail_fast: bool = False) -> StudyRun:
     """Carry out what is not finished.
 
     Args:
         study: what is asked.
-        place: the workspace, and who is told.
+        context: the workspace, and who is told.
         engine: makes what carries out the tasks; called only if there is anything to do.
         fail_fast: stop at the first failure; what is running then is lost.
 
@@ -96,7 +96,7 @@ def run_study(study: Study, *, place: Place, engine: Callable[[], Engine], fail_
         UsageError: if another process runs this study.
         StudyError: at the first failure, where ``fail_fast`` is on, and for tasks that no process can take.
     """
-    folder = place.workspace.studies / study.name
+    folder = context.workspace.studies / study.name
     path = folder / "lock"
     lock = Lock(path)
     if not lock.acquire(wait=False):
@@ -107,13 +107,13 @@ def run_study(study: Study, *, place: Place, engine: Callable[[], Engine], fail_
     try:
         with writing_to(path):
             path.write_text(f"{os.getpid()} on {socket.gethostname()}", encoding="utf-8")
-        grid, ledger, state = grid_of(study), Ledger(place), State.read(folder)
-        finished = ledger.finished(grid)
+        grid, task_store, state = grid_of(study), TaskStore(context), State.read(folder)
+        finished = task_store.finished(grid)
         left = {task.id: task for task in unfinished(grid, finished)}
         if change := state.change(grid, left):
-            place.reporter.note(f"{change} Each is named in {state.keep_change(change)}.")
+            context.reporter.note(f"{change} Each is named in {state.keep_change(change)}.")
         state.begin(grid, {n: finished[n].seconds if n in finished else 0.0 for n in grid if n not in left})
-        run = _Run(grid, ledger, state, place, fail_fast, finished, left)
+        run = _Run(grid, task_store, state, context, fail_fast, finished, left)
         try:
             run.carry_out(engine)
         finally:
@@ -132,8 +132,8 @@ def _named(lock: Path) -> str:
     return f" ({holder})" if holder else ""
 
 
-def _is_running(study: Study, place: Place) -> bool:
-    path = place.workspace.studies / study.name / "lock"
+def _is_running(study: Study, context: RunContext) -> bool:
+    path = context.workspace.studies / study.name / "lock"
     if not path.exists():
         return False
     lock = Lock(path)
@@ -145,7 +145,7 @@ def _is_running(study: Study, place: Place) -> bool:
     return not mine
 
 
-def _cells(grid: Grid, finished: Mapping[str, Receipt]) -> tuple[str, ...]:
+def _cells(grid: Grid, finished: Mapping[str, TaskRecord]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(cell for name in grid if name in finished for cell in finished[name].cells))
 
 
@@ -154,20 +154,20 @@ class _Run:
     """The tasks that are left, while they are carried out."""
 
     grid: Grid
-    ledger: Ledger
+    task_store: TaskStore
     state: State
-    place: Place
+    context: RunContext
     fail_fast: bool
-    finished: dict[str, Receipt]
+    finished: dict[str, TaskRecord]
     left: dict[str, Task]
     running: dict[str, Task] = field(default_factory=dict)
     done: int = 0
-    pace: Pace = field(default_factory=Pace)
+    pace: Eta = field(default_factory=Eta)
 
     def __post_init__(self) -> None:
-        for name, receipt in self.finished.items():
+        for name, task_record in self.finished.items():
             if name in self.grid:
-                self.pace.know(self.grid[name], receipt.seconds)
+                self.pace.know(self.grid[name], task_record.seconds)
 
     def carry_out(self, make: Callable[[], Engine]) -> None:
         """Hand out whatever is ready until nothing is left."""
@@ -175,7 +175,7 @@ class _Run:
             return
         with (
             make() as engine,
-            self.place.reporter.task(f"study {self.state.folder.name}", len(self.left), "tasks") as progress,
+            self.context.reporter.task(f"study {self.state.folder.name}", len(self.left), "tasks") as progress,
         ):
             self.state.precision = self.state.precision or engine.precision()
             while self.left or self.running:
@@ -211,22 +211,22 @@ class _Run:
         if "data" not in task.what:
             return 0
         try:
-            dataset = self.ledger.open(task.what["data"], task.what["seed"])
+            dataset = self.task_store.open(task.what["data"], task.what["seed"])
         except TransferkitError:
             return 0  # said by the task
         return sum(map(len, dataset.splits.values()))
 
-    def _take(self, outcome: Outcome, progress: Progress) -> None:
+    def _take(self, outcome: Outcome, progress: ProgressTask) -> None:
         task = self.running.pop(outcome.task)
         progress.advance()
         more = {"seconds": outcome.seconds, "node": outcome.node}
-        if outcome.receipt is not None:
-            self.finished[task.id] = outcome.receipt
+        if outcome.task_record is not None:
+            self.finished[task.id] = outcome.task_record
             self.done += 1
             self.pace.end(task, outcome.seconds)
             self.state.set(task, "done", **more)
             return
-        self.place.reporter.note(f"{task.title} failed: {outcome.error}")
+        self.context.reporter.note(f"{task.title} failed: {outcome.error}")
         self.state.set(task, "failed", error=outcome.error, **more)
         if outcome.trace:
             self._keep_trace(task, outcome.trace)
@@ -242,7 +242,7 @@ class _Run:
         try:
             self.state.keep_trace(task, trace)
         except (OSError, TransferkitError) as error:
-            self.place.reporter.note(f"Where in the code {task.title} failed is not kept: {error}")
+            self.context.reporter.note(f"Where in the code {task.title} failed is not kept: {error}")
 
     def _dependents(self, name: str) -> list[Task]:
         """All that wait for ``name``, or for something that does."""

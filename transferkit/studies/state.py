@@ -14,7 +14,7 @@ Phase = Literal["waiting", "running", "done", "failed", "blocked"]
 
 
 @dataclass(frozen=True)
-class Mark:
+class TaskState:
     """Where one task stands.
 
     Attributes:
@@ -80,7 +80,7 @@ class State:
 
     folder: Path
     precision: str = ""
-    marks: dict[str, Mark] = field(default_factory=dict)
+    marks: dict[str, TaskState] = field(default_factory=dict)
     _written: float = 0.0
     _changed: bool = False
 
@@ -89,7 +89,7 @@ class State:
         """As the last run left it; empty if there is none, or it cannot be read."""
         try:
             value = json.loads((folder / "tasks.json").read_text(encoding="utf-8"))
-            marks = {name: Mark(**mark) for name, mark in value["tasks"].items()}
+            marks = {name: TaskState(**mark) for name, mark in value["tasks"].items()}
             return cls(folder, value["precision"], marks)
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return cls(folder)
@@ -105,14 +105,14 @@ class State:
     def begin(self, grid: Grid, done: Mapping[str, float]) -> None:
         """Every task of ``grid`` as it stands before anything is done: done, with its seconds, or waiting."""
         self.marks = {
-            name: Mark(task.title, "done", seconds=done[name]) if name in done else Mark(task.title)
+            name: TaskState(task.title, "done", seconds=done[name]) if name in done else TaskState(task.title)
             for name, task in grid.items()
         }
         self.write(now=True)
 
     def set(self, task: Task, state: Phase, **more: Any) -> None:
         """Note where ``task`` stands."""
-        self.marks[task.id] = Mark(task.title, state, **more)
+        self.marks[task.id] = TaskState(task.title, state, **more)
         self._changed = True
         self.write()
 

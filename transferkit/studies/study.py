@@ -97,7 +97,7 @@ class Study:
         scope: what is asked where a table does not say otherwise.
         shown: model spec or pattern → pixels of the square that the model is shown.
         precision: ``auto``, ``fp32`` or ``bf16`` of the forward passes.
-        hands: tasks that fill the features of one model and data set together.
+        workers_per_entry: tasks that fill the features of one model and data set together.
         pretrain: runs to make first.
         probe: questions to cached features.
         finetune: trainings of the whole network.
@@ -108,7 +108,7 @@ class Study:
     scope: Scope
     shown: Mapping[str, int] = field(default_factory=dict)
     precision: str = "auto"
-    hands: int = 1
+    workers_per_entry: int = 1
     pretrain: tuple[Pretraining, ...] = ()
     probe: tuple[Probing, ...] = ()
     finetune: tuple[Finetuning, ...] = ()

@@ -7,10 +7,10 @@ import pytest
 from transferkit.core.errors import DataError, NonFiniteError, ShapeError, UnknownNameError, UsageError
 from transferkit.data.catalog import expand_datasets, known_detection, open_dataset
 from transferkit.data.detection import DETECTION, open_detection
-from transferkit.data.detection.boxed import DetectionDataset, Fault, Mark, Objects, detection_fingerprint
+from transferkit.data.detection.boxed import Annotation, DetectionDataset, Fault, ImageBoxes, detection_fingerprint
 from transferkit.data.detection.checking import SLACK, Faults, box_fault, finite_number, flag, whole_number
 
-TWO = Objects.of([Mark((0, 1, 4, 3), 1), Mark((2, 2, 5, 9), 0, difficult=True, crowd=True, area=7)])
+TWO = ImageBoxes.of([Annotation((0, 1, 4, 3), 1), Annotation((2, 2, 5, 9), 0, difficult=True, crowd=True, area=7)])
 
 
 def test_marks_become_arrays():
@@ -19,7 +19,7 @@ def test_marks_become_arrays():
     assert TWO.labels.tolist() == [1, 0]
     assert TWO.areas.tolist() == [8, 7], "the box's, unless the outline's is known"
     assert TWO.difficult.tolist() == TWO.crowd.tolist() == [False, True]
-    assert (len(TWO), Objects.of([]).boxes.shape, Objects.of([]).crowd.dtype) == (2, (0, 4), bool)
+    assert (len(TWO), ImageBoxes.of([]).boxes.shape, ImageBoxes.of([]).crowd.dtype) == (2, (0, 4), bool)
 
 
 @pytest.mark.parametrize("name", ["labels", "difficult", "crowd", "areas", "boxes"])

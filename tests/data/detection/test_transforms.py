@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transferkit.core.errors import UsageError
-from transferkit.data.detection.boxed import Mark, Objects
+from transferkit.data.detection.boxed import Annotation, ImageBoxes
 from transferkit.data.detection.transforms import (
     TrainingView,
     flipped,
@@ -27,12 +27,12 @@ def pictures(draw):
     edges = sorted(draw(st.sets(st.integers(0, width), min_size=2, max_size=6)))
     for left, right in zip(edges[::2], edges[1::2], strict=False):
         top = draw(st.integers(0, height - 1))
-        marks.append(Mark((left, top, right, draw(st.integers(top + 1, height))), draw(st.integers(0, 3))))
+        marks.append(Annotation((left, top, right, draw(st.integers(top + 1, height))), draw(st.integers(0, 3))))
     image = torch.zeros(3, height, width, dtype=torch.uint8)
     for mark in marks:
         left, top, right, bottom = map(int, mark.box)
         image[:, top:bottom, left:right] = 255
-    return image, Objects.of(marks)
+    return image, ImageBoxes.of(marks)
 
 
 def content(image, box):
@@ -106,7 +106,7 @@ def test_the_size_that_detectors_are_fed(height, width, expected):
 
 def test_the_training_view_draws_scales_and_flips():
     image = torch.arange(3 * 6 * 8, dtype=torch.uint8).reshape(3, 6, 8)
-    objects = Objects.of([Mark((0, 0, 2, 6), 0)])
+    objects = ImageBoxes.of([Annotation((0, 0, 2, 6), 0)])
     view = TrainingView(shorter=(6, 12), longest=40)
     seen = {
         (tuple(moved.shape[1:]), float(boxes.boxes[0, 0]) > 0)

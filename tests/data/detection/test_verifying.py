@@ -9,7 +9,7 @@ from transferkit.core.errors import DataError
 from transferkit.data.detection import open_detection
 from transferkit.data.detection.boxed import Fault
 from transferkit.data.detection.coco import COCO
-from transferkit.data.detection.verifying import Tally, verified_boxes
+from transferkit.data.detection.verifying import SplitCounts, verified_boxes
 from transferkit.data.detection.voc import VOC
 
 
@@ -26,7 +26,7 @@ def test_counts_are_those_of_a_slow_look(data_root):
     voc_tree(data_root / "voc0712")
     dataset = open_detection("voc0712", root=data_root)
     found = verified_boxes(dataset)
-    assert found.splits == {"train": Tally(5, 0, 10, 5, 0), "test": Tally(3, 0, 5, 2, 0)}
+    assert found.splits == {"train": SplitCounts(5, 0, 10, 5, 0), "test": SplitCounts(3, 0, 5, 2, 0)}
     for label, name in enumerate(dataset.classes):
         for split in dataset.splits.values():
             images = objects = 0
@@ -56,12 +56,12 @@ def test_a_set_of_the_users_own_is_not_compared(tmp_path, data_root):
 
 def test_the_summary_can_be_pasted(coco, data_root, notes):
     found = verify("coco", data_root, reporter=notes)
-    prints = ", ".join(f"{name} {digest[:12]}" for name, digest in found.fingerprints.items())
+    hashes = ", ".join(f"{name} {digest[:12]}" for name, digest in found.fingerprints.items())
     assert found.summary == (
         "coco has 5 images with 9 objects of 3 classes (train 3 with 6, val 2 with 3). All images decode "
         "and have the size of their annotation. Between its splits there are 0 exact and 0 near duplicates "
         "(near: 64-bit DCT hashes that differ by at most 6 bits, confirmed on thumbnails). "
-        f"Fingerprints: {prints}; transferkit {__version__}."
+        f"Fingerprints: {hashes}; transferkit {__version__}."
     )
     assert notes.tasks[-1] == ("Decoding coco", 5, "images")
     (coco / "val2017/000000000004.jpg").write_bytes(b"")

@@ -68,17 +68,17 @@ def test_a_devkit_elsewhere(voc, data_root, tmp_path):
 
 
 def test_fingerprints_see_images_and_annotations(voc, data_root):
-    def prints():
+    def hashes():
         dataset = open_detection("voc0712", root=data_root)
         return [split.fingerprint for split in dataset.splits.values()]
 
-    first = prints()
-    assert prints() == first
+    first = hashes()
+    assert hashes() == first
     rewrite(voc, "000008", an_object("dog", (1, 1, 8, 11)))
-    second = prints()
+    second = hashes()
     assert [a == b for a, b in zip(first, second, strict=True)] == [True, False]
     Image.new("RGB", (20, 12), "red").save(voc / "VOC2012/JPEGImages/000004.jpg")
-    assert [a == b for a, b in zip(second, prints(), strict=True)] == [False, True]
+    assert [a == b for a, b in zip(second, hashes(), strict=True)] == [False, True]
 
 
 def test_names_and_boxes_of_parts_are_not_the_objects(voc, data_root):

@@ -5,15 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from transferkit.protocols.analyses.looking import Look
+from transferkit.protocols.analyses.layer_features import LayerFeatures
 
 
 def flatten(monkeypatch: pytest.MonkeyPatch, *, but: str) -> None:
     """Let every layer but one give the same three numbers for all rows."""
-    found = Look.rows
+    found = LayerFeatures.rows
 
     def rows(self, layer):
         own = found(self, layer)
         return own if layer == but else replace(own, x=np.ones((len(own), 3), np.float32))
 
-    monkeypatch.setattr(Look, "rows", rows)
+    monkeypatch.setattr(LayerFeatures, "rows", rows)

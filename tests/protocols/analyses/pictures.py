@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from transferkit.core.workspace import Workspace
-from transferkit.protocols.place import Place
+from transferkit.protocols.context import RunContext
 from transferkit.protocols.settings import ExtractSettings
 
 COUNTS = {"train": 16, "val": 8, "test": 12}
@@ -31,6 +31,6 @@ def draw_discs(root: Path, *, gray: bool = False) -> Path:
     return root
 
 
-def place(root: Path) -> Place:
+def context(root: Path) -> RunContext:
     """A workspace of its own."""
-    return Place(Workspace.at(root))
+    return RunContext(Workspace.at(root))

@@ -2,26 +2,26 @@ import numpy as np
 import pytest
 
 from tests.protocols.analyses.flat import flatten
-from tests.protocols.analyses.pictures import MODEL, STAGES, place
+from tests.protocols.analyses.pictures import MODEL, STAGES, context
 from transferkit.analysis.separation import separation
 from transferkit.core.errors import DataError
 from transferkit.core.features import Features
 from transferkit.core.seeding import generator
-from transferkit.protocols.analyses.looking import looks
+from transferkit.protocols.analyses.layer_features import looks
 from transferkit.protocols.analyses.separation import separation_score, separation_table, separations
 from transferkit.protocols.evaluate import UnansweredError
 
 
 def test_every_layer_leaves_a_record_that_is_not_computed_twice(discs, shared):
-    records = separations([MODEL], [discs], STAGES, place=place(shared))
+    records = separations([MODEL], [discs], STAGES, context=context(shared))
     assert [record.layer for record in records] == ["layer1", "layer4"]
-    (look,) = looks([MODEL], [discs], STAGES, place=place(shared))
+    (look,) = looks([MODEL], [discs], STAGES, context=context(shared))
     rows = look.rows("layer4")
     expected = separation(np.asarray(rows.x, np.float32), rows.labels)
     assert records[1].value == expected.class_separation
-    assert records[1].also["intra_cosine"] == expected.intra_cosine
+    assert records[1].extra_metrics["intra_cosine"] == expected.intra_cosine
     assert records[1].ci_low < records[1].value < records[1].ci_high
-    again = separations([MODEL], [discs], STAGES, place=place(shared))
+    again = separations([MODEL], [discs], STAGES, context=context(shared))
     assert again.to_json() == records.to_json()
     table = separation_table(records)
     assert table.row_count == 2
@@ -62,5 +62,5 @@ def test_why_there_is_no_class_separation(x, labels, words):
 def test_a_layer_without_class_separation_does_not_keep_the_others_from_theirs(discs, tmp_path, monkeypatch):
     flatten(monkeypatch, but="layer4")
     with pytest.raises(UnansweredError, match=f"{MODEL} on .*, layer layer1: .* point the same way") as raised:
-        separations([MODEL], [discs], STAGES, place=place(tmp_path))
+        separations([MODEL], [discs], STAGES, context=context(tmp_path))
     assert [record.layer for record in raised.value.results] == ["layer4"]

@@ -5,16 +5,16 @@ import pytest
 from PIL import Image
 
 from tests.protocols.analyses.flat import flatten
-from tests.protocols.analyses.pictures import LAST, MODEL, STAGES, place
+from tests.protocols.analyses.pictures import LAST, MODEL, STAGES, context
 from transferkit.analysis.cka import cka
 from transferkit.core.progress import SILENT
-from transferkit.protocols.analyses import similarity
-from transferkit.protocols.analyses.looking import looks
-from transferkit.protocols.analyses.similarity import likeness
+from transferkit.protocols.analyses import similarity as module
+from transferkit.protocols.analyses.layer_features import looks
+from transferkit.protocols.analyses.similarity import similarity
 
 
 def test_layers_of_two_models_are_compared(discs, shared):
-    (found,) = likeness([MODEL, f"{MODEL}@1"], [discs], STAGES, place=place(shared))
+    (found,) = similarity([MODEL, f"{MODEL}@1"], [discs], STAGES, context=context(shared))
     assert found.names == tuple(f"{spec} {layer}" for spec in (MODEL, f"{MODEL}@1") for layer in STAGES.layers)
     values = found.values
     np.testing.assert_allclose(np.diag(values), 1)
@@ -26,15 +26,15 @@ def test_layers_of_two_models_are_compared(discs, shared):
 
 
 def test_the_values_are_those_of_the_features(discs, shared):
-    (found,) = likeness([MODEL], [discs], STAGES, place=place(shared))
-    (look,) = looks([MODEL], [discs], STAGES, place=place(shared))
+    (found,) = similarity([MODEL], [discs], STAGES, context=context(shared))
+    (look,) = looks([MODEL], [discs], STAGES, context=context(shared))
     layers = {layer: np.asarray(look.rows(layer).x, np.float64) for layer in STAGES.layers}
     exact = cka(layers, batch=100, rng=np.random.default_rng(5))
     np.testing.assert_allclose(found.values, np.array(exact.values, float), atol=1e-6)
 
 
 def test_every_pair_of_models_leaves_a_record(discs, shared):
-    (found,) = likeness([MODEL, f"{MODEL}@1"], [discs], STAGES, place=place(shared))
+    (found,) = similarity([MODEL, f"{MODEL}@1"], [discs], STAGES, context=context(shared))
     assert [(r.model, r.settings["other"]) for r in found.records] == [
         (MODEL, MODEL),
         (MODEL, f"{MODEL}@1"),
@@ -46,8 +46,8 @@ def test_every_pair_of_models_leaves_a_record(discs, shared):
 
 
 def test_of_a_large_set_an_even_selection_takes_part(discs, shared, monkeypatch):
-    monkeypatch.setattr(similarity, "MOST_ROWS", 20)
-    (found,) = likeness([MODEL], [discs], LAST, place=place(shared))
+    monkeypatch.setattr(module, "MOST_ROWS", 20)
+    (found,) = similarity([MODEL], [discs], LAST, context=context(shared))
     assert found.matrix.n == 20
 
 
@@ -68,8 +68,8 @@ def test_constant_layers_are_named_and_no_number_is_made_up_for_them(tmp_path):
             for i in range(4):
                 Image.new("RGB", (32, 32)).save(tmp_path / "black" / split / name / f"{i}.png")
     told = Told()
-    here = replace(place(tmp_path), reporter=told)
-    (found,) = likeness(["pixels"], [f"folder:{tmp_path / 'black'}"], LAST, place=here)
+    here = replace(context(tmp_path), reporter=told)
+    (found,) = similarity(["pixels"], [f"folder:{tmp_path / 'black'}"], LAST, context=here)
     (name,) = found.names
     assert found.to_json()["constant"] == [name]
     assert found.matrix.values == ((None,),)
@@ -80,13 +80,13 @@ def test_constant_layers_are_named_and_no_number_is_made_up_for_them(tmp_path):
 def test_records_name_the_constant_layers_beside_the_others(discs, tmp_path, monkeypatch):
     flatten(monkeypatch, but="layer4")
     both = [MODEL, f"{MODEL}@1"]
-    (seen,) = likeness(both, [discs], STAGES, place=place(tmp_path))
+    (seen,) = similarity(both, [discs], STAGES, context=context(tmp_path))
     (across,) = seen.records  # neither model has two layers left to compare with each other
-    assert across.value == across.also["cka"]["layer4"]["layer4"]
-    assert across.also["cka"]["layer1"] == {"layer1": None, "layer4": None}
-    assert across.also["constant"] == [f"{model} layer1" for model in both]
+    assert across.value == across.extra_metrics["cka"]["layer4"]["layer4"]
+    assert across.extra_metrics["cka"]["layer1"] == {"layer1": None, "layer4": None}
+    assert across.extra_metrics["constant"] == [f"{model} layer1" for model in both]
 
 
 def test_a_model_of_one_layer_is_like_itself(discs, shared):
-    (found,) = likeness([MODEL], [discs], LAST, place=place(shared))
+    (found,) = similarity([MODEL], [discs], LAST, context=context(shared))
     assert [record.value for record in found.records] == pytest.approx([1])

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tests.protocols.analyses.pictures import LAST, MODEL, STAGES, place
+from tests.protocols.analyses.pictures import LAST, MODEL, STAGES, context
 from tests.reports import records
 from transferkit import __version__
 from transferkit.analysis.transferability import SCORES
 from transferkit.models.catalog import load_encoder
-from transferkit.protocols.analyses.looking import looks
+from transferkit.protocols.analyses.layer_features import looks
 from transferkit.protocols.analyses.transferability import (
     agreements_of,
     has_classifier,
@@ -17,17 +17,17 @@ from transferkit.protocols.analyses.transferability import (
     transferability,
 )
 from transferkit.protocols.evaluate import Evaluator, question
-from transferkit.protocols.finetuning.finetune import Wish, finetune
+from transferkit.protocols.finetuning.finetune import RunOptions, finetune
 from transferkit.protocols.finetuning.settings import FinetuneSettings
-from transferkit.protocols.pretraining.settings import Machinery
+from transferkit.protocols.pretraining.settings import TrainerConfig
 
 MODELS = [MODEL, f"{MODEL}@1", "pixels"]
 
 
 def test_scores_are_those_of_the_rows_a_user_may_look_at(discs, shared):
-    found = transferability([MODEL], [discs], LAST, place=place(shared))
+    found = transferability([MODEL], [discs], LAST, context=context(shared))
     assert {r.metric for r in found.records} == {n for n, s in SCORES.items() if s.needs == "features"}
-    (look,) = looks([MODEL], [discs], LAST, place=place(shared))
+    (look,) = looks([MODEL], [discs], LAST, context=context(shared))
     parts = look.splits(look.layers[0])
     x = np.concatenate([np.asarray(parts[name].x, np.float32) for name in ("train", "val")])
     labels = np.concatenate([parts[name].labels for name in ("train", "val")])
@@ -37,7 +37,7 @@ def test_scores_are_those_of_the_rows_a_user_may_look_at(discs, shared):
 
 
 def test_without_measured_accuracies_it_says_what_to_run(discs, tmp_path):
-    found = transferability([MODEL], [discs], LAST, place=place(tmp_path))
+    found = transferability([MODEL], [discs], LAST, context=context(tmp_path))
     assert found.agreements == ()
     with (console := Console(width=200)).capture() as captured:
         console.print(found)
@@ -45,9 +45,9 @@ def test_without_measured_accuracies_it_says_what_to_run(discs, tmp_path):
 
 
 def test_scores_are_held_against_the_accuracies_of_the_workspace(discs, tmp_path):
-    here = place(tmp_path)
+    here = context(tmp_path)
     measured = Evaluator(here, LAST).run(MODELS, [discs], [question("linear", penalties=3)])
-    found = transferability(MODELS, [discs], LAST, place=here)
+    found = transferability(MODELS, [discs], LAST, context=here)
     reached = {(r.model, r.layer): r.value for r in measured}
     assert len(found.pairs) == len(found.records)
     assert all(pair.reached == reached[pair.model, pair.layer] for pair in found.pairs)
@@ -57,11 +57,11 @@ def test_scores_are_held_against_the_accuracies_of_the_workspace(discs, tmp_path
 
 
 def test_a_fine_tuned_network_meets_the_scores_of_its_last_layer(discs, tmp_path):
-    here = place(tmp_path)
+    here = context(tmp_path)
     quick = FinetuneSettings(lr=(0.02,), batch=(16,), epochs=1, size=32, precision="fp32", head="zero")
-    alone, wish = Machinery(device="cpu", workers=0), Wish(yes=True)
-    (tuned,) = finetune([MODEL], [discs], quick, place=here, machinery=alone, wish=wish).results
-    found = transferability([MODEL], [discs], STAGES, place=here)
+    alone, run_options = TrainerConfig(device="cpu", workers=0), RunOptions(yes=True)
+    (tuned,) = finetune([MODEL], [discs], quick, context=here, trainer_config=alone, run_options=run_options).results
+    found = transferability([MODEL], [discs], STAGES, context=here)
     assert {pair.score for pair in found.pairs} == {r.metric for r in found.records}
     assert {(p.protocol, p.layer, p.reached) for p in found.pairs} == {("finetune", "layer4", tuned.value)}
 
@@ -143,7 +143,7 @@ def test_which_models_have_a_classifier_of_their_own():
 
 @pytest.mark.slow
 def test_leep_and_nce_read_the_models_own_classes(discs, tmp_path):
-    found = transferability(["imagenet-lite0"], [discs], LAST, place=place(tmp_path))
+    found = transferability(["imagenet-lite0"], [discs], LAST, context=context(tmp_path))
     values = {r.metric: r.value for r in found.records}
     assert values["leep"] <= 0
     assert values["nce"] <= 0

@@ -8,12 +8,12 @@ import numpy as np
 from tests.protocols.pretraining.runs import Notes
 from transferkit.core.errors import UnreadableImageError
 from transferkit.core.workspace import Workspace
-from transferkit.data.detection.boxed import DetectionDataset, DetectionSplit, Objects
+from transferkit.data.detection.boxed import DetectionDataset, DetectionSplit, ImageBoxes
 from transferkit.data.mini.scenes import CLASSES, draw_scene
-from transferkit.protocols.detecting.detect import Detected, DetectWish, detect
+from transferkit.protocols.context import RunContext
+from transferkit.protocols.detecting.detect import Detected, DetectionRunOptions, detect
 from transferkit.protocols.detecting.settings import DetectSettings
-from transferkit.protocols.place import Place
-from transferkit.protocols.pretraining.settings import Machinery
+from transferkit.protocols.pretraining.settings import TrainerConfig
 
 MODEL = "random:test_resnet"
 SMALL = DetectSettings(
@@ -32,7 +32,7 @@ SMALL = DetectSettings(
     trained_stages=4,
     precision="fp32",
 )
-ALONE = Machinery(device="cpu", workers=0)
+ALONE = TrainerConfig(device="cpu", workers=0)
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,14 @@ class Pictures:
 
 def split(name: str, numbers, *, shown_as: str = "", broken=()) -> DetectionSplit:
     scenes = [draw_scene(name, number) for number in numbers]
-    marks = tuple(Objects(s.boxes, s.labels, s.difficult, np.zeros(len(s.labels), bool), s.areas) for s in scenes)
+    ground_truth = tuple(
+        ImageBoxes(s.boxes, s.labels, s.difficult, np.zeros(len(s.labels), bool), s.areas) for s in scenes
+    )
     ids = tuple(f"{name}/{number:04}" for number in numbers)
     sizes = np.full((len(ids), 2), 128)
     reader = Pictures(tuple(scene.image for scene in scenes), frozenset(broken))
     own = shown_as or name
-    return DetectionSplit("mini/scenes", own, ids, sizes, marks, CLASSES, f"{name}{list(numbers)}", reader)
+    return DetectionSplit("mini/scenes", own, ids, sizes, ground_truth, CLASSES, f"{name}{list(numbers)}", reader)
 
 
 def dataset(train: DetectionSplit, test: DetectionSplit) -> DetectionDataset:
@@ -67,14 +69,16 @@ def eight() -> DetectionDataset:
     return dataset(split("train", range(8)), split("train", range(3), shown_as="test"))
 
 
-def detected(monkeypatch, workspace: Path, data, settings=SMALL, *, reporter=None, wish=None, model=MODEL) -> Detected:
+def detected(
+    monkeypatch, workspace: Path, data, settings=SMALL, *, reporter=None, run_options=None, model=MODEL
+) -> Detected:
     """What ``detect`` makes of a data set in memory."""
     monkeypatch.setattr("transferkit.protocols.detecting.detect.open_detection", lambda *_, **__: data)
-    place = Place(Workspace(workspace, workspace / "data"), settings.seed, reporter or Notes())
-    wish = wish or DetectWish(yes=True, keep=True)
-    return detect([model], ["mini/scenes"], settings, place=place, machinery=ALONE, wish=wish)
+    context = RunContext(Workspace(workspace, workspace / "data"), settings.seed, reporter or Notes())
+    run_options = run_options or DetectionRunOptions(yes=True, keep=True)
+    return detect([model], ["mini/scenes"], settings, context=context, trainer_config=ALONE, run_options=run_options)
 
 
 def without_objects(one: DetectionSplit) -> DetectionSplit:
-    nothing = Objects.of([])
+    nothing = ImageBoxes.of([])
     return replace(one, objects=(nothing,) * len(one))

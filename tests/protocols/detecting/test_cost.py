@@ -11,12 +11,12 @@ from transferkit.core.errors import UsageError
 from transferkit.core.results import ResultStore
 from transferkit.core.workspace import Workspace
 from transferkit.models.catalog import load_encoder
+from transferkit.protocols.context import RunContext
 from transferkit.protocols.detecting import cost
 from transferkit.protocols.detecting import detect as module
+from transferkit.protocols.detecting.backbone import detector_of
 from transferkit.protocols.detecting.cost import require_patience
 from transferkit.protocols.detecting.detect import detect
-from transferkit.protocols.detecting.grounding import detector_of
-from transferkit.protocols.place import Place
 
 
 def test_hours_on_a_cpu_are_refused_with_their_number():
@@ -51,10 +51,10 @@ def test_what_has_no_record_yet_counts_together(monkeypatch, tmp_path):
     monkeypatch.setattr(cost, "_seconds_an_image", lambda *_, **__: 0.6 * 3600 / 16)
     data = {name: replace(eight(), spec=name) for name in ("mini/scenes", "voc0712")}
     monkeypatch.setattr(module, "open_detection", lambda name, **_: data[name])
-    place = Place(Workspace(tmp_path, tmp_path / "data"), reporter=Notes())
+    context = RunContext(Workspace(tmp_path, tmp_path / "data"), reporter=Notes())
 
     def asked(*names):
-        return detect([MODEL], names, SMALL, place=place, machinery=ALONE).detections
+        return detect([MODEL], names, SMALL, context=context, trainer_config=ALONE).detections
 
     def refused(images):
         with pytest.raises(UsageError, match=rf"hours on this CPU: {images} images of 64 pixels"):

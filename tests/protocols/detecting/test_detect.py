@@ -26,14 +26,14 @@ from transferkit.core.errors import DataError, ModelError, UnknownNameError, Usa
 from transferkit.core.results import ResultStore
 from transferkit.core.workspace import Workspace
 from transferkit.data.detection.boxed import Fault
-from transferkit.detection.found import read_found
+from transferkit.detection.detections import read_found
 from transferkit.models.catalog import load_encoder
+from transferkit.protocols.context import RunContext
 from transferkit.protocols.detecting import detect as module
-from transferkit.protocols.detecting.detect import DetectWish, detect, rule_of
-from transferkit.protocols.detecting.grounding import detector_of, ground_of
+from transferkit.protocols.detecting.backbone import detector_of, ground_of
+from transferkit.protocols.detecting.detect import DetectionRunOptions, detect, rule_of
 from transferkit.protocols.detecting.settings import DetectSettings
-from transferkit.protocols.place import Place
-from transferkit.protocols.pretraining.settings import Machinery
+from transferkit.protocols.pretraining.settings import TrainerConfig
 
 
 def kept(workspace: Path, file: str = "detector.safetensors") -> dict[str, torch.Tensor]:
@@ -61,13 +61,13 @@ def test_it_learns_eight_pictures_by_heart(monkeypatch, tmp_path):
     )
     (one,) = detected(monkeypatch, tmp_path, data, settings, model="imagenet-lite0").detections
     assert one.result.value > 0.9
-    assert one.result.also["curve"][-1]["classifier"] < one.result.also["curve"][0]["classifier"] / 2
+    assert one.result.extra_metrics["curve"][-1]["classifier"] < one.result.extra_metrics["curve"][0]["classifier"] / 2
 
 
 def test_it_is_trained_where_products_are_rounded(monkeypatch, tmp_path):
     (one,) = detected(monkeypatch, tmp_path, eight(), replace(SMALL, precision="bf16")).detections
     (exact,) = detected(monkeypatch, tmp_path / "exact", eight()).detections
-    for rounded, line in zip(one.result.also["curve"], exact.result.also["curve"], strict=True):
+    for rounded, line in zip(one.result.extra_metrics["curve"], exact.result.extra_metrics["curve"], strict=True):
         assert rounded["classifier"] == pytest.approx(line["classifier"], rel=0.05)
         assert rounded["classifier"] != line["classifier"]
 
@@ -80,11 +80,18 @@ def test_a_record_says_what_was_done(monkeypatch, tmp_path):
         *("detection", "all", "ap50"),
         *("none", "test"),
     )
-    assert (record.n, record.skipped_rows, record.also["steps"], record.also["trained_rows"]) == (3, 0, 4, 8)
-    assert [line["epoch"] for line in record.also["curve"]] == [1, 2, 3, 4]
-    assert {"classifier", "box_reg", "objectness", "rpn_box_reg", "gradient_norm"} <= record.also["curve"][0].keys()
-    assert {"voc", "coco", "per_class"} <= record.also.keys()
-    assert record.also["per_class"].keys() == set(data.classes)
+    assert (record.n, record.skipped_rows, record.extra_metrics["steps"], record.extra_metrics["trained_rows"]) == (
+        3,
+        0,
+        4,
+        8,
+    )
+    assert [line["epoch"] for line in record.extra_metrics["curve"]] == [1, 2, 3, 4]
+    assert {"classifier", "box_reg", "objectness", "rpn_box_reg", "gradient_norm"} <= record.extra_metrics["curve"][
+        0
+    ].keys()
+    assert {"voc", "coco", "per_class"} <= record.extra_metrics.keys()
+    assert record.extra_metrics["per_class"].keys() == set(data.classes)
     json.dumps(record.to_json(), allow_nan=False)
     assert len(read_found(one.file)) == 3
     assert not list((tmp_path / "finetuned").glob("*/training.safetensors"))
@@ -97,13 +104,13 @@ def test_what_is_finished_is_not_trained_again(monkeypatch, tmp_path):
     (again,) = detected(monkeypatch, tmp_path, eight()).detections
     assert again.result.value == one.result.value
     with pytest.raises(pytest.fail.Exception, match="trained again"):
-        detected(monkeypatch, tmp_path, eight(), wish=DetectWish(force=True, yes=True))
+        detected(monkeypatch, tmp_path, eight(), run_options=DetectionRunOptions(force=True, yes=True))
 
 
 def test_weights_that_were_not_kept_are_not_promised(monkeypatch, tmp_path):
     notes = Notes()
-    detected(monkeypatch, tmp_path, eight(), wish=DetectWish(yes=True))
-    detected(monkeypatch, tmp_path, eight(), wish=DetectWish(yes=True), reporter=notes)
+    detected(monkeypatch, tmp_path, eight(), run_options=DetectionRunOptions(yes=True))
+    detected(monkeypatch, tmp_path, eight(), run_options=DetectionRunOptions(yes=True), reporter=notes)
     assert not [note for note in notes.notes if "kept" in note]
     detected(monkeypatch, tmp_path, eight(), reporter=notes)
     assert notes.notes[-1] == (
@@ -156,7 +163,7 @@ def test_pictures_that_cannot_be_read_are_counted_and_replaced(monkeypatch, tmp_
     data = dataset(split("train", range(8), broken=[1]), split("train", range(3), shown_as="test", broken=[0]))
     (one,) = detected(monkeypatch, tmp_path, data).detections
     assert (one.result.n, one.result.skipped_rows) == (2, 1)
-    assert one.result.also["unreadable_in_training"] == 2  # once an epoch
+    assert one.result.extra_metrics["unreadable_in_training"] == 2  # once an epoch
     everything = dataset(split("train", range(8), broken=range(8)), data.split("test"))
     with pytest.raises(DataError, match=r"20 images in a row cannot be read, such as .* \(it is broken\)"):
         detected(monkeypatch, tmp_path / "b", everything)
@@ -167,7 +174,7 @@ def test_annotations_that_were_left_out_are_counted(monkeypatch, tmp_path):
     faults = (Fault("a", "no area"), Fault("b", "no area"), Fault("c", "unknown category"))
     train = replace(data.split("train"), faults=faults)
     (one,) = detected(monkeypatch, tmp_path, dataset(train, data.split("test"))).detections
-    assert one.result.also["left_out"] == {"train": {"no area": 2, "unknown category": 1}}
+    assert one.result.extra_metrics["left_out"] == {"train": {"no area": 2, "unknown category": 1}}
 
 
 def test_a_loss_that_is_not_finite_names_the_step(monkeypatch, tmp_path):
@@ -177,10 +184,10 @@ def test_a_loss_that_is_not_finite_names_the_step(monkeypatch, tmp_path):
 
 
 def test_what_cannot_be_is_refused(monkeypatch, tmp_path):
-    place = Place(Workspace(tmp_path, tmp_path / "data"))
+    context = RunContext(Workspace(tmp_path, tmp_path / "data"))
 
     def asked(model=MODEL, data="mini/scenes", settings=SMALL):
-        detect([model], [data], settings, place=place, machinery=ALONE)
+        detect([model], [data], settings, context=context, trainer_config=ALONE)
 
     with pytest.raises(UsageError, match=r"mini/digits has no boxes, .* Choose from: .*mini/scenes"):
         asked(data="mini/digits")
@@ -244,19 +251,19 @@ from pathlib import Path
 from dataclasses import replace
 from tests.protocols.detecting.scenes import SMALL, detected, eight
 from transferkit.protocols.pretraining.devices import launched_fabric
-from transferkit.protocols.pretraining.settings import Machinery
-from transferkit.protocols.detecting.grounding import detector_of
-from transferkit.protocols.detecting.training import Course, Training
+from transferkit.protocols.pretraining.settings import TrainerConfig
+from transferkit.protocols.detecting.backbone import detector_of
+from transferkit.protocols.detecting.training import DetectionJob, Training
 from transferkit.models.catalog import load_encoder
 from transferkit.core.progress import SILENT
 from safetensors.torch import save_file
 
 torch.set_num_threads(1)
 folder = Path(sys.argv[1])
-fabric = launched_fabric(Machinery(device="cpu", devices=2), precision="fp32", folder=folder)
+fabric = launched_fabric(TrainerConfig(device="cpu", devices=2), precision="fp32", folder=folder)
 data = eight()
 detector = detector_of(load_encoder("random:test_resnet"), SMALL, 6)
-course = Course(data.split("train"), SMALL, folder / "course", {}, 0)
+course = DetectionJob(data.split("train"), SMALL, folder / "course", {}, 0)
 training = Training(detector, course, fabric=fabric, reporter=SILENT)
 training.run()
 found, reasons = training.found(data.split("test"))
@@ -302,6 +309,6 @@ def test_an_absent_gpu_is_said():
             [MODEL],
             ["mini/scenes"],
             DetectSettings(),
-            place=Place(Workspace(Path("x"), Path("y"))),
-            machinery=Machinery(device="cuda"),
+            context=RunContext(Workspace(Path("x"), Path("y"))),
+            trainer_config=TrainerConfig(device="cuda"),
         )

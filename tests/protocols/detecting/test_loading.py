@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.detection.marks import objects
+from tests.detection.ground_truth import objects
 from tests.protocols.detecting.scenes import SMALL, split
 from transferkit.core.errors import DataError
 from transferkit.protocols.detecting.loading import (
@@ -59,13 +59,13 @@ def test_fewer_images_than_a_batch_are_refused():
 
 
 def test_a_target_has_difficult_objects_and_no_crowds_or_empty_boxes():
-    marks = objects(
+    ground_truth = objects(
         [(0, 0, 5, 5), (1, 1, 6, 6), (2, 2, 2, 9), (3, 3, 8, 8)],
         [0, 1, 2, 2],
         difficult=[True, False, False, False],
         crowd=[False, True, False, False],
     )
-    target = target_of(marks, (9, 9))
+    target = target_of(ground_truth, (9, 9))
     assert target["boxes"].tolist() == [[0, 0, 5, 5], [3, 3, 8, 8]]
     assert target["labels"].tolist() == [1, 3]
     empty = target_of(objects([], []), (9, 9))
@@ -74,8 +74,8 @@ def test_a_target_has_difficult_objects_and_no_crowds_or_empty_boxes():
 
 
 def test_boxes_are_cut_at_the_edge_of_the_image():
-    marks = objects([(-3, -1, 5, 5), (4, 2, 25, 13), (20, 0, 30, 5), (-4, 0, 0, 5)], [0, 1, 2, 2])
-    target = target_of(marks, (12, 20))
+    ground_truth = objects([(-3, -1, 5, 5), (4, 2, 25, 13), (20, 0, 30, 5), (-4, 0, 0, 5)], [0, 1, 2, 2])
+    target = target_of(ground_truth, (12, 20))
     assert target["boxes"].tolist() == [[0, 0, 5, 5], [4, 2, 20, 12]], "what is left without an area is none"
     assert target["labels"].tolist() == [1, 2]
 
@@ -92,9 +92,9 @@ def test_a_set_without_boxes_to_train_on_or_to_find_is_refused():
     with pytest.raises(DataError, match=r"mini/scenes has no box to train on in train\. Correct the"):
         require_objects(replace(train, objects=outside), scored)
     for name in ("crowd", "difficult"):
-        aside = tuple(replace(one, **{name: np.ones(len(one), bool)}) for one in scored.objects)
+        ignored = tuple(replace(one, **{name: np.ones(len(one), bool)}) for one in scored.objects)
         with pytest.raises(DataError, match="mini/scenes has no object to be found in test, crowds and diff"):
-            require_objects(train, replace(scored, objects=aside))
+            require_objects(train, replace(scored, objects=ignored))
 
 
 def test_boxes_follow_the_picture_in_training():

@@ -13,9 +13,9 @@ from transferkit.core.errors import ModelError, UsageError
 from transferkit.detection.backbone import normalisations
 from transferkit.models.catalog import load_encoder
 from transferkit.protocols.detecting import training
-from transferkit.protocols.detecting.grounding import detector_of, plan_of
+from transferkit.protocols.detecting.backbone import detector_of, plan_of
 from transferkit.protocols.detecting.presets import preset_settings
-from transferkit.protocols.detecting.training import Course, Training, decayed_and_not
+from transferkit.protocols.detecting.training import DetectionJob, Training, decayed_and_not
 
 
 def test_processes_must_be_able_to_share(monkeypatch, tmp_path):
@@ -24,8 +24,8 @@ def test_processes_must_be_able_to_share(monkeypatch, tmp_path):
 
     def begun(settings):
         detector = detector_of(load_encoder(MODEL), SMALL, 6)
-        course = Course(eight().split("train"), settings, tmp_path, {}, 0)
-        return Training(detector, course, fabric=Two(), reporter=Notes())
+        job = DetectionJob(eight().split("train"), settings, tmp_path, {}, 0)
+        return Training(detector, job, fabric=Two(), reporter=Notes())
 
     with pytest.raises(UsageError, match="2 processes cannot share a --batch of 3: give a multiple of 2"):
         begun(replace(SMALL, batch=3))
@@ -53,7 +53,7 @@ def test_too_little_memory_is_answered_with_what_takes_less(batch, words, monkey
 def test_half_a_batch_is_one_that_the_processes_can_share(tmp_path):
     class Asked(Training):
         def __init__(self, batch, processes):
-            self.course = Course(eight().split("train"), replace(SMALL, batch=batch), tmp_path, {}, 0)
+            self.job = DetectionJob(eight().split("train"), replace(SMALL, batch=batch), tmp_path, {}, 0)
             self.fabric = type("Processes", (), {"world_size": processes})
 
     assert Asked(6, 2)._less == "--batch 2 --lr 0.00333333"
@@ -70,8 +70,8 @@ def trained_training(tmp_path, settings):
     """A training of eight pictures that has ended."""
     fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
     detector = detector_of(load_encoder(MODEL), settings, 6)
-    course = Course(eight().split("train"), settings, tmp_path, {}, 0)
-    one = Training(detector, course, fabric=fabric, reporter=Notes())
+    job = DetectionJob(eight().split("train"), settings, tmp_path, {}, 0)
+    one = Training(detector, job, fabric=fabric, reporter=Notes())
     one.run()
     return one
 

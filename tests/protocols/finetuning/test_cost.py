@@ -11,11 +11,11 @@ from transferkit.core.errors import UsageError
 from transferkit.core.results import ResultStore
 from transferkit.core.workspace import Workspace
 from transferkit.models.catalog import load_encoder
+from transferkit.protocols.context import RunContext
 from transferkit.protocols.finetuning import cost
 from transferkit.protocols.finetuning.cost import agreed, images_seen, require_patience
-from transferkit.protocols.finetuning.finetune import SETTING, Wish, finetune
-from transferkit.protocols.finetuning.training import Fit
-from transferkit.protocols.place import Place
+from transferkit.protocols.finetuning.finetune import SETTING, RunOptions, finetune
+from transferkit.protocols.finetuning.training import TrainingLoop
 
 
 def test_hours_on_a_cpu_need_a_yes():
@@ -33,11 +33,11 @@ def test_what_has_no_record_yet_counts_together(pictures, tmp_path, monkeypatch)
     images = 2 * 54
     monkeypatch.setattr(cost, "_seconds_an_image", lambda *_: 0.6 * 3600 / images)
     other = draw_pictures(tmp_path / "other")
-    place = Place(Workspace(tmp_path, tmp_path / "data"), reporter=Notes())
+    context = RunContext(Workspace(tmp_path, tmp_path / "data"), reporter=Notes())
 
     def asked(*folders):
         data = [f"folder:{folder}" for folder in folders]
-        return finetune([MODEL], data, replace(SMALL, head="zero"), place=place, machinery=ALONE).results
+        return finetune([MODEL], data, replace(SMALL, head="zero"), context=context, trainer_config=ALONE).results
 
     with pytest.raises(UsageError, match=f"about 1.2 hours on this CPU: {2 * images} images of 32 pixels"):
         asked(pictures, other)
@@ -49,8 +49,8 @@ def test_what_has_no_record_yet_counts_together(pictures, tmp_path, monkeypatch)
 def test_what_was_interrupted_counts_by_what_is_left(pictures, tmp_path, monkeypatch):
     """A first epoch of two, and then one setting of two, pass before the training is interrupted."""
     monkeypatch.setattr(cost, "_seconds_an_image", lambda *_: 3600 / 10)  # ten images an hour
-    one, no = replace(SMALL, head="zero"), Wish()
-    allowed, step = [], Fit._step
+    one, no = replace(SMALL, head="zero"), RunOptions()
+    allowed, step = [], TrainingLoop._step
 
     def counted(self, *rest):
         if not allowed:
@@ -58,11 +58,11 @@ def test_what_was_interrupted_counts_by_what_is_left(pictures, tmp_path, monkeyp
         allowed.pop()
         return step(self, *rest)
 
-    monkeypatch.setattr(Fit, "_step", counted)
+    monkeypatch.setattr(TrainingLoop, "_step", counted)
 
-    def left(settings, place):
+    def left(settings, context):
         with pytest.raises(UsageError, match="on this CPU") as refused:
-            tuned(pictures, tmp_path / place, settings, wish=no)
+            tuned(pictures, tmp_path / context, settings, run_options=no)
         return int(str(refused.value).partition("CPU: ")[2].split()[0])
 
     assert left(one, "one") == 2 * 54

@@ -20,13 +20,13 @@ from transferkit.data.catalog import open_dataset
 from transferkit.models.architectures import find_architecture
 from transferkit.models.catalog import load_encoder
 from transferkit.models.exchange import export_weights
+from transferkit.protocols.context import RunContext
 from transferkit.protocols.evaluate import Evaluator, question
 from transferkit.protocols.extract import Extractor
 from transferkit.protocols.finetuning import finetune as module
 from transferkit.protocols.finetuning import training
-from transferkit.protocols.finetuning.beginning import PENALTIES
-from transferkit.protocols.finetuning.finetune import SETTING, Wish, finetune
-from transferkit.protocols.place import Place
+from transferkit.protocols.finetuning.finetune import SETTING, RunOptions, finetune
+from transferkit.protocols.finetuning.head_init import PENALTIES
 from transferkit.protocols.settings import ExtractSettings
 
 
@@ -37,23 +37,25 @@ def test_it_learns_and_says_how(pictures, tmp_path):
         *("finetune", "all", "none", "test"),
         6,
     )
-    curve = record.also["curve"]
+    curve = record.extra_metrics["curve"]
     assert [line["epoch"] for line in curve] == [1, 2, 3, 4, 5, 6]
     assert curve[-1]["loss"] < curve[0]["loss"]
-    assert record.also["trained_rows"] == 54  # train and val together
-    assert record.also["steps"] == 6 * (54 // 8)
-    assert {"ece", "nll", "mean_per_class"} <= record.also.keys()
+    assert record.extra_metrics["trained_rows"] == 54  # train and val together
+    assert record.extra_metrics["steps"] == 6 * (54 // 8)
+    assert {"ece", "nll", "mean_per_class"} <= record.extra_metrics.keys()
     assert not list((tmp_path / "finetuned").glob("*/training.safetensors"))
 
 
 def test_without_a_rate_it_is_the_linear_probe_that_it_starts_from(pictures, tmp_path):
     (record,) = tuned(pictures, tmp_path, replace(SMALL, lr=(0.0,), batch=(54,), weight_decay=(0.0,)))
-    place = Place(Workspace(tmp_path, tmp_path / "data"))
-    (probe,) = Evaluator(place, ExtractSettings(size=32)).run(
+    context = RunContext(Workspace(tmp_path, tmp_path / "data"))
+    (probe,) = Evaluator(context, ExtractSettings(size=32)).run(
         [MODEL], [f"folder:{pictures}"], [question("linear", penalties=12)]
     )
     assert list(record.outcomes.right) == list(probe.outcomes.right)
-    assert record.also["nll"] == pytest.approx(probe.also["nll"], rel=0.02)  # the cache holds half precision
+    assert record.extra_metrics["nll"] == pytest.approx(
+        probe.extra_metrics["nll"], rel=0.02
+    )  # the cache holds half precision
     before = load_encoder(MODEL).module.state_dict()
     assert all(torch.equal(tensor, before[name]) for name, tensor in kept(tmp_path).items())
 
@@ -83,12 +85,12 @@ def test_the_best_setting_is_trained_again_and_finished_ones_are_not(pictures, t
     assert compared["lr 0.05, batch 8, weight decay 0.0001"] == max(compared.values()) > 0.9
     tried = [r for r in ResultStore(tmp_path / "results") if r.protocol == SETTING]
     assert [r.evaluated_on for r in tried] == ["val", "val"]
-    calibrated = record.also["calibration"]
+    calibrated = record.extra_metrics["calibration"]
     assert calibrated["fitted_on"] == "val"
     (best,) = (r for r in tried if r.settings["lr"] == 0.05)
-    assert calibrated["temperature"] == best.also["temperature"]
+    assert calibrated["temperature"] == best.extra_metrics["temperature"]
     counted = []
-    monkeypatch.setattr(module.Fit, "run", lambda self: counted.append(self))
+    monkeypatch.setattr(module.TrainingLoop, "run", lambda self: counted.append(self))
     (again,) = tuned(pictures, tmp_path, settings)
     assert (again.value, counted) == (record.value, [])
     tuned(pictures, tmp_path, replace(settings, lr=(0.0, 0.05, 0.1)))
@@ -105,15 +107,15 @@ def test_a_setting_keeps_the_temperature_of_its_answers_alone(pictures, tmp_path
     store = ResultStore(tmp_path / "results")
     tried = {r.settings["lr"]: r for r in store if r.protocol == SETTING}
     expected = {lr: {"temperature": fit(*held)} for lr, held in zip(settings.lr, fitted, strict=True)}
-    assert {lr: r.also for lr, r in tried.items()} == expected
+    assert {lr: r.extra_metrics for lr, r in tried.items()} == expected
     own = expected[record.chosen["lr"]]["temperature"]
     assert own is not None
-    assert record.also["calibration"]["temperature"] == own
+    assert record.extra_metrics["calibration"]["temperature"] == own
     for path in (tmp_path / "results").glob(f"{record.cell[:32]}*"):
         path.unlink()
     counted = []
-    monkeypatch.setattr(module.Fit, "run", lambda self: counted.append(self.course.setting.lr))
-    store.add(replace(tried[0.02], also={"held": {"probabilities": [], "labels": []}}))  # as once they were
+    monkeypatch.setattr(module.TrainingLoop, "run", lambda self: counted.append(self.job.setting.lr))
+    store.add(replace(tried[0.02], extra_metrics={"held": {"probabilities": [], "labels": []}}))  # as once they were
     tuned(pictures, tmp_path, settings)
     assert counted[0] == 0.02
     assert len(counted) == 2  # that one, and the final training
@@ -127,7 +129,7 @@ def test_what_held_out_rows_chose_is_told_also_of_one_setting(head, patience, pi
     chosen = dict(record.chosen)
     if head == "probe":
         assert chosen.pop("penalty") in PENALTIES
-    assert chosen == ({"epochs": len(record.also["curve"])} if patience else {})
+    assert chosen == ({"epochs": len(record.extra_metrics["curve"])} if patience else {})
 
 
 def test_test_images_choose_nothing(pictures, tmp_path):
@@ -156,9 +158,9 @@ def test_what_lies_below_a_layer_is_not_trained(pictures, tmp_path):
 
 def test_patience_ends_a_training_that_no_longer_gains(pictures, tmp_path):
     (record,) = tuned(pictures, tmp_path, replace(SMALL, lr=(0.0,), epochs=9, patience=2, head="zero"))
-    assert [line["epoch"] for line in record.also["curve"]] == [1, 2, 3]
-    assert record.also["trained_rows"] == 36  # val tells when to stop
-    assert all("held_out" in line for line in record.also["curve"])
+    assert [line["epoch"] for line in record.extra_metrics["curve"]] == [1, 2, 3]
+    assert record.extra_metrics["trained_rows"] == 36  # val tells when to stop
+    assert all("held_out" in line for line in record.extra_metrics["curve"])
 
 
 def test_an_unreadable_test_image_is_left_out_and_counted(pictures, tmp_path):
@@ -177,9 +179,9 @@ def test_a_loss_that_is_not_finite_names_the_setting(pictures, tmp_path):
 def test_what_cannot_be_is_refused(pictures, tmp_path):
     with pytest.raises(UnknownNameError, match="No layer named 'layer9'"):
         tuned(pictures, tmp_path, replace(SMALL, train_from="layer9"))
-    place = Place(Workspace(tmp_path, tmp_path / "data"))
+    context = RunContext(Workspace(tmp_path, tmp_path / "data"))
     with pytest.raises(ModelError, match="pixels has no weights to train"):
-        finetune(["pixels"], [f"folder:{pictures}"], SMALL, place=place, machinery=ALONE)
+        finetune(["pixels"], [f"folder:{pictures}"], SMALL, context=context, trainer_config=ALONE)
     few = tmp_path / "few"
     for path in pictures.rglob("00.png"):
         split, name, file = path.relative_to(pictures).parts
@@ -194,18 +196,18 @@ SCRIPT = """
 import sys
 import torch
 from safetensors.torch import save_file
-from transferkit.protocols.finetuning.training import Fit
+from transferkit.protocols.finetuning.training import TrainingLoop
 from transferkit_cli.main import main
 
 torch.set_num_threads(1)
-forget = Fit.forget
+forget = TrainingLoop.forget
 
 def kept(fit):
     weights = {name: value.contiguous() for name, value in fit.network.trunk.weights(None).items()}
     save_file(weights, f"{folder}/rank{fit.fabric.global_rank}.safetensors")
     forget(fit)
 
-Fit.forget = kept
+TrainingLoop.forget = kept
 folder, *arguments = sys.argv[1:]
 sys.argv[1:] = arguments
 main()
@@ -252,15 +254,17 @@ def test_kept_weights_are_a_model(pictures, tmp_path):
     assert all(torch.equal(tensor, saved[name]) for name, tensor in encoder.module.state_dict().items())
     assert np.isfinite([tensor.double().sum() for tensor in saved.values()]).all()
     notes = Notes()
-    tuned(pictures, tmp_path / "other", replace(SMALL, epochs=1), reporter=notes, wish=Wish(yes=True))
+    tuned(pictures, tmp_path / "other", replace(SMALL, epochs=1), reporter=notes, run_options=RunOptions(yes=True))
     tuned(pictures, tmp_path / "other", replace(SMALL, epochs=1), reporter=notes)
     assert "were not kept: --force --keep trains them anew" in notes.notes[-1]
 
 
 @pytest.mark.parametrize("batch_norm", [True, False])
 def test_a_kept_network_answers_as_the_one_that_was_scored(batch_norm, pictures, tmp_path, monkeypatch):
-    scored, answers = [], training.Fit.answers
-    monkeypatch.setattr(training.Fit, "answers", lambda fit, split: scored.append(answers(fit, split)) or scored[-1])
+    scored, answers = [], training.TrainingLoop.answers
+    monkeypatch.setattr(
+        training.TrainingLoop, "answers", lambda fit, split: scored.append(answers(fit, split)) or scored[-1]
+    )
     settings = replace(SMALL, batch_norm=batch_norm, head="zero", statistics="moving")
     (record,) = tuned(pictures, tmp_path, settings)
     (folder,) = (tmp_path / "runs").iterdir()
@@ -296,10 +300,10 @@ def test_cached_maps_stand_in_for_images(pictures, tmp_path, monkeypatch):
     """The same weights, and the trained rows are never decoded."""
     settings = replace(SMALL, train_from="layer2", augment=False, head="zero", epochs=3, lr=(0.05,))
     tuned(pictures, tmp_path / "images", settings)
-    place = Place(Workspace(tmp_path / "maps", tmp_path / "maps" / "data"))
+    context = RunContext(Workspace(tmp_path / "maps", tmp_path / "maps" / "data"))
     extraction = ExtractSettings(("layer2",), "whole", size=32, dtype="float32", precision="fp32")
-    extractor = Extractor(load_encoder(MODEL), extraction, store=FeatureStore(place.workspace.features))
-    dataset = place.open(f"folder:{pictures}")
+    extractor = Extractor(load_encoder(MODEL), extraction, store=FeatureStore(context.workspace.features))
+    dataset = context.open(f"folder:{pictures}")
     for name in ("train", "val"):
         extractor.open(dataset.split(name)).run()
     loaded = []

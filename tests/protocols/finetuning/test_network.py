@@ -1,13 +1,13 @@
 from transferkit.models.catalog import load_encoder
-from transferkit.protocols.finetuning.beginning import Start
-from transferkit.protocols.finetuning.network import Network
+from transferkit.protocols.finetuning.head_init import HeadInit
+from transferkit.protocols.finetuning.network import FinetuneNetwork
 from transferkit.protocols.finetuning.settings import FinetuneSettings
 
 
 def test_the_last_stage_lies_one_below_the_classifier():
     encoder = load_encoder("random:test_resnet").at(32)
     settings = FinetuneSettings(layer_decay=0.5)
-    network = Network(encoder, settings, Start.zero(encoder, 3))
+    network = FinetuneNetwork(encoder, settings, HeadInit.zero(encoder, 3))
     names = {parameter: name for name, parameter in network.named_parameters()}
     scale = {names[parameter]: group["lr"] for group in network.groups(lr=8.0) for parameter in group["params"]}
     assert set(scale) == set(names.values())

@@ -11,10 +11,10 @@ from transferkit.models.catalog import load_encoder
 from transferkit.models.exchange import export_weights, import_weights
 from transferkit.models.runs import Run
 from transferkit.protocols.analyses.separation import separations
+from transferkit.protocols.context import RunContext
 from transferkit.protocols.evaluate import Evaluator, question
-from transferkit.protocols.place import Place
-from transferkit.protocols.seen import seen_source
 from transferkit.protocols.settings import ExtractSettings
+from transferkit.protocols.trained_on import seen_source
 
 SHOWN = ExtractSettings(size=32, device="cpu", precision="fp32", workers=0)
 FEWSHOT = question("fewshot", shots=1, ways=2, queries=2, episodes=5)
@@ -36,8 +36,8 @@ def fine_tuned(workspace):
 
 def probed(workspace, model, data, questions=(FEWSHOT,)):
     notes = Notes()
-    place = Place(Workspace(workspace, workspace / "data"), reporter=notes)
-    records = Evaluator(place, SHOWN).run([model], [data], list(questions))
+    context = RunContext(Workspace(workspace, workspace / "data"), reporter=notes)
+    records = Evaluator(context, SHOWN).run([model], [data], list(questions))
     return records, [note for note in notes.notes if "was trained on" in note]
 
 
@@ -45,7 +45,7 @@ def probed(workspace, model, data, questions=(FEWSHOT,)):
 def test_a_network_is_marked_on_the_data_it_was_trained_on(made, workspace, pictures):
     data, model = f"folder:{pictures}", "run:pretrained" if made == "pretrained" else fine_tuned(workspace)
     records, notes = probed(workspace, model, data, [FEWSHOT, question("linear", penalties=2)])
-    assert {record.also["trained_on"] for record in records} == {data}
+    assert {record.extra_metrics["trained_on"] for record in records} == {data}
     assert notes == [next(note for note in notes if note.startswith(f"{model} was trained on {data}:"))]
     assert "few-shot episodes draw from all images" in notes[0]
     assert "†" in str(records)
@@ -59,7 +59,7 @@ def test_other_data_and_other_networks_are_not_marked(workspace, pictures, tmp_p
     other = f"folder:{draw_pictures(tmp_path / 'others')}"
     for model, data in ((fine_tuned(workspace), other), (MODEL, f"folder:{pictures}")):
         records, notes = probed(workspace, model, data)
-        assert "trained_on" not in records[0].also
+        assert "trained_on" not in records[0].extra_metrics
         assert not notes
         assert "†" not in str(records)
 
@@ -90,7 +90,7 @@ def test_exported_and_imported_weights_know_it(workspace, pictures, tmp_path):
 def test_training_further_adds_to_what_is_known(workspace, pictures, tmp_path):
     other = draw_pictures(tmp_path / "others")
     (record,) = tuned(other, workspace, replace(SMALL, epochs=1, head="zero"), model="run:pretrained")
-    assert "trained_on" not in record.also
+    assert "trained_on" not in record.extra_metrics
     runs = [folder.name for folder in (workspace / "runs").glob("finetuned-others-*")]
     encoder = load_encoder(f"run:{runs[0]}", runs=workspace / "runs")
     assert encoder.trained_on == (f"folder:{pictures}", f"folder:{other}")
@@ -103,6 +103,6 @@ def test_fine_tuning_and_analyses_on_the_same_data_are_marked(workspace, picture
     )
     assert record.trained_on == data
     assert [note for note in notes.notes if "run:pretrained was trained on" in note]
-    place = Place(Workspace(workspace, workspace / "data"), reporter=notes)
-    found = separations(["run:pretrained"], [data], SHOWN, place=place)
+    context = RunContext(Workspace(workspace, workspace / "data"), reporter=notes)
+    found = separations(["run:pretrained"], [data], SHOWN, context=context)
     assert {one.trained_on for one in found} == {data}

@@ -15,9 +15,9 @@ from transferkit.core.errors import DataError, ModelError
 from transferkit.core.seeding import generator
 from transferkit.data.catalog import open_dataset
 from transferkit.models.catalog import load_encoder
-from transferkit.protocols.finetuning.beginning import Start
-from transferkit.protocols.finetuning.network import Network
-from transferkit.protocols.finetuning.training import Course, Fit
+from transferkit.protocols.finetuning.head_init import HeadInit
+from transferkit.protocols.finetuning.network import FinetuneNetwork
+from transferkit.protocols.finetuning.training import TrainingLoop, TrainJob
 
 
 @pytest.mark.parametrize("clip", [0.0, 0.3])
@@ -44,7 +44,7 @@ def test_a_plain_loop_over_batches_ends_with_the_same_weights(schedule, pictures
         **{"schedule": schedule, "warmup": 0.25, "batch_norm": True, "statistics": "moving"},
     )
     fits = []
-    monkeypatch.setattr(Fit, "forget", lambda self: fits.append(self))
+    monkeypatch.setattr(TrainingLoop, "forget", lambda self: fits.append(self))
     tuned(pictures, tmp_path, settings)
     encoder = load_encoder(MODEL).at(32)
     images, labels = everything(pictures, encoder)
@@ -64,14 +64,14 @@ def test_another_image_stands_in_for_a_train_image_that_cannot_be_read(tmp_path,
     for name in ("00.png", "01.png"):
         (own / "train" / "red" / name).write_bytes(b"not an image")
     shown, fits = [], []
-    step, forget = Fit._step, Fit.forget
+    step, forget = TrainingLoop._step, TrainingLoop.forget
 
     def watched(self, number, images, labels):
         shown.append((images, labels))
         return step(self, number, images, labels)
 
-    monkeypatch.setattr(Fit, "_step", watched)
-    monkeypatch.setattr(Fit, "forget", lambda self: fits.append(self) or forget(self))
+    monkeypatch.setattr(TrainingLoop, "_step", watched)
+    monkeypatch.setattr(TrainingLoop, "forget", lambda self: fits.append(self) or forget(self))
     tuned(own, tmp_path / "w", replace(SMALL, batch=(54,), augment=False, head="zero"))
     view = load_encoder(MODEL).view
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (view.mean, view.std))
@@ -82,7 +82,7 @@ def test_another_image_stands_in_for_a_train_image_that_cannot_be_read(tmp_path,
         np.testing.assert_array_equal(torch.cdist(seen, colours).argmin(1), labels)
         assert seen.max(1).values.min() > 0.4  # none is black
     assert len(shown) == 2
-    assert fits[0].standing.unreadable == 2 * 2  # each once an epoch
+    assert fits[0].training_state.unreadable == 2 * 2  # each once an epoch
 
 
 def test_a_batch_of_nothing_is_refused(tmp_path):
@@ -106,21 +106,21 @@ def test_too_little_memory_is_answered_with_what_takes_less(changes, words, pict
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    monkeypatch.setattr(Network, "forward", full)  # no GPU is needed to say so
+    monkeypatch.setattr(FinetuneNetwork, "forward", full)  # no GPU is needed to say so
     with pytest.raises(ModelError, match=f"too little memory for {words}[.]"):
         tuned(pictures, tmp_path, replace(SMALL, head="zero", **changes))
 
 
 @pytest.mark.parametrize("patience", [0, 1])
 def test_too_little_memory_for_the_answers_is_answered_likewise(patience, pictures, tmp_path, monkeypatch):
-    forward = Network.forward
+    forward = FinetuneNetwork.forward
 
     def full(self, images):
         if self.training:
             return forward(self, images)
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    monkeypatch.setattr(Network, "forward", full)
+    monkeypatch.setattr(FinetuneNetwork, "forward", full)
     with pytest.raises(ModelError, match="for answers to 64 images at --size 32: try a smaller --size"):
         tuned(pictures, tmp_path, replace(SMALL, head="zero", epochs=1, patience=patience))
 
@@ -132,8 +132,8 @@ def test_too_few_images_for_the_processes_are_refused(pictures, tmp_path):
     encoder = load_encoder(MODEL).at(32)
     settings = replace(SMALL, head="zero", statistics="moving")
     split = open_dataset(f"folder:{pictures}", root=tmp_path).split("train")  # of 36 rows
-    course = Course(split, encoder.view, settings, settings.grid[0], 1, None, None, tmp_path, {}, 0)
-    network = Network(encoder, settings, Start.zero(encoder, 3))
+    job = TrainJob(split, encoder.view, settings, settings.grid[0], 1, None, None, tmp_path, {}, 0)
+    network = FinetuneNetwork(encoder, settings, HeadInit.zero(encoder, 3))
     words = "has 36 images to train on, and a step of 19 processes needs 38: use fewer --devices, or more images"
     with pytest.raises(DataError, match=words):
-        Fit(network, course, fabric=Nineteen(), reporter=Notes())
+        TrainingLoop(network, job, fabric=Nineteen(), reporter=Notes())

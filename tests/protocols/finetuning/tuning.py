@@ -7,20 +7,20 @@ from safetensors.torch import load_file
 from torch import nn
 
 from tests.protocols.pretraining.runs import Notes
-from transferkit.core.views import View
+from transferkit.core.preprocessing import Preprocessing
 from transferkit.core.workspace import Workspace
 from transferkit.data.catalog import open_dataset
 from transferkit.data.dataset import Split
-from transferkit.data.framing import frame
+from transferkit.data.resize_and_crop import frame
 from transferkit.models.encoder import Encoder
-from transferkit.protocols.finetuning.finetune import Wish, finetune
+from transferkit.protocols.context import RunContext
+from transferkit.protocols.finetuning.finetune import RunOptions, finetune
 from transferkit.protocols.finetuning.settings import FinetuneSettings
-from transferkit.protocols.place import Place
-from transferkit.protocols.pretraining.settings import Machinery
+from transferkit.protocols.pretraining.settings import TrainerConfig
 
 MODEL = "random:test_resnet"
 SMALL = FinetuneSettings(lr=(0.02,), batch=(8,), epochs=2, size=32, precision="fp32", min_crop=0.5)
-ALONE = Machinery(device="cpu", workers=0)
+ALONE = TrainerConfig(device="cpu", workers=0)
 WEIGHTS = "encoder.safetensors"
 
 
@@ -41,10 +41,12 @@ class Stopping(Notes):
             raise Stop
 
 
-def tuned(pictures, workspace, settings=SMALL, *, reporter=None, wish=None, model=MODEL):
-    place = Place(Workspace(workspace, workspace / "data"), settings.seed, reporter or Notes())
-    wish = wish or Wish(keep=True, yes=True)
-    return finetune([model], [f"folder:{pictures}"], settings, place=place, machinery=ALONE, wish=wish).results
+def tuned(pictures, workspace, settings=SMALL, *, reporter=None, run_options=None, model=MODEL):
+    context = RunContext(Workspace(workspace, workspace / "data"), settings.seed, reporter or Notes())
+    run_options = run_options or RunOptions(keep=True, yes=True)
+    return finetune(
+        [model], [f"folder:{pictures}"], settings, context=context, trainer_config=ALONE, run_options=run_options
+    ).results
 
 
 def kept(workspace: Path, file: str = WEIGHTS) -> dict[str, torch.Tensor]:
@@ -53,7 +55,7 @@ def kept(workspace: Path, file: str = WEIGHTS) -> dict[str, torch.Tensor]:
     return {name: tensor for name, tensor in load_file(path).items() if not name.startswith("fc.")}
 
 
-def framed(split: Split, view: View) -> torch.Tensor:
+def framed(split: Split, view: Preprocessing) -> torch.Tensor:
     """``[n, 3, s, s]``, normalised: all images of a split as they are shown without augmentation."""
     images = [torch.from_numpy(frame(split.reader.image(row), view).copy()) for row in range(len(split))]
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (view.mean, view.std))

@@ -12,9 +12,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from transferkit.core.workspace import Workspace
-from transferkit.protocols.place import Place
+from transferkit.protocols.context import RunContext
 from transferkit.protocols.pretraining.pretrain import Trained, pretrain
-from transferkit.protocols.pretraining.settings import Machinery, PretrainSettings
+from transferkit.protocols.pretraining.settings import PretrainSettings, TrainerConfig
 
 COLOURS = {"blue": (40, 60, 200), "green": (50, 170, 60), "red": (200, 50, 40)}
 COUNTS = {"train": 12, "val": 6, "test": 2}
@@ -85,11 +85,11 @@ def run(
     workspace: Path,
     *,
     reporter: Any = None,
-    machinery: Machinery = Machinery(device="cpu", workers=0),  # noqa: B008
+    trainer_config: TrainerConfig = TrainerConfig(device="cpu", workers=0),  # noqa: B008
     **options: Any,
 ) -> Trained:
-    place = Place(Workspace(workspace, workspace / "data"), reporter=reporter or Notes())
-    return pretrain(settings, place=place, machinery=machinery, **options)
+    context = RunContext(Workspace(workspace, workspace / "data"), reporter=reporter or Notes())
+    return pretrain(settings, context=context, trainer_config=trainer_config, **options)
 
 
 def weights(workspace: Path, name: str, file: str = "training") -> dict[str, torch.Tensor]:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.protocols.pretraining.runs import draw_pictures, run, small
 from transferkit.core.errors import MissingExtraError, ShapeError, UnknownNameError, UsageError
-from transferkit.protocols.pretraining.settings import Machinery
+from transferkit.protocols.pretraining.settings import TrainerConfig
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +23,8 @@ def offline(monkeypatch):
 
 
 def test_csv_logger_writes_the_steps(pictures, tmp_path):
-    machinery = Machinery(device="cpu", workers=0, logger=("csv",))
-    run(small(pictures, epochs=4), tmp_path, name="r", machinery=machinery)
+    trainer_config = TrainerConfig(device="cpu", workers=0, logger=("csv",))
+    run(small(pictures, epochs=4), tmp_path, name="r", trainer_config=trainer_config)
     (table,) = (tmp_path / "runs" / "r" / "csv").rglob("metrics.csv")
     lines = table.read_text().splitlines()
     assert {"total", "ce", "selfsupcon", "lr", "knn", "step"} <= set(lines[0].split(","))
@@ -37,8 +37,8 @@ def test_csv_logger_writes_the_steps(pictures, tmp_path):
 def test_the_other_loggers_write_theirs(resume, logger, file, offline, pictures, tmp_path):
     if resume is False:  # what was there is cleared away, and not what is being written
         run(small(pictures), tmp_path, name="r")
-    machinery = Machinery(device="cpu", workers=0, logger=(logger,))
-    run(small(pictures), tmp_path, name="r", machinery=machinery, resume=resume)
+    trainer_config = TrainerConfig(device="cpu", workers=0, logger=(logger,))
+    run(small(pictures), tmp_path, name="r", trainer_config=trainer_config, resume=resume)
     folder = tmp_path / "runs" / "r"
     until = time.monotonic() + 60  # wandb writes from a process of its own
     while not any(path.stat().st_size > 100 for path in folder.rglob(file)):
@@ -50,13 +50,13 @@ def test_the_other_loggers_write_theirs(resume, logger, file, offline, pictures,
 def test_a_run_that_is_refused_opens_no_logger(offline, pictures, tmp_path):
     import wandb
 
-    machinery = Machinery(device="cpu", workers=0, logger=("csv", "wandb"))
+    trainer_config = TrainerConfig(device="cpu", workers=0, logger=("csv", "wandb"))
     with pytest.raises(ShapeError, match="A batch of 3 images"):
-        run(small(pictures, batch=3), tmp_path, name="r", machinery=machinery)
+        run(small(pictures, batch=3), tmp_path, name="r", trainer_config=trainer_config)
     assert wandb.run is None
     run(small(pictures), tmp_path, name="r")
     with pytest.raises(UsageError, match="other settings: lr was"):
-        run(small(pictures, lr=0.5), tmp_path, name="r", machinery=machinery)
+        run(small(pictures, lr=0.5), tmp_path, name="r", trainer_config=trainer_config)
     assert wandb.run is None
     assert not [*(tmp_path / "runs" / "r").glob("csv"), *(tmp_path / "runs" / "r").glob("wandb")]
 
@@ -70,9 +70,9 @@ def test_loggers_are_closed_however_a_run_ends(offline, pictures, tmp_path, monk
         raise RuntimeError("broken")
 
     monkeypatch.setattr("transferkit.losses.pretext.Pretext.forward", broken)
-    machinery = Machinery(device="cpu", workers=0, logger=("wandb",))
+    trainer_config = TrainerConfig(device="cpu", workers=0, logger=("wandb",))
     with pytest.raises(RuntimeError, match="broken"):
-        run(small(pictures), tmp_path, name="r", machinery=machinery)
+        run(small(pictures), tmp_path, name="r", trainer_config=trainer_config)
     assert wandb.run is None
 
 
@@ -86,9 +86,9 @@ def test_weights_and_biases_may_refuse(refused, offline, pictures, tmp_path, mon
 
     monkeypatch.setattr(wandb, refused, refuse)
     run(small(pictures), tmp_path, name="r")
-    machinery = Machinery(device="cpu", workers=0, logger=("wandb",))
+    trainer_config = TrainerConfig(device="cpu", workers=0, logger=("wandb",))
     with pytest.raises(UsageError, match=r"cannot log in \(api_key not configured \(no-tty\)\.\)\. Run"):
-        run(small(pictures), tmp_path, name="r", machinery=machinery, resume=False)
+        run(small(pictures), tmp_path, name="r", trainer_config=trainer_config, resume=False)
     assert (tmp_path / "runs" / "r" / "training.safetensors").exists() == (refused == "login")
 
 
@@ -96,9 +96,9 @@ def test_a_logger_that_is_not_installed(pictures, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
     monkeypatch.setattr("lightning.pytorch.loggers.wandb._WANDB_AVAILABLE", False)
     with pytest.raises(MissingExtraError, match=r"for --logger wandb.*transferkit\[loggers\]"):
-        run(small(pictures), tmp_path, machinery=Machinery(device="cpu", logger=("wandb",)))
+        run(small(pictures), tmp_path, trainer_config=TrainerConfig(device="cpu", logger=("wandb",)))
 
 
 def test_an_unknown_logger(pictures, tmp_path):
     with pytest.raises(UnknownNameError, match="Did you mean 'wandb'"):
-        run(small(pictures), tmp_path, machinery=Machinery(device="cpu", logger=("wandbb",)))
+        run(small(pictures), tmp_path, trainer_config=TrainerConfig(device="cpu", logger=("wandbb",)))

@@ -10,7 +10,7 @@ from tests.protocols.pretraining.runs import draw_pictures, run, small, weights
 from transferkit.core.errors import ModelError, UsageError
 from transferkit.models.catalog import load_encoder
 from transferkit.protocols.pretraining.pretrain import _less
-from transferkit.protocols.pretraining.settings import Machinery, PretrainSettings
+from transferkit.protocols.pretraining.settings import PretrainSettings, TrainerConfig
 from transferkit.protocols.pretraining.trainer import Trainer
 
 ANEW = r"with --no-resume, which replaces this run, or under another --name\.$"
@@ -46,12 +46,12 @@ def test_a_loss_that_is_not_finite_stops_at_its_step_and_the_run_can_go_on(
 ):
     settings = small(pictures, loss="ce")
     run(settings, tmp_path / "whole", name="r")
-    machinery = Machinery(device="cpu", workers=0, checkpoint_minutes=minutes)
+    trainer_config = TrainerConfig(device="cpu", workers=0, checkpoint_minutes=minutes)
     with monkeypatch.context() as patch:
         spoil(6, patch)
         words = r"^The loss total is nan at step 6\. Training diverged.*Lower --lr \(now 0\.02\).*"
         with pytest.raises(ModelError, match=words + ANEW):
-            run(settings, tmp_path / "spoilt", name="r", machinery=machinery)
+            run(settings, tmp_path / "spoilt", name="r", trainer_config=trainer_config)
     assert all(value.isfinite().all() for value in weights(tmp_path / "spoilt", "r").values())
     encoder = load_encoder("run:r", runs=tmp_path / "spoilt" / "runs")
     assert encoder.module(torch.zeros(2, 3, 32, 32)).isfinite().all()

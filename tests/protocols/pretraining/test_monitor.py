@@ -6,13 +6,13 @@ from torch import nn
 
 from transferkit.core.devices import Compute
 from transferkit.core.errors import UnreadableImageError
-from transferkit.core.views import View
+from transferkit.core.preprocessing import Preprocessing
 from transferkit.data.arrays import from_arrays
 from transferkit.data.dataset import Split
-from transferkit.data.framing import normalised
+from transferkit.data.resize_and_crop import normalised
 from transferkit.protocols.pretraining.monitor import Monitor
 
-VIEW = View(resize=16, crop=16)
+VIEW = Preprocessing(resize=16, crop=16)
 
 
 def split_of(name: str, n: int, seed: int) -> Split:

@@ -12,13 +12,13 @@ from transferkit.protocols.pretraining.optimizing import build_optimizer, learni
 from transferkit.protocols.pretraining.settings import PretrainSettings
 
 
-def course(**changes):
+def job(**changes):
     numbers = {"steps": 100, "warmup": 10, "highest": 0.5, "lowest": 0.001} | changes
     return [learning_rate(step, **numbers) for step in range(numbers["steps"])]
 
 
 def test_it_rises_in_a_line_from_one_percent():
-    rates = course()
+    rates = job()
     assert rates[0] == pytest.approx(0.005)
     rises = [b - a for a, b in pairwise(rates[:11])]
     assert_close(rises, [0.0495] * 10, rtol=1e-9, atol=0)
@@ -34,11 +34,11 @@ def test_it_falls_as_torch_says_a_cosine_falls():
         theirs.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         scheduler.step()
-    assert_close(course()[10:], theirs, rtol=1e-9, atol=0)
+    assert_close(job()[10:], theirs, rtol=1e-9, atol=0)
 
 
 def test_without_warmup_it_starts_at_the_top():
-    rates = course(warmup=0)
+    rates = job(warmup=0)
     assert rates[0] == 0.5
     assert rates == sorted(rates, reverse=True)
     assert math.isclose(learning_rate(100, steps=100, warmup=0, highest=0.5, lowest=0.001), 0.001)

@@ -36,11 +36,11 @@ from transferkit.core.errors import (
 )
 from transferkit.data.view_loading import load_views
 from transferkit.models.catalog import default_model, load_encoder
-from transferkit.protocols.place import Place
+from transferkit.protocols.context import RunContext
 from transferkit.protocols.pretraining import pretrain as module
 from transferkit.protocols.pretraining.monitor import Monitor
 from transferkit.protocols.pretraining.pretrain import default_name
-from transferkit.protocols.pretraining.settings import Machinery, PretrainSettings
+from transferkit.protocols.pretraining.settings import PretrainSettings, TrainerConfig
 from transferkit.protocols.pretraining.trainer import Trainer
 
 LOSSES = ("ce", "selfsupcon", "supcon", "supcon-batch", "joint", "joint-supcon")
@@ -120,12 +120,12 @@ def stop_before(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_an_interrupted_run_ends_with_the_same_bits(step, changes, pictures, tmp_path, monkeypatch):
     settings = small(pictures, **changes)
-    every_step = Machinery(device="cpu", workers=0, checkpoint_minutes=0)
+    every_step = TrainerConfig(device="cpu", workers=0, checkpoint_minutes=0)
     run(settings, tmp_path / "whole", name="r")
     with monkeypatch.context() as patch:
         stop_before(step, patch)
         with pytest.raises(Stopped):
-            run(settings, tmp_path / "parts", name="r", machinery=every_step)
+            run(settings, tmp_path / "parts", name="r", trainer_config=every_step)
     notes = Notes()
     resumed = run(settings, tmp_path / "parts", name="r", reporter=notes)
     assert any(note.startswith("Going on with the run r at step") for note in notes.notes)
@@ -140,7 +140,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(step, changes, pictures, tmp
 def test_workers_do_not_change_the_bits(pictures, tmp_path):
     settings = small(pictures, augment="cpu", epochs=1, warmup=0)
     run(settings, tmp_path / "none", name="r")
-    run(settings, tmp_path / "two", name="r", machinery=Machinery(device="cpu", workers=2))
+    run(settings, tmp_path / "two", name="r", trainer_config=TrainerConfig(device="cpu", workers=2))
     assert_close(weights(tmp_path / "two", "r"), weights(tmp_path / "none", "r"), rtol=0, atol=0)
 
 
@@ -457,17 +457,17 @@ def test_images_without_labels_are_enough_for_a_loss_that_reads_none(tmp_path):
 
 
 def test_where_there_is_one_class_nothing_is_watched(pictures, tmp_path, monkeypatch):
-    labelled = Place.open
+    labelled = RunContext.open
 
-    def unlabelled(place, spec):
-        dataset = labelled(place, spec)
+    def unlabelled(context, spec):
+        dataset = labelled(context, spec)
         splits = {
             name: replace(split, classes=("unlabelled",), labels=split.labels * 0)
             for name, split in dataset.splits.items()
         }
         return replace(dataset, splits=splits)
 
-    monkeypatch.setattr(Place, "open", unlabelled)
+    monkeypatch.setattr(RunContext, "open", unlabelled)
     trained = run(small(pictures, loss="selfsupcon"), tmp_path, name="r")
     assert all("knn" not in line for line in trained.history)  # it would be 1, whatever was learnt
 
@@ -492,7 +492,7 @@ def test_a_compiled_network_learns_the_same(pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(Monitor, "accuracy", lambda *_: 0.5)  # for which the network is compiled twice more
     settings = small(pictures, loss="selfsupcon")
     counters.clear()
-    compiled = run(settings, tmp_path / "c", name="r", machinery=Machinery("cpu", workers=0, compile=True))
+    compiled = run(settings, tmp_path / "c", name="r", trainer_config=TrainerConfig("cpu", workers=0, compile=True))
     assert counters["stats"]["unique_graphs"] >= 2  # the encoder, and that of the keys
     plain = run(settings, tmp_path / "p", name="r")
     losses, expected = ([line["total"] for line in each.history] for each in (compiled, plain))

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from tests.protocols.pretraining.runs import command, draw_pictures, run, small, weights
 from transferkit.core.errors import UsageError
-from transferkit.protocols.pretraining.settings import Machinery
+from transferkit.protocols.pretraining.settings import TrainerConfig
 
 
 def arguments(pictures: Path, workspace: Path) -> list[str]:
@@ -76,7 +76,7 @@ def test_one_process_by_torchrun_needs_no_other(pictures, tmp_path, monkeypatch)
 @pytest.mark.gpu
 def test_the_gpu_learns_what_the_cpu_learns(pictures, tmp_path):
     settings = small(pictures, epochs=6, augment="device")
-    on_gpu = run(settings, tmp_path / "gpu", name="r", machinery=Machinery(device="cuda", workers=2))
+    on_gpu = run(settings, tmp_path / "gpu", name="r", trainer_config=TrainerConfig(device="cuda", workers=2))
     on_cpu = run(settings, tmp_path / "cpu", name="r")
     assert on_gpu.history[0]["total"] == pytest.approx(on_cpu.history[0]["total"], rel=0.02)
     assert on_gpu.history[-1]["knn"] > 0.85
@@ -86,18 +86,18 @@ def test_the_gpu_learns_what_the_cpu_learns(pictures, tmp_path):
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_on_a_gpu(precision, pictures, tmp_path):
     settings = small(pictures, epochs=6, precision=precision)
-    trained = run(settings, tmp_path, name="r", machinery=Machinery(device="cuda", workers=2))
+    trained = run(settings, tmp_path, name="r", trainer_config=TrainerConfig(device="cuda", workers=2))
     assert trained.history[-1]["knn"] > 0.85
 
 
 @pytest.mark.gpu
 def test_too_many_gpus_are_refused(pictures, tmp_path):
     with pytest.raises(UsageError, match="--devices 99 is more than the"):
-        run(small(pictures), tmp_path, machinery=Machinery(device="cuda", devices=99))
+        run(small(pictures), tmp_path, trainer_config=TrainerConfig(device="cuda", devices=99))
 
 
 def test_a_gpu_that_is_not_there_is_refused(pictures, tmp_path):
     if torch.cuda.is_available():
         pytest.skip("there is one")
     with pytest.raises(UsageError, match="--device cuda cannot be used here"):
-        run(small(pictures), tmp_path, machinery=Machinery(device="cuda"))
+        run(small(pictures), tmp_path, trainer_config=TrainerConfig(device="cuda"))

@@ -5,7 +5,7 @@ from torch import nn
 
 from transferkit.core.errors import CheckpointError, DiskSpaceError
 from transferkit.protocols.pretraining.resumable import Resumable
-from transferkit.protocols.pretraining.standing import Standing
+from transferkit.protocols.pretraining.state import TrainingState
 
 
 def training(folder, seed=0, **identity):
@@ -25,7 +25,7 @@ def test_it_goes_on_where_it_stopped(tmp_path):
     whole = training(tmp_path / "a")
     assert whole.restored().step == 0
     moved(whole)
-    whole.save(Standing(step=1))
+    whole.save(TrainingState(step=1))
     again = training(tmp_path / "a", seed=5)
     assert again.restored().step == 1
     for one in (whole, again):
@@ -35,14 +35,14 @@ def test_it_goes_on_where_it_stopped(tmp_path):
 
 def test_the_checkpoint_of_other_settings_is_refused(tmp_path):
     one = training(tmp_path)
-    one.save(Standing())
+    one.save(TrainingState())
     with pytest.raises(CheckpointError, match=r"training.safetensors is of other settings\. Remove /"):
         training(tmp_path, lr=0.2).restored()
 
 
 def test_a_recorded_training_leaves_nothing(tmp_path):
     one = training(tmp_path / "a")
-    one.save(Standing())
+    one.save(TrainingState())
     one.forget()
     assert not (tmp_path / "a").exists()
     one.forget()  # twice is as good

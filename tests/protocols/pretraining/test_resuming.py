@@ -3,7 +3,7 @@
 import pytest
 
 from transferkit.core.errors import CheckpointError
-from transferkit.core.views import View
+from transferkit.core.preprocessing import Preprocessing
 from transferkit.core.workspace import Workspace
 from transferkit.models.runs import Description, Run
 from transferkit.protocols.pretraining.resuming import settings_for
@@ -13,7 +13,7 @@ from transferkit.protocols.pretraining.settings import PretrainSettings
 def test_the_name_of_a_run_brings_its_settings_back(tmp_path):
     runs = Workspace.at(tmp_path).runs
     kept = PretrainSettings(epochs=7, lr=0.125)
-    view = View(resize=64, crop=64)
+    view = Preprocessing(resize=64, crop=64)
     Run.named("r", runs).describe(Description("torchvision:resnet18", view, "", identity=kept.to_json()))
     assert settings_for(None, {}, name="r", runs=runs) == kept
     assert settings_for(None, {"epochs": 9}, name="r", runs=runs).epochs == 9
@@ -23,7 +23,7 @@ def test_the_name_of_a_run_brings_its_settings_back(tmp_path):
 
 
 def test_an_imported_run_cannot_be_gone_on_with(tmp_path):
-    Run.named("r", tmp_path).describe(Description("torchvision:resnet18", View(), ""))
+    Run.named("r", tmp_path).describe(Description("torchvision:resnet18", Preprocessing(), ""))
     with pytest.raises(CheckpointError, match="was not made by this pretraining"):
         settings_for(None, {}, name="r", runs=tmp_path)
 
@@ -31,6 +31,6 @@ def test_an_imported_run_cannot_be_gone_on_with(tmp_path):
 @pytest.mark.parametrize(("field", "value"), [("epochs", "three"), ("lr", None), ("precision", "fp8")])
 def test_a_run_whose_settings_were_damaged(field, value, tmp_path):
     kept = PretrainSettings().to_json() | {field: value}
-    Run.named("r", tmp_path).describe(Description("torchvision:resnet18", View(), "", identity=kept))
+    Run.named("r", tmp_path).describe(Description("torchvision:resnet18", Preprocessing(), "", identity=kept))
     with pytest.raises(CheckpointError, match=r"run.json is damaged .* another --name"):
         settings_for(None, {}, name="r", runs=tmp_path)

@@ -5,7 +5,7 @@ import pytest
 from transferkit.core.errors import UnknownNameError, UsageError
 from transferkit.data.augment import AugmentSettings
 from transferkit.protocols.pretraining.presets import PRESETS, preset_settings
-from transferkit.protocols.pretraining.settings import Machinery, PretrainSettings
+from transferkit.protocols.pretraining.settings import PretrainSettings, TrainerConfig
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_what_cannot_be_meant(changes, words):
 )
 def test_machines_that_cannot_be_meant(changes, words):
     with pytest.raises(UsageError) as caught:
-        Machinery(**changes)
+        TrainerConfig(**changes)
     assert words in str(caught.value)
 
 

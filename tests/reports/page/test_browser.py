@@ -10,9 +10,9 @@ from tests.reports.page.chromium import INSTALL_SECONDS, REMEDY, chromium
 from tests.reports.records import record
 from tests.reports.studied import DATA, study
 from tests.tree import ROOT
-from transferkit.protocols.gallery import Gallery, Seen, Tile
-from transferkit.reports.evidence import evidence
+from transferkit.protocols.gallery import EncoderGallery, Gallery, Tile
 from transferkit.reports.page.writing import write_page
+from transferkit.reports.result_table import result_table
 
 playwright = pytest.importorskip("playwright.sync_api")
 
@@ -32,7 +32,7 @@ def gallery() -> Gallery:
         "mini/digits",
         (ODD, "two", "three"),
         tiles,
-        (Seen("good", "last", tuple(range(6)), near, tuple(range(30)), maps),),
+        (EncoderGallery("good", "last", tuple(range(6)), near, tuple(range(30)), maps),),
     )
 
 
@@ -40,7 +40,7 @@ def gallery() -> Gallery:
 def page_path(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("report") / "report.html"
     odd = [record(ODD, data, 0.2, layer="layer10") for data in DATA]
-    found = evidence([*study(), *odd], left_out=[f"{ODD} is broken."])
+    found = result_table([*study(), *odd], left_out=[f"{ODD} is broken."])
     write_page(found, path, galleries=[gallery()])
     return path
 

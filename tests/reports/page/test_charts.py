@@ -8,16 +8,16 @@ import pytest
 
 from tests.reports.records import record
 from tests.reports.studied import DATA, LAYERS, MODELS, study
-from transferkit.reports.evidence import evidence
-from transferkit.reports.figures import Line
+from transferkit.reports.figures import Curve
 from transferkit.reports.page.chart import Bars, Chart, Curves, Heat, Points, RankLines
 from transferkit.reports.page.paper import save_charts, sheet
 from transferkit.reports.page.plotly_specs import spec_of
 from transferkit.reports.page.score_charts import MEAN
 from transferkit.reports.page.writing import charts_of
+from transferkit.reports.result_table import result_table
 from transferkit.reports.statistics import ranks
 
-STUDY = {chart.key: chart for chart in charts_of(evidence(study()))}
+STUDY = {chart.key: chart for chart in charts_of(result_table(study()))}
 
 
 def test_a_study_has_every_chart():
@@ -28,13 +28,13 @@ def test_a_study_has_every_chart():
 
 
 def test_without_records_there_is_no_chart():
-    assert charts_of(evidence([])) == []
-    assert {chart.key for chart in charts_of(evidence([record("a", "d", 0.5)]))} == {"domains"}
+    assert charts_of(result_table([])) == []
+    assert {chart.key for chart in charts_of(result_table([record("a", "d", 0.5)]))} == {"domains"}
 
 
 def test_where_friedman_sees_no_difference_one_bar_joins_all():
     mixed = [record(m, f"d{i}", 0.5 + 0.1 * ((i + k) % 3)) for k, m in enumerate("abc") for i in range(5)]
-    panel = next(chart for chart in charts_of(evidence(mixed)) if chart.key == "ranks").panels["linear"]
+    panel = next(chart for chart in charts_of(result_table(mixed)) if chart.key == "ranks").panels["linear"]
     assert panel.ranks.friedman_p > 0.05
     ((low, high, _),) = panel.bars
     assert low < min(panel.ranks.mean_ranks)
@@ -43,14 +43,14 @@ def test_where_friedman_sees_no_difference_one_bar_joins_all():
 
 def test_a_recipe_of_one_model_has_no_domains_among_others():
     records = [record(m, "d", 0.5) for m in "ab"] + [record("a", "d", 0.5, protocol="knn")]
-    (chart,) = [chart for chart in charts_of(evidence(records)) if chart.key == "domains"]
+    (chart,) = [chart for chart in charts_of(result_table(records)) if chart.key == "domains"]
     assert list(chart.panels) == ["linear"]
 
 
 def many_points(count: int = 24) -> Chart:
     names = [f"m{i}" for i in range(count)]
     places = {name: [(i, i, "last")] for i, name in reversed(list(enumerate(names)))}
-    lines = {name: Line([0, 1], [0, 1]) for name in names}
+    lines = {name: Curve([0, 1], [0, 1]) for name in names}
     bars = Bars(["g"], {name: [0.5] for name in names})
     return Chart("k", "t", "c", {"p": Points(places), "c": Curves(lines), "b": bars}, names=names)
 
@@ -74,7 +74,7 @@ def test_domains_are_means_over_their_sets():
     panel = STUDY["domains"].panels["linear"]
     assert isinstance(panel, Bars)
     assert panel.groups == ["natural", "symbolic", "medical", "other"]
-    cells = evidence(study()).cells
+    cells = result_table(study()).cells
     assert panel.series["good"][1] == pytest.approx(cells["linear", "good", "mini/digits"].value)
 
 
@@ -85,7 +85,7 @@ def test_depth_runs_to_one_and_the_mean_is_over_the_sets():
     ]
     line = panels[f"linear · {MEAN}"].lines["good"]
     assert line.x == pytest.approx([1 / 3, 2 / 3, 1])
-    by_layer = evidence(study()).by_layer
+    by_layer = result_table(study()).by_layer
     expected = np.mean([by_layer["linear", "good", d, LAYERS[-1]].value for d in DATA])
     assert line.y[-1] == pytest.approx(expected)
     widths = [by_layer["linear", "good", d, LAYERS[-1]].interval for d in DATA]
@@ -107,12 +107,16 @@ def test_calibration_has_its_diagonal():
 
 def test_bins_of_few_answers_are_no_points_of_a_curve():
     curve = {"confidence": [0.2, 0.4, 0.7], "accuracy": [1.0, 0.3, 0.6], "count": [4, 5, 9]}
-    also = {"calibration": {"before": {"reliability": curve}}}
-    charts = {chart.key: chart for chart in charts_of(evidence([record("a", "d", 0.5, also=also)]))}
+    extra_metrics = {"calibration": {"before": {"reliability": curve}}}
+    charts = {
+        chart.key: chart for chart in charts_of(result_table([record("a", "d", 0.5, extra_metrics=extra_metrics)]))
+    }
     line = charts["calibration"].panels["linear · d"].lines["a"]
     assert (list(line.x), list(line.y)) == ([0.4, 0.7], [0.3, 0.6])
     curve["count"] = [4, 4, 1]
-    assert "calibration" not in {chart.key for chart in charts_of(evidence([record("a", "d", 0.5, also=also)]))}
+    assert "calibration" not in {
+        chart.key for chart in charts_of(result_table([record("a", "d", 0.5, extra_metrics=extra_metrics)]))
+    }
 
 
 def test_transferability_pairs_a_score_with_the_accuracy_of_the_same_layer():

@@ -10,11 +10,11 @@ import pytest
 from tests.reports.records import record
 from tests.reports.studied import study
 from transferkit.core.errors import MissingExtraError
-from transferkit.protocols.gallery import Gallery, Seen, Tile
-from transferkit.reports.evidence import evidence
+from transferkit.protocols.gallery import EncoderGallery, Gallery, Tile
 from transferkit.reports.page import writing
 from transferkit.reports.page.main_table import main_table
 from transferkit.reports.page.provenance import FIELDS, provenance
+from transferkit.reports.result_table import result_table
 
 ODD = "<script>alert(1)</script>"
 
@@ -32,36 +32,36 @@ def carried(text: str) -> dict:
 def gallery() -> Gallery:
     tile = np.zeros((8, 8, 3), np.uint8)
     tiles = tuple(Tile("test", f"{ODD}{i}", i % 2, tile) for i in range(4))
-    seen = Seen("m", "last", (0,), ((1, 2),), (0, 1, 2, 3), {"PCA": np.arange(8.0).reshape(4, 2)})
+    seen = EncoderGallery("m", "last", (0,), ((1, 2),), (0, 1, 2, 3), {"PCA": np.arange(8.0).reshape(4, 2)})
     return Gallery("d", (ODD, "other"), tiles, (seen,))
 
 
 def test_the_page_holds_its_numbers_and_asks_for_nothing():
-    text = writing.page(evidence(study()))
+    text = writing.page(result_table(study()))
     assert "Under linear, good has the highest mean" in text
     row = text.split('<section id="overview">')[1].split('<th scope="row">good</th>')[1].split("</tr>")[0]
-    assert row.count('<td class="number">') == len(evidence(study()).recipes)
+    assert row.count('<td class="number">') == len(result_table(study()).recipes)
     assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!data:|#)""", text)
     assert len(carried(text)["charts"]) == 11
 
 
 def test_a_model_on_the_data_that_it_was_trained_on_is_marked():
-    records = [record("a", "x", 0.5, also={"trained_on": "x"}), record("b", "x", 0.3)]
-    text = writing.page(evidence(records))
+    records = [record("a", "x", 0.5, extra_metrics={"trained_on": "x"}), record("b", "x", 0.3)]
+    text = writing.page(result_table(records))
     assert text.count("<sup>†</sup>") == 1
     assert "† The model was trained on this data set: the number does not measure transfer." in text
     assert "trained_on" in FIELDS
-    assert "†" not in writing.page(evidence(records[1:]))
+    assert "†" not in writing.page(result_table(records[1:]))
 
 
 def test_the_same_records_give_the_same_page():
-    assert writing.page(evidence(study())) == writing.page(evidence(study()))
+    assert writing.page(result_table(study())) == writing.page(result_table(study()))
 
 
 def test_names_stay_text():
     records = [record(ODD, f"folder:{ODD}", v, seed=s) for s, v in enumerate((0.5, 0.6))]
     records.append(record("b", f"folder:{ODD}", 0.1))
-    text = writing.page(evidence(records), galleries=[gallery()], notes=[f"No gallery of {ODD}."])
+    text = writing.page(result_table(records), galleries=[gallery()], notes=[f"No gallery of {ODD}."])
     assert ODD not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
     told = carried(text)
@@ -70,7 +70,7 @@ def test_names_stay_text():
 
 
 def test_numbers_point_at_their_records():
-    found = evidence(study())
+    found = result_table(study())
     told = provenance(found)
     for row in main_table(found).rows:
         for cell, data in zip(row.cells, found.data, strict=True):
@@ -86,7 +86,7 @@ def test_numbers_point_at_their_records():
 
 
 def test_equal_values_are_carried_once():
-    columns = dict(zip(FIELDS, provenance(evidence(study()))["columns"], strict=True))
+    columns = dict(zip(FIELDS, provenance(result_table(study()))["columns"], strict=True))
     assert len(columns["model"]["values"]) == 3
     assert len(columns["seconds"]["values"]) == 1
     assert len(columns["value"]["index"]) == len(study())
@@ -94,22 +94,22 @@ def test_equal_values_are_carried_once():
 
 def test_bold_is_only_what_is_significant():
     close = [record(m, "d", v, half=0.05) for m, v in (("a", 0.52), ("b", 0.5))]
-    assert not any(cell.bold for row in main_table(evidence(close)).rows for cell in row.cells)
+    assert not any(cell.bold for row in main_table(result_table(close)).rows for cell in row.cells)
     apart = [record(m, "d", v, half=0.05) for m, v in (("a", 0.9), ("b", 0.5))]
-    assert [row.cells[0].bold for row in main_table(evidence(apart)).rows] == [True, False]
+    assert [row.cells[0].bold for row in main_table(result_table(apart)).rows] == [True, False]
 
 
 @pytest.mark.parametrize(("sets", "said"), [(5, True), (6, False)])
 def test_pairs_that_cannot_be_significant_are_said_to_be_so(sets, said):
     """Of 5 data sets Wilcoxon's smallest p is 2 / 2⁵ = 0.0625, of 6 it is 0.031."""
     records = [record(m, f"d{i}", v) for m, v in (("a", 0.5), ("b", 0.4)) for i in range(sets)]
-    text = writing.page(evidence(records))
+    text = writing.page(result_table(records))
     assert (f"With {sets} data sets and 1 pair the smallest possible <i>p</i> is 0.062" in text) == said
     assert ("none can be significant here" in text) == said
 
 
 def test_galleries_mark_right_and_wrong():
-    text = writing.page(evidence(study()), galleries=[gallery()])
+    text = writing.page(result_table(study()), galleries=[gallery()])
     assert text.count('<figure class="right">') == 1
     assert text.count('<figure class="wrong">') == 1
     (told,) = carried(text)["galleries"]
@@ -120,13 +120,13 @@ def test_galleries_mark_right_and_wrong():
 
 
 def test_what_is_left_out_is_said():
-    text = writing.page(evidence(study(), left_out=["x.json is broken."]), notes=["No gallery of d."])
+    text = writing.page(result_table(study(), left_out=["x.json is broken."]), notes=["No gallery of d."])
     assert "2 notes on what is not shown" in text
     assert "x.json is broken." in text
 
 
 def test_no_record_is_a_page_too():
-    assert "nothing to compare yet" in writing.page(evidence([]))
+    assert "nothing to compare yet" in writing.page(result_table([]))
 
 
 def test_json_in_scripts_cannot_end_them():
@@ -136,18 +136,18 @@ def test_json_in_scripts_cannot_end_them():
 
 
 def test_a_file_appears_when_whole(tmp_path):
-    writing.write_page(evidence(study()), tmp_path / "deep" / "page.html")
+    writing.write_page(result_table(study()), tmp_path / "deep" / "page.html")
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["page.html"]
 
 
 def test_without_jinja_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(MissingExtraError, match=r"jinja2 is needed for the report page.*transferkit\[report\]"):
-        writing.page(evidence(study()))
+        writing.page(result_table(study()))
 
 
 def test_without_plotly_the_extra_is_named(monkeypatch):
     monkeypatch.undo()
     monkeypatch.setitem(sys.modules, "plotly.offline", None)
     with pytest.raises(MissingExtraError, match=r"plotly is needed for the report page.*transferkit\[report\]"):
-        writing.page(evidence(study()))
+        writing.page(result_table(study()))

@@ -13,7 +13,7 @@ from tests.tree import ROOT
 from transferkit.core.errors import MissingExtraError, StudyError, UsageError
 from transferkit.core.workspace import Workspace
 from transferkit.studies.engines.cluster import RayEngine, carry_out, feeding_cores
-from transferkit.studies.engines.engine import Need, need_of
+from transferkit.studies.engines.engine import ResourceRequest, need_of
 from transferkit.studies.grid import Task, grid_of
 
 ray = pytest.importorskip("ray")
@@ -135,12 +135,12 @@ def test_two_studies_in_one_workspace_leave_each_other_alone(tmp_path, engine_on
     with engine_on(Cluster({"CPU": 2})) as one:
         with engine_on(Cluster({"CPU": 2})) as two:
             for engine in (one, two, one):
-                engine.submit(first, Need(1, 0, 2**30), "fp32")
+                engine.submit(first, ResourceRequest(1, 0, 2**30), "fp32")
                 (outcome,) = engine.wait(1)
-                assert outcome.receipt is not None, outcome.error
-        one.submit(first, Need(1, 0, 2**30), "fp32")
+                assert outcome.task_record is not None, outcome.error
+        one.submit(first, ResourceRequest(1, 0, 2**30), "fp32")
         (outcome,) = one.wait(1)
-        assert outcome.receipt is not None, "the other study has ended, and this one goes on"
+        assert outcome.task_record is not None, "the other study has ended, and this one goes on"
         assert len(list(studies.glob("beacon*"))) == 1
     assert not list(studies.glob("beacon*"))
 
@@ -193,6 +193,6 @@ def test_what_no_node_has_is_a_failure_and_not_a_wait_without_end(tmp_path):
     engine = RayEngine(Workspace.at(tmp_path))
     engine._ray, engine._gpus, engine._cpus = OneSmallNode(), 0, 2
     task = next(iter(grid_of(plain_study(tmp_path)).values()))
-    engine.submit(task, Need(8, 8, 2**30), "fp32")
+    engine.submit(task, ResourceRequest(8, 8, 2**30), "fp32")
     (outcome,) = engine.wait(1)
     assert "No node of the cluster has the 8 cores that it needs" in outcome.error

@@ -10,13 +10,13 @@ import torch
 from tests.studies.studies import place_at, plain_study
 from transferkit.core.errors import DiskSpaceError, UsageError
 from transferkit.studies.engines import local
-from transferkit.studies.engines.engine import Need, need_of
+from transferkit.studies.engines.engine import ResourceRequest, need_of
 from transferkit.studies.engines.local import LocalEngine, cores, default_workers
 from transferkit.studies.grid import Task, grid_of
 
 
-def engine_at(place, workers=1):
-    return LocalEngine(place.workspace, place.workspace.studies / "logs", workers)
+def engine_at(context, workers=1):
+    return LocalEngine(context.workspace, context.workspace.studies / "logs", workers)
 
 
 def test_no_workers_are_refused(tmp_path):
@@ -63,11 +63,11 @@ def test_threads_and_decoders_of_a_machine(tmp_path, monkeypatch, cores, gpus, w
 
 
 def test_a_log_that_cannot_be_written_is_one_line(tmp_path):
-    place = place_at(tmp_path)
-    place.workspace.studies.mkdir(parents=True)
-    (place.workspace.studies / "logs").write_text("in the way")
+    context = place_at(tmp_path)
+    context.workspace.studies.mkdir(parents=True)
+    (context.workspace.studies / "logs").write_text("in the way")
     with (
-        engine_at(place) as engine,
+        engine_at(context) as engine,
         pytest.raises(DiskSpaceError, match=r"worker-0\.log cannot be written .*--workspace"),
     ):
         engine.submit(network(0), NEED, "fp32")
@@ -97,7 +97,7 @@ def listeners(monkeypatch):
     return gpus
 
 
-NEED = Need(1, 0, 0)
+NEED = ResourceRequest(1, 0, 0)
 
 
 @pytest.mark.parametrize("victim", [0, 1])
@@ -165,32 +165,32 @@ def kill(engine, number=0):
 
 @pytest.mark.slow
 def test_the_task_of_a_killed_process_is_begun_once_more_and_then_fails(tmp_path):
-    place = place_at(tmp_path / "w")
+    context = place_at(tmp_path / "w")
     task = next(task for task in grid_of(plain_study(tmp_path)).values() if task.kind == "extract")
     need = need_of(task, rows=1)
-    with engine_at(place) as engine:
+    with engine_at(context) as engine:
         assert engine.accepts(task)
         engine.submit(task, need, "fp32")
         assert not engine.accepts(task), "the one process is busy"
         kill(engine)
         outcome = ended(engine)
-        assert outcome.receipt is not None, outcome.error
-        assert len(outcome.receipt.entries) == 3
+        assert outcome.task_record is not None, outcome.error
+        assert len(outcome.task_record.entries) == 3
         other = Task(task.kind, task.title, {**task.what, "seed": 1})
         engine.submit(other, need, "fp32")
         kill(engine)
         assert engine.wait(30) == [], "it is begun again"
         kill(engine)
         outcome = ended(engine)
-        assert outcome.receipt is None
+        assert outcome.task_record is None
         assert "ended by signal 9, 2 times; a lack of memory does that" in outcome.error
 
 
 @pytest.mark.slow
 def test_nothing_is_left_running(tmp_path):
-    place = place_at(tmp_path / "w")
+    context = place_at(tmp_path / "w")
     task = next(iter(grid_of(plain_study(tmp_path)).values()))
-    with engine_at(place) as engine:
+    with engine_at(context) as engine:
         engine.submit(task, need_of(task, rows=1), "fp32")
         process = engine._running[0].process
         assert process.poll() is None

@@ -23,22 +23,22 @@ def main() -> None:
     node = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
     cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
     victim = cluster.add_node(**node)
-    place = place_at(folder / "workspace")
+    context = place_at(folder / "workspace")
     study = plain_study(folder)
     killed: list[int] = []
 
     def kill() -> None:
         """When something is finished, and more is under way."""
-        receipts = place.workspace.studies / "finished"
+        receipts = context.workspace.studies / "finished"
         while not list(receipts.glob("*.json")):
             time.sleep(0.05)
         killed.append(len(list(receipts.glob("*.json"))))
         cluster.remove_node(victim, allow_graceful=False)
 
     threading.Thread(target=kill, daemon=True).start()
-    run = run_study(study, place=place, engine=lambda: RayEngine(place.workspace, address=cluster.address))
+    run = run_study(study, context=context, engine=lambda: RayEngine(context.workspace, address=cluster.address))
     cluster.shutdown()
-    values = {result.cell: result.value for result in run.results(place)}
+    values = {result.cell: result.value for result in run.results(context)}
     sys.stdout.write(json.dumps({"killed_after": killed, "tasks": run.to_json()["tasks"], "values": values}))
 
 

@@ -45,8 +45,8 @@ def logme(x: ArrayLike, labels: ArrayLike) -> float:
     shrunk = t / (t + sigma[:, None])  # [k, c]
     unexplained = (z2 * shrunk).sum(axis=0) + left  # [c], E
     n = len(rows.x)
-    evidence = np.log(shrunk).sum(axis=0) + n * (np.log(n / unexplained) - 1 - np.log(2 * np.pi))
-    return float(evidence.mean() / (2 * n))
+    result_table = np.log(shrunk).sum(axis=0) + n * (np.log(n / unexplained) - 1 - np.log(2 * np.pi))
+    return float(result_table.mean() / (2 * n))
 
 
 def _spectrum(x: Array, y: NDArray[np.int64], c: int) -> tuple[Array, Array]:

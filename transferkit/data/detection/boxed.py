@@ -26,7 +26,7 @@ OnFault = Literal["skip", "stop"]
 
 
 @dataclass(frozen=True, eq=False)
-class Objects:
+class ImageBoxes:
     """What is marked in one image.
 
     Shapes: ``m`` objects, perhaps none.
@@ -65,7 +65,7 @@ class Objects:
         return len(self.labels)
 
     @classmethod
-    def of(cls, marks: Sequence["Mark"]) -> "Objects":
+    def of(cls, marks: Sequence["Annotation"]) -> "ImageBoxes":
         """The objects of a list of marks, in its order."""
         return cls(
             np.array([mark.box for mark in marks], np.float32).reshape(-1, 4),
@@ -86,13 +86,13 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Mark:
+class Annotation:
     """One object as an annotation gives it.
 
     Attributes:
         box: left, top, right, bottom.
         label: in ``0 … c-1``.
-        difficult, crowd: as of ``Objects``.
+        difficult, crowd: as of ``ImageBoxes``.
         area: in square pixels; None for the box's.
     """
 
@@ -151,7 +151,7 @@ class DetectionSplit:
     name: str
     ids: tuple[str, ...]
     sizes: NDArray[np.int64]
-    objects: tuple[Objects, ...]
+    objects: tuple[ImageBoxes, ...]
     classes: tuple[str, ...]
     fingerprint: str
     reader: Reader
@@ -181,7 +181,7 @@ class DetectionSplit:
 def detection_fingerprint(
     ids: Sequence[str],
     sizes: NDArray[np.integer],
-    objects: Sequence[Objects],
+    objects: Sequence[ImageBoxes],
     classes: Sequence[str],
     contents: Sequence[str],
 ) -> str:

@@ -15,9 +15,9 @@ from typing import Any
 
 from ...core.errors import DataError
 from ..downstream.published import Download, top_of
-from .boxed import DETECTION, Mark, Objects
+from .boxed import DETECTION, Annotation, ImageBoxes
 from .checking import Faults, finite_number, flag, whole_number
-from .listing import BoxListing, PublishedBoxes, Row
+from .listing import BoxListing, ListedImage, PublishedBoxes
 from .opening import BoxesOpener
 
 SPLITS = {"train": "train2017", "val": "val2017"}
@@ -120,7 +120,9 @@ def _class_name(value: Any) -> str:
     return str(value).strip() if named else ""
 
 
-def _rows(content: Mapping[str, Any], part: str, categories: Mapping[int, str], faults: Faults) -> Iterator[Row]:
+def _rows(
+    content: Mapping[str, Any], part: str, categories: Mapping[int, str], faults: Faults
+) -> Iterator[ListedImage]:
     """By file name."""
     label_of = {category: label for label, category in enumerate(categories)}
     annotations = defaultdict(list)
@@ -143,7 +145,7 @@ def _rows(content: Mapping[str, Any], part: str, categories: Mapping[int, str], 
             for one in sorted(annotations[key], key=lambda one: str(one.get("id")))
             if (mark := _mark(one, path, (height, width), label_of, faults)) is not None
         ]
-        yield Row(path, height, width, Objects.of(marks))
+        yield ListedImage(path, height, width, ImageBoxes.of(marks))
 
 
 def _images(listed: Sequence[Mapping[str, Any]], part: str, faults: Faults) -> dict[str, Mapping[str, Any]]:
@@ -180,7 +182,7 @@ def _is_name(value: Any) -> bool:
 
 def _mark(
     one: Mapping[str, Any], path: str, size: tuple[int, int], label_of: Mapping[int, int], faults: Faults
-) -> Mark | None:
+) -> Annotation | None:
     """The object of an annotation, unless it is at fault.
 
     Raises: DataError: if ``iscrowd`` is neither 0 nor 1.
@@ -203,4 +205,4 @@ def _mark(
     box = (left, top, left + width, top + height)
     if not faults.accepts(where, box, *size):
         return None
-    return Mark(box, label_of[category], crowd=crowd, area=area)
+    return Annotation(box, label_of[category], crowd=crowd, area=area)

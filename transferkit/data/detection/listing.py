@@ -8,12 +8,12 @@ from stat import S_ISREG
 from ...core.errors import DataError
 from ..downstream.published import Publication
 from ..fingerprints import Stamp
-from .boxed import Objects
+from .boxed import ImageBoxes
 from .checking import Faults
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class ListedImage:
     """One image of a split and what is marked in it.
 
     Attributes:
@@ -25,7 +25,7 @@ class Row:
     path: str
     height: int
     width: int
-    objects: Objects
+    objects: ImageBoxes
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,9 +42,9 @@ class BoxListing:
     folder: Path
     classes: tuple[str, ...]
     category_ids: tuple[int, ...]
-    rows: Mapping[str, Callable[[Faults], Iterable[Row]]]
+    rows: Mapping[str, Callable[[Faults], Iterable[ListedImage]]]
 
-    def part(self, name: str, faults: Faults) -> list[tuple[Row, Stamp]]:
+    def part(self, name: str, faults: Faults) -> list[tuple[ListedImage, Stamp]]:
         """The rows of a split whose image is there, each with what the disk says of that file.
 
         Args:
@@ -53,7 +53,7 @@ class BoxListing:
 
         Raises: DataError: if no row is left, or as ``faults`` raises it.
         """
-        found: dict[str, tuple[Row, Stamp]] = {}
+        found: dict[str, tuple[ListedImage, Stamp]] = {}
         for row in self.rows[name](faults):
             try:
                 status = (self.folder / row.path).stat()

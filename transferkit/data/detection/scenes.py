@@ -13,9 +13,9 @@ from ...core.errors import DamagedError, UsageError
 from ...core.progress import SILENT, Reporter
 from ..fingerprints import pixels_digest
 from ..mini import scenes
-from ..mini.kept import KeptImages, keep_images, kept_arrays
 from ..mini.rendered import SPLITS
-from .boxed import DETECTION, DetectionDataset, DetectionSplit, Objects, OnFault, detection_fingerprint
+from ..mini.storage import KeptImages, keep_images, kept_arrays
+from .boxed import DETECTION, DetectionDataset, DetectionSplit, ImageBoxes, OnFault, detection_fingerprint
 
 SPEC = f"mini/{scenes.NAME}"
 
@@ -108,9 +108,9 @@ def _split(name: str, arrays: Mapping[str, NDArray], path: Path) -> DetectionSpl
     )
 
 
-def _objects(arrays: Mapping[str, NDArray], start: int, end: int) -> Objects:
+def _objects(arrays: Mapping[str, NDArray], start: int, end: int) -> ImageBoxes:
     labels = arrays["labels"][start:end]
-    return Objects(
+    return ImageBoxes(
         arrays["boxes"][start:end],
         labels,
         arrays["difficult"][start:end],

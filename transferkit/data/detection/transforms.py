@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...core.errors import UsageError
-from .boxed import Objects
+from .boxed import ImageBoxes
 
 
 def flipped_boxes(boxes: NDArray[np.floating], width: float) -> NDArray[np.floating]:
@@ -26,12 +26,12 @@ def resized_boxes(boxes: NDArray[np.floating], size: tuple[int, int], new: tuple
     return boxes * np.array([right, down, right, down], boxes.dtype)
 
 
-def flipped(image: Tensor, objects: Objects) -> tuple[Tensor, Objects]:
+def flipped(image: Tensor, objects: ImageBoxes) -> tuple[Tensor, ImageBoxes]:
     """Image ``[3, h, w]`` and objects mirrored left to right."""
     return image.flip(2), replace(objects, boxes=flipped_boxes(objects.boxes, image.shape[2]))
 
 
-def resized(image: Tensor, objects: Objects, new: tuple[int, int]) -> tuple[Tensor, Objects]:
+def resized(image: Tensor, objects: ImageBoxes, new: tuple[int, int]) -> tuple[Tensor, ImageBoxes]:
     """Image ``[3, h, w]`` and objects at the height and width ``new``; antialiased, bilinear."""
     size = (image.shape[1], image.shape[2])
     if size == new:
@@ -78,7 +78,7 @@ class TrainingView:
         if not 0 <= self.flip_p <= 1:
             raise UsageError(f"A probability of mirroring of {self.flip_p} is not in 0 … 1.")
 
-    def __call__(self, image: Tensor, objects: Objects, rng: np.random.Generator) -> tuple[Tensor, Objects]:
+    def __call__(self, image: Tensor, objects: ImageBoxes, rng: np.random.Generator) -> tuple[Tensor, ImageBoxes]:
         """Image ``[3, h, w]`` and objects, at a drawn scale and perhaps mirrored."""
         shorter = self.shorter[int(rng.integers(len(self.shorter)))]
         size = scaled_size(image.shape[1], image.shape[2], shorter=shorter, longest=self.longest)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ... import __version__
 from ...core.progress import SILENT, Reporter
-from ..twins import NEAR, Decoded, Twin, decoded, exact_ones, first_lines, twins_between
+from ..duplicate_pairs import NEAR, Decoded, DuplicatePair, decoded, duplicates_between, exact_ones, first_lines
 from ..verifying import count_problems
 from .boxed import DETECTION, DetectionDataset, DetectionSplit, Fault
 from .listing import PublishedBoxes
@@ -17,7 +17,7 @@ from .opening import MarkedReader
 
 
 @dataclass(frozen=True)
-class Tally:
+class SplitCounts:
     """What one split has.
 
     Attributes:
@@ -36,7 +36,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Share:
+class ClassCounts:
     """What one class has in one split.
 
     Attributes:
@@ -66,13 +66,13 @@ class BoxVerification:
     """
 
     name: str
-    splits: Mapping[str, Tally]
-    classes: Mapping[str, Mapping[str, Share]]
+    splits: Mapping[str, SplitCounts]
+    classes: Mapping[str, Mapping[str, ClassCounts]]
     published: Mapping[str, int]
     published_classes: int | None
     faults: tuple[Fault, ...]
     flaws: Mapping[str, int]
-    leaks: tuple[Twin, ...]
+    leaks: tuple[DuplicatePair, ...]
     fingerprints: Mapping[str, str]
     version: str
 
@@ -114,12 +114,12 @@ class BoxVerification:
             else "All images decode and have the size of their annotation."
         )
         exact = len(exact_ones(self.leaks))
-        prints = ", ".join(f"{name} {digest[:12]}" for name, digest in self.fingerprints.items())
+        hashes = ", ".join(f"{name} {digest[:12]}" for name, digest in self.fingerprints.items())
         return (
             f"{self.name} has {images} images with {objects} objects of {len(self.classes)} classes "
             f"({parts}). {state} Between its splits there are {exact} exact and "
             f"{len(self.leaks) - exact} near duplicates ({NEAR}). "
-            f"Fingerprints: {prints}; transferkit {self.version}."
+            f"Fingerprints: {hashes}; transferkit {self.version}."
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -181,7 +181,7 @@ def verified_boxes(dataset: DetectionDataset, *, reporter: Reporter = SILENT) ->
         published_classes=published.n_classes if published else None,
         faults=tuple(fault for split in splits.values() for fault in (*split.faults, *_damage(split, seen))),
         flaws=dict(published.flaws) if published else {},
-        leaks=twins_between(splits, seen, _shown),
+        leaks=duplicates_between(splits, seen, _shown),
         fingerprints={name: split.fingerprint for name, split in splits.items()},
         version=__version__,
     )
@@ -216,8 +216,8 @@ def _damage(split: DetectionSplit, seen: Decoded) -> Iterator[Fault]:
         )
 
 
-def _tally(split: DetectionSplit) -> Tally:
-    return Tally(
+def _tally(split: DetectionSplit) -> SplitCounts:
+    return SplitCounts(
         images=len(split),
         empty=sum(not len(one) for one in split.objects),
         objects=sum(map(len, split.objects)),
@@ -226,14 +226,14 @@ def _tally(split: DetectionSplit) -> Tally:
     )
 
 
-def _per_class(splits: Mapping[str, DetectionSplit], classes: tuple[str, ...]) -> dict[str, dict[str, Share]]:
+def _per_class(splits: Mapping[str, DetectionSplit], classes: tuple[str, ...]) -> dict[str, dict[str, ClassCounts]]:
     objects = {name: split.boxes_per_class() for name, split in splits.items()}
     images = {
         name: Counter(label for one in split.objects for label in np.unique(one.labels).tolist())
         for name, split in splits.items()
     }
     return {
-        label: {name: Share(images[name][number], objects[name][label]) for name in splits}
+        label: {name: ClassCounts(images[name][number], objects[name][label]) for name in splits}
         for number, label in enumerate(classes)
     }
 

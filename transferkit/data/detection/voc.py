@@ -14,9 +14,9 @@ from xml.etree import ElementTree
 from ...core.errors import DataError
 from ..downstream.published import top_of
 from ..vocdevkit import CITATION, CLASSES, HOMEPAGE, LICENCE, OF_2007, OF_2012, listed
-from .boxed import DETECTION, Mark, Objects
+from .boxed import DETECTION, Annotation, ImageBoxes
 from .checking import Faults, finite_number, flag, whole_number
-from .listing import BoxListing, PublishedBoxes, Row
+from .listing import BoxListing, ListedImage, PublishedBoxes
 from .opening import BoxesOpener
 
 LISTS = {"train": (("VOC2007", "trainval"), ("VOC2012", "trainval")), "test": (("VOC2007", "test"),)}
@@ -57,7 +57,7 @@ VOC = PublishedBoxes(
 DETECTION.register(VOC.name)(BoxesOpener(VOC))
 
 
-def _rows(folder: Path, lists: Sequence[tuple[str, str]], faults: Faults) -> Iterator[Row]:
+def _rows(folder: Path, lists: Sequence[tuple[str, str]], faults: Faults) -> Iterator[ListedImage]:
     for year, name in lists:
         for stem in listed(folder / year / "ImageSets" / "Main" / f"{name}.txt"):
             path = f"{year}/JPEGImages/{stem}.jpg"
@@ -95,7 +95,7 @@ def parsed(data: bytes) -> ElementTree.Element:
     return root
 
 
-def _row(path: str, root: ElementTree.Element, faults: Faults) -> Row | None:
+def _row(path: str, root: ElementTree.Element, faults: Faults) -> ListedImage | None:
     """The image of an annotation, unless its size is at fault.
 
     Raises: DataError: if ``difficult`` of an object is neither 0 nor 1.
@@ -117,8 +117,8 @@ def _row(path: str, root: ElementTree.Element, faults: Faults) -> Row | None:
         left, top, right, bottom = (_number(element, edge) for edge in ("xmin", "ymin", "xmax", "ymax"))
         box = (left - 1, top - 1, right, bottom)  # pixels count from 1
         if faults.accepts(where, box, height, width):
-            marks.append(Mark(box, CLASSES.index(name), difficult=is_difficult))
-    return Row(path, height, width, Objects.of(marks))
+            marks.append(Annotation(box, CLASSES.index(name), difficult=is_difficult))
+    return ListedImage(path, height, width, ImageBoxes.of(marks))
 
 
 def _number(element: ElementTree.Element, edge: str) -> float:

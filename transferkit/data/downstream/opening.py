@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import DataError, UsageError
 from ...core.files import digest_of
-from ...core.labels import strata
+from ...core.labels import stratify_labels
 from ...core.progress import SILENT, Reporter
 from ...core.splitting import hashed_split
 from ..dataset import Dataset, Reader, Split
@@ -125,7 +125,7 @@ def divided(listing: Listing, name: str) -> dict[str, dict[str, Label]]:
         return {part: dict(rows) for part, rows in listing.parts.items()}
     rows = listing.parts[WHOLE]
     ids, labels = tuple(rows), np.array(list(rows.values()), np.int64)
-    cut = hashed_split(ids, strata(labels), tuple(STUDY.values()), name=name)
+    cut = hashed_split(ids, stratify_labels(labels), tuple(STUDY.values()), name=name)
     return {part: {ids[i]: rows[ids[i]] for i in index} for part, index in zip(STUDY, cut, strict=True)}
 
 

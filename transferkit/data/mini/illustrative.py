@@ -26,7 +26,7 @@ from .canvas import (
     smooth_noise,
 )
 from .distances import Points, arc
-from .rendered import Picture, Plan, drawn
+from .rendered import Picture, SetPlan, drawn
 
 THINGS: dict[str, tuple[Points, ...]] = {
     "bicycle": (
@@ -123,7 +123,7 @@ THINGS: dict[str, tuple[Points, ...]] = {
 }
 """Strokes of each thing, upright, in coordinates of -1 … 1."""
 
-SKETCHES = Plan("sketches", tuple(THINGS), (22, 7, 15))
+SKETCHES = SetPlan("sketches", tuple(THINGS), (22, 7, 15))
 
 
 def draw_sketch(kind: str, rng: np.random.Generator) -> tuple[Plane, Factors]:
@@ -332,7 +332,7 @@ ANIMALS: dict[str, Callable[[Face], None]] = {
     "rabbit": _rabbit,
 }
 
-CARTOONS = Plan("cartoons", tuple(ANIMALS), (26, 8, 18))
+CARTOONS = SetPlan("cartoons", tuple(ANIMALS), (26, 8, 18))
 
 
 def draw_cartoon(kind: str, rng: np.random.Generator) -> tuple[Plane, Factors]:

@@ -23,7 +23,7 @@ from .canvas import (
     smooth_noise,
 )
 from .patches import Area, Cut, cut, toned
-from .rendered import Picture, Plan, drawn
+from .rendered import Picture, SetPlan, drawn
 
 _SECTION = (Area("ihc", (0, 0, 512, 512), (10, 10)),)
 _FUNDUS = (Area("retina", (0, 0, 1410, 1410), (12, 12)),)
@@ -37,7 +37,7 @@ REGIONS: dict[str, tuple[Area, ...]] = {
     "section-nuclei": _SECTION,
 }
 
-TISSUE = Plan("tissue", tuple(REGIONS), (42, 14, 28))
+TISSUE = SetPlan("tissue", tuple(REGIONS), (42, 14, 28))
 
 
 def shows_region(kind: str, patch: NDArray[np.uint8]) -> bool:
@@ -206,7 +206,7 @@ TYPES: dict[str, Cell] = {
     "yeast": _yeast,
 }
 
-CELLS = Plan("cells", tuple(TYPES), (26, 8, 18))
+CELLS = SetPlan("cells", tuple(TYPES), (26, 8, 18))
 
 
 def draw_cell(kind: str, rng: np.random.Generator) -> tuple[Plane, Factors]:

@@ -26,7 +26,7 @@ from .canvas import (
     shading,
 )
 from .patches import Area, Cut, cut, luminance
-from .rendered import Picture, Plan, drawn
+from .rendered import Picture, SetPlan, drawn
 
 Outline = Callable[[Plane, Plane, np.random.Generator], Plane]
 
@@ -124,7 +124,7 @@ SPECIES: dict[str, Outline] = {
 }
 _FANNED = ("ginkgo", "maple", "linden")
 
-LEAVES = Plan("leaves", tuple(SPECIES), (26, 8, 18))
+LEAVES = SetPlan("leaves", tuple(SPECIES), (26, 8, 18))
 
 
 def _veins(kind: str, u: Plane, v: Plane) -> Plane:
@@ -187,7 +187,7 @@ SUBJECTS: dict[str, tuple[Area, ...]] = {
     "rocket": (Area("rocket", (0, 0, 640, 427), (8, 5)),),
 }
 
-PHOTOS = Plan("photos", tuple(SUBJECTS), (28, 9, 19))
+PHOTOS = SetPlan("photos", tuple(SUBJECTS), (28, 9, 19))
 
 
 def _printed(canvas: Plane, rng: np.random.Generator) -> Plane:

@@ -24,7 +24,7 @@ from .canvas import (
     shading,
     smooth_noise,
 )
-from .rendered import Picture, Plan, drawn
+from .rendered import Picture, SetPlan, drawn
 
 
 def _heart_outline() -> list[tuple[float, float]]:
@@ -89,7 +89,7 @@ SHAPES: dict[str, Callable[[Plane, Plane], Plane]] = {
     "triangle": lambda u, v: d.polygon(u, v, d.regular(3)),
 }
 
-PLAN = Plan("objects", tuple(SHAPES), (400, 50, 50))
+PLAN = SetPlan("objects", tuple(SHAPES), (400, 50, 50))
 
 TEXTURES = ("plain", "stripes", "dots", "checks", "clouds", "rings")
 BACKGROUNDS = ("plain", "gradient", "clouds", "stripes", "tiles", "blobs")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import DataError
 from .canvas import SIZE, Factors, Plane, quantised
-from .rendered import SPLITS, Picture, Plan
+from .rendered import SPLITS, Picture, SetPlan
 
 PHOTOGRAPHS = (
     "skimage/data/astronaut.png",
@@ -136,7 +136,7 @@ Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels of a photograph."""
 
 
-def cut(plan: Plan, how: Cut) -> Iterator[Picture]:
+def cut(plan: SetPlan, how: Cut) -> Iterator[Picture]:
     """Cut every image of ``plan``, each with its own generator; the cells of its split and class take turns.
 
     Raises: DataError: if the cells of a split show nothing of a class.

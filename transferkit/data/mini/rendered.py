@@ -16,7 +16,7 @@ SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
-class Plan:
+class SetPlan:
     """Which images a set has.
 
     Attributes:
@@ -69,14 +69,14 @@ Picture = tuple[NDArray[np.uint8], Factors]
 """One image ``[64, 64, 3]``, and what was chosen for it."""
 
 
-def drawn(plan: Plan, draw: Draw) -> Iterator[Picture]:
+def drawn(plan: SetPlan, draw: Draw) -> Iterator[Picture]:
     """Draw every image of ``plan``, each with its own generator."""
     for split, kind, number in plan.rows():
         canvas, factors = draw(kind, plan.rng(split, kind, number))
         yield quantised(canvas), factors
 
 
-def gathered(plan: Plan, pictures: Iterable[Picture], *, reporter: Reporter = SILENT) -> Rendered:
+def load_results(plan: SetPlan, pictures: Iterable[Picture], *, reporter: Reporter = SILENT) -> Rendered:
     """Stack the images of ``plan`` as they come, and their factors by name."""
     labels = plan.labels()
     images = np.empty((len(labels), SIZE, SIZE, 3), np.uint8)

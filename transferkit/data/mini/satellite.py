@@ -24,7 +24,7 @@ from .canvas import (
     photographed,
     smooth_noise,
 )
-from .rendered import Picture, Plan, drawn
+from .rendered import Picture, SetPlan, drawn
 
 View = tuple[Plane, Plane]
 """Coordinates ``u, v`` turned at random, in widths, around the middle of the image."""
@@ -232,7 +232,7 @@ USES: dict[str, Callable[[View, np.random.Generator], Plane]] = {
     "runway": _runway,
 }
 
-LANDUSE = Plan("landuse", tuple(USES), (22, 7, 15))
+LANDUSE = SetPlan("landuse", tuple(USES), (22, 7, 15))
 
 
 def draw_use(kind: str, rng: np.random.Generator) -> tuple[Plane, Factors]:

@@ -38,7 +38,7 @@ Placed = tuple[int, NDArray[np.bool_]]
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class DrawnScene:
     """One picture and what is visible in it.
 
     Shapes: ``m`` objects.
@@ -58,7 +58,7 @@ class Scene:
     areas: NDArray[np.float32]
 
 
-def draw_scene(split: str, number: int) -> Scene:
+def draw_scene(split: str, number: int) -> DrawnScene:
     """The picture ``number`` of ``split``, whatever was drawn before."""
     rng = generator(VERSION, "mini", NAME, split, number)
     canvas = doubled(background(int(rng.integers(len(BACKGROUNDS))), rng))
@@ -72,7 +72,7 @@ def draw_scene(split: str, number: int) -> Scene:
     return _scene(quantised(lit), placed)
 
 
-def render() -> Iterator[Scene]:
+def render() -> Iterator[DrawnScene]:
     """All pictures, split by split."""
     for split, count in zip(SPLITS, COUNTS, strict=True):
         for number in range(count):
@@ -145,11 +145,11 @@ def _object(kind: str, rng: np.random.Generator) -> tuple[Plane, Plane]:
     return paint, pose.cover(distance)
 
 
-def _scene(image: NDArray[np.uint8], placed: list[Placed]) -> Scene:
+def _scene(image: NDArray[np.uint8], placed: list[Placed]) -> DrawnScene:
     seen = visible(placed)
     areas = np.array([cover.sum() for cover in seen], np.float32)
     whole = np.array([cover.sum() for _, cover in placed], np.float32)
-    return Scene(
+    return DrawnScene(
         image,
         np.array([extent(cover) for cover in seen], np.float32).reshape(-1, 4),
         np.array([label for label, _ in placed], np.int64),

@@ -11,9 +11,9 @@ from ...core.files import digest_file
 from ...core.progress import SILENT, Reporter
 from ..dataset import DATASETS, Dataset, Split
 from . import illustrative, medical, natural, objects, satellite, symbolic, terrain, texture
-from .kept import Kept, KeptImages, keep, kept, path_of
 from .patches import overlapping
-from .rendered import SPLITS, Picture, Plan, gathered
+from .rendered import SPLITS, Picture, SetPlan, load_results
+from .storage import Kept, KeptImages, keep, kept, path_of
 
 _DRAWN = "drawn by transferkit"
 _OURS = "Apache-2.0, as transferkit"
@@ -32,7 +32,7 @@ class Member:
             share anything.
     """
 
-    plan: Plan
+    plan: SetPlan
     render: Callable[[], Iterator[Picture]]
     domain: str
     source: str = _DRAWN
@@ -63,7 +63,7 @@ class Member:
         """
         whole = kept(root, self.plan)
         if whole is None:
-            keep(root, self.plan, gathered(self.plan, self.render(), reporter=reporter))
+            keep(root, self.plan, load_results(self.plan, self.render(), reporter=reporter))
             whole = kept(root, self.plan)
         if whole is None:
             raise DamagedError(

@@ -22,9 +22,9 @@ from .canvas import (
     quantised,
     smooth_noise,
 )
-from .rendered import Picture, Plan, drawn
+from .rendered import Picture, SetPlan, drawn
 
-DIGITS = Plan("digits", tuple("0123456789"), (28, 9, 19))
+DIGITS = SetPlan("digits", tuple("0123456789"), (28, 9, 19))
 
 
 def _page(paper: Plane, ink: Plane, rng: np.random.Generator) -> Plane:
@@ -79,7 +79,7 @@ def _inked(image: Plane, rng: np.random.Generator) -> tuple[Plane, Factors]:
     return canvas, {**pose.factors(), "shear": shear, **light}
 
 
-GLYPHS = Plan(
+GLYPHS = SetPlan(
     "glyphs",
     (
         "aro",

@@ -21,7 +21,7 @@ from .canvas import (
     shading,
     smooth_noise,
 )
-from .rendered import Picture, Plan, drawn
+from .rendered import Picture, SetPlan, drawn
 
 Relief = Callable[[Plane, Plane, np.random.Generator], Plane]
 """Height in 0 … about 1, over coordinates in widths, turned at random."""
@@ -95,7 +95,7 @@ FORMS: dict[str, Relief] = {
     "volcano": _volcano,
 }
 
-TERRAIN = Plan("terrain", tuple(FORMS), (32, 10, 22))
+TERRAIN = SetPlan("terrain", tuple(FORMS), (32, 10, 22))
 
 
 def draw_terrain(kind: str, rng: np.random.Generator) -> tuple[Plane, Factors]:

@@ -20,7 +20,7 @@ from .canvas import (
     smooth_noise,
 )
 from .patches import Area, Cut, cut, has_structure, toned
-from .rendered import Picture, Plan, drawn
+from .rendered import Picture, SetPlan, drawn
 
 SURFACES: dict[str, tuple[Area, ...]] = {
     "brick": (Area("brick", (0, 0, 512, 512), (8, 8)),),
@@ -34,7 +34,7 @@ SURFACES: dict[str, tuple[Area, ...]] = {
     "wood": (Area("coffee", (480, 10, 600, 400), (3, 8)), Area("coffee", (0, 310, 140, 400), (3, 2))),
 }
 
-MATERIALS = Plan("materials", tuple(SURFACES), (28, 9, 19))
+MATERIALS = SetPlan("materials", tuple(SURFACES), (28, 9, 19))
 
 
 def _lit(canvas: Plane, rng: np.random.Generator) -> Plane:
@@ -118,7 +118,7 @@ PATTERNS_BY_NAME: dict[str, Callable[[Plane, Plane, np.random.Generator], Plane]
     "woodgrain": lambda u, v, rng: _wave(0.9 * u + 1.6 * smooth_noise(rng, 3) + 0.2 * np.sin(v), 0.6),
 }
 
-PATTERNS = Plan("patterns", tuple(PATTERNS_BY_NAME), (24, 8, 16))
+PATTERNS = SetPlan("patterns", tuple(PATTERNS_BY_NAME), (24, 8, 16))
 
 
 def draw_pattern(kind: str, rng: np.random.Generator) -> tuple[Plane, Factors]:

@@ -16,9 +16,9 @@ from ...core.results import Results, Score
 from ...data.variants import PLAIN
 from ...probes.calibration import expected_calibration_error, negative_log_likelihood
 from ...probes.estimators import LinearProbe
-from ..place import Place
+from ..context import RunContext
 from ..settings import ExtractSettings
-from .looking import Look, looks
+from .layer_features import LayerFeatures, looks
 from .robustness_settings import RobustnessSettings
 
 
@@ -28,7 +28,7 @@ def robustness(
     extraction: ExtractSettings,
     settings: RobustnessSettings,
     *,
-    place: Place,
+    context: RunContext,
     force: bool = False,
 ) -> Results:
     """One record a model, data set, layer, corruption and severity; its value is the accuracy.
@@ -38,12 +38,12 @@ def robustness(
         datasets: specs and groups.
         extraction: how features are taken, and of which layers.
         settings: what the test images suffer.
-        place: where, by which seed, and who is told.
+        context: where, by which seed, and who is told.
         force: compute finished cells anew.
 
     Raises: DataError: if a data set has no train or no test, or several labels an image.
     """
-    seen = list(looks(models, datasets, extraction, place=place, classified="robustness"))
+    seen = list(looks(models, datasets, extraction, context=context, classified="robustness"))
     for look in seen:
         _require_splits(look)
     return Results(
@@ -51,7 +51,7 @@ def robustness(
     )
 
 
-def _require_splits(look: Look) -> None:
+def _require_splits(look: LayerFeatures) -> None:
     there = look.dataset.splits
     for name in ("train", "test"):
         if name not in there:
@@ -61,7 +61,7 @@ def _require_splits(look: Look) -> None:
             )
 
 
-def _of_layer(look: Look, layer: str, settings: RobustnessSettings, *, force: bool) -> Results:
+def _of_layer(look: LayerFeatures, layer: str, settings: RobustnessSettings, *, force: bool) -> Results:
     fitted: list[LinearProbe] = []
 
     def probe() -> LinearProbe:
@@ -93,11 +93,11 @@ def _fit(splits: Mapping[str, Features], settings: RobustnessSettings) -> Linear
     return probe
 
 
-def _test_rows(look: Look, layer: str, variant: str) -> Features:
+def _test_rows(look: LayerFeatures, layer: str, variant: str) -> Features:
     if variant == PLAIN:
         return look.splits(layer)["test"]
     extractor = look.extractor.looking(variant)
-    return extractor.open(look.dataset.split("test")).run(look.place.reporter).features(layer)
+    return extractor.open(look.dataset.split("test")).run(look.context.reporter).features(layer)
 
 
 def _score(probe: LinearProbe, test: Features) -> Score:
@@ -112,7 +112,7 @@ def _score(probe: LinearProbe, test: Features) -> Score:
         selected_on="a fifth of train and val",
         evaluated_on="test",
         chosen={"penalty": probe.penalty_},
-        also={
+        extra_metrics={
             "ece": expected_calibration_error(probabilities, test.labels),
             "nll": negative_log_likelihood(probabilities, test.labels),
         },
@@ -134,7 +134,7 @@ def robustness_table(records: Results) -> Table:
         if row[3] == "clean" and len(severities) > 1:
             continue
         found = [clean if severity == 0 else cells.get((*row, severity)) for severity in severities]
-        shown = ("–" if r is None else f"{r.value:.3f} ({r.also['ece']:.3f})" for r in found)
+        shown = ("–" if r is None else f"{r.value:.3f} ({r.extra_metrics['ece']:.3f})" for r in found)
         table.add_row(*map(Text, row), *shown)
     return table
 
@@ -150,7 +150,7 @@ def severity_curves(records: Results, data: str) -> dict[str, dict[str, NDArray[
     for kind in dict.fromkeys(r.settings["corruption"] for r in here if r.settings["severity"]):
         for model in last:
             points = [
-                (r.settings["severity"], r.value, r.ci_low, r.ci_high, r.also["ece"])
+                (r.settings["severity"], r.value, r.ci_low, r.ci_high, r.extra_metrics["ece"])
                 for r in here
                 if r.model == model and r.settings["corruption"] in ("clean", kind)
             ]

@@ -14,10 +14,10 @@ from ...analysis.spectrum import effective_rank, spectrum_decay
 from ...core.errors import DataError
 from ...core.features import Features
 from ...core.results import Result, Results, Score
+from ..context import RunContext
 from ..evaluate import UnansweredError
-from ..place import Place
 from ..settings import ExtractSettings
-from .looking import Look, looks
+from .layer_features import LayerFeatures, looks
 
 MOST_ROWS = 10_000
 """Of a data set, all splits together; of larger sets an even selection takes part."""
@@ -39,7 +39,7 @@ def separations(
     datasets: Sequence[str],
     settings: ExtractSettings,
     *,
-    place: Place,
+    context: RunContext,
     force: bool = False,
 ) -> Results:
     """One record a model, data set and layer; its value is the class separation.
@@ -48,7 +48,7 @@ def separations(
         models: specs; none means the default model.
         datasets: specs and groups.
         settings: how features are taken, and of which layers.
-        place: where, by which seed, and who is told.
+        context: where, by which seed, and who is told.
         force: compute finished cells anew.
 
     Raises:
@@ -57,10 +57,10 @@ def separations(
     """
     found: list[Result] = []
     problems: list[str] = []
-    for look in looks(models, datasets, settings, place=place, classified="class separation"):
+    for look in looks(models, datasets, settings, context=context, classified="class separation"):
         for layer in look.layers:
 
-            def score(look: Look = look, layer: str = layer) -> Score:
+            def score(look: LayerFeatures = look, layer: str = layer) -> Score:
                 return separation_score(look.rows(layer))
 
             try:
@@ -91,7 +91,7 @@ def separation_score(rows: Features) -> Score:
         n=len(x),
         selected_on="none",
         evaluated_on="all",
-        also={**asdict(found), "effective_rank": effective_rank(x), "spectrum_decay": spectrum_decay(x)},
+        extra_metrics={**asdict(found), "effective_rank": effective_rank(x), "spectrum_decay": spectrum_decay(x)},
     )
 
 
@@ -112,7 +112,7 @@ def separation_table(records: Sequence[Result]) -> Table:
     for heading in COLUMNS.values():
         table.add_column(heading, justify="right")
     for record in records:
-        values = (_shown(record.also[name]) for name in COLUMNS)
+        values = (_shown(record.extra_metrics[name]) for name in COLUMNS)
         table.add_row(Text(record.model), Text(record.data), Text(record.layer), *values)
     return table
 

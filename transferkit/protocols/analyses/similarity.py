@@ -17,16 +17,16 @@ from ...core.features import Features
 from ...core.results import Result, Score
 from ...core.seeding import generator
 from ...core.statistics import Interval
-from ..place import Place
+from ..context import RunContext
 from ..settings import ExtractSettings
-from .looking import Look, looks
+from .layer_features import LayerFeatures, looks
 
 MOST_ROWS = 10_000
 """Of a data set, all splits together; of larger sets an even selection takes part."""
 
 
 @dataclass(frozen=True)
-class Likeness:
+class Similarity:
     """CKA of every layer of every model with every other, on one data set.
 
     Attributes:
@@ -70,24 +70,24 @@ class Likeness:
         return table
 
 
-def likeness(
-    models: Sequence[str], datasets: Sequence[str], settings: ExtractSettings, *, place: Place
-) -> Iterator[Likeness]:
+def similarity(
+    models: Sequence[str], datasets: Sequence[str], settings: ExtractSettings, *, context: RunContext
+) -> Iterator[Similarity]:
     """CKA over all rows that every model could read, one data set after another.
 
     Args:
         models: specs; none means the default model.
         datasets: specs and groups.
         settings: how features are taken, and of which layers.
-        place: where, by which seed, and who is told.
+        context: where, by which seed, and who is told.
 
     Raises: DataError: if the models' rows differ.
     """
-    for _, group in groupby(looks(models, datasets, settings, place=place), key=lambda look: look.dataset.spec):
-        yield likeness_of(list(group))
+    for _, group in groupby(looks(models, datasets, settings, context=context), key=lambda look: look.dataset.spec):
+        yield similarity_of(list(group))
 
 
-def likeness_of(seen: Sequence[Look]) -> Likeness:
+def similarity_of(seen: Sequence[LayerFeatures]) -> Similarity:
     """CKA of several models on one data set, over all rows that every one of them could read.
 
     Args:
@@ -96,8 +96,8 @@ def likeness_of(seen: Sequence[Look]) -> Likeness:
     Raises: DataError: if the models' rows differ.
     """
     features = {f"{look.model} {layer}": look.rows(layer) for look in seen for layer in look.layers}
-    matrix = _matrix(features, seed=seen[0].place.seed)
-    return Likeness(seen[0].dataset.spec, tuple(features), matrix, tuple(_records(seen, matrix)))
+    matrix = _matrix(features, seed=seen[0].context.seed)
+    return Similarity(seen[0].dataset.spec, tuple(features), matrix, tuple(_records(seen, matrix)))
 
 
 def _matrix(features: dict[str, Features], *, seed: int) -> CkaMatrix:
@@ -116,13 +116,13 @@ def _matrix(features: dict[str, Features], *, seed: int) -> CkaMatrix:
     return sums.matrix()
 
 
-def _records(seen: Sequence[Look], matrix: CkaMatrix) -> Iterator[Result]:
+def _records(seen: Sequence[LayerFeatures], matrix: CkaMatrix) -> Iterator[Result]:
     """For each pair of models the mean, over the layers of one, of the most alike layer of the other.
 
     A layer is not compared with itself, unless it is its model's only one. Of a pair with nothing to compare,
     for its layers are constant, there is no record but a note.
     """
-    places = {name: place for place, name in enumerate(matrix.rows)}
+    places = {name: context for context, name in enumerate(matrix.rows)}
     for number, one in enumerate(seen):
         for other in seen[number:]:
             table = {
@@ -134,11 +134,11 @@ def _records(seen: Sequence[Look], matrix: CkaMatrix) -> Iterator[Result]:
             }
             names = {f"{look.model} {layer}" for look in (one, other) for layer in look.layers}
             constant = [name for name in matrix.constant[0] if name in names]
-            also = {"cka": table, "constant": constant}
+            extra_metrics = {"cka": table, "constant": constant}
             if best := _most_alike(table, itself=one is other):
-                yield _record(one, other, float(np.mean(best)), also, matrix.n)
+                yield _record(one, other, float(np.mean(best)), extra_metrics, matrix.n)
             else:
-                one.place.reporter.note(
+                one.context.reporter.note(
                     f"{one.dataset.spec}: {one.model} and {other.model} have no CKA and leave no record, for "
                     f"layers are constant: {', '.join(constant)}."
                 )
@@ -154,7 +154,7 @@ def _most_alike(table: Mapping[str, Mapping[str, float | None]], *, itself: bool
     return [max(values) for values in rest if values]
 
 
-def _record(one: Look, other: Look, value: float, also: Mapping[str, Any], n: int) -> Result:
+def _record(one: LayerFeatures, other: LayerFeatures, value: float, extra_metrics: Mapping[str, Any], n: int) -> Result:
     settings = {"other": other.model, "other_weights": other.extractor.encoder.weights}
     return one.recorded(
         "cka",
@@ -167,6 +167,6 @@ def _record(one: Look, other: Look, value: float, also: Mapping[str, Any], n: in
             n=n,
             selected_on="none",
             evaluated_on="all",
-            also=also,
+            extra_metrics=extra_metrics,
         ),
     )

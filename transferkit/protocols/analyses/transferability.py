@@ -21,9 +21,9 @@ from ...core.results import Result, Results, ResultStore, Score
 from ...core.statistics import Interval
 from ...models.encoder import Encoder
 from ...models.tracing import OUTPUT, trace
-from ..place import Place
+from ..context import RunContext
 from ..settings import ExtractSettings
-from .looking import Look, looks
+from .layer_features import LayerFeatures, looks
 
 PROBED, TUNED = "linear", "finetune"
 """Protocols whose accuracies the scores are held against, where the workspace has them.
@@ -34,7 +34,7 @@ scores of the deepest layer that was scored.
 
 
 @dataclass(frozen=True)
-class Pair:
+class ScoreAccuracy:
     """What a score said, beside the accuracy that it is held against.
 
     Attributes:
@@ -82,7 +82,7 @@ class Transferability:
     """
 
     records: Results
-    pairs: tuple[Pair, ...]
+    pairs: tuple[ScoreAccuracy, ...]
     agreements: tuple[Agreement, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def transferability(
     datasets: Sequence[str],
     settings: ExtractSettings,
     *,
-    place: Place,
+    context: RunContext,
     force: bool = False,
 ) -> Transferability:
     """Every score that a model allows, from the rows that a user may look at: train and val.
@@ -110,18 +110,18 @@ def transferability(
         models: specs; none means the default model.
         datasets: specs and groups.
         settings: how features are taken, and of which layers.
-        place: where, by which seed, and who is told.
+        context: where, by which seed, and who is told.
         force: compute finished cells anew.
 
     Raises: DataError: for a data set with several labels an image.
     """
-    seen = list(looks(models, datasets, settings, place=place, classified="a score of transferability"))
+    seen = list(looks(models, datasets, settings, context=context, classified="a score of transferability"))
     records = Results(record for look in seen for record in _scored(look, force=force))
-    pairs = tuple(paired(records, ResultStore(place.workspace.results)))
+    pairs = tuple(paired(records, ResultStore(context.workspace.results)))
     return Transferability(records, pairs, tuple(agreements_of(pairs)))
 
 
-def _scored(look: Look, *, force: bool) -> Iterator[Result]:
+def _scored(look: LayerFeatures, *, force: bool) -> Iterator[Result]:
     classified = _classified(look) if has_classifier(look.extractor.encoder) else None
     for layer in look.layers:
         for name, score in SCORES.items():
@@ -134,7 +134,7 @@ def _scored(look: Look, *, force: bool) -> Iterator[Result]:
                 if SCORES[name].needs == "probabilities":
                     assert classified is not None
                     x = softmax(np.asarray(classified.fitting(OUTPUT).x, np.float32), axis=1)
-                value = SCORES[name](x, rows.labels, seed=look.place.seed)
+                value = SCORES[name](x, rows.labels, seed=look.context.seed)
                 return _plain(name, value, rows)
 
             yield look.recorded("transferability", layer, {"score": name}, compute, force=force)
@@ -159,19 +159,19 @@ def has_classifier(encoder: Encoder) -> bool:
     return trained and bool(trace(encoder).classifier)
 
 
-def _classified(look: Look) -> Look:
+def _classified(look: LayerFeatures) -> LayerFeatures:
     """The same, looked at where the network names its own classes."""
     return next(
         looks(
             [look.model],
             [look.dataset.spec],
             replace(look.extractor.settings, layers=(OUTPUT,)),
-            place=look.place,
+            context=look.context,
         )
     )
 
 
-def paired(records: Sequence[Result], known: Iterable[Result]) -> Iterator[Pair]:
+def paired(records: Sequence[Result], known: Iterable[Result]) -> Iterator[ScoreAccuracy]:
     """The scores whose networks an accuracy was measured of, each beside it.
 
     A probe's accuracy counts if it is of the very features that were scored. One recipe a data set and
@@ -196,7 +196,7 @@ def paired(records: Sequence[Result], known: Iterable[Result]) -> Iterator[Pair]
         for key, r in scored:
             if key in reached:
                 mean = float(np.mean(reached[key]))
-                yield Pair(data, r.model, r.layer, r.metric, r.value, protocol, mean)
+                yield ScoreAccuracy(data, r.model, r.layer, r.metric, r.value, protocol, mean)
 
 
 def _network(record: Result) -> Hashable:
@@ -216,9 +216,9 @@ def _one_recipe(records: Sequence[Result]) -> list[Result]:
     return max(ordered, key=lambda own: (len({record.model for record in own}), len(own)), default=[])
 
 
-def agreements_of(pairs: Iterable[Pair]) -> Iterator[Agreement]:
+def agreements_of(pairs: Iterable[ScoreAccuracy]) -> Iterator[Agreement]:
     """How scores ranked models, each of them once: at the deepest layer of its pairs, which comes last."""
-    places: dict[tuple[str, str, str], dict[str, Pair]] = {}
+    places: dict[tuple[str, str, str], dict[str, ScoreAccuracy]] = {}
     for pair in pairs:
         places.setdefault((pair.data, pair.score, pair.protocol), {})[pair.model] = pair
     for (data, score, protocol), own in places.items():

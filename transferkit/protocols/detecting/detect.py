@@ -25,23 +25,23 @@ from ...data.detection.boxed import DetectionDataset, OnFault
 from ...data.loading import default_workers
 from ...detection.assembly import network_weights
 from ...detection.coco import require_evaluator
-from ...detection.found import write_found
+from ...detection.detections import write_found
 from ...detection.matching import Rule
 from ...detection.scoring import Search, detection_score
 from ...models.catalog import default_model, load_encoder
 from ...models.encoder import Encoder
+from ..context import RunContext
 from ..finetuning.cost import agreed, steps_taken
-from ..finetuning.finetune import Wish
-from ..place import Place
+from ..finetuning.finetune import RunOptions
 from ..pretraining.checkpoint import save_tensors
 from ..pretraining.devices import chosen_precision, launched_fabric
-from ..pretraining.settings import Machinery
-from ..seen import note_seen, with_source
+from ..pretraining.settings import TrainerConfig
+from ..trained_on import note_seen, with_source
+from .backbone import detector_of
 from .cost import require_patience
-from .grounding import detector_of
 from .loading import require_objects
 from .settings import DetectSettings
-from .training import Course, Training
+from .training import DetectionJob, Training
 
 PROTOCOL = "detection"
 LAYER = "all"
@@ -49,7 +49,7 @@ _NETWORK = "encoder.safetensors"
 
 
 @dataclass(frozen=True)
-class DetectWish(Wish):
+class DetectionRunOptions(RunOptions):
     """What else a user may say.
 
     Attributes:
@@ -97,9 +97,9 @@ def detect(
     datasets: Sequence[str],
     settings: DetectSettings,
     *,
-    place: Place,
-    machinery: Machinery | None = None,
-    wish: DetectWish | None = None,
+    context: RunContext,
+    trainer_config: TrainerConfig | None = None,
+    run_options: DetectionRunOptions | None = None,
 ) -> Detected:
     """Train a detector around every model on every data set; finished ones are not trained again.
 
@@ -107,9 +107,9 @@ def detect(
         models: specs; none means the default model.
         datasets: specs of detection sets.
         settings: of the detectors.
-        place: the workspace, and who is told.
-        machinery: what it runs on; one process unless given.
-        wish: what else was said.
+        context: the workspace, and who is told.
+        trainer_config: what it runs on; one process unless given.
+        run_options: what else was said.
 
     Raises:
         UsageError: for what cannot be meant, or takes hours on a CPU and was not said yes to.
@@ -118,26 +118,28 @@ def detect(
         MissingExtraError: without the extra ``detection``.
     """
     require_evaluator()
-    machinery, wish = machinery or Machinery(), wish or DetectWish()
-    runs = place.workspace.runs
-    settings = replace(settings, precision=chosen_precision(settings.precision, machinery.device))
+    trainer_config, run_options = trainer_config or TrainerConfig(), run_options or DetectionRunOptions()
+    runs = context.workspace.runs
+    settings = replace(settings, precision=chosen_precision(settings.precision, trainer_config.device))
     for name in datasets:
         _require_boxes(name)
     specs = list(models) or [default_model(runs)]
     if not models:
-        place.reporter.note(f"No --model was named: the detector stands on {specs[0]}.")
+        context.reporter.note(f"No --model was named: the detector stands on {specs[0]}.")
     for spec in specs:  # each must carry a detector before the first is trained
-        detector_of(load_encoder(spec, runs=runs, reporter=place.reporter), settings, 1)
-    fabric = launched_fabric(machinery, precision=settings.precision, folder=place.workspace.root)
-    told = place if fabric.is_global_zero else replace(place, reporter=SILENT)
+        detector_of(load_encoder(spec, runs=runs, reporter=context.reporter), settings, 1)
+    fabric = launched_fabric(trainer_config, precision=settings.precision, folder=context.workspace.root)
+    told = context if fabric.is_global_zero else replace(context, reporter=SILENT)
     with fabric.rank_zero_first():  # which draws or fingerprints the images for all
         opened = [
-            open_detection(name, root=place.workspace.data, on_error=wish.on_error, reporter=told.reporter)
+            open_detection(name, root=context.workspace.data, on_error=run_options.on_error, reporter=told.reporter)
             for name in datasets
         ]
-    workers = default_workers() if machinery.workers is None else machinery.workers
-    targets = [_Target(spec, dataset, settings, told, fabric, workers, wish) for dataset in opened for spec in specs]
-    if fabric.device.type == "cpu" and not wish.yes:
+    workers = default_workers() if trainer_config.workers is None else trainer_config.workers
+    targets = [
+        _Target(spec, dataset, settings, told, fabric, workers, run_options) for dataset in opened for spec in specs
+    ]
+    if fabric.device.type == "cpu" and not run_options.yes:
         agreed(fabric, lambda: _require_patience(targets, settings))
     return Detected(tuple(target.detection() for target in targets), fabric.global_rank)
 
@@ -180,21 +182,21 @@ class _Target:
     spec: str
     dataset: DetectionDataset
     settings: DetectSettings
-    place: Place
+    context: RunContext
     fabric: Fabric
     workers: int
-    wish: DetectWish
+    run_options: DetectionRunOptions
 
     def detection(self) -> Detection:
         """The record that there is, else that of a training now."""
         encoder = self.encoder()
-        note_seen(encoder, self.dataset.spec, self.place.reporter)
+        note_seen(encoder, self.dataset.spec, self.context.reporter)
         cell = self._cell(encoder)
         folder = self._folder(cell)
         file = folder / "detections.npz"
         if found := self._recorded(cell):
-            if self.wish.keep and not (folder / _NETWORK).exists():
-                self.place.reporter.note(
+            if self.run_options.keep and not (folder / _NETWORK).exists():
+                self.context.reporter.note(
                     f"The weights of {self.spec} on {self.dataset.spec} were not kept when it was trained: "
                     "--force --keep trains it anew."
                 )
@@ -223,15 +225,15 @@ class _Target:
         network = {name: value.clone() for name, value in encoder.module.state_dict().items()}
         detector = detector_of(encoder, self.settings, len(self.dataset.classes))
         identity = {"cell": cell.digest, "rows": train.fingerprint, "processes": self.fabric.world_size}
-        course = Course(train, self.settings, file.parent, identity, self.workers)
-        training = Training(detector, course, fabric=self.fabric, reporter=self.place.reporter)
+        job = DetectionJob(train, self.settings, file.parent, identity, self.workers)
+        training = Training(detector, job, fabric=self.fabric, reporter=self.context.reporter)
         training.run()
         training.recompute_statistics()
         fitted = time.perf_counter()
         found, reasons = training.found(scored)
         if self.fabric.is_global_zero:
             write_found(file, found)
-        if self.wish.keep:
+        if self.run_options.keep:
             self._keep(training, network, file)
         readable = [row for row in range(len(scored)) if row not in reasons]
         search = Search(
@@ -245,7 +247,7 @@ class _Target:
             search,
             rule=rule_of(self.dataset.spec),
             seed=seed_of(self.settings.seed, self.dataset.spec),
-            also=self._told(training),
+            extra_metrics=self._told(training),
             seconds={"fit": fitted - started},
         )
         score = replace(score, seconds={**score.seconds, "score": time.perf_counter() - fitted})
@@ -259,8 +261,8 @@ class _Target:
 
     def _told(self, training: Training) -> dict[str, Any]:
         """The learning curve, and what was left out of the data."""
-        standing = training.standing
-        lines = [{k: v for k, v in line.items() if k != "seconds"} for line in standing.history]
+        training_state = training.training_state
+        lines = [{k: v for k, v in line.items() if k != "seconds"} for line in training_state.history]
         faults = {
             name: dict(Counter(fault.kind for fault in split.faults))
             for name, split in self.dataset.splits.items()
@@ -268,9 +270,9 @@ class _Target:
         }
         return {
             "curve": lines,
-            "steps": standing.step,
-            "trained_rows": len(training.course.split),
-            "unreadable_in_training": standing.unreadable,
+            "steps": training_state.step,
+            "trained_rows": len(training.job.split),
+            "unreadable_in_training": training_state.unreadable,
             "left_out": faults,
         }
 
@@ -279,14 +281,14 @@ class _Target:
         return answer
 
     def _found(self, cell: Cell) -> Result | None:
-        return None if self.wish.force else self._store.find(cell)
+        return None if self.run_options.force else self._store.find(cell)
 
     def _folder(self, cell: Cell) -> Path:
-        return self.place.workspace.finetuned / cell.digest[:32]
+        return self.context.workspace.finetuned / cell.digest[:32]
 
     def encoder(self) -> Encoder:
         """Afresh."""
-        return load_encoder(self.spec, runs=self.place.workspace.runs)
+        return load_encoder(self.spec, runs=self.context.workspace.runs)
 
     def _cell(self, encoder: Encoder) -> Cell:
         return Cell(
@@ -305,7 +307,7 @@ class _Target:
 
     @property
     def _store(self) -> ResultStore:
-        return ResultStore(self.place.workspace.results)
+        return ResultStore(self.context.workspace.results)
 
     def _keep(self, training: Training, network: dict[str, Any], file: Path) -> None:
         """Leave the detector's weights, and those of its network as a model."""
@@ -319,4 +321,4 @@ class _Target:
         trained_on = (*encoder.trained_on, self.dataset.spec)
         save_tensors(path, {**network, **own}, {}, trained_on=trained_on)
         architecture = encoder.architecture
-        self.place.reporter.note(f"The fine-tuned weights are the model file:{path}#{architecture}")
+        self.context.reporter.note(f"The fine-tuned weights are the model file:{path}#{architecture}")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...core.errors import DataError, UnreadableImageError
 from ...core.seeding import generator
-from ...data.detection.boxed import DetectionSplit, Objects
+from ...data.detection.boxed import DetectionSplit, ImageBoxes
 from ...data.detection.transforms import TrainingView, resized, scaled_size
 from .settings import DetectSettings
 
@@ -19,7 +19,7 @@ _TRIES = 20  # images in a row that may be unreadable
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class ImageBatch:
     """Images of one step or one stretch of a test.
 
     Attributes:
@@ -35,7 +35,7 @@ class Shown:
     reasons: dict[int, str]
 
 
-def target_of(objects: Objects, size: tuple[int, int]) -> dict[str, Tensor]:
+def target_of(objects: ImageBoxes, size: tuple[int, int]) -> dict[str, Tensor]:
     """What a detector is to find: objects that are no crowd and have an area; difficult ones, too.
 
     A box is cut at the edge of its image, whose height and width ``size`` is.
@@ -86,7 +86,7 @@ class TrainingItems(torch.utils.data.Dataset):
     view: TrainingView
     seed: int
 
-    def __getitem__(self, asked: tuple[int, NDArray[np.int64]]) -> Shown | DataError:
+    def __getitem__(self, asked: tuple[int, NDArray[np.int64]]) -> ImageBatch | DataError:
         step, rows = asked
         reasons: dict[int, str] = {}
         images, targets = [], []
@@ -99,7 +99,7 @@ class TrainingItems(torch.utils.data.Dataset):
                 targets.append(target_of(objects, (image.shape[1], image.shape[2])))
         except DataError as error:  # as a value: the loader would bury its message in a traceback
             return error
-        return Shown(rows, images, targets, reasons)
+        return ImageBatch(rows, images, targets, reasons)
 
     def _image(self, row: int, reasons: dict[int, str]) -> tuple[Tensor, int]:
         """The image of ``row``, else of the next row that can be read, and which row that is."""
@@ -123,7 +123,7 @@ class ScoredItems(torch.utils.data.Dataset):
     side: int
     longest: int
 
-    def __getitem__(self, rows: NDArray[np.int64]) -> Shown | DataError:
+    def __getitem__(self, rows: NDArray[np.int64]) -> ImageBatch | DataError:
         reasons: dict[int, str] = {}
         images, readable = [], []
         try:
@@ -139,7 +139,7 @@ class ScoredItems(torch.utils.data.Dataset):
                 readable.append(row)
         except DataError as error:
             return error
-        return Shown(np.array(readable, np.int64), images, [], reasons)
+        return ImageBatch(np.array(readable, np.int64), images, [], reasons)
 
 
 def _tensor(image: NDArray[np.uint8]) -> Tensor:

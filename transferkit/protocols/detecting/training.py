@@ -23,13 +23,13 @@ from ...data.detection.transforms import resized_boxes
 from ...data.loading import load_items
 from ...detection.assembly import Detector
 from ...detection.backbone import normalisations
-from ...detection.found import Found
+from ...detection.detections import Detections
 from ...models.memory_format import channels_last
 from ..pretraining.memory import enough_memory
 from ..pretraining.resumable import Resumable
-from ..pretraining.standing import Gauge
+from ..pretraining.state import NonFiniteGuard
 from ..pretraining.trainer import Step
-from .loading import Order, ScoredItems, Shown, TrainingItems, part_of, training_view
+from .loading import ImageBatch, Order, ScoredItems, TrainingItems, part_of, training_view
 from .settings import DetectSettings
 
 _LINES = 20  # of the learning curve
@@ -38,7 +38,7 @@ _TEST_BATCH = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Course:
+class DetectionJob:
     """What is trained on, for how long, and where it is kept.
 
     Attributes:
@@ -61,7 +61,7 @@ class Training:
 
     Args:
         detector: at its beginning.
-        course: what it is trained on.
+        job: what it is trained on.
         fabric: devices, precision, processes; launched.
         reporter: told how far it has come.
 
@@ -70,9 +70,9 @@ class Training:
         UsageError: if the processes cannot share a batch, or batch statistics on a CPU.
     """
 
-    def __init__(self, detector: Detector, course: Course, *, fabric: Fabric, reporter: Reporter) -> None:
-        self.course, self.fabric, self.reporter = course, fabric, reporter
-        settings = course.settings
+    def __init__(self, detector: Detector, job: DetectionJob, *, fabric: Fabric, reporter: Reporter) -> None:
+        self.job, self.fabric, self.reporter = job, fabric, reporter
+        settings = job.settings
         if settings.batch % fabric.world_size:
             raise UsageError(
                 f"{fabric.world_size} processes cannot share a --batch of {settings.batch}: "
@@ -80,27 +80,27 @@ class Training:
             )
         if settings.batch_statistics == "sync" and fabric.world_size > 1 and fabric.device.type == "cpu":
             raise UsageError("--batch-statistics sync over several processes needs GPUs: use frozen on a CPU.")
-        self.order = Order(course.split.sizes, settings.batch, settings.seed)
+        self.order = Order(job.split.sizes, settings.batch, settings.seed)
         self.detector = channels_last(detector)
         optimizer = torch.optim.SGD(
             decayed_and_not(self.detector, settings.weight_decay), lr=settings.lr, momentum=settings.momentum
         )
         self.model, self.optimizer = fabric.setup(self.detector, optimizer)
-        self.kept = Resumable(self.detector, self.optimizer, fabric, course.folder, course.identity)
-        self.standing = self.kept.restored()
-        self.gauge = Gauge(
-            self.standing,
+        self.kept = Resumable(self.detector, self.optimizer, fabric, job.folder, job.identity)
+        self.training_state = self.kept.restored()
+        self.guard = NonFiniteGuard(
+            self.training_state,
             advice=f"The detector diverged at --lr {settings.lr:g}: give less, more --warmup-iterations, "
             "or --precision fp32.",
         )
 
     def run(self) -> None:
         """Train to the end."""
-        settings, standing = self.course.settings, self.standing
-        left = settings.iterations - standing.step
+        settings, training_state = self.job.settings, self.training_state
+        left = settings.iterations - training_state.step
         if left <= 0:
             return
-        label = f"training a detector on {self.course.split.dataset}"
+        label = f"training a detector on {self.job.split.dataset}"
         with (
             enough_memory(f"--batch {settings.batch} at --sides {max(settings.sides)}", self._less),
             self.reporter.task(label, left * settings.batch, "images") as task,
@@ -110,26 +110,26 @@ class Training:
     @property
     def _less(self) -> str:
         """What takes less memory: half the batch, where the processes can share one."""
-        settings, processes = self.course.settings, self.fabric.world_size
+        settings, processes = self.job.settings, self.fabric.world_size
         half = settings.batch // 2 // processes * processes
         return f"--batch {half} --lr {settings.lr * half / settings.batch:g}" if half else "smaller --sides"
 
     def _steps(self, task: Any) -> None:
-        settings, standing = self.course.settings, self.standing
+        settings, training_state = self.job.settings, self.training_state
         every = max(1, settings.iterations // _LINES)
         self.model.train()
         started = saved = time.perf_counter()
-        before = standing.seconds
-        for shown in self._batches(standing.step):
-            self.gauge.add(Step(standing.step, self._step(standing.step, shown), shown.reasons))
-            standing.step += 1
-            standing.unreadable += len(shown.reasons)
-            standing.seconds = before + time.perf_counter() - started
+        before = training_state.seconds
+        for shown in self._batches(training_state.step):
+            self.guard.add(Step(training_state.step, self._step(training_state.step, shown), shown.reasons))
+            training_state.step += 1
+            training_state.unreadable += len(shown.reasons)
+            training_state.seconds = before + time.perf_counter() - started
             task.advance(settings.batch)
-            ended = standing.step % every == 0 or standing.step == settings.iterations
+            ended = training_state.step % every == 0 or training_state.step == settings.iterations
             if ended:
-                self.gauge.read()
-                standing.close_epoch()
+                self.guard.read()
+                training_state.close_epoch()
                 started, before = time.perf_counter(), 0.0
             if ended or time.perf_counter() - saved > _PATIENCE_SECONDS:
                 self._save()
@@ -142,7 +142,7 @@ class Training:
 
         Running averages lag behind weights that still move, and remember mostly the last batches.
         """
-        settings = self.course.settings
+        settings = self.job.settings
         norms = normalisations(self.detector)
         if not settings.precise_bn or settings.batch_statistics == "frozen":
             return
@@ -158,20 +158,20 @@ class Training:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
 
-    def _batches(self, first: int, count: int | None = None) -> Iterator[Shown]:
+    def _batches(self, first: int, count: int | None = None) -> Iterator[ImageBatch]:
         """What this process is shown from the step ``first`` on: ``count`` batches, or the rest."""
-        settings, fabric = self.course.settings, self.fabric
+        settings, fabric = self.job.settings, self.fabric
         last = settings.iterations if count is None else first + count
-        items = TrainingItems(self.course.split, training_view(settings), settings.seed)
+        items = TrainingItems(self.job.split, training_view(settings), settings.seed)
         asked: Any = (
             (step, part_of(rows, process=fabric.global_rank, processes=fabric.world_size))
             for step, rows in self.order.steps(first, last)
         )
-        yield from load_items(items, asked, workers=self.course.workers)
+        yield from load_items(items, asked, workers=self.job.workers)
 
-    def _step(self, number: int, shown: Shown) -> dict[str, Tensor]:
+    def _step(self, number: int, shown: ImageBatch) -> dict[str, Tensor]:
         """Move the weights once; each loss, and the gradient's norm."""
-        settings = self.course.settings
+        settings = self.job.settings
         for group in self.optimizer.param_groups:
             group["lr"] = settings.rate(number)
         images, targets = self._on_device(shown)
@@ -190,7 +190,7 @@ class Training:
             readings["gradient_norm"] = norm
         return readings
 
-    def _on_device(self, shown: Shown) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+    def _on_device(self, shown: ImageBatch) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
         """Images in 0 … 1, and their boxes and labels."""
         device = self.fabric.device
         images = [image.to(device, non_blocking=True).float() / 255 for image in shown.images]
@@ -202,25 +202,25 @@ class Training:
         device = self.fabric.device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(
-                seed_of(self.course.settings.seed, "detection samples", number, self.fabric.global_rank) % 2**63
+                seed_of(self.job.settings.seed, "detection samples", number, self.fabric.global_rank) % 2**63
             )
             yield
 
     @torch.inference_mode()
-    def found(self, split: DetectionSplit) -> tuple[list[Found], dict[int, str]]:
+    def found(self, split: DetectionSplit) -> tuple[list[Detections], dict[int, str]]:
         """What the detector finds in each image of ``split``, and why some could not be read."""
         self.model.eval()
-        settings, fabric = self.course.settings, self.fabric
+        settings, fabric = self.job.settings, self.fabric
         items = ScoredItems(split, settings.test_side, settings.longest)
         mine = np.arange(len(split))[fabric.global_rank :: fabric.world_size]
         batches = np.array_split(mine, max(1, -(-len(mine) // _TEST_BATCH)))
-        answers: dict[int, Found] = {}
+        answers: dict[int, Detections] = {}
         reasons: dict[int, str] = {}
         with (
             enough_memory(f"boxes at --test-side {settings.test_side}", "a smaller --test-side"),
             self.reporter.task(f"finding objects in {split.dataset}", len(split), "images") as task,
         ):
-            for shown in load_items(items, batches, workers=self.course.workers):
+            for shown in load_items(items, batches, workers=self.job.workers):
                 images = [image.to(fabric.device).float() / 255 for image in shown.images]
                 outputs = self.detector(images) if images else []
                 for row, image, output in zip(shown.rows.tolist(), images, outputs, strict=True):
@@ -229,7 +229,7 @@ class Training:
                 reasons |= shown.reasons
                 task.advance((len(shown.rows) + len(shown.reasons)) * fabric.world_size)
         answers, reasons = self._gathered(answers), self._gathered(reasons)
-        return [answers.get(row, Found.nothing()) for row in range(len(split))], reasons
+        return [answers.get(row, Detections.nothing()) for row in range(len(split))], reasons
 
     def _gathered(self, mine: dict[int, Any]) -> dict[int, Any]:
         """The dictionaries of all processes in one."""
@@ -241,8 +241,8 @@ class Training:
 
     def _save(self) -> None:
         """Keep everything, from the process that speaks."""
-        self.gauge.read()
-        self.kept.save(self.standing)
+        self.guard.read()
+        self.kept.save(self.training_state)
 
     def forget(self) -> None:
         """Remove the checkpoint of a training whose result is recorded."""
@@ -260,10 +260,10 @@ def decayed_and_not(detector: Detector, weight_decay: float) -> list[dict[str, A
     return [group for group in groups if group["params"]]
 
 
-def _found(output: dict[str, Tensor], size: tuple[int, int], whole: tuple[int, ...]) -> Found:
+def _found(output: dict[str, Tensor], size: tuple[int, int], whole: tuple[int, ...]) -> Detections:
     """In pixels of the image as it is stored, labels from 0 on."""
     boxes = resized_boxes(output["boxes"].float().cpu().numpy(), size, (whole[0], whole[1]))
-    return Found(
+    return Detections(
         boxes.astype(np.float32),
         output["labels"].cpu().numpy() - 1,
         output["scores"].float().cpu().numpy(),

@@ -13,8 +13,8 @@ from ...core.errors import TransferkitError, UsageError
 from ...models.encoder import Encoder
 from ...models.memory_format import channels_last
 from ..pretraining.checkpoint import load_tensors
-from .beginning import Start
-from .network import Network
+from .head_init import HeadInit
+from .network import FinetuneNetwork
 from .settings import FinetuneSettings, Setting
 
 LONGEST_HOURS = 1.0
@@ -101,7 +101,7 @@ def require_patience(left: Sequence[tuple[Encoder, int]], settings: FinetuneSett
 
 def _seconds_an_image(encoder: Encoder, settings: FinetuneSettings) -> float:
     own = copy.deepcopy(encoder)
-    network: nn.Module = Network(own, settings, Start.zero(own, 2))
+    network: nn.Module = FinetuneNetwork(own, settings, HeadInit.zero(own, 2))
     channels_last(network).train()
     side = encoder.view.crop
     images = torch.randn(_BATCH, 3, side, side, generator=torch.Generator().manual_seed(0))

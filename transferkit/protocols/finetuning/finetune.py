@@ -24,23 +24,23 @@ from ...core.splitting import stratified_split
 from ...data.catalog import expand_datasets
 from ...data.dataset import Dataset, Split
 from ...data.loading import default_workers
-from ...data.parts import chosen_rows, joined
+from ...data.subset import chosen_rows, joined
 from ...models.catalog import default_model, load_encoder
 from ...models.encoder import Encoder
 from ...probes.calibration import fitted_temperature
 from ...probes.classification import Choice, Temperature, classification_score
+from ..context import RunContext
 from ..one_label import require_one_label_each
-from ..place import Place
 from ..pretraining.devices import chosen_precision, launched_fabric
-from ..pretraining.settings import Machinery
-from ..seen import note_seen, with_source
-from .beginning import ProbeStarts, Start, below_start, last_features
+from ..pretraining.settings import TrainerConfig
+from ..trained_on import note_seen, with_source
+from .cached_activations import cached_maps
 from .cost import agreed, images_of, require_patience, steps_taken
-from .keeping import keep_network, run_of
-from .maps import cached_maps
-from .network import Network
+from .export import keep_network, run_of
+from .head_init import HeadInit, ProbeHeadInit, below_start, last_features
+from .network import FinetuneNetwork
 from .settings import FinetuneSettings, Setting
-from .training import Answers, Course, Fit
+from .training import Predictions, TrainingLoop, TrainJob
 
 PROTOCOL, SETTING = "finetune", "finetune-setting"
 """Of the record of a fine-tuned network, and of those of the settings that were compared."""
@@ -49,7 +49,7 @@ LAYER = "all"
 
 
 @dataclass(frozen=True)
-class Wish:
+class RunOptions:
     """What else a user may say.
 
     Attributes:
@@ -81,9 +81,9 @@ def finetune(
     datasets: Sequence[str],
     settings: FinetuneSettings,
     *,
-    place: Place,
-    machinery: Machinery | None = None,
-    wish: Wish | None = None,
+    context: RunContext,
+    trainer_config: TrainerConfig | None = None,
+    run_options: RunOptions | None = None,
 ) -> Finetuned:
     """Fine-tune every model on every data set; finished ones are not trained again.
 
@@ -91,31 +91,33 @@ def finetune(
         models: specs; none means the default model.
         datasets: specs and groups.
         settings: the grid, and what its settings have in common.
-        place: the workspace, and who is told.
-        machinery: what it runs on; one process unless given.
-        wish: what else was said.
+        context: the workspace, and who is told.
+        trainer_config: what it runs on; one process unless given.
+        run_options: what else was said.
 
     Raises:
         UsageError: for what cannot be meant, or takes hours on a CPU and was not said yes to.
         DataError: for too few images, or several labels an image.
         ModelError: if the network cannot be trained, or training diverges; finished settings are kept.
     """
-    machinery = machinery or Machinery()
-    runs = place.workspace.runs
-    settings = replace(settings, precision=chosen_precision(settings.precision, machinery.device))
+    trainer_config = trainer_config or TrainerConfig()
+    runs = context.workspace.runs
+    settings = replace(settings, precision=chosen_precision(settings.precision, trainer_config.device))
     specs = list(models) or [default_model(runs)]
-    encoders = [load_encoder(spec, runs=runs, reporter=place.reporter) for spec in specs]
-    fabric = launched_fabric(machinery, precision=settings.precision, folder=place.workspace.root)
+    encoders = [load_encoder(spec, runs=runs, reporter=context.reporter) for spec in specs]
+    fabric = launched_fabric(trainer_config, precision=settings.precision, folder=context.workspace.root)
     with fabric.rank_zero_first():  # which draws or fingerprints the images for all
-        opened = [place.open(name) for name in expand_datasets(datasets)]
+        opened = [context.open(name) for name in expand_datasets(datasets)]
     require_one_label_each(opened, what="fine-tuning")
-    workers = default_workers() if machinery.workers is None else machinery.workers
-    told = place if fabric.is_global_zero else replace(place, reporter=SILENT)
-    wish = wish or Wish()
-    targets = [_Target(spec, dataset, settings, told, fabric, workers, wish) for dataset in opened for spec in specs]
+    workers = default_workers() if trainer_config.workers is None else trainer_config.workers
+    told = context if fabric.is_global_zero else replace(context, reporter=SILENT)
+    run_options = run_options or RunOptions()
+    targets = [
+        _Target(spec, dataset, settings, told, fabric, workers, run_options) for dataset in opened for spec in specs
+    ]
     for encoder, dataset in product(encoders, opened):
         note_seen(encoder, dataset.spec, told.reporter)
-    if fabric.device.type == "cpu" and not wish.yes:
+    if fabric.device.type == "cpu" and not run_options.yes:
         agreed(fabric, lambda: _require_patience(targets, settings))
     return Finetuned(Results([target.result() for target in targets]), fabric.global_rank)
 
@@ -136,10 +138,10 @@ class _Rows:
     train: Split
     held: Split
     held_name: str
-    starts: ProbeStarts | None
+    starts: ProbeHeadInit | None
 
-    def start(self, encoder: Encoder, rows: Split) -> Start:
-        return self.starts.start(rows) if self.starts else Start.zero(encoder, len(rows.classes))
+    def start(self, encoder: Encoder, rows: Split) -> HeadInit:
+        return self.starts.start(rows) if self.starts else HeadInit.zero(encoder, len(rows.classes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,17 +151,17 @@ class _Target:
     spec: str
     dataset: Dataset
     settings: FinetuneSettings
-    place: Place
+    context: RunContext
     fabric: Fabric
     workers: int
-    wish: Wish
+    run_options: RunOptions
 
     def result(self) -> Result:
         """The record that there is, else that of a training now."""
         cell = self._cell(PROTOCOL, self.settings.to_json())
         if found := self._recorded(cell):
-            if self.wish.keep and not run_of(cell, self.place.workspace.runs).begun:
-                self.place.reporter.note(
+            if self.run_options.keep and not run_of(cell, self.context.workspace.runs).begun:
+                self.context.reporter.note(
                     f"The fine-tuned weights of {self.spec} on {self.dataset.spec} were not kept: "
                     "--force --keep trains them anew."
                 )
@@ -201,14 +203,14 @@ class _Target:
         fit.run()
         fitted = time.perf_counter()
         if self.settings.patience:  # held-out rows chose when to stop
-            chosen = {**choice.chosen, "epochs": len(fit.standing.history)}
+            chosen = {**choice.chosen, "epochs": len(fit.training_state.history)}
             choice = replace(choice, selected_on=rows.held_name, chosen=chosen)
         answers = fit.answers(self.dataset.split("test"))
         score = self._score(answers, choice, fit)
         score = replace(score, seconds={"fit": fitted - started, "score": time.perf_counter() - fitted})
-        score = self._compared_with_start(score, rows, fit.course.split)
+        score = self._compared_with_start(score, rows, fit.job.split)
         score = with_source(score, self.encoder().trained_on, self.dataset.spec)
-        if self.wish.keep:
+        if self.run_options.keep:
             self._keep(fit.network, cell)
         return self._finished(cell, score, fit, skipped=len(answers.reasons))
 
@@ -223,7 +225,7 @@ class _Target:
         best = int(np.argmax(values))
         compared = dict(zip(map(str, grid), values, strict=True))
         chosen = {**asdict(grid[best]), **probe, "compared": compared}
-        return grid[best], Choice(rows.held_name, chosen, Temperature(tried[best].also["temperature"]))
+        return grid[best], Choice(rows.held_name, chosen, Temperature(tried[best].extra_metrics["temperature"]))
 
     def _setting_cell(self, setting: Setting) -> Cell:
         return self._cell(SETTING, {**self.settings.to_json(), **asdict(setting)})
@@ -247,7 +249,7 @@ class _Target:
             n=len(labels),
             selected_on="none",
             evaluated_on=rows.held_name,
-            also={"temperature": fitted_temperature(_softmax(answers), labels)},
+            extra_metrics={"temperature": fitted_temperature(_softmax(answers), labels)},
             seconds={"fit": fitted - started, "score": time.perf_counter() - fitted},
         )
         return self._finished(cell, score, fit, skipped=len(answers.reasons))
@@ -261,14 +263,14 @@ class _Target:
         *,
         held: Split | None = None,
         epochs: int = 0,
-    ) -> Fit:
+    ) -> TrainingLoop:
         """A network at its beginning, or where its last checkpoint left it."""
         encoder = self.encoder()
         fitting = [self.dataset.split(name) for name in self._fitting]
-        maps = cached_maps(encoder, fitting, self.settings, self.place)
-        network = Network(encoder, self.settings, rows.start(encoder, trained))
+        maps = cached_maps(encoder, fitting, self.settings, self.context)
+        network = FinetuneNetwork(encoder, self.settings, rows.start(encoder, trained))
         identity = {"cell": cell.digest, "rows": trained.fingerprint, "processes": self.fabric.world_size}
-        course = Course(
+        job = TrainJob(
             split=trained,
             view=encoder.view,
             settings=self.settings,
@@ -280,9 +282,9 @@ class _Target:
             identity={**identity, **asdict(setting)},
             workers=self.workers,
         )
-        return Fit(network, course, fabric=self.fabric, reporter=self.place.reporter)
+        return TrainingLoop(network, job, fabric=self.fabric, reporter=self.context.reporter)
 
-    def _score(self, answers: Answers, choice: Choice, fit: Fit) -> Score:
+    def _score(self, answers: Predictions, choice: Choice, fit: TrainingLoop) -> Score:
         test = self.dataset.split("test")
         read = answers.rows.tolist()
         rows = Features(
@@ -292,12 +294,12 @@ class _Target:
             test.classes,
             groups=test.groups and tuple(test.groups[row] for row in read),
         )
-        curve = [{k: v for k, v in line.items() if k != "seconds"} for line in fit.standing.history]
-        told = {"curve": curve, "steps": fit.standing.step, "trained_rows": len(fit.course.split)}
-        return classification_score(_softmax(answers), rows, choice, also=told, seconds={})
+        curve = [{k: v for k, v in line.items() if k != "seconds"} for line in fit.training_state.history]
+        told = {"curve": curve, "steps": fit.training_state.step, "trained_rows": len(fit.job.split)}
+        return classification_score(_softmax(answers), rows, choice, extra_metrics=told, seconds={})
 
-    def _finished(self, cell: Cell, score: Score, fit: Fit, *, skipped: int) -> Result:
-        dim = fit.network.trunk.dim
+    def _finished(self, cell: Cell, score: Score, fit: TrainingLoop, *, skipped: int) -> Result:
+        dim = fit.network.backbone.dim
         result = Result.of(cell, score, dim=dim, skipped_rows=skipped, load_seconds=0.0)
         if self.fabric.is_global_zero:
             self._store.add(result)
@@ -310,8 +312,8 @@ class _Target:
 
     def _found(self, cell: Cell) -> Result | None:
         """The record, unless it is to be made anew, or comes from before settings kept their temperature."""
-        found = None if self.wish.force else self._store.find(cell)
-        return None if found and found.protocol == SETTING and "temperature" not in found.also else found
+        found = None if self.run_options.force else self._store.find(cell)
+        return None if found and found.protocol == SETTING and "temperature" not in found.extra_metrics else found
 
     def _rows(self) -> _Rows:
         """Those of ``val`` judge where there are any, else a seeded and stratified share of train."""
@@ -329,14 +331,14 @@ class _Target:
             held, train = chosen_rows(train, apart, name=name), chosen_rows(train, kept, name="rest of train")
         starts = None
         if self.settings.head == "probe":
-            starts = ProbeStarts.chosen(self._features(self._fitting), train, held)
+            starts = ProbeHeadInit.chosen(self._features(self._fitting), train, held)
         return _Rows(train, held, name, starts)
 
     def _features(self, names: Sequence[str]) -> dict[str, Features]:
         """Of the last layer of the network before it is fine-tuned, for each of the named splits."""
         splits = {name: self.dataset.split(name) for name in names}
         with self.fabric.rank_zero_first():
-            return last_features(self.encoder(), splits, device=self.fabric.device.type, place=self.place)
+            return last_features(self.encoder(), splits, device=self.fabric.device.type, context=self.context)
 
     def _compared_with_start(self, score: Score, rows: _Rows, trained: Split) -> Score:
         """The score with the accuracy of the probe that training started from; a note if it was higher."""
@@ -345,8 +347,8 @@ class _Target:
         before = rows.starts.accuracy(trained, self._features(["test"])["test"])
         if score.value < before:
             what = f"Fine-tuning {self.spec} on {self.dataset.spec}"
-            self.place.reporter.note(f"{what} {below_start(score.value, before)}")
-        return replace(score, also={**score.also, "start_top1": before})
+            self.context.reporter.note(f"{what} {below_start(score.value, before)}")
+        return replace(score, extra_metrics={**score.extra_metrics, "start_top1": before})
 
     @property
     def _fitting(self) -> list[str]:
@@ -354,7 +356,7 @@ class _Target:
 
     def encoder(self) -> Encoder:
         """Afresh, at the size it is shown."""
-        encoder = load_encoder(self.spec, runs=self.place.workspace.runs)
+        encoder = load_encoder(self.spec, runs=self.context.workspace.runs)
         own = encoder.view.crop
         return encoder.at(self.settings.size or min(own, self.settings.largest or own))
 
@@ -376,18 +378,18 @@ class _Target:
 
     @property
     def _store(self) -> ResultStore:
-        return ResultStore(self.place.workspace.results)
+        return ResultStore(self.context.workspace.results)
 
     def _folder(self, cell: Cell) -> Path:
-        return self.place.workspace.finetuned / cell.digest[:32]
+        return self.context.workspace.finetuned / cell.digest[:32]
 
-    def _keep(self, network: Network, cell: Cell) -> None:
+    def _keep(self, network: FinetuneNetwork, cell: Cell) -> None:
         if self.fabric.is_global_zero:
-            run = run_of(cell, self.place.workspace.runs)
+            run = run_of(cell, self.context.workspace.runs)
             keep_network(network, self.encoder(), run, self.dataset)
-            self.place.reporter.note(f"The fine-tuned weights are the model run:{run.name}")
+            self.context.reporter.note(f"The fine-tuned weights are the model run:{run.name}")
 
 
-def _softmax(answers: Answers) -> NDArray[np.float64]:
+def _softmax(answers: Predictions) -> NDArray[np.float64]:
     probabilities: NDArray[np.float64] = softmax(answers.logits.astype(np.float64), axis=1)
     return probabilities

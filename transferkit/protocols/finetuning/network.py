@@ -7,17 +7,17 @@ import torch
 from torch import Tensor, nn
 
 from ...core.errors import ModelError
-from ...models.depths import parameter_stages, parameters_below
+from ...models.backbone import Backbone, trunk_of
 from ...models.encoder import Encoder
-from ...models.single_pixel import multiply_single_pixels
-from ...models.trunk import Trunk, trunk_of
-from .beginning import Start
+from ...models.parameter_groups import parameter_stages, parameters_below
+from ...models.pointwise_conv import pointwise_conv
+from .head_init import HeadInit
 from .settings import FinetuneSettings, Setting
 
 _NORMALISATIONS = nn.modules.batchnorm._BatchNorm
 
 
-class Network(nn.Module):
+class FinetuneNetwork(nn.Module):
     """A trunk, perhaps a batch normalisation, and a classifier.
 
     Args:
@@ -30,19 +30,19 @@ class Network(nn.Module):
         UnknownNameError: if ``train_from`` names no layer.
     """
 
-    def __init__(self, encoder: Encoder, settings: FinetuneSettings, start: Start) -> None:
+    def __init__(self, encoder: Encoder, settings: FinetuneSettings, start: HeadInit) -> None:
         super().__init__()
         stages = parameter_stages(encoder)
         frozen = parameters_below(encoder, settings.train_from) if settings.train_from else frozenset()
-        self.trunk: Trunk = trunk_of(encoder)
-        self.body = self.trunk.module
-        if start.weights.shape[1] != self.trunk.dim:
+        self.backbone: Backbone = trunk_of(encoder)
+        self.body = self.backbone.module
+        if start.weights.shape[1] != self.backbone.dim:
             raise ModelError(
-                f"{encoder.spec} ends in {self.trunk.dim} features, not {start.weights.shape[1]}: use --head zero."
+                f"{encoder.spec} ends in {self.backbone.dim} features, not {start.weights.shape[1]}: use --head zero."
             )
-        multiply_single_pixels(self.body)
-        self.norm = nn.BatchNorm1d(self.trunk.dim) if settings.batch_norm else nn.Identity()
-        self.head = nn.Linear(self.trunk.dim, len(start.biases))
+        pointwise_conv(self.body)
+        self.norm = nn.BatchNorm1d(self.backbone.dim) if settings.batch_norm else nn.Identity()
+        self.head = nn.Linear(self.backbone.dim, len(start.biases))
         with torch.no_grad():
             self.head.weight.copy_(start.weights)
             self.head.bias.copy_(start.biases)
@@ -74,7 +74,7 @@ class Network(nn.Module):
             whole.bias.copy_(biases + weights @ state["bias"] - scaled @ state["running_mean"])
         return whole
 
-    def train(self, mode: bool = True) -> "Network":
+    def train(self, mode: bool = True) -> "FinetuneNetwork":
         """As usual; frozen statistics stay as they are."""
         super().train(mode)
         for name, part in self.body.named_modules():
@@ -101,7 +101,7 @@ class Network(nn.Module):
         return groups
 
 
-def build_optimizer(network: Network, setting: Setting, settings: FinetuneSettings) -> torch.optim.Optimizer:
+def build_optimizer(network: FinetuneNetwork, setting: Setting, settings: FinetuneSettings) -> torch.optim.Optimizer:
     """The optimizer that the settings name, with the rates and the decay of one place of the grid."""
     groups = network.groups(setting.lr)
     if settings.optimizer == "adamw":

@@ -19,22 +19,22 @@ from torchvision.transforms import v2
 
 from ...core.devices import Compute
 from ...core.errors import DataError
+from ...core.preprocessing import Preprocessing
 from ...core.progress import Reporter
 from ...core.seeding import generator, seed_of
-from ...core.views import View
 from ...data.augment import AugmentSettings
 from ...data.dataset import Split
-from ...data.framing import normalised
 from ...data.loading import Batch, load_batches
+from ...data.resize_and_crop import normalised
 from ...data.view_loading import ViewSettings, load_views
 from ...models.memory_format import channels_last
 from ..pretraining.memory import enough_memory
 from ..pretraining.optimizing import learning_rate
 from ..pretraining.resumable import Resumable
-from ..pretraining.standing import Gauge
+from ..pretraining.state import NonFiniteGuard
 from ..pretraining.trainer import Step
-from .maps import Maps
-from .network import Network, build_optimizer
+from .cached_activations import CachedActivations
+from .network import FinetuneNetwork, build_optimizer
 from .settings import FinetuneSettings, Setting
 
 _TEST_BATCH = 64
@@ -42,7 +42,7 @@ _PATIENCE_SECONDS = 600.0  # the longest time between two checkpoints
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class Predictions:
     """What a network says of some rows. Shapes: ``n`` readable rows, ``c`` classes.
 
     Attributes:
@@ -57,7 +57,7 @@ class Answers:
 
 
 @dataclass(frozen=True, eq=False)
-class Course:
+class TrainJob:
     """What is trained, on what, for how long, and where it is kept.
 
     Attributes:
@@ -73,124 +73,124 @@ class Course:
     """
 
     split: Split
-    view: View
+    view: Preprocessing
     settings: FinetuneSettings
     setting: Setting
     epochs: int
     held: Split | None
-    maps: Maps | None
+    maps: CachedActivations | None
     folder: Path
     identity: dict[str, Any]
     workers: int
 
 
-class Fit:
+class TrainingLoop:
     """The training of one network on this process.
 
     Args:
         network: begins where the settings say.
-        course: what it is trained on.
+        job: what it is trained on.
         fabric: devices, precision, processes; launched.
         reporter: told how far it has come.
 
     Raises: DataError: if there are fewer rows than a step must have.
     """
 
-    def __init__(self, network: Network, course: Course, *, fabric: Fabric, reporter: Reporter) -> None:
-        self.course, self.fabric, self.reporter = course, fabric, reporter
-        rows = len(course.split)
-        self.batch = min(course.setting.batch, rows // fabric.world_size)
-        if self.batch < course.settings.least_batch:
-            least = course.settings.least_batch * fabric.world_size
+    def __init__(self, network: FinetuneNetwork, job: TrainJob, *, fabric: Fabric, reporter: Reporter) -> None:
+        self.job, self.fabric, self.reporter = job, fabric, reporter
+        rows = len(job.split)
+        self.batch = min(job.setting.batch, rows // fabric.world_size)
+        if self.batch < job.settings.least_batch:
+            least = job.settings.least_batch * fabric.world_size
             raise DataError(
-                f"{course.split.dataset} has {rows} images to train on, and a step of {fabric.world_size} "
+                f"{job.split.dataset} has {rows} images to train on, and a step of {fabric.world_size} "
                 f"processes needs {least}: use fewer --devices, or more images."
             )
         self.steps_an_epoch = rows // (self.batch * fabric.world_size)
-        self.steps = course.settings.steps or course.epochs * self.steps_an_epoch
+        self.steps = job.settings.steps or job.epochs * self.steps_an_epoch
         self.network = channels_last(network)
-        optimizer = build_optimizer(self.network, course.setting, course.settings)
+        optimizer = build_optimizer(self.network, job.setting, job.settings)
         self.model, self.optimizer = fabric.setup(self.network, optimizer)
-        self.kept = Resumable(self.network, self.optimizer, fabric, course.folder, course.identity)
-        self.standing = self.kept.restored()
-        self.gauge = Gauge(
-            self.standing,
-            advice=f"Fine-tuning diverged at {course.setting}: leave that learning rate out, limit the "
+        self.kept = Resumable(self.network, self.optimizer, fabric, job.folder, job.identity)
+        self.training_state = self.kept.restored()
+        self.guard = NonFiniteGuard(
+            self.training_state,
+            advice=f"Fine-tuning diverged at {job.setting}: leave that learning rate out, limit the "
             "gradient with --clip 1, or use --precision fp32.",
         )
 
     def run(self) -> None:
         """Train to the end, or until the held-out rows say that it is enough."""
-        left = self.steps - self.standing.step
+        left = self.steps - self.training_state.step
         if left <= 0 or self._exhausted:
             return
-        label = f"fine-tuning on {self.course.split.dataset} ({self.course.setting})"
-        side = self.course.view.crop
+        label = f"fine-tuning on {self.job.split.dataset} ({self.job.setting})"
+        side = self.job.view.crop
         with (
             enough_memory(f"--batch {self.batch} at --size {side}", self._less),
             self.reporter.task(label, left * self.batch * self.fabric.world_size, "images") as task,
         ):
-            while self.standing.step < self.steps and not self._exhausted:
+            while self.training_state.step < self.steps and not self._exhausted:
                 self._epoch(task)
 
     @property
     def _less(self) -> str:
         """What takes less memory: half the batch, where that can be trained on."""
         half = self.batch // 2
-        return f"--batch {half}" if half >= self.course.settings.least_batch else "a smaller --size"
+        return f"--batch {half}" if half >= self.job.settings.least_batch else "a smaller --size"
 
     @property
     def _exhausted(self) -> bool:
         """Whether the held-out accuracy has not risen for too many epochs."""
-        seen = [line["held_out"] for line in self.standing.history if "held_out" in line]
-        return bool(seen) and len(seen) - 1 - int(np.argmax(seen)) >= self.course.settings.patience
+        seen = [line["held_out"] for line in self.training_state.history if "held_out" in line]
+        return bool(seen) and len(seen) - 1 - int(np.argmax(seen)) >= self.job.settings.patience
 
     def _epoch(self, task: Any) -> None:
-        standing = self.standing
+        training_state = self.training_state
         started = saved = time.perf_counter()
-        before = standing.seconds
+        before = training_state.seconds
         self.model.train()
-        for images, labels, reasons in self._batches(standing.step):
-            readings = self._step(standing.step, images, labels)
-            self.gauge.add(Step(standing.step, readings, reasons))
-            standing.step += 1
-            standing.unreadable += len(reasons)
-            standing.seconds = before + time.perf_counter() - started
+        for images, labels, reasons in self._batches(training_state.step):
+            readings = self._step(training_state.step, images, labels)
+            self.guard.add(Step(training_state.step, readings, reasons))
+            training_state.step += 1
+            training_state.unreadable += len(reasons)
+            training_state.seconds = before + time.perf_counter() - started
             task.advance(self.batch * self.fabric.world_size)
             if time.perf_counter() - saved > _PATIENCE_SECONDS:
                 self._save()
                 saved = time.perf_counter()
-        self.gauge.read()
+        self.guard.read()
         extra = {}
-        if self.course.held is not None and self.course.settings.patience:
-            answers = self.answers(self.course.held)
-            right = answers.logits.argmax(1) == self.course.held.labels[answers.rows]
+        if self.job.held is not None and self.job.settings.patience:
+            answers = self.answers(self.job.held)
+            right = answers.logits.argmax(1) == self.job.held.labels[answers.rows]
             extra["held_out"] = float(right.mean())
-        standing.close_epoch(**extra)
+        training_state.close_epoch(**extra)
         self._save()
         self.fabric.barrier()
 
     def _batches(self, first: int) -> Iterator[tuple[Tensor, Tensor, dict[int, str]]]:
         """What is left of the epoch of step ``first``: normalised images or maps, labels, reasons."""
-        course, settings = self.course, self.course.settings
+        job, settings = self.job, self.job.settings
         epoch, done = divmod(first, self.steps_an_epoch)
         last = min(self.steps_an_epoch, self.steps - epoch * self.steps_an_epoch)
         rows = self._rows(epoch, done, last)
-        labels = torch.from_numpy(course.split.labels)
-        if course.maps is not None:
+        labels = torch.from_numpy(job.split.labels)
+        if job.maps is not None:
             for some in rows:
-                ids = [course.split.ids[row] for row in some.tolist()]
-                yield course.maps.of(ids).to(self.fabric.device), labels[some], {}
+                ids = [job.split.ids[row] for row in some.tolist()]
+                yield job.maps.of(ids).to(self.fabric.device), labels[some], {}
             return
         if not settings.augment:
-            for batch in load_batches(course.split, course.view, rows, workers=course.workers):
+            for batch in load_batches(job.split, job.view, rows, workers=job.workers):
                 shown = _shown(batch)
                 images = batch.images[shown].to(self.fabric.device)
-                yield normalised(images, course.view), labels[batch.rows[shown]], batch.reasons
+                yield normalised(images, job.view), labels[batch.rows[shown]], batch.reasons
             return
         views = ViewSettings(
             augment=AugmentSettings(
-                size=course.view.crop,
+                size=job.view.crop,
                 scale=(settings.min_crop, 1.0),
                 jitter_p=0.0,
                 gray_p=0.0,
@@ -198,18 +198,16 @@ class Fit:
                 flip_p=settings.flip,
             ),
             count=1,
-            workers=course.workers,
+            workers=job.workers,
             seed=settings.seed,
         )
-        for step, drawn in enumerate(
-            load_views(course.split, views, rows, epoch=epoch, device=self.fabric.device), first
-        ):
+        for step, drawn in enumerate(load_views(job.split, views, rows, epoch=epoch, device=self.fabric.device), first):
             images = self._stronger(drawn.views[0], step)
-            yield normalised(images, course.view, white=1), labels[drawn.rows], drawn.reasons
+            yield normalised(images, job.view, white=1), labels[drawn.rows], drawn.reasons
 
     def _rows(self, epoch: int, skipped: int, last: int) -> Iterator[NDArray[np.int64]]:
         """This process's part of each batch; what is no whole batch is left over."""
-        order = generator(self.course.settings.seed, "order", epoch).permutation(len(self.course.split))
+        order = generator(self.job.settings.seed, "order", epoch).permutation(len(self.job.split))
         whole = self.batch * self.fabric.world_size
         for index in range(skipped, last):
             start = index * whole + self.fabric.global_rank * self.batch
@@ -217,26 +215,26 @@ class Fit:
 
     def _stronger(self, images: Tensor, step: int) -> Tensor:
         """With RandAugment, where it is asked for; ``[b, 3, s, s]`` in 0 … 1."""
-        strength = self.course.settings.randaugment
+        strength = self.job.settings.randaugment
         if not strength:
             return images
         change = v2.RandAugment(magnitude=strength)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(
-                seed_of(self.course.settings.seed, "randaugment", step, self.fabric.global_rank) % 2**63
+                seed_of(self.job.settings.seed, "randaugment", step, self.fabric.global_rank) % 2**63
             )
             changed = [change((image * 255).to(torch.uint8)) for image in images.cpu()]
         return (torch.stack(changed).float() / 255).to(images.device)
 
     def _step(self, number: int, inputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Move the weights once."""
-        if self.course.maps is None:
+        if self.job.maps is None:
             return self._moved(number, inputs, labels)
-        with self.course.maps.entrance.entered(self.network.body, inputs) as nothing:
+        with self.job.maps.partial_forward.entered(self.network.body, inputs) as nothing:
             return self._moved(number, nothing, labels)
 
     def _moved(self, number: int, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        settings = self.course.settings
+        settings = self.job.settings
         rate = self._rate(number)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
@@ -259,7 +257,7 @@ class Fit:
 
     def _rate(self, number: int) -> float:
         """The learning rate of the head at a step."""
-        settings, highest = self.course.settings, self.course.setting.lr * self.fabric.world_size
+        settings, highest = self.job.settings, self.job.setting.lr * self.fabric.world_size
         warmup = settings.warmup * self.steps
         if settings.schedule == "tenths" and number >= warmup:
             done = number / self.steps
@@ -267,26 +265,26 @@ class Fit:
         return learning_rate(number, steps=self.steps, warmup=warmup, highest=highest, lowest=0.0)
 
     @torch.inference_mode()
-    def answers(self, split: Split) -> Answers:
+    def answers(self, split: Split) -> Predictions:
         """What the network says of the rows of ``split``, shown as they are tested."""
         self.model.eval()
-        compute, view = Compute(self.fabric.device, "fp32"), self.course.view
+        compute, view = Compute(self.fabric.device, "fp32"), self.job.view
         rows, logits = [], []
         reasons: dict[int, str] = {}
         batches = np.array_split(np.arange(len(split)), max(1, -(-len(split) // _TEST_BATCH)))
         with enough_memory(f"answers to {_TEST_BATCH} images at --size {view.crop}", "a smaller --size"):
-            for batch in load_batches(split, view, batches, workers=self.course.workers):
+            for batch in load_batches(split, view, batches, workers=self.job.workers):
                 readable = np.array([row not in batch.reasons for row in batch.rows.tolist()], bool)
                 images = normalised(batch.images.to(compute.device), view)
                 logits.append(self.network(images).float().cpu().numpy()[readable])
                 rows.append(batch.rows[readable])
                 reasons |= batch.reasons
-        return Answers(np.concatenate(rows), np.concatenate(logits), reasons)
+        return Predictions(np.concatenate(rows), np.concatenate(logits), reasons)
 
     def _save(self) -> None:
         """Keep everything, from the process that speaks."""
-        self.gauge.read()
-        self.kept.save(self.standing)
+        self.guard.read()
+        self.kept.save(self.training_state)
 
     def forget(self) -> None:
         """Remove the checkpoint of a training whose result is recorded."""

@@ -18,7 +18,7 @@ from ...core.devices import Compute, choose_compute
 from ...core.errors import MissingExtraError, UsageError
 from ...core.registry import unknown_name
 from ...losses.collectives import ALONE, Collectives
-from .settings import Machinery, Precision
+from .settings import Precision, TrainerConfig
 
 _MIXED: dict[str, Literal["bf16-mixed", "16-mixed"]] = {"bf16": "bf16-mixed", "fp16": "16-mixed"}
 LOGGERS = ("csv", "tensorboard", "wandb")
@@ -36,29 +36,29 @@ def chosen_precision(precision: Precision, device: str) -> Precision:
     return precision
 
 
-def launched_fabric(machinery: Machinery, *, precision: str, folder: Path) -> Fabric:
+def launched_fabric(trainer_config: TrainerConfig, *, precision: str, folder: Path) -> Fabric:
     """Fabric on the asked devices, with its processes running; ``torchrun`` may have started them already.
 
     Args:
-        machinery: says which devices and loggers.
+        trainer_config: says which devices and loggers.
         precision: ``fp32``, ``bf16`` or ``fp16``.
         folder: of the run, where loggers write.
 
     Raises: UsageError: for more GPUs than there are.
     """
-    cuda = choose_compute(machinery.device).device.type == "cuda"
-    if cuda and machinery.devices > torch.cuda.device_count():
+    cuda = choose_compute(trainer_config.device).device.type == "cuda"
+    if cuda and trainer_config.devices > torch.cuda.device_count():
         there = torch.cuda.device_count()
-        raise UsageError(f"--devices {machinery.devices} is more than the {there} GPUs of this machine.")
-    alone = machinery.devices * machinery.nodes == 1 and not torch.distributed.is_torchelastic_launched()
+        raise UsageError(f"--devices {trainer_config.devices} is more than the {there} GPUs of this machine.")
+    alone = trainer_config.devices * trainer_config.nodes == 1 and not torch.distributed.is_torchelastic_launched()
     with _only_warnings():
         fabric = Fabric(
             accelerator="cuda" if cuda else "cpu",
-            devices=machinery.devices,
-            num_nodes=machinery.nodes,
+            devices=trainer_config.devices,
+            num_nodes=trainer_config.nodes,
             plugins=[_Autocast(_MIXED[precision], "cuda" if cuda else "cpu")] if precision in _MIXED else None,
             strategy="auto" if alone else _data_parallel(),
-            loggers=[_logger(name, folder) for name in machinery.logger],
+            loggers=[_logger(name, folder) for name in trainer_config.logger],
         )
         fabric.launch()
     return fabric

@@ -7,19 +7,19 @@ from lightning.fabric import Fabric
 from torch import nn
 
 from ...core.errors import DataError
+from ...core.preprocessing import Preprocessing
 from ...core.seeding import seed_of
-from ...core.views import View
 from ...data.dataset import Dataset, Split
 from ...data.loading import default_workers
 from ...losses.pretext import Pretext
+from ...models.backbone import Backbone, trunk_of
 from ...models.encoder import Encoder
 from ...models.memory_format import channels_last
+from ...models.pointwise_conv import pointwise_conv
 from ...models.runs import Description, Run
-from ...models.single_pixel import multiply_single_pixels
-from ...models.trunk import Trunk, trunk_of
 from .devices import collectives_of, compute_of
 from .monitor import Monitor
-from .settings import Machinery, PretrainSettings
+from .settings import PretrainSettings, TrainerConfig
 from .trainer import Trainer
 
 
@@ -32,7 +32,7 @@ class Job:
         description: what it is.
         settings: its numbers.
         fabric: devices, precision, processes, loggers.
-        trunk: the network that is trained and kept.
+        backbone: the network that is trained and kept.
         trainer: moves its weights.
         monitor: watches held-out images; None where there are none, or no two classes to tell apart.
     """
@@ -41,7 +41,7 @@ class Job:
     description: Description
     settings: PretrainSettings
     fabric: Fabric
-    trunk: Trunk
+    backbone: Backbone
     trainer: Trainer
     monitor: Monitor | None
 
@@ -63,7 +63,7 @@ def job_of(
     *,
     encoder: Encoder,
     fabric: Fabric,
-    machinery: Machinery,
+    trainer_config: TrainerConfig,
 ) -> Job:
     """Put a run together; nothing is written.
 
@@ -73,7 +73,7 @@ def job_of(
         run: where it will be kept.
         encoder: what is trained; its network is changed.
         fabric: launched.
-        machinery: what it runs on.
+        trainer_config: what it runs on.
 
     Raises:
         UsageError: if the loss needs classes and the data have none.
@@ -84,7 +84,7 @@ def job_of(
     if loss := settings.objective.supervised:
         _require_every_class(split, loss)
     encoder = encoder.at(settings.size)  # a transformer that takes one size is built for this one
-    view = View(
+    view = Preprocessing(
         resize=settings.test_resize,
         crop=settings.test_crop,
         fit=settings.test_fit,
@@ -104,27 +104,27 @@ def job_of(
         },
         trained_on=(*encoder.trained_on, settings.data),
     )
-    trunk = trunk_of(encoder)
-    multiply_single_pixels(trunk.module)
-    pretext = _pretext(trunk, split, settings, fabric)
-    workers = default_workers() if machinery.workers is None else machinery.workers
+    backbone = trunk_of(encoder)
+    pointwise_conv(backbone.module)
+    pretext = _pretext(backbone, split, settings, fabric)
+    workers = default_workers() if trainer_config.workers is None else trainer_config.workers
     trainer = Trainer(pretext, split, settings, fabric=fabric, workers=workers)
-    if machinery.compile:
+    if trainer_config.compile:
         trainer.compile()
     monitor = None
     if (held_out := dataset.splits.get("val")) and len(split.classes) > 1:
         monitor = Monitor(split, held_out, view, compute_of(fabric, settings.precision), workers)
-    return Job(run, description, settings, fabric, trunk, trainer, monitor)
+    return Job(run, description, settings, fabric, backbone, trainer, monitor)
 
 
-def _pretext(trunk: Trunk, split: Split, settings: PretrainSettings, fabric: Fabric) -> Pretext:
+def _pretext(backbone: Backbone, split: Split, settings: PretrainSettings, fabric: Fabric) -> Pretext:
     """Heads draw their first weights from the run's seed, whatever was drawn before."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed_of(settings.seed, "heads") % 2**63)
         return Pretext(
-            channels_last(trunk.module).train(),
+            channels_last(backbone.module).train(),
             settings.objective,
-            feature_dim=trunk.dim,
+            feature_dim=backbone.dim,
             n_classes=len(split.classes),
             settings=settings.pretext,
             collectives=collectives_of(fabric),

@@ -9,10 +9,10 @@ from torch import nn
 
 from ...core.devices import Compute
 from ...core.errors import DataError
-from ...core.views import View
+from ...core.preprocessing import Preprocessing
 from ...data.dataset import Split
-from ...data.framing import normalised
 from ...data.loading import load_batches
+from ...data.resize_and_crop import normalised
 from ...probes.knn import knn_scores
 
 _BANK = 2000  # training images that vote, at most
@@ -35,7 +35,7 @@ class Monitor:
 
     train: Split
     held_out: Split
-    view: View
+    view: Preprocessing
     compute: Compute
     workers: int = 0
 

@@ -7,18 +7,18 @@ from typing import Any
 
 from ...cache.locks import Lock
 from ...core.errors import DataError, UsageError
-from ...core.progress import SILENT, Reporter, Task
+from ...core.progress import SILENT, ProgressTask, Reporter
 from ...models.catalog import load_encoder
 from ...models.runs import Run
+from ..context import RunContext
 from ..one_label import require_one_label_each
-from ..place import Place
 from .checkpoint import save_tensors, training_tensors
 from .devices import chosen_precision, launched_fabric, open_loggers
 from .job import Job, job_of
 from .memory import enough_memory
 from .resuming import claim, first_weights, restored, training_file
-from .settings import Machinery, PretrainSettings
-from .standing import Gauge, Standing
+from .settings import PretrainSettings, TrainerConfig
+from .state import NonFiniteGuard, TrainingState
 
 _ANEW = "with --no-resume, which replaces this run, or under another --name"
 
@@ -61,18 +61,18 @@ def default_name(settings: PretrainSettings) -> str:
 def pretrain(
     settings: PretrainSettings,
     *,
-    place: Place,
+    context: RunContext,
     name: str | None = None,
-    machinery: Machinery | None = None,
+    trainer_config: TrainerConfig | None = None,
     resume: bool | None = None,
 ) -> Trained:
     """Train an encoder; ``run:NAME`` is its spec from then on.
 
     Args:
         settings: everything that the weights depend on.
-        place: the workspace, and who is told.
+        context: the workspace, and who is told.
         name: of the run; ``default_name`` unless given.
-        machinery: what it runs on; one process unless given.
+        trainer_config: what it runs on; one process unless given.
         resume: whether to go on with the run where it stopped; None does if there is one. A finished run is
             not trained again. False begins anew.
 
@@ -83,19 +83,19 @@ def pretrain(
         ModelError: if the network cannot be trained, the GPU has too little memory, or training diverges; the
             last checkpoint is intact.
     """
-    machinery = machinery or Machinery()
+    trainer_config = trainer_config or TrainerConfig()
     _ = settings.objective, settings.pretext, settings.augmentation  # each refuses what cannot be meant
-    run = Run.named(default_name(settings) if name is None else name, place.workspace.runs)
+    run = Run.named(default_name(settings) if name is None else name, context.workspace.runs)
     if resume and not run.begun:
-        raise UsageError(f"There is no run {run.name} to go on with in {place.workspace.runs}.")
-    settings = replace(settings, precision=chosen_precision(settings.precision, machinery.device))
+        raise UsageError(f"There is no run {run.name} to go on with in {context.workspace.runs}.")
+    settings = replace(settings, precision=chosen_precision(settings.precision, trainer_config.device))
     first = first_weights(settings, run, anew=resume is False)
-    encoder = load_encoder(first, runs=place.workspace.runs, reporter=place.reporter)
+    encoder = load_encoder(first, runs=context.workspace.runs, reporter=context.reporter)
     if encoder.spec.removesuffix("@best") == f"run:{run.name}":
         raise UsageError(f"{encoder.spec} cannot be trained into itself. Give the new run another --name.")
-    fabric = launched_fabric(machinery, precision=settings.precision, folder=run.folder)
+    fabric = launched_fabric(trainer_config, precision=settings.precision, folder=run.folder)
     with fabric.rank_zero_first():  # which draws or fingerprints the images for all
-        dataset = place.open(settings.data)
+        dataset = context.open(settings.data)
     instead = "Use --loss selfsupcon with --data folder:PATH, of a folder that holds the images without classes"
     require_one_label_each([dataset], what="pretraining", instead=instead)
     settings = replace(settings, data=dataset.spec, model=encoder.spec)
@@ -103,14 +103,14 @@ def pretrain(
     what = f"--batch {settings.batch} at --size {settings.size}"
     try:
         with enough_memory(what, _less(settings, processes=fabric.world_size)):
-            job = job_of(settings, dataset, run, encoder=encoder, fabric=fabric, machinery=machinery)
+            job = job_of(settings, dataset, run, encoder=encoder, fabric=fabric, trainer_config=trainer_config)
             refusal = claim(job, lock, anew=resume is False) if fabric.is_global_zero else None
             if refusal := fabric.broadcast(refusal):  # so that no process waits for one that has stopped
                 raise refusal
-            reporter = place.reporter if fabric.is_global_zero else SILENT
-            standing = restored(job)
-            with open_loggers(fabric, machinery.logger):  # once nothing clears their folder any more
-                return _Training(job, standing, reporter, machinery.checkpoint_minutes * 60).run()
+            reporter = context.reporter if fabric.is_global_zero else SILENT
+            training_state = restored(job)
+            with open_loggers(fabric, trainer_config.logger):  # once nothing clears their folder any more
+                return _Training(job, training_state, reporter, trainer_config.checkpoint_minutes * 60).run()
     finally:
         lock.release()
 
@@ -129,46 +129,48 @@ def _less(settings: PretrainSettings, *, processes: int) -> str:
 class _Training:
     """The epochs that are left."""
 
-    def __init__(self, job: Job, standing: Standing, reporter: Reporter, patience_seconds: float) -> None:
-        self.job, self.standing, self.reporter = job, standing, reporter
+    def __init__(self, job: Job, training_state: TrainingState, reporter: Reporter, patience_seconds: float) -> None:
+        self.job, self.training_state, self.reporter = job, training_state, reporter
         self.patience_seconds = patience_seconds
-        self.gauge = Gauge(
-            standing,
+        self.guard = NonFiniteGuard(
+            training_state,
             advice="Training diverged; the last checkpoint, if there was one, is intact. "
             f"Lower --lr (now {job.settings.lr:g}), set --clip or use --precision fp32, {_ANEW}.",
         )
 
     def run(self) -> Trained:
         """Train to the end."""
-        job, standing, trainer = self.job, self.standing, self.job.trainer
-        left = trainer.steps - standing.step
-        if standing.step and left:
-            self.reporter.note(f"Going on with the run {job.run.name} at step {standing.step} of {trainer.steps}.")
+        job, training_state, trainer = self.job, self.training_state, self.job.trainer
+        left = trainer.steps - training_state.step
+        if training_state.step and left:
+            self.reporter.note(
+                f"Going on with the run {job.run.name} at step {training_state.step} of {trainer.steps}."
+            )
         if left:
             label = f"{job.settings.loss} on {job.settings.data}"
             with self.reporter.task(label, left * trainer.whole_batch, "images") as task:
-                while standing.step < trainer.steps:
+                while training_state.step < trainer.steps:
                     self._epoch(task)
         elif job.run.read().finished:
             self.reporter.note(f"The run {job.run.name} is finished; --no-resume would train it anew.")
         self._finish()
         rank, source = job.fabric.global_rank, job.description.source
-        return Trained(job.run.name, source, standing.history, standing.unreadable, rank)
+        return Trained(job.run.name, source, training_state.history, training_state.unreadable, rank)
 
-    def _epoch(self, task: Task) -> None:
+    def _epoch(self, task: ProgressTask) -> None:
         """The rest of an epoch; a checkpoint when it has been long since the last, and at the end."""
-        trainer, standing = self.job.trainer, self.standing
+        trainer, training_state = self.job.trainer, self.training_state
         started = saved = time.perf_counter()
-        before = standing.seconds
-        for step in trainer.epoch(standing.step):
-            self._log(self.gauge.add(step))
-            standing.step = step.number + 1
+        before = training_state.seconds
+        for step in trainer.epoch(training_state.step):
+            self._log(self.guard.add(step))
+            training_state.step = step.number + 1
             self._tell_unreadable(step.reasons)
             task.advance(trainer.whole_batch)
             now = time.perf_counter()
-            standing.seconds = before + now - started
-            at_rest = standing.step % self.job.settings.accumulate == 0  # no gradient is held
-            within = standing.step % trainer.steps_an_epoch  # its end is kept once it is in the history
+            training_state.seconds = before + now - started
+            at_rest = training_state.step % self.job.settings.accumulate == 0  # no gradient is held
+            within = training_state.step % trainer.steps_an_epoch  # its end is kept once it is in the history
             if now - saved > self.patience_seconds and at_rest and within:
                 self._save()
                 saved = now
@@ -177,44 +179,44 @@ class _Training:
     def _log(self, readings: dict[str, float]) -> None:
         """Hand what was read, if anything was, to the loggers."""
         if readings:
-            step = self.standing.step
+            step = self.training_state.step
             self.job.fabric.log_dict({**readings, "lr": self.job.trainer.rate(step)}, step)
 
     def _close_epoch(self) -> None:
-        self._log(self.gauge.read())
-        standing, settings = self.standing, self.job.settings
-        number = len(standing.history) + 1
+        self._log(self.guard.read())
+        training_state, settings = self.training_state, self.job.settings
+        number = len(training_state.history) + 1
         due = number == settings.epochs or (settings.watch and number % settings.watch == 0)
         extra = {}
         if due and self.job.monitor and self.job.fabric.is_global_zero:
             try:
                 extra["knn"] = self.job.monitor.accuracy(self.job.pretext.encoder)
-                self.job.fabric.log("knn", extra["knn"], standing.step)
+                self.job.fabric.log("knn", extra["knn"], training_state.step)
             except DataError as error:  # what is watched must not stop what is trained
                 self.reporter.note(str(error))
-        line = standing.close_epoch(**extra)
+        line = training_state.close_epoch(**extra)
         self.reporter.note(_spoken(line, settings.epochs))
-        self._save(best=standing.best_is_last)
+        self._save(best=training_state.best_is_last)
         self.job.fabric.barrier()
 
     def _tell_unreadable(self, reasons: dict[int, str]) -> None:
         """Each epoch meets the same files; they are named once."""
-        if reasons and not self.standing.history:
+        if reasons and not self.training_state.history:
             ids = self.job.trainer.split.ids
             for row, reason in reasons.items():
                 self.reporter.note(f"{ids[row]} cannot be read: {reason}. Another image is shown in its place.")
-        self.standing.unreadable += len(reasons)
+        self.training_state.unreadable += len(reasons)
 
     def _save(self, *, best: bool = False) -> None:
         """Keep everything, from the process that speaks."""
         job = self.job
         if not job.fabric.is_global_zero:
             return
-        self._log(self.gauge.read())
-        encoder, trained_on = job.trunk.weights(job.classifier), job.description.trained_on
+        self._log(self.guard.read())
+        encoder, trained_on = job.backbone.weights(job.classifier), job.description.trained_on
         state = {
             "identity": dict(job.description.identity),
-            "standing": self.standing.to_json(),
+            "standing": self.training_state.to_json(),
             "scaler": job.fabric.strategy.precision.state_dict(),
         }
         if best:

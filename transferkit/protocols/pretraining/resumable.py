@@ -13,7 +13,7 @@ from torch import nn
 from ...core.errors import CheckpointError
 from ...core.files import require_space
 from .checkpoint import load_tensors, restore_training, save_tensors, training_tensors
-from .standing import Standing
+from .state import TrainingState
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Resumable:
         """Everything that training needs to go on."""
         return self.folder / "training.safetensors"
 
-    def save(self, standing: Standing) -> None:
+    def save(self, training_state: TrainingState) -> None:
         """Keep everything.
 
         Raises: DiskSpaceError: if there is no room; what was kept before is intact.
@@ -48,12 +48,12 @@ class Resumable:
             return
         state = {
             "identity": dict(self.identity),
-            "standing": standing.to_json(),
+            "standing": training_state.to_json(),
             "scaler": self.fabric.strategy.precision.state_dict(),
         }
         save_tensors(self.file, training_tensors(self.module, self.optimizer), state)
 
-    def restored(self) -> Standing:
+    def restored(self) -> TrainingState:
         """Where it stopped, with weights and optimizer as they were then; the beginning if it never did.
 
         Raises:
@@ -63,13 +63,13 @@ class Resumable:
         if not self.file.exists():
             size = sum(tensor.nbytes for tensor in training_tensors(self.module, self.optimizer).values())
             require_space(self.folder, 4 * size)
-            return Standing()
+            return TrainingState()
         tensors, state = load_tensors(self.file)
         if state.get("identity") != self.identity:
             raise CheckpointError(f"{self.file} is of other settings. Remove {self.folder}.")
         restore_training(tensors, self.module, self.optimizer, where=self.file)
         self.fabric.strategy.precision.load_state_dict(state["scaler"])
-        return Standing(**state["standing"])
+        return TrainingState(**state["standing"])
 
     def forget(self) -> None:
         """Remove the checkpoint of a training whose result is recorded."""

@@ -14,7 +14,7 @@ from .checkpoint import load_tensors, restore_training, training_tensors
 from .job import Job
 from .presets import preset_settings
 from .settings import PretrainSettings
-from .standing import Standing
+from .state import TrainingState
 
 
 def settings_for(preset: str | None, changes: Mapping[str, Any], *, name: str | None, runs: Path) -> PretrainSettings:
@@ -108,17 +108,17 @@ def training_file(run: Run) -> Path:
     return run.folder / "training.safetensors"
 
 
-def restored(job: Job) -> Standing:
+def restored(job: Job) -> TrainingState:
     """Where the run stopped, with weights, queue and optimizer as they were then."""
     path = training_file(job.run)
     if not path.exists():
-        return Standing()
+        return TrainingState()
     tensors, state = load_tensors(path)
     try:
         _require_same(job, state["identity"])
         restore_training(tensors, job.pretext, job.trainer.optimizer, where=path)
         job.fabric.strategy.precision.load_state_dict(state["scaler"])
-        return Standing(**state["standing"])
+        return TrainingState(**state["standing"])
     except (KeyError, TypeError) as error:
         raise CheckpointError(
             f"{path} was written by another version ({error}). Begin the run anew with --no-resume."

@@ -226,7 +226,7 @@ def _out_of_range(name: str, value: float, limits: str) -> str:
 
 
 @dataclass(frozen=True)
-class Machinery:
+class TrainerConfig:
     """What a run runs on, and what it leaves besides the weights.
 
     Attributes:

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...core.errors import DataError
+from ...core.preprocessing import Preprocessing
 from ...core.seeding import generator
-from ...core.views import View
 from ...data.dataset import Split
-from ...data.framing import normalised
+from ...data.resize_and_crop import normalised
 from ...data.view_loading import ViewBatch, ViewSettings, load_views
 from ...losses.pretext import Pretext
 from .optimizing import build_optimizer, learning_rate
@@ -100,7 +100,7 @@ class Trainer:
         settings = self.settings
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate(number)
-        views = [normalised(view, View(), white=1) for view in batch.views]
+        views = [normalised(view, Preprocessing(), white=1) for view in batch.views]
         moving = (number + 1) % settings.accumulate == 0
         with self.fabric.no_backward_sync(self.model, enabled=not moving):
             losses = self.model(views, self._labels[batch.rows])

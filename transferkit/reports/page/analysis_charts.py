@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 
 from ...core.results import Result
-from ..evidence import Evidence
-from ..figures import Line
+from ..figures import Curve
 from ..labels import Label
 from ..layer_order import by_depth
+from ..result_table import ResultTable
 from .chart import Chart, Curves, Heat, Panel, Points
 
 MEASURED = ("linear", "finetune")
@@ -18,11 +18,11 @@ WHOLE = "all"
 """The layer of records that are of a whole network."""
 
 
-def cka_chart(found: Evidence) -> Iterator[Chart]:
+def cka_chart(found: ResultTable) -> Iterator[Chart]:
     """Heat maps of layers against layers, a panel a pair of models and data set."""
     panels: dict[str, Panel] = {}
     for _, label, record in found.only("cka"):
-        table = record.also.get("cka", {})
+        table = record.extra_metrics.get("cka", {})
         rows = by_depth(table)
         columns = by_depth(next(iter(table.values()), {}))
         values = np.array([[_number(table[r].get(c)) for c in columns] for r in rows], dtype=np.float64)
@@ -43,7 +43,7 @@ def _number(value: object) -> float:
     return float(value) if isinstance(value, int | float) else np.nan
 
 
-def transferability_chart(found: Evidence) -> Iterator[Chart]:
+def transferability_chart(found: ResultTable) -> Iterator[Chart]:
     """Scores without training, against the accuracy that was then measured."""
     records = found.only("transferability")
     deepest = _deepest(records)
@@ -79,7 +79,7 @@ def _deepest(records: Iterable[tuple[int, Label, Result]]) -> dict[str, str]:
     return {model: by_depth(names)[-1] for model, names in layers.items()}
 
 
-def corruption_chart(found: Evidence) -> Iterator[Chart]:
+def corruption_chart(found: ResultTable) -> Iterator[Chart]:
     """Accuracy at the deepest layer as test images get worse."""
     records = found.only("robustness")
     deepest = _deepest(records)
@@ -107,13 +107,13 @@ def corruption_chart(found: Evidence) -> Iterator[Chart]:
         yield Chart("corruptions", "Corrupted images", caption, panels, "severity", "accuracy", found.models)
 
 
-def _line(points: Mapping[int, tuple[float, float, float]]) -> Line:
+def _line(points: Mapping[int, tuple[float, float, float]]) -> Curve:
     x = sorted(points)
     y, low, high = (list(column) for column in zip(*(points[severity] for severity in x), strict=True))
-    return Line(x, y, low, high)
+    return Curve(x, y, low, high)
 
 
-def separation_chart(found: Evidence) -> Iterator[Chart]:
+def separation_chart(found: ResultTable) -> Iterator[Chart]:
     """Class separation over depth, a panel a data set."""
     if panels := _over_depth(found, "separation"):
         yield Chart(
@@ -128,14 +128,14 @@ def separation_chart(found: Evidence) -> Iterator[Chart]:
         )
 
 
-def inversion_chart(found: Evidence) -> Iterator[Chart]:
+def inversion_chart(found: ResultTable) -> Iterator[Chart]:
     """How well images can be recovered from layers, over depth."""
     if panels := _over_depth(found, "inversion"):
         caption = "PSNR between images and what was recovered from a layer: higher keeps more of the picture."
         yield Chart("inversion", "Inversion", caption, panels, "depth", "PSNR, dB", found.models)
 
 
-def _over_depth(found: Evidence, protocol: str) -> dict[str, Panel]:
+def _over_depth(found: ResultTable, protocol: str) -> dict[str, Panel]:
     """A panel a data set, a line a model; the last of several seeds."""
     values: dict[str, dict[str, dict[str, tuple[float, float, float]]]] = {}  # data → model → layer
     for _, label, record in found.only(protocol):
@@ -148,7 +148,7 @@ def _over_depth(found: Evidence, protocol: str) -> dict[str, Panel]:
             order = by_depth(layers)
             places = {place + 1: layers[name] for place, name in enumerate(order)}
             line = _line(places)
-            lines[model] = Line([x / len(order) for x in line.x], line.y, line.low, line.high)
+            lines[model] = Curve([x / len(order) for x in line.x], line.y, line.low, line.high)
         if lines:
             panels[data] = Curves(lines)
     return panels

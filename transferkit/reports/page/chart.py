@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ..figures import COLOURS, Line
+from ..figures import COLOURS, Curve
 from ..statistics import Ranks
 
 
@@ -19,7 +19,7 @@ class Curves:
         diagonal: whether ``y = x`` is drawn for comparison.
     """
 
-    lines: Mapping[str, Line]
+    lines: Mapping[str, Curve]
     diagonal: bool = False
 
 
@@ -107,15 +107,15 @@ class Chart:
     y: str = ""
     names: Sequence[str] = field(default=())
 
-    def place(self, name: str) -> int:
+    def position(self, name: str) -> int:
         """Which colour a name takes; one that is not among ``names`` takes the next after them."""
         return self.names.index(name) if name in self.names else len(self.names)
 
 
-def turned(place: int) -> int:
+def marker(position: int) -> int:
     """Which of eight marks goes with a colour of eight: every round of the colours starts one mark on.
 
-    >>> [turned(place) for place in (0, 1, 7, 8, 9, 15, 16)]
+    >>> [marker(position) for position in (0, 1, 7, 8, 9, 15, 16)]
     [0, 1, 7, 1, 2, 0, 2]
     """
-    return (place + place // len(COLOURS)) % len(COLOURS)
+    return (position + position // len(COLOURS)) % len(COLOURS)

@@ -6,9 +6,9 @@ from ...core.errors import TransferkitError, UsageError
 from ...core.registry import unknown_name
 from ...core.results import Result
 from ...core.workspace import Workspace
+from ...protocols.context import RunContext
 from ...protocols.gallery import Gallery, gallery
-from ...protocols.place import Place
-from ..evidence import Evidence
+from ..result_table import ResultTable
 
 FEATURE_PROTOCOLS = ("linear", "knn", "fewshot")
 """Protocols whose records name features in the cache."""
@@ -17,7 +17,7 @@ MODELS = 2
 NONE = "none"
 
 
-def galleries(found: Evidence, wanted: Sequence[str], workspace: Workspace) -> tuple[list[Gallery], list[str]]:
+def galleries(found: ResultTable, wanted: Sequence[str], workspace: Workspace) -> tuple[list[Gallery], list[str]]:
     """Galleries, and a sentence for each that could not be made.
 
     Args:
@@ -39,13 +39,13 @@ def galleries(found: Evidence, wanted: Sequence[str], workspace: Workspace) -> t
     for name in wanted or list(by_data)[:1]:
         records = by_data[name]
         try:
-            shown.append(gallery(records, place=Place(workspace, records[0].seed)))
+            shown.append(gallery(records, context=RunContext(workspace, records[0].seed)))
         except TransferkitError as error:
             notes.append(f"No gallery of {name}: {error}")
     return shown, notes
 
 
-def _records(found: Evidence) -> dict[str, list[Result]]:
+def _records(found: ResultTable) -> dict[str, list[Result]]:
     """Data set → the records of its best models' features, at their deepest layers."""
     chosen: dict[str, dict[str, Result]] = {}
     recipes = [r for r in found.recipes if r.partition(" ")[0] in FEATURE_PROTOCOLS]

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from ..evidence import Cell, Evidence
+from ..result_table import ResultCell, ResultTable
 
 
 @dataclass(frozen=True)
-class Shown:
+class MainCell:
     """One number of the table.
 
     Attributes:
@@ -29,7 +29,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Row:
+class MainRow:
     """A model under a recipe.
 
     Attributes:
@@ -42,7 +42,7 @@ class Row:
 
     recipe: str
     model: str
-    cells: tuple[Shown | None, ...]
+    cells: tuple[MainCell | None, ...]
     mean: float | None
     rank: float | None
     bold: bool
@@ -60,7 +60,7 @@ class MainTable:
 
     data: tuple[str, ...]
     domains: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[MainRow, ...]
 
     @property
     def seen(self) -> bool:
@@ -68,7 +68,7 @@ class MainTable:
         return any(cell.seen for row in self.rows for cell in row.cells if cell)
 
 
-def main_table(found: Evidence) -> MainTable:
+def main_table(found: ResultTable) -> MainTable:
     """Every cell at its model's deepest layer."""
     data = tuple(d for d in found.data if any(key[2] == d for key in found.cells))
     own = {(recipe, model) for recipe, model, _ in found.cells}
@@ -76,7 +76,7 @@ def main_table(found: Evidence) -> MainTable:
     return MainTable(data, tuple(found.domains[d] for d in data), tuple(rows))
 
 
-def _row(found: Evidence, recipe: str, model: str, data: tuple[str, ...]) -> Row:
+def _row(found: ResultTable, recipe: str, model: str, data: tuple[str, ...]) -> MainRow:
     cells = [found.cells.get((recipe, model, d)) for d in data]
     shown = tuple(
         _shown(cell, f"{model}, {recipe}, {d}", bold=found.best.get((recipe, d)) == model) if cell else None
@@ -84,15 +84,15 @@ def _row(found: Evidence, recipe: str, model: str, data: tuple[str, ...]) -> Row
     )
     ranked = found.ranked.get(recipe)
     if ranked is None or model not in ranked.means:
-        return Row(recipe, model, shown, None, None, False)
+        return MainRow(recipe, model, shown, None, None, False)
     rank = dict(zip(ranked.ranks.models, ranked.ranks.mean_ranks, strict=True))[model]
     bold = len(ranked.ranks.beaten_by(model)) == len(ranked.means) - 1
-    return Row(recipe, model, shown, ranked.means[model], rank, bold)
+    return MainRow(recipe, model, shown, ranked.means[model], rank, bold)
 
 
-def _shown(cell: Cell, words: str, *, bold: bool) -> Shown:
+def _shown(cell: ResultCell, words: str, *, bold: bool) -> MainCell:
     half = (cell.interval.high - cell.interval.low) / 2
-    return Shown(
+    return MainCell(
         text=f"{cell.value:.3f}",
         half=f"{half:.3f}",
         value=cell.value,

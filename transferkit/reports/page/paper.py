@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..figures import COLOURS, MARKERS, Line, empty_figure, in_style, save_figure
-from .chart import Bars, Chart, Curves, Heat, Points, RankLines, turned
+from ..figures import COLOURS, MARKERS, Curve, empty_figure, in_style, save_figure
+from .chart import Bars, Chart, Curves, Heat, Points, RankLines, marker
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,8 +68,8 @@ def _size(chart: Chart) -> tuple[float, float]:
 
 
 def _style(chart: Chart, name: str) -> tuple[str, str]:
-    place = chart.place(name)
-    return COLOURS[place % len(COLOURS)], MARKERS[turned(place)]
+    position = chart.position(name)
+    return COLOURS[position % len(COLOURS)], MARKERS[marker(position)]
 
 
 def _curves(axes: "Axes", panel: Curves, chart: Chart) -> None:
@@ -79,9 +79,9 @@ def _curves(axes: "Axes", panel: Curves, chart: Chart) -> None:
         _line(axes, name, line, chart)
 
 
-def _line(axes: "Axes", name: str, line: Line, chart: Chart) -> None:
+def _line(axes: "Axes", name: str, line: Curve, chart: Chart) -> None:
     colour, marker = _style(chart, name)
-    dashes = DASHES[chart.place(name) // len(COLOURS) % len(DASHES)]
+    dashes = DASHES[chart.position(name) // len(COLOURS) % len(DASHES)]
     drawn: dict[str, Any] = {"marker": marker, "markersize": 3.5, "linestyle": dashes, "linewidth": 1.3}
     axes.plot(line.x, line.y, color=colour, label=_plain(name), **drawn)
     if len(line.low):
@@ -94,7 +94,7 @@ def _bars(axes: "Axes", panel: Bars, chart: Chart) -> None:
     for number, (name, heights) in enumerate(panel.series.items()):
         drawn = [np.nan if height is None else height for height in heights]
         shift = (number - (len(panel.series) - 1) / 2) * width
-        hatch = HATCHES[chart.place(name) // len(COLOURS) % len(HATCHES)]
+        hatch = HATCHES[chart.position(name) // len(COLOURS) % len(HATCHES)]
         colour, _ = _style(chart, name)
         axes.bar(
             places + shift,
@@ -122,7 +122,7 @@ def _heat(axes: "Axes", panel: Heat, chart: Chart) -> None:
 
 
 def _points(axes: "Axes", panel: Points, chart: Chart) -> None:
-    for name, places in sorted(panel.places.items(), key=lambda item: chart.place(item[0])):
+    for name, places in sorted(panel.places.items(), key=lambda item: chart.position(item[0])):
         colour, marker = _style(chart, name)
         x, y = [x for x, _, _ in places], [y for _, y, _ in places]
         axes.plot(x, y, color=colour, marker=marker, markersize=4, linestyle="none", label=_plain(name))
@@ -135,10 +135,10 @@ def _rank_lines(axes: "Axes", panel: RankLines, chart: Chart) -> None:
     bars = panel.bars
     for low, high, y in bars:
         axes.plot([low, high], [y, y], color="#777777", linewidth=3, solid_capstyle="butt")
-    for place, (name, rank) in enumerate(zip(ranks.models, ranks.mean_ranks, strict=True)):
+    for position, (name, rank) in enumerate(zip(ranks.models, ranks.mean_ranks, strict=True)):
         colour, marker = _style(chart, name)
-        axes.plot([rank], [place], color=colour, marker=marker, markersize=5)
-        axes.annotate(f"{rank:.2f}", (rank, place), (6, 0), textcoords="offset points", va="center", fontsize=7)
+        axes.plot([rank], [position], color=colour, marker=marker, markersize=5)
+        axes.annotate(f"{rank:.2f}", (rank, position), (6, 0), textcoords="offset points", va="center", fontsize=7)
     axes.set_yticks(range(len(ranks.models)), [_plain(name) for name in ranks.models])
     axes.set(xlim=(0.8, len(ranks.models) + 0.6), xlabel=chart.x)
     axes.set_ylim(len(ranks.models) - 0.5, -0.9 - 0.45 * len(bars))

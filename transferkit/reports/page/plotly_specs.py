@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..figures import COLOURS, Line
-from .chart import Bars, Chart, Curves, Heat, Panel, Points, RankLines, turned
+from ..figures import COLOURS, Curve
+from .chart import Bars, Chart, Curves, Heat, Panel, Points, RankLines, marker
 
 PATTERNS = ("", "/", "x", ".", "-", "+", "|", "\\")
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star")
@@ -49,8 +49,8 @@ def _curves(chart: Chart, panel: Curves) -> Spec:
         ends = [0, 1]
         data.append({"x": ends, "y": ends, "mode": "lines", "line": line, "showlegend": False, "hoverinfo": "skip"})
     for name, line_of in panel.lines.items():
-        place = chart.place(name)
-        data += _band(line_of, place, escape(name))
+        position = chart.position(name)
+        data += _band(line_of, position, escape(name))
         data.append(
             {
                 "x": _rounded(line_of.x),
@@ -58,15 +58,15 @@ def _curves(chart: Chart, panel: Curves) -> Spec:
                 "name": escape(name),
                 "legendgroup": escape(name),
                 "mode": "lines+markers",
-                "line": {"color": _colour(place), "dash": DASHES[place // len(COLOURS) % len(DASHES)]},
-                "marker": {"symbol": SYMBOLS[turned(place)], "size": 7},
+                "line": {"color": _colour(position), "dash": DASHES[position // len(COLOURS) % len(DASHES)]},
+                "marker": {"symbol": SYMBOLS[marker(position)], "size": 7},
                 "hovertemplate": "%{y:.3f} at %{x:.3g}",
             }
         )
     return {"data": data, "layout": _axes(chart)}
 
 
-def _band(line: Line, place: int, name: str) -> Iterator[Spec]:
+def _band(line: Curve, position: int, name: str) -> Iterator[Spec]:
     """The interval, as an area without a border."""
     if len(line.low):
         x = _rounded([*line.x, *reversed(line.x)])
@@ -74,7 +74,7 @@ def _band(line: Line, place: int, name: str) -> Iterator[Spec]:
             "x": x,
             "y": _rounded([*line.high, *reversed(line.low)]),
             "fill": "toself",
-            "fillcolor": _colour(place),
+            "fillcolor": _colour(position),
             "opacity": 0.15,
             "mode": "lines",
             "line": {"width": 0},
@@ -91,11 +91,11 @@ def _bars(chart: Chart, panel: Bars) -> Spec:
             "x": [escape(group) for group in panel.groups],
             "y": [None if y is None else round(y, _DIGITS) for y in heights],
             "name": escape(name),
-            "marker": {"color": _colour(place), "pattern": _pattern(place)},
+            "marker": {"color": _colour(position), "pattern": _pattern(position)},
             "hovertemplate": "%{y:.3f}",
         }
         for name, heights in panel.series.items()
-        for place in [chart.place(name)]
+        for position in [chart.position(name)]
     ]
     return {"data": data, "layout": {**_axes(chart), "barmode": "group"}}
 
@@ -121,8 +121,8 @@ def _heat(panel: Heat) -> Spec:
 
 def _points(chart: Chart, panel: Points) -> Spec:
     data = []
-    for name, places in sorted(panel.places.items(), key=lambda item: chart.place(item[0])):
-        place = chart.place(name)
+    for name, places in sorted(panel.places.items(), key=lambda item: chart.position(item[0])):
+        position = chart.position(name)
         data.append(
             {
                 "x": _rounded([x for x, _, _ in places]),
@@ -130,7 +130,7 @@ def _points(chart: Chart, panel: Points) -> Spec:
                 "text": [escape(words) for _, _, words in places],
                 "name": escape(name),
                 "mode": "markers",
-                "marker": {"color": _colour(place), "symbol": SYMBOLS[turned(place)], "size": 9},
+                "marker": {"color": _colour(position), "symbol": SYMBOLS[marker(position)], "size": 9},
                 "hovertemplate": "%{text}: %{x:.4g} → %{y:.3f}",
             }
         )
@@ -160,7 +160,7 @@ def _rank_lines(chart: Chart, panel: RankLines) -> Spec:
             "text": [f"{rank:.2f}" for rank in ranks.mean_ranks],
             "textposition": ["middle right" if rank < middle else "middle left" for rank in ranks.mean_ranks],
             "mode": "markers+text",
-            "marker": {"color": [_colour(chart.place(name)) for name in ranks.models], "size": 11},
+            "marker": {"color": [_colour(chart.position(name)) for name in ranks.models], "size": 11},
             "showlegend": False,
             "hovertemplate": "%{y}: %{x:.2f}<extra></extra>",
         }
@@ -184,13 +184,13 @@ def _rank_lines(chart: Chart, panel: RankLines) -> Spec:
     return {"data": data, "layout": layout}
 
 
-def _colour(place: int) -> str:
-    return COLOURS[place % len(COLOURS)]
+def _colour(position: int) -> str:
+    return COLOURS[position % len(COLOURS)]
 
 
-def _pattern(place: int) -> Spec:
+def _pattern(position: int) -> Spec:
     """Every round of the colours has its own."""
-    shape = PATTERNS[place // len(COLOURS) % len(PATTERNS)]
+    shape = PATTERNS[position // len(COLOURS) % len(PATTERNS)]
     return {"shape": shape, "fillmode": "overlay", "size": 5, "solidity": 0.4}
 
 

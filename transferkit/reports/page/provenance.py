@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ..evidence import Evidence
+from ..result_table import ResultTable
 
 FIELDS = (
     "model",
@@ -38,12 +38,12 @@ FIELDS = (
 _SHORT = {"cell": 16, "weights": 16, "fingerprint": 16}  # hex digits
 
 
-def provenance(found: Evidence) -> dict[str, Any]:
+def provenance(found: ResultTable) -> dict[str, Any]:
     """``{"fields": …, "columns": [{"values": unique values, "index": one a record}]}``."""
     return {"fields": list(FIELDS), "columns": [_column(found, name) for name in FIELDS]}
 
 
-def _column(found: Evidence, name: str) -> dict[str, Any]:
+def _column(found: ResultTable, name: str) -> dict[str, Any]:
     places: dict[str, int] = {}
     values: list[Any] = []
     index = []

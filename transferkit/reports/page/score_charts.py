@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..evidence import Cell, Evidence
-from ..figures import Line
+from ..figures import Curve
 from ..layer_order import by_depth
+from ..result_table import ResultCell, ResultTable
 from ..statistics import group_means
 from .chart import Bars, Chart, Curves, Panel, RankLines
 
@@ -18,7 +18,7 @@ FEWEST_ANSWERS = 5
 """In a bin of a reliability curve that is drawn."""
 
 
-def rank_chart(found: Evidence) -> Iterator[Chart]:
+def rank_chart(found: ResultTable) -> Iterator[Chart]:
     """Critical-difference diagrams, one a recipe."""
     panels: dict[str, Panel] = {
         recipe: RankLines(one.ranks) for recipe, one in found.ranked.items() if one.ranks.critical_difference
@@ -36,7 +36,7 @@ def rank_chart(found: Evidence) -> Iterator[Chart]:
         )
 
 
-def domain_chart(found: Evidence) -> Iterator[Chart]:
+def domain_chart(found: ResultTable) -> Iterator[Chart]:
     """Means over the data sets of each domain; a recipe of one model only where none has several."""
     panels: dict[str, Panel] = {}
     models = {recipe: {key[1] for key in found.cells if key[0] == recipe} for recipe in found.recipes}
@@ -60,11 +60,11 @@ def domain_chart(found: Evidence) -> Iterator[Chart]:
         )
 
 
-def _values(found: Evidence, recipe: str, model: str) -> dict[str, float]:
+def _values(found: ResultTable, recipe: str, model: str) -> dict[str, float]:
     return {d: found.cells[recipe, model, d].value for d in found.data if (recipe, model, d) in found.cells}
 
 
-def depth_charts(found: Evidence) -> Iterator[Chart]:
+def depth_charts(found: ResultTable) -> Iterator[Chart]:
     """Scores over depth: accuracies in one chart, semantic levels in another."""
     semantic = [recipe for recipe in found.recipes if recipe.startswith("semantic")]
     others = [recipe for recipe in found.recipes if recipe not in semantic]
@@ -79,10 +79,10 @@ def depth_charts(found: Evidence) -> Iterator[Chart]:
             yield Chart(key, title, caption, panels, "depth", y, found.models)
 
 
-def _over_depth(found: Evidence, recipes: Sequence[str]) -> Iterator[tuple[str, dict[str, Line]]]:
+def _over_depth(found: ResultTable, recipes: Sequence[str]) -> Iterator[tuple[str, dict[str, Curve]]]:
     """Recipe by recipe, the mean first; a panel needs a model with several layers."""
     for recipe in recipes:
-        table: dict[str, dict[str, dict[str, Cell]]] = {}  # model → layer → data
+        table: dict[str, dict[str, dict[str, ResultCell]]] = {}  # model → layer → data
         for (name, model, data, layer), cell in found.by_layer.items():
             if name == recipe:
                 table.setdefault(model, {}).setdefault(layer, {})[data] = cell
@@ -96,7 +96,7 @@ def _over_depth(found: Evidence, recipes: Sequence[str]) -> Iterator[tuple[str, 
                 yield f"{recipe} · {data}", drawn
 
 
-def _mean_line(layers: Mapping[str, Mapping[str, Cell]]) -> Line:
+def _mean_line(layers: Mapping[str, Mapping[str, ResultCell]]) -> Curve:
     """Over the data sets that every layer of the model has, or all of each layer's where there is none."""
     shared = set.intersection(*(set(cells) for cells in layers.values()))
     points = []
@@ -109,21 +109,21 @@ def _mean_line(layers: Mapping[str, Mapping[str, Cell]]) -> Line:
     return _drawn([(i + 1) / len(points) for i in range(len(points))], points)
 
 
-def _line(layers: Mapping[str, Mapping[str, Cell]], data: str) -> Line:
+def _line(layers: Mapping[str, Mapping[str, ResultCell]], data: str) -> Curve:
     order = by_depth(layers)
     cells = [((i + 1) / len(order), layers[name].get(data)) for i, name in enumerate(order)]
     points = [(x, (c.value, c.interval.low, c.interval.high)) for x, c in cells if c is not None]
     return _drawn([x for x, _ in points], [point for _, point in points])
 
 
-def _drawn(x: Sequence[float], points: Sequence[tuple[float, float, float]]) -> Line:
+def _drawn(x: Sequence[float], points: Sequence[tuple[float, float, float]]) -> Curve:
     if not points:
-        return Line((), ())
+        return Curve((), ())
     y, low, high = (list(column) for column in zip(*points, strict=True))
-    return Line(list(x), y, low, high)
+    return Curve(list(x), y, low, high)
 
 
-def shots_chart(found: Evidence) -> Iterator[Chart]:
+def shots_chart(found: ResultTable) -> Iterator[Chart]:
     """Few-shot accuracy over the number of labelled images a class."""
     shots: dict[str, dict[int, str]] = {}  # recipe without its shots → shots → recipe
     for recipe in found.recipes:
@@ -142,7 +142,7 @@ def shots_chart(found: Evidence) -> Iterator[Chart]:
         yield Chart("shots", "Few-shot", caption, panels, "shots", "accuracy", found.models)
 
 
-def _over_shots(found: Evidence, by_shots: Mapping[int, str], model: str, data: str) -> Line:
+def _over_shots(found: ResultTable, by_shots: Mapping[int, str], model: str, data: str) -> Curve:
     wanted = found.data if data == MEAN else (data,)
     shared = [d for d in wanted if all((recipe, model, d) in found.cells for recipe in by_shots.values())]
     points = []
@@ -154,15 +154,15 @@ def _over_shots(found: Evidence, by_shots: Mapping[int, str], model: str, data: 
     return _drawn(sorted(by_shots)[: len(points)], points)
 
 
-def calibration_chart(found: Evidence) -> Iterator[Chart]:
+def calibration_chart(found: ResultTable) -> Iterator[Chart]:
     """Reliability curves at the deepest layer, of the first recipe that says how sure it was."""
     panels: dict[str, Panel] = {}
     for recipe in found.recipes:
         for data in found.data:
-            lines: dict[str, Line] = {}
+            lines: dict[str, Curve] = {}
             for model in found.models:
                 cell = found.cells.get((recipe, model, data))
-                curve = _reliability(found.records[cell.records[0]].also) if cell else None
+                curve = _reliability(found.records[cell.records[0]].extra_metrics) if cell else None
                 if curve:
                     lines[model] = _reliable(curve)
             if any(line.x for line in lines.values()):
@@ -183,15 +183,15 @@ def calibration_chart(found: Evidence) -> Iterator[Chart]:
         )
 
 
-def _reliable(curve: Mapping[str, Sequence[float]]) -> Line:
+def _reliable(curve: Mapping[str, Sequence[float]]) -> Curve:
     """The bins that have enough answers for their share of right ones to mean something."""
     bins = zip(curve["confidence"], curve["accuracy"], curve["count"], strict=True)
     kept = [(x, y) for x, y, count in bins if count >= FEWEST_ANSWERS]
-    return Line([x for x, _ in kept], [y for _, y in kept])
+    return Curve([x for x, _ in kept], [y for _, y in kept])
 
 
-def _reliability(also: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    calibration = also.get("calibration")
+def _reliability(extra_metrics: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    calibration = extra_metrics.get("calibration")
     before = calibration.get("before") if isinstance(calibration, Mapping) else None
     curve = before.get("reliability") if isinstance(before, Mapping) else None
     return curve if isinstance(curve, Mapping) else None

@@ -17,11 +17,11 @@ from ...core.files import appearing
 from ...core.results import SEEN_MEANS
 from ...core.statistics import FEWEST
 from ...protocols.gallery import Gallery, Tile
-from ..evidence import Evidence
 from ..figures import COLOURS
-from ..headline import NOTHING_TO_COMPARE, headline
-from ..overview import counted, overview
-from ..statistics import ALPHA, Pair, least_p, pairs
+from ..key_numbers import NOTHING_TO_COMPARE, headline
+from ..result_table import ResultTable
+from ..statistics import ALPHA, ModelPair, least_p, pairs
+from ..summary import counted, overview
 from .analysis_charts import (
     cka_chart,
     corruption_chart,
@@ -53,12 +53,12 @@ MOST_PAIRED = 10
 """Models that are compared pair by pair; of more, those of the highest means."""
 
 
-def charts_of(found: Evidence) -> list[Chart]:
+def charts_of(found: ResultTable) -> list[Chart]:
     """Every chart that there are records for."""
     return [chart for build in BUILDERS for chart in build(found)]
 
 
-def write_page(found: Evidence, path: Path, *, galleries: Sequence[Gallery] = (), notes: Sequence[str] = ()) -> None:
+def write_page(found: ResultTable, path: Path, *, galleries: Sequence[Gallery] = (), notes: Sequence[str] = ()) -> None:
     """Write the page; ``path`` appears when it is whole.
 
     Args:
@@ -72,7 +72,7 @@ def write_page(found: Evidence, path: Path, *, galleries: Sequence[Gallery] = ()
         part.write_text(text, encoding="utf-8")
 
 
-def page(found: Evidence, *, galleries: Sequence[Gallery] = (), notes: Sequence[str] = ()) -> str:
+def page(found: ResultTable, *, galleries: Sequence[Gallery] = (), notes: Sequence[str] = ()) -> str:
     """The page as one string of HTML.
 
     Raises: MissingExtraError: without jinja2 or plotly.
@@ -152,7 +152,7 @@ def script_json(value: Any) -> str:
     return text
 
 
-def _counts(found: Evidence, table: MainTable) -> list[tuple[int, str]]:
+def _counts(found: ResultTable, table: MainTable) -> list[tuple[int, str]]:
     counted = [
         (len(found.models), "model"),
         (len(table.data), "data set"),
@@ -170,7 +170,7 @@ def _spans(domains: Sequence[str]) -> list[tuple[str, int]]:
     return list(found.items())
 
 
-def _pairs(found: Evidence) -> list[tuple[str, list[Pair]]]:
+def _pairs(found: ResultTable) -> list[tuple[str, list[ModelPair]]]:
     """By recipe, the most certain first."""
     shown = []
     for recipe, one in found.ranked.items():

@@ -21,9 +21,9 @@ from ...core.errors import MissingExtraError, StudyError, UsageError
 from ...core.files import appearing
 from ...core.workspace import Workspace
 from ..grid import Task
-from ..outcome import Outcome, Share
-from ..performing import Workbench
-from .engine import PROCESS_BYTES, Need, cores_of, runs_networks
+from ..outcome import Outcome, ResourceGrant
+from ..runner import TaskRunner
+from .engine import PROCESS_BYTES, ResourceRequest, cores_of, runs_networks
 from .local import default_workers
 
 RETRIES = 3
@@ -109,7 +109,7 @@ class RayEngine:
             return len(readers) < max(1, self._cpus - self._gpus * self._feeding)
         return len(self._running) < MOST_WAITING * max(1, self._cpus)
 
-    def submit(self, task: Task, need: Need, precision: str) -> None:
+    def submit(self, task: Task, need: ResourceRequest, precision: str) -> None:
         """Hand it over, with what it declares; what no node has is a failure, not a wait without end."""
         gpus = need.gpus if self._gpus else 0
         cpus = max(need.cpus, gpus * self._feeding)
@@ -120,7 +120,7 @@ class RayEngine:
             self._refused.append(Outcome(task.id, None, error))
             return
         memory = int(min(need.memory_bytes, 0.9 * max(node.get("memory", 0) for node in nodes)))
-        share = Share(
+        share = ResourceGrant(
             threads=cpus,
             loaders=cpus - 1 if gpus else 0,
             memory=max(0, memory - PROCESS_BYTES) / 2**30,
@@ -208,7 +208,7 @@ def _require_answer(address: str, *, timeout_seconds: float = 5) -> None:
         ) from error
 
 
-_BENCHES: dict[tuple[str, str], Workbench] = {}
+_BENCHES: dict[tuple[str, str], TaskRunner] = {}
 
 
 def carry_out(text: str) -> str:
@@ -216,7 +216,7 @@ def carry_out(text: str) -> str:
     import torch
 
     given = json.loads(text)
-    task, share = Task.from_json(given["task"]), Share(**given["share"])
+    task, share = Task.from_json(given["task"]), ResourceGrant(**given["share"])
     root = Path(given["workspace"])
     if not _beacon(root, given["token"]).exists():
         node = socket.gethostname()
@@ -227,7 +227,7 @@ def carry_out(text: str) -> str:
         return json.dumps(Outcome(task.id, None, error, node=node).to_json())
     torch.set_num_threads(share.threads)
     key = (given["workspace"], given["data"])
-    bench = _BENCHES.setdefault(key, Workbench(Workspace(root, Path(given["data"]))))
+    bench = _BENCHES.setdefault(key, TaskRunner(Workspace(root, Path(given["data"]))))
     bench.share = share
     return json.dumps(bench.attempt(task).to_json())
 

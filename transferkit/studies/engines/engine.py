@@ -18,7 +18,7 @@ ROW_BYTES = 2048 * 16
 
 
 @dataclass(frozen=True)
-class Need:
+class ResourceRequest:
     """What a task declares that it takes.
 
     Attributes:
@@ -47,7 +47,7 @@ def cores_of(cores: int, gpus: int, workers: int) -> tuple[int, int]:
     return max(1, (cores - left) // max(1, owners)), max(1, left // max(1, others))
 
 
-def need_of(task: Task, *, rows: int) -> Need:
+def need_of(task: Task, *, rows: int) -> ResourceRequest:
     """What ``task`` takes where there are GPUs; an engine that knows its machines adds what feeds a GPU.
 
     Args:
@@ -56,7 +56,7 @@ def need_of(task: Task, *, rows: int) -> Need:
     """
     devices = int(task.what.get("devices", 1))
     features = rows * ROW_BYTES if task.kind in ("probe", "analyze") else 0
-    return Need(
+    return ResourceRequest(
         cpus=devices,
         gpus=devices if runs_networks(task) else 0,
         memory_bytes=PROCESS_BYTES * devices + features,
@@ -89,7 +89,7 @@ class Engine(Protocol):
     def accepts(self, task: Task) -> bool:
         """Whether there is room for it now."""
 
-    def submit(self, task: Task, need: Need, precision: str) -> None:
+    def submit(self, task: Task, need: ResourceRequest, precision: str) -> None:
         """Begin it; there must be room."""
 
     def wait(self, timeout_seconds: float) -> list[Outcome]:

@@ -20,8 +20,8 @@ from ...core.errors import UsageError
 from ...core.files import writing_to
 from ...core.workspace import Workspace
 from ..grid import Task
-from ..outcome import Outcome, Share
-from .engine import PROCESS_BYTES, Need, cores_of, runs_networks
+from ..outcome import Outcome, ResourceGrant
+from .engine import PROCESS_BYTES, ResourceRequest, cores_of, runs_networks
 
 ATTEMPTS = 2
 """How often a task is begun whose process is killed: by a lack of memory, for instance."""
@@ -107,7 +107,7 @@ class LocalEngine:
             return not busy
         return self._idle(task) is not None or self._vacant(task) is not None
 
-    def submit(self, task: Task, need: Need, precision: str) -> None:
+    def submit(self, task: Task, need: ResourceRequest, precision: str) -> None:
         """Hand it to an idle process, or to a new one."""
         worker = self._idle(task) or self._started(task)
         self._attempts[task.id] = self._attempts.get(task.id, 0) + 1
@@ -121,7 +121,7 @@ class LocalEngine:
             worker: _Worker = key.data
             data = os.read(worker.answers.fileno(), 1 << 16)
             if not data:
-                ended += self._buried(worker)
+                ended += self._replace_dead_worker(worker)
                 continue
             *lines, worker.unread = (worker.unread + data).split(b"\n")
             for line in lines:
@@ -145,14 +145,14 @@ class LocalEngine:
             return min((number for number in numbers if number < self._gpus), default=None)
         return min(numbers, key=lambda number: (number < self._gpus, number), default=None)
 
-    def share(self, number: int) -> Share:
+    def share(self, number: int) -> ResourceGrant:
         """What the process of that number may take."""
         owner = number < self._gpus
         feeding, reading = cores_of(cores(), self._gpus, self._count)
         threads = feeding if owner else reading
         memory = max(0.0, free_memory_bytes() / 2 / self._count) / 2**30
         loaders = threads - 1 if owner else None if self._count == 1 else threads // 4
-        return Share(threads=threads, loaders=loaders, memory=memory)
+        return ResourceGrant(threads=threads, loaders=loaders, memory=memory)
 
     def _log(self, number: int) -> IO[bytes]:
         path = self.logs / f"worker-{number}.log"
@@ -187,7 +187,7 @@ class LocalEngine:
         self._running.append(worker)
         return worker
 
-    def _buried(self, worker: _Worker) -> list[Outcome]:
+    def _replace_dead_worker(self, worker: _Worker) -> list[Outcome]:
         """Another process takes over from one that was killed, unless its task has killed two."""
         self._selector.unregister(worker.answers)
         code = worker.process.wait()
@@ -198,7 +198,7 @@ class LocalEngine:
         if task is None:
             return []
         if self._attempts[task.id] < ATTEMPTS:
-            self.submit(task, Need(1, 0, 0), worker.precision)
+            self.submit(task, ResourceRequest(1, 0, 0), worker.precision)
             return []
         ended = f"by signal {-code}" if code < 0 else f"with code {code}"
         error = (

@@ -14,9 +14,9 @@ import torch
 
 from ...core.workspace import Workspace
 from ..grid import Task
-from ..outcome import Share
-from ..performing import Workbench
-from .orders import orders
+from ..outcome import ResourceGrant
+from ..runner import TaskRunner
+from .stdin_protocol import orders
 
 
 def main() -> None:
@@ -26,12 +26,12 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     lines = orders()
     start = json.loads(lines.get())
-    share = Share(**start["share"])
+    share = ResourceGrant(**start["share"])
     torch.set_num_threads(share.threads)
-    bench = Workbench(Workspace(Path(start["workspace"]), Path(start["data"])))
+    bench = TaskRunner(Workspace(Path(start["workspace"]), Path(start["data"])))
     while True:
         given = json.loads(lines.get())
-        bench.share = Share(**{**start["share"], "precision": given["precision"]})
+        bench.share = ResourceGrant(**{**start["share"], "precision": given["precision"]})
         outcome = bench.attempt(Task.from_json(given["task"]))
         answers.write(json.dumps(outcome.to_json()) + "\n")
         answers.flush()

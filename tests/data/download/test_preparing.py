@@ -1,0 +1,430 @@
+"""From archives in the published layouts to data sets that open."""
+
+import hashlib
+import json
+import shutil
+import tarfile
+import threading
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.data.detection.trees import archives_of
+from tests.data.downstream.trees import TREES
+from transferkit.core.errors import DataError, DiskSpaceError, UsageError
+from transferkit.core.files import digest_file
+from transferkit.data.catalog import open_dataset
+from transferkit.data.detection import DETECTION, open_detection
+from transferkit.data.download.fetching import RetryPolicy
+from transferkit.data.download.named import prepare_named
+from transferkit.data.download.preparing import Request, prepare
+from transferkit.data.download.preparing import _alone as alone
+from transferkit.data.downstream.published import PUBLISHED, Download, Published
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def mirror(tmp_path, monkeypatch):
+    """A folder and the address that it is served from."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.delenv("TRANSFERKIT_MIRROR", raising=False)
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        yield folder, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def tree(name, folder):
+    TREES[name](folder)
+    return folder
+
+
+def archive(folder, kind="gztar"):
+    """``folder`` packed beside itself, without a folder around it."""
+    return Path(shutil.make_archive(str(folder), kind, folder))
+
+
+def offered(name, *downloads):
+    """A published set as it is, but for where it is fetched from."""
+    fields = {**PUBLISHED[name].__dict__, "downloads": downloads, "size_bytes": None}
+    return Published(**fields)
+
+
+def left(root):
+    """What lies in the data folder besides sets and what is remembered of them."""
+    hidden = [path.name for path in (root / ".preparing").glob("*") if path.suffix != ".lock"]
+    return [*hidden, *(path.name for path in root.glob("downloads/*"))]
+
+
+@pytest.mark.parametrize("name", TREES)
+@pytest.mark.parametrize("kind", ["zip", "gztar"])
+def test_every_set_from_an_archive(name, kind, tmp_path, data_root):
+    source = archive(tree(name, tmp_path / "mine"), kind)
+    prepared = prepare(PUBLISHED[name], data_root, Request((source,)))
+    dataset = open_dataset(name, root=data_root)
+    assert (prepared.name, prepared.how, prepared.folder) == (name, "unpacked", str(data_root / name))
+    assert prepared.classes == len(dataset.classes)
+    assert prepared.images == sum(map(len, dataset.splits.values()))
+    assert prepared.published == sum(PUBLISHED[name].counts.values())
+    assert source.exists()
+    assert not left(data_root)
+
+
+def test_a_second_call_does_nothing(tmp_path, data_root, notes):
+    source = archive(tree("dtd", tmp_path / "mine"))
+    prepare(PUBLISHED["dtd"], data_root, Request((source,)))
+    source.unlink()
+    again = prepare(PUBLISHED["dtd"], data_root, Request((source,)), reporter=notes)
+    assert (again.how, again.images) == ("ready", None)
+    assert not notes.notes
+
+
+def test_a_folder_is_linked_to_or_copied(tmp_path, data_root):
+    mine = tree("eurosat", tmp_path / "mine")
+    assert prepare(PUBLISHED["eurosat"], data_root, Request((mine,))).how == "linked"
+    assert (data_root / "eurosat").readlink() == mine
+    assert len(open_dataset("eurosat", root=data_root).classes) == 3
+    (data_root / "eurosat").unlink()
+    assert prepare(PUBLISHED["eurosat"], data_root, Request((mine,), copy=True)).how == "copied"
+    assert not (data_root / "eurosat").is_symlink()
+    assert not left(data_root)
+
+
+def test_a_dead_link_is_replaced(tmp_path, data_root):
+    data_root.mkdir()
+    (data_root / "eurosat").symlink_to(tmp_path / "gone")
+    assert prepare(PUBLISHED["eurosat"], data_root, Request((tree("eurosat", tmp_path / "x"),))).how == "linked"
+
+
+def test_a_folder_of_archives_and_tables(tmp_path, data_root):
+    """As the National Institutes of Health publish ChestX: a table, and images in several archives."""
+    whole, boxed = tree("chestx", tmp_path / "whole"), tmp_path / "boxed"
+    boxed.mkdir()
+    images = sorted(path for path in whole.rglob("*.png"))
+    for part in range(3):
+        with tarfile.open(boxed / f"images_{part + 1:03}.tar.gz", "w:gz") as packed:
+            for path in images[part::3]:
+                packed.add(path, f"images/{path.name}")
+    shutil.copy(next(whole.glob("Data_Entry_2017*.csv")), boxed)
+    (boxed / "holiday.jpg").touch()
+    prepared = prepare(PUBLISHED["chestx"], data_root, Request((boxed,)))
+    expected = PUBLISHED["chestx"].read(whole)
+    assert prepared.images == sum(map(len, expected.parts.values()))
+    assert not (data_root / "chestx/holiday.jpg").exists()
+
+
+def test_in_a_folder_only_the_archives_of_the_set_are_taken(tmp_path, data_root):
+    """Whatever else lies in the folder of downloads."""
+    downloads = tmp_path / "downloads"
+    for name, source in {"EuroSAT": "eurosat", "trip": "resisc45"}.items():
+        shutil.make_archive(str(downloads / name), "zip", tree(source, tmp_path / source))
+    assert prepare(PUBLISHED["eurosat"], data_root, Request((downloads,))).images == 36
+    (downloads / "EuroSAT.zip").rename(downloads / "EuroSAT_RGB.zip")
+    words = r"has no EuroSAT\.zip, but EuroSAT_RGB\.zip, trip\.zip\. Name those of eurosat alone, as --from A"
+    with pytest.raises(DataError, match=words):
+        prepare(PUBLISHED["eurosat"], data_root / "other", Request((downloads,)))
+    (downloads / "trip.zip").unlink()
+    assert prepare(PUBLISHED["eurosat"], data_root / "other", Request((downloads,))).images == 36
+
+
+def test_single_files_that_are_whole_need_no_archive(tmp_path, data_root):
+    mine = tree("svhn", tmp_path / "mine")
+    (mine / "train_32x32.mat").rename(tmp_path / "kept.mat")
+    shutil.make_archive(str(mine / "trip"), "zip", tree("eurosat", tmp_path / "trip"))
+    with pytest.raises(DataError, match="not svhn, or not all of it"):
+        prepare(PUBLISHED["svhn"], data_root, Request((mine,)))
+    (tmp_path / "kept.mat").rename(mine / "train_32x32.mat")
+    prepare(PUBLISHED["svhn"], data_root, Request((mine, mine / "test_32x32.mat")))
+    assert {path.name for path in (data_root / "svhn").iterdir()} == {"train_32x32.mat", "test_32x32.mat"}
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_more_classes_than_published_are_refused(tmp_path, data_root, packed):
+    mine = tree("eurosat", tmp_path / "mine")
+    for number in range(8):
+        shutil.copytree(mine / "2750/Forest", mine / f"2750/trip{number}")
+    words = r"this is not eurosat alone: it has 11 classes, published are 10\. Leave out what does not belong"
+    with pytest.raises(DataError, match=words):
+        prepare(PUBLISHED["eurosat"], data_root, Request((archive(mine) if packed else mine,)))
+    assert not (data_root / "eurosat").exists()
+
+
+def test_fewer_classes_than_published_are_told(tmp_path, data_root, notes):
+    prepare(PUBLISHED["omniglot"], data_root, Request((tree("omniglot", tmp_path / "x"),)), reporter=notes)
+    assert notes.notes == ["omniglot: 4 classes, published are 659."]
+
+
+def test_several_archives_make_one_set(tmp_path, data_root):
+    mine = tree("isic", tmp_path / "mine")
+    parts = [Path(shutil.make_archive(str(tmp_path / path.name), "zip", mine, path.name)) for path in mine.iterdir()]
+    assert len(parts) == 2
+    with pytest.raises(DataError, match=r"not isic, or not all of it; .*several archives are given"):
+        prepare(PUBLISHED["isic"], data_root, Request((parts[0],)))
+    assert prepare(PUBLISHED["isic"], data_root, Request(tuple(parts))).how == "unpacked"
+
+
+def test_another_set_is_refused_and_nothing_is_left(tmp_path, data_root):
+    source = archive(tree("dtd", tmp_path / "mine"))
+    message = r"mine.tar.gz: this is not eurosat, .*; found were dtd. Expected is 2750/CLASS"
+    with pytest.raises(DataError, match=message):
+        prepare(PUBLISHED["eurosat"], data_root, Request((source,)))
+    assert not (data_root / "eurosat").exists()
+    assert not left(data_root)
+
+
+def test_names_that_fit_are_not_enough(tmp_path, data_root):
+    """The reader has the last word: the marks are there, the labels are not."""
+    mine = tree("flowers102", tmp_path / "mine")
+    (mine / "imagelabels.mat").write_bytes(b"no labels")
+    with pytest.raises(DataError, match=r"this is not flowers102: ") as caught:
+        prepare(PUBLISHED["flowers102"], data_root, Request((archive(mine),)))
+    assert ".preparing" not in str(caught.value)
+    assert not (data_root / "flowers102").exists()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: None, "mine is not there. Give an archive or a folder with --from"),
+        (lambda path: path.mkdir(), "mine is not eurosat, nor has it archives. Expected is 2750"),
+        (lambda path: path.write_bytes(b"Rar!"), "not eurosat, or not all of it; found were mine"),
+    ],
+)
+def test_sources_that_are_nothing(tmp_path, data_root, make, message):
+    make(tmp_path / "mine")
+    with pytest.raises(DataError, match=message):
+        prepare(PUBLISHED["eurosat"], data_root, Request((tmp_path / "mine",)))
+
+
+def test_kinds_that_are_not_unpacked(tmp_path, data_root):
+    (tmp_path / "NWPU.rar").write_bytes(b"Rar!")
+    with pytest.raises(DataError, match=r"NWPU.rar is no zip or tar. Unpack it by hand, and give the folder"):
+        prepare(PUBLISHED["resisc45"], data_root, Request((tmp_path / "NWPU.rar",)))
+
+
+def test_the_folder_around_the_data_folder_is_refused(tmp_path):
+    mine = tree("eurosat", tmp_path / "mine")
+    with pytest.raises(DataError, match=r"mine holds the data folder itself"):
+        prepare(PUBLISHED["eurosat"], mine / "data", Request((mine,)))
+
+
+def test_a_folder_that_is_there_in_part_is_left_alone(tmp_path, data_root):
+    (data_root / "dtd/images").mkdir(parents=True)
+    message = r"dtd is there, but is not the whole of dtd, and is left alone. .* Move or remove the folder"
+    with pytest.raises(DataError, match=message):
+        prepare(PUBLISHED["dtd"], data_root, Request((archive(tree("dtd", tmp_path / "mine")),)))
+    assert (data_root / "dtd/images").exists()
+
+
+def test_what_an_interruption_left_is_cleared(tmp_path, data_root):
+    (data_root / ".preparing/dtd/images").mkdir(parents=True)
+    prepare(PUBLISHED["dtd"], data_root, Request((archive(tree("dtd", tmp_path / "mine")),)))
+    assert not left(data_root)
+
+
+def test_two_processes_do_not_prepare_one_set(tmp_path, data_root):
+    mine = tree("dtd", tmp_path / "mine")
+    with alone(data_root, "dtd"), pytest.raises(DataError, match=r"dtd is being prepared by another process"):
+        prepare(PUBLISHED["dtd"], data_root, Request((mine,)))
+
+
+def test_a_data_folder_that_cannot_be_written_is_one_line(tmp_path):
+    mine = tree("dtd", tmp_path / "mine")
+    (tmp_path / "file").touch()
+    with pytest.raises(DiskSpaceError, match=r"cannot be written"):
+        prepare(PUBLISHED["dtd"], tmp_path / "file/data", Request((mine,)))
+
+
+def test_sets_that_cannot_be_fetched_say_what_to_do(data_root):
+    with pytest.raises(DataError) as caught:
+        prepare(PUBLISHED["kaokore"], data_root)
+    text = str(caught.value)
+    assert "By hand:\n  1. git clone" in text
+    assert f"Or unpack it to {data_root / 'kaokore'} yourself, so that this folder has labels.csv" in text
+    assert not data_root.exists()
+
+
+def test_fetched_from_the_publisher(mirror, tmp_path, data_root):
+    folder, url = mirror
+    source = archive(tree("flowers102", tmp_path / "x"), "zip")
+    shutil.move(source, folder / "a.zip")
+    (folder / "note.txt").write_text("read me")
+    published = offered(
+        "flowers102",
+        Download(f"{url}/a.zip", "a.zip", into="flowers"),
+        Download(f"{url}/note.txt", "note.txt", into="doc"),
+    )
+    assert prepare(published, data_root).how == "unpacked"
+    assert (data_root / "flowers102/flowers/setid.mat").exists()
+    assert (data_root / "flowers102/doc/note.txt").read_text() == "read me"
+    assert not left(data_root)
+
+
+def test_files_without_a_published_checksum_are_remembered(mirror, tmp_path, data_root, notes):
+    folder, url = mirror
+    source = shutil.move(archive(tree("dtd", tmp_path / "x")), folder / "dtd.tar.gz")
+    (folder / "note.txt").write_text("read me")
+    known = hashlib.sha256(b"read me").hexdigest()
+    published = offered(
+        "dtd",
+        Download(f"{url}/dtd.tar.gz", "dtd.tar.gz"),
+        Download(f"{url}/note.txt", "note.txt", digest=f"sha256:{known}"),
+    )
+    prepare(published, data_root, reporter=notes)
+    memo, first = data_root / "digests/dtd.json", digest_file(source)
+    assert json.loads(memo.read_text()) == {"dtd.tar.gz": first}
+    said = [note for note in notes.notes if "SHA-256" in note]
+    assert said == [
+        f"dtd.tar.gz: no checksum of it is published. Its SHA-256 is {first}; this is kept in {memo} and "
+        "compared when it is fetched again."
+    ]
+    with source.open("ab") as file:
+        file.write(bytes(512))  # another file, of the same images
+    for _ in range(2):
+        shutil.rmtree(data_root / "dtd")
+        notes.notes.clear()
+        prepare(published, data_root, reporter=notes)
+        (said,) = (note for note in notes.notes if "SHA-256" in note)
+        assert said.startswith("dtd.tar.gz is not what was first fetched: its SHA-256 is ")
+        assert f"{digest_file(source)}, and was {first}. " in said
+        assert "verify dtd" in said
+    memo.write_text("{")
+    shutil.rmtree(data_root / "dtd")
+    prepare(published, data_root)
+    assert json.loads(memo.read_text()) == {"dtd.tar.gz": digest_file(source)}
+
+
+def test_a_file_that_is_refused_is_not_remembered(mirror, tmp_path, data_root):
+    folder, url = mirror
+    shutil.move(archive(tree("dtd", tmp_path / "x")), folder / "e.tar.gz")
+    with pytest.raises(DataError, match="this is not eurosat"):
+        prepare(offered("eurosat", Download(f"{url}/e.tar.gz", "e.tar.gz")), data_root)
+    assert not (data_root / "digests").exists()
+
+
+def test_archives_are_kept_when_asked(mirror, tmp_path, data_root):
+    folder, url = mirror
+    shutil.move(archive(tree("dtd", tmp_path / "x")), folder / "dtd.tar.gz")
+    published = offered("dtd", Download(f"{url}/dtd.tar.gz", "dtd.tar.gz"))
+    prepare(published, data_root, Request(keep_archives=True))
+    assert (data_root / "downloads/dtd/dtd.tar.gz").exists()
+
+
+def test_mirrors_come_before_the_publisher(mirror, tmp_path, data_root, monkeypatch):
+    folder, url = mirror
+    (folder / "dtd").mkdir()
+    shutil.move(archive(tree("dtd", tmp_path / "x")), folder / "dtd/d.tar.gz")
+    published = offered("dtd", Download("http://127.0.0.1:9/d.tar.gz", "d.tar.gz"))
+    for number, (request, variable) in enumerate(
+        [
+            (Request(urls=(f"{url}/dtd/",)), ""),
+            (Request(urls=(f"{url}/dtd/d.tar.gz",)), ""),
+            (Request(), f"{url}/"),
+        ]
+    ):
+        monkeypatch.setenv("TRANSFERKIT_MIRROR", variable)
+        assert prepare(published, data_root / str(number), request).how == "unpacked"
+
+
+def test_a_set_that_is_not_offered_from_an_address(mirror, tmp_path, data_root):
+    folder, url = mirror
+    shutil.move(archive(tree("kaokore", tmp_path / "x")), folder / "k.tar.gz")
+    assert prepare(PUBLISHED["kaokore"], data_root, Request(urls=(f"{url}/k.tar.gz",))).how == "unpacked"
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "message"),
+    [
+        (
+            "flowers102",
+            "https://a/other.zip",
+            r"other.zip is none of the files of flowers102: 102flowers.tgz, ",
+        ),
+        ("kaokore", "https://a/b/", r"https://a/b/ ends in no file name"),
+    ],
+)
+def test_addresses_that_cannot_be_meant(data_root, name, url, message):
+    with pytest.raises(UsageError, match=message):
+        prepare(PUBLISHED[name], data_root, Request(urls=(url,)))
+
+
+def test_a_wrong_archive_without_a_digest_is_not_kept(mirror, tmp_path, data_root):
+    """Else every later call would unpack it again."""
+    folder, url = mirror
+    shutil.move(archive(tree("dtd", tmp_path / "x")), folder / "e.tar.gz")
+    published = offered("eurosat", Download(f"{url}/e.tar.gz", "e.tar.gz"))
+    with pytest.raises(DataError, match=r"e.tar.gz: this is not eurosat"):
+        prepare(published, data_root)
+    assert not list((data_root / "downloads/eurosat").iterdir())
+
+
+def boxed_at(name, folder, url, *, digest=None):
+    """A published detection set whose archives are the tiny ones in a folder."""
+    published = DETECTION[name].published
+    downloads = tuple(
+        replace(
+            one,
+            url=f"{url}/{one.file}",
+            digest=digest or f"md5:{hashlib.md5((folder / one.file).read_bytes()).hexdigest()}",
+            size_bytes=(folder / one.file).stat().st_size,
+        )
+        for one in published.downloads
+    )
+    return replace(published, downloads=downloads, size_bytes=None)
+
+
+@pytest.mark.parametrize("name", ["voc0712", "coco"])
+def test_detection_sets_are_fetched_unpacked_and_opened(name, mirror, tmp_path, data_root):
+    folder, url = mirror
+    shutil.copytree(archives_of(name, tmp_path), folder, dirs_exist_ok=True)
+    published = boxed_at(name, folder, url)
+    first = published.downloads[0].file
+    place = data_root / "downloads" / name
+    place.mkdir(parents=True)
+    (place / f"{first}.part").write_bytes(b"what an interruption left")
+    prepared = prepare(published, data_root)
+    dataset = open_detection(name, root=data_root)
+    assert (prepared.how, prepared.classes) == ("unpacked", len(dataset.classes))
+    assert prepared.images == sum(map(len, dataset.splits.values()))
+    assert not left(data_root)
+    assert prepare(published, data_root).how == "ready"
+
+
+def test_detection_archives_with_another_digest_are_refused(mirror, tmp_path, data_root):
+    folder, url = mirror
+    shutil.copytree(archives_of("coco", tmp_path), folder, dirs_exist_ok=True)
+    published = boxed_at("coco", folder, url, digest="md5:cced6f7f71b7629ddf16f17bbcfab6b2")
+    with pytest.raises(DataError, match=r"train2017.zip could not be fetched: .*md5 .* not the published cced6"):
+        prepare(published, data_root)
+    assert not (data_root / "coco").exists()
+
+
+def test_names_of_all_kinds(tmp_path, data_root):
+    mine = tree("deepweeds", tmp_path / "mine")
+    assert prepare_named("deepweeds:0@shots=5", data_root, Request((mine,))).how == "linked"
+    drawn = prepare_named("mini/digits", data_root)
+    assert (drawn.how, drawn.images) == ("drawn", 560)
+    with pytest.raises(UsageError, match=r"folder:x is your own and needs no preparing"):
+        prepare_named("folder:x", data_root)
+    with pytest.raises(UsageError, match=r"mini/digits is embedded and comes from nowhere else"):
+        prepare_named("mini/digits", data_root, Request((mine,)))
+
+
+def test_a_server_that_is_not_there(data_root, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    published = offered("dtd", Download("http://127.0.0.1:9/d.tar.gz", "d.tar.gz"))
+    with pytest.raises(DataError, match=r"d.tar.gz could not be fetched: .*refused"):
+        prepare(published, data_root, Request(patience=RetryPolicy(attempts=1)))
+    assert not (data_root / "dtd").exists()

@@ -1,0 +1,134 @@
+"""One model on one data set, ready to be looked at layer by layer; and how what is seen is recorded."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ... import __version__
+from ...cache.entry import Entry
+from ...cache.store import FeatureStore
+from ...core.features import Features, concatenate
+from ...core.results import Cell, Result, ResultStore, Score
+from ...data.catalog import expand_datasets
+from ...data.dataset import Dataset
+from ...models.catalog import default_model, load_encoder
+from ..context import RunContext
+from ..extract import Extractor
+from ..one_label import require_one_label_each
+from ..settings import ExtractSettings
+from ..trained_on import note_seen, with_source
+
+
+@dataclass(frozen=True)
+class LayerFeatures:
+    """One model on one data set; what is missing is extracted when it is first asked for.
+
+    Attributes:
+        extractor: of the model; its layers are looked at.
+        dataset: what it looks at.
+        context: where, by which seed, and who is told.
+    """
+
+    extractor: Extractor
+    dataset: Dataset
+    context: RunContext
+
+    @property
+    def model(self) -> str:
+        """Its spec."""
+        return self.extractor.encoder.spec
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """In the order of execution."""
+        return self.extractor.names
+
+    @cached_property
+    def entries(self) -> dict[str, Entry]:
+        """By split, filled."""
+        return {
+            name: self.extractor.open(split).run(self.context.reporter) for name, split in self.dataset.splits.items()
+        }
+
+    def splits(self, layer: str) -> dict[str, Features]:
+        """The features of a layer, by split."""
+        return {name: entry.features(layer) for name, entry in self.entries.items()}
+
+    def rows(self, layer: str) -> Features:
+        """All rows of all splits, one after another."""
+        return concatenate(list(self.splits(layer).values()), split="all")
+
+    def fitting(self, layer: str) -> Features:
+        """Train, together with val where there is one: what scores of transferability may see."""
+        parts = [part for name, part in self.splits(layer).items() if name != "test"]
+        return concatenate(parts, split="+".join(part.split for part in parts))
+
+    def recorded(
+        self,
+        protocol: str,
+        layer: str,
+        settings: Mapping[str, Any],
+        score: Callable[[], Score],
+        *,
+        force: bool = False,
+    ) -> Result:
+        """The record of a cell that was finished before, else of what ``score`` finds out now."""
+        entry = next(iter(self.entries.values()))
+        key = entry.key
+        cell = Cell(
+            protocol=protocol,
+            model=key.model,
+            weights=key.weights,
+            data=key.data,
+            fingerprint=self.dataset.fingerprint,
+            layer=layer,
+            pooling=entry.pooling(layer),
+            view=key.circumstances,
+            settings=settings,
+            seed=self.context.seed,
+            version=__version__,
+        )
+        store = ResultStore(self.context.workspace.results)
+        if not force and (found := store.find(cell)):
+            return found
+        dim = next(iter(self.entries.values())).layers[layer]
+        skipped = sum(len(entry.skipped) for entry in self.entries.values())
+        found_out = with_source(score(), self.extractor.encoder.trained_on, self.dataset.spec)
+        result = Result.of(cell, found_out, dim=dim, skipped_rows=skipped, load_seconds=0.0)
+        store.add(result)
+        return result
+
+
+def looks(
+    models: Sequence[str],
+    datasets: Sequence[str],
+    settings: ExtractSettings,
+    *,
+    context: RunContext,
+    classified: str = "",
+) -> Iterator[LayerFeatures]:
+    """Every model on every data set, data sets outermost; all are opened before the first is looked at.
+
+    Args:
+        models: specs; none means the default model.
+        datasets: specs and groups.
+        settings: how features are taken, and of which layers.
+        context: where, by which seed, and who is told.
+        classified: what needs one class an image; empty where nothing does.
+
+    Raises: DataError: for a data set with several labels an image, where something needs one.
+    """
+    workspace = context.workspace
+    opened = [context.open(name) for name in expand_datasets(datasets)]
+    if classified:
+        require_one_label_each(opened, what=classified)
+    store = FeatureStore(workspace.features)
+    extractors = [
+        Extractor(load_encoder(spec, runs=workspace.runs, reporter=context.reporter), settings, store=store)
+        for spec in models or [default_model(workspace.runs)]
+    ]
+    for dataset in opened:
+        for extractor in extractors:
+            note_seen(extractor.encoder, dataset.spec, context.reporter)
+            yield LayerFeatures(extractor, dataset, context)

@@ -1,0 +1,27 @@
+"""One of several processes that train a run: ``torchrun -m transferkit.studies.engines.ddp_worker``."""
+
+import json
+import os
+import sys
+
+from ...core.errors import TransferkitError
+from ...core.workspace import Workspace
+from ...protocols.pretraining.settings import TrainerConfig
+from ..runner import train
+from .stdin_protocol import orders
+
+
+def main() -> int:
+    """Train the run that the environment describes; 0 if that went well."""
+    _ = orders()  # there are none; but whoever started this process is gone when they end
+    what = json.loads(os.environ["TRANSFERKIT_TASK"])
+    try:
+        train(what, Workspace.at(), TrainerConfig(device=what["device"], devices=what["devices"]))
+    except TransferkitError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

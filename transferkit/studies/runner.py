@@ -1,0 +1,280 @@
+"""One task, carried out by the process that it was given to."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, get_type_hints
+
+from ..cache.store import FeatureStore
+from ..core.errors import DataError, ModelError, StudyError, TransferkitError
+from ..core.files import sorted_json
+from ..core.results import Result
+from ..core.workspace import Workspace
+from ..models.catalog import load_encoder
+from ..models.encoder import Encoder
+from ..models.layers import resolve_layers
+from ..probes import PROBES
+from ..protocols.analyses.layer_features import LayerFeatures
+from ..protocols.analyses.robustness import robustness
+from ..protocols.analyses.robustness_settings import RobustnessSettings
+from ..protocols.analyses.separation import separations
+from ..protocols.analyses.similarity import similarity_of
+from ..protocols.analyses.transferability import transferability
+from ..protocols.context import RunContext
+from ..protocols.evaluate import EvalRequest, Evaluator
+from ..protocols.extract import Extractor
+from ..protocols.finetuning.finetune import RunOptions, finetune
+from ..protocols.finetuning.settings import FinetuneSettings
+from ..protocols.pretraining.pretrain import pretrain
+from ..protocols.pretraining.settings import PretrainSettings, TrainerConfig
+from ..protocols.semantic import ScoreCache
+from ..protocols.settings import ExtractSettings
+from .grid import Task
+from .outcome import Outcome, ResourceGrant
+from .task_store import TaskRecord, TaskStore
+
+MOST_LOADED = 4  # encoders that a process keeps for the tasks to come
+
+
+@dataclass(eq=False)
+class TaskRunner:
+    """What a process keeps between its tasks.
+
+    Attributes:
+        workspace: where data, features and results lie.
+        share: what the process may take.
+    """
+
+    workspace: Workspace
+    share: ResourceGrant = field(default_factory=ResourceGrant)
+    task_store: TaskStore = field(init=False)
+    _extractors: dict[str, Extractor] = field(default_factory=dict)
+    _known: ScoreCache = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.task_store = TaskStore(RunContext(self.workspace))
+
+    def attempt(self, task: Task) -> Outcome:
+        """Carry ``task`` out; whatever goes wrong becomes a line."""
+        started = time.perf_counter()
+        task_record, error, trace = None, "", ""
+        try:
+            task_record = self.perform(task)
+        except Exception as wrong:
+            expected = isinstance(wrong, TransferkitError)
+            lines = str(wrong).splitlines() or [""]
+            error = str(wrong) if expected else f"{type(wrong).__name__}: {lines[0]}"
+            trace = traceback.format_exc()
+        seconds = time.perf_counter() - started
+        return Outcome(task.id, task_record, " ".join(error.split()), trace, socket.gethostname(), seconds)
+
+    def perform(self, task: Task) -> TaskRecord:
+        """Carry ``task`` out, and leave a receipt.
+
+        Raises: TransferkitError: what its protocol raises.
+        """
+        started = time.perf_counter()
+        stamp = None if task.kind == "pretrain" else self.task_store.stamp(task)
+        entries: tuple[str, ...] = ()
+        results: list[Result] = []
+        if task.kind == "extract":
+            entries = tuple(self._extract(task.what))
+        else:
+            results = list(_PERFORMED[task.kind](self, task.what))
+        stamp = self.task_store.stamp(task) if task.kind == "pretrain" else stamp
+        cells = tuple(dict.fromkeys(result.cell for result in results))
+        task_record = TaskRecord(stamp or {}, cells, entries, time.perf_counter() - started)
+        self.task_store.keep(task, task_record)
+        return task_record
+
+    def _extract(self, what: Mapping[str, Any]) -> Iterator[str]:
+        dataset = self.task_store.open(what["data"], what["seed"])
+        for model in what["sizes"]:
+            extractor = self._had(model, what)
+            for split in dataset.splits.values():
+                yield extractor.open(split).run().key.digest
+
+    def _pretrain(self, what: Mapping[str, Any]) -> Iterator[Result]:
+        if what["devices"] > 1:
+            _train_together(what, self.workspace, self.share)
+        else:
+            trainer_config = TrainerConfig(device=self._device, workers=self.share.loaders)
+            train(what, self.workspace, trainer_config)
+        return iter(())
+
+    def _probe(self, what: Mapping[str, Any]) -> Iterator[Result]:
+        kind = PROBES[what["protocol"]].settings_type
+        questions = [EvalRequest(what["protocol"], settings_of(kind, one)) for one in what["settings"]]
+        extraction = self._extraction(what)
+        evaluator = Evaluator(self._place(what), extraction, memory=self.share.memory)
+        dataset = self.task_store.open(what["data"], what["seed"])
+        problems: dict[str, None] = {}
+        for model in what["sizes"]:
+            for answer in evaluator.evaluate(self._extractor(model, what), dataset, questions, self._known):
+                if isinstance(answer, Result):
+                    yield answer
+                else:
+                    problems[str(answer)] = None
+        if problems:
+            raise DataError(" ".join(problems))
+
+    def _finetune(self, what: Mapping[str, Any]) -> Iterator[Result]:
+        settings = settings_of(FinetuneSettings, what["settings"])
+        trainer_config = TrainerConfig(device=self._device, workers=self.share.loaders)
+        context, run_options = self._place(what), RunOptions(yes=True)
+        found = finetune(
+            list(what["sizes"]),
+            [what["data"]],
+            settings,
+            context=context,
+            trainer_config=trainer_config,
+            run_options=run_options,
+        )
+        return iter(found.results)
+
+    def _analyze(self, what: Mapping[str, Any]) -> Iterator[Result]:
+        models, data, context, kind = list(what["sizes"]), [what["data"]], self._place(what), what["analysis"]
+        if kind == "cka":
+            dataset = self.task_store.open(what["data"], what["seed"])
+            return iter(
+                similarity_of(
+                    [LayerFeatures(self._extractor(model, what), dataset, context) for model in models]
+                ).records
+            )
+        extraction = self._extraction(what)
+        if kind == "separation":
+            return iter(separations(models, data, extraction, context=context))
+        if kind == "transferability":
+            return iter(transferability(models, data, extraction, context=context).records)
+        settings = settings_of(RobustnessSettings, what["settings"])
+        return iter(robustness(models, data, extraction, settings, context=context))
+
+    def _place(self, what: Mapping[str, Any]) -> RunContext:
+        return RunContext(self.workspace, what["seed"])
+
+    @property
+    def _device(self) -> Any:
+        return self.share.device
+
+    def _extraction(self, what: Mapping[str, Any]) -> ExtractSettings:
+        """How features are taken of the first model; its size is its own."""
+        precision = what["precision"]
+        return ExtractSettings(
+            layers=tuple(what["layers"]),
+            size=next(iter(what["sizes"].values())),
+            device=self.share.device,
+            precision=self.share.precision if precision == "auto" else precision,
+            workers=self.share.loaders,
+        )
+
+    def _had(self, model: str, what: Mapping[str, Any]) -> Extractor:
+        """Of those layers that the model has; whoever asks for another one is told by itself."""
+        try:
+            return self._extractor(model, what)
+        except TransferkitError:
+            encoder = load_encoder(model, runs=self.workspace.runs)
+            had = layers_had(encoder, replace(self._extraction(what), size=what["sizes"][model]))
+            return self._extractor(model, {**what, "layers": had})
+
+    def _extractor(self, model: str, what: Mapping[str, Any]) -> Extractor:
+        """Of a model, loaded anew when its weights have changed."""
+        settings = replace(self._extraction(what), size=what["sizes"][model])
+        key = repr((model, settings, self.task_store.weights(model)))
+        if key in self._extractors:
+            self._extractors[key] = self._extractors.pop(key)  # the last used is the last to go
+        else:
+            while len(self._extractors) >= MOST_LOADED:
+                self._extractors.pop(next(iter(self._extractors)))
+            store = FeatureStore(self.workspace.features)
+            encoder = load_encoder(model, runs=self.workspace.runs)
+            self._extractors[key] = Extractor(encoder, settings, store=store)
+        return self._extractors[key]
+
+
+_PERFORMED: dict[str, Callable[[TaskRunner, Mapping[str, Any]], Iterator[Result]]] = {
+    "pretrain": TaskRunner._pretrain,
+    "probe": TaskRunner._probe,
+    "finetune": TaskRunner._finetune,
+    "analyze": TaskRunner._analyze,
+}
+
+
+def layers_had(encoder: Encoder, settings: ExtractSettings) -> tuple[str, ...]:
+    """Of the layers that several questions ask for, those that the encoder has; all, if it has none."""
+    had = []
+    for layer in settings.layers:
+        with suppress(TransferkitError):
+            resolve_layers(encoder.at(settings.size), [layer], settings.pooling)
+            had.append(layer)
+    return tuple(had) or settings.layers
+
+
+def train(what: Mapping[str, Any], workspace: Workspace, trainer_config: TrainerConfig) -> None:
+    """Carry out a task of the kind ``pretrain``, in this process.
+
+    Raises: TransferkitError: what pretraining raises, with what its advice means in a study.
+    """
+    settings = settings_of(PretrainSettings, what["settings"])
+    try:
+        pretrain(settings, context=RunContext(workspace), name=what["run"], trainer_config=trainer_config)
+    except TransferkitError as error:
+        if "--name" not in str(error) and "--no-resume" not in str(error):
+            raise
+        raise StudyError(
+            f"{error} In a study, --name is name in [[pretrain]], and instead of --no-resume the folder "
+            f"{workspace.runs / what['run']} is removed."
+        ) from error
+
+
+def settings_of(settings_type: type, value: Mapping[str, Any]) -> Any:
+    """Settings from their plain values: lists become the tuples that they were."""
+    hints = get_type_hints(settings_type)
+    names = [one.name for one in fields(settings_type) if one.name in value]
+    return settings_type(
+        **{
+            name: tuple(value[name]) if isinstance(value[name], list) and "tuple" in str(hints[name]) else value[name]
+            for name in names
+        }
+    )
+
+
+def _train_together(what: Mapping[str, Any], workspace: Workspace, share: ResourceGrant) -> None:
+    """A run trained by several processes of this machine, started by torch's own launcher.
+
+    They end with this process, however it ends: their input is a pipe whose other end only it holds.
+
+    Raises: ModelError: with what the processes said.
+    """
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", str(what["devices"]), "-m", "transferkit.studies.engines.ddp_worker"]
+    environment = {
+        **os.environ,
+        "TRANSFERKIT_WORKSPACE": str(workspace.root),
+        "TRANSFERKIT_DATA": str(workspace.data),
+        "OMP_NUM_THREADS": str(max(1, share.threads // what["devices"])),
+    }
+    if gpus := os.environ.get("TRANSFERKIT_GPUS"):  # all of the machine, where a process was given one
+        environment["CUDA_VISIBLE_DEVICES"] = gpus
+    silent, held = os.pipe()
+    try:
+        done = subprocess.run(
+            command,
+            stdin=silent,
+            env={**environment, "TRANSFERKIT_TASK": sorted_json({**what, "device": share.device})},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(silent)
+        os.close(held)
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+        words = said[0].removeprefix("Error: ") if said else done.stderr.strip().splitlines()[-1]
+        raise ModelError(f"The {what['devices']} processes of the run {what['run']} ended: {words}")

@@ -1,0 +1,207 @@
+"""Which tasks are finished: told by what they left, never by a list of deeds.
+
+A task that ends well leaves a receipt: on which weights and images it worked, and which records or features
+came of it. It is finished as long as the weights and images are those, and every record is there. A receipt
+that is lost costs a moment: the protocols themselves skip what is finished, and the task leaves another.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..core.errors import TransferkitError
+from ..core.files import write_json
+from ..core.results import RECORD_VERSION
+from ..data.dataset import Dataset
+from ..models.runs import Run
+from ..protocols.context import RunContext
+from ..protocols.semantic_tasks import definitions_digest
+from .grid import Grid, Task
+
+Stamp = dict[str, Any]
+"""What a task's results depend on besides the task: contents of weights and images, versions, and the
+definitions of semantic targets."""
+
+
+@dataclass(frozen=True)
+class TaskRecord:
+    """What a finished task left.
+
+    Attributes:
+        stamp: on what it worked.
+        cells: digests of its records.
+        entries: digests of the features that it filled.
+        seconds: that it took.
+    """
+
+    stamp: Stamp
+    cells: tuple[str, ...] = ()
+    entries: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(eq=False)
+class TaskStore:
+    """Stamps and receipts in one workspace.
+
+    Attributes:
+        context: the workspace.
+    """
+
+    context: RunContext
+    _opened: dict[tuple[str, int], Dataset | None] = field(default_factory=dict)
+
+    def stamp(self, task: Task) -> Stamp | None:
+        """As things are now; None while a run or a data set is not there."""
+        if task.kind == "pretrain":
+            models = {f"run:{task.what['run']}": self._run(f"run:{task.what['run']}", finished=True)}
+            data = None
+        else:
+            models = {model: self.weights(model) for model in task.models}
+            data = self._data(task.what["data"], task.what["seed"])
+            if data is None:
+                return None
+        if None in models.values():
+            return None
+        stamp = {"models": models, "data": data, "versions": _versions(), "record": RECORD_VERSION}
+        if task.what.get("protocol") == "semantic":
+            stamp["targets"] = definitions_digest()
+        return stamp
+
+    def task_record(self, task: Task) -> TaskRecord | None:
+        """What ``task`` left, if it is finished."""
+        path = self._path(task)
+        if not path.exists():
+            return None
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+            task_record = TaskRecord(
+                value["stamp"], tuple(value["cells"]), tuple(value["entries"]), float(value["seconds"])
+            )
+        except (OSError, ValueError, TypeError, KeyError):
+            return None  # the task leaves another
+        whole = all(self._files(task_record))
+        return task_record if whole and task_record.stamp == self.stamp(task) else None
+
+    def keep(self, task: Task, task_record: TaskRecord) -> None:
+        """Leave the receipt of ``task``."""
+        write_json(
+            self._path(task),
+            {
+                "task": task.to_json(),
+                "stamp": task_record.stamp,
+                "cells": list(task_record.cells),
+                "entries": list(task_record.entries),
+                "seconds": task_record.seconds,
+            },
+        )
+
+    def finished(self, grid: Grid) -> dict[str, TaskRecord]:
+        """The receipts of all tasks that are finished.
+
+        Nothing is finished that comes of a run which must be trained, whatever lies there under its name.
+        Features that are gone are not missed by what was found out with them.
+        """
+        found: dict[str, TaskRecord] = {}
+        untrained: set[str] = set()
+        for name, task in grid.items():
+            task_record = self.task_record(task) if untrained.isdisjoint(task.after) else None
+            if task_record is not None:
+                found[name] = task_record
+            elif task.kind == "pretrain" or not untrained.isdisjoint(task.after):
+                untrained.add(name)
+        return found
+
+    def open(self, data: str, seed: int) -> Dataset:
+        """The data set, opened once.
+
+        Raises: TransferkitError: if it cannot be had.
+        """
+        found = self._opened.get((data, seed))
+        if found is None:
+            found = self._opened[data, seed] = RunContext(self.context.workspace, seed, self.context.reporter).open(
+                data
+            )
+        return found
+
+    def _files(self, task_record: TaskRecord) -> Iterable[bool]:
+        workspace = self.context.workspace
+        for cell in task_record.cells:
+            yield (workspace.results / f"{cell[:32]}.json").exists()
+        for entry in task_record.entries:
+            yield (workspace.features / entry / "entry.json").exists()
+
+    def _path(self, task: Task) -> Path:
+        return self.context.workspace.studies / "finished" / f"{task.id}.json"
+
+    def _data(self, data: str, seed: int) -> str | None:
+        if (data, seed) in self._opened and self._opened[data, seed] is None:
+            return None
+        try:
+            dataset = self.open(data, seed)
+        except TransferkitError:
+            self._opened[data, seed] = None  # said by the task that needs it
+            return None
+        return dataset.fingerprint
+
+    def weights(self, spec: str) -> Any:
+        """What tells the weights of a model from others, as cheap as can be; None while there are none.
+
+        Of what a hub offers under a name it is the name.
+        """
+        scheme, _, rest = spec.partition(":")
+        if scheme == "run":
+            return self._run(spec, finished=False)
+        if scheme == "file":
+            return _file(Path(rest.rpartition("#")[0]))
+        return spec
+
+    def _run(self, spec: str, *, finished: bool) -> Any:
+        """The identity of a run's weights as cheap as can be; None while there are none."""
+        name, _, weights = spec.partition(":")[2].partition("@")
+        try:
+            run = Run.named(name, self.context.workspace.runs)
+            description = run.read()
+        except TransferkitError:
+            return None
+        if finished and not description.finished:
+            return None
+        file = _file(run.best if weights else run.newest)
+        return file and {"file": file, "identity": dict(description.identity)}
+
+
+def _file(path: Path) -> list[int] | None:
+    """Size and time of change, in nanoseconds."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return [state.st_size, state.st_mtime_ns]
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Of what computes, and of what weights come with."""
+    found = {"transferkit": __version__}
+    for package in ("torch", "torchvision", "timm"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = ""
+    return found
+
+
+def unfinished(grid: Grid, finished: Mapping[str, TaskRecord]) -> list[Task]:
+    """What is left to do, in order: features are wanted only where something that needs them is left."""
+    left: set[str] = set()
+    wanted: set[str] = set()
+    for name, task in reversed(grid.items()):
+        if name not in finished and (task.kind != "extract" or name in wanted):
+            left.add(name)
+            wanted.update(task.after)
+    return [task for name, task in grid.items() if name in left]
