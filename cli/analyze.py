@@ -243,7 +243,7 @@ def inversion(
 
     \b
     Example:
-      transferkit analyze inversion --model random:resnet18 --layers layer1 --images 1 --size 32 --steps 5
+      transferkit analyze inversion --model random:resnet18 --layers layer1 --num-images 1 --size 32 --steps 5
     """
     from transferkit.analysis.inversion_settings import FULL
     from transferkit.protocols.invert import invert_layers

@@ -65,12 +65,12 @@ def _listed(one: "DatasetInfo") -> tuple[str, ...]:
 @command.command()
 @click.argument("names", nargs=-1, required=True)
 @click.option(
-    "--sheet",
+    "--contact-sheet",
     metavar="FILE.png",
     help="Draw a contact sheet of one data set: a row of images of each class, of at most 100 classes.",
 )
 @common_options
-def info(session: Session, names: tuple[str, ...], sheet: str | None) -> None:
+def info(session: Session, names: tuple[str, ...], contact_sheet: str | None) -> None:
     """Show splits, classes, source and licence of data sets; embedded ones are drawn when first asked for.
 
     \b
@@ -84,8 +84,8 @@ def info(session: Session, names: tuple[str, ...], sheet: str | None) -> None:
     specs = expand_datasets(names, boxed=True)
     boxed = [spec for spec in specs if is_boxed(spec)]
     datasets = [open_dataset(spec, root=root, reporter=reporter) for spec in specs if spec not in boxed]
-    if sheet is not None:
-        _draw_sheet(session, datasets, sheet, len(boxed))
+    if contact_sheet is not None:
+        _draw_sheet(session, datasets, contact_sheet, len(boxed))
     values = [_describe(dataset) for dataset in datasets]
     values += [_describe_boxed(open_detection(spec, root=root, reporter=reporter)) for spec in boxed]
     table = Table(box=box.SIMPLE_HEAD, show_header=False, pad_edge=False)

@@ -60,7 +60,7 @@ _IN_SEMANTIC = {
 @click.option("--seed", default=0, show_default=True, help="Of splits and draws.")
 @click.option("--force", is_flag=True, help="Recompute finished cells.")
 @click.option(
-    "--memory",
+    "--max-memory",
     type=float,
     metavar="GIB",
     help="What probing a layer may take; larger ones are read in pieces.  [default: half of what is free]",
@@ -76,7 +76,7 @@ def command(
     level: tuple[str, ...],
     seed: int,
     force: bool,
-    memory: float | None,
+    max_memory: float | None,
     compare: bool,
     **options: Any,
 ) -> None:
@@ -103,7 +103,7 @@ def command(
     several = {"shots": shots, "level": level}
     questions = list(_questions(protocol, several, options))
     context = RunContext(session.workspace, seed, session.reporter)
-    evaluator = Evaluator(context, extraction, force, memory)
+    evaluator = Evaluator(context, extraction, force, max_memory)
     try:
         results = evaluator.run(model, data, questions)
     except UnansweredError as error:

@@ -92,7 +92,7 @@ def test_the_study_trains_what_the_page_compares(page):
     runs = {one.run: one.settings for one in study.pretrain}
     assert {spec.removeprefix("run:") for specs in page.MODELS.values() for spec in specs} == runs.keys()
     plain, strong = runs["mini-ce"].augmentation, runs["mini-ce-strong"].augmentation
-    assert (plain.jitter_p, plain.gray_p) == (0, 0)
+    assert (plain.jitter_prob, plain.gray_prob) == (0, 0)
     assert strong == runs["mini-joint"].augmentation
     assert {tuning.scope.data for tuning in study.finetune} == {page.ONE_PER_DOMAIN}
     assert {one.scope.data for one in study.probe if one.protocol == "semantic"} == {page.ONE_PER_DOMAIN}

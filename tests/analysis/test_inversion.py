@@ -12,7 +12,7 @@ from transferkit.analysis.inversion_settings import FULL, InversionSettings
 from transferkit.core.errors import ModelError, NonFiniteError, ShapeError, UsageError
 
 PIXELS = InversionSettings(method="pixels", steps=60, tv=0.0)
-PRIOR = InversionSettings(steps=40, width=4, depth=2)
+PRIOR = InversionSettings(steps=40, decoder_width=4, decoder_depth=2)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -169,8 +169,8 @@ def test_a_search_gone_astray_says_where():
     [
         ({"method": "magic"}, "--method 'magic' is unknown. Choose from: prior, pixels"),
         ({"steps": 0}, "--steps 0 is too small: give 1 or more"),
-        ({"width": 0}, "--width 0 is too small"),
-        ({"depth": -1}, "--depth -1 is too small"),
+        ({"decoder_width": 0}, "--decoder-width 0 is too small"),
+        ({"decoder_depth": -1}, "--decoder-depth -1 is too small"),
         ({"lr": 0.0}, "--lr 0.0 is no learning rate: give a number above 0"),
         ({"lr": float("nan")}, "--lr nan is no learning rate"),
         ({"tv": -1.0}, "--tv -1.0 is no weight: give 0 or more"),
@@ -183,7 +183,7 @@ def test_settings_that_cannot_be_meant_are_refused(wrong, words):
 
 def test_each_method_has_a_rate_and_a_smoothing_of_its_own():
     assert InversionSettings().to_json() == {
-        "method": "prior", "steps": 200, "lr": 0.01, "tv": 0.0, "width": 16, "depth": 4,
+        "method": "prior", "steps": 200, "lr": 0.01, "tv": 0.0, "decoder_width": 16, "decoder_depth": 4,
     }  # fmt: skip
     assert (InversionSettings(method="pixels").rate, InversionSettings(method="pixels").smoothing) == (
         0.1,

@@ -7,13 +7,13 @@ from transferkit.analysis.prior import AMPLITUDE, DeepImagePrior
 from transferkit.core.errors import UsageError
 
 
-def prior(images=3, size=16, *, width=2, depth=2, seed=0):
-    return DeepImagePrior(images, size, width=width, depth=depth, seed=seed)
+def prior(images=3, size=16, *, decoder_width=2, decoder_depth=2, seed=0):
+    return DeepImagePrior(images, size, decoder_width=decoder_width, decoder_depth=decoder_depth, seed=seed)
 
 
 @pytest.mark.parametrize(("size", "depth"), [(16, 2), (19, 3), (8, 1)])
 def test_each_image_is_drawn_as_by_a_network_of_its_own(size, depth):
-    network = prior(size=size, depth=depth)
+    network = prior(size=size, decoder_depth=depth)
     for layer in network.modules():  # scale and shift count too
         if isinstance(layer, torch.nn.InstanceNorm2d):
             torch.nn.init.uniform_(layer.weight, 0.5, 2, generator=torch.Generator().manual_seed(1))
@@ -53,11 +53,13 @@ def test_images_and_noise_lie_in_their_ranges():
 
 
 def test_widths_double_up_to_eight_times():
-    convolutions = [m for m in prior(1, 64, width=2, depth=5).down.modules() if isinstance(m, torch.nn.Conv2d)]
+    convolutions = [
+        m for m in prior(1, 64, decoder_width=2, decoder_depth=5).down.modules() if isinstance(m, torch.nn.Conv2d)
+    ]
     assert [m.out_channels for m in convolutions[::2]] == [2, 4, 8, 16, 16]
 
 
 def test_too_small_an_image_is_refused():
-    prior(size=8, depth=2)
-    with pytest.raises(UsageError, match=r"depth 2 draws squares of 8 pixels or more, not 7. Lower --depth"):
-        prior(size=7, depth=2)
+    prior(size=8, decoder_depth=2)
+    with pytest.raises(UsageError, match=r"depth 2 draws squares of 8 pixels or more, not 7. Lower --decoder-depth"):
+        prior(size=7, decoder_depth=2)

@@ -63,14 +63,14 @@ def settings_at(side: int) -> DetectSettings:
     return DetectSettings(
         batch=BATCH,
         clip=0.0,
-        sides=(side,),
-        test_side=side,
+        min_size=(side,),
+        test_min_size=side,
         trained_stages=3,
-        anchor=32,
-        depth=256,
-        width=1024,
-        proposals=2000,
-        samples=512,
+        anchor_size=32,
+        fpn_channels=256,
+        head_width=1024,
+        rpn_proposals=2000,
+        roi_samples=512,
         precision="fp32",
     )
 

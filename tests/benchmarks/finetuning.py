@@ -25,7 +25,7 @@ def main() -> None:
     """Print the ratio; both sides load the same crops with the same reader."""
     with tempfile.TemporaryDirectory() as folder:
         split = open_dataset(f"folder:{drawn(Path(folder))}", root=Path(folder)).split("train")
-        settings = FinetuneSettings(head="zero", statistics="moving", precision="fp32")
+        settings = FinetuneSettings(head="zero", bn_stats="update", precision="fp32")
         encoder = load_encoder(MODEL).at(SIZE)
         network = FinetuneNetwork(encoder, settings, HeadInit.zero(encoder, len(split.classes)))
         setting = Setting(0.01, BATCH, 1e-4)

@@ -140,7 +140,7 @@ def differences() -> Iterator[Setting]:
 
 def all_way(name: str = "all-way few-shot", draws: int = 5) -> Iterator[Setting]:
     for classes, shots, spread in ((5, 1, 0.5), (10, 1, 0.5), (10, 5, 0.3)):
-        settings = FewshotSettings(scheme="allway", shots=shots, method="proto", repeats=draws)
+        settings = FewshotSettings(scheme="all-way", shots=shots, method="proto", repeats=draws)
         centres = generator(0, "centres").normal(size=(classes, 32)) * spread
 
         def draw(

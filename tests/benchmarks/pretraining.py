@@ -65,7 +65,7 @@ def our_job(loss: str) -> Job:
     split = from_arrays(images, np.arange(IMAGES) % 4, name="noise", split="train")
     precision = choose_compute().precision
     settings = PretrainSettings(
-        loss=loss, model="random:resnet18", size=SIZE, batch=BATCH, queue=QUEUE, precision=precision
+        loss=loss, model="random:resnet18", size=SIZE, batch=BATCH, queue_size=QUEUE, precision=precision
     )
     folder = Path(tempfile.gettempdir()) / "unused"
     fabric = launched_fabric(TrainerConfig(), precision=precision, folder=folder)

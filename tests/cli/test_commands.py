@@ -175,20 +175,20 @@ def test_options_are_combined(tmp_path):
         for data in ("mini/digits", "mini/glyphs")
         for protocol, shots in (("linear", None), ("fewshot", 1), ("fewshot", 5))
     ]
-    rows = {r["settings"]["class_rows"] for r in json.loads(result.stdout) if r["protocol"] == "fewshot"}
+    rows = {r["settings"]["min_rows_per_class"] for r in json.loads(result.stdout) if r["protocol"] == "fewshot"}
     assert rows == {20}, "of the same classes at both"
 
 
 @pytest.mark.parametrize(
-    ("options", "class_rows"),
-    [((), [20, 20]), (("--class-rows", "30"), [30, 30]), (("--class-rows", "0"), [0, 0])],
+    ("options", "min_rows_per_class"),
+    [((), [20, 20]), (("--min-rows-per-class", "30"), [30, 30]), (("--min-rows-per-class", "0"), [0, 0])],
 )
-def test_several_shots_are_asked_of_the_same_classes_unless_told_otherwise(options, class_rows, tmp_path):
+def test_several_shots_are_asked_of_the_same_classes_unless_told_otherwise(options, min_rows_per_class, tmp_path):
     asked = ["--model", "pixels", "--data", "mini/digits", "--protocol", "fewshot", "--method", "nn"]
     drawn = ["--shots", "1,5", *options, "--episodes", "3", "--workspace", str(tmp_path), "--json"]
     result = invoke("probe", *asked, *drawn)
     assert result.exit_code == 0, result.output
-    assert [record["settings"]["class_rows"] for record in json.loads(result.stdout)] == class_rows
+    assert [record["settings"]["min_rows_per_class"] for record in json.loads(result.stdout)] == min_rows_per_class
 
 
 @pytest.mark.slow

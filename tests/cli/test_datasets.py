@@ -1,4 +1,4 @@
-"""``datasets prepare``, ``verify`` and ``info --sheet`` as a person meets them."""
+"""``datasets prepare``, ``verify`` and ``info --contact-sheet`` as a person meets them."""
 
 import json
 import shutil
@@ -83,14 +83,14 @@ def test_sources_are_for_one_set(invoke, mine):
 
 def test_a_contact_sheet(invoke, tmp_path):
     place = tmp_path / "sheets/digits.png"
-    result = invoke("info", "mini/digits", "--sheet", str(place))
+    result = invoke("info", "mini/digits", "--contact-sheet", str(place))
     assert result.exit_code == 0, result.output
     with Image.open(place) as image:
         assert image.size == (200 + 10 * 76, 26 + 10 * 76)
 
 
 def test_a_contact_sheet_is_of_one_set(invoke, tmp_path):
-    result = invoke("info", "mini/digits", "mini/leaves", "--sheet", str(tmp_path / "a.png"))
+    result = invoke("info", "mini/digits", "mini/leaves", "--contact-sheet", str(tmp_path / "a.png"))
     assert result.exit_code == 2
     assert "A contact sheet is of one data set with classes; 2 were named, and 0 with boxes" in result.stderr
 

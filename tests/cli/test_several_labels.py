@@ -42,7 +42,7 @@ def test_from_archives_to_a_mean_average_precision(answered, tmp_path):
     assert [one for one in verdict["problems"] if not any(words in one for words in small)] == []
 
     sheet = tmp_path / "sheet.png"
-    code, (info,), _ = answered("datasets", "info", "voc2007", "--sheet", str(sheet))
+    code, (info,), _ = answered("datasets", "info", "voc2007", "--contact-sheet", str(sheet))
     assert (code, info["classes"]["dog"], info["classes"]["cat"]) == (0, 23, 0)
     assert sheet.exists()
 

@@ -23,7 +23,7 @@ from transferkit.data.augment import (
     render_view,
 )
 
-OFF = AugmentSettings(size=32, scale=(1, 1), ratio=(1, 1), jitter=(0, 0, 0, 0), gray_p=0, blur_p=0, flip_p=0)
+OFF = AugmentSettings(size=32, scale=(1, 1), ratio=(1, 1), jitter=(0, 0, 0, 0), gray_prob=0, blur_prob=0, flip_prob=0)
 
 
 @pytest.fixture
@@ -41,11 +41,11 @@ def test_defaults_are_the_study_s():
         "scale": [0.2, 1.0],
         "ratio": [3 / 4, 4 / 3],
         "jitter": [0.4, 0.4, 0.4, 0.1],
-        "jitter_p": 0.8,
-        "gray_p": 0.2,
+        "jitter_prob": 0.8,
+        "gray_prob": 0.2,
         "blur_sigma": [0.1, 2.0],
-        "blur_p": 0.5,
-        "flip_p": 0.5,
+        "blur_prob": 0.5,
+        "flip_prob": 0.5,
     }
 
 
@@ -64,10 +64,10 @@ def test_defaults_are_the_study_s():
         ("jitter", (0.4, 0.4, 0.4), "jitter = 0.4,0.4,0.4 is invalid. Give four numbers"),
         ("jitter", (1.4, 0.4, 0.4, 0.1), "saturation in 0 … 1"),
         ("jitter", (0.4, 0.4, 0.4, 0.6), "hue in 0 … 0.5"),
-        ("jitter_p", -0.1, "jitter_p = -0.1 is not a probability"),
-        ("gray_p", 1.1, "gray_p = 1.1"),
-        ("blur_p", 2, "give 0 to 1"),
-        ("flip_p", float("nan"), "flip_p = nan"),
+        ("jitter_prob", -0.1, "jitter_prob = -0.1 is not a probability"),
+        ("gray_prob", 1.1, "gray_prob = 1.1"),
+        ("blur_prob", 2, "give 0 to 1"),
+        ("flip_prob", float("nan"), "flip_prob = nan"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(name, value, words):
@@ -114,7 +114,7 @@ def test_crops_lie_inside_even_the_smallest_image():
 
 def test_jitter_is_drawn_as_in_torchvision():
     n = 3000
-    draws = draw_views(replace(STUDY, jitter_p=1.0), generator(0, "jitter"), n=n, height=8, width=8)
+    draws = draw_views(replace(STUDY, jitter_prob=1.0), generator(0, "jitter"), n=n, height=8, width=8)
     with torch.random.fork_rng():
         torch.manual_seed(1)
         limits = ([0.6, 1.4], [0.6, 1.4], [0.6, 1.4], [-0.1, 0.1])
@@ -128,7 +128,7 @@ def test_jitter_is_drawn_as_in_torchvision():
 
 def test_each_thing_happens_as_often_as_its_probability_and_on_its_own():
     n = 20_000
-    settings = replace(STUDY, jitter_p=0.8, gray_p=0.2, blur_p=0.6, flip_p=0.4)
+    settings = replace(STUDY, jitter_prob=0.8, gray_prob=0.2, blur_prob=0.6, flip_prob=0.4)
     draws = draw_views(settings, generator(0, "chances"), n=n, height=8, width=8)
     jittered = (draws.factors != NEUTRAL).all(axis=1)
     assert (jittered | (draws.factors == NEUTRAL).all(axis=1)).all()
@@ -142,7 +142,7 @@ def test_each_thing_happens_as_often_as_its_probability_and_on_its_own():
 
 @pytest.mark.parametrize("p", [0.0, 1.0])
 def test_certain_things_are_certain(p):
-    settings = replace(STUDY, jitter_p=p, gray_p=p, blur_p=p, flip_p=p)
+    settings = replace(STUDY, jitter_prob=p, gray_prob=p, blur_prob=p, flip_prob=p)
     draws = draw_views(settings, generator(0), n=2000, height=8, width=8)
     for happened in (draws.factors[:, BRIGHTNESS] != 1, draws.gray, draws.sigmas > 0, draws.flipped):
         assert (happened == bool(p)).all()
@@ -156,7 +156,7 @@ def test_the_first_draws_of_many_are_the_draws_of_few():
 
 def test_switching_one_thing_off_leaves_the_other_draws_alone():
     all_on = draw_views(STUDY, generator(7), n=40, height=50, width=60)
-    no_blur = draw_views(replace(STUDY, blur_p=0.0), generator(7), n=40, height=50, width=60)
+    no_blur = draw_views(replace(STUDY, blur_prob=0.0), generator(7), n=40, height=50, width=60)
     for name in ("boxes", "factors", "orders", "gray", "flipped"):
         np.testing.assert_array_equal(getattr(all_on, name), getattr(no_blur, name))
 

@@ -27,7 +27,9 @@ from transferkit.data.augment_device import (
 )
 
 SMALL = replace(STUDY, size=32)
-OFF = AugmentSettings(size=32, scale=(1, 1), ratio=(1.25, 1.25), jitter=(0, 0, 0, 0), gray_p=0, blur_p=0, flip_p=0)
+OFF = AugmentSettings(
+    size=32, scale=(1, 1), ratio=(1.25, 1.25), jitter=(0, 0, 0, 0), gray_prob=0, blur_prob=0, flip_prob=0
+)
 ADJUST = {
     "brightness": (adjust_brightness, functional.adjust_brightness, (0.0, 0.6, 1.0, 1.4, 2.0)),
     "contrast": (adjust_contrast, functional.adjust_contrast, (0.0, 0.6, 1.0, 1.4, 2.0)),
@@ -175,7 +177,7 @@ def test_everything_off_at_the_same_size_is_the_image_itself(images):
 
 @pytest.mark.parametrize(
     ("flag", "expected"),
-    [("flip_p", lambda x: x.flip(-1)), ("gray_p", lambda x: functional.rgb_to_grayscale(x, 3))],
+    [("flip_prob", lambda x: x.flip(-1)), ("gray_prob", lambda x: functional.rgb_to_grayscale(x, 3))],
 )
 def test_what_is_certain_happens_to_every_view(images, flag, expected):
     plain = augment_batch(images, OFF, generator(0))
@@ -216,7 +218,7 @@ def test_equal_generators_give_equal_bytes_and_every_sample_its_own_view():
 
 
 def test_values_stay_in_range_and_images_stay_as_they_were(images):
-    harsh = replace(SMALL, jitter=(1.0, 1.0, 1.0, 0.5), jitter_p=1.0, blur_p=1.0)
+    harsh = replace(SMALL, jitter=(1.0, 1.0, 1.0, 0.5), jitter_prob=1.0, blur_prob=1.0)
     before = images.clone()
     views = augment_batch(images.repeat(20, 1, 1, 1), harsh, generator(0))
     assert views.min() >= 0
@@ -227,7 +229,7 @@ def test_values_stay_in_range_and_images_stay_as_they_were(images):
 @pytest.mark.parametrize("size", [1, 2, 5])
 def test_the_smallest_views_and_images_work(size):
     images = torch.full((8, 3, 1, 2), 200, dtype=torch.uint8)
-    views = augment_batch(images, replace(OFF, size=size, blur_p=1.0, flip_p=0.5), generator(0))
+    views = augment_batch(images, replace(OFF, size=size, blur_prob=1.0, flip_prob=0.5), generator(0))
     assert_close(views, torch.full((8, 3, size, size), 200 / 255))
 
 

@@ -14,7 +14,9 @@ from transferkit.data.dataset import Split
 from transferkit.data.view_loading import ViewSettings, load_views
 
 CPU = torch.device("cpu")
-PLAIN = AugmentSettings(size=16, scale=(1.0, 1.0), ratio=(1.0, 1.0), jitter_p=0, gray_p=0, blur_p=0, flip_p=0)
+PLAIN = AugmentSettings(
+    size=16, scale=(1.0, 1.0), ratio=(1.0, 1.0), jitter_prob=0, gray_prob=0, blur_prob=0, flip_prob=0
+)
 
 
 class Pictures:
@@ -97,7 +99,7 @@ def corner_statistics(where: str, height: int, width: int) -> torch.Tensor:
             image = np.stack([255 * across / width, 255 * down / height, 0 * down], axis=-1)
             return image.astype(np.uint8)
 
-    augment = AugmentSettings(size=16, jitter_p=0, gray_p=0, blur_p=0, flip_p=0)
+    augment = AugmentSettings(size=16, jitter_prob=0, gray_prob=0, blur_prob=0, flip_prob=0)
     asked = ViewSettings(augment, count=2, where=where)
     rows = np.arange(400)
     split = split_of(Ramp(), len(rows))

@@ -13,7 +13,9 @@ from transferkit.detection.assembly import DetectorBackbone, DetectorConfig, net
 from transferkit.detection.backbone import Tapped, require_weights, with_statistics
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
-SMALL = DetectorConfig("fpn", classes=3, anchor=16, depth=16, width=32, proposals=20, samples=16)
+SMALL = DetectorConfig(
+    "fpn", classes=3, anchor_size=16, fpn_channels=16, head_width=32, rpn_proposals=20, roi_samples=16
+)
 
 
 class Residual(nn.Module):

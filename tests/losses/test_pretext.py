@@ -98,7 +98,7 @@ def test_supcon_batch_sees_both_views_with_gradient():
 
 @pytest.mark.parametrize("loss", EVERY_LOSS)
 def test_training_lowers_every_loss(loss):
-    model = pretext(loss, settings=replace(SMALL, queue=64))
+    model = pretext(loss, settings=replace(SMALL, queue_size=64))
     for seed in range(5):  # fill the queue: more keys, higher loss
         step(model, *two_views(B, seed=100 + seed))
     first = step(model, VIEWS, LABELS)
@@ -185,10 +185,10 @@ def test_a_process_of_many_normalises_its_share_of_the_shards():
         return torch.cat([x, x])
 
     two = Collectives(rank=1, world_size=2, gather=alike)
-    assert pretext("selfsupcon", collectives=two).shards == 2
-    assert pretext("selfsupcon", collectives=replace(two, world_size=3)).shards == 2
-    assert pretext("selfsupcon", collectives=replace(two, world_size=24)).shards == 1
-    assert pretext("ce", collectives=two).shards == 1
+    assert pretext("selfsupcon", collectives=two).bn_splits == 2
+    assert pretext("selfsupcon", collectives=replace(two, world_size=3)).bn_splits == 2
+    assert pretext("selfsupcon", collectives=replace(two, world_size=24)).bn_splits == 1
+    assert pretext("ce", collectives=two).bn_splits == 1
 
 
 def test_it_continues_where_its_state_was_saved(tmp_path):
@@ -245,7 +245,7 @@ def test_views_of_different_shape_are_refused():
 
 @pytest.mark.parametrize(("loss", "shards", "least"), [("ce", 4, 2), ("selfsupcon", 1, 2), ("supcon", 4, 8)])
 def test_a_batch_of_one_a_shard_is_refused(loss, shards, least):
-    model = pretext(loss, settings=replace(SMALL, shards=shards))
+    model = pretext(loss, settings=replace(SMALL, bn_splits=shards))
     views = [view[: least - 1] for view in VIEWS]
     with pytest.raises(ShapeError, match=rf"batch of {least - 1} images.* needs {least} or more"):
         model(views, LABELS[: least - 1])
@@ -266,7 +266,7 @@ def test_images_without_a_class_are_all_that_selfsupcon_needs():
     model = pretext("selfsupcon")
     losses = model(VIEWS)
     assert losses["total"].isfinite()
-    assert model.queue.labels.tolist() == [-1] * SMALL.queue
+    assert model.queue.labels.tolist() == [-1] * SMALL.queue_size
 
 
 def test_as_many_labels_as_images():
@@ -283,7 +283,7 @@ def test_fewer_than_two_classes_are_refused(n_classes):
 
 def test_a_queue_not_larger_than_the_batch_is_refused():
     with pytest.raises(UsageError, match="queue of 16 keys cannot take batches of 16"):
-        pretext("selfsupcon", settings=replace(SMALL, queue=16))(VIEWS)
+        pretext("selfsupcon", settings=replace(SMALL, queue_size=16))(VIEWS)
 
 
 def test_an_encoder_of_another_width_is_refused():
@@ -300,9 +300,9 @@ def test_an_encoder_of_another_width_is_refused():
         ({"temperature": float("inf")}, "temperature of inf"),
         ({"momentum": 1.1}, "momentum of 1.1 is not in 0 … 1"),
         ({"momentum": -0.1}, "momentum of -0.1"),
-        ({"projection": 0}, "projection is 0: give 1 or more"),
-        ({"queue": 0}, "queue is 0"),
-        ({"shards": 0}, "shards is 0"),
+        ({"projection_dim": 0}, "projection_dim is 0: give 1 or more"),
+        ({"queue_size": 0}, "queue_size is 0"),
+        ({"bn_splits": 0}, "bn_splits is 0"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(setting, complaint):
@@ -313,10 +313,10 @@ def test_settings_that_cannot_be_meant_are_refused(setting, complaint):
 def test_defaults_are_the_studys():
     assert PretextSettings().to_json() == {
         "temperature": 0.07,
-        "projection": 128,
-        "queue": 64_000,
+        "projection_dim": 128,
+        "queue_size": 64_000,
         "momentum": 0.999,
-        "shards": 4,
+        "bn_splits": 4,
     }
 
 

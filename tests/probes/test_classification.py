@@ -207,7 +207,7 @@ ALL_PROBES = pytest.mark.parametrize(
         ("linear", LinearSettings(solver="sgd")),
         ("knn", KnnSettings(k=(1, 5))),
         ("fewshot", FewshotSettings(ways=2, shots=1, queries=1, episodes=20)),
-        ("fewshot", FewshotSettings(scheme="allway", shots=1)),
+        ("fewshot", FewshotSettings(scheme="all-way", shots=1)),
     ],
 )
 

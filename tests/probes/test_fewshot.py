@@ -62,7 +62,7 @@ def test_a_gpu_answers_as_the_processor_does(method, d, shared, chunk, monkeypat
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("scheme", ["episodes", "allway"])
+@pytest.mark.parametrize("scheme", ["episodes", "all-way"])
 @pytest.mark.parametrize("method", METHODS)
 def test_a_gpu_scores_as_the_processor_does(scheme, method, monkeypatch):
     settings = replace(FEW, scheme=scheme, method=method)
@@ -71,7 +71,7 @@ def test_a_gpu_scores_as_the_processor_does(scheme, method, monkeypatch):
     assert there.outcomes == score(settings).outcomes
 
 
-@pytest.mark.parametrize("scheme", ["episodes", "allway"])
+@pytest.mark.parametrize("scheme", ["episodes", "all-way"])
 def test_the_device_is_the_one_that_is_at_hand(scheme, monkeypatch):
     asked = []
     for name in ("right_answers", "allway_predictions"):
@@ -278,10 +278,10 @@ def test_too_few_rows_are_refused():
         ({"ways": 1}, "--ways 1 is too few"),
         ({"shots": 0}, "--shots 0 is too few"),
         ({"method": "svm"}, "--method 'svm' is unknown. Choose from: lr, ridge, proto, nn"),
-        ({"scheme": "oneway"}, "--scheme 'oneway' is unknown. Choose from: episodes, allway"),
+        ({"scheme": "oneway"}, "--scheme 'oneway' is unknown. Choose from: episodes, all-way"),
         ({"repeats": 0}, "--repeats 0 is too few"),
-        ({"class_rows": -1}, "--class-rows -1 is too few"),
-        ({"scheme": "allway", "split": "test"}, "--split test means nothing to --scheme allway"),
+        ({"min_rows_per_class": -1}, "--min-rows-per-class -1 is too few"),
+        ({"scheme": "all-way", "split": "test"}, "--split test means nothing to --scheme all-way"),
         ({"split": "dev"}, "--split 'dev' is unknown. Choose from: all, train, val, test"),
         ({"penalty": 0.0}, "--penalty 0 must be above 0"),
     ],
@@ -302,12 +302,12 @@ def test_defaults_are_the_studys_and_big_visions():
         "method": "lr",
         "penalty": 1.0,
         "split": "all",
-        "class_rows": 0,
+        "min_rows_per_class": 0,
     }
-    allway = FewshotSettings(scheme="allway").to_json()
+    allway = FewshotSettings(scheme="all-way").to_json()
     assert (allway["method"], allway["penalty"], allway["repeats"]) == ("ridge", 1024, 5)
-    assert FewshotSettings(scheme="allway", method="lr").to_json()["penalty"] == 1
-    assert FewshotSettings(scheme="allway", penalty=2.0).to_json()["penalty"] == 2
+    assert FewshotSettings(scheme="all-way", method="lr").to_json()["penalty"] == 1
+    assert FewshotSettings(scheme="all-way", penalty=2.0).to_json()["penalty"] == 2
 
 
 def uneven(counts):
@@ -324,9 +324,9 @@ def test_a_curve_over_shots_asks_the_same_classes(together, monkeypatch):
     monkeypatch.setattr(fewshot, "right_answers", lambda x, s, q, **rest: asked.append((s, q)) or real(x, s, q, **rest))
     monkeypatch.setattr(fewshot, "draw_halves", lambda *of, **rest: None)
     curve = [FewshotSettings(ways=3, shots=shots, queries=6, episodes=30) for shots in (5, 1, 20)]
-    told = [replace(one, class_rows=26) for one in curve]
+    told = [replace(one, min_rows_per_class=26) for one in curve]
     for settings in sorted(paired(curve) if together else told, key=lambda one: one.shots):
-        assert settings.to_json()["class_rows"] == 26
+        assert settings.to_json()["min_rows_per_class"] == 26
         found = score(settings, splits)
         assert (found.extra_metrics["classes"], found.extra_metrics["classes_left_out"]) == (4, 1)
     for (few, same), (many, queries) in pairwise(asked):
@@ -339,23 +339,23 @@ def test_what_is_asked_alone_or_told_its_class_rows_is_not_paired():
     for alone in (
         [five],
         [five, five],
-        [replace(one, class_rows=0), replace(five, class_rows=0)],
-        [replace(one, class_rows=40), replace(five, class_rows=40)],
-        [replace(one, scheme="allway"), replace(five, scheme="allway")],
+        [replace(one, min_rows_per_class=0), replace(five, min_rows_per_class=0)],
+        [replace(one, min_rows_per_class=40), replace(five, min_rows_per_class=40)],
+        [replace(one, scheme="all-way"), replace(five, scheme="all-way")],
         [one, replace(five, ways=2)],
         [one, replace(five, method="ridge")],
         [PROBES["knn"].settings_type(), five],
     ):
         assert paired(alone) == alone
     mixed = paired([one, replace(five, ways=2), five])
-    assert [item.class_rows for item in mixed] == [20, None, 20]
+    assert [item.min_rows_per_class for item in mixed] == [20, None, 20]
 
 
 @pytest.mark.parametrize("shots", [1, 2])
 def test_where_all_classes_have_the_rows_pairing_changes_the_record_alone(shots):
     alone = replace(FEW, shots=shots)
     (together,) = (one for one in paired([replace(FEW, shots=1), FEW]) if one.shots == shots)
-    assert (alone.to_json()["class_rows"], together.to_json()["class_rows"]) == (0, 7)
+    assert (alone.to_json()["min_rows_per_class"], together.to_json()["min_rows_per_class"]) == (0, 7)
     assert score(together).outcomes == score(alone).outcomes
 
 
@@ -369,15 +369,15 @@ def test_too_few_classes_for_the_most_shots_say_how_many_would_do():
             f"3-way episodes of {asked} and 6 queries need 3 classes of at least 26 rows; 2 of 5 have them. "
             "Ask for fewer --ways, --shots or --queries: 8 shots would do."
         )
-    few = paired([replace(one, shots=one.shots if one.shots == 1 else 8, class_rows=None) for one in curve])
+    few = paired([replace(one, shots=one.shots if one.shots == 1 else 8, min_rows_per_class=None) for one in curve])
     assert [score(one, splits).extra_metrics["classes"] for one in few] == [3, 3]
     with pytest.raises(DataError, match=r"0 of 5 .* --queries: --ways 3 --shots 1 --queries 13 would do"):
         score(replace(curve[0], queries=40), splits)
-    score(replace(curve[0], queries=13, class_rows=None), splits)
+    score(replace(curve[0], queries=13, min_rows_per_class=None), splits)
     with pytest.raises(DataError, match=r"2 of 2 .* --queries: --ways 2 --shots 1 --queries 6 would do"):
-        score(replace(curve[0], class_rows=0), uneven([30, 30]))
+        score(replace(curve[0], min_rows_per_class=0), uneven([30, 30]))
     with pytest.raises(DataError, match=r"1 of 1 have them. Ask for fewer --ways, --shots or --queries\.$"):
-        score(replace(curve[0], class_rows=0), uneven([30]))
+        score(replace(curve[0], min_rows_per_class=0), uneven([30]))
 
 
 def test_told_so_each_number_of_shots_takes_the_classes_it_can():
@@ -389,7 +389,7 @@ def test_told_so_each_number_of_shots_takes_the_classes_it_can():
     assert taking_part == [5, 4]
 
 
-ALLWAY = FewshotSettings(scheme="allway", shots=5)
+ALLWAY = FewshotSettings(scheme="all-way", shots=5)
 
 
 @pytest.mark.parametrize("method", METHODS)

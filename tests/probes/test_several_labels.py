@@ -233,7 +233,7 @@ def test_knn_ranks_by_shares_of_votes():
             FewshotSettings(),
             "few-shot recognition needs one label an image. Use --protocol linear",
         ),
-        ("fewshot", FewshotSettings(scheme="allway"), "few-shot recognition needs one label an image"),
+        ("fewshot", FewshotSettings(scheme="all-way"), "few-shot recognition needs one label an image"),
     ],
 )
 def test_what_needs_one_label_refuses(protocol, settings, words):

@@ -41,8 +41,8 @@ def loaded(monkeypatch):
 
 
 def test_features_that_need_more_memory_stay_on_the_disk_and_score_the_same(tmp_path, loaded):
-    held = evaluator(tmp_path, memory=1.0).run(["pixels"], ["mini/digits"], QUESTIONS)
-    left = evaluator(tmp_path, memory=0.0, force=True).run(["pixels"], ["mini/digits"], QUESTIONS)
+    held = evaluator(tmp_path, max_memory=1.0).run(["pixels"], ["mini/digits"], QUESTIONS)
+    left = evaluator(tmp_path, max_memory=0.0, force=True).run(["pixels"], ["mini/digits"], QUESTIONS)
     assert [Blocks in kinds for kinds in loaded] == [False, True]
     assert [r.value for r in left] == pytest.approx([r.value for r in held], abs=0.004)
 
@@ -56,8 +56,8 @@ def test_half_of_what_is_free_is_taken_unless_told_otherwise(tmp_path, loaded, m
 
 @pytest.mark.parametrize("memory", [-1.0, float("nan")])
 def test_an_amount_that_cannot_be_meant_is_refused(tmp_path, memory):
-    with pytest.raises(UsageError, match=r"--memory (-1|nan) GiB is no amount: give 0 or more"):
-        evaluator(tmp_path, memory=memory)
+    with pytest.raises(UsageError, match=r"--max-memory (-1|nan) GiB is no amount: give 0 or more"):
+        evaluator(tmp_path, max_memory=memory)
 
 
 def test_augmented_views_are_extracted_of_the_rows_that_are_trained_on(tmp_path):

@@ -21,7 +21,7 @@ from transferkit.protocols.invert import LPIPS_BACKBONE, invert_layers, picture_
 from transferkit.protocols.invert_settings import InvertSettings
 
 MODEL = "random:resnet18"
-SMALL = InvertSettings(layers=("layer1", "layer2"), images=2, size=32, device="cpu")
+SMALL = InvertSettings(layers=("layer1", "layer2"), num_images=2, size=32, device="cpu")
 QUICK = InversionSettings(method="pixels", steps=3)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -108,7 +108,7 @@ def test_every_layer_of_every_model_is_inverted(photos, context):
 
 @pytest.mark.parametrize("images", [FEWEST - 1, FEWEST])
 def test_the_psnr_has_students_interval_over_five_images_or_more(photos, context, images):
-    settings = replace(SMALL, layers=("layer1",), images=images)
+    settings = replace(SMALL, layers=("layer1",), num_images=images)
     (row,) = invert_layers([MODEL], f"folder:{photos}", settings, QUICK, context=context).rows
     (record,) = ResultStore(context.workspace.results)
     psnrs = row.measures["psnr"]
@@ -121,14 +121,14 @@ def test_the_psnr_has_students_interval_over_five_images_or_more(photos, context
 
 
 def test_images_are_evenly_spaced_squares_of_the_split(photos, context):
-    settings = replace(SMALL, layers=("layer1",), images=3)
+    settings = replace(SMALL, layers=("layer1",), num_images=3)
     found = invert_layers([MODEL], f"folder:{photos}", settings, QUICK, context=context)
     assert [name.removeprefix("test/") for name in found.ids] == ["cat/0.png", "cat/2.png", "dog/2.png"]
     assert found.evaluated_on == "test"
     square = Image.open(photos / "test" / "cat" / "0.png").resize((38, 32), Image.Resampling.BICUBIC)
     square = np.asarray(square.crop((3, 0, 35, 32)), dtype=np.int64)
     assert np.abs(found.originals[0].transpose(1, 2, 0) - square).mean() < 2
-    many = invert_layers([MODEL], f"folder:{photos}", replace(settings, images=99), QUICK, context=context)
+    many = invert_layers([MODEL], f"folder:{photos}", replace(settings, num_images=99), QUICK, context=context)
     assert len(many.ids) == 6
 
 
@@ -153,8 +153,8 @@ def test_the_result_shows_itself(photos, context):
 
 def test_the_prior_runs_too(photos, context):
     settings, search = (
-        replace(SMALL, images=1, layers=("layer1",)),
-        InversionSettings(steps=2, width=2, depth=2),
+        replace(SMALL, num_images=1, layers=("layer1",)),
+        InversionSettings(steps=2, decoder_width=2, decoder_depth=2),
     )
     (row,) = invert_layers([MODEL], f"folder:{photos}", settings, search, context=context).rows
     assert row.pictures.shape == (1, 3, 32, 32)
@@ -209,13 +209,13 @@ def test_what_is_not_there_is_refused(photos, context):
     with pytest.raises(DataError, match="has no split 'val'"):
         invert_layers([MODEL], spec, replace(SMALL, split="val"), QUICK, context=context)
     (photos / "test" / "dog" / "2.png").write_bytes(b"not an image")
-    with pytest.raises(DataError, match=r"dog/2.png of folder:.* cannot be read: .*another number of --images"):
+    with pytest.raises(DataError, match=r"dog/2.png of folder:.* cannot be read: .*another number of --num-images"):
         invert_layers([MODEL], spec, SMALL, QUICK, context=context)
 
 
 @pytest.mark.parametrize(
     ("wrong", "words"),
-    [({"images": 0}, "--images 0 is too small: give 1"), ({"size": 15}, "--size 15 is too small: give 16")],
+    [({"num_images": 0}, "--num-images 0 is too small: give 1"), ({"size": 15}, "--size 15 is too small: give 16")],
 )
 def test_settings_that_cannot_be_meant_are_refused(wrong, words):
     with pytest.raises(UsageError, match=words):

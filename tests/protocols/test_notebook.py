@@ -85,9 +85,9 @@ def test_several_shots_are_one_curve(tmp_path):
     features = transferkit.extract(Tiny(), coloured(40, 0), ["last"], workspace=tmp_path, **SETTINGS)
     settings = {"ways": 2, "queries": 3, "episodes": 4}
     curve = transferkit.probe(features, "fewshot", shots=(1, 5), **settings)
-    assert [(one.settings["shots"], one.settings["class_rows"]) for one in curve] == [(1, 8), (5, 8)]
+    assert [(one.settings["shots"], one.settings["min_rows_per_class"]) for one in curve] == [(1, 8), (5, 8)]
     (alone,) = transferkit.probe(features, "fewshot", shots=5, **settings)
-    assert (alone.settings["class_rows"], alone.value) == (0, curve[1].value)
+    assert (alone.settings["min_rows_per_class"], alone.value) == (0, curve[1].value)
 
 
 def test_html_escapes_names():

@@ -131,10 +131,10 @@ def test_tasks_stack_the_views_they_take(name, root, discs):
 def test_rotation_is_one_of_the_mid_level_targets_unless_it_is_left_out(root, discs):
     asked = semantics(root, discs)
     with_it = asked.score("layer1", SemanticSettings(level="mid", penalties=3))
-    without = asked.score("layer1", SemanticSettings(level="mid", penalties=3, transforms=("none",)))
+    without = asked.score("layer1", SemanticSettings(level="mid", penalties=3, mid_tasks=("none",)))
     assert set(with_it.extra_metrics["targets"]) - set(without.extra_metrics["targets"]) == {"rotation"}
     with pytest.raises(UnknownNameError, match="Did you mean 'rotation'"):
-        asked.score("layer1", SemanticSettings(level="mid", transforms=("rotate",)))
+        asked.score("layer1", SemanticSettings(level="mid", mid_tasks=("rotate",)))
 
 
 def with_factors(asked, **factors):
@@ -183,7 +183,7 @@ def test_a_set_without_factors_says_so_only_where_they_are_asked_for(root, discs
 
 
 def test_the_protocol_leaves_a_record_a_layer_and_level(root, discs):
-    asked = [question("semantic", level=level, penalties=3, transforms=()) for level in ("low", "high")]
+    asked = [question("semantic", level=level, penalties=3, mid_tasks=()) for level in ("low", "high")]
     results = Evaluator(context(root), STAGES).run([MODEL], [discs], asked)
     assert [(r.layer, r.settings["level"]) for r in results] == [
         ("layer1", "low"),
@@ -195,7 +195,7 @@ def test_the_protocol_leaves_a_record_a_layer_and_level(root, discs):
     assert Evaluator(context(root), STAGES).run([MODEL], [discs], asked).to_json() == results.to_json()
 
 
-LOW, MID = {"level": "low"}, {"level": "mid", "transforms": ("rotation",)}
+LOW, MID = {"level": "low"}, {"level": "mid", "mid_tasks": ("rotation",)}
 
 
 @pytest.mark.parametrize(
@@ -321,7 +321,7 @@ def test_the_seconds_of_what_was_scored_ahead_are_in_the_record(root, discs, mon
 
 def test_the_pixels_floor_of_another_view_is_another(root, discs):
     """Targets are of what the encoder is shown; the features of ``pixels`` do not tell views apart."""
-    low = SemanticSettings(level="low", penalties=3, transforms=())
+    low = SemanticSettings(level="low", penalties=3, mid_tasks=())
     one, other = semantics(root, discs), semantics(root, discs)
     cropped = replace(other.extractor.encoder, view=replace(other.extractor.encoder.view, crop=16))
     other.extractor.encoder, other.known = cropped, one.known

@@ -34,8 +34,8 @@ size = 32
 test_resize = 32
 test_crop = 32
 warmup = 0.5
-queue = 32
-watch = 0
+queue_size = 32
+eval_every = 0
 precision = "fp32"
 
 [[probe]]

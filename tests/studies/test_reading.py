@@ -23,15 +23,15 @@ def test_a_list_in_place_of_one_value_makes_a_product():
 
 
 def test_several_shots_of_one_table_are_asked_of_the_same_classes():
-    def class_rows(text):
+    def min_rows_per_class(text):
         probes = parse(f'[[probe]]\nprotocol = "fewshot"\n{text}').probe
-        return [one.settings[0].to_json()["class_rows"] for one in probes]
+        return [one.settings[0].to_json()["min_rows_per_class"] for one in probes]
 
-    assert class_rows("shots = [1, 5, 20]") == [35, 35, 35]
-    assert class_rows("shots = [1, 5]\nways = [3, 5]\nqueries = 2") == [7, 7, 7, 7]
-    assert class_rows("shots = 5") == [0]
-    assert class_rows("shots = [1, 5]\nclass_rows = 0") == [0, 0]
-    assert class_rows("shots = [1, 5]\nclass_rows = 50") == [50, 50]
+    assert min_rows_per_class("shots = [1, 5, 20]") == [35, 35, 35]
+    assert min_rows_per_class("shots = [1, 5]\nways = [3, 5]\nqueries = 2") == [7, 7, 7, 7]
+    assert min_rows_per_class("shots = 5") == [0]
+    assert min_rows_per_class("shots = [1, 5]\nclass_rows = 0") == [0, 0]
+    assert min_rows_per_class("shots = [1, 5]\nclass_rows = 50") == [50, 50]
 
 
 def test_a_list_stays_one_where_the_setting_is_a_list():

@@ -21,7 +21,7 @@ KINDS = """
 [[finetune]]
 models = ["random:test_resnet"]
 epochs = 1
-largest = 32
+max_pixels = 32
 [[analyze]]
 kind = "cka"
 [[analyze]]
@@ -109,7 +109,7 @@ MORE = """
 [[finetune]]
 models = ["random:test_resnet"]
 epochs = 1
-largest = 32
+max_pixels = 32
 [[analyze]]
 kind = "separation"
 models = ["pixels"]

@@ -131,7 +131,9 @@ class _Pixels(nn.Module):
 def _canvas(images: int, size: int, settings: InversionSettings, seed: int) -> nn.Module:
     if settings.method == "pixels":
         return _Pixels(images, size, seed=seed)
-    return DeepImagePrior(images, size, width=settings.width, depth=settings.depth, seed=seed)
+    return DeepImagePrior(
+        images, size, decoder_width=settings.decoder_width, decoder_depth=settings.decoder_depth, seed=seed
+    )
 
 
 def _fitting(features: Tensor, target: Tensor, size: int) -> Tensor:

@@ -21,24 +21,28 @@ class InversionSettings:
         steps: of Adam.
         lr: of Adam; 0.01 for the prior and 0.1 for pixels unless given.
         tv: weight of the total variation, which smooths; 0 for the prior and 1 for pixels unless given.
-        width: channels of the prior at full resolution; each halving doubles them, up to 8 times as many.
-        depth: how often the prior halves the resolution.
+        decoder_width: channels of the prior at full resolution; each halving doubles them, up to 8 times as many.
+        decoder_depth: how often the prior halves the resolution.
     """
 
     method: Method = "prior"
     steps: int = 200
     lr: float | None = None
     tv: float | None = None
-    width: int = 16
-    depth: int = 4
+    decoder_width: int = 16
+    decoder_depth: int = 4
 
     def __post_init__(self) -> None:
         if self.method not in get_args(Method):
             known = ", ".join(get_args(Method))
             raise UsageError(f"--method {self.method!r} is unknown. Choose from: {known}.")
-        for name, value in (("steps", self.steps), ("width", self.width), ("depth", self.depth)):
+        for name, value in (
+            ("steps", self.steps),
+            ("decoder_width", self.decoder_width),
+            ("decoder_depth", self.decoder_depth),
+        ):
             if value < 1:
-                raise UsageError(f"--{name} {value} is too small: give 1 or more.")
+                raise UsageError(f"--{name.replace('_', '-')} {value} is too small: give 1 or more.")
         if self.lr is not None and not 0 < self.lr < math.inf:
             raise UsageError(f"--lr {self.lr} is no learning rate: give a number above 0.")
         if self.tv is not None and not 0 <= self.tv < math.inf:
@@ -59,7 +63,7 @@ class InversionSettings:
         return {**asdict(self), "lr": self.rate, "tv": self.smoothing}
 
 
-FULL = InversionSettings(steps=3100, lr=0.001, depth=6)
+FULL = InversionSettings(steps=3100, lr=0.001, decoder_depth=6)
 """Steps, learning rate, widths and depth of the feature inversion in Ulyanov et al., CVPR 2018, for a GPU.
 
 There the images are of 224 pixels, and the kernels of the outer levels are 7 and 5 wide; here all are 3.

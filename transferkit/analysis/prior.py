@@ -36,8 +36,8 @@ class DeepImagePrior(nn.Module):
     Args:
         images: how many, ``b``.
         size: pixels of a side, ``s``; at least ``2^(depth + 1)``.
-        width: channels at full resolution.
-        depth: how often the resolution is halved.
+        decoder_width: channels at full resolution.
+        decoder_depth: how often the resolution is halved.
         seed: of noise and first weights.
 
     Raises: UsageError: if the images are too small to be halved so often.
@@ -45,15 +45,16 @@ class DeepImagePrior(nn.Module):
 
     noise: Tensor
 
-    def __init__(self, images: int, size: int, *, width: int, depth: int, seed: int) -> None:
+    def __init__(self, images: int, size: int, *, decoder_width: int, decoder_depth: int, seed: int) -> None:
         super().__init__()
-        if size < 2 ** (depth + 1):
+        if size < 2 ** (decoder_depth + 1):
             raise UsageError(
-                f"A prior of depth {depth} draws squares of {2 ** (depth + 1)} pixels or more, not {size}. "
-                "Lower --depth or raise --size."
+                f"A prior of depth {decoder_depth} draws squares of {2 ** (decoder_depth + 1)} pixels or more, "
+                f"not {size}. "
+                "Lower --decoder-depth or raise --size."
             )
         self._images, self._size = images, size
-        levels = [width * min(2**level, _WIDEST) for level in range(depth)]
+        levels = [decoder_width * min(2**level, _WIDEST) for level in range(decoder_depth)]
         below = [*levels[1:], levels[-1]]  # what comes from below, level by level
         steps = list(pairwise([NOISE, *levels]))
         self.down = nn.ModuleList(self._halving(before, after) for before, after in steps)

@@ -39,7 +39,7 @@ class AugmentSettings:
         ratio: smallest and largest width by height of a crop; log-uniform between.
         jitter: brightness, contrast and saturation are scaled by 1 ± these; hue is shifted by ± the last
             one, in turns of the colour circle.
-        jitter_p, gray_p, blur_p, flip_p: with which probability each happens to a view.
+        jitter_prob, gray_prob, blur_prob, flip_prob: with which probability each happens to a view.
         blur_sigma: smallest and largest standard deviation of the blur, in pixels of the view.
     """
 
@@ -47,11 +47,11 @@ class AugmentSettings:
     scale: tuple[float, float] = (0.2, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
-    jitter_p: float = 0.8
-    gray_p: float = 0.2
+    jitter_prob: float = 0.8
+    gray_prob: float = 0.2
     blur_sigma: tuple[float, float] = (0.1, 2.0)
-    blur_p: float = 0.5
-    flip_p: float = 0.5
+    blur_prob: float = 0.5
+    flip_prob: float = 0.5
 
     def __post_init__(self) -> None:
         if self.size < 1:
@@ -60,14 +60,14 @@ class AugmentSettings:
         _require_range("ratio", self.ratio)
         _require_range("blur_sigma", self.blur_sigma)
         _require_jitter(self.jitter)
-        for name in ("jitter_p", "gray_p", "blur_p", "flip_p"):
+        for name in ("jitter_prob", "gray_prob", "blur_prob", "flip_prob"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} = {getattr(self, name)} is not a probability: give 0 to 1.")
 
     @property
     def never_changes(self) -> bool:
         """Whether every view is the image itself, resized."""
-        probabilities = (self.flip_p, self.gray_p, self.blur_p, self.jitter_p if any(self.jitter) else 0)
+        probabilities = (self.flip_prob, self.gray_prob, self.blur_prob, self.jitter_prob if any(self.jitter) else 0)
         return self.scale == (1.0, 1.0) and not any(probabilities)
 
     @property
@@ -138,7 +138,7 @@ def draw_views(
     """
     crops, chances, strengths, orders = np.split(rng.random((n, _UNIFORMS)), np.cumsum([22, 4, 5]), axis=1)
     jittered, gray, blurred, flipped = (
-        chances < (settings.jitter_p, settings.gray_p, settings.blur_p, settings.flip_p)
+        chances < (settings.jitter_prob, settings.gray_prob, settings.blur_prob, settings.flip_prob)
     ).T
     factors = np.array(NEUTRAL) + np.array(settings.jitter) * (2 * strengths[:, :4] - 1)
     return ViewDraws(

@@ -107,7 +107,7 @@ def _registered(name: str, numbers: Sequence[int], meaning: str) -> Callable[[Lo
 
 @_registered("augment", (), "a random resized crop, perhaps mirrored; another for each number")
 def _augmented(image: Pixels, view: Preprocessing, number: int, rng: np.random.Generator) -> Pixels:
-    return augment_cpu(image, AugmentSettings(size=view.crop, jitter_p=0, gray_p=0, blur_p=0), rng)
+    return augment_cpu(image, AugmentSettings(size=view.crop, jitter_prob=0, gray_prob=0, blur_prob=0), rng)
 
 
 @_registered("rotate", (90, 180, 270), "turned to the left, in degrees")

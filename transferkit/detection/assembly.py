@@ -45,24 +45,24 @@ class DetectorConfig:
         kind: ``fpn`` or ``c4``.
         classes: how many, without the background.
         norm: batch statistics of the network: ``frozen``, or ``sync`` over all processes.
-        anchor: pixels of the smallest anchor's side; 32 in the papers.
-        depth: channels of a pyramid; 256 in the papers.
-        width: of the two layers of a pyramid's head; 1024 in the papers.
-        proposals: boxes an image that pass from the first to the second stage in training, half in use.
-        samples: of them, how many an image are trained on; 512 in the papers.
-        score: below which no box is reported.
+        anchor_size: pixels of the smallest anchor's side; 32 in the papers.
+        fpn_channels: channels of a pyramid; 256 in the papers.
+        head_width: of the two layers of a pyramid's head; 1024 in the papers.
+        rpn_proposals: boxes an image that pass from the first to the second stage in training, half in use.
+        roi_samples: of them, how many an image are trained on; 512 in the papers.
+        score_threshold: below which no box is reported.
         sampling_ratio: samples per bin and axis of RoIAlign; 0 takes as many as a bin has map pixels.
     """
 
     kind: Kind
     classes: int
     norm: Norm = "frozen"
-    anchor: int = 32
-    depth: int = 256
-    width: int = 1024
-    proposals: int = 2000
-    samples: int = 512
-    score: float = 0.05
+    anchor_size: int = 32
+    fpn_channels: int = 256
+    head_width: int = 1024
+    rpn_proposals: int = 2000
+    roi_samples: int = 512
+    score_threshold: float = 0.05
     sampling_ratio: int = 2
 
 
@@ -141,16 +141,16 @@ class _Parts:
 
 def _first_stage(parts: _Parts, plan: DetectorConfig) -> ProposalNetwork:
     """The proposal network; half of the proposals are kept outside training."""
-    many = plan.proposals * (6 if plan.kind == "c4" else 1)  # one map has the anchors of all
+    many = plan.rpn_proposals * (6 if plan.kind == "c4" else 1)  # one map has the anchors of all
     return ProposalNetwork(
         parts.anchors,
         parts.rpn_head,
         fg_iou_thresh=0.7,
         bg_iou_thresh=0.3,
-        batch_size_per_image=plan.samples // 2,
+        batch_size_per_image=plan.roi_samples // 2,
         positive_fraction=0.5,
         pre_nms_top_n={"training": many, "testing": many // 2},
-        post_nms_top_n={"training": plan.proposals, "testing": plan.proposals // 2},
+        post_nms_top_n={"training": plan.rpn_proposals, "testing": plan.rpn_proposals // 2},
         nms_thresh=0.7,
     )
 
@@ -163,10 +163,10 @@ def _second_stage(parts: _Parts, plan: DetectorConfig) -> BoxHeads:
         parts.predictor,
         fg_iou_thresh=0.5,
         bg_iou_thresh=0.5,
-        batch_size_per_image=plan.samples,
+        batch_size_per_image=plan.roi_samples,
         positive_fraction=0.25,
         bbox_reg_weights=None,  # 10, 10, 5, 5
-        score_thresh=plan.score,
+        score_thresh=plan.score_threshold,
         nms_thresh=0.5,
         detections_per_img=100,
     )
@@ -181,22 +181,22 @@ def network_weights(held: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _pyramid(network: nn.Module, backbone: DetectorBackbone, plan: DetectorConfig) -> _Parts:
     """The parts of a detector with FPN; a box is read from the map whose anchors are of its size."""
-    pyramid = PyramidBackbone(Tapped(network, backbone.taps), backbone.channels, plan.depth)
-    sizes = tuple((plan.anchor * 2**level,) for level in range(5))
+    pyramid = PyramidBackbone(Tapped(network, backbone.taps), backbone.channels, plan.fpn_channels)
+    sizes = tuple((plan.anchor_size * 2**level,) for level in range(5))
     pooling = AlignedPooling(
         ("0", "1", "2", "3"),
         (4, 8, 16, 32),
         output_size=7,
         sampling_ratio=plan.sampling_ratio,
-        canonical_scale=7 * plan.anchor,
+        canonical_scale=7 * plan.anchor_size,
     )
     return _Parts(
         backbone=pyramid,
         anchors=AnchorGenerator(sizes, (_RATIOS,) * 5),
-        rpn_head=_Proposing(plan.depth, len(_RATIOS)),
+        rpn_head=_Proposing(plan.fpn_channels, len(_RATIOS)),
         pooling=pooling,
-        box_head=TwoMLPHead(plan.depth * 7 * 7, plan.width),
-        predictor=_Predicting(plan.width, plan.classes + 1),
+        box_head=TwoMLPHead(plan.fpn_channels * 7 * 7, plan.head_width),
+        predictor=_Predicting(plan.head_width, plan.classes + 1),
     )
 
 
@@ -206,7 +206,7 @@ def _single(network: nn.Module, backbone: DetectorBackbone, plan: DetectorConfig
     stage = network.get_submodule("layer4")
     network.set_submodule("layer4", nn.Identity())
     depth, wide = backbone.channels[2], backbone.channels[3]
-    sizes = (tuple(plan.anchor * 2**level for level in range(5)),)
+    sizes = (tuple(plan.anchor_size * 2**level for level in range(5)),)
     return _Parts(
         backbone=SingleBackbone(Tapped(network, ["layer3"]), depth),
         anchors=AnchorGenerator(sizes, (_RATIOS,)),

@@ -13,19 +13,19 @@ class ProjectionHead(nn.Module):
 
     Args:
         dim: length of the encoder's features.
-        projection: length of the output.
+        projection_dim: length of the output.
     """
 
-    def __init__(self, dim: int, projection: int) -> None:
+    def __init__(self, dim: int, projection_dim: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, projection))
+        self.layers = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, projection_dim))
 
     def forward(self, features: Tensor) -> Tensor:
-        """``[n, dim]`` to ``[n, projection]``, float32 also under autocast."""
+        """``[n, dim]`` to ``[n, projection_dim]``, float32 also under autocast."""
         projected = self.layers(features)
         return F.normalize(projected.to(self.layers[0].weight.dtype), dim=1)
 
 
-def build_head(kind: HeadKind, dim: int, *, projection: int, n_classes: int) -> nn.Module:
+def build_head(kind: HeadKind, dim: int, *, projection_dim: int, n_classes: int) -> nn.Module:
     """A fresh head on features of length ``dim``; its weights are drawn from torch's generator."""
-    return nn.Linear(dim, n_classes) if kind == "classifier" else ProjectionHead(dim, projection)
+    return nn.Linear(dim, n_classes) if kind == "classifier" else ProjectionHead(dim, projection_dim)

@@ -24,32 +24,32 @@ class PretextSettings:
 
     Attributes:
         temperature: of every contrastive softmax.
-        projection: length of a key.
-        queue: how many keys are remembered.
+        projection_dim: length of a key.
+        queue_size: how many keys are remembered.
         momentum: of the key encoder.
-        shards: into how many parts, over all processes, a batch is cut for batch normalisation where there is
+        bn_splits: into how many parts, over all processes, a batch is cut for batch normalisation where there is
             a key encoder; see ``Pretext``. The study's 24 processes are 24.
     """
 
     temperature: float = 0.07
-    projection: int = 128
-    queue: int = 64_000
+    projection_dim: int = 128
+    queue_size: int = 64_000
     momentum: float = 0.999
-    shards: int = 4
+    bn_splits: int = 4
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.temperature) and self.temperature > 0):
             raise UsageError(f"A temperature of {self.temperature} is not above 0: Islam et al. take 0.07.")
         if not 0 <= self.momentum <= 1:
             raise UsageError(f"A momentum of {self.momentum} is not in 0 … 1: Islam et al. take 0.999.")
-        for name in ("projection", "queue", "shards"):
+        for name in ("projection_dim", "queue_size", "bn_splits"):
             if getattr(self, name) < 1:
                 raise UsageError(f"The setting {name} is {getattr(self, name)}: give 1 or more.")
 
-    def shards_of(self, objective: Objective, *, processes: int) -> int:
+    def splits_per_process(self, objective: Objective, *, processes: int) -> int:
         """How many parts each of ``processes`` normalises one by one; one where no term has a queue."""
         queued = any(isinstance(term, QueueTerm) for term in objective.terms.values())
-        return math.ceil(self.shards / processes) if queued else 1
+        return math.ceil(self.bn_splits / processes) if queued else 1
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for records."""
@@ -107,7 +107,7 @@ class Pretext(nn.Module):
         self.encoder = encoder
         self.heads = nn.ModuleDict(
             {
-                name: build_head(term.head, feature_dim, projection=settings.projection, n_classes=n_classes)
+                name: build_head(term.head, feature_dim, projection_dim=settings.projection_dim, n_classes=n_classes)
                 for name, term in objective.terms.items()
             }
         )
@@ -116,14 +116,14 @@ class Pretext(nn.Module):
         if self._queue_terms:
             self.key_encoder = momentum_copy(encoder)
             for network in (encoder, self.key_encoder):
-                normalise_in_shards(network, self.shards)
+                normalise_in_shards(network, self.bn_splits)
             self.key_heads = nn.ModuleDict({name: momentum_copy(self.heads[name]) for name in self._queue_terms})
-            self.queue = LabelledQueue(settings.queue, len(self._queue_terms) * settings.projection)
+            self.queue = LabelledQueue(settings.queue_size, len(self._queue_terms) * settings.projection_dim)
 
     @property
-    def shards(self) -> int:
+    def bn_splits(self) -> int:
         """How many parts this process normalises one by one."""
-        return self.settings.shards_of(self.objective, processes=self.collectives.world_size)
+        return self.settings.splits_per_process(self.objective, processes=self.collectives.world_size)
 
     def forward(self, views: Sequence[Tensor], labels: Tensor | None = None) -> dict[str, Tensor]:
         """The losses of one step; moves the momentum encoder and the queue one step on.
@@ -152,10 +152,10 @@ class Pretext(nn.Module):
             ShapeError: if it cannot be cut into shards of 2 or more.
             UsageError: if the queue is not larger than the batch of all processes.
         """
-        if size < 2 * self.shards:
+        if size < 2 * self.bn_splits:
             raise ShapeError(
                 f"A batch of {size} images a process is too small: the loss {self.objective} needs "
-                f"{2 * self.shards} or more, 2 in each of {self.shards} shards."
+                f"{2 * self.bn_splits} or more, 2 in each of {self.bn_splits} shards."
             )
         if self._queue_terms:
             self.queue.require_larger_than(size * self.collectives.world_size)
@@ -179,7 +179,7 @@ class Pretext(nn.Module):
         before = self.queue.bank()
         self.queue.enqueue(keys, self.collectives.gather(labels))
         after = self.queue.bank()
-        width, losses = self.settings.projection, {}
+        width, losses = self.settings.projection_dim, {}
         for index, (name, term) in enumerate(self._queue_terms.items()):
             inputs = QueueInputs(
                 queries=self.heads[name](features),
@@ -196,7 +196,7 @@ class Pretext(nn.Module):
     def _keys(self, images: Tensor) -> Tensor:
         """Momentum projections of the images of all processes, in the order the images came."""
         everyone = self.collectives.gather(images)
-        shards = self.shards * self.collectives.world_size
+        shards = self.bn_splits * self.collectives.world_size
         order = interleaving(len(everyone), shards, device=images.device)
         features = self._encoded(self.key_encoder, everyone[self.collectives.own(order)])
         keys = torch.cat([head(features) for head in self.key_heads.values()], 1)

@@ -33,7 +33,7 @@ from .episodes import Episodes, Shape, eligible_classes, episodes_for
 from .halves import Halves, draw_halves
 from .probe import PROBES, Settings
 
-Scheme = Literal["episodes", "allway"]
+Scheme = Literal["episodes", "all-way"]
 Rows = Literal["all", "train", "val", "test"]
 
 
@@ -42,19 +42,19 @@ class FewshotSettings:
     """What is drawn and how it is solved.
 
     Attributes:
-        scheme: ``episodes`` (many small problems of a few classes each) or ``allway`` (shots of every class
+        scheme: ``episodes`` (many small problems of a few classes each) or ``all-way`` (shots of every class
             of train, scored on the whole test split, as big_vision does).
         ways: classes an episode.
         shots: labelled rows a class.
         queries: rows a class whose class is asked in an episode.
         episodes: how many episodes.
-        repeats: how many draws of ``allway``; big_vision takes 3, of which a spread is hard to tell.
+        repeats: how many draws of ``all-way``; big_vision takes 3, of which a spread is hard to tell.
         method: ``lr`` (logistic regression), ``ridge`` (least squares to ±1), ``proto`` (nearest class mean)
-            or ``nn`` (nearest row); by default ``lr`` for episodes and ``ridge`` for allway.
+            or ``nn`` (nearest row); by default ``lr`` for episodes and ``ridge`` for all-way.
         penalty: L2 penalty of ``lr`` (1/C in scikit-learn's terms) and ``ridge``; by default 1, and 1024 for
-            ``ridge`` in allway.
+            ``ridge`` in all-way.
         split: the rows that episodes are drawn from: ``all``, ``train``, ``val`` or ``test``.
-        class_rows: rows that a class must have to take part in episodes; 0 is as many as shots and queries
+        min_rows_per_class: rows that a class must have to take part in episodes; 0 is as many as shots and queries
             need. By default 0, and of several shots asked together as many as the most of them need, so that
             all are asked of the same classes.
     """
@@ -68,7 +68,7 @@ class FewshotSettings:
     method: Method | None = None
     penalty: float | None = None
     split: Rows = "all"
-    class_rows: int | None = None
+    min_rows_per_class: int | None = None
 
     def __post_init__(self) -> None:
         _ = self.shape  # refuses numbers that are too small
@@ -83,10 +83,10 @@ class FewshotSettings:
             raise UsageError(f"--penalty {self.strength:g} must be above 0 and finite.")
         if self.repeats < 1:
             raise UsageError(f"--repeats {self.repeats} is too few: give 1 or more.")
-        if self.class_rows is not None and self.class_rows < 0:
-            raise UsageError(f"--class-rows {self.class_rows} is too few: give 0 or more.")
-        if self.scheme == "allway" and self.split != "all":
-            raise UsageError(f"--split {self.split} means nothing to --scheme allway: it fits train and scores test.")
+        if self.min_rows_per_class is not None and self.min_rows_per_class < 0:
+            raise UsageError(f"--min-rows-per-class {self.min_rows_per_class} is too few: give 0 or more.")
+        if self.scheme == "all-way" and self.split != "all":
+            raise UsageError(f"--split {self.split} means nothing to --scheme all-way: it fits train and scores test.")
 
     @property
     def shape(self) -> Shape:
@@ -96,25 +96,25 @@ class FewshotSettings:
     @property
     def solver(self) -> Method:
         """The method that was given, or the scheme's own."""
-        return self.method or ("ridge" if self.scheme == "allway" else "lr")
+        return self.method or ("ridge" if self.scheme == "all-way" else "lr")
 
     @property
     def strength(self) -> float:
         """The penalty that was given, or the scheme's own."""
         if self.penalty is not None:
             return self.penalty
-        return PENALTY if (self.scheme, self.solver) == ("allway", "ridge") else 1.0
+        return PENALTY if (self.scheme, self.solver) == ("all-way", "ridge") else 1.0
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for records; method, penalty and class rows as they are used."""
-        used = {"method": self.solver, "penalty": self.strength, "class_rows": self.class_rows or 0}
+        used = {"method": self.solver, "penalty": self.strength, "min_rows_per_class": self.min_rows_per_class or 0}
         return {**asdict(self), **used}
 
 
 def paired(asked: Sequence[Settings]) -> list[Settings]:
     """The settings that are asked together, such that a curve over shots has the same classes all along.
 
-    Where settings of episodes differ in nothing but their shots and leave ``class_rows`` open, a class takes
+    Where settings of episodes differ in nothing but their shots and leave ``min_rows_per_class`` open, a class takes
     part in all if it has rows for the most shots and the queries; supports are nested and queries the same
     anyway. All other settings stay as they are.
     """
@@ -127,9 +127,9 @@ def paired(asked: Sequence[Settings]) -> list[Settings]:
 
 def _with_class_rows(one: FewshotSettings, shots: Mapping[FewshotSettings, Sequence[int]]) -> FewshotSettings:
     together = shots[replace(one, shots=1)]
-    if one.scheme != "episodes" or one.class_rows is not None or len(set(together)) == 1:
+    if one.scheme != "episodes" or one.min_rows_per_class is not None or len(set(together)) == 1:
         return one
-    return replace(one, class_rows=max(together) + one.queries)
+    return replace(one, min_rows_per_class=max(together) + one.queries)
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class FewshotProbe:
                 what="few-shot recognition",
                 instead="Use --protocol linear or knn.",
             )
-        if settings.scheme == "allway":
+        if settings.scheme == "all-way":
             return _allway_score(splits, settings, seed)
         started = time.perf_counter()
         pool = _pool(splits, settings)
@@ -215,7 +215,7 @@ def _pool(splits: Mapping[str, Features], settings: FewshotSettings) -> _Pool:
     )
     _require_ways(rows.labels, settings)
     classes = len(np.unique(rows.labels))
-    many = np.bincount(rows.labels)[rows.labels] >= (settings.class_rows or 0)  # [n]
+    many = np.bincount(rows.labels)[rows.labels] >= (settings.min_rows_per_class or 0)  # [n]
     rows = rows if many.all() else rows.rows(many)
     x = torch.nn.functional.normalize(torch.from_numpy(np.asarray(rows.x)).float())
     groups = None if rows.groups is None or len(set(rows.groups)) == len(rows) else list(rows.groups)
@@ -276,7 +276,7 @@ def _require_ways(labels: NDArray[np.int64], settings: FewshotSettings) -> None:
     """
     ways, queries = settings.ways, settings.queries
     rows = np.sort(np.unique(labels, return_counts=True)[1])[::-1]  # of each class, the largest first
-    needed = max(settings.class_rows or 0, settings.shots + queries)
+    needed = max(settings.min_rows_per_class or 0, settings.shots + queries)
     enough = int((rows >= needed).sum())
     if enough >= ways:
         return

@@ -61,13 +61,13 @@ class SemanticSettings:
     Attributes:
         level: ``low`` (colour, contrast, orientation, frequency), ``mid`` (texture, shape, symmetry, figure
             and ground), ``high`` (the class) or, of drawn images, the recorded ``factors``.
-        transforms: tasks of level ``mid`` that take further views of every image: ``rotation`` (four
+        mid_tasks: tasks of level ``mid`` that take further views of every image: ``rotation`` (four
             views), ``patch`` (nine) and ``corruption`` (twelve); ``none`` for none of them.
         penalties: how many L2 penalties are tried, log-spaced, on standardised features.
     """
 
     level: Level = "low"
-    transforms: tuple[str, ...] = ("rotation",)
+    mid_tasks: tuple[str, ...] = ("rotation",)
     penalties: int = 13
 
     def __post_init__(self) -> None:
@@ -84,7 +84,7 @@ class SemanticSettings:
     def to_json(self) -> dict[str, Any]:
         """Plain values, for records."""
         value = asdict(self)
-        return {**value, "transforms": list(self.transforms) if self.level == "mid" else []}
+        return {**value, "mid_tasks": list(self.mid_tasks) if self.level == "mid" else []}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from .pretraining.settings import PretrainSettings
 from .settings import ExtractSettings
 
 PENALTIES = 8  # of the linear probes: enough to find the peak, quicker than the 45 of a study
-PRETRAINED = PretrainSettings(epochs=4, warmup=1, watch=0)  # the preset mini, shortened
+PRETRAINED = PretrainSettings(epochs=4, warmup=1, eval_every=0)  # the preset mini, shortened
 LOSSES = ("ce", "joint")
 DATASETS = ("mini",)
 FLOOR = PRETRAINED.model  # untrained, it is shown what the trained ones are shown

@@ -96,18 +96,18 @@ class Evaluator:
         context: where, by which seed, and who is told.
         extraction: how features are taken, and of which layers.
         force: compute finished cells anew.
-        memory: GiB that probing one layer may take; half of what is free unless given. Features that need
+        max_memory: GiB that probing one layer may take; half of what is free unless given. Features that need
             more stay on the disk, and are gone through in pieces by the probes that can.
     """
 
     context: RunContext
     extraction: ExtractSettings
     force: bool = False
-    memory: float | None = None
+    max_memory: float | None = None
 
     def __post_init__(self) -> None:
-        if self.memory is not None and not self.memory >= 0:
-            raise UsageError(f"--memory {self.memory:g} GiB is no amount: give 0 or more.")
+        if self.max_memory is not None and not self.max_memory >= 0:
+            raise UsageError(f"--max-memory {self.max_memory:g} GiB is no amount: give 0 or more.")
 
     def run(self, models: Sequence[str], datasets: Sequence[str], questions: Sequence[EvalRequest]) -> Results:
         """The product of models, data sets, layers and questions.
@@ -173,7 +173,7 @@ class Evaluator:
         entries = {name: extractor.open(split).run(self.context.reporter) for name, split in dataset.splits.items()}
         asked = [q.settings.level for q in questions if isinstance(q.settings, SemanticSettings)]
         levels = tuple(dict.fromkeys(asked))
-        semantics = Semantics(extractor, dataset, self.context, levels, known, self.memory)
+        semantics = Semantics(extractor, dataset, self.context, levels, known, self.max_memory)
         semantics.precompute_scores(list(self._open_semantics(entries, questions, semantics)))
         for layer in extractor.names:
             features: dict[str, Features] = {}
@@ -191,7 +191,7 @@ class Evaluator:
 
     def _budget(self, needed: int) -> float:
         """Bytes that features may take: any number if ``needed`` bytes fit into memory, else 0."""
-        free = free_memory_bytes() / 2 if self.memory is None else self.memory * 2**30
+        free = free_memory_bytes() / 2 if self.max_memory is None else self.max_memory * 2**30
         return float("inf") if needed <= free else 0
 
     def _augmented(

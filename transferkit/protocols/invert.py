@@ -278,13 +278,13 @@ def picture_grid(rows: Sequence[NDArray[np.uint8]], *, gap: int = 2) -> NDArray[
 
 def _read(split: Split, settings: InvertSettings) -> tuple[tuple[str, ...], NDArray[np.uint8]]:
     """Ids and squares ``[n, 3, s, s]`` of evenly spaced rows."""
-    rows = np.unique(np.linspace(0, len(split) - 1, settings.images).astype(np.int64))
+    rows = np.unique(np.linspace(0, len(split) - 1, settings.num_images).astype(np.int64))
     view = Preprocessing(resize=settings.size, crop=settings.size)
     batch = next(iter(load_batches(split, view, [rows], workers=0)))
     for row, reason in batch.reasons.items():
         raise DataError(
             f"{split.ids[row]} of {split.dataset} cannot be read: {reason}. "
-            "Mend or remove the file, or ask for another number of --images."
+            "Mend or remove the file, or ask for another number of --num-images."
         )
     return tuple(split.ids[row] for row in rows), batch.images.numpy()
 

@@ -16,21 +16,21 @@ class InvertSettings:
     Attributes:
         layers: ``stages``, ``all`` or module-name patterns; of ``stages`` and ``all`` those layers that have
             a map or tokens.
-        images: how many, evenly spaced over the split.
+        num_images: how many, evenly spaced over the split.
         split: whose images: ``train``, ``val`` or ``test``.
         size: pixels of the square that every model sees.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` …
     """
 
     layers: tuple[str, ...] = ("stages",)
-    images: int = 4
+    num_images: int = 4
     split: str = "test"
     size: int = 64
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.images < 1:
-            raise UsageError(f"--images {self.images} is too small: give 1 or more.")
+        if self.num_images < 1:
+            raise UsageError(f"--num-images {self.num_images} is too small: give 1 or more.")
         if self.size < SMALLEST:
             raise UsageError(f"--size {self.size} is too small: give {SMALLEST} pixels or more.")
 

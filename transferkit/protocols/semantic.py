@@ -86,7 +86,7 @@ class Semantics:
         levels: that will be asked about; a layer's targets of all of them are scored together, from one
             decomposition of its features.
         known: filled here, and shared by the questions about several encoders: their floors are the same.
-        memory: GiB that scoring may take; half of what is free for None.
+        max_memory: GiB that scoring may take; half of what is free for None.
     """
 
     extractor: Extractor
@@ -94,7 +94,7 @@ class Semantics:
     context: RunContext
     levels: tuple[str, ...] = ()
     known: ScoreCache = field(default_factory=dict)
-    memory: float | None = None
+    max_memory: float | None = None
     _extractors: dict[str, Extractor] = field(default_factory=dict)
     _entries: dict[tuple[str, str, str], Entry] = field(default_factory=dict)
     _read: dict[tuple[str, ...], tuple[Sequence[str], dict[str, NDArray]]] = field(default_factory=dict)
@@ -133,7 +133,7 @@ class Semantics:
             splits = sorted(self._factors)
             names = list(next(iter(self._factors.values()), {}))
             return {name: _values_digest([self._factors[split][name] for split in splits]) for name in names}
-        tasks = [name for name in settings.transforms if name != "none"] if settings.level == "mid" else []
+        tasks = [name for name in settings.mid_tasks if name != "none"] if settings.level == "mid" else []
         versions = {name: str(TASKS[name].version) for name in tasks}
         return {name: f"{TARGETS[name].version}.{DEFINITION}" for name in targets_of(settings.level)} | versions
 
@@ -171,7 +171,7 @@ class Semantics:
 
     def _workers(self, needed: Collection[float]) -> int:
         """Processes, for scores that need so many bytes each."""
-        free = free_memory_bytes() / 2 if self.memory is None else self.memory * 2**30
+        free = free_memory_bytes() / 2 if self.max_memory is None else self.max_memory * 2**30
         return int(min(torch.get_num_threads(), len(needed), free / max(needed, default=1), MOST_WORKERS))
 
     def _bytes(self, ask: ScoreRequest) -> float:
@@ -224,7 +224,7 @@ class Semantics:
         levels, penalties = tuple(sorted({settings.level, *others})), tuple(settings.grid)
         yield ScoreRequest(*context, levels, "", penalties)
         if settings.level == "mid":
-            yield from (ScoreRequest(*context, (), task, penalties) for task in settings.transforms if task != "none")
+            yield from (ScoreRequest(*context, (), task, penalties) for task in settings.mid_tasks if task != "none")
 
     def _key(self, ask: ScoreRequest) -> str:
         """The same for the same features and targets, whoever asks."""

@@ -142,7 +142,7 @@ class _Counting:
         if task.kind == "finetune":
             settings: FinetuneSettings = settings_of(FinetuneSettings, what["settings"])
             if not what["sizes"][model]:
-                size = min(size, settings.largest or size)
+                size = min(size, settings.max_pixels or size)
             images = images_seen(settings, rows - len(dataset.split("test")))
             return EstimateLine(task.kind, 1, images, seconds=images * BACKWARD * self._image_seconds(encoder, size))
         if what["hand"]:

@@ -82,7 +82,7 @@ def plan_table(plan: "StudyEstimate") -> Table:
     """What is to be done, kind by kind, with time and bytes."""
     title = f"{plan.study}: {plan.done} tasks are done, {sum(line.tasks for line in plan.lines)} are left"
     table = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    for heading in ("work", "tasks", "images", "bytes", "one after another"):
+    for heading in ("work", "tasks", "num_images", "bytes", "one after another"):
         table.add_column(heading, justify="left" if heading == "work" else "right")
     for line in plan.lines:
         table.add_row(

@@ -112,7 +112,7 @@ class TaskRunner:
         kind = PROBES[what["protocol"]].settings_type
         questions = [EvalRequest(what["protocol"], settings_of(kind, one)) for one in what["settings"]]
         extraction = self._extraction(what)
-        evaluator = Evaluator(self._place(what), extraction, memory=self.share.memory)
+        evaluator = Evaluator(self._place(what), extraction, max_memory=self.share.memory)
         dataset = self.task_store.open(what["data"], what["seed"])
         problems: dict[str, None] = {}
         for model in what["sizes"]:

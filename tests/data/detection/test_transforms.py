@@ -101,20 +101,20 @@ def test_torchvision_agrees():
     [(480, 640, (800, 1067)), (640, 480, (1067, 800)), (300, 900, (444, 1333)), (1, 9000, (1, 1333))],
 )
 def test_the_size_that_detectors_are_fed(height, width, expected):
-    assert scaled_size(height, width, shorter=800, longest=1333) == expected
+    assert scaled_size(height, width, shorter=800, max_size=1333) == expected
 
 
 def test_the_training_view_draws_scales_and_flips():
     image = torch.arange(3 * 6 * 8, dtype=torch.uint8).reshape(3, 6, 8)
     objects = ImageBoxes.of([Annotation((0, 0, 2, 6), 0)])
-    view = TrainingView(shorter=(6, 12), longest=40)
+    view = TrainingView(shorter=(6, 12), max_size=40)
     seen = {
         (tuple(moved.shape[1:]), float(boxes.boxes[0, 0]) > 0)
         for seed in range(30)
         for moved, boxes in [view(image, objects, np.random.default_rng(seed))]
     }
     assert seen == {((6, 8), False), ((6, 8), True), ((12, 16), False), ((12, 16), True)}
-    never = TrainingView(shorter=(6,), longest=40, flip_p=0)
+    never = TrainingView(shorter=(6,), max_size=40, flip_prob=0)
     assert torch.equal(never(image, objects, np.random.default_rng(0))[0], image)
 
 
@@ -124,7 +124,7 @@ def test_the_training_view_draws_scales_and_flips():
         ({"shorter": ()}, "The shorter side cannot be none"),
         ({"shorter": (0,)}, "cannot be 0 with 1333"),
         ({"longest": 799}, "none above the longer side's"),
-        ({"flip_p": 1.5}, r"mirroring of 1\.5 is not in 0 … 1"),
+        ({"flip_prob": 1.5}, r"mirroring of 1\.5 is not in 0 … 1"),
     ],
 )
 def test_training_views_that_cannot_be_meant(options, words):

@@ -51,13 +51,13 @@ def test_it_learns_eight_pictures_by_heart(monkeypatch, tmp_path):
         lr=0.03,
         milestones=(60,),
         warmup_iterations=20,
-        sides=(96,),
-        test_side=96,
-        anchor=10,
-        depth=32,
-        width=128,
-        samples=32,
-        flip=0.0,
+        min_size=(96,),
+        test_min_size=96,
+        anchor_size=10,
+        fpn_channels=32,
+        head_width=128,
+        roi_samples=32,
+        flip_prob=0.0,
     )
     (one,) = detected(monkeypatch, tmp_path, data, settings, model="imagenet-lite0").detections
     assert one.result.value > 0.9
@@ -131,9 +131,9 @@ class Stopping(Notes):
             raise Stop
 
 
-@pytest.mark.parametrize("changes", [{}, {"detector": "c4", "batch_statistics": "sync"}])
+@pytest.mark.parametrize("changes", [{}, {"detector": "c4", "bn_stats": "sync"}])
 def test_an_interrupted_training_ends_with_the_same_bits(changes, monkeypatch, tmp_path):
-    settings = replace(SMALL, iterations=6, batch=2, sides=(64, 80), milestones=(5,), **changes)
+    settings = replace(SMALL, iterations=6, batch=2, min_size=(64, 80), milestones=(5,), **changes)
     detected(monkeypatch, tmp_path / "whole", eight(), settings)
     monkeypatch.setattr("transferkit.protocols.detecting.training._LINES", 3)
     with pytest.raises(Stop):
@@ -294,7 +294,7 @@ def test_two_processes_end_with_the_same_weights(tmp_path):
 
 def test_boxes_come_back_in_pixels_of_the_stored_image(monkeypatch, tmp_path):
     """Shown at half the size; what is found lies somewhere in the whole."""
-    (one,) = detected(monkeypatch, tmp_path, eight(), replace(SMALL, score=0.0)).detections
+    (one,) = detected(monkeypatch, tmp_path, eight(), replace(SMALL, score_threshold=0.0)).detections
     boxes = np.concatenate([found.boxes for found in read_found(one.file)])
     assert len(boxes)
     assert boxes.min() >= 0

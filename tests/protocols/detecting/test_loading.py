@@ -100,7 +100,7 @@ def test_a_set_without_boxes_to_train_on_or_to_find_is_refused():
 def test_boxes_follow_the_picture_in_training():
     data = split("train", range(3))
     row = next(row for row in range(3) if len(data.objects[row]))
-    items = TrainingItems(data, training_view(replace(SMALL, sides=(64,), flip=1.0)), seed=0)
+    items = TrainingItems(data, training_view(replace(SMALL, min_size=(64,), flip_prob=1.0)), seed=0)
     shown = items[0, np.array([row])]
     assert shown.images[0].shape == (3, 64, 64)
     right = 128 - data.objects[row].boxes[:, 0]
@@ -111,7 +111,7 @@ def test_boxes_follow_the_picture_in_training():
 
 def test_boxes_are_those_of_the_picture_that_is_shown_in_place_of_another():
     data = split("train", range(3), broken=[0])
-    items = TrainingItems(data, training_view(replace(SMALL, sides=(128,), flip=0.0)), seed=0)
+    items = TrainingItems(data, training_view(replace(SMALL, min_size=(128,), flip_prob=0.0)), seed=0)
     shown = items[0, np.array([0])]
     np.testing.assert_allclose(shown.targets[0]["boxes"].numpy(), data.objects[1].boxes)
     assert shown.targets[0]["boxes"].shape != data.objects[0].boxes.shape
@@ -119,7 +119,7 @@ def test_boxes_are_those_of_the_picture_that_is_shown_in_place_of_another():
 
 
 def test_a_step_draws_other_views_than_the_next():
-    items = TrainingItems(split("train", range(1)), training_view(replace(SMALL, sides=(64, 96))), seed=0)
+    items = TrainingItems(split("train", range(1)), training_view(replace(SMALL, min_size=(64, 96))), seed=0)
     sides = {items[step, np.array([0])].images[0].shape[1] for step in range(12)}
     assert sides == {64, 96}
 

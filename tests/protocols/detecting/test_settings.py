@@ -8,12 +8,12 @@ from transferkit.protocols.detecting.settings import DetectSettings
 def test_presets_have_the_numbers_of_their_sources():
     voc, coco = PRESETS["voc0712"].settings, PRESETS["coco"].settings
     assert (voc.iterations, voc.batch, voc.lr, voc.milestones) == (24_000, 16, 0.02, (18_000, 22_000))
-    assert (min(voc.sides), max(voc.sides), voc.test_side, voc.longest) == (480, 800, 800, 1333)
+    assert (min(voc.sides), max(voc.sides), voc.test_side, voc.max_size) == (480, 800, 800, 1333)
     assert (coco.iterations, coco.batch, coco.lr, coco.milestones) == (90_000, 16, 0.02, (60_000, 80_000))
     assert (coco.sides[0], coco.sides[-1], coco.detector, coco.trained_stages) == (640, 800, "fpn", 3)
     for settings in (voc, coco):
-        assert (settings.anchor, settings.depth, settings.width) == (32, 256, 1024)
-        assert (settings.proposals, settings.samples, settings.clip) == (2000, 512, 0.0)
+        assert (settings.anchor_size, settings.fpn_channels, settings.head_width) == (32, 256, 1024)
+        assert (settings.rpn_proposals, settings.roi_samples, settings.clip) == (2000, 512, 0.0)
     assert preset_settings("quick", {"lr": 0.01}) == DetectSettings(lr=0.01)
     assert all(preset.to_json()["source"] for preset in PRESETS.values())
     with pytest.raises(UnknownNameError, match="Did you mean 'voc0712'"):
@@ -39,12 +39,12 @@ def test_the_rate_rises_and_falls():
     [
         ({"lr": -1.0}, "--lr -1 cannot be meant: give 0 or more"),
         ({"lr": float("nan")}, "--lr nan cannot be meant"),
-        ({"sides": (16,)}, "--sides 16 cannot be meant: give 32 or more"),
-        ({"sides": ()}, "--sides is empty"),
-        ({"sides": (800,), "longest": 700}, "--longest 700 is below a shorter side of 800"),
+        ({"min_size": (16,)}, "--min-size 16 cannot be meant: give 32 or more"),
+        ({"min_size": ()}, "--min-size is empty"),
+        ({"min_size": (800,), "max_size": 700}, "--max-size 700 is below a shorter side of 800"),
         ({"trained_stages": 5}, "--trained-stages 5 cannot be meant: give 0 or more and at most 4"),
         ({"detector": "yolo"}, "--detector 'yolo' is unknown. Choose from: fpn, c4"),
-        ({"batch_statistics": "own"}, "--batch-statistics 'own' is unknown. Choose from: frozen, sync"),
+        ({"bn_stats": "own"}, "--bn-stats 'own' is unknown. Choose from: frozen, sync"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(changes, words):

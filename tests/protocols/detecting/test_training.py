@@ -30,7 +30,7 @@ def test_processes_must_be_able_to_share(monkeypatch, tmp_path):
     with pytest.raises(UsageError, match="2 processes cannot share a --batch of 3: give a multiple of 2"):
         begun(replace(SMALL, batch=3))
     with pytest.raises(UsageError, match="sync over several processes needs GPUs"):
-        begun(replace(SMALL, batch_statistics="sync"))
+        begun(replace(SMALL, bn_stats="sync"))
 
 
 def out_of_memory(*_):
@@ -40,8 +40,8 @@ def out_of_memory(*_):
 @pytest.mark.parametrize(
     ("batch", "words"),
     [
-        (4, r"--batch 4 at --sides 64: try --batch 2 --lr 0\.005\."),
-        (1, r"--batch 1 at --sides 64: try smaller --sides\."),
+        (4, r"--batch 4 at --min-size 64: try --batch 2 --lr 0\.005\."),
+        (1, r"--batch 1 at --min-size 64: try smaller --min-size\."),
     ],
 )
 def test_too_little_memory_is_answered_with_what_takes_less(batch, words, monkeypatch, tmp_path):
@@ -57,13 +57,13 @@ def test_half_a_batch_is_one_that_the_processes_can_share(tmp_path):
             self.fabric = type("Processes", (), {"world_size": processes})
 
     assert Asked(6, 2)._less == "--batch 2 --lr 0.00333333"
-    assert Asked(4, 4)._less == "smaller --sides"
+    assert Asked(4, 4)._less == "smaller --min-size"
 
 
 def test_too_little_memory_for_the_search_is_answered_likewise(monkeypatch, tmp_path):
     monkeypatch.setattr(training, "_found", out_of_memory)
-    with pytest.raises(ModelError, match="memory for boxes at --test-side 64: try a smaller --test-side"):
-        detected(monkeypatch, tmp_path, eight(), replace(SMALL, score=0.0))
+    with pytest.raises(ModelError, match="memory for boxes at --test-min-size 64: try a smaller --test-min-size"):
+        detected(monkeypatch, tmp_path, eight(), replace(SMALL, score_threshold=0.0))
 
 
 def trained_training(tmp_path, settings):
@@ -77,7 +77,7 @@ def trained_training(tmp_path, settings):
 
 
 def test_statistics_are_the_means_over_the_batches_that_follow_the_training(tmp_path):
-    one = trained_training(tmp_path, replace(SMALL, batch_statistics="sync", precise_bn=3, iterations=2))
+    one = trained_training(tmp_path, replace(SMALL, bn_stats="sync", precise_bn=3, iterations=2))
     norm = normalisations(one.detector)[0]
     means, variances = [], []
 
@@ -98,7 +98,7 @@ def test_statistics_are_the_means_over_the_batches_that_follow_the_training(tmp_
     assert torch.equal(norm.running_mean, before), "the same batches, the same statistics"
 
 
-@pytest.mark.parametrize("changes", [{"precise_bn": 0, "batch_statistics": "sync"}, {"precise_bn": 3}])
+@pytest.mark.parametrize("changes", [{"precise_bn": 0, "bn_stats": "sync"}, {"precise_bn": 3}])
 def test_running_averages_stay_where_nothing_is_recomputed(changes, tmp_path):
     one = trained_training(tmp_path, replace(SMALL, iterations=1, **changes))
     before = {name: value.clone() for name, value in one.detector.state_dict().items()}
@@ -107,7 +107,7 @@ def test_running_averages_stay_where_nothing_is_recomputed(changes, tmp_path):
 
 
 def test_scale_and_shift_of_normalisations_are_not_decayed():
-    detector = detector_of(load_encoder(MODEL), replace(SMALL, batch_statistics="sync"), 6)
+    detector = detector_of(load_encoder(MODEL), replace(SMALL, bn_stats="sync"), 6)
     decayed, still = decayed_and_not(detector, 0.1)
     assert (decayed["weight_decay"], still["weight_decay"]) == (0.1, 0.0)
     shapes = {len(parameter.shape) for parameter in still["params"]}

@@ -20,7 +20,7 @@ from transferkit.protocols.finetuning.training import TrainingLoop
 
 def test_hours_on_a_cpu_need_a_yes():
     encoder = load_encoder(MODEL).at(32)
-    long = replace(SMALL, lr=(0.1, 0.01), epochs=50, choosing_epochs=20)
+    long = replace(SMALL, lr=(0.1, 0.01), epochs=50, search_epochs=20)
     assert images_seen(long, 1000) == 50_000 + 2 * 20_000
     assert images_seen(replace(long, steps=10), 1000) == 80 + 2 * 80
     with pytest.raises(UsageError, match=r"would take about \d+\.\d hours on this CPU: \d+ images of 32 pixels.*--yes"):
@@ -106,5 +106,5 @@ def test_one_process_measures_and_all_refuse():
 def test_measuring_leaves_the_network_as_it_was():
     encoder = load_encoder(MODEL).at(32)
     before = {name: value.clone() for name, value in encoder.module.state_dict().items()}
-    require_patience([(encoder, 1)], replace(SMALL, statistics="moving"))
+    require_patience([(encoder, 1)], replace(SMALL, bn_stats="update"))
     assert all(torch.equal(value, before[name]) for name, value in encoder.module.state_dict().items())

@@ -61,7 +61,7 @@ def test_without_a_rate_it_is_the_linear_probe_that_it_starts_from(pictures, tmp
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"statistics": "moving", "mixup": 0.4}, {"optimizer": "adamw", "randaugment": 5}]
+    "changes", [{}, {"bn_stats": "update", "mixup": 0.4}, {"optimizer": "adamw", "randaugment": 5}]
 )
 def test_an_interrupted_run_ends_with_the_same_bits(changes, pictures, tmp_path):
     settings = replace(SMALL, epochs=3, head="zero", **changes)
@@ -147,7 +147,7 @@ def test_test_images_choose_nothing(pictures, tmp_path):
 
 
 def test_what_lies_below_a_layer_is_not_trained(pictures, tmp_path):
-    tuned(pictures, tmp_path, replace(SMALL, train_from="layer2", statistics="moving", head="zero"))
+    tuned(pictures, tmp_path, replace(SMALL, train_from="layer2", bn_stats="update", head="zero"))
     before, after = load_encoder(MODEL).module.state_dict(), kept(tmp_path)
     moved = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
     assert moved
@@ -173,7 +173,7 @@ def test_an_unreadable_test_image_is_left_out_and_counted(pictures, tmp_path):
 
 def test_a_loss_that_is_not_finite_names_the_setting(pictures, tmp_path):
     with pytest.raises(ModelError, match=r"diverged at lr 1e\+18, batch 8.*leave that learning rate out.*--clip"):
-        tuned(pictures, tmp_path, replace(SMALL, lr=(1e18,), head="zero", statistics="moving"))
+        tuned(pictures, tmp_path, replace(SMALL, lr=(1e18,), head="zero", bn_stats="update"))
 
 
 def test_what_cannot_be_is_refused(pictures, tmp_path):
@@ -265,7 +265,7 @@ def test_a_kept_network_answers_as_the_one_that_was_scored(batch_norm, pictures,
     monkeypatch.setattr(
         training.TrainingLoop, "answers", lambda fit, split: scored.append(answers(fit, split)) or scored[-1]
     )
-    settings = replace(SMALL, batch_norm=batch_norm, head="zero", statistics="moving")
+    settings = replace(SMALL, batch_norm=batch_norm, head="zero", bn_stats="update")
     (record,) = tuned(pictures, tmp_path, settings)
     (folder,) = (tmp_path / "runs").iterdir()
     encoder = load_encoder(f"run:{folder.name}", runs=folder.parent)

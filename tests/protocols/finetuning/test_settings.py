@@ -18,7 +18,7 @@ def test_the_grid_is_every_combination():
 def test_presets_have_the_numbers_of_their_sources():
     study = PRESETS["study"].settings
     assert len(study.grid) == 12
-    assert (study.epochs, study.choosing_epochs, study.batch_norm, study.held_out) == (50, 20, True, 0.3)
+    assert (study.epochs, study.search_epochs, study.batch_norm, study.val_fraction) == (50, 20, True, 0.3)
     kornblith = PRESETS["kornblith"].settings
     assert len(kornblith.grid) == 20
     assert (kornblith.steps, kornblith.nesterov, kornblith.batch) == (5000, True, (64,))
@@ -39,10 +39,10 @@ def test_presets_have_the_numbers_of_their_sources():
         ({"lr": ()}, "--lr is empty"),
         ({"batch": (0,)}, "--batch 0 cannot be meant: give 1 or more"),
         ({"epochs": 0}, "--epochs 0 cannot be meant"),
-        ({"flip": 1.5}, "--flip 1.5 cannot be meant: give 0 or more and at most 1"),
+        ({"flip_prob": 1.5}, "--flip-prob 1.5 cannot be meant: give 0 or more and at most 1"),
         ({"optimizer": "adam"}, "--optimizer 'adam' is unknown. Choose from: sgd, adamw"),
         ({"head": "one"}, "--head 'one' is unknown. Choose from: zero, probe"),
-        ({"batch": (8, 1), "statistics": "moving"}, "--batch 1 leaves .* nothing to compare: give --batch 2"),
+        ({"batch": (8, 1), "bn_stats": "update"}, "--batch 1 leaves .* nothing to compare: give --batch 2"),
         ({"batch": (1,), "batch_norm": True, "head": "zero"}, "--batch 1 leaves .* and --no-batch-norm"),
         ({"batch_norm": True}, "use --head zero with --batch-norm"),
         ({"decay_over_lr": True, "lr": (0.0,)}, "divides by the learning rate"),

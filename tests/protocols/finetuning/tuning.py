@@ -19,7 +19,7 @@ from transferkit.protocols.finetuning.settings import FinetuneSettings
 from transferkit.protocols.pretraining.settings import TrainerConfig
 
 MODEL = "random:test_resnet"
-SMALL = FinetuneSettings(lr=(0.02,), batch=(8,), epochs=2, size=32, precision="fp32", min_crop=0.5)
+SMALL = FinetuneSettings(lr=(0.02,), batch=(8,), epochs=2, size=32, precision="fp32", crop_min_area=0.5)
 ALONE = TrainerConfig(device="cpu", workers=0)
 WEIGHTS = "encoder.safetensors"
 

@@ -71,10 +71,10 @@ def small(root: Path, **changes: Any) -> PretrainSettings:
         test_crop=32,
         lr=0.02,
         warmup=0.5,
-        queue=32,
-        shards=2,
+        queue_size=32,
+        bn_splits=2,
         gray_prob=0.0,
-        watch=1,
+        eval_every=1,
         precision="fp32",
     )
     return replace(settings, **changes)

@@ -93,12 +93,12 @@ def test_too_little_memory_is_answered_with_what_takes_less(place, pictures, tmp
 @pytest.mark.parametrize(
     ("changes", "processes", "less"),
     [
-        ({"batch": 64, "shards": 24}, 1, "a smaller --size, or fewer --shards and a smaller --batch"),
-        ({"batch": 96, "shards": 24}, 1, "--batch 48 --accumulate 2"),
-        ({"batch": 64, "shards": 24}, 2, "--batch 32 --accumulate 2"),
-        ({"batch": 64, "shards": 24, "loss": "ce"}, 1, "--batch 32 --accumulate 2"),
-        ({"batch": 7, "accumulate": 3, "shards": 1}, 1, "--batch 3 --accumulate 6"),
-        ({"batch": 3, "shards": 1}, 1, "a smaller --size"),
+        ({"batch": 64, "bn_splits": 24}, 1, "a smaller --size, or fewer --bn-splits and a smaller --batch"),
+        ({"batch": 96, "bn_splits": 24}, 1, "--batch 48 --accumulate 2"),
+        ({"batch": 64, "bn_splits": 24}, 2, "--batch 32 --accumulate 2"),
+        ({"batch": 64, "bn_splits": 24, "loss": "ce"}, 1, "--batch 32 --accumulate 2"),
+        ({"batch": 7, "accumulate": 3, "bn_splits": 1}, 1, "--batch 3 --accumulate 6"),
+        ({"batch": 3, "bn_splits": 1}, 1, "a smaller --size"),
     ],
 )
 def test_no_batch_is_suggested_that_would_be_refused(changes, processes, less):

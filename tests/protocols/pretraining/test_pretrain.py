@@ -113,7 +113,7 @@ def stop_before(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (4, {}),  # between two epochs
         (6, {}),  # in the middle of one, the checkpoint being of the step before
-        (6, {"loss": "joint-supcon", "augment": "cpu", "precision": "bf16"}),
+        (6, {"loss": "joint-supcon", "augment_on": "cpu", "precision": "bf16"}),
         (6, {"optimizer": "adamw", "lr": 0.001, "clip": 0.5}),
         (7, {"optimizer": "lars", "accumulate": 2}),
     ],
@@ -138,7 +138,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(step, changes, pictures, tmp
 
 
 def test_workers_do_not_change_the_bits(pictures, tmp_path):
-    settings = small(pictures, augment="cpu", epochs=1, warmup=0)
+    settings = small(pictures, augment_on="cpu", epochs=1, warmup=0)
     run(settings, tmp_path / "none", name="r")
     run(settings, tmp_path / "two", name="r", trainer_config=TrainerConfig(device="cpu", workers=2))
     assert_close(weights(tmp_path / "two", "r"), weights(tmp_path / "none", "r"), rtol=0, atol=0)
@@ -147,8 +147,8 @@ def test_workers_do_not_change_the_bits(pictures, tmp_path):
 @pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_with_the_same_bits(pictures, tmp_path):
     arguments = ["pretrain", "--data", f"folder:{pictures}", "--model", "random:test_resnet", "--name", "r"]
-    arguments += ["--epochs", "40", "--batch", "8", "--size", "32", "--queue", "32", "--shards", "2"]
-    arguments += ["--precision", "fp32", "--device", "cpu", "--checkpoint-minutes", "0", "--watch", "0"]
+    arguments += ["--epochs", "40", "--batch", "8", "--size", "32", "--queue-size", "32", "--bn-splits", "2"]
+    arguments += ["--precision", "fp32", "--device", "cpu", "--checkpoint-minutes", "0", "--eval-every", "0"]
     whole = command("transferkit", *arguments, "--workspace", str(tmp_path / "whole"), "--json", "--quiet")
     output, errors = whole.communicate(timeout=240)
     assert whole.returncode == 0, errors
@@ -203,10 +203,10 @@ CHANGES = {
     "sgd_momentum": 0.8,
     "weight_decay": 0.0,
     "temperature": 0.2,
-    "projection": 64,
-    "queue": 33,
+    "projection_dim": 64,
+    "queue_size": 33,
     "momentum": 0.9,
-    "shards": 4,
+    "bn_splits": 4,
     "test_fit": "shorter",
     "test_interpolation": "bicubic",
     "crop_min_area": 0.3,
@@ -215,10 +215,10 @@ CHANGES = {
     "jitter_prob": 0.7,
     "gray_prob": 0.1,
     "blur_prob": 0.1,
-    "augment": "cpu",
+    "augment_on": "cpu",
     "accumulate": 2,
     "clip": 1.0,
-    "watch": 2,
+    "eval_every": 2,
     "precision": "bf16",
     "seed": 1,
 }
@@ -336,9 +336,9 @@ def test_a_corrupt_or_foreign_checkpoint_is_refused_and_left_as_it_is(damage, pi
         ({"loss": "sce"}, UnknownNameError, "Did you mean 'ce'"),
         ({"loss": "ce - selfsupcon"}, UsageError, "cannot be read"),
         ({"loss": "-1*ce"}, UsageError, "not a positive"),
-        ({"queue": 10**12}, UsageError, "A queue of 1000000000000 keys does not fit into memory"),
+        ({"queue_size": 10**12}, UsageError, "A queue of 1000000000000 keys does not fit into memory"),
         ({"accumulate": 1000}, DataError, "give a smaller --accumulate"),
-        ({"queue": 8}, UsageError, "A queue of 8 keys cannot take batches of 8"),
+        ({"queue_size": 8}, UsageError, "A queue of 8 keys cannot take batches of 8"),
         ({"batch": 3}, ShapeError, "A batch of 3 .* needs 4 or more"),
         ({"batch": 1000}, DataError, "36 images to train on, fewer than one batch of 1000.*--batch 36"),
         ({"model": "random:resnet81"}, UnknownNameError, "resnet18"),
@@ -366,7 +366,7 @@ def test_an_image_that_cannot_be_read_is_named_and_another_shown(tmp_path):
     broken.write_bytes(broken.read_bytes()[:60])
     for where in ("cpu", "device"):
         notes = Notes()
-        trained = run(small(root, augment=where), tmp_path / where, name="r", reporter=notes)
+        trained = run(small(root, augment_on=where), tmp_path / where, name="r", reporter=notes)
         assert 1 <= trained.unreadable <= 2  # an epoch leaves 4 of 36 images over
         named = [note for note in notes.notes if "red/00.png cannot be read" in note]
         assert len(named) == 1
@@ -382,7 +382,7 @@ def test_gradients_of_several_steps_are_added_up(pictures, tmp_path):
     """Without batch statistics, momentum or noise, nine steps of 4 are one of 36."""
     plain = {"loss": "ce", "model": "random:test_vit", "size": 160, "test_resize": 160, "test_crop": 160}
     plain |= {"epochs": 1, "warmup": 0, "optimizer": "sgd", "sgd_momentum": 0.0, "weight_decay": 0.0}
-    plain |= {"watch": 0, "crop_min_area": 1.0}
+    plain |= {"eval_every": 0, "crop_min_area": 1.0}
     run(small(pictures, batch=4, accumulate=9, **plain), tmp_path, name="r")
     moved = weights(tmp_path, "r", "encoder")
     run(small(pictures, batch=36, accumulate=1, **plain), tmp_path, name="whole")

@@ -18,8 +18,8 @@ from transferkit.protocols.pretraining.settings import TrainerConfig
 def arguments(pictures: Path, workspace: Path) -> list[str]:
     """No batch statistics, no momentum, one whole crop: what is left to differ is how processes meet."""
     settings = small(pictures, model="random:test_vit", size=160, test_crop=160, test_resize=160, epochs=4)
-    fields = settings.to_json() | {"crop_min_area": 1.0, "gray_prob": 0.0, "shards": 2, "lr": 0.005}
-    fields |= {"loss": "joint-supcon", "watch": 2, "batch": 4}
+    fields = settings.to_json() | {"crop_min_area": 1.0, "gray_prob": 0.0, "bn_splits": 2, "lr": 0.005}
+    fields |= {"loss": "joint-supcon", "eval_every": 2, "batch": 4}
     options = [f"--{name.replace('_', '-')}={value}" for name, value in fields.items() if value not in (None, [])]
     return [
         "pretrain",
@@ -75,7 +75,7 @@ def test_one_process_by_torchrun_needs_no_other(pictures, tmp_path, monkeypatch)
 
 @pytest.mark.gpu
 def test_the_gpu_learns_what_the_cpu_learns(pictures, tmp_path):
-    settings = small(pictures, epochs=6, augment="device")
+    settings = small(pictures, epochs=6, augment_on="device")
     on_gpu = run(settings, tmp_path / "gpu", name="r", trainer_config=TrainerConfig(device="cuda", workers=2))
     on_cpu = run(settings, tmp_path / "cpu", name="r")
     assert on_gpu.history[0]["total"] == pytest.approx(on_cpu.history[0]["total"], rel=0.02)

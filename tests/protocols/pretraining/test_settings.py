@@ -20,7 +20,7 @@ from transferkit.protocols.pretraining.settings import PretrainSettings, Trainer
         ({"weight_decay": -1e-4}, "--weight-decay -0.0001 cannot be meant"),
         ({"weight_decay": float("nan")}, "--weight-decay nan"),
         ({"clip": -1.0}, "--clip -1.0 cannot be meant"),
-        ({"watch": -1}, "--watch -1 cannot be meant"),
+        ({"eval_every": -1}, "--eval-every -1 cannot be meant"),
         ({"seed": -1}, "--seed -1 cannot be meant: give a number of 0 or more"),
         ({"crop_min_area": 0.0}, "--crop-min-area 0.0 cannot be meant: give a number of 0.01 or more"),
         ({"seed": 2**63}, "or less"),
@@ -37,7 +37,7 @@ from transferkit.protocols.pretraining.settings import PretrainSettings, Trainer
         ({"warmup": 5, "epochs": 5}, "--warmup 5 leaves nothing of --epochs 5"),
         ({"test_crop": 70, "test_resize": 64}, "--test-crop 70 cannot be cut out of --test-resize 64"),
         ({"optimizer": "adam"}, "--optimizer 'adam' is unknown. Choose from: sgd, lars, adamw"),
-        ({"augment": "gpu"}, "--augment 'gpu' is unknown"),
+        ({"augment_on": "gpu"}, "--augment-on 'gpu' is unknown"),
         ({"precision": "fp8"}, "--precision 'fp8' is unknown"),
     ],
 )
@@ -77,15 +77,15 @@ def test_the_default_preset_is_the_default():
             {
                 "model": "random:resnet50",
                 "epochs": 400,
-                "queue": 64_000,
+                "queue_size": 64_000,
                 "batch": 64,
                 "lr": 0.02,
-                "shards": 24,
+                "bn_splits": 24,
             },
         ),
         (
             "miniimagenet",
-            {"model": "random:resnet18", "epochs": 300, "queue": 16_384, "batch": 32, "lr": 0.01, "shards": 4}
+            {"model": "random:resnet18", "epochs": 300, "queue_size": 16_384, "batch": 32, "lr": 0.01, "bn_splits": 4}
             | {"loss": "ce + 2*selfsupcon"},
         ),
     ],
@@ -95,7 +95,7 @@ def test_the_presets_have_the_numbers_of_the_study(name, expected):
     shared = {"size": 224, "test_resize": 257, "test_crop": 224, "test_fit": "squash"}
     shared |= {"test_interpolation": "bilinear", "optimizer": "sgd", "warmup": 5, "min_lr": 1e-8}
     shared |= {"sgd_momentum": 0.9, "weight_decay": 1e-4}
-    shared |= {"temperature": 0.07, "projection": 128, "momentum": 0.999}
+    shared |= {"temperature": 0.07, "projection_dim": 128, "momentum": 0.999}
     for field, value in (expected | shared).items():
         assert getattr(settings, field) == value, field
 
@@ -108,11 +108,11 @@ def test_contrastive_and_joint_objectives_have_the_strong_views_of_the_study(nam
         size=224,
         scale=(0.2, 1.0),
         jitter=(0.4, 0.4, 0.4, 0.1),
-        jitter_p=0.8,
-        gray_p=0.2,
+        jitter_prob=0.8,
+        gray_prob=0.2,
         blur_sigma=(0.1, 2.0),
-        blur_p=0.5,
-        flip_p=0.5,
+        blur_prob=0.5,
+        flip_prob=0.5,
     )
 
 
@@ -120,7 +120,7 @@ def test_contrastive_and_joint_objectives_have_the_strong_views_of_the_study(nam
 def test_cross_entropy_alone_has_crops_and_flips_only(name):
     settings = preset_settings(name, {"data": "folder:x", "loss": "ce"})
     views = settings.augmentation
-    assert (views.flip_p, views.jitter_p, views.gray_p, views.blur_p) == (0.5, 0, 0, 0)
+    assert (views.flip_prob, views.jitter_prob, views.gray_prob, views.blur_prob) == (0.5, 0, 0, 0)
     assert views.scale == (0.5 if name == "mini" else 0.2, 1.0)
 
 

@@ -43,12 +43,12 @@ def resized(image: Tensor, objects: ImageBoxes, new: tuple[int, int]) -> tuple[T
     return pixels, replace(objects, boxes=boxes, areas=areas)
 
 
-def scaled_size(height: int, width: int, *, shorter: int, longest: int) -> tuple[int, int]:
-    """Height and width with a shorter side of ``shorter``, or less where the other would pass ``longest``.
+def scaled_size(height: int, width: int, *, shorter: int, max_size: int) -> tuple[int, int]:
+    """Height and width with a shorter side of ``shorter``, or less where the other would pass ``max_size``.
 
     Both are rounded to whole pixels, and neither is below 1.
     """
-    scale = min(shorter / min(height, width), longest / max(height, width))
+    scale = min(shorter / min(height, width), max_size / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
@@ -58,32 +58,32 @@ class TrainingView:
 
     Attributes:
         shorter: pixels of the shorter side, one of which is drawn for each image.
-        longest: pixels that the longer side may have.
-        flip_p: probability of mirroring.
+        max_size: pixels that the longer side may have.
+        flip_prob: probability of mirroring.
 
     Raises: UsageError: if a size or the probability cannot be meant.
     """
 
     shorter: tuple[int, ...] = (640, 672, 704, 736, 768, 800)
-    longest: int = 1333
-    flip_p: float = 0.5
+    max_size: int = 1333
+    flip_prob: float = 0.5
 
     def __post_init__(self) -> None:
-        if not self.shorter or min(self.shorter) < 1 or self.longest < max(self.shorter):
+        if not self.shorter or min(self.shorter) < 1 or self.max_size < max(self.shorter):
             sides = ", ".join(map(str, self.shorter)) or "none"
             raise UsageError(
-                f"The shorter side cannot be {sides} with {self.longest} for the longer one: "
+                f"The shorter side cannot be {sides} with {self.max_size} for the longer one: "
                 "give one or more numbers of pixels, none above the longer side's."
             )
-        if not 0 <= self.flip_p <= 1:
-            raise UsageError(f"A probability of mirroring of {self.flip_p} is not in 0 … 1.")
+        if not 0 <= self.flip_prob <= 1:
+            raise UsageError(f"A probability of mirroring of {self.flip_prob} is not in 0 … 1.")
 
     def __call__(self, image: Tensor, objects: ImageBoxes, rng: np.random.Generator) -> tuple[Tensor, ImageBoxes]:
         """Image ``[3, h, w]`` and objects, at a drawn scale and perhaps mirrored."""
         shorter = self.shorter[int(rng.integers(len(self.shorter)))]
-        size = scaled_size(image.shape[1], image.shape[2], shorter=shorter, longest=self.longest)
+        size = scaled_size(image.shape[1], image.shape[2], shorter=shorter, max_size=self.max_size)
         image, objects = resized(image, objects, size)
-        return flipped(image, objects) if rng.random() < self.flip_p else (image, objects)
+        return flipped(image, objects) if rng.random() < self.flip_prob else (image, objects)
 
 
 def padded_batch(images: Sequence[Tensor]) -> Tensor:

@@ -61,13 +61,13 @@ def plan_of(settings: DetectSettings, classes: int) -> DetectorConfig:
     return DetectorConfig(
         kind=settings.detector,
         classes=classes,
-        norm=settings.batch_statistics,
-        anchor=settings.anchor,
-        depth=settings.depth,
-        width=settings.width,
-        proposals=settings.proposals,
-        samples=settings.samples,
-        score=settings.score,
+        norm=settings.bn_stats,
+        anchor_size=settings.anchor_size,
+        fpn_channels=settings.fpn_channels,
+        head_width=settings.head_width,
+        rpn_proposals=settings.rpn_proposals,
+        roi_samples=settings.roi_samples,
+        score_threshold=settings.score_threshold,
         sampling_ratio=settings.sampling_ratio,
     )
 

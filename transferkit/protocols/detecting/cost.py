@@ -37,13 +37,13 @@ def require_patience(left: Sequence[tuple[str, Detector, int]], settings: Detect
         specs = ", ".join(spec for spec, *_ in left)
         raise UsageError(
             f"Detectors on {specs} would take about {hours:.1f} hours on this CPU: {images} images of "
-            f"{max(settings.sides)} pixels. Use a GPU, fewer --iterations or smaller --sides; or add --yes."
+            f"{max(settings.min_size)} pixels. Use a GPU, fewer --iterations or smaller --min-size; or add --yes."
         )
 
 
 def _seconds_an_image(detector: Detector, settings: DetectSettings, *, bearable: float) -> float:
     own = channels_last(copy.deepcopy(detector)).train()
-    side = max(settings.sides)
+    side = max(settings.min_size)
     noise = torch.rand(_BATCH, 3, side, side, generator=torch.Generator().manual_seed(0))
     box = torch.tensor([[0.0, 0.0, side / 2, side / 2]])
     targets = [{"boxes": box, "labels": torch.ones(1, dtype=torch.int64)} for _ in range(_BATCH)]

@@ -121,7 +121,7 @@ class ScoredItems(torch.utils.data.Dataset):
 
     split: DetectionSplit
     side: int
-    longest: int
+    max_size: int
 
     def __getitem__(self, rows: NDArray[np.int64]) -> ImageBatch | DataError:
         reasons: dict[int, str] = {}
@@ -134,7 +134,7 @@ class ScoredItems(torch.utils.data.Dataset):
                     reasons[row] = str(error)
                     continue
                 height, width = image.shape[1:]
-                size = scaled_size(height, width, shorter=self.side, longest=self.longest)
+                size = scaled_size(height, width, shorter=self.side, max_size=self.max_size)
                 images.append(resized(image, self.split.objects[row], size)[0])
                 readable.append(row)
         except DataError as error:
@@ -148,7 +148,7 @@ def _tensor(image: NDArray[np.uint8]) -> Tensor:
 
 def training_view(settings: DetectSettings) -> TrainingView:
     """How an image is changed in training."""
-    return TrainingView(shorter=settings.sides, longest=settings.longest, flip_p=settings.flip)
+    return TrainingView(shorter=settings.min_size, max_size=settings.max_size, flip_prob=settings.flip_prob)
 
 
 @dataclass(frozen=True)

@@ -23,21 +23,21 @@ class DetectSettings:
         weight_decay: of every weight but scale and shift of batch normalisations.
         momentum: of SGD.
         clip: largest norm of the gradient; 0 leaves it as it is.
-        sides: pixels of an image's shorter side in training, one of which is drawn.
-        test_side: pixels of the shorter side in use.
-        longest: pixels that the longer side may have.
-        flip: probability that an image is mirrored.
-        batch_statistics: those of the network's batch normalisations: ``frozen``, or ``sync`` over all
+        min_size: pixels of an image's shorter side in training, one of which is drawn.
+        test_min_size: pixels of the shorter side in use.
+        max_size: pixels that the longer side may have.
+        flip_prob: probability that an image is mirrored.
+        bn_stats: those of the network's batch normalisations: ``frozen``, or ``sync`` over all
             processes.
         precise_bn: training batches from which shared batch statistics are computed again before scoring; 0
             keeps the running averages of training.
         trained_stages: of the network's four, counted from the last; 4 trains the stem, too.
-        anchor: pixels of the smallest anchor's side.
-        depth: channels of the pyramid.
-        width: of the two layers of the pyramid's head.
-        proposals: boxes an image that reach the second stage in training, half of it in use.
-        samples: boxes an image that the second stage is trained on.
-        score: below which no box is reported.
+        anchor_size: pixels of the smallest anchor's side.
+        fpn_channels: channels of the pyramid.
+        head_width: of the two layers of the pyramid's head.
+        rpn_proposals: boxes an image that reach the second stage in training, half of it in use.
+        roi_samples: boxes an image that the second stage is trained on.
+        score_threshold: below which no box is reported.
         sampling_ratio: samples per bin and axis of RoIAlign; 0 takes as many as a bin has map pixels, as
             Detectron2 does, and is slower.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``; auto is bf16 where the processor has it.
@@ -53,19 +53,19 @@ class DetectSettings:
     weight_decay: float = 1e-4
     momentum: float = 0.9
     clip: float = 5.0
-    sides: tuple[int, ...] = (128,)
-    test_side: int = 128
-    longest: int = 1333
-    flip: float = 0.5
-    batch_statistics: Literal["frozen", "sync"] = "frozen"
+    min_size: tuple[int, ...] = (128,)
+    test_min_size: int = 128
+    max_size: int = 1333
+    flip_prob: float = 0.5
+    bn_stats: Literal["frozen", "sync"] = "frozen"
     precise_bn: int = 0
     trained_stages: int = 3
-    anchor: int = 16
-    depth: int = 64
-    width: int = 256
-    proposals: int = 150
-    samples: int = 64
-    score: float = 0.05
+    anchor_size: int = 16
+    fpn_channels: int = 64
+    head_width: int = 256
+    rpn_proposals: int = 150
+    roi_samples: int = 64
+    score_threshold: float = 0.05
     sampling_ratio: int = 2
     precision: Precision = "auto"
     seed: int = 0
@@ -73,11 +73,11 @@ class DetectSettings:
     def __post_init__(self) -> None:
         require_choices(self, _CHOICES)
         require_limits(self, _LIMITS)
-        if not self.sides:
-            raise UsageError("--sides is empty: give one number of pixels or more.")
-        if max(*self.sides, self.test_side) > self.longest:
+        if not self.min_size:
+            raise UsageError("--min-size is empty: give one number of pixels or more.")
+        if max(*self.min_size, self.test_min_size) > self.max_size:
             raise UsageError(
-                f"--longest {self.longest} is below a shorter side of {max(*self.sides, self.test_side)}: "
+                f"--max-size {self.max_size} is below a shorter side of {max(*self.min_size, self.test_min_size)}: "
                 "give at least as many pixels."
             )
 
@@ -101,7 +101,7 @@ class DetectSettings:
 _WARMUP_START = 0.001  # of the learning rate
 _CHOICES = {
     "detector": ("fpn", "c4"),
-    "batch_statistics": ("frozen", "sync"),
+    "bn_stats": ("frozen", "sync"),
     "precision": ("auto", "fp32", "bf16", "fp16"),
 }
 _LIMITS = {
@@ -113,18 +113,18 @@ _LIMITS = {
     "weight_decay": (0.0, math.inf),
     "momentum": (0.0, 1.0),
     "clip": (0.0, math.inf),
-    "sides": (32, math.inf),
-    "test_side": (32, math.inf),
-    "longest": (32, math.inf),
-    "flip": (0.0, 1.0),
+    "min_size": (32, math.inf),
+    "test_min_size": (32, math.inf),
+    "max_size": (32, math.inf),
+    "flip_prob": (0.0, 1.0),
     "precise_bn": (0, math.inf),
     "trained_stages": (0, 4),
-    "anchor": (2, math.inf),
-    "depth": (1, math.inf),
-    "width": (1, math.inf),
-    "proposals": (2, math.inf),
-    "samples": (4, math.inf),
-    "score": (0.0, 1.0),
+    "anchor_size": (2, math.inf),
+    "fpn_channels": (1, math.inf),
+    "head_width": (1, math.inf),
+    "rpn_proposals": (2, math.inf),
+    "roi_samples": (4, math.inf),
+    "score_threshold": (0.0, 1.0),
     "sampling_ratio": (0, math.inf),
     "seed": (0, 2**63 - 1),
 }

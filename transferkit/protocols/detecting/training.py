@@ -78,8 +78,8 @@ class Training:
                 f"{fabric.world_size} processes cannot share a --batch of {settings.batch}: "
                 f"give a multiple of {fabric.world_size}."
             )
-        if settings.batch_statistics == "sync" and fabric.world_size > 1 and fabric.device.type == "cpu":
-            raise UsageError("--batch-statistics sync over several processes needs GPUs: use frozen on a CPU.")
+        if settings.bn_stats == "sync" and fabric.world_size > 1 and fabric.device.type == "cpu":
+            raise UsageError("--bn-stats sync over several processes needs GPUs: use frozen on a CPU.")
         self.order = Order(job.split.sizes, settings.batch, settings.seed)
         self.detector = channels_last(detector)
         optimizer = torch.optim.SGD(
@@ -102,7 +102,7 @@ class Training:
             return
         label = f"training a detector on {self.job.split.dataset}"
         with (
-            enough_memory(f"--batch {settings.batch} at --sides {max(settings.sides)}", self._less),
+            enough_memory(f"--batch {settings.batch} at --min-size {max(settings.min_size)}", self._less),
             self.reporter.task(label, left * settings.batch, "images") as task,
         ):
             self._steps(task)
@@ -112,7 +112,7 @@ class Training:
         """What takes less memory: half the batch, where the processes can share one."""
         settings, processes = self.job.settings, self.fabric.world_size
         half = settings.batch // 2 // processes * processes
-        return f"--batch {half} --lr {settings.lr * half / settings.batch:g}" if half else "smaller --sides"
+        return f"--batch {half} --lr {settings.lr * half / settings.batch:g}" if half else "smaller --min-size"
 
     def _steps(self, task: Any) -> None:
         settings, training_state = self.job.settings, self.training_state
@@ -144,7 +144,7 @@ class Training:
         """
         settings = self.job.settings
         norms = normalisations(self.detector)
-        if not settings.precise_bn or settings.batch_statistics == "frozen":
+        if not settings.precise_bn or settings.bn_stats == "frozen":
             return
         momenta = [norm.momentum for norm in norms]
         for norm in norms:
@@ -211,13 +211,13 @@ class Training:
         """What the detector finds in each image of ``split``, and why some could not be read."""
         self.model.eval()
         settings, fabric = self.job.settings, self.fabric
-        items = ScoredItems(split, settings.test_side, settings.longest)
+        items = ScoredItems(split, settings.test_min_size, settings.max_size)
         mine = np.arange(len(split))[fabric.global_rank :: fabric.world_size]
         batches = np.array_split(mine, max(1, -(-len(mine) // _TEST_BATCH)))
         answers: dict[int, Detections] = {}
         reasons: dict[int, str] = {}
         with (
-            enough_memory(f"boxes at --test-side {settings.test_side}", "a smaller --test-side"),
+            enough_memory(f"boxes at --test-min-size {settings.test_min_size}", "a smaller --test-min-size"),
             self.reporter.task(f"finding objects in {split.dataset}", len(split), "images") as task,
         ):
             for shown in load_items(items, batches, workers=self.job.workers):

@@ -33,7 +33,7 @@ def images_of(settings: FinetuneSettings, setting: Setting, rows: int, *, choosi
         rows: images to train on.
         choosing: whether it only judges the setting.
     """
-    epochs = (choosing and settings.choosing_epochs) or settings.epochs
+    epochs = (choosing and settings.search_epochs) or settings.epochs
     return settings.steps * setting.batch or epochs * rows
 
 
@@ -44,7 +44,7 @@ def images_seen(settings: FinetuneSettings, rows: int) -> int:
         settings: the grid.
         rows: images to train on.
 
-    >>> images_seen(FinetuneSettings(lr=(0.1, 0.01), epochs=5, choosing_epochs=2), 100)
+    >>> images_seen(FinetuneSettings(lr=(0.1, 0.01), epochs=5, search_epochs=2), 100)
     900
     """
     final = max(images_of(settings, setting, rows, choosing=False) for setting in settings.grid)

@@ -236,7 +236,7 @@ class _Target:
         if found := self._recorded(cell):
             return found
         started = time.perf_counter()
-        fit = self._fit(setting, rows, rows.train, cell, epochs=self.settings.choosing_epochs)
+        fit = self._fit(setting, rows, rows.train, cell, epochs=self.settings.search_epochs)
         fit.run()
         fitted = time.perf_counter()
         answers = fit.answers(rows.held)
@@ -321,7 +321,7 @@ class _Target:
         if "val" in self.dataset.splits and len(self.dataset.split("val")):
             held = self.dataset.split("val")
         else:
-            share = self.settings.held_out
+            share = self.settings.val_fraction
             rng = generator(self.settings.seed, "validation")
             kept, apart = stratified_split(train.labels, (1 - share, share), rng=rng, groups=train.groups)
             if not len(apart):
@@ -358,7 +358,7 @@ class _Target:
         """Afresh, at the size it is shown."""
         encoder = load_encoder(self.spec, runs=self.context.workspace.runs)
         own = encoder.view.crop
-        return encoder.at(self.settings.size or min(own, self.settings.largest or own))
+        return encoder.at(self.settings.size or min(own, self.settings.max_pixels or own))
 
     def _cell(self, protocol: str, settings: Mapping[str, Any]) -> Cell:
         encoder = self.encoder()

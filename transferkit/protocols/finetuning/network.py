@@ -49,7 +49,7 @@ class FinetuneNetwork(nn.Module):
         for name, parameter in self.body.named_parameters():
             parameter.requires_grad_(name not in frozen)
         self._frozen = frozen
-        self._moving = settings.statistics == "moving"
+        self._updates_bn_stats = settings.bn_stats == "update"
         self._stages = stages
         self._decay = settings.layer_decay
 
@@ -78,7 +78,7 @@ class FinetuneNetwork(nn.Module):
         """As usual; frozen statistics stay as they are."""
         super().train(mode)
         for name, part in self.body.named_modules():
-            if isinstance(part, _NORMALISATIONS) and (not self._moving or self._is_frozen(name)):
+            if isinstance(part, _NORMALISATIONS) and (not self._updates_bn_stats or self._is_frozen(name)):
                 part.eval()
         return self
 

@@ -11,7 +11,7 @@ from ...core.errors import UsageError
 from ..pretraining.settings import Precision
 
 Head = Literal["zero", "probe"]
-Schedule = Literal["cosine", "tenths"]
+Schedule = Literal["cosine", "step"]
 Optimizer = Literal["sgd", "adamw"]
 
 
@@ -28,28 +28,28 @@ class FinetuneSettings:
         weight_decay: of every weight.
         decay_over_lr: whether weight decay is divided by the learning rate, as Kornblith et al. do.
         epochs: passes over the images, in the final training.
-        choosing_epochs: passes while settings are compared; 0 as many as in the final training.
+        search_epochs: passes while settings are compared; 0 as many as in the final training.
         steps: in place of epochs; 0 counts epochs.
         optimizer: ``sgd`` or ``adamw``.
         momentum: of SGD.
         nesterov: whether SGD looks ahead.
-        schedule: ``cosine``, or ``tenths``: a tenth after half, and again after three quarters.
+        schedule: ``cosine``, or ``step``: a tenth after half, and again after three quarters.
         warmup: share of the steps in which the rate rises from 1 %.
         head: the classifier starts from ``zero``, or from the linear ``probe`` of the frozen features.
         batch_norm: whether a batch normalisation stands before the classifier, as Islam et al. have it.
-        statistics: those of the network's batch normalisations: ``frozen``, or ``moving`` with the batches.
+        bn_stats: those of the network's batch normalisations: ``frozen``, or ``update`` from the batches.
         train_from: a layer below which nothing is trained.
         layer_decay: by how much the learning rate shrinks from each stage to the one below it.
         clip: largest norm of the gradient; 0 leaves it as it is.
         augment: whether images are cropped and flipped at random, or shown as they are tested.
-        min_crop: smallest share of an image's area that a crop keeps.
-        flip: probability that an image is mirrored.
+        crop_min_area: smallest share of an image's area that a crop keeps.
+        flip_prob: probability that an image is mirrored.
         randaugment: strength of RandAugment, 0 … 30; 0 is none.
         mixup: parameter of mixup's beta distribution; 0 is none.
-        held_out: share of train that settings are judged on, where the data set has no val.
+        val_fraction: share of train that settings are judged on, where the data set has no val.
         patience: epochs without a better held-out accuracy after which training stops; 0 never stops.
         size: pixels of the square that is shown; the model's own unless given.
-        largest: pixels that the model's own square is limited to; 0 leaves it.
+        max_pixels: pixels that the model's own square is limited to; 0 leaves it.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``; auto is bf16 where the processor has it.
         seed: of the order of the images, of every crop, and of the held-out rows.
     """
@@ -59,7 +59,7 @@ class FinetuneSettings:
     weight_decay: tuple[float, ...] = (1e-4,)
     decay_over_lr: bool = False
     epochs: int = 8
-    choosing_epochs: int = 0
+    search_epochs: int = 0
     steps: int = 0
     optimizer: Optimizer = "sgd"
     momentum: float = 0.9
@@ -68,19 +68,19 @@ class FinetuneSettings:
     warmup: float = 0.1
     head: Head = "probe"
     batch_norm: bool = False
-    statistics: Literal["frozen", "moving"] = "frozen"
+    bn_stats: Literal["frozen", "update"] = "frozen"
     train_from: str = ""
     layer_decay: float = 1.0
     clip: float = 1.0
     augment: bool = True
-    min_crop: float = 0.5
-    flip: float = 0.5
+    crop_min_area: float = 0.5
+    flip_prob: float = 0.5
     randaugment: int = 0
     mixup: float = 0.0
-    held_out: float = 0.2
+    val_fraction: float = 0.2
     patience: int = 0
     size: int | None = None
-    largest: int = 128
+    max_pixels: int = 128
     precision: Precision = "auto"
     seed: int = 0
 
@@ -95,7 +95,7 @@ class FinetuneSettings:
         if min(self.batch) < self.least_batch:
             raise UsageError(
                 f"--batch {min(self.batch)} leaves a batch normalisation nothing to compare: give --batch "
-                f"{self.least_batch} or more, or --statistics frozen and --no-batch-norm."
+                f"{self.least_batch} or more, or --bn-stats frozen and --no-batch-norm."
             )
         if self.batch_norm and self.head == "probe":
             raise UsageError("--head probe starts from features as they are: use --head zero with --batch-norm.")
@@ -103,7 +103,7 @@ class FinetuneSettings:
     @property
     def least_batch(self) -> int:
         """Images that a step must have: two where a batch normalisation is trained with them."""
-        return 2 if self.batch_norm or self.statistics == "moving" else 1
+        return 2 if self.batch_norm or self.bn_stats == "update" else 1
 
     @property
     def grid(self) -> tuple["Setting", ...]:
@@ -133,9 +133,9 @@ class Setting:
 
 _CHOICES = {
     "optimizer": ("sgd", "adamw"),
-    "schedule": ("cosine", "tenths"),
+    "schedule": ("cosine", "step"),
     "head": ("zero", "probe"),
-    "statistics": ("frozen", "moving"),
+    "bn_stats": ("frozen", "update"),
     "precision": ("auto", "fp32", "bf16", "fp16"),
 }
 _LIMITS = {
@@ -143,18 +143,18 @@ _LIMITS = {
     "batch": (1, math.inf),
     "weight_decay": (0.0, math.inf),
     "epochs": (1, math.inf),
-    "choosing_epochs": (0, math.inf),
+    "search_epochs": (0, math.inf),
     "steps": (0, math.inf),
     "momentum": (0.0, 1.0),
     "warmup": (0.0, 0.9),
     "layer_decay": (0.0, 1.0),
     "clip": (0.0, math.inf),
-    "min_crop": (0.01, 1.0),
-    "flip": (0.0, 1.0),
+    "crop_min_area": (0.01, 1.0),
+    "flip_prob": (0.0, 1.0),
     "randaugment": (0, 30),
     "mixup": (0.0, math.inf),
-    "held_out": (0.01, 0.9),
+    "val_fraction": (0.01, 0.9),
     "patience": (0, math.inf),
-    "largest": (0, math.inf),
+    "max_pixels": (0, math.inf),
     "seed": (0, 2**63 - 1),
 }

@@ -191,11 +191,11 @@ class TrainingLoop:
         views = ViewSettings(
             augment=AugmentSettings(
                 size=job.view.crop,
-                scale=(settings.min_crop, 1.0),
-                jitter_p=0.0,
-                gray_p=0.0,
-                blur_p=0.0,
-                flip_p=settings.flip,
+                scale=(settings.crop_min_area, 1.0),
+                jitter_prob=0.0,
+                gray_prob=0.0,
+                blur_prob=0.0,
+                flip_prob=settings.flip_prob,
             ),
             count=1,
             workers=job.workers,
@@ -259,7 +259,7 @@ class TrainingLoop:
         """The learning rate of the head at a step."""
         settings, highest = self.job.settings, self.job.setting.lr * self.fabric.world_size
         warmup = settings.warmup * self.steps
-        if settings.schedule == "tenths" and number >= warmup:
+        if settings.schedule == "step" and number >= warmup:
             done = number / self.steps
             return highest * (0.1 if done >= 0.5 else 1.0) * (0.1 if done >= 0.75 else 1.0)
         return learning_rate(number, steps=self.steps, warmup=warmup, highest=highest, lowest=0.0)

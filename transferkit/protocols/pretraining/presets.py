@@ -59,13 +59,13 @@ _IMAGENET = PretrainSettings(
     warmup=5,
     weight_decay=1e-4,
     temperature=0.07,
-    queue=64_000,
+    queue_size=64_000,
     momentum=0.999,
-    shards=24,
+    bn_splits=24,
     crop_min_area=0.2,
     blur_prob=None,
-    augment="cpu",
-    watch=10,
+    augment_on="cpu",
+    eval_every=10,
 )
 
 PRESETS.register("imagenet")(
@@ -86,8 +86,8 @@ PRESETS.register("miniimagenet")(
             epochs=300,
             batch=32,
             lr=0.01,
-            queue=16_384,
-            shards=4,
+            queue_size=16_384,
+            bn_splits=4,
         ),
         source=f"{_STUDY}, exp_fewshots_linear_mini.sh",
         hardware="four GPUs of 32 images each (--devices 4), a day; 84-pixel images are enlarged to 224",

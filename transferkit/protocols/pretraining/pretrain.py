@@ -118,11 +118,11 @@ def pretrain(
 def _less(settings: PretrainSettings, *, processes: int) -> str:
     """What takes less of a GPU's memory: half the batch, where that can still be cut."""
     half, twice = settings.batch // 2, settings.accumulate * 2
-    shards = settings.pretext.shards_of(settings.objective, processes=processes)
+    shards = settings.pretext.splits_per_process(settings.objective, processes=processes)
     if half >= 2 * shards:
         less = f"--batch {half} --accumulate {twice}"
     else:
-        less = "a smaller --size" + (", or fewer --shards and a smaller --batch" if shards > 1 else "")
+        less = "a smaller --size" + (", or fewer --bn-splits and a smaller --batch" if shards > 1 else "")
     return f"{less}, {_ANEW}"
 
 
@@ -186,7 +186,7 @@ class _Training:
         self._log(self.guard.read())
         training_state, settings = self.training_state, self.job.settings
         number = len(training_state.history) + 1
-        due = number == settings.epochs or (settings.watch and number % settings.watch == 0)
+        due = number == settings.epochs or (settings.eval_every and number % settings.eval_every == 0)
         extra = {}
         if due and self.job.monitor and self.job.fabric.is_global_zero:
             try:

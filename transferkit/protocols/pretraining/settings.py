@@ -39,10 +39,10 @@ class PretrainSettings:
         sgd_momentum: of SGD and LARS.
         weight_decay: of every weight.
         temperature: of the contrastive softmax.
-        projection: length of a key.
-        queue: how many keys are remembered.
+        projection_dim: length of a key.
+        queue_size: how many keys are remembered.
         momentum: of the key encoder.
-        shards: into how many parts a batch is cut for batch normalisation, where there are keys.
+        bn_splits: into how many parts a batch is cut for batch normalisation, where there are keys.
         crop_min_area: smallest fraction of an image's area that the random crop of a view keeps.
         flip_prob: probability that a view is mirrored left to right.
         jitter: largest change of brightness, contrast, saturation and hue; four numbers, by default
@@ -52,10 +52,10 @@ class PretrainSettings:
         gray_prob: probability that a view becomes grayscale; by default 0.2, and 0 for the loss ce alone.
         blur_prob: probability that a view is blurred by a Gaussian of 0.1 to 2 pixels; with the presets
             imagenet and miniimagenet 0.5, and 0 for the loss ce alone.
-        augment: where views are drawn: ``cpu`` in the decoding processes, ``device`` by the batch.
+        augment_on: where views are drawn: ``cpu`` in the decoding processes, ``device`` by the batch.
         accumulate: steps whose gradients are added up before the weights move.
         clip: largest norm of the gradient; 0 leaves it as it is.
-        watch: epochs between two looks of the k-NN monitor; 0 looks at the end only.
+        eval_every: epochs between two looks of the k-NN monitor; 0 looks at the end only.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``; auto is bf16 where the processor has it.
         seed: of the first weights, the order of the images, and every view.
     """
@@ -77,20 +77,20 @@ class PretrainSettings:
     sgd_momentum: float = 0.9
     weight_decay: float = 0.05
     temperature: float = 0.1
-    projection: int = 128
-    queue: int = 1024
+    projection_dim: int = 128
+    queue_size: int = 1024
     momentum: float = 0.99
-    shards: int = 2
+    bn_splits: int = 2
     crop_min_area: float = 0.5
     flip_prob: float = 0.5
     jitter: tuple[float, float, float, float] = ()  # type: ignore[assignment]  # empty: the study's
     jitter_prob: float | None = None
     gray_prob: float | None = None
     blur_prob: float | None = 0.0
-    augment: Literal["cpu", "device"] = "device"
+    augment_on: Literal["cpu", "device"] = "device"
     accumulate: int = 1
     clip: float = 0.0
-    watch: int = 4
+    eval_every: int = 4
     precision: Precision = "auto"
     seed: int = 0
 
@@ -132,7 +132,7 @@ class PretrainSettings:
         """Numbers of the contrastive terms."""
         from ...losses.pretext import PretextSettings
 
-        return PretextSettings(self.temperature, self.projection, self.queue, self.momentum, self.shards)
+        return PretextSettings(self.temperature, self.projection_dim, self.queue_size, self.momentum, self.bn_splits)
 
     @property
     def augmentation(self) -> "AugmentSettings":
@@ -152,17 +152,17 @@ class PretrainSettings:
             size=self.size,
             scale=(self.crop_min_area, 1.0),
             jitter=self.jitter or STUDY.jitter,
-            jitter_p=given_or(STUDY.jitter_p, self.jitter_prob),
-            gray_p=given_or(STUDY.gray_p, self.gray_prob),
-            blur_p=given_or(STUDY.blur_p, self.blur_prob),
-            flip_p=self.flip_prob,
+            jitter_prob=given_or(STUDY.jitter_prob, self.jitter_prob),
+            gray_prob=given_or(STUDY.gray_prob, self.gray_prob),
+            blur_prob=given_or(STUDY.blur_prob, self.blur_prob),
+            flip_prob=self.flip_prob,
         )
         self._require_consistent(augmentation)
         return augmentation
 
     def _require_consistent(self, augmentation: "AugmentSettings") -> None:
         jitter = ",".join(f"{strength:g}" for strength in augmentation.jitter)
-        if any(self.jitter) and not augmentation.jitter_p:
+        if any(self.jitter) and not augmentation.jitter_prob:
             raise UsageError(
                 f"--jitter {jitter} has no effect: views of the loss {self.loss} are jittered with "
                 "probability 0. Add --jitter-prob 0.8, or leave --jitter out."
@@ -188,7 +188,7 @@ _CHOICES = {
     "test_fit": ("squash", "shorter"),
     "test_interpolation": ("bilinear", "bicubic"),
     "optimizer": ("sgd", "lars", "adamw"),
-    "augment": ("cpu", "device"),
+    "augment_on": ("cpu", "device"),
     "precision": ("auto", "fp32", "bf16", "fp16"),
 }
 _LOWEST = {
@@ -201,7 +201,7 @@ _LOWEST = {
     "weight_decay": 0,
     "sgd_momentum": 0,
     "clip": 0,
-    "watch": 0,
+    "eval_every": 0,
     "min_lr": 0,
     "seed": 0,
     "flip_prob": 0,

@@ -76,7 +76,7 @@ class Trainer:
         self._views = ViewSettings(
             augment=settings.augmentation,
             count=pretext.objective.views,
-            where=settings.augment,
+            where=settings.augment_on,
             workers=workers,
             seed=settings.seed,
         )
