@@ -69,7 +69,7 @@ def test_another_version(one, monkeypatch, what):
     if what == "version":
         monkeypatch.setattr(task_store, "_versions", lambda: {"transferkit": "99"})
     else:
-        monkeypatch.setattr(task_store, "RECORD", 99)
+        monkeypatch.setattr(task_store, "RECORD_VERSION", 99)
     assert state(study, context) == ["extract", "probe"]
 
 
