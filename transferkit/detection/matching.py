@@ -89,15 +89,15 @@ def class_matches(
     objects = np.zeros(len(ground_truth), np.int64)
     for image, (one, there) in enumerate(zip(found, ground_truth, strict=True)):
         mine, theirs = one.labels == label, there.labels == label
-        ignored = (there.difficult | there.crowd)[theirs]
-        crowd = ignored if rule == "coco" else there.crowd[theirs]  # which knows no difficult objects
-        objects[image] = int((~ignored).sum())
+        optional = (there.difficult | there.crowd)[theirs]
+        crowd = optional if rule == "coco" else there.crowd[theirs]  # which knows no difficult objects
+        objects[image] = int((~optional).sum())
         if not mine.any():
             continue
         order = np.argsort(-one.scores[mine], kind="stable")
         common = overlaps(one.boxes[mine][order], there.boxes[theirs], crowd)
         judge = _judged_as_voc if rule == "voc" else _judged_as_coco
-        answers = [judge(common, ignored, crowd, threshold) for threshold in thresholds]
+        answers = [judge(common, optional, crowd, threshold) for threshold in thresholds]
         scores.append(one.scores[mine][order].astype(np.float64))
         images.append(np.full(len(order), image, np.int64))
         right.append(np.array([answer[0] for answer in answers]))
@@ -121,7 +121,7 @@ _Judged = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
 
 def _judged_as_voc(
-    common: NDArray[np.float64], ignored: NDArray[np.bool_], crowd: NDArray[np.bool_], threshold: float
+    common: NDArray[np.float64], optional: NDArray[np.bool_], crowd: NDArray[np.bool_], threshold: float
 ) -> _Judged:
     """For boxes ``[k]`` that overlap objects by ``common`` ``[k, m]``, the surest first."""
     right, ignored = (np.zeros(len(common), bool) for _ in range(2))
@@ -130,27 +130,27 @@ def _judged_as_voc(
         most = int(row.argmax())
         if row[most] < threshold:
             continue
-        ignored[box] = ignored[most]
-        right[box] = not ignored[most] and not taken[most]
+        ignored[box] = optional[most]
+        right[box] = not optional[most] and not taken[most]
         taken[most] = True
     return right, ignored
 
 
 def _judged_as_coco(
-    common: NDArray[np.float64], ignored: NDArray[np.bool_], crowd: NDArray[np.bool_], threshold: float
+    common: NDArray[np.float64], optional: NDArray[np.bool_], crowd: NDArray[np.bool_], threshold: float
 ) -> _Judged:
     """The same by COCO's rule; of equal overlaps the last object's counts."""
     right, ignored = (np.zeros(len(common), bool) for _ in range(2))
     taken = np.zeros(common.shape[1], bool)
     for box, row in enumerate(common if common.shape[1] else ()):
         free = (row >= threshold) & (~taken | crowd)
-        candidates = np.flatnonzero(free & ~ignored)
+        candidates = np.flatnonzero(free & ~optional)
         if not len(candidates):
-            candidates = np.flatnonzero(free & ignored)
+            candidates = np.flatnonzero(free & optional)
         if not len(candidates):
             continue
         most = int(candidates[::-1][row[candidates[::-1]].argmax()])
         taken[most] = True
-        ignored[box] = ignored[most]
-        right[box] = not ignored[most]
+        ignored[box] = optional[most]
+        right[box] = not optional[most]
     return right, ignored
