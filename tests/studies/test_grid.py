@@ -99,7 +99,7 @@ def test_models_are_shown_what_the_study_says():
 def test_ids_do_not_depend_on_what_else_is_asked():
     """A number of shots is asked of the classes that the curve is, which can be said of it alone."""
     whole = grid()
-    fewer = grid(TEXT.replace("shots = [1, 5]", "shots = 5\nclass_rows = 20"))
+    fewer = grid(TEXT.replace("shots = [1, 5]", "shots = 5\nmin_rows_per_class = 20"))
     assert {name for name in whole if name.startswith("probe")} > {n for n in fewer if n.startswith("probe")}
     changed = grid(TEXT.replace("40", "41"))
     assert {task.id for task in of_kind(changed, "extract") if task.models == ("pixels",)} <= whole.keys()
@@ -114,7 +114,7 @@ def test_a_task_survives_json():
 
 
 def test_several_hands_fill_the_features_of_one_model_together():
-    text = 'hands = 3\nmodels = ["pixels"]\ndata = ["mini/digits"]\n[[probe]]\n'
+    text = 'workers_per_entry = 3\nmodels = ["pixels"]\ndata = ["mini/digits"]\n[[probe]]\n'
     tasks = grid(text)
     assert [task.what["hand"] for task in of_kind(tasks, "extract")] == [0, 1, 2]
     (probe,) = of_kind(tasks, "probe")

@@ -21,7 +21,7 @@ RUN = StudyRun(
 
 
 def shown(*tables):
-    console = Console(head_width=100, color_system=None)
+    console = Console(width=100, color_system=None)
     with console.capture() as captured:
         for table in tables:
             console.print(table)

@@ -30,8 +30,8 @@ def test_several_shots_of_one_table_are_asked_of_the_same_classes():
     assert min_rows_per_class("shots = [1, 5, 20]") == [35, 35, 35]
     assert min_rows_per_class("shots = [1, 5]\nways = [3, 5]\nqueries = 2") == [7, 7, 7, 7]
     assert min_rows_per_class("shots = 5") == [0]
-    assert min_rows_per_class("shots = [1, 5]\nclass_rows = 0") == [0, 0]
-    assert min_rows_per_class("shots = [1, 5]\nclass_rows = 50") == [50, 50]
+    assert min_rows_per_class("shots = [1, 5]\nmin_rows_per_class = 0") == [0, 0]
+    assert min_rows_per_class("shots = [1, 5]\nmin_rows_per_class = 50") == [50, 50]
 
 
 def test_a_list_stays_one_where_the_setting_is_a_list():
@@ -104,7 +104,7 @@ def test_paths_become_absolute(tmp_path, monkeypatch):
         ("", r"^s.toml: the grid is empty: add \[\[pretrain\]\]"),
         ('name = "a/b"\n[[probe]]', r"name = 'a/b' cannot name a folder"),
         ('precision = "fp8"\n[[probe]]', r"precision = 'fp8' is unknown. Choose from: auto, fp32, bf16"),
-        ("hands = 0\n[[probe]]", r"hands = 0 is too few"),
+        ("workers_per_entry = 0\n[[probe]]", r"workers_per_entry = 0 is too few"),
         ('[[probe]]\nmodels = ["latest"]', r'"latest" changes with every run'),
         ('[[probe]]\nmodels = ["run:*"]', r"'run:\*' fits none of: pixels"),
         ('[[probe]]\ndata = ["mini/digit"]', r"\[\[probe\]\] 1: .*Did you mean 'mini/digits'\?"),

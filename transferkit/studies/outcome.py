@@ -53,8 +53,8 @@ class Outcome:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Outcome":
         """The inverse of ``to_json``."""
-        left = value["receipt"]
+        left = value["task_record"]
         task_record = (
             TaskRecord(**{**left, "cells": tuple(left["cells"]), "entries": tuple(left["entries"])}) if left else None
         )
-        return cls(**{**value, "receipt": task_record})
+        return cls(**{**value, "task_record": task_record})

@@ -72,7 +72,7 @@ def test_a_node_that_does_not_see_the_workspace_says_so(tmp_path):
         "token": "1234",
     }
     outcome = json.loads(carry_out(json.dumps(given)))
-    assert outcome["receipt"] is None
+    assert outcome["task_record"] is None
     assert "does not see the workspace" in outcome["error"]
     assert not (tmp_path / "elsewhere").exists()
 
