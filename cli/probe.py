@@ -107,7 +107,8 @@ def command(
     try:
         results = evaluator.run(model, data, questions)
     except UnansweredError as error:
-        _show(session, error.results, compare)
+        if error.results or session.as_json:
+            _show(session, error.results, compare)
         raise
     _show(session, results, compare).require_all()
 

@@ -52,7 +52,7 @@ class Session:
             click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
             return
         console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
-        console.print(table, markup=False, highlight=False, emoji=False)
+        console.print(table, markup=False, highlight=False, emoji=False, crop=False)  # long names stay whole
 
     def drawn(self, place: str | None, name: str, figures: Mapping[str, Any]) -> Text:
         """Save figures, each by its own name where there are several; say where.

@@ -104,7 +104,7 @@ def test_a_score_without_outcomes_leaves_none(tmp_path):
 def test_a_record_from_before_there_were_outcomes_is_read_but_not_reused(tmp_path, monkeypatch):
     old = result_of(CELL).to_json()
     del old["outcomes"]
-    monkeypatch.setattr("transferkit.core.results.RECORD", 1)
+    monkeypatch.setattr("transferkit.core.results.RECORD_VERSION", 1)
     old["cell"] = CELL.digest
     write_json(tmp_path / f"{CELL.digest[:32]}.json", {**old, "digest": digest_of(old)})
     monkeypatch.undo()
@@ -195,13 +195,13 @@ def test_results_are_a_sequence():
 
 
 def test_results_read_as_a_table():
-    whole = Results(replace(one, skipped_rows=0) for one in TWO)
-    heading, rule, *rows = [" ".join(line.split()) for line in str(whole).splitlines() if line.strip()]
-    assert heading == "model data layer protocol metric value 95 % interval n chosen on scored on unreadable"
+    heading, rule, *rows = [" ".join(line.split()) for line in str(TWO).splitlines() if line.strip()]
+    assert heading == "model data layer protocol value 95 % interval n"
     assert set(rule) == {"─"}
     assert rows == [
-        "imagenet-lite0 mini/digits blocks.6 knn accuracy 0.875 0.800–0.900 400 none test 0",
-        "<b> mini/digits [red] knn 5-shot accuracy 0.875 0.800–0.900 400 none test 0",
+        "imagenet-lite0 mini/digits blocks.6 knn 0.875 0.800–0.900 400",
+        "<b> mini/digits [red] knn 5-shot 0.875 0.800–0.900 400",
+        "seed 0 · accuracy · chosen: k 20 · chosen on none · scored on test · 2 unreadable",
     ]
 
 

@@ -6,17 +6,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from html import escape
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from .errors import DamagedError
 from .files import digest_of, write_json
 from .outcomes import Outcomes
 from .statistics import Interval
+
+if TYPE_CHECKING:
+    from .fitted_table import FittedTable
 
 RECORD_VERSION = 4
 """The form of the record: raised when a record gains a field or an answer was mended, so that those from
@@ -270,15 +270,10 @@ class Results(Sequence[Result]):
         """The records as plain values."""
         return [record.to_json() for record in self._records]
 
-    def __rich__(self) -> Table:
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for heading in _HEADINGS:
-            table.add_column(heading, overflow="fold", justify="right" if heading in _NUMBERS else "left")
-        for record in self._records:
-            table.add_row(*map(Text, _row(record)))
-        if self._seen:
-            table.caption, table.caption_justify = SEEN_MEANS, "left"
-        return table
+    def __rich__(self) -> "FittedTable":
+        from .record_table import record_table  # it builds on this module
+
+        return record_table(self._records)
 
     @property
     def _seen(self) -> bool:
@@ -286,7 +281,7 @@ class Results(Sequence[Result]):
 
     def __str__(self) -> str:
         with (console := Console(width=160, color_system=None)).capture() as captured:
-            console.print(self)
+            console.print(self, crop=False)
         return captured.get().rstrip()
 
     def _repr_html_(self) -> str:
@@ -311,7 +306,6 @@ _HEADINGS = (
     "scored on",
     "unreadable",
 )
-_NUMBERS = ("value", "95 % interval", "n", "unreadable")
 
 
 def recipe(protocol: str, settings: Mapping[str, Any]) -> str:

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..core.errors import DamagedError
+from ..core.record_labels import Label, labels_of, ordered_recipes
 from ..core.results import Result, ResultStore
 from ..core.statistics import Interval
 from .domains import by_domain, domain_of
-from .labels import Label, labels_of, ordered_recipes
 from .layer_order import by_depth
 from .statistics import ALPHA, Ranks, Units, difference_p, holm, ranks, seed_mean
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
+from ...core.record_labels import Label
 from ...core.results import Result
 from ..figures import Curve
-from ..labels import Label
 from ..layer_order import by_depth
 from ..result_table import ResultTable
 from .chart import Chart, Curves, Heat, Panel, Points

@@ -1,7 +1,7 @@
 """Names that tell records apart."""
 
 from tests.reports.records import record
-from transferkit.reports.labels import labels_of, ordered_recipes
+from transferkit.core.record_labels import labels_of, ordered_recipes
 
 
 def test_plain_names_stay_plain():

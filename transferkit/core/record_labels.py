@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.results import Result, recipe
+from .results import Result, recipe
 
 PROTOCOLS = ("linear", "sgd", "allway", "knn", "fewshot", "finetune", "detection", "semantic")
 """In the order people read in; others follow by name."""
