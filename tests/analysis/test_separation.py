@@ -15,6 +15,7 @@ from transferkit.analysis.separation import (
 )
 from transferkit.core.errors import NonFiniteError, ShapeError
 from transferkit.core.seeding import generator
+from transferkit.core.statistics import Interval
 
 
 def clusters(count=(4, 7, 2), d=5, spread=1.0):
@@ -204,6 +205,12 @@ def test_a_class_that_is_a_single_group_is_taken_as_it_is():
     group = [str(i) if i < 12 else "last" for i in range(16)]
     rest, found = class_separation_interval(x, y), class_separation_interval(x, y, group)
     assert 0 < found.high - found.low < rest.high - rest.low
+
+
+@pytest.mark.parametrize("groups", [["all"] * 16, [f"of {i // 6}" for i in range(16)]])
+def test_classes_that_are_single_groups_leave_the_interval_unknown(groups):
+    found = class_separation_interval(*clusters((6, 6, 4)), groups)
+    assert found == Interval(0, 1, "none: no class has two groups")
 
 
 @pytest.mark.parametrize("apart", [0.0, 0.3, 3.0])

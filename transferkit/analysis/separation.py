@@ -17,6 +17,9 @@ from .labelled import Array, Labelled, labelled, matrix
 CHUNK = 2**24
 """Similarities that uniformity holds at once: 64 MiB."""
 
+NO_SECOND_GROUP = "none: no class has two groups"
+"""The method of an interval that cannot be known."""
+
 _ROUNDING = 1e-24  # the variance of unit rows that differ by rounding alone
 
 
@@ -91,7 +94,7 @@ def class_separation_interval(x: ArrayLike, labels: ArrayLike, groups: Groups = 
     do, as one drawn twice makes its class tighter than any real one. The jackknife errs towards a large
     variance, so that the normal quantile suffices. Ends stay in 0 … 1. A class of two groups makes the
     interval too narrow, as it has no spread without either of them; a class that is a single group is taken
-    as it is.
+    as it is. Where that holds for every class, nothing is known, and the interval is 0 … 1.
 
     Args:
         x: ``[n, d]``.
@@ -111,6 +114,8 @@ def class_separation_interval(x: ArrayLike, labels: ArrayLike, groups: Groups = 
     group = np.unique(numbers[kept], return_inverse=True)[1]
     without, stratum = _without_each(unit, group), _strata(unit.y, group)
     count = np.bincount(stratum)[stratum]
+    if count.max() < 2:
+        return Interval(0.0, 1.0, NO_SECOND_GROUP)
     apart = (without - (np.bincount(stratum, without) / np.bincount(stratum))[stratum]) ** 2
     half = Z95 * float(np.sqrt(((1 - 1 / count) * apart).sum()))
     return Interval(max(0.0, value - half), min(1.0, value + half), "jackknife")
