@@ -164,6 +164,10 @@ def test_options_reach_the_constructor_and_stay_in_the_name():
         ("num_headz=3", r"unexpected keyword argument 'num_headz'\. Options of the network: num_heads\.$"),
         ("num_heads=5", r"cannot be built: dim should be divisible by num_heads\.$"),
         ("qwerty=5", r"Options of the network: img_size, patch_size, "),
+        ("num_heads=0", r"num_heads=0 cannot be built: integer .*zero\.$"),
+        ("patch_size=0", r"patch_size=0 cannot be built: integer .*zero\.$"),
+        ("norm_layer=foo", r"norm_layer=foo cannot be built: 'foo' is unknown\.$"),
+        ("embed_layer=foo", r"embed_layer=foo cannot be built: 'str' object is not callable\.$"),
     ],
 )
 def test_options_that_the_constructor_refuses(options, message):

@@ -96,7 +96,7 @@ class Architecture:
             torch.default_generator.manual_seed(seed)
             try:
                 return self._build(options)
-            except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+            except Exception as error:  # what a constructor raises depends on the option
                 if not self.options:
                     raise
                 raise self._refusal(error) from error
@@ -113,6 +113,8 @@ class Architecture:
     def _refusal(self, error: Exception) -> UsageError:
         """Why the constructor refused its options, with the names that it takes."""
         reason = (str(error).splitlines() or [type(error).__name__])[0]
+        if isinstance(error, LookupError):  # its text is the bare key
+            reason = f"{reason} is unknown"
         parameters = inspect.signature(type(replace(self, options={}).build()).__init__).parameters
         known = [name for name in parameters if name not in ("self", "args", "kwargs", "cfg")]
         strange = [key for key in self.options if key not in known]

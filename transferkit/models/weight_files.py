@@ -49,6 +49,8 @@ def read_checkpoint(path: Path) -> Mapping[Any, Any]:
     Raises: CheckpointError: if there is no such file, it is damaged, or it holds more than tensors and
         plain values.
     """
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder, not a checkpoint. Name the file of weights in it.")
     if not path.is_file():
         raise CheckpointError(f"There is no file {path}.")
     if path.name.endswith(_INDEX):
@@ -95,7 +97,7 @@ def _read_safetensors(path: Path) -> Mapping[Any, Any]:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise CheckpointError(f"{path} is no safetensors file, or a damaged one ({error}).") from error
+        raise CheckpointError(f"{path} is no safetensors file, or a damaged one ({error}). Fetch it again.") from error
 
 
 def _read_torch(path: Path) -> object:
