@@ -248,8 +248,17 @@ def test_groups_of_several_classes_that_leave_no_episode_are_refused():
     drawn(Shape(3, 4, 4, 10), labels, names, groups=groups)
     pairs = (("a", "b"), ("c", "a"), ("b", "c"))  # whatever side a is on, b and c are on the other
     groups = [pairs[i // 8][i % 2] for i in range(24)]
-    with pytest.raises(DataError, match=r"Episode 0 is impossible: groups with rows of several classes leave"):
+    with pytest.raises(
+        DataError,
+        match=r"Episode 0 cannot be drawn: in 20 divisions, groups with rows of several classes left",
+    ):
         drawn(Shape(3, 4, 4, 10), labels, names, groups=groups)
+
+
+def test_groups_of_several_classes_have_no_shots_suggested():
+    labels, groups = np.repeat(np.arange(3), 4), [f"patient {i % 2}" for i in range(12)]
+    with pytest.raises(DataError, match=r"or --queries, or give the classes more groups\.$"):
+        drawn(Shape(3, 1, 3, 1), labels, [f"{i:02}" for i in range(12)], groups=groups)
 
 
 def test_groups_have_a_file_of_their_own(tmp_path):

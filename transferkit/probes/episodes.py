@@ -25,7 +25,7 @@ from .sides import can_be_divided, divide
 Indices = NDArray[np.int64]
 
 ATTEMPTS = 20
-"""How often groups of several classes are divided before an episode is called impossible."""
+"""How often groups of several classes are divided before an episode is given up."""
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,12 @@ def _require_ways(eligible: set[int], rows_of: dict[int, Indices], shape: Shape,
 
 
 def _possible(rows_of: dict[int, Indices], shape: Shape, groups: Indices) -> str:
-    """Shots and queries that groups allow: as many queries as possible, and then as many shots."""
+    """Shots and queries that groups allow: as many queries as possible, and then as many shots.
+
+    No numbers where a group has rows of several classes: what each class allows, an episode may not.
+    """
+    if len(np.unique(groups)) < sum(len(np.unique(groups[rows])) for rows in rows_of.values()):
+        return ", or give the classes more groups"
     sizes = [np.unique(groups[rows], return_counts=True)[1].tolist() for rows in rows_of.values()]
     ways = min(shape.ways, sum(len(one) > 1 for one in sizes))
     for queries in range(shape.queries, 0, -1):
@@ -282,9 +287,9 @@ def _query_groups(
         else:
             return np.array([sides.get(group, False) for group in range(int(groups.max()) + 1)])
     raise DataError(
-        f"Episode {named[2]} is impossible: groups with rows of several classes leave a class fewer than "
-        f"{shape.queries} queries or {shape.shots} shots in groups of their own. Ask for fewer --ways, "
-        "--shots or --queries."
+        f"Episode {named[2]} cannot be drawn: in {ATTEMPTS} divisions, groups with rows of several classes "
+        f"left a class fewer than {shape.queries} queries or {shape.shots} shots in groups of their own. Ask "
+        "for fewer --ways, --shots or --queries."
     )
 
 
