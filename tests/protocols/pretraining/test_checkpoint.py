@@ -105,3 +105,9 @@ def test_a_tensor_that_shares_memory_is_kept_whole(tmp_path):
     save_tensors(tmp_path / "x.safetensors", {"all": whole, "part": whole[2:4]}, {})
     tensors, _ = load_tensors(tmp_path / "x.safetensors")
     assert_close(tensors, {"all": whole, "part": whole[2:4]})
+
+
+def test_the_same_weights_are_the_same_bytes(tmp_path):
+    for i in range(20):
+        save_tensors(tmp_path / f"{i}", {"a": torch.ones(3)}, {}, trained_on=("mini/leaves",))
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1

@@ -35,7 +35,9 @@ def save_tensors(
 
     Raises: DiskSpaceError: if there is no room; what was there before is intact.
     """
-    header = {_STATE: json.dumps(state, sort_keys=True, allow_nan=False), **trained_on_header(trained_on)}
+    header = trained_on_header(trained_on)
+    if state or not header:  # one key where that is enough: safetensors writes several in random order
+        header[_STATE] = json.dumps(state, sort_keys=True, allow_nan=False)
     apart = {
         name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
