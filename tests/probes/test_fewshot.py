@@ -421,6 +421,18 @@ def test_allway_counts_classes_of_too_few_rows():
     assert [found.extra_metrics[name] for name in about] == [3, 1, 1]
 
 
+def test_allway_refuses_shots_that_no_class_has():
+    train = features(60, "train", classes=4, d=6)
+    splits = {
+        "train": replace(train, labels=np.repeat([0, 1, 2], [40, 17, 3])),
+        "test": features(40, "test", classes=4, d=6),
+    }
+    words = r"with 500 shots needs a class of at least 500 rows; .* has 40\. Ask for fewer --shots: 40 shots would do\."
+    with pytest.raises(DataError, match=words):
+        score(replace(ALLWAY, shots=500), splits)
+    assert score(replace(ALLWAY, shots=40), splits).n == 40
+
+
 def test_allway_does_not_ask_for_the_order_of_rows():
     order = generator(0, "order").permutation(120)
     shuffled = {**SPLITS, "train": SPLITS["train"].rows(order)}

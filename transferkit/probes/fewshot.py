@@ -291,6 +291,19 @@ def _require_ways(labels: NDArray[np.int64], settings: FewshotSettings) -> None:
     )
 
 
+def _require_shots(train: Features, shots: int) -> None:
+    """Refuse shots that no class has the rows for: every draw would be all rows.
+
+    Raises: DataError: with the largest number of shots that would do.
+    """
+    most = int(np.bincount(train.labels).max())
+    if shots > most:
+        raise DataError(
+            f"all-way classification with {shots} shots needs a class of at least {shots} rows; the largest class of "
+            f"{train.data} {train.split} has {most}. Ask for fewer --shots: {most} shots would do."
+        )
+
+
 def _smaller(rows: NDArray[np.int64], settings: FewshotSettings) -> str:
     """What these classes, of so many rows each, the largest first, would do for."""
     rows = rows[rows > 1]
@@ -332,6 +345,7 @@ def _allway_score(splits: Mapping[str, Features], settings: FewshotSettings, see
     train_and_test(splits)  # refuses what cannot be fitted or scored
     train, test = splits["train"], splits["test"]
     require_two_classes(train)
+    _require_shots(train, settings.shots)
     draws = [
         draw_shots(train.labels, train.ids, shots=settings.shots, seed=seed, repeat=repeat)
         for repeat in range(settings.repeats)
