@@ -1,10 +1,11 @@
 from dataclasses import replace
 
 import pytest
+from PIL import Image
 
 from tests.protocols.analyses.pictures import LAST, MODEL, context, draw_discs
 from transferkit.cache.store import FeatureStore
-from transferkit.core.errors import UsageError
+from transferkit.core.errors import DataError, UsageError
 from transferkit.core.out_of_core import Blocks
 from transferkit.core.workspace import Workspace
 from transferkit.models.catalog import load_encoder
@@ -58,6 +59,17 @@ def test_half_of_what_is_free_is_taken_unless_told_otherwise(tmp_path, loaded, m
 def test_an_amount_that_cannot_be_meant_is_refused(tmp_path, memory):
     with pytest.raises(UsageError, match=r"--max-memory (-1|nan) GiB is no amount: give 0 or more"):
         evaluator(tmp_path, max_memory=memory)
+
+
+def test_images_without_class_folders_are_refused_before_extraction(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(3):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(folder / f"{number}.png")
+    words = f"{folder} holds no images in class folders. Expected are {folder}/cat/1.jpg and {folder}/dog/2.jpg"
+    with pytest.raises(DataError, match=words):
+        evaluator(tmp_path / "w").run(["pixels"], [f"folder:{folder}"], QUESTIONS)
+    assert not (tmp_path / "w/features").exists()
 
 
 def test_augmented_views_are_extracted_of_the_rows_that_are_trained_on(tmp_path):

@@ -127,6 +127,15 @@ def _class_names(folder: Path, parts: Mapping[str, Part]) -> tuple[str, ...]:
     return classes
 
 
+def require_class_folders(dataset: Dataset) -> None:
+    """Refuse a folder of images without class folders, which has neither labels nor a test split.
+
+    Raises: DataError: with the layouts that do.
+    """
+    if dataset.spec.startswith("folder:") and tuple(dataset.classes) == (UNLABELLED,):
+        raise DataError(f"{dataset.source} holds no images in class folders. {expected(Path(dataset.source))}")
+
+
 def _unlabelled(parts: Mapping[str, Collection[str]]) -> bool:
     """Whether these parts, each with its classes, are those of a folder without class folders."""
     return list(parts) == ["train"] and UNLABELLED in parts["train"]

@@ -16,6 +16,7 @@ from ..core.files import digest_of
 from ..core.results import Cell, Result, Results, ResultStore
 from ..data.catalog import expand_datasets
 from ..data.dataset import Dataset
+from ..data.folder import require_class_folders
 from ..data.variants import PLAIN
 from ..models.catalog import default_model, load_encoder
 from ..models.encoder import Encoder
@@ -126,6 +127,8 @@ class Evaluator:
         self._require_own_images(questions)
         workspace = self.context.workspace
         opened = [self.context.open(name) for name in expand_datasets(datasets)]
+        for dataset in opened:
+            require_class_folders(dataset)
         encoders = [
             load_encoder(spec, runs=workspace.runs, reporter=self.context.reporter)
             for spec in models or [default_model(workspace.runs)]

@@ -12,6 +12,7 @@ from ...core.features import Features, concatenate
 from ...core.results import Cell, Result, ResultStore, Score
 from ...data.catalog import expand_datasets
 from ...data.dataset import Dataset
+from ...data.folder import require_class_folders
 from ...models.catalog import default_model, load_encoder
 from ..context import RunContext
 from ..extract import Extractor
@@ -122,6 +123,8 @@ def looks(
     workspace = context.workspace
     opened = [context.open(name) for name in expand_datasets(datasets)]
     if classified:
+        for dataset in opened:
+            require_class_folders(dataset)
         require_one_label_each(opened, what=classified)
     store = FeatureStore(workspace.features)
     extractors = [

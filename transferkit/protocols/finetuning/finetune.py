@@ -23,6 +23,7 @@ from ...core.seeding import generator
 from ...core.splitting import stratified_split
 from ...data.catalog import expand_datasets
 from ...data.dataset import Dataset, Split
+from ...data.folder import require_class_folders
 from ...data.loading import default_workers
 from ...data.subset import chosen_rows, joined
 from ...models.catalog import default_model, load_encoder
@@ -108,6 +109,8 @@ def finetune(
     fabric = launched_fabric(trainer_config, precision=settings.precision, folder=context.workspace.root)
     with fabric.rank_zero_first():  # which draws or fingerprints the images for all
         opened = [context.open(name) for name in expand_datasets(datasets)]
+    for dataset in opened:
+        require_class_folders(dataset)
     require_one_label_each(opened, what="fine-tuning")
     workers = default_workers() if trainer_config.workers is None else trainer_config.workers
     told = context if fabric.is_global_zero else replace(context, reporter=SILENT)
