@@ -14,6 +14,7 @@ from transferkit.cache.export import export_arrays
 from transferkit.cache.store import FeatureStore
 from transferkit.core.errors import CacheError
 from transferkit.core.files import readable_bytes
+from transferkit.core.wording import counted
 
 from .session import Section, Session, canonical, common_options, listed
 
@@ -168,9 +169,13 @@ def export(session: Session, layers: tuple[str, ...], output: str, **wanted: tup
     """
     entry = _one(session, wanted)
     names = layers if set(layers) <= set(entry.layers) else _resolved(session, entry, layers)
-    export_arrays(entry, names, Path(output))
-    value = {"path": output, "layers": {name: entry.layers[name] for name in names}}
-    session.show(value, Text(f"{', '.join(names)} of {entry.rows} rows written to {output}"))
+    written = export_arrays(entry, names, Path(output))
+    left_out = entry.rows - written
+    value = {"path": output, "layers": {name: entry.layers[name] for name in names}, "rows": written}
+    told = f"{counted(written, 'row')} of {', '.join(names)} written to {output}"
+    if left_out:
+        told += f"; {counted(left_out, 'unreadable image')} left out"
+    session.show(value, Text(told))
 
 
 def _resolved(session: Session, entry: Entry, layers: tuple[str, ...]) -> tuple[str, ...]:

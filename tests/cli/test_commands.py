@@ -12,6 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from tests.cache.filling import READ, filled
 from transferkit_cli.main import COMMANDS, cli
 
 
@@ -217,6 +218,17 @@ def test_cache_export_writes_the_arrays(tmp_path):
     with np.load(tmp_path / "f.npz") as arrays:
         assert set(arrays.files) == {"x", "labels", "ids"}
         assert arrays["x"].shape == (len(arrays["labels"]), 3072)
+        assert f"{len(arrays['ids'])} rows of last written to {tmp_path / 'f.npz'}\n" == result.stdout
+
+
+def test_cache_export_tells_how_many_unreadable_images_are_left_out(tmp_path):
+    rows = int(READ.sum())
+    entry = filled(tmp_path / "w/features", ["stem"])
+    chosen = ["--entry", entry.key.digest[:12], "--layers", "stem", "--output", str(tmp_path / "f.npz")]
+    result = invoke("cache", "export", *chosen, "--workspace", str(tmp_path / "w"))
+    left_out = len(READ) - rows
+    assert left_out == 2
+    assert result.stdout == f"{rows} rows of stem written to {tmp_path / 'f.npz'}; 2 unreadable images left out\n"
 
 
 def test_numbers_with_places_keep_repeats_and_a_list_of_values_drops_them():

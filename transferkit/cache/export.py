@@ -12,7 +12,7 @@ from ..core.files import appearing
 from .entry import Entry
 
 
-def export_arrays(entry: Entry, layers: Sequence[str], path: Path) -> None:
+def export_arrays(entry: Entry, layers: Sequence[str], path: Path) -> int:
     """Write ``x`` ``[n, d]``, ``labels`` ``[n]`` and ``ids`` ``[n]`` of the rows that could be read.
 
     Several layers stand under their own names instead of ``x``; then a row that any of them lacks is left
@@ -22,6 +22,8 @@ def export_arrays(entry: Entry, layers: Sequence[str], path: Path) -> None:
         entry: what to read.
         layers: at least one, complete.
         path: ends in ``.npz`` or ``.parquet`` (one row a sample; features are lists of fixed size).
+
+    Returns: how many rows were written.
 
     Raises:
         UsageError: for another suffix, or no layer, or one named like ``labels`` or ``ids``.
@@ -37,6 +39,7 @@ def export_arrays(entry: Entry, layers: Sequence[str], path: Path) -> None:
     arrays = _arrays(entry, layers)
     with appearing(path) as part:
         write(part, arrays)
+    return len(arrays["ids"])
 
 
 def _arrays(entry: Entry, layers: Sequence[str]) -> dict[str, NDArray]:
