@@ -176,7 +176,7 @@ def test_an_annotation_file_that_is_cut_off(invoke, tmp_path):
             packed.writestr(f"annotations/instances_{part}.json", '{"images": [')
     result = invoke("prepare", "coco", "--from", str(archives))
     assert result.exit_code == 1
-    assert "this is not coco: what was given/annotations/instances_train2017.json is no JSON" in result.stderr
+    assert "this is not coco: annotations/instances_train2017.json is no JSON" in result.stderr
     assert not (tmp_path / "ws/data/coco").exists()
 
 

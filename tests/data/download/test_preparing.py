@@ -184,6 +184,14 @@ def test_another_set_is_refused_and_nothing_is_left(tmp_path, data_root):
     assert not left(data_root)
 
 
+def test_a_table_without_its_columns_is_named_with_its_path(tmp_path, data_root):
+    mine = tree("kaokore", tmp_path / "mine")
+    (mine / "labels.csv").write_text("file,status\na.jpg,1\n")
+    words = f"{mine}/labels.csv has no column 'image', 'gender', 'set', only file, status. Needed are image, gender"
+    with pytest.raises(DataError, match=words):
+        prepare(PUBLISHED["kaokore"], data_root, Request((mine,)))
+
+
 def test_names_that_fit_are_not_enough(tmp_path, data_root):
     """The reader has the last word: the marks are there, the labels are not."""
     mine = tree("flowers102", tmp_path / "mine")

@@ -61,7 +61,7 @@ def test_tables(tmp_path):
     contents = Contents.of(tmp_path)
     assert contents.table("t.csv", columns=("a",)) == [{"a": "1", "b": "2"}]
     assert contents.table("bom.csv", columns=("a", "b")) == [{"a": "1", "b": "2"}]
-    with pytest.raises(DataError, match=r"t\.csv has no column 'c', only a, b\. Take"):
+    with pytest.raises(DataError, match=r"t\.csv has no column 'c', only a, b\. Needed are a, c: take"):
         contents.table("t.csv", columns=("a", "c"))
     for read in (lambda: contents.table("broken.csv", columns=("a",)), lambda: contents.lines("broken.csv")):
         with pytest.raises(DataError, match=r"broken\.csv cannot be read"):

@@ -283,9 +283,10 @@ def _understood(published: Publication, place: Path, names: str, reporter: Repor
         inventory = published.read(place)
         images, classes = inventory.count_images(), len(inventory.classes)
     except DataError as error:
-        raise DataError(
-            f"{names}: this is not {published.name}: {str(error).replace(str(place), 'what was given')}"
-        ) from error
+        told = str(error)
+        if names != str(place):  # what was unpacked is named as the archive names it
+            told = told.replace(f"{place}/", "").replace(str(place), names)
+        raise DataError(f"{names}: this is not {published.name}: {told}") from error
     if classes > published.n_classes:
         raise DataError(
             f"{names}: this is not {published.name} alone: it has {classes} classes, published are "

@@ -91,8 +91,9 @@ class Contents:
                 missing = [column for column in columns if column not in (reader.fieldnames or ())]
                 if missing:
                     raise DataError(
-                        f"{path} has no column {missing[0]!r}, only {', '.join(reader.fieldnames or ())}. "
-                        "Take the file from the published archive."
+                        f"{path} has no column {', '.join(map(repr, missing))}, only "
+                        f"{', '.join(reader.fieldnames or ())}. Needed are {', '.join(columns)}: take the file "
+                        "from the published archive."
                     )
                 return list(reader)
         except (OSError, UnicodeError, csv.Error) as error:
