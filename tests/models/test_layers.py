@@ -151,7 +151,16 @@ def test_an_unknown_layer_is_answered_with_the_nearest(pattern):
 def test_a_pattern_like_nothing_is_answered_with_a_few():
     with pytest.raises(UnknownNameError, match=r"No layer named 'zz\*'\. Choose from: ") as error:
         names("random:resnet18", "zz*")
-    assert len(str(error.value)) < 200
+    assert str(error.value) == (
+        "No layer named 'zz*'. Choose from: last, stages, all, layer1, layer2, layer3, layer4, conv1, … "
+        "see `transferkit models layers random:resnet18`."
+    )
+
+
+def test_a_misspelled_pattern_is_answered_with_the_nearest():
+    spec = "random:timm:vit_tiny_patch16_224"
+    with pytest.raises(UnknownNameError, match=r"No layer named 'block\.\*'\. Did you mean 'blocks\.\*'\?"):
+        names(spec, "block.*")
 
 
 def test_a_pooling_that_does_not_fit_names_the_layer():

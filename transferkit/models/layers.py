@@ -8,8 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from ..core.errors import ModelError
-from ..core.registry import unknown_name
+from ..core.errors import ModelError, UnknownNameError
 from .blocks import find_blocks, is_composed, weighted_parts
 from .encoder import Encoder
 from .ending import LAST, is_from
@@ -18,6 +17,7 @@ from .tracing import OUTPUT, Call, Trace, named_modules, trace
 
 _FEWEST_STAGES = 3  # of maps; fewer resolutions do not divide a network
 _TOKEN_STAGES = 4
+_FEW = 8  # layers that an error lists
 _PARALLEL = "parallel_blocks"  # of timm's CoaT: each returns four maps at once, the first as it was
 
 
@@ -67,7 +67,7 @@ def resolve_layers(encoder: Encoder, choice: Sequence[str], pooling: str | None)
         ModelError: for a module that cannot be tapped, or a pooling that does not fit a chosen layer.
     """
     seen = trace(encoder)
-    chosen = {name for pattern in choice for name in _named(pattern, seen, encoder.module)}
+    chosen = {name for pattern in choice for name in _named(pattern, seen, encoder)}
     return tuple(_pooled(call, pooling, encoder.pooling) for call in seen.calls if call.name in chosen)
 
 
@@ -93,7 +93,8 @@ def _pooled(call: Call, pooling: str | None, own: str) -> Layer:
     return layer if form.kind == "vector" else replace(layer, pooling=pooling)
 
 
-def _named(pattern: str, seen: Trace, module: nn.Module) -> list[str]:
+def _named(pattern: str, seen: Trace, encoder: Encoder) -> list[str]:
+    module = encoder.module
     if pattern == LAST:
         return _last(seen)
     if pattern in ("stages", "all"):
@@ -108,7 +109,37 @@ def _named(pattern: str, seen: Trace, module: nn.Module) -> list[str]:
         return found
     if pattern in seen.refused:
         raise ModelError(f"Layer {pattern!r} cannot be tapped: it {seen.refused[pattern]} in a forward pass.")
-    raise unknown_name("layer", pattern, ["last", "stages", "all", *get_close_matches(pattern, names, n=5, cutoff=0.0)])
+    raise _unknown_layer(pattern, names, _stages(seen, module), encoder.spec)
+
+
+def _unknown_layer(pattern: str, names: Sequence[str], stages: Sequence[str], spec: str) -> UnknownNameError:
+    """The error that suggests the nearest pattern or name, or else lists a few layers."""
+    groups = ["last", "stages", "all"]
+    near = [*_near_patterns(pattern, names), *get_close_matches(pattern, [*groups, *names], n=1)]
+    if near:
+        hint = f"Did you mean {near[0]!r}? See"
+    else:
+        shown = list(dict.fromkeys([*groups, *stages, *names]))[:_FEW]
+        hint = f"Choose from: {', '.join(shown)}, … see"
+    return UnknownNameError(f"No layer named {pattern!r}. {hint} `transferkit models layers {spec}`.")
+
+
+def _near_patterns(pattern: str, names: Sequence[str]) -> Iterator[str]:
+    """The pattern with each part that matches nothing replaced by the nearest, if that matches a name.
+
+    >>> list(_near_patterns("block.*", ["blocks.0", "blocks.1", "head"]))
+    ['blocks.*']
+    """
+    parts = pattern.split(".")
+    deep = [own for name in names if len(own := name.split(".")) == len(parts)]
+    spelled = []
+    for place, part in enumerate(parts):
+        known = sorted({own[place] for own in deep})
+        matched = any(fnmatchcase(one, part) for one in known)
+        spelled += [part] if matched else get_close_matches(part, known, n=1)
+    found = ".".join(spelled)
+    if len(spelled) == len(parts) and any(_matches(name, found) for name in names):
+        yield found
 
 
 def _last(seen: Trace) -> list[str]:
