@@ -149,7 +149,7 @@ def verify(session: Session) -> None:
     store = FeatureStore(session.workspace.features)
     problems = list(store.verify())
     count = sum(1 for _ in store.entries())
-    words = "\n".join(map(str, problems)) or f"{count} entries, every byte as it was written."
+    words = "\n".join(map(str, problems)) or f"{counted(count, 'entry', 'entries')}, every byte as it was written."
     session.show([str(problem) for problem in problems], Text(words))
     if problems:
         raise SystemExit(1)
@@ -210,7 +210,7 @@ def prune(session: Session, damaged: bool, **wanted: tuple[str, ...]) -> None:
         "bytes": pruned.bytes,
         "busy": [folder.name for folder in pruned.busy],
     }
-    words = f"{len(pruned.entries)} entries removed, {readable_bytes(pruned.bytes)} freed."
+    words = f"{counted(len(pruned.entries), 'entry', 'entries')} removed, {readable_bytes(pruned.bytes)} freed."
     if pruned.busy:
         words += f" {len(pruned.busy)} are being filled and were left alone."
     session.show(value, Text(words))

@@ -170,10 +170,11 @@ def _write(session: Session, found: "ResultTable", path: Path, form: str, galler
 
 def _show_written(session: Session, found: "ResultTable", paths: list[Path], notes: list[str]) -> None:
     from transferkit.core.files import readable_bytes
+    from transferkit.core.wording import counted
 
     sizes = {str(path): path.stat().st_size for path in paths}
     lines = [f"{path}: {readable_bytes(size)}" for path, size in sizes.items()]
-    lines += [f"{len(found.records)} records"]
+    lines += [counted(len(found.records), "record")]
     lines += [f"Not shown: {sentence}" for sentence in (*notes, *found.left_out)]
     value = {"files": sizes, "records": len(found.records), "left_out": [*notes, *found.left_out]}
     session.show(value, Text("\n".join(lines)))

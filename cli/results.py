@@ -6,6 +6,7 @@ import click
 from rich.text import Text
 
 from transferkit.core.results import Results, ResultStore
+from transferkit.core.wording import counted
 from transferkit.reports.tables import write_table
 
 from .session import Section, Session, canonical, common_options
@@ -69,4 +70,4 @@ def export(session: Session, output: str, **wanted: tuple[str, ...]) -> None:
     path = Path(output)
     results = _selected(session, **wanted)
     write_table(results, path)
-    session.show({"path": str(path), "records": len(results)}, f"{len(results)} records written to {path}")
+    session.show({"path": str(path), "records": len(results)}, f"{counted(len(results), 'record')} written to {path}")

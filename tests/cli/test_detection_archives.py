@@ -112,7 +112,7 @@ def test_what_is_wrong_is_listed_by_kind(invoke, tmp_path):
         "  wrong: 1 at fault: cannot be decoded",
         "  wrong: 1 at fault: image of another size than its annotation",
         "  image of another size than its annotation: train2017/000000000001.jpg (20×12, annotated 40×24)",
-        "  wrong: 1 images that lie in two splits",
+        "  wrong: 1 image that lies in two splits",
         "  in two splits: train/train2017/000000000003.jpg (no object) and val/val2017/000000000005.jpg "
         "(no object), the same bytes",
     ):

@@ -57,7 +57,7 @@ def test_work_whose_rate_tells_nothing_says_what_it_foresees(clock):
         clock.now += 1
         task.foresee("1 min left")
     assert stream.getvalue() == (
-        "study: 1/100 tasks, time left not known yet\nstudy: 1/100 tasks, 1 min left\nstudy: 1 tasks in 190 s\n"
+        "study: 1/100 tasks, time left not known yet\nstudy: 1/100 tasks, 1 min left\nstudy: 1 task in 190 s\n"
     )
 
 

@@ -11,6 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.progress import Task as RichTask
 from rich.text import Text
 
+from .wording import counted
+
 
 class ProgressTask(Protocol):
     """One stretch of work under way."""
@@ -111,7 +113,9 @@ class _PlainTask:
     def close(self) -> None:
         if self._spoke:  # short work needs no closing line
             elapsed = time.monotonic() - self._started
-            self._reporter.note(f"{self._label}: {self._done} {self._unit} in {elapsed:.0f} s")
+            self._reporter.note(
+                f"{self._label}: {counted(self._done, self._unit.removesuffix('s'), self._unit)} in {elapsed:.0f} s"
+            )
 
 
 class RichReporter:

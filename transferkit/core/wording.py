@@ -1,5 +1,7 @@
 """Numbers in sentences."""
 
+from collections.abc import Sequence
+
 
 def counted(number: int, noun: str, plural: str = "") -> str:
     """A number with its noun, singular or plural.
@@ -8,3 +10,13 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     ('1 image', '2 images', '1200 classes')
     """
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def spread(numbers: Sequence[int]) -> str:
+    """The smallest and largest number, or the one number that all are.
+
+    >>> spread([4, 7, 5]), spread([4, 4])
+    ('4 to 7', '4')
+    """
+    low, high = min(numbers), max(numbers)
+    return str(low) if low == high else f"{low} to {high}"

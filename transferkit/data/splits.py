@@ -15,6 +15,7 @@ from ..core.errors import DataError
 from ..core.groups import groups_per_class
 from ..core.seeding import generator
 from ..core.splitting import stratified_split
+from ..core.wording import counted
 from .dataset import Split
 from .folder import THREE_WAYS, TWO_WAYS
 from .scanning import UNLABELLED
@@ -56,9 +57,9 @@ def _require_each_class(split: Split, *, fewest: int) -> None:
     groups = groups_per_class(split.labels, split.groups, len(split.classes))
     if (groups < fewest).any():
         few = int(groups.argmin())
-        images, remedy = f"{counts[few]} images", "Add images"
+        images, remedy = counted(int(counts[few]), "image"), "Add images"
         if split.groups is not None:
-            images, remedy = f"{images} in {groups[few]} groups", "Add images of other groups"
+            images, remedy = f"{images} in {counted(int(groups[few]), 'group')}", "Add images of other groups"
         raise DataError(
             f"{split.dataset} comes without test, and its class {split.classes[few]!r} has {images}, too few "
             f"to be divided: each class needs {fewest} or more{'' if split.groups is None else ' groups'}. "

@@ -7,6 +7,7 @@ from typing import Any
 from .. import __version__
 from ..core.labels import class_counts, class_name
 from ..core.progress import SILENT, Reporter
+from ..core.wording import counted, spread
 from .budgets import split_spec
 from .dataset import Dataset, Split
 from .downstream.published import PUBLISHED, WHOLE, Published
@@ -56,11 +57,11 @@ class Verification:
         """What is wrong, a sentence each; near duplicates are told but are not wrong by themselves."""
         found = count_problems(self.counts, self.published, self.classes, self.published_classes)
         if self.unreadable:
-            found.append(f"{len(self.unreadable)} images that cannot be decoded")
+            found.append(f"{counted(len(self.unreadable), 'image')} that cannot be decoded")
         if exact := exact_ones(self.leaks):
-            found.append(f"{len(exact)} images that lie in two splits")
+            found.append(counted(len(exact), "image that lies in two splits", "images that lie in two splits"))
         if exact := exact_ones(self.conflicts):
-            found.append(f"{len(exact)} images that lie in train under two labels")
+            found.append(f"{counted(len(exact), 'image')} of train under two labels")
         return found
 
     @property
@@ -72,12 +73,12 @@ class Verification:
         decoded = f"{failed} of which do not decode" if failed else "all of which decode"
         near = sum(twin.same == "near" for twin in self.leaks)
         near_conflicts = sum(twin.same == "near" for twin in self.conflicts)
-        mixed = f"{len(exact_ones(self.conflicts))} exact and {near_conflicts} near"
+        mixed = f"{len(exact_ones(self.conflicts))} exact and {counted(near_conflicts, 'near duplicate')}"
         hashes = ", ".join(f"{name} {digest[:12]}" for name, digest in self.fingerprints.items())
         return (
-            f"{self.name} has {total} images of {len(self.classes)} classes ({splits}), {decoded}. "
-            f"Between its splits there are {len(exact_ones(self.leaks))} exact and {near} near duplicates, "
-            f"and in train {mixed} duplicates under two labels "
+            f"{self.name} has {counted(total, 'image')} of {len(self.classes)} classes ({splits}), {decoded}. "
+            f"Between its splits there are {len(exact_ones(self.leaks))} exact and {counted(near, 'near duplicate')}, "
+            f"and in train {mixed} under two labels "
             f"({NEAR}). "
             f"Fingerprints: {hashes}; transferkit {self.version}."
         )
@@ -92,7 +93,7 @@ class Verification:
         for split, count in self.counts.items():
             per_class = [per_split[split] for per_split in self.classes.values()]
             published = f", published {self.published[split]}" if split in self.published else ""
-            yield f"  {split}: {count} images{published}; {min(per_class)} to {max(per_class)} a class"
+            yield f"  {split}: {counted(count, 'image')}{published}; {spread(per_class)} per class"
         if not self.published:
             yield f"  not compared: no counts are published of {self.name}"
         yield from (f"  wrong: {problem}" for problem in self.problems)
@@ -157,7 +158,7 @@ def count_problems(
     if published_classes not in (None, len(classes)):
         found.append(f"{len(classes)} classes, published are {published_classes}")
     if empty := [name for name, per_split in classes.items() if per_split.get("train") == 0]:
-        found.append(f"{len(empty)} classes without an image in train: {_some(empty)}")
+        found.append(f"{counted(len(empty), 'class', 'classes')} without an image in train: {_some(empty)}")
     return found
 
 

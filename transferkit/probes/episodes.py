@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ..core.errors import DamagedError, DataError, UsageError
 from ..core.files import digest_of, write_json
 from ..core.seeding import generator
+from ..core.wording import counted
 from .sides import can_be_divided, divide
 
 Indices = NDArray[np.int64]
@@ -206,7 +207,9 @@ def _require_ways(eligible: set[int], rows_of: dict[int, Indices], shape: Shape,
     if len(eligible) >= shape.ways:
         return
     needed = shape.shots + shape.queries
-    episodes = f"{shape.ways}-way episodes of {shape.shots} shots and {shape.queries} queries"
+    episodes = (
+        f"{shape.ways}-way episodes of {counted(shape.shots, 'shot')} and {counted(shape.queries, 'query', 'queries')}"
+    )
     asked = f"{episodes} need {shape.ways} classes"
     if groups is None:
         raise DataError(
@@ -288,8 +291,8 @@ def _query_groups(
             return np.array([sides.get(group, False) for group in range(int(groups.max()) + 1)])
     raise DataError(
         f"Episode {named[2]} cannot be drawn: in {ATTEMPTS} divisions, groups with rows of several classes "
-        f"left a class fewer than {shape.queries} queries or {shape.shots} shots in groups of their own. Ask "
-        "for fewer --ways, --shots or --queries."
+        f"left a class fewer than {counted(shape.queries, 'query', 'queries')} or "
+        f"{counted(shape.shots, 'shot')} in groups of their own. Ask for fewer --ways, --shots or --queries."
     )
 
 

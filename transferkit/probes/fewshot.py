@@ -26,6 +26,7 @@ from ..core.outcomes import Outcomes, episode_outcomes, row_outcomes
 from ..core.proportions import accuracy_interval
 from ..core.results import Score
 from ..core.statistics import mean_interval
+from ..core.wording import counted
 from .allway import PENALTY, Method, allway_predictions, draw_shots
 from .answers import right_answers
 from .classification import require_two_classes, train_and_test
@@ -281,13 +282,13 @@ def _require_ways(labels: NDArray[np.int64], settings: FewshotSettings) -> None:
     if enough >= ways:
         return
     most = int(rows[ways - 1]) - queries if len(rows) >= ways else 0
-    asked = f"{ways}-way episodes of {needed - queries} shots"
+    asked = f"{ways}-way episodes of {counted(needed - queries, 'shot')}"
     if needed > settings.shots + queries:
-        asked = f"{ways}-way episodes of {settings.shots} and up to {needed - queries} shots"
-    remedy = f": {most} shots would do" if most > 0 else _smaller(rows[:ways], settings)
+        asked = f"{ways}-way episodes of {settings.shots} and up to {counted(needed - queries, 'shot')}"
+    remedy = f": {counted(most, 'shot')} would do" if most > 0 else _smaller(rows[:ways], settings)
     raise DataError(
-        f"{asked} and {queries} queries need {ways} classes of at least {needed} rows; {enough} of "
-        f"{len(rows)} have them. Ask for fewer --ways, --shots or --queries{remedy}."
+        f"{asked} and {counted(queries, 'query', 'queries')} need {ways} classes of at least {needed} rows; "
+        f"{enough} of {len(rows)} have them. Ask for fewer --ways, --shots or --queries{remedy}."
     )
 
 
@@ -299,8 +300,9 @@ def _require_shots(train: Features, shots: int) -> None:
     most = int(np.bincount(train.labels).max())
     if shots > most:
         raise DataError(
-            f"all-way classification with {shots} shots needs a class of at least {shots} rows; the largest class of "
-            f"{train.data} {train.split} has {most}. Ask for fewer --shots: {most} shots would do."
+            f"all-way classification with {counted(shots, 'shot')} needs a class of at least {shots} rows; the "
+            f"largest class of {train.data} {train.split} has {most}. Ask for fewer --shots: "
+            f"{counted(most, 'shot')} would do."
         )
 
 

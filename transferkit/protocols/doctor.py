@@ -16,6 +16,7 @@ from ..cache.store import FeatureStore
 from ..core.devices import choose_compute
 from ..core.faiss_library import has_faiss, load_faiss
 from ..core.files import readable_bytes
+from ..core.wording import counted
 from ..core.workspace import Workspace
 
 LOW_DISK_BYTES = 2 * 1024**3
@@ -102,4 +103,7 @@ def _cache(workspace: Workspace) -> Finding:
     entries = list(FeatureStore(workspace.features).entries())
     size = readable_bytes(sum(entry.size_bytes for entry in entries))
     results = len(list(workspace.results.glob("*.json")))
-    return Finding("workspace", f"{workspace.root}: {len(entries)} entries, {size}, {results} results")
+    return Finding(
+        "workspace",
+        f"{workspace.root}: {counted(len(entries), 'entry', 'entries')}, {size}, {counted(results, 'result')}",
+    )

@@ -17,6 +17,7 @@ from ..core.devices import Compute, choose_compute
 from ..core.errors import DataError
 from ..core.files import readable_bytes, require_space
 from ..core.progress import SILENT, Reporter, readable_seconds
+from ..core.wording import counted
 from ..data.catalog import expand_datasets
 from ..data.dataset import Split
 from ..data.grey import Grey, grey_warnings
@@ -52,7 +53,7 @@ class ExtractionPlan:
     seconds: float | None = None
 
     def __str__(self) -> str:
-        text = f"{self.rows} images, {readable_bytes(self.bytes)} of features"
+        text = f"{counted(self.rows, 'image')}, {readable_bytes(self.bytes)} of features"
         return text if self.seconds is None else f"{text}, about {readable_seconds(self.seconds)}"
 
 

@@ -21,6 +21,7 @@ from ..core.registry import unknown_name
 from ..core.results import Cell, Result, Results
 from ..core.seeding import generator
 from ..core.splitting import stratified_split
+from ..core.wording import counted
 from ..core.workspace import Workspace
 from ..data.arrays import from_torch_dataset
 from ..data.catalog import open_dataset
@@ -131,7 +132,7 @@ def _parted(splits: Mapping[str, Features], seed: int) -> dict[str, Features]:
     whole = splits["all"]
     if whole.groups is not None and (count := len(set(whole.groups))) < 3:
         raise DataError(
-            f"The {len(whole)} rows have {count} groups in all, and train, val and test need one each or "
+            f"The {len(whole)} rows have {counted(count, 'group')} in all, and train, val and test need one each or "
             "more. Give smaller groups, or features by split."
         )
     train, val, test = stratified_split(

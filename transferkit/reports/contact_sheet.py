@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ..core.errors import ShapeError, UnreadableImageError, UsageError
 from ..core.files import appearing
 from ..core.labels import members
+from ..core.wording import counted
 from ..data.dataset import Dataset, Split
 
 _GAP = 4  # pixels between two thumbnails
@@ -139,7 +140,7 @@ def dataset_sheet(dataset: Dataset, *, columns: int = 10, most_rows: int = MOST_
         note = f"{len(of_it)} in {split.name}"
         rows.append(ContactRow(split.classes[label], [_image(split, row) for row in chosen], note))
     shown = "" if len(places) == len(split.classes) else f"{len(places)} of "
-    images = f"{len(split)} images in {split.name}"
+    images = f"{counted(len(split), 'image')} in {split.name}"
     heading = f"{dataset.spec}: {shown}{len(split.classes)} classes, {images}"
     return contact_sheet(rows, columns=columns, heading=heading)
 

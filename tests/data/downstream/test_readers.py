@@ -225,9 +225,9 @@ def test_chestx_keeps_single_findings_of_the_seven(planted, data_root, notes):
     assert sum(map(len, dataset.splits.values())) == 56
     assert [note for note in notes.notes if note.startswith("chestx")] == [
         "chestx: 2 images left out: several findings",
-        "chestx: 1 images left out: No Finding",
-        "chestx: 1 images left out: Pneumonia",
-        "chestx: 1 images left out: Hernia",
+        "chestx: 1 image left out: No Finding",
+        "chestx: 1 image left out: Pneumonia",
+        "chestx: 1 image left out: Hernia",
         "chestx: 56 images, not the published 25848. Look closer: transferkit datasets verify chestx",
     ]
 
@@ -351,7 +351,7 @@ def test_an_image_without_a_label(planted, data_root, notes):
     folder = planted("deepweeds")
     picture(folder / "images/stray.jpg", 1)
     open_dataset("deepweeds", root=data_root, reporter=notes)
-    assert "deepweeds: 1 images left out, which have no label, such as stray.jpg" in notes.notes
+    assert "deepweeds: 1 image left out, without a label, such as stray.jpg" in notes.notes
 
 
 @pytest.mark.parametrize(("spec", "words"), [("dtd:11", "dtd has no option '11'"), ("eurosat:x", "leave out 'x'")])
@@ -395,5 +395,5 @@ def test_a_table_writer_that_names_an_image_twice(planted, data_root):
     folder = planted("kaokore")
     rows = [("a.jpg", 0, 0, "train"), ("a.jpg", 1, 0, "test")]
     table(folder / "labels.csv", ("image", "gender", "status", "set"), rows)
-    with pytest.raises(DataError, match=r"labels\.csv names 1 images twice, such as a\.jpg"):
+    with pytest.raises(DataError, match=r"labels\.csv names 1 image twice, such as a\.jpg"):
         open_dataset("kaokore", root=data_root)

@@ -203,7 +203,7 @@ def test_what_cannot_be_is_refused(monkeypatch, tmp_path):
     nothing = dataset(without_objects(data.split("train")), data.split("test"))
     with pytest.raises(DataError, match="mini/scenes has no box to train on"):
         detected(monkeypatch, tmp_path, nothing)
-    with pytest.raises(DataError, match=r"8 images do not fill a --batch of 9"):
+    with pytest.raises(DataError, match=r"8 images cannot fill a --batch of 9"):
         detected(monkeypatch, tmp_path, data, replace(SMALL, batch=9))
 
 

@@ -54,7 +54,7 @@ def test_processes_share_a_batch():
 
 
 def test_fewer_images_than_a_batch_are_refused():
-    with pytest.raises(DataError, match="13 images do not fill a --batch of 14"):
+    with pytest.raises(DataError, match="13 images cannot fill a --batch of 14"):
         Order(SIZES, 14, seed=0)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ... import __version__
 from ...core.progress import SILENT, Reporter
+from ...core.wording import counted
 from ..duplicate_pairs import NEAR, Decoded, DuplicatePair, decoded, duplicates_between, exact_ones, first_lines
 from ..verifying import count_problems
 from .boxed import DETECTION, DetectionDataset, DetectionSplit, Fault
@@ -98,7 +99,7 @@ class BoxVerification:
             if count > flaws:
                 found.append(f"{count} at fault: {kind}" + (f", published are {flaws}" if flaws else ""))
         if exact := exact_ones(self.leaks):
-            found.append(f"{len(exact)} images that lie in two splits")
+            found.append(counted(len(exact), "image that lies in two splits", "images that lie in two splits"))
         return found
 
     @property
@@ -116,9 +117,9 @@ class BoxVerification:
         exact = len(exact_ones(self.leaks))
         hashes = ", ".join(f"{name} {digest[:12]}" for name, digest in self.fingerprints.items())
         return (
-            f"{self.name} has {images} images with {objects} objects of {len(self.classes)} classes "
-            f"({parts}). {state} Between its splits there are {exact} exact and "
-            f"{len(self.leaks) - exact} near duplicates ({NEAR}). "
+            f"{self.name} has {counted(images, 'image')} with {counted(objects, 'object')} of "
+            f"{len(self.classes)} classes ({parts}). {state} Between its splits there are {exact} exact and "
+            f"{counted(len(self.leaks) - exact, 'near duplicate')} ({NEAR}). "
             f"Fingerprints: {hashes}; transferkit {self.version}."
         )
 
@@ -137,8 +138,9 @@ class BoxVerification:
         for name, tally in self.splits.items():
             published = f", published {self.published[name]}" if name in self.published else ""
             yield (
-                f"  {name}: {tally.images} images{published}; {tally.objects} objects, of them "
-                f"{tally.difficult} difficult and {tally.crowds} crowds; {tally.empty} images without any"
+                f"  {name}: {counted(tally.images, 'image')}{published}; {counted(tally.objects, 'object')}, of them "
+                f"{tally.difficult} difficult and {counted(tally.crowds, 'crowd')}; "
+                f"{counted(tally.empty, 'image')} without any"
             )
         if not self.published:
             yield f"  not compared: no counts are published of {self.name}"

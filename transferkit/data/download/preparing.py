@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from ...core.errors import DataError, UsageError
 from ...core.files import require_space, writing_to
 from ...core.progress import SILENT, Reporter
+from ...core.wording import counted
 from ..downstream.published import Download, Publication, state_of
 from .checksums import remember_digests
 from .extract_archive import UNSUPPORTED, ArchiveLimits, Unpacked, is_archive, unpack
@@ -224,7 +225,7 @@ def _unpacked(published: Publication, folder: Path, files: Sequence[tuple[Path, 
     """Archives unpacked and single files copied, below the folder that each belongs into."""
     scratch = folder.parent / ".preparing" / published.name
     limits = ArchiveLimits(bytes=max(2**34, 4 * (published.size_bytes or 0)))
-    reporter.note(f"{published.name}: unpacking {len(files)} files, to at most {limits}.")
+    reporter.note(f"{published.name}: unpacking {counted(len(files), 'file')}, to at most {limits}.")
     try:
         with writing_to(folder):
             _remove(scratch)

@@ -8,6 +8,7 @@ the study.
 from collections import Counter
 from pathlib import Path
 
+from ...core.wording import counted
 from .contents import Contents, left_out, named_images, only_present, require_unique
 from .published import PUBLISHED, WHOLE, Listing, Published
 
@@ -28,7 +29,7 @@ def read(folder: Path) -> Listing:
         else:
             others["several findings" if "|" in finding else finding] += 1
     named = named_images(contents)
-    notes = [f"{count} images left out: {finding}" for finding, count in others.most_common()]
+    notes = [f"{counted(count, 'image')} left out: {finding}" for finding, count in others.most_common()]
     listed = {row["Image Index"] for row in table}
     notes += left_out({WHOLE: rows}, (name for name in named if name in rows or name not in listed))
     return Listing({WHOLE: only_present(rows, named)}, CLASSES, tuple(notes), named)

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from ...core.errors import DataError
+from ...core.wording import counted
 from ..decoding import IMAGE_EXTENSIONS
 from .published import PUBLISHED, Label, Listing
 
@@ -170,12 +171,12 @@ def left_out(parts: Mapping[str, Mapping[str, Label]], named: Iterable[str]) -> 
     labelled = {one for rows in parts.values() for one in rows}
     images = set(named)
     notes = []
-    for names, what in (
-        (labelled - images, "labels left out, of images that are not there"),
-        (images - labelled, "images left out, which have no label"),
+    for names, noun, what in (
+        (labelled - images, "label", "of images that are not there"),
+        (images - labelled, "image", "without a label"),
     ):
         if names:
-            notes.append(f"{len(names)} {what}, such as {min(names)}")
+            notes.append(f"{counted(len(names), noun)} left out, {what}, such as {min(names)}")
     return tuple(notes)
 
 
@@ -186,7 +187,7 @@ def require_unique(contents: Contents, ids: Iterable[str], where: str) -> None:
     """
     if repeated := [one for one, count in Counter(ids).items() if count > 1]:
         raise DataError(
-            f"{contents.folder}: {where} names {len(repeated)} images twice, such as {min(repeated)}. "
+            f"{contents.folder}: {where} names {counted(len(repeated), 'image')} twice, such as {min(repeated)}. "
             "Take the file from the published archive."
         )
 

@@ -19,6 +19,7 @@ from ...core.files import digest_of
 from ...core.labels import stratify_labels
 from ...core.progress import SILENT, Reporter
 from ...core.splitting import hashed_split
+from ...core.wording import counted
 from ..dataset import Dataset, Reader, Split
 from ..fingerprints import Stamp, content_digests, fingerprint_of
 from ..folder import FolderReader
@@ -66,7 +67,7 @@ def _unlike(published: Published, listing: Listing, spec: str) -> list[str]:
     if found == stated:
         return []
     look = f"Look closer: transferkit datasets verify {spec}"
-    return [f"{found} images, not the published {stated}. {look}"]
+    return [f"{counted(found, 'image')}, not the published {stated}. {look}"]
 
 
 def require_present(published: Publication, folder: Path) -> None:

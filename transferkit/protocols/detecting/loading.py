@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...core.errors import DataError, UnreadableImageError
 from ...core.seeding import generator
+from ...core.wording import counted
 from ...data.detection.boxed import DetectionSplit, ImageBoxes
 from ...data.detection.transforms import TrainingView, resized, scaled_size
 from .settings import DetectSettings
@@ -173,7 +174,8 @@ class Order:
     def __post_init__(self) -> None:
         if len(self.sizes) < self.batch:
             raise DataError(
-                f"{len(self.sizes)} images do not fill a --batch of {self.batch}: give fewer, or more images."
+                f"{counted(len(self.sizes), 'image')} cannot fill a --batch of {self.batch}: "
+                "give fewer, or more images."
             )
 
     def steps(self, first: int, end: int) -> Iterator[tuple[int, NDArray[np.int64]]]:

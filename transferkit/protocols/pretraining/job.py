@@ -9,6 +9,7 @@ from torch import nn
 from ...core.errors import DataError
 from ...core.preprocessing import Preprocessing
 from ...core.seeding import seed_of
+from ...core.wording import counted
 from ...data.dataset import Dataset, Split
 from ...data.loading import default_workers
 from ...losses.pretext import Pretext
@@ -93,7 +94,7 @@ def job_of(
     description = Description(
         architecture=encoder.architecture,
         view=view,
-        source=f"{settings.loss} on {settings.data}, {settings.epochs} epochs from {settings.model}",
+        source=f"{settings.loss} on {settings.data}, {counted(settings.epochs, 'epoch')} from {settings.model}",
         classes=split.classes,
         identity={
             **settings.to_json(),

@@ -16,6 +16,7 @@ from torch import Tensor
 from ...core.errors import DataError
 from ...core.preprocessing import Preprocessing
 from ...core.seeding import generator
+from ...core.wording import counted
 from ...data.dataset import Split
 from ...data.resize_and_crop import normalised
 from ...data.view_loading import ViewBatch, ViewSettings, load_views
@@ -64,7 +65,7 @@ class Trainer:
         if not moves_an_epoch:
             most = len(split) // (fabric.world_size * settings.accumulate)
             raise DataError(
-                f"{split.dataset} has {len(split)} images to train on, fewer than one batch of "
+                f"{split.dataset} has {counted(len(split), 'image')} to train on, fewer than one batch of "
                 f"{self.whole_batch * settings.accumulate} (--batch, --accumulate and all processes): "
                 + (f"give --batch {most} or less." if most else "give a smaller --accumulate.")
             )
