@@ -22,6 +22,7 @@ from findings_statistics import (
     table,
     verdict,
 )
+from findings_text import CHANGES, CLAIMS_TITLE, FOLLOWING, SCORES, SIMILARITY, TUNING
 from numpy.typing import NDArray
 
 from transferkit.cache.store import FeatureStore
@@ -109,34 +110,6 @@ architecture.
 
 """
 
-CLAIMS_TITLE = """## The study's claims
-
-Islam et al. (ICCV 2021) claim that contrastive objectives transfer better than cross-entropy, that joint
-objectives transfer better than their supervised part, and that both keep more low- and mid-level content.
-Differences in accuracy, first model minus second:
-
-"""
-
-TUNING = """
-## Does linear accuracy predict fine-tuning
-
-Every encoder is fine-tuned on six sets by the preset `quick`, with a classifier that starts at zero
-(`transferkit finetune --head zero`), so that fine-tuning does not start from the linear probe it is
-compared with.
-
-"""
-
-SCORES = """
-## Which transferability score ranks encoders best
-
-`transferkit analyze transferability`, from train and val alone, against accuracy on test. Kendall's τ,
-weighted so that the order of the best counts most, of {models} models on twelve sets with linear probes,
-and of the {tuned} fine-tuned ones on six; mean over the sets with its 95 % interval over sets, for these
-very models. 1 is the same order, 0 none.
-
-| score | τ with linear probes | τ with fine-tuning |
-|---|---|---|
-"""
 
 SEMANTICS = f"""
 ## Do contrastive and joint encoders keep more low- and mid-level content
@@ -150,27 +123,6 @@ target, 0 nothing.
 Bands are the intervals of the means for these very sets. At the last layer, with intervals over sets and
 seeds:
 
-"""
-
-SIMILARITY = """
-## How similar the encoders are
-
-Debiased linear CKA of the last layers (`transferkit analyze cka`).
-
-![CKA between the encoders](figures/cka.png)
-
-"""
-
-FOLLOWING = """
-## How well measured targets follow recorded factors
-
-Drawn sets record what was chosen. The table shows the correlation, over all images shown at their 64
-pixels, of what is measured on the pixels with what was drawn. Position and size are those of the salient
-region, the hue is that of its colour (circular correlation); what is drawn in dim ink, on stripes, or in
-two colours misleads it.
-
-| set | across | down | size | hue |
-|---|---|---|---|---|
 """
 
 
@@ -196,6 +148,7 @@ def main() -> None:
     tuned = {loss: reached(results, "finetune", specs, ONE_PER_DOMAIN) for loss, specs in MODELS.items()}
     parts = [
         INTRODUCTION,
+        CHANGES,
         claims({"linear probe": linear, "5-way 5-shot": fewshot, "fine-tuned": tuned}),
         f"## Linear probe\n\n{table(linear, source)}\n## 5-way 5-shot\n\n{table(fewshot, source)}\n",
         f"## Linear probe by data set, mean of the seeds\n\n{by_set(linear)}",

@@ -23,6 +23,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#0
 """Okabe and Ito, Color universal design, 2008."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+DASHES = ("-", "--", ":", "-.")
 FORMS = ("svg", "png")
 _UNDATED: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 _STYLE: dict[Any, Any] = {
@@ -36,6 +37,15 @@ _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "transferkit",
     "figure.dpi": 150,
 }
+
+
+def marker(position: int) -> int:
+    """Which of eight marks goes with a colour of eight: every round of the colours starts one mark on.
+
+    >>> [marker(position) for position in (0, 1, 7, 8, 9, 15, 16)]
+    [0, 1, 7, 1, 2, 0, 2]
+    """
+    return (position + position // len(COLOURS)) % len(COLOURS)
 
 
 @dataclass(frozen=True)
@@ -113,8 +123,9 @@ def curve_rows(rows: Mapping[str, Mapping[str, Mapping[str, Curve]]], words: Axi
 
 
 def _draw(axes: "Axes", line: Curve, index: int, name: str) -> None:
-    colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
-    axes.plot(line.x, line.y, color=colour, marker=marker, markersize=4, linewidth=1.4, label=name)
+    colour, shape = COLOURS[index % len(COLOURS)], MARKERS[marker(index)]
+    dashes = DASHES[index // len(COLOURS) % len(DASHES)]
+    axes.plot(line.x, line.y, color=colour, marker=shape, linestyle=dashes, markersize=4, linewidth=1.4, label=name)
     if len(line.low):
         axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.15, linewidth=0)
 
@@ -175,8 +186,8 @@ def scatter(panels: Mapping[str, Mapping[str, tuple[float, float]]], words: Axis
         axes = figure.add_subplot(1, len(panels), index)
         for name, (x, y) in points.items():
             place = names.index(name)
-            colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
-            axes.plot([x], [y], color=colour, marker=marker, linestyle="none", label=name)
+            colour, shape = COLOURS[place % len(COLOURS)], MARKERS[marker(place)]
+            axes.plot([x], [y], color=colour, marker=shape, linestyle="none", label=name)
         axes.set(title=title, xlabel=words.x, ylabel=words.y if index == 1 else "")
     return _finished(figure, words.title)
 

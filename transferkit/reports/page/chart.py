@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ..figures import COLOURS, Curve
+from ..figures import Curve
 from ..statistics import Ranks
 
 
@@ -110,12 +110,3 @@ class Chart:
     def position(self, name: str) -> int:
         """Which colour a name takes; one that is not among ``names`` takes the next after them."""
         return self.names.index(name) if name in self.names else len(self.names)
-
-
-def marker(position: int) -> int:
-    """Which of eight marks goes with a colour of eight: every round of the colours starts one mark on.
-
-    >>> [marker(position) for position in (0, 1, 7, 8, 9, 15, 16)]
-    [0, 1, 7, 1, 2, 0, 2]
-    """
-    return (position + position // len(COLOURS)) % len(COLOURS)

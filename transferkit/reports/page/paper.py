@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..figures import COLOURS, MARKERS, Curve, empty_figure, in_style, save_figure
-from .chart import Bars, Chart, Curves, Heat, Points, RankLines, marker
+from ..figures import COLOURS, DASHES, MARKERS, Curve, empty_figure, in_style, marker, save_figure
+from .chart import Bars, Chart, Curves, Heat, Points, RankLines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-DASHES = ("-", "--", ":", "-.")
 HATCHES = ("", "////", "xxxx", "....", "----", "++++", "||||", "\\\\\\\\")
 FORMS = ("svg", "pdf", "png")
 WIDEST = 20.0

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..figures import COLOURS, Curve
-from .chart import Bars, Chart, Curves, Heat, Panel, Points, RankLines, marker
+from ..figures import COLOURS, Curve, marker
+from .chart import Bars, Chart, Curves, Heat, Panel, Points, RankLines
 
 PATTERNS = ("", "/", "x", ".", "-", "+", "|", "\\")
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star")
