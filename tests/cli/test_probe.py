@@ -50,7 +50,7 @@ def test_models_are_compared_on_the_same_rows_and_episodes(tmp_path):
         assert (one["ahead"], one["n"]) == (sum(ahead), len(ahead))
     text = invoke(*arguments, "--compare").stdout
     assert "Differences on the same test rows or images" in text
-    table = text.split("One row a model")[1]
+    table = text.split("Means per model")[1]
     row = next(line for line in table.splitlines() if line.strip().startswith("pixels "))
     assert row.split() == ["pixels", *(f"{values['pixels', p]:.3f}" for p in ("knn", "fewshot"))]
 
@@ -59,7 +59,7 @@ def test_models_are_compared_on_the_same_rows_and_episodes(tmp_path):
 def test_the_semantic_protocol_ends_in_a_table_and_a_figure(tmp_path):
     arguments = ["--model", "pixels", "--data", "mini/digits", "--protocol", "semantic", "--level", "high"]
     text = invoke(*arguments, "--workspace", str(tmp_path)).stdout
-    assert "Semantics: explained share of the targets" in " ".join(text.split())
+    assert "Semantics: explained fraction of the targets" in " ".join(text.split())
     drawn = tmp_path / "reports" / "semantic.png"
     assert f"Drawn: {drawn}" in text.replace("\n", "")
     assert drawn.stat().st_size > 1000

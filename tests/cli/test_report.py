@@ -49,14 +49,14 @@ def test_a_gallery_of_nothing_known_is_refused(workspace):
     assert found.exit_code == 2
     assert "Did you mean 'mini/digits'?" in found.stderr
     found = report(workspace, "--gallery", "none,mini/digits")
-    assert "--gallery none shows no gallery: leave out the others." in found.stderr
+    assert "--gallery none cannot be combined with a data set." in " ".join(found.stderr.split())
 
 
 @pytest.mark.parametrize(
     ("form", "ending", "start"),
     [
-        ("md", ".md", "## One row a model"),
-        ("latex", ".tex", "% One row a model"),
+        ("md", ".md", "## Means per model"),
+        ("latex", ".tex", "% Means per model"),
         ("csv", ".csv", "model,data"),
         ("json", ".json", "["),
     ],
@@ -68,7 +68,7 @@ def test_other_forms(workspace, form, ending, start):
 
 @pytest.mark.parametrize(
     ("name", "start"),
-    [("r.csv", "model,data"), ("r.MD", "## One row a model"), ("r.html", "<!doctype html>")],
+    [("r.csv", "model,data"), ("r.MD", "## Means per model"), ("r.html", "<!doctype html>")],
 )
 def test_the_ending_names_the_format(workspace, tmp_path, name, start):
     assert report(workspace, "-o", str(tmp_path / name), "--gallery", "none").exit_code == 0

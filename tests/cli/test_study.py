@@ -56,7 +56,7 @@ def test_a_finished_study_shows_its_ranking_without_an_engine(tmp_path, written)
     carried_out(plain_study(tmp_path), place_at(tmp_path / "w"))
     result = invoke("run", written, "--workspace", tmp_path / "w")
     assert result.exit_code == 0, result.stderr
-    assert "significantly ahead of" in result.stdout
+    assert "significantly better than" in result.stdout
     assert "Next: transferkit report" in result.stdout
     shown = invoke("show", written, "--workspace", tmp_path / "w")
     assert "plain: 10 of 10 tasks are done" in shown.stdout
@@ -82,7 +82,7 @@ def test_failures_end_in_exit_code_1_and_the_rest_is_there(tmp_path, written):
     result = invoke("run", written, "--workspace", tmp_path / "w", "--workers", "1", "--quiet")
     assert result.exit_code == 1
     assert "1 of 12 tasks failed, and 1 wait for them" in result.stderr
-    assert "significantly ahead of" in result.stdout
+    assert "significantly better than" in result.stdout
     assert "extract run:nothing" in result.stdout
     shown = invoke("show", written, "--workspace", tmp_path / "w")
     assert "No run named 'nothing'" in " ".join(shown.stdout.split())

@@ -1,4 +1,4 @@
-"""Names that tell records apart."""
+"""Labels that distinguish records."""
 
 from tests.reports.records import record
 from transferkit.core.record_labels import labels_of, ordered_recipes
@@ -9,17 +9,17 @@ def test_plain_names_stay_plain():
     assert (label.model, label.data, label.recipe) == ("m", "d", "fewshot 5-shot")
 
 
-def test_what_differs_in_settings_joins_the_recipe():
+def test_settings_that_differ_are_added_to_the_recipe():
     found = [record("m", "d", 0.5, settings={"penalties": n, "solver": "x"}) for n in (12, 45)]
     assert [label.recipe for label in labels_of(found)] == ["linear (penalties 12)", "linear (penalties 45)"]
 
 
-def test_what_differs_in_the_view_joins_the_model():
+def test_preprocessing_that_differs_is_added_to_the_model():
     found = [record("m", "d", 0.5, view={"transform": {"crop": n}}) for n in (32, 64)]
     assert [label.model for label in labels_of(found)] == ["m (crop 32)", "m (crop 64)"]
 
 
-def test_other_images_join_the_data():
+def test_a_digest_of_changed_images_is_added_to_the_data_set():
     found = [record("m", "d", 0.5, fingerprint=n) for n in ("aaaa", "bbbb")]
     assert [label.data for label in labels_of(found)] == ["d (fingerprint aaaa)", "d (fingerprint bbbb)"]
 
@@ -53,13 +53,13 @@ def penalties(model: str, *counts: int, data: str = "d"):
     return [record(model, data, 0.5, settings={"penalties": n}) for n in counts]
 
 
-def test_one_more_setting_of_one_model_leaves_the_fair_comparison():
-    """The others have the recipe that they share with it, by the same name."""
+def test_one_more_setting_of_one_model_keeps_the_shared_recipe():
+    """All models have the shared recipe under the same name."""
     found = recipes(*penalties("m", 12, 45), *penalties("n", 12), *penalties("n", 12, data="e"))
     assert found == ["linear (penalties 12)", "linear (penalties 45)", *["linear (penalties 12)"] * 2]
 
 
-def test_models_with_other_settings_are_no_fair_comparison():
+def test_models_with_different_settings_have_different_recipes():
     found = recipes(*penalties("m", 12), *penalties("n", 45))
     assert found == ["linear (penalties 12)", "linear (penalties 45)"]
 
@@ -85,7 +85,7 @@ def test_changed_images_name_the_data_set_for_all_models():
     assert [label.data for label in labels_of(found)][1:] == ["d (fingerprint bbbb)"] * 2 + ["e"]
 
 
-def test_a_list_of_one_is_told_as_what_is_in_it():
+def test_a_list_of_one_is_shown_as_its_element():
     found = [record("m", "d", 0.5, settings={"lr": lr}) for lr in ([0.1], [0.1, 0.2])]
     assert recipes(*found) == ["linear (lr 0.1)", "linear (lr [0.1, 0.2])"]
 

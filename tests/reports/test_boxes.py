@@ -47,7 +47,7 @@ def test_labels_at_the_edge_stay_inside():
     assert (tile[3:8, 1] == colour(1)).all()
 
 
-def test_a_sheet_has_a_tile_an_image(tmp_path):
+def test_a_sheet_has_one_tile_per_image(tmp_path):
     bare = Boxed(GREY, np.empty((0, 4)), np.empty(0, int), title="none")
     sheet = boxes_sheet([ONE, bare, ONE], ("a", "b"), columns=2, side=64)
     assert sheet.size == (2 * 70 + 6, 2 * 84 + 6)
@@ -58,7 +58,7 @@ def test_a_sheet_has_a_tile_an_image(tmp_path):
         assert (np.asarray(again) == np.asarray(sheet)).all()
 
 
-def test_what_does_not_fit_is_refused():
+def test_shapes_that_do_not_match_are_refused():
     with pytest.raises(ShapeError, match=r"2 labels need .* boxes \[2, 4\], not \[50, 100, 3\] and \[1, 4\]"):
         boxed_image(replace(ONE, labels=np.array([0, 1])), ("a", "b"), side=64)
     with pytest.raises(ShapeError, match="at least 1 picture, not 0"):

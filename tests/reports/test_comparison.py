@@ -24,7 +24,7 @@ def test_differences_are_a_table():
     text = shown([record("[good]", "x", 1.0, outcomes=GOOD), record("fair", "x", 0.5, outcomes=FAIR)])
     lines = lines_of(text)
     assert lines[0] == "Differences on the same test rows or images"
-    assert "data layer protocol first second first − second 95 % interval p first ahead behind of" in lines
+    assert "data layer protocol first second first − second 95 % interval p first better second better n" in lines
     row = next(line for line in lines if line.startswith("x "))
     assert row.startswith("x last linear [good] 1.000 fair 0.500 +0.500 +0.3")
     assert row.endswith("<0.001 20 0 40")
@@ -32,7 +32,7 @@ def test_differences_are_a_table():
     assert "over data sets" not in text
 
 
-def test_sets_are_summed_up_and_layers_named():
+def test_the_second_table_summarises_data_sets_and_names_layers():
     halves = [[[4, 5], [3, 3]], [[4, 3], [5, 5]]], [[[2, 3], [3, 4]], [[4, 4], [2, 3]]]
     episodes = [
         episode_outcomes("e", right, answers=5, halves=both, half_answers=5)
@@ -48,7 +48,7 @@ def test_sets_are_summed_up_and_layers_named():
     summed = next(line for line in lines if line.startswith("2 data sets"))
     assert summed == "2 data sets a / b linear 5-shot a 0.700 b 0.750 -0.050 – 0.500 0 2 2"
     assert f"p: {OVER_IMAGES}. Interval: {OVER_IMAGES}." in lines
-    assert "p: Wilcoxon signed-rank, exact. Fewer than 5 data sets have no interval." in lines
+    assert "p: Wilcoxon signed-rank, exact. Intervals need at least 5 data sets." in lines
 
 
 def test_five_sets_have_an_interval():

@@ -10,9 +10,9 @@ from transferkit.reports.contact_sheet import (
     ContactRow,
     contact_sheet,
     dataset_sheet,
-    evenly,
-    fitted,
-    spelled,
+    evenly_spaced,
+    printable,
+    shortened,
     thumbnail,
     write_dataset_sheet,
 )
@@ -63,31 +63,31 @@ def test_a_thumbnail_shows_the_whole_image():
     assert (pixels[:15] == 0xE6).all()
 
 
-def test_what_cannot_be_decoded_is_crossed_out():
+def test_an_image_that_cannot_be_decoded_is_a_cross():
     assert np.asarray(thumbnail(None, 20))[10, 10].tolist() != [0xE6] * 3
 
 
 def test_long_names_keep_both_ends():
     font = ImageFont.load_default(13)
     name = "Corn_(maize)___Cercospora_leaf_spot Gray_leaf_spot"
-    short = fitted(name, font, 150)
+    short = shortened(name, font, 150)
     assert font.getlength(short) <= 150 < font.getlength(name)
     start, end = short.split("…")
     assert name.startswith(start)
     assert name.endswith(end)
     assert min(len(start), len(end)) > 5
-    assert fitted("cat", font, 150) == "cat"
-    assert fitted(name, font, 1) == "…"
+    assert shortened("cat", font, 150) == "cat"
+    assert shortened(name, font, 1) == "…"
 
 
-def test_letters_that_the_font_lacks_are_spelled():
-    assert spelled("Käse 猫\n\U0001f600") == r"Käse \u732b\n\U0001f600"
+def test_characters_that_the_font_lacks_are_replaced_by_code_points():
+    assert printable("Käse 猫\n\U0001f600") == r"Käse \u732b\n\U0001f600"
 
 
-def test_evenly():
-    assert evenly(1000, 4) == [0, 333, 666, 999]
-    assert evenly(3, 10) == [0, 1, 2]
-    assert evenly(0, 5) == []
+def test_evenly_spaced_numbers_include_both_ends():
+    assert evenly_spaced(1000, 4) == [0, 333, 666, 999]
+    assert evenly_spaced(3, 10) == [0, 1, 2]
+    assert evenly_spaced(0, 5) == []
 
 
 def test_a_thousand_classes_show_a_hundred():
@@ -108,12 +108,12 @@ def test_it_is_written_as_png(tmp_path):
     write_dataset_sheet(dataset(2, 3, Shades()), tmp_path / "new/a.png")
     with Image.open(tmp_path / "new/a.png") as image:
         assert image.format == "PNG"
-    with pytest.raises(UsageError, match=r"a.jpg is no PNG by its name. Write it to a.png"):
+    with pytest.raises(UsageError, match=r"a.jpg ends in '.jpg', .* Write to a.png"):
         write_dataset_sheet(dataset(2, 3, Shades()), Path("a.jpg"))
 
 
-def test_nothing_makes_no_sheet():
-    with pytest.raises(ShapeError, match="needs rows and columns, not 0 and 3"):
+def test_a_sheet_without_rows_or_columns_is_refused():
+    with pytest.raises(ShapeError, match="0 rows and 3 columns make no contact sheet"):
         contact_sheet([], columns=3)
-    with pytest.raises(ShapeError, match="not 1 and 0"):
+    with pytest.raises(ShapeError, match="1 rows and 0 columns"):
         contact_sheet([ContactRow("a", [])], columns=0)

@@ -3,10 +3,10 @@ import pytest
 from rich.console import Console
 
 from tests.reports.records import record
-from transferkit.reports.depth import MOST_PANELS, depth_figure, depth_table, semantic_table
+from transferkit.reports.depth import MAX_PANELS, depth_figure, depth_table, semantic_table
 
 
-def test_one_curve_a_model_from_the_first_layer_to_the_last():
+def test_each_model_has_one_curve_from_the_first_layer_to_the_last():
     records = [
         record(model, "d", value, half=0.1, layer=layer)
         for model, values in (("m", (0.1, 0.4)), ("n", (0.2, 0.3, 0.6, 0.5)))
@@ -24,7 +24,7 @@ def test_one_curve_a_model_from_the_first_layer_to_the_last():
 
 def test_panels_are_chosen_by_the_caller_and_are_not_too_many():
     records = [record("m", f"d{i}", 0.5, settings={"level": "low" if i % 2 else "mid"}) for i in range(9)]
-    assert len(depth_figure(records, "y").axes) == MOST_PANELS
+    assert len(depth_figure(records, "y").axes) == MAX_PANELS
     by_level = depth_figure(records, "y", panel=lambda r: r.settings["level"])
     assert [axes.get_title() for axes in by_level.axes] == ["mid", "low"]
 
@@ -39,7 +39,7 @@ def test_data_sets_of_one_panel_are_averaged_with_the_interval_of_the_mean():
     assert (heights.min(), heights.max()) == pytest.approx((0.5 - 0.3 / np.sqrt(3), 0.5 + 0.3 / np.sqrt(3)))
 
 
-def test_the_semantic_table_has_a_row_a_layer_and_a_column_a_level():
+def test_the_semantic_table_has_one_row_per_layer_and_one_column_per_level():
     def semantic(layer, level, value, **extra_metrics):
         return record("m", "d", value, half=0.1, layer=layer, settings={"level": level}, extra_metrics=extra_metrics)
 
@@ -56,7 +56,7 @@ def test_the_semantic_table_has_a_row_a_layer_and_a_column_a_level():
     assert ["m", "b", "0.750", "±0.100", "(+0.12)", "–"] in rows
 
 
-def test_the_depth_table_has_a_row_a_layer_with_the_mean_over_data_sets():
+def test_the_depth_table_has_one_row_per_layer_with_the_mean_over_data_sets():
     results = [record("[a]", data, value, layer="one") for data, value in (("x", 0.4), ("y", 0.6))]
     results.append(record("b", "x", 0.7, layer="two"))
     console = Console(width=120, color_system=None)
@@ -71,7 +71,7 @@ def test_the_depth_table_has_a_row_a_layer_with_the_mean_over_data_sets():
     ]
 
 
-def test_layers_of_networks_that_share_only_the_last_stand_by_depth():
+def test_layers_of_networks_that_share_only_the_last_are_sorted_by_depth():
     layers = {
         "deep": ("blocks.0", "blocks.1", "blocks.2", "pool"),
         "short": ("conv", "pool"),

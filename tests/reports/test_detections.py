@@ -13,7 +13,7 @@ def found(*scores):
     return Detections(boxes, np.zeros(k, np.int64), np.array(scores, np.float32))
 
 
-def test_a_sheet_shows_the_surer_boxes_alone():
+def test_a_sheet_shows_only_confident_boxes():
     one = split("train", range(2))
     sure, unsure, none = (
         np.asarray(detections_sheet(one, [found(*scores), Detections.nothing()])) for scores in ((0.9,), (0.1,), ())
@@ -33,7 +33,7 @@ def test_pictures_that_cannot_be_read_are_left_out():
         detections_sheet(split("train", range(1), broken=[0]), nothing[:1])
 
 
-def test_no_more_than_asked_for_are_drawn():
+def test_no_more_images_than_requested_are_drawn():
     one = split("train", range(5))
     nothing = [Detections.nothing()] * 5
     assert detections_sheet(one, nothing, most=2).width < detections_sheet(one, nothing, most=3).width

@@ -20,5 +20,5 @@ def test_domains(spec, domain):
     assert domain_of(spec) == domain
 
 
-def test_unknown_domains_stand_last():
+def test_unknown_domains_come_last():
     assert [by_domain(name) for name in (*DOMAINS, "other")] == list(range(7))

@@ -1,4 +1,4 @@
-"""Sentences that are computed, whichever way the numbers fall."""
+"""Sentences that are computed from results."""
 
 from dataclasses import replace
 
@@ -6,97 +6,97 @@ import pytest
 
 from tests.reports.records import record
 from tests.reports.studied import study
-from transferkit.reports.key_numbers import _verdict, headline
+from transferkit.reports.key_numbers import _rank_test, headline
 from transferkit.reports.result_table import result_table
 
 
 def sets(values: dict[str, float], count: int):
-    """Each model at its value on every set, a little apart so that the order is everywhere the same."""
+    """Give each model nearly the same value on every set, so that the order of models is the same everywhere."""
     return [record(m, f"d{i}", v + i / 1000) for m, v in values.items() for i in range(count)]
 
 
-def test_nothing_is_said_of_one_model():
+def test_one_model_has_no_key_numbers():
     assert headline(result_table([record("a", "d", 0.5)])) == []
 
 
-def test_the_highest_mean_is_told_with_its_gap_and_its_rank():
+def test_the_highest_mean_is_reported_with_its_lead_and_its_rank():
     (sentence,) = headline(result_table(sets({"a": 0.9, "b": 0.5, "c": 0.1}, 12)))
     assert sentence == (
         "Under linear, a has the highest mean over 12 data sets: 0.906, +0.400 against b (Wilcoxon, "
-        "corrected by Holm, p = 0.001). By mean rank it is significantly ahead of all others (Friedman, "
+        "corrected by Holm, p = 0.001). By mean rank it is significantly better than all other models (Friedman, "
         "p < 0.001; Nemenyi at 5 %)."
     )
 
 
-def test_those_that_are_behind_are_named_and_many_are_counted():
+def test_few_outperformed_models_are_named_and_many_are_counted():
     (sentence,) = headline(result_table(sets({"a": 0.9, "b": 0.5, "c": 0.1}, 6)))
-    assert "it is significantly ahead of 1 of the 2 others: c (Friedman" in sentence
+    assert "it is significantly better than 1 of the 2 other models: c (Friedman" in sentence
     many = {name: 1 - place / 20 for place, name in enumerate("abcdefghij")}
     (sentence,) = headline(result_table(sets(many, 6)))
-    assert "it is significantly ahead of 4 of the 9 others (Friedman" in sentence
+    assert "it is significantly better than 4 of the 9 other models (Friedman" in sentence
 
 
 def by_set(**values):
-    """Model → its values, one a data set."""
+    """Return records of each model, one value per data set."""
     return [record(m, f"d{i}", v) for m, own in values.items() for i, v in enumerate(own)]
 
 
-def test_a_gap_that_may_be_chance_is_called_so_and_a_sure_one_is_not():
+def test_a_lead_is_called_not_significant_only_if_it_is_not():
     (sentence,) = headline(result_table(by_set(a=(0.9, 0.4, 0.8, 0.7, 0.7), b=(0.5, 0.6, 0.7, 0.7, 0.5))))
-    assert "+0.100 against b (perhaps chance: Wilcoxon, p = 0.500). Two models" in sentence
+    assert "+0.100 against b (not significant: Wilcoxon, p = 0.500). Two models" in sentence
     (sentence,) = headline(result_table(by_set(a=(0.9, 0.8, 0.8, 0.9, 0.8, 0.9), b=(0.5,) * 6)))
     assert "+0.350 against b (Wilcoxon, p = 0.031). Two models" in sentence
 
 
 def test_the_lead_is_corrected_for_all_pairs_that_could_have_been_the_first_two():
-    """Of equal models the best two differ by chance, and the more of them there are."""
+    """The best two of equal models differ by chance, and the more so the more models there are."""
     values = {"a": 0.9, "b": 0.5, "c": 0.4, "d": 0.3}
     (sentence,) = headline(result_table(sets(values, 6)))
-    assert "+0.400 against b (perhaps chance: Wilcoxon, corrected by Holm, p = 0.188)" in sentence  # 6 · 2/2⁶
+    assert "+0.400 against b (not significant: Wilcoxon, corrected by Holm, p = 0.188)" in sentence  # 6 · 2/2⁶
 
 
 def test_the_first_by_rank_is_named_where_another_has_the_highest_mean():
     records = by_set(a=[0.9, *[0.4] * 11], b=[0.41] * 12, c=[0.1] * 12)
     (sentence,) = headline(result_table(records))
     assert sentence.startswith("Under linear, a has the highest mean")
-    assert "By mean rank b is first, significantly ahead of 1 of the 2 others: c (" in sentence
+    assert "By mean rank b is first and significantly better than 1 of the 2 other models: c (" in sentence
 
 
-def test_of_two_that_share_the_first_rank_the_higher_mean_is_told():
+def test_of_two_models_that_share_the_first_rank_the_one_with_the_higher_mean_is_reported():
     records = by_set(b=(0.8, 0.5) * 3, a=(0.9, 0.45) * 3, c=(0.1, 0.1) * 3)
     (sentence,) = headline(result_table(records))
     assert sentence.startswith("Under linear, a has the highest mean")
-    assert "By mean rank it is significantly ahead of 1 of the 2 others: c (" in sentence
+    assert "By mean rank it is significantly better than 1 of the 2 other models: c (" in sentence
 
 
-def test_no_difference_is_said_to_be_none():
+def test_ranks_that_do_not_differ_are_reported_as_such():
     mixed = [record(m, f"d{i}", 0.5 + 0.1 * ((i + k) % 3)) for k, m in enumerate("abc") for i in range(6)]
     (sentence,) = headline(result_table(mixed))
     assert sentence.endswith("The ranks of the 3 models do not differ significantly (Friedman, p = 1.000).")
-    assert "ahead" not in sentence
+    assert "better" not in sentence
 
 
-def test_ranks_that_differ_without_one_that_is_ahead():
-    """Friedman's test sees more than Nemenyi's can place."""
+def test_ranks_may_differ_although_the_first_outperforms_no_model():
+    """Friedman's test is more powerful than Nemenyi's."""
     found = result_table(by_set(a=(0.5, 0.5, 0.5), b=(0.4, 0.4, 0.4), c=(0.3, 0.3, 0.3)))
     assert found.ranked["linear"].ranks.friedman_p < 0.05
     (one,) = found.ranked.values()
     unsure = replace(one, ranks=replace(one.ranks, critical_difference=2.5))
-    assert "it is significantly ahead of none (" in _verdict(unsure)
+    assert "it is significantly better than no other model (" in _rank_test(unsure)
 
 
-def test_on_one_set_its_rows_decide():
+def test_models_on_one_data_set_are_compared_by_its_rows():
     (sentence,) = headline(result_table(sets({"a": 0.9, "b": 0.5}, 1)))
     assert sentence == (
-        "Under linear, a scores highest on d0: 0.900, +0.400 against b. On its rows it is significantly "
+        "Under linear, a scores highest on d0: 0.900, +0.400 against b. On this data set it is significantly "
         "better than every other model."
     )
     (sentence,) = headline(result_table(sets({"a": 0.505, "b": 0.5}, 1)))
-    assert sentence.endswith("On its rows it is not significantly better than every other model.")
+    assert sentence.endswith("On this data set it is not significantly better than every other model.")
 
 
-def test_every_protocol_is_told_once_with_the_setting_of_most_numbers():
-    """Fine-tuning too, however many settings the others have."""
+def test_every_protocol_is_reported_once_with_the_setting_that_has_the_most_values():
+    """This holds for fine-tuning too, although another protocol has more settings."""
     records = [record(m, d, v, protocol=p) for p in ("linear", "knn", "finetune")
                for m, v in (("a", 0.5), ("b", 0.4)) for d in "xy"]  # fmt: skip
     for shots, data in ((1, "xy"), (5, "xyz"), (20, "xy")):
@@ -111,13 +111,13 @@ def test_every_protocol_is_told_once_with_the_setting_of_most_numbers():
 @pytest.mark.parametrize(
     ("low", "words"),
     [
-        (0.6, "a keeps most semantic content of level low: 0.600, +0.100 against b "
-              "(perhaps chance: Wilcoxon, p = 0.062)."),
-        (0.4, "b keeps most semantic content of level low: 0.500, +0.100 against a "
-              "(perhaps chance: Wilcoxon, p = 0.062)."),
+        (0.6, "a has the most semantic content of level low: 0.600, +0.100 against b "
+              "(not significant: Wilcoxon, p = 0.062)."),
+        (0.4, "b has the most semantic content of level low: 0.500, +0.100 against a "
+              "(not significant: Wilcoxon, p = 0.062)."),
     ],
 )  # fmt: skip
-def test_semantics_have_their_gap(low, words):
+def test_semantics_are_reported_with_their_lead(low, words):
     records = [
         record(m, d, value, protocol="semantic", settings={"level": "low"})
         for m, value in (("a", low), ("b", 0.5))
@@ -126,24 +126,24 @@ def test_semantics_have_their_gap(low, words):
     assert headline(result_table(records)) == [f"At the last layer {words}"]
 
 
-def test_a_study_is_told_with_semantics_prediction_and_finetuning():
+def test_the_key_numbers_of_a_study_include_semantics_prediction_and_finetuning():
     said = headline(result_table(study()))
     assert said[0].startswith("Under linear, good has the highest mean")
-    assert any(s.startswith("At the last layer poor keeps most semantic content of level low") for s in said)
-    assert any(s.startswith("logme, a transferability score, orders models and layers much as") for s in said)
-    assert any(s.startswith("Linear probing orders models much as fine-tuning does: Kendall") for s in said)
+    assert any(s.startswith("At the last layer poor has the most semantic content of level low") for s in said)
+    assert any(s.startswith("logme, a transferability score, ranks models and layers similarly to") for s in said)
+    assert any(s.startswith("Linear probing ranks models similarly to fine-tuning: Kendall") for s in said)
 
 
 ORDERS = [
-    ((1, 2, 3, 4), "orders {} much as {} does", "+1.00"),
-    ((4, 3, 2, 1), "orders {} the other way round from {}", "-1.00"),
-    ((2, 3, 1, 4), "says little about the order that {1} gives {0}", "+0.33"),
-    ((3, 4, 1, 2), "says little about the order that {1} gives {0}", "-0.33"),
+    ((1, 2, 3, 4), "ranks {} similarly to {}", "+1.00"),
+    ((4, 3, 2, 1), "ranks {} in nearly the opposite order to {}", "-1.00"),
+    ((2, 3, 1, 4), "predicts the ranking of {} under {} poorly", "+0.33"),
+    ((3, 4, 1, 2), "predicts the ranking of {} under {} poorly", "-0.33"),
 ]
 
 
 @pytest.mark.parametrize(("order", "words", "tau"), ORDERS)
-def test_finetuning_is_said_to_agree_only_where_it_does(order, words, tau):
+def test_finetuning_is_reported_to_agree_only_if_it_does(order, words, tau):
     records = [record(m, "d", v / 10) for m, v in zip("abcd", range(1, 5), strict=True)]
     records += [record(m, "d", v / 10, protocol="finetune", layer="all") for m, v in zip("abcd", order, strict=True)]
     expected = f"Linear probing {words.format('models', 'fine-tuning')}: Kendall's τ {tau} over 1 data set."
@@ -151,7 +151,7 @@ def test_finetuning_is_said_to_agree_only_where_it_does(order, words, tau):
 
 
 @pytest.mark.parametrize(("order", "words", "tau"), ORDERS)
-def test_transferability_is_said_to_agree_only_where_it_does(order, words, tau):
+def test_transferability_is_reported_to_agree_only_if_it_does(order, words, tau):
     records = [record(m, "d", v / 10) for m, v in zip("abcd", range(1, 5), strict=True)]
     records += [
         record(m, "d", float(v), protocol="transferability", settings={"score": "s"}, metric="s")
@@ -163,11 +163,11 @@ def test_transferability_is_said_to_agree_only_where_it_does(order, words, tau):
     )
 
 
-def test_of_several_scores_the_best_is_told():
+def test_the_best_of_several_scores_is_reported():
     records = [record(m, "d", v / 10) for m, v in zip("abc", range(1, 4), strict=True)]
     for score, sign in (("worse", -1), ("better", 1)):
         records += [
             record(m, "d", sign * v, protocol="transferability", settings={"score": score}, metric=score)
             for m, v in zip("abc", (1.0, 2.0, 3.0), strict=True)
         ]
-    assert headline(result_table(records))[-1].startswith("better, the best of 2 transferability scores, orders")
+    assert headline(result_table(records))[-1].startswith("better, the best of 2 transferability scores, ranks")

@@ -22,12 +22,12 @@ from transferkit.reports.layer_order import by_depth
         "random:vgg11",
     ],
 )
-def test_names_are_put_in_the_order_of_the_network(spec, tmp_path):
+def test_names_are_sorted_in_the_order_of_the_network(spec, tmp_path):
     encoder = load_encoder(spec, runs=tmp_path)
     names = [layer.name for layer in resolve_layers(encoder, ["all"], encoder.pooling)]
     shuffled = random.Random(0).sample(names, len(names))
     assert by_depth(shuffled) == names
 
 
-def test_each_name_once():
+def test_each_name_occurs_once():
     assert by_depth(["last", "layer2", "last"]) == ["layer2", "last"]

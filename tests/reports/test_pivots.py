@@ -6,9 +6,9 @@ from transferkit.reports.pivots import as_latex_pivot, as_markdown_pivot
 from transferkit.reports.result_table import result_table
 
 
-def test_markdown_has_a_table_a_recipe():
+def test_markdown_has_one_table_per_recipe():
     text = as_markdown_pivot(result_table(study()))
-    assert text.count("## ") == 7  # the first sets the others side by side
+    assert text.count("## ") == 7  # the first table compares all recipes
     head = next(line for line in text.splitlines() if line.startswith("| model | mini"))
     assert head == "| model | mini/leaves | mini/digits | mini/cells | folder:mine | mean | rank |"
 
@@ -22,7 +22,7 @@ def test_bold_is_significant():
     assert "textbf" not in as_latex_pivot(result_table(close))
 
 
-def test_what_is_missing_is_a_dash_and_sets_of_other_recipes_are_dropped():
+def test_missing_values_are_dashes_and_data_sets_of_other_recipes_are_dropped():
     records = [record("a", "x", 0.5), record("a", "y", 0.5), record("b", "x", 0.4)]
     records.append(record("a", "z", 0.5, protocol="knn"))
     linear = as_markdown_pivot(result_table(records)).split("## ")[2]

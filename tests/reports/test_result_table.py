@@ -1,4 +1,4 @@
-"""Records read once: cells over seeds, what leads, what is left out."""
+"""The table of all results: cells over seeds, significance, and records that are left out."""
 
 import json
 from dataclasses import replace
@@ -25,7 +25,7 @@ def test_cells_are_those_of_the_deepest_layer():
     assert len(found.by_layer) == len(MODELS) * len(DATA) * (2 * len(LAYERS) + 3 + 1)
 
 
-def test_models_stand_by_what_they_reach_and_data_by_domain():
+def test_models_are_sorted_by_mean_and_data_sets_by_domain():
     found = result_table(study())
     assert found.models == ("good", "fair", "poor")
     assert found.data == ("mini/leaves", "mini/digits", "mini/cells", "folder:mine")
@@ -51,12 +51,12 @@ def test_seeds_share_a_cell():
     assert cell.interval.high - cell.interval.low > 0.2
 
 
-def test_a_clear_leader_is_the_best_and_a_narrow_one_is_not():
+def test_only_a_significantly_better_model_is_the_best():
     assert result_table(two(0.9, 0.5)).best == {("linear", "d"): "a"}
     assert result_table(two(0.52, 0.5)).best == {}
 
 
-def test_without_outcomes_the_intervals_must_not_touch():
+def test_without_outcomes_the_intervals_must_not_overlap():
     apart = [record("a", "d", 0.60, half=0.02), record("b", "d", 0.55, half=0.02)]
     touching = [record("a", "d", 0.60, half=0.03), record("b", "d", 0.55, half=0.03)]
     assert result_table(apart).best == {("linear", "d"): "a"}
@@ -64,7 +64,7 @@ def test_without_outcomes_the_intervals_must_not_touch():
 
 
 def test_significance_is_corrected_for_the_number_of_models():
-    """A gap whose p lies just below 0.05 for two models is none among many."""
+    """A difference with p just below 0.05 for two models is not significant among many models."""
     gap = [1] * 16 + [0] * 6  # mid-p 0.035
     rest = [0] * 16 + [1] * 6
     first = replace(outcomes(0.5, "d"), right=tuple(gap + [1] * 178))
@@ -79,7 +79,7 @@ def test_one_model_alone_is_not_best():
     assert result_table([record("a", "d", 0.5)]).best == {}
 
 
-def test_a_ranking_uses_the_sets_that_all_have_and_says_who_lacks_too_many():
+def test_a_ranking_uses_the_shared_data_sets_and_names_models_that_lack_too_many():
     records = [record(m, d, v) for m, v in (("a", 0.5), ("b", 0.4)) for d in ("w", "x", "y", "z")]
     records += [record("c", d, 0.3) for d in ("w", "x", "y")] + [record("d", "z", 0.9)]
     ranked = result_table(records).ranked["linear"]
@@ -89,7 +89,7 @@ def test_a_ranking_uses_the_sets_that_all_have_and_says_who_lacks_too_many():
     assert ranked.best == "a"
 
 
-def test_records_come_back_from_the_disk(tmp_path):
+def test_stored_records_are_read_from_the_disk(tmp_path):
     store = ResultStore(tmp_path)
     for one in study():
         store.add(one)
@@ -101,7 +101,7 @@ def test_records_come_back_from_the_disk(tmp_path):
     assert found.left_out == ()
 
 
-def test_damaged_and_other_versions_are_left_out_and_named(tmp_path):
+def test_damaged_records_and_other_versions_are_left_out_and_named(tmp_path):
     store = ResultStore(tmp_path)
     good = named(record("m", "d", 0.5))
     store.add(good)
@@ -119,10 +119,10 @@ def test_damaged_and_other_versions_are_left_out_and_named(tmp_path):
     assert any("broken.json is not a whole result record" in s for s in found.left_out)
     assert any(changed.name in s and "not those that were written" in s for s in found.left_out)
     assert any(s.startswith("1 record is of transferkit 0.0.9, not ") for s in found.left_out)
-    assert any(s.startswith("1 record is of an earlier form, and may have been") for s in found.left_out)
+    assert any(s.startswith("1 record is in an earlier format, and may have been") for s in found.left_out)
 
 
-def test_only_what_is_wanted(tmp_path):
+def test_only_wanted_records_are_read(tmp_path):
     store = ResultStore(tmp_path)
     for one in study():
         store.add(one)

@@ -1,4 +1,4 @@
-"""Ranks, critical differences, seeds, and what may be called significant."""
+"""Ranks, critical differences, means over seeds, and significance tests."""
 
 import math
 from dataclasses import replace
@@ -18,7 +18,7 @@ from transferkit.reports.statistics import (
     difference_p,
     group_means,
     holm,
-    least_p,
+    min_p,
     pairs,
     ranks,
     seed_mean,
@@ -65,7 +65,7 @@ def test_a_critical_difference_needs_models_and_data_sets():
         critical_difference(3, 0)
 
 
-def test_equal_models_cannot_be_told_apart():
+def test_equal_models_do_not_differ_significantly():
     found = ranks(NAMES[:3], np.ones((3, 6)))
     assert found.friedman_p == 1
     assert set(found.mean_ranks) == {2.0}
@@ -73,8 +73,8 @@ def test_equal_models_cannot_be_told_apart():
     assert found.beaten_by("a") == ()
 
 
-def test_where_friedman_sees_no_difference_all_models_are_one_group():
-    """Nemenyi's distance alone would part the first from the last."""
+def test_all_models_are_one_group_if_friedman_is_not_significant():
+    """Nemenyi's critical difference alone would separate the first from the last."""
     values = np.array([[4, 4, 4, 4, 1, 1], [3, 3, 1, 1, 4, 4], [2, 1, 3, 2, 3, 3], [1, 2, 2, 3, 2, 2]], float)
     found = ranks(NAMES[:4], values)
     apart = replace(found, mean_ranks=(1.0, 2.0, 3.0, 3.9), critical_difference=1.9)
@@ -112,7 +112,7 @@ def test_two_models_or_one_set_are_ranked_without_a_test():
         assert (found.friedman_p, found.groups, found.beaten_by(found.models[0])) == (1.0, (), ())
 
 
-def test_ranks_refuse_what_does_not_fit():
+def test_ranks_refuse_shapes_that_do_not_match():
     with pytest.raises(ShapeError, match=r"2 models need values \[2, n\], not \[5, 9\]"):
         ranks(["a", "b"], FIVE)
 
@@ -175,7 +175,7 @@ def test_groups_of_rows_count_once_over_several_seeds():
 
 
 def student_tail(t: float, degrees: float) -> float:
-    """Two-sided, by adding up the density as it is written in a table of formulae."""
+    """Return the two-sided probability by numerical integration of the density."""
     x = np.linspace(-1, 1, 400_001) * abs(t)
     scale = math.gamma((degrees + 1) / 2) / (math.sqrt(degrees * math.pi) * math.gamma(degrees / 2))
     return 1 - float(np.trapezoid(scale * (1 + x**2 / degrees) ** (-(degrees + 1) / 2), x))
@@ -254,7 +254,7 @@ def test_without_spread_a_difference_is_sure_or_there_is_none(a, b, p):
 
 @pytest.mark.parametrize(("seeds", "deviation"), [(3, 0.03), (5, 0.02)])
 def test_models_whose_seeds_deviate_are_seldom_called_different(seeds, deviation):
-    """Two models of the same expected accuracy, each training of which ends a little elsewhere."""
+    """Two models have the same expected accuracy, and the accuracy of each training deviates randomly."""
     rng = np.random.default_rng(seeds)
     rows, repeats, wrong = 1000, 200, 0
     for _ in range(repeats):
@@ -310,7 +310,7 @@ def test_group_means_weigh_members_alike():
 
 
 @pytest.mark.parametrize(("sets", "models"), [(4, 3), (6, 2), (8, 5)])
-def test_the_least_p_is_that_of_models_that_never_change_places(sets, models):
+def test_the_smallest_p_is_that_of_models_with_the_same_order_on_every_set(sets, models):
     values = np.arange(models)[:, None] + np.zeros((models, sets))
     found = min(pair.p_holm for pair in pairs(NAMES[:models], values))
-    assert_allclose(found, least_p(sets, models * (models - 1) // 2))
+    assert_allclose(found, min_p(sets, models * (models - 1) // 2))

@@ -1,4 +1,4 @@
-"""One row a model."""
+"""Means per model."""
 
 import pytest
 from rich.console import Console
@@ -16,7 +16,7 @@ FULL = [
 ]
 
 
-def test_frozen_fine_tuned_and_detecting_stand_in_one_row():
+def test_one_row_has_the_means_of_all_protocols():
     found = overview(result_table(FULL))
     assert found.recipes == ("linear", "finetune", "detection")
     assert [mean.value for mean in found.rows["a"]] == pytest.approx([0.5, 0.5, 0.7])
@@ -26,7 +26,7 @@ def test_frozen_fine_tuned_and_detecting_stand_in_one_row():
     ]
 
 
-def test_means_are_over_the_sets_that_all_share():
+def test_means_are_over_the_data_sets_that_all_models_share():
     records = [record("a", d, v) for d, v in zip("wxyz", (0.9, 0.1, 0.1, 0.1), strict=True)]
     records += [record("b", d, 0.4) for d in "xyz"]
     records += [record("c", "w", 0.8), record("a", "w", 0.3, protocol="knn")]
@@ -41,13 +41,13 @@ def test_one_recipe_needs_no_table():
     assert as_markdown_pivot(result_table(records)).startswith("## linear")
 
 
-def test_it_stands_in_the_terminal_and_before_the_tables_of_texts():
+def test_it_is_shown_in_the_terminal_and_before_the_other_tables_of_texts():
     with (console := Console(width=120, color_system=None)).capture() as captured:
         console.print(overview_table(overview(result_table(FULL))))
     row = next(line for line in captured.get().splitlines() if line.strip().startswith("a "))
     assert row.split() == ["a", "0.500", "0.500", "0.700"]
     markdown = as_markdown_pivot(result_table(FULL))
-    assert markdown.startswith("## One row a model\n\n| model | linear, 2 sets | finetune, 2 sets | detection, 1 set |")
+    assert markdown.startswith("## Means per model\n\n| model | linear, 2 sets | finetune, 2 sets | detection, 1 set |")
     assert "| b | 0.400 | 0.400 | – |" in markdown
     assert "a & 0.500 & 0.500 & 0.700 \\\\" in as_latex_pivot(result_table(FULL))
 

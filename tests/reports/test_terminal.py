@@ -24,7 +24,7 @@ def test_each_recipe_is_ranked_with_bars():
     assert "±" in row
 
 
-def test_names_are_no_markup():
+def test_names_are_not_read_as_markup():
     records = [record(m, "d", v) for m, v in (("[red]a[/red]", 0.5), ("b", 0.4))]
     assert "[red]a[/red]" in shown(result_table(records))
 
@@ -43,7 +43,7 @@ def test_models_that_lack_data_sets_are_named():
     assert "Not ranked" not in shown(result_table(records))
     records.append(record("[/c]", "w", 0.9))
     text = shown(result_table(records))
-    assert "Not ranked, for want of data sets: [/c]" in text
+    assert "Not ranked because of missing data sets: [/c]" in text
     assert "linear: mean over 4 data sets" in text
 
 
@@ -51,7 +51,7 @@ def test_one_model_has_nothing_to_compare():
     assert "nothing to compare yet" in shown(result_table([record("a", "d", 0.5)]))
 
 
-def test_what_is_left_out_is_said():
+def test_records_that_are_not_shown_are_named():
     assert "Not shown: x.json is broken." in shown(result_table([], left_out=["x.json is broken."]))
 
 

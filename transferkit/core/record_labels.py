@@ -1,4 +1,4 @@
-"""What records are called in tables and figures: short names, longer ones where short ones would collide."""
+"""Labels of records in tables and figures: short names, with additions where short names would collide."""
 
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -7,21 +7,21 @@ from typing import Any
 
 from .results import Result, recipe
 
-PROTOCOLS = ("linear", "sgd", "allway", "knn", "fewshot", "finetune", "detection", "semantic")
-"""In the order people read in; others follow by name."""
+PROTOCOLS = ("linear", "sgd", "knn", "fewshot", "finetune", "detection", "semantic")
+"""Protocols in reading order; further protocols follow by name."""
 
 _AXES = ("corruption", "severity", "score", "other", "other_weights", "other_layers", "layers")
-_ORDER = {"low": 0, "mid": 1, "high": 2}
+_LEVEL_ORDER = {"low": 0, "mid": 1, "high": 2}
 
 
 @dataclass(frozen=True)
 class Label:
-    """Names of one record's parts.
+    """Names of one record's model, data set and recipe.
 
     Attributes:
-        model: the spec, with what tells it from another encoder of the same spec.
-        data: the data set's spec, with the digest of its content where that changed.
-        recipe: the protocol with its settings, as many as are needed.
+        model: Spec of the model, with the settings that differ from another encoder of the same spec.
+        data: Spec of the data set, with the digest of its content if that changed.
+        recipe: Protocol with the settings that distinguish it from other recipes.
     """
 
     model: str
@@ -30,12 +30,12 @@ class Label:
 
 
 def labels_of(records: Sequence[Result]) -> Iterator[Label]:
-    """A label for each record, in their order.
+    """Yield a label for each record, in order.
 
-    Records of the same model, data set, recipe, layer and seed differ in something that their names do not
-    say: weights, pooling, view, or the images. What it is, is added to the name of that model or data set
-    everywhere. Settings are compared over all models, and those that differ join all recipes of the protocol.
-    What was done alike is so called alike, whatever else was done with one of the models.
+    Records of the same model, data set, recipe, layer and seed differ in details that their names do not
+    contain: weights, pooling, preprocessing, or the images. These details are added to the name of that model or
+    data set everywhere. Settings are compared over all models, and those that differ are added to all recipes of
+    the protocol, so that equal recipes have equal names even if one model also has results with other settings.
     """
     differing: dict[tuple[str, str], set[str]] = {}
     for key, parts in ((_recipe_key, _settings), (_cell_key, _contents)):
@@ -59,7 +59,7 @@ def _differing(details: Sequence[Mapping[str, Any]]) -> set[str]:
 
 
 def _owner(record: Result, detail: str) -> tuple[str, str]:
-    """Which part of a label a detail belongs to, and whose it is."""
+    """Return the part of a label that a detail belongs to, and the name of that part's owner."""
     if detail.startswith("settings."):
         return "recipe", record.protocol
     return ("data", record.data) if detail == "fingerprint" else ("model", record.model)
@@ -98,34 +98,34 @@ def _flat(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def _label(record: Result, differing: Mapping[tuple[str, str], set[str]]) -> Label:
     details = _settings(record) | _contents(record)
 
-    def told(part: str, name: str, owner: str) -> str:
+    def with_details(part: str, name: str, owner: str) -> str:
         added = sorted(differing.get((part, owner), ()))
-        words = [f"{detail.rpartition('.')[2]} {_plain(details.get(detail, '–'))}" for detail in added]
-        return f"{name} ({', '.join(words)})" if words else name
+        texts = [f"{detail.rpartition('.')[2]} {_unwrapped(details.get(detail, '–'))}" for detail in added]
+        return f"{name} ({', '.join(texts)})" if texts else name
 
     return Label(
-        model=told("model", record.model, record.model),
-        data=told("data", record.data, record.data),
-        recipe=told("recipe", recipe(record.protocol, record.settings), record.protocol),
+        model=with_details("model", record.model, record.model),
+        data=with_details("data", record.data, record.data),
+        recipe=with_details("recipe", recipe(record.protocol, record.settings), record.protocol),
     )
 
 
-def _plain(value: Any) -> Any:
-    """A list of one as what is in it."""
+def _unwrapped(value: Any) -> Any:
+    """Return the only element of a list of one, and any other value unchanged."""
     return value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
 
 
 def ordered_recipes(recipes: Iterable[str]) -> tuple[str, ...]:
-    """Each once: protocol by protocol, shots and levels by their size.
+    """Return unique recipes, sorted by protocol, then by shots and levels.
 
     >>> ordered_recipes(["knn", "semantic mid", "fewshot 20-shot lr", "fewshot 5-shot lr", "semantic low"])
     ('knn', 'fewshot 5-shot lr', 'fewshot 20-shot lr', 'semantic low', 'semantic mid')
     """
-    return tuple(sorted(set(recipes), key=_place))
+    return tuple(sorted(set(recipes), key=_sort_key))
 
 
-def _place(name: str) -> tuple[int, list[tuple[int, int, str]]]:
+def _sort_key(name: str) -> tuple[int, list[tuple[int, int, str]]]:
     protocol = name.partition(" ")[0]
     first = PROTOCOLS.index(protocol) if protocol in PROTOCOLS else len(PROTOCOLS)
     pieces = re.findall(r"\d+|[^\d\s]+", name)
-    return first, [(0, int(p), "") if p.isdigit() else (1, _ORDER.get(p, 9), p) for p in pieces]
+    return first, [(0, int(p), "") if p.isdigit() else (1, _LEVEL_ORDER.get(p, 9), p) for p in pieces]

@@ -1,1 +1,1 @@
-"""Results as people read them."""
+"""Reports: tables, figures, contact sheets and one HTML page from recorded results."""

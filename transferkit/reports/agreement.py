@@ -1,4 +1,4 @@
-"""Scores that predict transfer, against the accuracy that was then measured."""
+"""Scatter plots of transferability scores against measured accuracy."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -11,10 +11,12 @@ if TYPE_CHECKING:
 
 
 def agreement_figures(pairs: Sequence[ScoreAccuracy]) -> dict[str, "Figure"]:
-    """One figure a data set and protocol, one panel a score, one point a model and layer.
+    """Draw one figure per data set and protocol, with one panel per score and one point per model and layer.
 
     Args:
-        pairs: scores beside the accuracies that they are held against.
+        pairs: transferability scores with the accuracies that they predict.
+
+    Returns: figures by file name, ``DATA-PROTOCOL``.
     """
     figures = {}
     for data, protocol in dict.fromkeys((pair.data, pair.protocol) for pair in pairs):
@@ -23,6 +25,6 @@ def agreement_figures(pairs: Sequence[ScoreAccuracy]) -> dict[str, "Figure"]:
             if (pair.data, pair.protocol) == (data, protocol):
                 points = panels.setdefault(pair.score, {})
                 points[f"{pair.model} {pair.layer}"] = pair.value, pair.reached
-        words = AxisLabels(f"{data}: scores against {protocol} accuracy", "score", "accuracy")
-        figures[f"{data}-{protocol}"] = scatter(panels, words)
+        labels = AxisLabels(f"{data}: scores against {protocol} accuracy", "score", "accuracy")
+        figures[f"{data}-{protocol}"] = scatter(panels, labels)
     return figures

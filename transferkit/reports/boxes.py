@@ -1,7 +1,4 @@
-"""Pictures with boxes: what is marked in images, and what a detector found there, as one sheet.
-
-Drawn with Pillow, so that no extra is needed.
-"""
+"""Images with ground-truth or detected boxes, drawn on one sheet with Pillow, which needs no extra."""
 
 import math
 from collections.abc import Sequence
@@ -17,19 +14,20 @@ from ..core.files import appearing
 from .figures import COLOURS
 
 _GAP = 6  # pixels between two tiles
+_LINE_HEIGHT = 14  # pixels of the title below a tile
 
 
 @dataclass(frozen=True, eq=False)
 class Boxed:
-    """One image and boxes in it.
+    """One image and its boxes.
 
     Attributes:
         image: uint8 ``[h, w, 3]``.
         boxes: ``[m, 4]`` left, top, right, bottom in pixels of the image.
-        labels: ``[m]`` into the sheet's class names.
-        scores: ``[m]`` in 0 … 1, of what a detector found; None for what is marked.
-        faint: ``[m]`` drawn thin, as of difficult objects and crowds; None for none.
-        title: below the image.
+        labels: ``[m]`` indices into the sheet's class names.
+        scores: ``[m]`` confidences of detected boxes in 0 … 1; None for ground truth.
+        faint: ``[m]`` True for boxes drawn with thin lines, such as difficult objects and crowds; None if no box is.
+        title: Text below the image.
     """
 
     image: NDArray[np.uint8]
@@ -41,36 +39,35 @@ class Boxed:
 
 
 def boxes_sheet(pictures: Sequence[Boxed], classes: Sequence[str], *, columns: int = 4, side: int = 256) -> Image.Image:
-    """Images with their boxes, in rows; a class keeps its colour.
+    """Draw images with their boxes in rows; each class has one colour on the whole sheet.
 
     Args:
-        pictures: in their order, at least one.
+        pictures: at least one image, in the order in which they are drawn.
         classes: ``[c]`` names, written at the boxes.
-        columns: images a row.
-        side: pixels of the square that each image is fitted into.
+        columns: maximum number of images per row.
+        side: pixels per side of the square that each image is fitted into.
 
-    Raises: ShapeError: if there is no picture, or an image, its boxes and its labels do not fit together.
+    Raises: ShapeError: if there is no picture, or the shapes of an image, its boxes and its labels do not match.
     """
     if not pictures:
         raise ShapeError("A sheet needs at least 1 picture, not 0.")
     columns = min(columns, len(pictures))
-    line = 14  # of text
     rows = math.ceil(len(pictures) / columns)
-    size = (columns * (side + _GAP) + _GAP, rows * (side + line + _GAP) + _GAP)
+    size = (columns * (side + _GAP) + _GAP, rows * (side + _LINE_HEIGHT + _GAP) + _GAP)
     sheet = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(sheet)
-    for number, picture in enumerate(pictures):
-        down, right = divmod(number, columns)
-        corner = (_GAP + right * (side + _GAP), _GAP + down * (side + line + _GAP))
+    for index, picture in enumerate(pictures):
+        row, column = divmod(index, columns)
+        corner = (_GAP + column * (side + _GAP), _GAP + row * (side + _LINE_HEIGHT + _GAP))
         sheet.paste(boxed_image(picture, classes, side=side), corner)
         pen.text((corner[0], corner[1] + side + 1), picture.title, "black", ImageFont.load_default(10))
     return sheet
 
 
 def boxed_image(picture: Boxed, classes: Sequence[str], *, side: int) -> Image.Image:
-    """One image, fitted into a square of ``side`` pixels, with its boxes.
+    """Draw one image, fitted into a square of ``side`` pixels, with its boxes.
 
-    Raises: ShapeError: if image, boxes and labels do not fit together.
+    Raises: ShapeError: if the shapes of image, boxes and labels do not match.
     """
     m = len(picture.labels)
     if picture.image.ndim != 3 or picture.boxes.shape != (m, 4):
@@ -84,20 +81,20 @@ def boxed_image(picture: Boxed, classes: Sequence[str], *, side: int) -> Image.I
     tile = Image.new("RGB", (side, side), "#dddddd")
     tile.paste(Image.fromarray(np.ascontiguousarray(picture.image)).resize(fitted), (0, 0))
     pen = ImageDraw.Draw(tile)
-    for number in range(m):
-        label = int(picture.labels[number])
+    for index in range(m):
+        label = int(picture.labels[index])
         colour = COLOURS[label % len(COLOURS)]
-        faint = picture.faint is not None and bool(picture.faint[number])
-        box = (picture.boxes[number] * scale).round().tolist()
+        faint = picture.faint is not None and bool(picture.faint[index])
+        box = (picture.boxes[index] * scale).round().tolist()
         right, bottom = max(box[0], box[2] - 1), max(box[1], box[3] - 1)
         pen.rectangle((box[0], box[1], right, bottom), outline=colour, width=1 if faint else 3)
-        text = classes[label] if picture.scores is None else f"{classes[label]} {picture.scores[number]:.2f}"
+        text = classes[label] if picture.scores is None else f"{classes[label]} {picture.scores[index]:.2f}"
         _write(pen, text, (box[0], box[1]), colour)
     return tile
 
 
 def _write(pen: ImageDraw.ImageDraw, text: str, corner: tuple[float, float], colour: str) -> None:
-    """White on the box's colour, above its corner where there is room, else inside."""
+    """Write white text on the box's colour, above its top left corner if it fits there, otherwise inside the box."""
     font = ImageFont.load_default(10)
     left, top, right, bottom = pen.textbbox((0, 0), text, font)
     height = bottom - top + 3

@@ -11,12 +11,12 @@ from ..core.results import recipe
 from ..core.statistics import FEWEST
 from ..protocols.compare import Comparison, Comparisons
 
-_WORDS = ("data", "layer", "protocol", "first", "second")
-_NUMBERS = ("first − second", "95 % interval", "p", "first ahead", "behind", "of")
+_TEXT_COLUMNS = ("data", "layer", "protocol", "first", "second")
+_NUMBER_COLUMNS = ("first − second", "95 % interval", "p", "first better", "second better", "n")
 
 
 def comparison_tables(comparisons: Comparisons) -> Group:
-    """Differences data set by data set, then over all of them where there are several."""
+    """Show the differences on each data set, then over all data sets if there are several."""
     tables = [_table(comparisons.each, "Differences on the same test rows or images")]
     if comparisons.overall:
         tables.append(_table(comparisons.overall, "Differences over data sets"))
@@ -25,14 +25,14 @@ def comparison_tables(comparisons: Comparisons) -> Group:
 
 def _table(rows: Sequence[Comparison], title: str) -> Table:
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    for heading in _WORDS:
+    for heading in _TEXT_COLUMNS:
         table.add_column(heading, overflow="fold")
-    for heading in _NUMBERS:
+    for heading in _NUMBER_COLUMNS:
         table.add_column(heading, justify="right")
     tests = " or ".join(dict.fromkeys(row.found.test for row in rows))
     intervals = " or ".join(dict.fromkeys(i.method for row in rows if (i := row.found.interval)))
-    told = f"Interval: {intervals}." if intervals else f"Fewer than {FEWEST} data sets have no interval."
-    table.caption = f"p: {tests}. {told}" if rows else None
+    note = f"Interval: {intervals}." if intervals else f"Intervals need at least {FEWEST} data sets."
+    table.caption = f"p: {tests}. {note}" if rows else None
     table.caption_justify = "left"
     for row in rows:
         table.add_row(*map(Text, _cells(row)))

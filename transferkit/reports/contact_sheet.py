@@ -1,7 +1,4 @@
-"""A contact sheet: some images of each class, a row a class, its name beside them.
-
-Drawn with Pillow, so that no extra is needed.
-"""
+"""Contact sheets: one row per class with its name and sample images, drawn with Pillow, which needs no extra."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,12 +15,11 @@ from ..core.wording import counted
 from ..data.dataset import Dataset, Split
 
 _GAP = 4  # pixels between two thumbnails
-_SIZE = 13  # of letters, in pixels
-_LABEL = 200  # pixels for a class's name
+_FONT_SIZE = 13  # pixels
+_LABEL_WIDTH = 200  # pixels for a class's name
 
-
-MOST_ROWS = 100
-"""Classes on the sheet of a data set; of more, these many at equal distances."""
+MAX_ROWS = 100
+"""Maximum number of classes on the sheet of a data set; of more classes, an evenly spaced selection is shown."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,9 +27,9 @@ class ContactRow:
     """One row of the sheet.
 
     Attributes:
-        name: of the class.
-        images: uint8 ``[h, w, 3]`` each; None for one that cannot be decoded.
-        note: below the name, such as how many images there are.
+        name: Name of the class.
+        images: uint8 ``[h, w, 3]`` each; None for an image that cannot be decoded.
+        note: Text below the name, such as the number of images.
     """
 
     name: str
@@ -42,35 +38,35 @@ class ContactRow:
 
 
 def contact_sheet(rows: Sequence[ContactRow], *, columns: int, side: int = 72, heading: str = "") -> Image.Image:
-    """Thumbnails in rows, each whole on its square; what cannot be decoded is crossed out.
+    """Draw rows of thumbnails, each a whole image on a square; an image that cannot be decoded is a cross.
 
     Args:
-        rows: from the top.
-        columns: images a row, at most; the rest of a row's images is left out.
-        side: pixels of a thumbnail's square.
-        heading: above the rows.
+        rows: rows from top to bottom.
+        columns: maximum number of images per row; further images of a row are not drawn.
+        side: pixels per side of a thumbnail's square.
+        heading: text above the rows.
 
-    Raises: ShapeError: without rows or columns.
+    Raises: ShapeError: if there are no rows or no columns.
     """
     if not rows or columns < 1:
-        raise ShapeError(f"A contact sheet needs rows and columns, not {len(rows)} and {columns}.")
-    font = ImageFont.load_default(_SIZE)
-    top = 2 * _SIZE if heading else _GAP
-    width = max(_LABEL + columns * (side + _GAP), _GAP + int(font.getlength(spelled(heading))) + _GAP)
+        raise ShapeError(f"{len(rows)} rows and {columns} columns make no contact sheet: give at least 1 of each.")
+    font = ImageFont.load_default(_FONT_SIZE)
+    top = 2 * _FONT_SIZE if heading else _GAP
+    width = max(_LABEL_WIDTH + columns * (side + _GAP), _GAP + int(font.getlength(printable(heading))) + _GAP)
     sheet = Image.new("RGB", (width, top + len(rows) * (side + _GAP)), "white")
     pen = ImageDraw.Draw(sheet)
-    pen.text((_GAP, _GAP), spelled(heading), "black", font)
-    for number, row in enumerate(rows):
-        y = top + number * (side + _GAP)
-        pen.text((_GAP, y + side // 2 - _SIZE), fitted(row.name, font, _LABEL - 3 * _GAP), "black", font)
-        pen.text((_GAP, y + side // 2 + 2), fitted(row.note, font, _LABEL - 3 * _GAP), "#666666", font)
+    pen.text((_GAP, _GAP), printable(heading), "black", font)
+    for index, row in enumerate(rows):
+        y = top + index * (side + _GAP)
+        pen.text((_GAP, y + side // 2 - _FONT_SIZE), shortened(row.name, font, _LABEL_WIDTH - 3 * _GAP), "black", font)
+        pen.text((_GAP, y + side // 2 + 2), shortened(row.note, font, _LABEL_WIDTH - 3 * _GAP), "#666666", font)
         for column, image in enumerate(row.images[:columns]):
-            sheet.paste(thumbnail(image, side), (_LABEL + column * (side + _GAP), y))
+            sheet.paste(thumbnail(image, side), (_LABEL_WIDTH + column * (side + _GAP), y))
     return sheet
 
 
 def thumbnail(image: NDArray[np.uint8] | None, side: int) -> Image.Image:
-    """An image whole on a grey square; a cross for None."""
+    """Draw a whole image on a grey square, or a cross for None."""
     square = Image.new("RGB", (side, side), "#e6e6e6")
     if image is None:
         pen = ImageDraw.Draw(square)
@@ -80,15 +76,15 @@ def thumbnail(image: NDArray[np.uint8] | None, side: int) -> Image.Image:
     height, width = image.shape[:2]
     scale = side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    way = Image.Resampling.NEAREST if scale >= 2 else Image.Resampling.BICUBIC
-    small = Image.fromarray(np.ascontiguousarray(image)).resize(size, way)
+    resampling = Image.Resampling.NEAREST if scale >= 2 else Image.Resampling.BICUBIC
+    small = Image.fromarray(np.ascontiguousarray(image)).resize(size, resampling)
     square.paste(small, ((side - size[0]) // 2, (side - size[1]) // 2))
     return square
 
 
-def fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
-    """``text`` as the font can write it, shortened in its middle to ``width`` pixels: ends tell."""
-    text = spelled(text)
+def shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
+    """Make ``text`` printable and shorten its middle to ``width`` pixels; beginning and end distinguish names."""
+    text = printable(text)
     if font.getlength(text) <= width:
         return text
     for kept in range(len(text) - 1, 0, -1):
@@ -98,48 +94,48 @@ def fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width:
     return "…"
 
 
-def spelled(text: str) -> str:
-    r"""What the built-in font lacks, by its number: it has Latin letters.
+def printable(text: str) -> str:
+    r"""Replace characters that the built-in Latin font lacks by their code points.
 
-    >>> spelled("Käse 猫")
+    >>> printable("Käse 猫")
     'Käse \\u732b'
     """
     return "".join(
-        letter if (letter.isprintable() and ord(letter) < 0x180) or letter == "…" else _escaped(letter)
-        for letter in text
+        character if (character.isprintable() and ord(character) < 0x180) or character == "…" else _escaped(character)
+        for character in text
     )
 
 
-def _escaped(letter: str) -> str:
-    return letter.encode("unicode_escape").decode("ascii")
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
 
 
-def evenly(total: int, most: int) -> list[int]:
-    """``most`` numbers of ``0 … total-1`` at equal distances, or all of them.
+def evenly_spaced(total: int, count: int) -> list[int]:
+    """Return ``count`` evenly spaced integers in ``0 … total-1``, or all of them if there are fewer.
 
-    >>> evenly(10, 3), evenly(2, 3)
+    >>> evenly_spaced(10, 3), evenly_spaced(2, 3)
     ([0, 4, 9], [0, 1])
     """
-    return sorted({int(place) for place in np.linspace(0, total - 1, min(total, most))})
+    return sorted({int(index) for index in np.linspace(0, total - 1, min(total, count))})
 
 
-def dataset_sheet(dataset: Dataset, *, columns: int = 10, most_rows: int = MOST_ROWS) -> Image.Image:
-    """A row for each class with images of its train, or of its first split, at equal distances.
+def dataset_sheet(dataset: Dataset, *, columns: int = 10, max_rows: int = MAX_ROWS) -> Image.Image:
+    """Draw one row per class with evenly spaced images of the train split, or of the first split without one.
 
     Args:
-        dataset: any with classes.
-        columns: images a row.
-        most_rows: classes; the heading says how many were left out.
+        dataset: a data set with classes.
+        columns: images per row.
+        max_rows: maximum number of classes; the heading reports how many of all are shown.
     """
     split = dataset.splits.get("train") or next(iter(dataset.splits.values()))
-    places = evenly(len(split.classes), most_rows)
+    labels = evenly_spaced(len(split.classes), max_rows)
     rows = []
-    for label in places:
-        of_it = members(split.labels, label)
-        chosen = [int(of_it[place]) for place in evenly(len(of_it), columns)]
-        note = f"{len(of_it)} in {split.name}"
+    for label in labels:
+        class_rows = members(split.labels, label)
+        chosen = [int(class_rows[index]) for index in evenly_spaced(len(class_rows), columns)]
+        note = f"{len(class_rows)} in {split.name}"
         rows.append(ContactRow(split.classes[label], [_image(split, row) for row in chosen], note))
-    shown = "" if len(places) == len(split.classes) else f"{len(places)} of "
+    shown = "" if len(labels) == len(split.classes) else f"{len(labels)} of "
     images = f"{counted(len(split), 'image')} in {split.name}"
     heading = f"{dataset.spec}: {shown}{len(split.classes)} classes, {images}"
     return contact_sheet(rows, columns=columns, heading=heading)
@@ -148,10 +144,12 @@ def dataset_sheet(dataset: Dataset, *, columns: int = 10, most_rows: int = MOST_
 def write_dataset_sheet(dataset: Dataset, path: Path) -> None:
     """Write ``dataset_sheet`` as PNG.
 
-    Raises: UsageError: if the path ends otherwise.
+    Raises: UsageError: if the path does not end in ``.png``.
     """
     if path.suffix.lower() != ".png":
-        raise UsageError(f"{path} is no PNG by its name. Write it to {path.with_suffix('.png')}.")
+        raise UsageError(
+            f"{path} ends in {path.suffix!r}, but a contact sheet is a PNG file. Write to {path.with_suffix('.png')}."
+        )
     sheet = dataset_sheet(dataset)
     with appearing(path) as part:
         sheet.save(part, "PNG")

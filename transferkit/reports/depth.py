@@ -1,4 +1,4 @@
-"""Numbers over the depth of networks: one curve a model, one panel a data set or level."""
+"""Results over the depth of networks: one curve per model, one panel per data set or semantic level."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -15,23 +15,23 @@ from .figures import AxisLabels, Curve, curves
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST_PANELS = 6
+MAX_PANELS = 6
 
 
 def depth_figure(
     records: Sequence[Result], y: str, *, panel: Callable[[Result], str] = lambda record: record.data
 ) -> "Figure":
-    """Values by how far along its network a layer lies, 0 the image and 1 the last layer.
+    """Draw values over relative depth, where 0 is the image and 1 the last layer.
 
-    Several data sets in one panel are averaged; the interval is that of their mean. Of more panels than fit,
-    those that come first are drawn.
+    Several data sets in one panel are averaged, and the interval is that of their mean. At most ``MAX_PANELS``
+    panels are drawn, the first ones.
 
     Args:
-        records: in order of depth.
-        y: what the values are.
-        panel: which panel a record belongs to.
+        records: records in order of depth.
+        y: label of the vertical axis.
+        panel: function that returns the name of a record's panel.
     """
-    panels = list(dict.fromkeys(panel(record) for record in records))[:MOST_PANELS]
+    panels = list(dict.fromkeys(panel(record) for record in records))[:MAX_PANELS]
     drawn = {name: _lines([r for r in records if panel(r) == name]) for name in panels}
     return curves(drawn, AxisLabels("", "depth", y))
 
@@ -42,13 +42,13 @@ def _lines(records: Sequence[Result]) -> Mapping[str, Curve]:
         own = [record for record in records if record.model == model]
         layers = list(dict.fromkeys(record.layer for record in own))
         means = [_mean([record for record in own if record.layer == layer]) for layer in layers]
-        places = [(index + 1) / len(layers) for index in range(len(layers))]
-        lines[model] = Curve(places, *(list(column) for column in zip(*means, strict=True)))
+        depths = [(index + 1) / len(layers) for index in range(len(layers))]
+        lines[model] = Curve(depths, *(list(column) for column in zip(*means, strict=True)))
     return lines
 
 
 def _mean(records: Sequence[Result]) -> tuple[float, float, float]:
-    """The mean of independent values, and its interval."""
+    """Return the mean of independent values and the two ends of its interval."""
     value = float(np.mean([record.value for record in records]))
     below = np.linalg.norm([record.value - record.ci_low for record in records]) / len(records)
     above = np.linalg.norm([record.ci_high - record.value for record in records]) / len(records)
@@ -56,16 +56,17 @@ def _mean(records: Sequence[Result]) -> tuple[float, float, float]:
 
 
 def semantic_table(records: Sequence[Result]) -> Table:
-    """What layers say of each level: means over data sets, and where they lie between their floors.
+    """Show the explained fraction of each semantic level: one row per model and layer, one column per level.
 
-    One row a model and layer; a column a level, with the normalised mean behind it where there are floors.
+    Values are means over data sets. The mean normalised between the two baselines follows in parentheses if the
+    records have baselines.
 
     Args:
-        records: of the protocol ``semantic``, in order of depth.
+        records: records of the protocol ``semantic``, in order of depth.
     """
     levels = list(dict.fromkeys(record.settings["level"] for record in records))
     table = Table(
-        title="Semantics: explained share of the targets, and (normalised) between the floors and all",
+        title="Semantics: explained fraction of the targets (normalised: 0 is the better baseline, 1 is complete)",
         box=box.SIMPLE_HEAD,
         title_justify="left",
         pad_edge=False,
@@ -88,20 +89,20 @@ def _semantic_cell(records: Sequence[Result]) -> str:
 
 
 def depth_table(results: Sequence[Result], *, title: str) -> Table:
-    """Mean over data sets, layer by layer: one row a layer, the deepest last; one column a model."""
+    """Show means over data sets: one row per layer, the deepest last, and one column per model."""
     table = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     models = list(dict.fromkeys(r.model for r in results))
     table.add_column("layer")
     for model in models:
         table.add_column(Text(model), justify="right")
     for layer in _by_depth(results):
-        here = [[r.value for r in results if r.model == m and r.layer == layer] for m in models]
-        table.add_row(Text(layer), *(f"{np.mean(v):.3f}" if v else "–" for v in here))
+        values = [[r.value for r in results if r.model == m and r.layer == layer] for m in models]
+        table.add_row(Text(layer), *(f"{np.mean(v):.3f}" if v else "–" for v in values))
     return table
 
 
 def _by_depth(results: Sequence[Result]) -> list[str]:
-    """Layers by how far along their networks they lie; records come in order of depth."""
+    """Return layers sorted by their mean relative depth; the records of each model are in order of depth."""
     depths: dict[str, list[float]] = {}
     for model in dict.fromkeys(r.model for r in results):
         layers = list(dict.fromkeys(r.layer for r in results if r.model == model))

@@ -1,4 +1,4 @@
-"""A sheet of images with what a detector found in them, and faintly what is marked there."""
+"""A sheet of images with detected boxes and the counts of ground-truth objects."""
 
 from collections.abc import Sequence
 
@@ -10,19 +10,19 @@ from ..data.detection.boxed import DetectionSplit, ImageBoxes
 from ..detection.detections import Detections
 from .boxes import Boxed, boxes_sheet
 
-_SURE = 0.3  # no less sure box is drawn: a detector reports many, most of them wrong
+_SCORE_THRESHOLD = 0.3  # boxes below it are not drawn: a detector reports many, most of them wrong
 
 
 def detections_sheet(
     split: DetectionSplit, found: Sequence[Detections], *, most: int = 16, columns: int = 4
 ) -> Image.Image:
-    """Evenly spaced images of ``split``, each with its surer boxes; what is marked is in the title.
+    """Draw evenly spaced images of ``split`` with their confident boxes; titles count the ground-truth objects.
 
     Args:
-        split: that was searched.
-        found: ``[n]`` what was found in each image.
-        most: images.
-        columns: images a row.
+        split: the split that the detector ran on.
+        found: ``[n]`` detections by image.
+        most: maximum number of images.
+        columns: images per row.
     """
     rows = np.unique(np.linspace(0, len(split) - 1, min(most, len(split))).round().astype(int))
     pictures = []
@@ -32,20 +32,20 @@ def detections_sheet(
         except UnreadableImageError:
             continue
         one = found[row]
-        kept = one.scores >= _SURE
+        kept = one.scores >= _SCORE_THRESHOLD
         pictures.append(
             Boxed(
                 image,
                 one.boxes[kept],
                 one.labels[kept],
                 scores=one.scores[kept],
-                title=f"marked: {_counted(split.objects[row], split.classes)}",
+                title=f"ground truth: {_object_counts(split.objects[row], split.classes)}",
             )
         )
     return boxes_sheet(pictures, split.classes, columns=columns)
 
 
-def _counted(objects: ImageBoxes, classes: Sequence[str]) -> str:
-    """Such as ``2 ring, 1 star``."""
+def _object_counts(objects: ImageBoxes, classes: Sequence[str]) -> str:
+    """Return the number of objects of each class, such as ``2 ring, 1 star``."""
     counts = np.bincount(objects.labels, minlength=len(classes))
     return ", ".join(f"{n} {classes[label]}" for label, n in enumerate(counts.tolist()) if n) or "nothing"

@@ -1,6 +1,6 @@
-"""Figures as SVG and PNG: curves with intervals, heat maps, scatters; colours that the colour-blind can tell.
+"""Figures as SVG and PNG: curves with intervals, heat maps and scatter plots, in a palette for the colour-blind.
 
-Nothing here keeps global state: every figure is an object of its own, drawn without a screen.
+Figures are matplotlib ``Figure`` objects that need no display and change no global state.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
-"""Okabe and Ito, Color universal design, 2008."""
+"""Palette of Okabe and Ito, Color universal design, 2008."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", ":", "-.")
@@ -40,7 +40,7 @@ _STYLE: dict[Any, Any] = {
 
 
 def marker(position: int) -> int:
-    """Which of eight marks goes with a colour of eight: every round of the colours starts one mark on.
+    """Return the index of the marker for a position: each repetition of the eight colours shifts the markers by one.
 
     >>> [marker(position) for position in (0, 1, 7, 8, 9, 15, 16)]
     [0, 1, 7, 1, 2, 0, 2]
@@ -53,9 +53,9 @@ class Curve:
     """One curve.
 
     Attributes:
-        x: ``[n]`` places.
-        y: ``[n]`` heights.
-        low, high: ``[n]`` of the interval; empty for none.
+        x: ``[n]`` horizontal coordinates.
+        y: ``[n]`` values.
+        low, high: ``[n]`` ends of the intervals; empty without intervals.
     """
 
     x: Sequence[float]
@@ -66,7 +66,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class AxisLabels:
-    """What stands around a panel."""
+    """Title and axis labels of a figure."""
 
     title: str = ""
     x: str = ""
@@ -78,7 +78,7 @@ T = TypeVar("T")
 
 
 def in_style(draw: Callable[P, T]) -> Callable[P, T]:
-    """Draw with our settings, and leave matplotlib's own as they were."""
+    """Decorate a drawing function to use this module's style, without changing matplotlib's global settings."""
 
     @wraps(draw)
     def styled(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -92,23 +92,23 @@ def in_style(draw: Callable[P, T]) -> Callable[P, T]:
     return styled
 
 
-def curves(panels: Mapping[str, Mapping[str, Curve]], words: AxisLabels) -> "Figure":
-    """One panel beside another, with the same lines in the same colours, and one legend.
+def curves(panels: Mapping[str, Mapping[str, Curve]], axis_labels: AxisLabels) -> "Figure":
+    """Draw panels side by side; a line has the same colour in all of them, and there is one legend.
 
     Args:
         panels: title → name → line.
-        words: the title of all, and what the axes are.
+        axis_labels: title of the figure and labels of the axes.
     """
-    return curve_rows({words.y: panels}, words)
+    return curve_rows({axis_labels.y: panels}, axis_labels)
 
 
 @in_style
-def curve_rows(rows: Mapping[str, Mapping[str, Mapping[str, Curve]]], words: AxisLabels) -> "Figure":
-    """Rows of panels under each other, a quantity each, with the same lines in the same colours.
+def curve_rows(rows: Mapping[str, Mapping[str, Mapping[str, Curve]]], axis_labels: AxisLabels) -> "Figure":
+    """Draw rows of panels, one quantity per row; a line has the same colour in all of them.
 
     Args:
-        rows: what is drawn → title → name → line.
-        words: the title of all, and what the other axis is.
+        rows: label of the vertical axis → title → name → line.
+        axis_labels: title of the figure and label of the horizontal axis.
     """
     widest = max(1, *(len(panels) for panels in rows.values()))
     figure = empty_figure(3.2 * widest + 1.2, 3.2 * len(rows))
@@ -118,8 +118,8 @@ def curve_rows(rows: Mapping[str, Mapping[str, Mapping[str, Curve]]], words: Axi
             axes = figure.add_subplot(len(rows), widest, row * widest + column)
             for name, line in lines.items():
                 _draw(axes, line, names.index(name), name)
-            axes.set(title=title, xlabel=words.x, ylabel=y if column == 1 else "")
-    return _finished(figure, words.title)
+            axes.set(title=title, xlabel=axis_labels.x, ylabel=y if column == 1 else "")
+    return _with_legend(figure, axis_labels.title)
 
 
 def _draw(axes: "Axes", line: Curve, index: int, name: str) -> None:
@@ -130,8 +130,8 @@ def _draw(axes: "Axes", line: Curve, index: int, name: str) -> None:
         axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.15, linewidth=0)
 
 
-def _finished(figure: "Figure", title: str) -> "Figure":
-    """With a title, and one legend for all panels."""
+def _with_legend(figure: "Figure", title: str) -> "Figure":
+    """Add a title and one legend for all panels."""
     handles: dict[str, Any] = {}
     for axes in figure.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
@@ -143,16 +143,18 @@ def _finished(figure: "Figure", title: str) -> "Figure":
 
 
 @in_style
-def heat_map(values: NDArray[np.floating], rows: Sequence[str], columns: Sequence[str], words: AxisLabels) -> "Figure":
-    """A matrix in colours, with its numbers where there is room for them; what is missing stays white.
+def heat_map(
+    values: NDArray[np.floating], rows: Sequence[str], columns: Sequence[str], axis_labels: AxisLabels
+) -> "Figure":
+    """Draw a matrix as colours, with numbers in the cells of up to 16 columns; missing values are white.
 
     Args:
-        values: ``[r, c]`` in 0 … 1; NaN where there is no value.
-        rows: names.
-        columns: names.
-        words: the title, and what rows (``y``) and columns (``x``) are.
+        values: ``[r, c]`` in 0 … 1; NaN for a missing value.
+        rows: ``[r]`` names.
+        columns: ``[c]`` names.
+        axis_labels: title, and labels of rows (``y``) and columns (``x``).
 
-    Raises: ShapeError: if the names do not fit.
+    Raises: ShapeError: if the number of names does not match the matrix.
     """
     if values.shape != (len(rows), len(columns)):
         raise ShapeError(f"{list(values.shape)} values need as many names, not {len(rows)} × {len(columns)}.")
@@ -160,7 +162,7 @@ def heat_map(values: NDArray[np.floating], rows: Sequence[str], columns: Sequenc
     axes = figure.add_subplot()
     axes.grid(visible=False)
     image = axes.imshow(values, vmin=0, vmax=1, cmap="viridis", aspect="auto")
-    axes.set(title=words.title, xlabel=words.x, ylabel=words.y)
+    axes.set(title=axis_labels.title, xlabel=axis_labels.x, ylabel=axis_labels.y)
     axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right")
     axes.set_yticks(range(len(rows)), rows)
     if len(columns) <= 16:
@@ -173,39 +175,39 @@ def heat_map(values: NDArray[np.floating], rows: Sequence[str], columns: Sequenc
 
 
 @in_style
-def scatter(panels: Mapping[str, Mapping[str, tuple[float, float]]], words: AxisLabels) -> "Figure":
-    """Named points, one panel beside another.
+def scatter(panels: Mapping[str, Mapping[str, tuple[float, float]]], axis_labels: AxisLabels) -> "Figure":
+    """Draw named points in panels side by side.
 
     Args:
-        panels: title → name → place.
-        words: the title of all, and what the axes are.
+        panels: title → name → (x, y).
+        axis_labels: title of the figure and labels of the axes.
     """
     figure = empty_figure(2.8 * max(1, len(panels)) + 0.6, 3.4)
     names = list(dict.fromkeys(name for points in panels.values() for name in points))
     for index, (title, points) in enumerate(panels.items(), 1):
         axes = figure.add_subplot(1, len(panels), index)
         for name, (x, y) in points.items():
-            place = names.index(name)
-            colour, shape = COLOURS[place % len(COLOURS)], MARKERS[marker(place)]
+            position = names.index(name)
+            colour, shape = COLOURS[position % len(COLOURS)], MARKERS[marker(position)]
             axes.plot([x], [y], color=colour, marker=shape, linestyle="none", label=name)
-        axes.set(title=title, xlabel=words.x, ylabel=words.y if index == 1 else "")
-    return _finished(figure, words.title)
+        axes.set(title=title, xlabel=axis_labels.x, ylabel=axis_labels.y if index == 1 else "")
+    return _with_legend(figure, axis_labels.title)
 
 
 def empty_figure(width: float, height: float) -> "Figure":
-    """An empty one, in inches."""
+    """Return an empty figure of a width and height in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
 @in_style
-def picture_rows(rows: Mapping[str, NDArray[np.uint8]], words: AxisLabels) -> "Figure":
-    """Rows of pictures under each other, each with its name at its left.
+def picture_rows(rows: Mapping[str, NDArray[np.uint8]], axis_labels: AxisLabels) -> "Figure":
+    """Draw rows of pictures, each with its name on the left.
 
     Args:
         rows: name → ``[n, 3, s, s]`` pixels.
-        words: the title.
+        axis_labels: title of the figure; the axes have no labels.
     """
     widest = max(len(pictures) for pictures in rows.values())
     figure = empty_figure(1.9 + 1.1 * widest, 0.5 + 1.15 * len(rows))
@@ -217,24 +219,24 @@ def picture_rows(rows: Mapping[str, NDArray[np.uint8]], words: AxisLabels) -> "F
         axes.set_yticks([])
         axes.spines[:].set_visible(False)
         axes.set_ylabel(name.replace(" ", "\n"), rotation=0, ha="right", va="center")
-    figure.suptitle(words.title)
+    figure.suptitle(axis_labels.title)
     return figure
 
 
 @in_style
-def save_figure(figure: "Figure", place: Path, *, forms: Sequence[str] = FORMS) -> list[Path]:
-    """Write ``place`` with an ending a form; the same figure gives the same bytes.
+def save_figure(figure: "Figure", stem: Path, *, forms: Sequence[str] = FORMS) -> list[Path]:
+    """Write one file per format; the same figure gives the same bytes.
 
     Args:
-        figure: what is written.
-        place: a path without an ending.
-        forms: ``svg``, ``pdf`` or ``png``.
+        figure: the figure.
+        stem: path without a suffix.
+        forms: formats: ``svg``, ``pdf`` or ``png``.
 
-    Returns: the paths, in the order of the forms.
+    Returns: the paths, in the order of the formats.
     """
     written = []
     for form in forms:
-        path = place.parent / f"{place.name}.{form}"
+        path = stem.parent / f"{stem.name}.{form}"
         with appearing(path) as part:
             figure.savefig(part, format=form, metadata=_UNDATED.get(form))
         written.append(path)

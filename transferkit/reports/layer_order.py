@@ -1,4 +1,4 @@
-"""The order of layers by depth, read off their names: records do not say it, a report loads no network."""
+"""The order of layers by depth, derived from their names: records do not contain it, and reports load no network."""
 
 import re
 from collections.abc import Iterable
@@ -25,17 +25,17 @@ _LAST = (
 
 
 def by_depth(layers: Iterable[str]) -> list[str]:
-    """Names of layers from the image on: the stem, numbered blocks in the order of their numbers, the rest.
+    """Sort names of layers by depth: first the stem, then numbered blocks by number, then the final layers.
 
-    A block stands behind what lies inside it, as it finishes later.
+    A block comes after the layers inside it, because it finishes later.
 
     >>> by_depth(["global_pool", "layer10", "layer2", "conv1", "layer2.0"])
     ['conv1', 'layer2.0', 'layer2', 'layer10', 'global_pool']
     """
-    return sorted(set(layers), key=_place)
+    return sorted(set(layers), key=_sort_key)
 
 
-def _place(layer: str) -> tuple[int, int, list[tuple[int, float, str]]]:
+def _sort_key(layer: str) -> tuple[int, int, list[tuple[int, float, str]]]:
     head = layer.partition(".")[0]
     if layer in _FIRST or head in _FIRST:
         return 0, 0, _parts(layer)
@@ -46,6 +46,6 @@ def _place(layer: str) -> tuple[int, int, list[tuple[int, float, str]]]:
 
 
 def _parts(layer: str) -> list[tuple[int, float, str]]:
-    """Numbers as numbers, words as words; the end of a name comes after whatever could follow it."""
+    """Split a name into numbers and words for sorting; a name comes after all names that it is a prefix of."""
     pieces = re.findall(r"\d+|[^\d.]+", layer)
     return [(0, float(p), "") if p.isdigit() else (1, 0.0, p) for p in pieces] + [(2, 0.0, "")]

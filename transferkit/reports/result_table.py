@@ -1,4 +1,4 @@
-"""Everything that a workspace's records say, read once: cells over seeds, in the order people read in."""
+"""The results of a workspace as one table: records are read once, seeds are averaged, and rows are sorted."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,21 +18,21 @@ from .layer_order import by_depth
 from .statistics import ALPHA, Ranks, Units, difference_p, holm, ranks, seed_mean
 
 ANALYSES = ("cka", "separation", "transferability", "robustness", "inversion")
-"""Protocols that look inside; their records are figures, not rows of the main table."""
+"""Protocols that analyse networks; their records are shown in figures, not in the main table."""
 
-UNSEEN = ("finetune-setting",)
-"""Protocols whose records only served to choose something."""
+HIDDEN = ("finetune-setting",)
+"""Protocols whose records only selected a hyperparameter; reports do not show them."""
 
 
 @dataclass(frozen=True)
 class ResultCell:
-    """One number: a model under a recipe on a data set at a layer, over its seeds.
+    """One value: the mean over seeds of a model under a recipe on a data set at a layer.
 
     Attributes:
-        value, interval: the mean over seeds; see ``seed_mean``.
-        metric: of the records.
-        records: which of ``ResultTable.records`` made it, by number.
-        seen: whether the model was trained on the data set.
+        value, interval: Mean over seeds and its interval; see ``seed_mean``.
+        metric: Metric of the records.
+        records: Indices into ``ResultTable.records`` of the records in the mean.
+        seen: Whether the model was trained on the data set.
     """
 
     value: float
@@ -44,14 +44,14 @@ class ResultCell:
 
 @dataclass(frozen=True)
 class Ranked:
-    """A recipe's models over the data sets that all of them have.
+    """The ranking of a recipe's models over the data sets that all of them share.
 
     Attributes:
-        recipe: which.
-        ranks: over those data sets.
-        means: model → mean over them.
-        data: the data sets.
-        left_out: models that lack too many data sets to be ranked with the others.
+        recipe: The recipe.
+        ranks: Ranks over the shared data sets.
+        means: model → mean over the shared data sets.
+        data: The shared data sets.
+        left_out: Models that are not ranked because too many data sets are missing.
     """
 
     recipe: str
@@ -68,13 +68,13 @@ class Ranked:
 
 @dataclass(frozen=True, eq=False)
 class ResultTable:
-    """Records and what they are called.
+    """Records with their labels, and everything that reports compute from them.
 
     Attributes:
         records: ``[n]``, without their outcomes.
-        labels: ``[n]``, told apart where the same name stands for different things.
-        units: record number → what became of each row or episode, where the record says so.
-        left_out: a sentence for each record that is not shown, and why.
+        labels: ``[n]``; different models, data sets and recipes have different labels.
+        units: Record index → outcome of each row or episode, for records that contain outcomes.
+        left_out: Sentences that name the records that are not shown, and the reasons.
     """
 
     records: tuple[Result, ...]
@@ -84,7 +84,7 @@ class ResultTable:
 
     @cached_property
     def models(self) -> tuple[str, ...]:
-        """Labels, by their mean value under the first recipe that has them, best first; equals by name."""
+        """Labels of models, sorted by mean value under the first recipe that has them, then by name."""
         values: dict[str, dict[str, list[float]]] = {}
         for (recipe, model, _), cell in self.cells.items():
             values.setdefault(recipe, {}).setdefault(model, []).append(cell.value)
@@ -96,18 +96,18 @@ class ResultTable:
 
     @cached_property
     def data(self) -> tuple[str, ...]:
-        """Labels, domain by domain."""
+        """Labels of data sets, sorted by domain."""
         spec = {label.data: record.data for label, record in zip(self.labels, self.records, strict=True)}
         return tuple(sorted(spec, key=lambda name: (by_domain(domain_of(spec[name])), name)))
 
     @cached_property
     def domains(self) -> Mapping[str, str]:
-        """Data set's label → its domain, ``other`` where nobody says."""
+        """Label of a data set → its domain, ``other`` if it is unknown."""
         return {label.data: domain_of(record.data) for label, record in zip(self.labels, self.records, strict=True)}
 
     @cached_property
     def recipes(self) -> tuple[str, ...]:
-        """Labels of what is in the main table, in the order people read in."""
+        """Labels of the recipes in the main table, in reading order."""
         return ordered_recipes(self.labels[i].recipe for i in self._scored)
 
     @cached_property
@@ -116,7 +116,7 @@ class ResultTable:
 
     @cached_property
     def layers(self) -> Mapping[str, tuple[str, ...]]:
-        """Model's label → its layers under all protocols, the deepest last."""
+        """Label of a model → its layers under all protocols, the deepest last."""
         found: dict[str, set[str]] = {}
         for label, record in zip(self.labels, self.records, strict=True):
             found.setdefault(label.model, set()).add(record.layer)
@@ -156,10 +156,10 @@ class ResultTable:
 
     @cached_property
     def best(self) -> Mapping[tuple[str, str], str]:
-        """(recipe, data) → the model that is significantly better than every other one there.
+        """(recipe, data) → the model that is significantly better than every other model there.
 
-        Tested pair by pair on the same rows or images and corrected by Holm; where records do not say
-        what became of each, the intervals must not touch.
+        Pairs of models are tested on the same rows or images, and p is corrected by Holm. If records contain no
+        outcomes, the two intervals must not overlap.
         """
         found = {}
         for recipe in self.recipes:
@@ -203,21 +203,21 @@ class ResultTable:
         return Ranked(recipe, ranks(kept, values), means, shared, left_out)
 
     def values(self, one: Ranked, models: Sequence[str]) -> NDArray[np.float64]:
-        """``[m, n]`` scores of some ranked models on the data sets of a ranking."""
+        """Return scores ``[m, n]`` of ``models`` on the data sets of a ranking."""
         return np.array([[self.cells[one.recipe, m, d].value for d in one.data] for m in models])
 
     def only(self, protocol: str) -> list[tuple[int, Label, Result]]:
-        """Number, label and record of everything under one protocol."""
+        """Return index, label and record of each record of one protocol."""
         triples = enumerate(zip(self.labels, self.records, strict=True))
         return [(i, label, record) for i, (label, record) in triples if record.protocol == protocol]
 
 
 def load_results(store: ResultStore, *, wanted: Mapping[str, Sequence[str]] | None = None) -> ResultTable:
-    """Read all records; what is damaged or of another version is left out, and named.
+    """Read all records except damaged ones and those of another version, which ``left_out`` names.
 
     Args:
-        store: where they lie.
-        wanted: field → the values to keep; all, where there are none.
+        store: store of the records.
+        wanted: field → the values to keep; an empty sequence keeps all.
     """
     records: list[Result] = []
     units: dict[int, Units] = {}
@@ -229,24 +229,24 @@ def load_results(store: ResultStore, *, wanted: Mapping[str, Sequence[str]] | No
         elif found.version != __version__:
             older[f"of transferkit {found.version}, not {__version__}"] += 1
         elif not found.is_current:
-            older["of an earlier form"] += 1
-        elif found.protocol not in UNSEEN and _is_wanted(found, wanted or {}):
+            older["in an earlier format"] += 1
+        elif found.protocol not in HIDDEN and _is_wanted(found, wanted or {}):
             if found.outcomes:
                 units[len(records)] = Units.of_outcomes(found.outcomes)
             records.append(replace(found, outcomes=None))
-    left_out += [_older(what, count) for what, count in older.items()]
+    left_out += [_outdated_note(reason, count) for reason, count in older.items()]
     return result_table(records, units=units, left_out=left_out)
 
 
 def result_table(
     records: Iterable[Result], *, units: Mapping[int, Units] | None = None, left_out: Iterable[str] = ()
 ) -> ResultTable:
-    """Name the records, telling apart what only shares a name.
+    """Label the records, with different labels for different models, data sets and recipes.
 
     Args:
-        records: any number.
-        units: record number → what became of its rows or episodes; read off the records unless given.
-        left_out: sentences about what is not among them.
+        records: any number of records.
+        units: record index → outcomes of its rows or episodes; by default, those of the records.
+        left_out: sentences about records that are not among these.
     """
     kept = tuple(records)
     if units is None:
@@ -258,6 +258,6 @@ def _is_wanted(record: Result, wanted: Mapping[str, Sequence[str]]) -> bool:
     return all(not values or getattr(record, name) in values for name, values in wanted.items())
 
 
-def _older(what: str, count: int) -> str:
+def _outdated_note(reason: str, count: int) -> str:
     records = "1 record is" if count == 1 else f"{count} records are"
-    return f"{records} {what}, and may have been computed otherwise. Run the same commands again to have them anew."
+    return f"{records} {reason}, and may have been computed differently. Run the same commands again to recompute."

@@ -1,4 +1,4 @@
-"""What a table of scores allows to be said: means over seeds, ranks over data sets, and which differ.
+"""Statistics of a table of scores: means over seeds, ranks over data sets, and significance tests.
 
 Shapes: ``m`` models, ``n`` data sets.
 """
@@ -19,22 +19,22 @@ from ..core.outcomes import Outcomes
 from ..core.statistics import Z95, Interval, joined_freedom, t_quantile
 
 ALPHA = 0.05
-"""A difference is called significant below this probability."""
+"""Significance level: a difference is significant if its p is below it."""
 
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """What became of rows or episodes, small enough to hold those of thousands of records.
+    """Outcomes of rows or episodes, in a form small enough for thousands of records.
 
     Attributes:
-        of: digest of the units' names in order.
-        answers: that each unit asks for.
-        right: ``[u]`` right answers of each.
-        sizes: ``[g]`` rows of each group, which stand one after another; 1 each where units are on their own.
-        draws: right answers of each of several draws; empty of a single one.
-        episodes: whether the units are episodes.
+        of: Digest of the units' names in order.
+        answers: Number of answers per unit.
+        right: ``[u]`` number of correct answers per unit.
+        sizes: ``[g]`` number of rows per group; rows of a group are consecutive; 1 for ungrouped units.
+        draws: Number of correct answers in each of several draws; empty for a single draw.
+        episodes: Whether the units are episodes.
         halves: ``[b, 2, 2]`` accuracies of both batches of both halves of each halving of the images that
-            episodes use; None for rows, and where a class cannot be halved.
+            episodes use; None for rows, and if a class is too small to be halved.
     """
 
     of: str
@@ -47,7 +47,7 @@ class Units:
 
     @classmethod
     def of_outcomes(cls, outcomes: Outcomes) -> "Units":
-        """The same as ``outcomes``, in two bytes a unit."""
+        """Convert ``outcomes`` to two bytes per unit."""
         right = np.array(outcomes.right, dtype=np.uint16)
         sizes = np.array(outcomes.sizes or np.ones(len(right)), dtype=np.int64)
         draws = np.array(outcomes.draws, dtype=np.int64)
@@ -57,15 +57,15 @@ class Units:
 
 @dataclass(frozen=True)
 class Ranks:
-    """How models rank over data sets, and whether their ranks differ.
+    """Mean ranks of models over data sets, and the tests of their differences.
 
     Attributes:
-        models: ``[m]`` best mean rank first.
-        mean_ranks: ``[m]`` 1 is best; ties share a rank.
-        datasets: how many sets ranked them.
-        friedman_p: probability of ranks at least so far apart if all models were equal; 1 for fewer than
-            three models or two data sets, where the test says nothing.
-        critical_difference: of mean ranks, Nemenyi at 5 %; None where there is no test.
+        models: ``[m]`` names, the best mean rank first.
+        mean_ranks: ``[m]`` mean ranks; 1 is best, and ties share a rank.
+        datasets: Number of data sets.
+        friedman_p: Friedman's p, the probability of ranks at least as different if all models were equal; 1 for
+            fewer than three models or two data sets, for which there is no test.
+        critical_difference: Nemenyi's critical difference of mean ranks at 5 %; None without a test.
     """
 
     models: tuple[str, ...]
@@ -76,9 +76,9 @@ class Ranks:
 
     @property
     def groups(self) -> tuple[tuple[str, ...], ...]:
-        """The largest runs of two or more models whose ranks are not significantly apart.
+        """The largest groups of two or more models whose ranks do not differ significantly.
 
-        Where Friedman's test sees no difference, no two models are: one run holds them all.
+        If Friedman's test is not significant, no two models differ, and one group contains all of them.
         """
         if self.critical_difference is None:
             return ()
@@ -92,7 +92,7 @@ class Ranks:
         return tuple(self.models[start : end + 1] for start, end in found)
 
     def beaten_by(self, model: str) -> tuple[str, ...]:
-        """Models that rank significantly behind ``model``; none where Friedman's test sees no difference."""
+        """Return the models with significantly worse ranks than ``model``; none if Friedman's p is not significant."""
         if self.critical_difference is None or self.friedman_p >= ALPHA:
             return ()
         own = self.mean_ranks[self.models.index(model)]
@@ -101,13 +101,13 @@ class Ranks:
 
 
 def ranks(models: Sequence[str], values: NDArray[np.floating]) -> Ranks:
-    """Rank models set by set, average, and test with Friedman [1] and Nemenyi [2] as Demšar advises [3].
+    """Rank models on each data set, average the ranks, and test with Friedman [1] and Nemenyi [2], as in Demšar [3].
 
     Args:
         models: ``[m]`` names.
         values: ``[m, n]`` scores, higher is better.
 
-    Raises: ShapeError: if the two do not fit together, or there is nothing to rank.
+    Raises: ShapeError: if names and scores do not match, or there is nothing to rank.
 
     [1] Friedman, The use of ranks to avoid the assumption of normality, JASA 1937.
     [2] Nemenyi, Distribution-free multiple comparisons, 1963.
@@ -116,11 +116,11 @@ def ranks(models: Sequence[str], values: NDArray[np.floating]) -> Ranks:
     if values.ndim != 2 or len(values) != len(models) or not values.size:
         raise ShapeError(f"{len(models)} models need values [{len(models)}, n], not {list(values.shape)}.")
     m, n = values.shape
-    placed = np.array([rankdata(-column) for column in values.round(12).T])  # [n, m]
-    means = placed.mean(axis=0)
+    ranked = np.array([rankdata(-column) for column in values.round(12).T])  # ranks on each data set [n, m]
+    means = ranked.mean(axis=0)  # mean ranks [m]
     tested = m >= 3 and n >= 2
-    differing = tested and bool((placed != placed[:, :1]).any())
-    p = float(friedmanchisquare(*placed.T).pvalue) if differing else 1.0
+    differing = tested and bool((ranked != ranked[:, :1]).any())
+    p = float(friedmanchisquare(*ranked.T).pvalue) if differing else 1.0
     order = np.argsort(means, kind="stable")
     return Ranks(
         models=tuple(models[i] for i in order),
@@ -132,12 +132,14 @@ def ranks(models: Sequence[str], values: NDArray[np.floating]) -> Ranks:
 
 
 def critical_difference(m: int, n: int, *, alpha: float = ALPHA) -> float:
-    """By how much mean ranks must differ, Nemenyi: ``q √(m (m + 1) / 6n)``, ``q`` the studentised range / √2.
+    """Return Nemenyi's critical difference of mean ranks: ``q √(m (m + 1) / 6n)``.
+
+    ``q`` is the quantile ``1 - alpha`` of the studentised range of ``m`` groups, divided by √2.
 
     Args:
-        m: models.
-        n: data sets.
-        alpha: the chance that equal models give one such difference anywhere.
+        m: number of models.
+        n: number of data sets.
+        alpha: probability that equal models have at least one such difference.
 
     Raises: ShapeError: for fewer than two models or no data set.
     """
@@ -148,58 +150,63 @@ def critical_difference(m: int, n: int, *, alpha: float = ALPHA) -> float:
 
 
 def seed_mean(values: Sequence[float], lows: Sequence[float], highs: Sequence[float]) -> tuple[float, Interval]:
-    """The mean over seeds; its interval holds both what seeds change and what the rows leave open.
+    """Return the mean over seeds and an interval that covers the variance over seeds and over rows.
 
-    Seeds are scored on the same rows, so that their own intervals do not shrink by averaging: the squared
-    standard errors over seeds and over rows (the mean half width of the intervals over 1.96) are added, and
-    Student's t has the degrees of freedom that both of them leave [4, 5 of ``difference_p``]. One seed keeps
-    its own interval.
+    All seeds are scored on the same rows, so that averaging does not reduce the variance over rows. The squared
+    standard errors over seeds and over rows (the mean half width of the intervals, divided by 1.96) are added,
+    and Student's t has their joint degrees of freedom [4, 5 of ``difference_p``]. A single seed keeps its own
+    interval.
 
     Args:
-        values: ``[s]``, one a seed.
-        lows: ``[s]``, of their intervals.
-        highs: ``[s]``.
+        values: ``[s]`` values, one per seed.
+        lows: ``[s]`` lower ends of their intervals.
+        highs: ``[s]`` upper ends of their intervals.
 
-    Raises: ShapeError: if there is none.
+    Raises: ShapeError: if there is no value.
     """
     if not values:
         raise ShapeError("A mean over seeds needs at least 1 value, not 0.")
     mean, s = float(np.mean(values)), len(values)
     if s == 1:
         return mean, Interval(lows[0], highs[0], "of the record")
-    of_seeds = float(np.var(values, ddof=1)) / s
+    seed_error = float(np.var(values, ddof=1)) / s  # squared standard error over seeds
     below, above = (
-        _with_seeds(of_seeds, s, float(np.mean(np.subtract(*ends)))) for ends in ((values, lows), (highs, values))
+        _half_width(seed_error, s, float(np.mean(np.subtract(*ends)))) for ends in ((values, lows), (highs, values))
     )
     return mean, Interval(mean - below, mean + above, f"of {s} seeds and their rows")
 
 
-def _with_seeds(of_seeds: float, s: int, half: float) -> float:
-    """Half width over rows and ``s`` seeds, of that over rows and the squared standard error of seeds."""
-    of_rows = (half / Z95) ** 2
-    quantile = t_quantile(joined_freedom((of_rows, math.inf), (of_seeds, s - 1)))
-    return quantile * math.sqrt(of_rows + of_seeds)
+def _half_width(seed_error: float, s: int, row_half: float) -> float:
+    """Return the half width of an interval over rows and ``s`` seeds.
+
+    Args:
+        seed_error: squared standard error over seeds.
+        s: number of seeds.
+        row_half: half width of the interval over rows alone.
+    """
+    row_error = (row_half / Z95) ** 2  # squared standard error over rows
+    quantile = t_quantile(joined_freedom((row_error, math.inf), (seed_error, s - 1)))
+    return quantile * math.sqrt(row_error + seed_error)
 
 
 def difference_p(a: Mapping[int, Units], b: Mapping[int, Units]) -> float | None:
-    """Two-sided probability of the difference of two models on one data set if there were none.
+    """Return the two-sided p of the difference between two models on one data set.
 
-    Seeds that both have are compared on the same rows or episodes. Rows that several seeds answered count
-    once, with the mean of the seeds. One seed is tested as ``paired`` in ``core.comparison`` tests it.
+    The seeds of both models are compared on the same rows or episodes. Rows that several seeds answered count
+    once, with the mean of the seeds. A single seed is tested as by ``paired`` in ``core.comparison``.
 
-    Of several seeds the mean difference is uncertain twice: other rows or groups of rows ``u`` could have
-    been asked, and other seeds ``s`` drawn. The squared standard errors ``a = var(rows) / u`` and
-    ``b = var(seeds) / s`` are added, and Student's t has ``(a + b)² / (a² / (u − 1) + b² / (s − 1))``
-    degrees of freedom, as Welch [4] and Satterthwaite [5] have them. What rows and seeds share is counted in
-    both, which errs towards seeing no difference. All episodes use the same images: their ``a`` is the
-    variance by halves of the images, which does not shrink with the number of seeds, plus that over all
-    episodes, and ``u`` is the number of halvings.
+    With several seeds, the mean difference varies with the rows, or groups of rows, ``u`` and with the seeds
+    ``s``. The squared standard errors ``a = var(rows) / u`` and ``b = var(seeds) / s`` are added, and Student's t
+    has ``(a + b)² / (a² / (u − 1) + b² / (s − 1))`` degrees of freedom, after Welch [4] and Satterthwaite [5].
+    Variance that rows and seeds share is counted in both, which makes the test conservative. All episodes use
+    the same images: their ``a`` is the variance by halves of the images, which does not shrink with the number
+    of seeds, plus the variance over all episodes, and ``u`` is the number of halvings.
 
     Args:
         a: seed → outcomes of the first model.
-        b: of the second.
+        b: seed → outcomes of the second model.
 
-    Returns: None where no seed has the same units for both; 1 for episodes of classes too small to be halved.
+    Returns: p; None if no seed has the same units for both; 1 for episodes of classes too small to be halved.
 
     [4] Welch, The generalization of Student's problem when several different population variances are
         involved, Biometrika 1947.
@@ -209,51 +216,57 @@ def difference_p(a: Mapping[int, Units], b: Mapping[int, Units]) -> float | None
     shared = [seed for seed in a if seed in b and _same_units(a[seed], b[seed])]
     if not shared:
         return None
-    gaps = [_gaps(a[seed], b[seed]) for seed in shared]
+    differences = [_unit_differences(a[seed], b[seed]) for seed in shared]  # [u] per seed
     if a[shared[0]].episodes:
-        return _episodes_p(gaps, [_half_gaps(a[seed], b[seed]) for seed in shared])
+        return _episodes_p(differences, [_half_differences(a[seed], b[seed]) for seed in shared])
     if len(shared) == 1:
         return _one_seed_p(a[shared[0]], b[shared[0]])
     by_units: dict[str, list[NDArray[np.float64]]] = {}
-    sizes: dict[str, NDArray[np.int64]] = {}
-    for seed, gap in zip(shared, gaps, strict=True):
-        by_units.setdefault(a[seed].of, []).append(gap)
-        sizes[a[seed].of] = a[seed].sizes
-    units, of = np.concatenate([np.mean(parts, axis=0) for parts in by_units.values()]), [*sizes.values()]
-    return gap_p(group_sums(units, np.concatenate(of)), np.concatenate(of), np.array([gap.mean() for gap in gaps]))
+    sizes_by_units: dict[str, NDArray[np.int64]] = {}
+    for seed, difference in zip(shared, differences, strict=True):
+        by_units.setdefault(a[seed].of, []).append(difference)
+        sizes_by_units[a[seed].of] = a[seed].sizes
+    units = np.concatenate([np.mean(parts, axis=0) for parts in by_units.values()])  # means over seeds
+    sizes = np.concatenate([*sizes_by_units.values()])
+    return gap_p(group_sums(units, sizes), sizes, np.array([difference.mean() for difference in differences]))
 
 
 def _one_seed_p(a: Units, b: Units) -> float:
-    """Of rows, as ``core.comparison.paired`` has it."""
+    """Return p for the rows of one seed, as ``core.comparison.paired`` does."""
     sums = group_sums(a.right.astype(np.int64) - b.right, a.sizes)
     if len(a.draws):
         return gap_p(sums / a.answers, a.sizes, (a.draws - b.draws) / len(a.right))
     return flip_p(sums)
 
 
-def _episodes_p(gaps: Sequence[NDArray[np.float64]], halves: Sequence[NDArray[np.float64] | None]) -> float:
-    """That the mean of ``gaps``, ``[e]`` a seed, is 0; ``halves`` are differences ``[b, 2, 2]`` a seed."""
+def _episodes_p(differences: Sequence[NDArray[np.float64]], halves: Sequence[NDArray[np.float64] | None]) -> float:
+    """Return the two-sided p of the mean difference of episodes.
+
+    Args:
+        differences: ``[e]`` differences of episodes per seed.
+        halves: ``[b, 2, 2]`` differences of halves per seed; None if a class is too small to be halved.
+    """
     known = [one for one in halves if one is not None]
-    if len(known) < len(gaps):
+    if len(known) < len(differences):
         return 1.0
     if len(known) == 1:
-        return half_samples.difference_p(gaps[0], known[0])
-    every, seeds = np.concatenate(gaps), np.array([gap.mean() for gap in gaps])
-    of_images, freedom = half_samples.squared_error(every, np.concatenate(known))
-    of_seeds = float(seeds.var(ddof=1)) / len(seeds)
-    if seeds.mean() == 0 or of_images + of_seeds == 0:
+        return half_samples.difference_p(differences[0], known[0])
+    episodes, seeds = np.concatenate(differences), np.array([one.mean() for one in differences])
+    image_error, freedom = half_samples.squared_error(episodes, np.concatenate(known))
+    seed_error = float(seeds.var(ddof=1)) / len(seeds)  # squared standard error over seeds
+    if seeds.mean() == 0 or image_error + seed_error == 0:
         return float(seeds.mean() == 0)
-    freedom = joined_freedom((of_images, freedom), (of_seeds, len(seeds) - 1))
-    return float(2 * stdtr(freedom, -abs(seeds.mean()) / math.sqrt(of_images + of_seeds)))
+    freedom = joined_freedom((image_error, freedom), (seed_error, len(seeds) - 1))
+    return float(2 * stdtr(freedom, -abs(seeds.mean()) / math.sqrt(image_error + seed_error)))
 
 
-def _half_gaps(a: Units, b: Units) -> NDArray[np.float64] | None:
-    """``[b, 2, 2]`` differences of both batches of both halves; None without halves."""
+def _half_differences(a: Units, b: Units) -> NDArray[np.float64] | None:
+    """Return differences ``[b, 2, 2]`` of both batches of both halves; None without halves."""
     return None if a.halves is None or b.halves is None else a.halves - b.halves
 
 
-def _gaps(a: Units, b: Units) -> NDArray[np.float64]:
-    """``[u]`` share of answers that only the first has right, less that of the second."""
+def _unit_differences(a: Units, b: Units) -> NDArray[np.float64]:
+    """Return the difference ``[u]`` between the fractions of correct answers of the two models."""
     return (a.right.astype(np.float64) - b.right) / a.answers
 
 
@@ -262,28 +275,28 @@ def _same_units(a: Units, b: Units) -> bool:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Probabilities corrected for how many are looked at, in the order given [6].
+    """Return p values corrected for multiple comparisons by Holm [6], in the given order.
 
-    The ``i``-th smallest of ``k`` is multiplied by ``k − i + 1``, and none may fall below a smaller one.
+    The ``i``-th smallest of ``k`` is multiplied by ``k − i + 1``, and the results are made monotonic.
 
     [6] Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics
         1979.
     """
-    corrected, least = [0.0] * len(p), 0.0
-    for place, index in enumerate(sorted(range(len(p)), key=p.__getitem__)):
-        least = max(least, min(1.0, p[index] * (len(p) - place)))
-        corrected[index] = least
+    corrected, largest = [0.0] * len(p), 0.0
+    for position, index in enumerate(sorted(range(len(p)), key=p.__getitem__)):
+        largest = max(largest, min(1.0, p[index] * (len(p) - position)))
+        corrected[index] = largest
     return corrected
 
 
 @dataclass(frozen=True)
 class ModelPair:
-    """Two models over data sets.
+    """The comparison of two models over data sets.
 
     Attributes:
-        a, b: which; ``a`` has the higher mean.
-        found: difference, Student's interval, Wilcoxon's p.
-        p_holm: that p, corrected for the number of pairs.
+        a, b: Names of the models; ``a`` has the higher mean.
+        found: Mean difference, Student's interval, and Wilcoxon's p.
+        p_holm: Wilcoxon's p, corrected for the number of pairs by Holm.
     """
 
     a: str
@@ -293,31 +306,31 @@ class ModelPair:
 
 
 def pairs(models: Sequence[str], values: NDArray[np.floating]) -> list[ModelPair]:
-    """Every two models over the data sets: Wilcoxon's signed ranks, corrected by Holm.
+    """Compare every pair of models over data sets by Wilcoxon's signed-rank test, corrected by Holm.
 
     Args:
         models: ``[m]`` names.
         values: ``[m, n]`` scores.
     """
     order = sorted(range(len(models)), key=lambda i: -float(values[i].mean()))
-    both = [(a, b) for place, a in enumerate(order) for b in order[place + 1 :]]
+    both = [(a, b) for position, a in enumerate(order) for b in order[position + 1 :]]
     found = [over_sets((values[a] - values[b]).tolist()) for a, b in both]
     corrected = holm([one.p for one in found])
     return [ModelPair(models[a], models[b], one, p) for (a, b), one, p in zip(both, found, corrected, strict=True)]
 
 
-def least_p(sets: int, compared: int) -> float:
-    """The smallest corrected p that ``pairs`` can find: all signs alike, ``2 / 2^n``, times the pairs.
+def min_p(sets: int, compared: int) -> float:
+    """Return the smallest possible corrected p of ``pairs``: ``2 / 2^n`` for equal signs, times the number of pairs.
 
     Args:
-        sets: ``n`` data sets.
-        compared: how many pairs.
+        sets: number ``n`` of data sets.
+        compared: number of pairs.
     """
     return min(1.0, 2.0 ** (1 - sets) * compared)
 
 
 def group_means(values: Mapping[str, float], group: Mapping[str, str]) -> dict[str, float]:
-    """Means of ``values`` over the members of each group, in the order in which groups first appear.
+    """Return means of ``values`` over the members of each group, in the order in which groups first appear.
 
     Args:
         values: member → value.

@@ -1,4 +1,4 @@
-"""One row a model: what its frozen, few-shot, fine-tuned and detecting selves reach, side by side."""
+"""Means per model: one row per model with its means under all recipes, from frozen features to detection."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +17,10 @@ class Mean:
     """A model's mean under a recipe.
 
     Attributes:
-        value: over the data sets that all ranked models of the recipe have; over its own if it is not ranked.
-        sets: how many they are.
-        usual: how many the recipe's ranked models have.
+        value: Mean over the data sets that all ranked models of the recipe share, or over the model's own data
+            sets if it is not ranked.
+        sets: Number of data sets in the mean.
+        usual: Number of data sets that the recipe's ranked models share.
     """
 
     value: float
@@ -28,18 +29,18 @@ class Mean:
 
     @property
     def text(self) -> str:
-        """Three digits; the number of data sets where it is not the usual one."""
+        """The mean with three digits, and the number of data sets if it is not the usual one."""
         return f"{self.value:.3f}" + ("" if self.sets == self.usual else f" ({counted(self.sets)})")
 
 
 @dataclass(frozen=True)
 class Overview:
-    """A row a model, a column a recipe.
+    """A table with one row per model and one column per recipe.
 
     Attributes:
-        recipes: labels of the columns.
-        sets: data sets behind each column.
-        rows: model → its means in the order of ``recipes``, None where it has none.
+        recipes: Labels of the columns.
+        sets: Number of data sets in the means of each column.
+        rows: model → its means in the order of ``recipes``, None for a recipe without records.
     """
 
     recipes: tuple[str, ...]
@@ -47,12 +48,12 @@ class Overview:
     rows: Mapping[str, tuple[Mean | None, ...]]
 
     def heading(self, column: int) -> str:
-        """The recipe, and how many data sets its means are over."""
+        """Return the recipe and the number of data sets in its means."""
         return f"{self.recipes[column]}, {counted(self.sets[column])}"
 
 
 def counted(sets: int) -> str:
-    """How many data sets, in words.
+    """Return a number of data sets with its noun.
 
     >>> counted(1), counted(12)
     ('1 set', '12 sets')
@@ -61,10 +62,10 @@ def counted(sets: int) -> str:
 
 
 def overview(found: ResultTable) -> Overview | None:
-    """Every model under every recipe of the main table; None where there is but one recipe."""
+    """Return the means of every model under every recipe of the main table, or None if there is one recipe."""
     if len(found.recipes) < 2:
         return None
-    usual = {recipe: _usual(found, recipe) for recipe in found.recipes}
+    usual = {recipe: _shared_data(found, recipe) for recipe in found.recipes}
     rows = {}
     for model in found.models:
         means = tuple(_mean(found, recipe, model, over) for recipe, over in usual.items())
@@ -73,8 +74,8 @@ def overview(found: ResultTable) -> Overview | None:
     return Overview(found.recipes, tuple(map(len, usual.values())), rows)
 
 
-def _usual(found: ResultTable, recipe: str) -> Sequence[str]:
-    """The data sets that the recipe's models share, or else all that it has."""
+def _shared_data(found: ResultTable, recipe: str) -> Sequence[str]:
+    """Return the data sets that the recipe's ranked models share, or all of its data sets without a ranking."""
     if one := found.ranked.get(recipe):
         return one.data
     return [data for data in found.data if any((recipe, m, data) in found.cells for m in found.models)]
@@ -90,8 +91,8 @@ def _mean(found: ResultTable, recipe: str, model: str, usual: Sequence[str]) -> 
 
 
 def overview_table(found: Overview) -> Table:
-    """The overview for the terminal."""
-    table = Table(title="One row a model: means over data sets", box=box.SIMPLE_HEAD)
+    """Render the overview for the terminal."""
+    table = Table(title="Means per model over data sets", box=box.SIMPLE_HEAD)
     table.title_justify, table.pad_edge = "left", False
     table.add_column("model", overflow="fold")
     for column in range(len(found.recipes)):

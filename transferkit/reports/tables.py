@@ -1,4 +1,4 @@
-"""Results as tables: the pivot that people compare models in, and files for other programs."""
+"""Results as tables: a pivot table that compares models, and files for other programs."""
 
 import csv
 import io
@@ -37,7 +37,7 @@ COLUMNS = (
 
 
 def rows_of(results: Sequence[Result]) -> list[list[str]]:
-    """Heading and rows of plain text, in the order of ``COLUMNS``; fractions keep four digits."""
+    """Return heading and rows as text, in the order of ``COLUMNS``; floats have four digits after the point."""
     return [list(COLUMNS), *([_text(getattr(r, name)) for name in COLUMNS] for r in results)]
 
 
@@ -48,26 +48,26 @@ def _text(value: object) -> str:
 
 
 def as_csv(results: Sequence[Result]) -> str:
-    """Comma-separated values."""
+    """Return comma-separated values."""
     stream = io.StringIO()
     csv.writer(stream, lineterminator="\n").writerows(rows_of(results))
     return stream.getvalue()
 
 
 def as_markdown(results: Sequence[Result]) -> str:
-    """A pipe table; pipes in names are escaped."""
+    """Return a pipe table; pipes in names are escaped."""
     head, *rows = [[markdown_text(cell) for cell in row] for row in rows_of(results)]
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def markdown_text(text: str) -> str:
-    """Text in a cell of a pipe table."""
+    """Escape text for a cell of a pipe table."""
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
 def as_latex(results: Sequence[Result]) -> str:
-    """A ``tabular`` with booktabs rules."""
+    """Return a ``tabular`` environment with booktabs rules."""
     head, *rows = [[latex_text(cell) for cell in row] for row in rows_of(results)]
     body = "".join(f"{' & '.join(row)} \\\\\n" for row in rows)
     rule = "l" * len(head)
@@ -78,13 +78,13 @@ def as_latex(results: Sequence[Result]) -> str:
 
 
 def latex_text(text: str) -> str:
-    """Text with what LaTeX reads as commands escaped."""
+    """Escape the special characters of LaTeX."""
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     return "".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
 
 
 def as_json(results: Sequence[Result]) -> str:
-    """The whole records."""
+    """Return all fields of the records."""
     return json.dumps([r.to_json() for r in results], indent=2, ensure_ascii=False) + "\n"
 
 
@@ -93,19 +93,19 @@ PARQUET = ".parquet"
 
 
 def write_table(results: Results, path: Path) -> None:
-    """Write ``results`` in the form that the file's ending names.
+    """Write ``results`` in the format of the file's suffix.
 
     Raises:
-        UsageError: for another ending.
-        MissingExtraError: for Parquet without pyarrow.
+        UsageError: if the suffix is unknown.
+        MissingExtraError: if Parquet is requested without pyarrow.
     """
     write_records(results, path, ending=path.suffix)
 
 
 def write_records(results: Results, path: Path, *, ending: str) -> None:
-    """Write ``results`` in the form that an ending names, whatever the file is called.
+    """Write ``results`` in the format of the suffix ``ending``, independently of the file's name.
 
-    Raises: as ``write_table``.
+    Raises: the errors of ``write_table``.
     """
     if ending not in (*WRITERS, PARQUET):
         raise UsageError(f"{path} ends in {ending!r}. Choose one of: {', '.join([*WRITERS, PARQUET])}.")
@@ -118,7 +118,7 @@ def write_records(results: Results, path: Path, *, ending: str) -> None:
 
 
 def _write_parquet(results: Results, path: Path) -> None:
-    """Numbers as numbers; settings and what was chosen as JSON."""
+    """Write numeric columns as numbers, and settings and chosen hyperparameters as JSON."""
     try:
         import pyarrow
         from pyarrow import parquet
@@ -134,7 +134,7 @@ def _plain(value: object) -> object:
 
 
 def pivot(results: Sequence[Result], *, title: str) -> Table:
-    """One row a data set, one column a model; the interval's half width stands behind the value."""
+    """Show one row per data set and one column per model; half the interval's width follows each value."""
     models = list(dict.fromkeys(r.model for r in results))
     table = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     table.add_column("data")

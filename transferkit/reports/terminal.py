@@ -1,4 +1,4 @@
-"""The ranking as a terminal shows it: tables with intervals and small bars."""
+"""The ranking in the terminal: tables with intervals and small bars."""
 
 import numpy as np
 from rich import box
@@ -10,12 +10,12 @@ from .key_numbers import NOTHING_TO_COMPARE, headline
 from .result_table import Ranked, ResultTable
 from .summary import overview, overview_table
 
-BAR = 24
-"""Characters of a bar that stands for 1."""
+BAR_WIDTH = 24
+"""Width of a bar of value 1 in characters."""
 
 
 def terminal_view(found: ResultTable) -> Group:
-    """What the numbers say, a row a model, and a ranking for each recipe of two models or more."""
+    """Show the key numbers, the means per model, and a ranking for each recipe with at least two models."""
     parts: list[RenderableType] = [Text(sentence) for sentence in headline(found)]
     if side_by_side := overview(found):
         parts += [Text(""), overview_table(side_by_side)]
@@ -31,36 +31,36 @@ def _ranking(found: ResultTable, one: Ranked) -> Table:
     title = Text(f"{one.recipe}: {sets}")
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     if one.left_out:
-        table.caption = Text(f"Not ranked, for want of data sets: {', '.join(one.left_out)}")
+        table.caption = Text(f"Not ranked because of missing data sets: {', '.join(one.left_out)}")
         table.caption_justify = "left"
     for heading, side in (("#", "right"), ("model", "left"), ("", "left"), ("mean", "right")):
         table.add_column(heading, justify=side)  # type: ignore[arg-type]
     table.add_column("rank", justify="right")
-    table.add_column("significantly ahead of", overflow="fold")
+    table.add_column("significantly better than", overflow="fold")
     rank_of = dict(zip(one.ranks.models, one.ranks.mean_ranks, strict=True))
     order = sorted(one.means, key=lambda model: -one.means[model])
-    for place, model in enumerate(order, 1):
+    for position, model in enumerate(order, 1):
         half = mean_half(found, one, model)
         beaten = one.ranks.beaten_by(model)
         table.add_row(
-            str(place),
+            str(position),
             Text(model),
             bar(one.means[model], half),
             f"{one.means[model]:.3f} ±{half:.3f}",
             f"{rank_of[model]:.1f}",
-            Text(", ".join(beaten) if len(beaten) < len(order) - 1 else "all others"),
+            Text(", ".join(beaten) if len(beaten) < len(order) - 1 else "all other models"),
         )
     return table
 
 
 def mean_half(found: ResultTable, one: Ranked, model: str) -> float:
-    """Half the 95 % interval of a model's mean for these very data sets."""
+    """Return half the width of the 95 % interval of a model's mean, with the data sets as fixed."""
     intervals = [found.cells[one.recipe, model, data].interval for data in one.data]
     return float(np.linalg.norm([(i.high - i.low) / 2 for i in intervals])) / len(intervals)
 
 
-def bar(value: float, half: float, *, width: int = BAR) -> Text:
-    """A bar of ``value`` in 0 … 1, its end faint where the interval lies.
+def bar(value: float, half: float, *, width: int = BAR_WIDTH) -> Text:
+    """Draw a bar of ``value`` in 0 … 1, whose interval ``value ± half`` is shaded.
 
     >>> bar(0.5, 0.125, width=8).plain
     '███▒▒   '

@@ -1,4 +1,4 @@
-"""The page in a real browser, opened from the disk. Screenshots of it are left in ``build/screenshots``."""
+"""The page in a real browser, opened from the disk. The tests write screenshots to ``build/screenshots``."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,7 +50,7 @@ def browser() -> Iterator:
     with playwright.sync_playwright() as running:
         program = chromium(Path(running.chromium.executable_path))
         if program is None:
-            pytest.skip(f"The page was not seen: there is no Chromium, and none could be had. {REMEDY}")
+            pytest.skip(f"The page was not tested: Chromium is missing and could not be installed. {REMEDY}")
         # without its sandbox, so that it also starts where there is no user namespace
         launched = running.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield launched
@@ -58,7 +58,7 @@ def browser() -> Iterator:
 
 
 class Visit:
-    """A page that is open, and everything it complained of or asked for."""
+    """An open page, and all of its errors, warnings and requests."""
 
     def __init__(self, browser, path: Path, **settings) -> None:
         self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **settings})
@@ -73,7 +73,7 @@ class Visit:
         self.page.wait_for_selector("html[data-ready]", state="attached")
 
     def draw_everything(self) -> None:
-        """As printing does, and back on the screen."""
+        """Draw all charts as before printing, then return to the screen."""
         self.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
         undrawn = "document.querySelectorAll(':is([data-chart], [data-gallery]):not([data-drawn])').length"
         self.page.wait_for_function(f"{undrawn} === 0")
@@ -96,7 +96,7 @@ def visit(browser, page_path) -> Iterator:
         one.context.close()
 
 
-def test_it_opens_from_the_disk_without_a_complaint_or_a_request(visit, page_path):
+def test_it_opens_from_the_disk_without_an_error_or_a_request(visit, page_path):
     seen = visit()
     seen.draw_everything()
     assert seen.faults == []
@@ -119,7 +119,7 @@ def test_filters_change_the_rows(visit):
     assert columns.count() == 4
 
 
-def test_sorting_turns_the_rows_over(visit):
+def test_a_second_click_reverses_the_order(visit):
     seen = visit()
     mean = seen.page.locator("#table thead button", has_text="mean")
     mean.click()
@@ -132,7 +132,7 @@ def test_sorting_turns_the_rows_over(visit):
     assert seen.rows() == sorted(seen.rows(), key=str.lower)
 
 
-def test_a_number_says_where_it_comes_from_also_by_keyboard(visit):
+def test_a_number_shows_its_provenance_by_keyboard_too(visit):
     seen = visit()
     number = seen.page.locator("#table tbody tr:visible button").first
     value = float(number.inner_text().split("±")[0])
@@ -144,7 +144,7 @@ def test_a_number_says_where_it_comes_from_also_by_keyboard(visit):
     for words in (
         "selected on",
         "val",
-        "scored on",
+        "evaluated on",
         "test",
         "seconds",
         "fit 0.25 s",
@@ -195,7 +195,7 @@ def brightness(seen: Visit) -> float:
     return float(np.mean([int(part) for part in colour.strip("rgb()").split(",")[:3]]))
 
 
-def test_dark_is_what_the_reader_prefers_or_chooses(visit):
+def test_the_theme_follows_the_system_or_the_button(visit):
     dark, light = visit(color_scheme="dark"), visit(color_scheme="light")
     assert brightness(dark) < 60 < 200 < brightness(light)
     light.page.click("#theme")
@@ -209,7 +209,7 @@ def test_dark_is_what_the_reader_prefers_or_chooses(visit):
 
 
 @pytest.mark.parametrize("width", [320, 390])
-def test_a_phone_is_wide_enough(visit, width):
+def test_the_page_fits_the_width_of_a_phone(visit, width):
     seen = visit(viewport={"width": width, "height": 844})
     seen.draw_everything()
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= width

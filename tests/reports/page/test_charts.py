@@ -1,4 +1,4 @@
-"""Charts: what is in them, how a browser and a paper get them."""
+"""Contents of charts, and their output for the page and for papers."""
 
 import json
 from dataclasses import replace
@@ -32,7 +32,7 @@ def test_without_records_there_is_no_chart():
     assert {chart.key for chart in charts_of(result_table([record("a", "d", 0.5)]))} == {"domains"}
 
 
-def test_where_friedman_sees_no_difference_one_bar_joins_all():
+def test_one_bar_joins_all_models_if_friedman_is_not_significant():
     mixed = [record(m, f"d{i}", 0.5 + 0.1 * ((i + k) % 3)) for k, m in enumerate("abc") for i in range(5)]
     panel = next(chart for chart in charts_of(result_table(mixed)) if chart.key == "ranks").panels["linear"]
     assert panel.ranks.friedman_p > 0.05
@@ -41,7 +41,7 @@ def test_where_friedman_sees_no_difference_one_bar_joins_all():
     assert high > max(panel.ranks.mean_ranks)
 
 
-def test_a_recipe_of_one_model_has_no_domains_among_others():
+def test_a_recipe_of_one_model_has_no_domain_panel_if_another_has_several():
     records = [record(m, "d", 0.5) for m in "ab"] + [record("a", "d", 0.5, protocol="knn")]
     (chart,) = [chart for chart in charts_of(result_table(records)) if chart.key == "domains"]
     assert list(chart.panels) == ["linear"]
@@ -49,13 +49,13 @@ def test_a_recipe_of_one_model_has_no_domains_among_others():
 
 def many_points(count: int = 24) -> Chart:
     names = [f"m{i}" for i in range(count)]
-    places = {name: [(i, i, "last")] for i, name in reversed(list(enumerate(names)))}
+    points = {name: [(i, i, "last")] for i, name in reversed(list(enumerate(names)))}
     lines = {name: Curve([0, 1], [0, 1]) for name in names}
     bars = Bars(["g"], {name: [0.5] for name in names})
-    return Chart("k", "t", "c", {"p": Points(places), "c": Curves(lines), "b": bars}, names=names)
+    return Chart("k", "t", "c", {"p": Points(points), "c": Curves(lines), "b": bars}, names=names)
 
 
-def test_twenty_models_can_be_told_apart():
+def test_twenty_models_have_different_styles():
     points, lines, bars = (panel["data"] for panel in spec_of(many_points())["panels"])
     assert [trace["name"] for trace in points] == [f"m{i}" for i in range(24)], "in the order of the models"
     assert len({(t["marker"]["color"], t["marker"]["symbol"]) for t in points}) == 24
@@ -63,7 +63,7 @@ def test_twenty_models_can_be_told_apart():
     assert len({(t["marker"]["color"], t["marker"]["pattern"]["shape"]) for t in bars}) == 24
 
 
-def test_on_paper_too():
+def test_twenty_models_have_different_styles_on_paper():
     points, lines, bars = sheet(many_points()).axes
     assert len({(line.get_color(), line.get_marker()) for line in points.get_lines()}) == 24
     assert len({(line.get_color(), line.get_linestyle()) for line in lines.get_lines()}) == 24
@@ -78,7 +78,7 @@ def test_domains_are_means_over_their_sets():
     assert panel.series["good"][1] == pytest.approx(cells["linear", "good", "mini/digits"].value)
 
 
-def test_depth_runs_to_one_and_the_mean_is_over_the_sets():
+def test_depth_ends_at_one_and_the_mean_is_over_the_data_sets():
     panels = STUDY["depth"].panels
     assert list(panels) == [
         f"linear · {name}" for name in (MEAN, "mini/leaves", "mini/digits", "mini/cells", "folder:mine")
@@ -105,7 +105,7 @@ def test_calibration_has_its_diagonal():
     assert panel.lines["poor"].y == [0.3, 0.6]
 
 
-def test_bins_of_few_answers_are_no_points_of_a_curve():
+def test_bins_with_few_answers_are_left_out_of_a_curve():
     curve = {"confidence": [0.2, 0.4, 0.7], "accuracy": [1.0, 0.3, 0.6], "count": [4, 5, 9]}
     extra_metrics = {"calibration": {"before": {"reliability": curve}}}
     charts = {
@@ -120,16 +120,16 @@ def test_bins_of_few_answers_are_no_points_of_a_curve():
 
 
 def test_transferability_pairs_a_score_with_the_accuracy_of_the_same_layer():
-    places = STUDY["transferability"].panels["logme · linear · mini/cells"].places["good"]
-    assert [words for _, _, words in sorted(places, key=lambda p: LAYERS.index(p[2]))] == list(LAYERS)
-    assert all(x == pytest.approx(3 * y) for x, y, _ in places)
+    points = STUDY["transferability"].panels["logme · linear · mini/cells"].points["good"]
+    assert [label for _, _, label in sorted(points, key=lambda p: LAYERS.index(p[2]))] == list(LAYERS)
+    assert all(x == pytest.approx(3 * y) for x, y, _ in points)
 
 
-def test_fine_tuning_meets_the_score_of_the_deepest_layer():
+def test_fine_tuning_is_compared_with_the_score_of_the_deepest_layer():
     panels = STUDY["transferability"].panels
     scores = {(r.model, r.layer): r.value for r in study() if r.protocol == "transferability" and r.data == DATA[0]}
     expected = {m: [(scores[m, LAYERS[-1]], 0.5 + lead, LAYERS[-1])] for m, lead in MODELS.items()}
-    assert panels[f"logme · finetune · {DATA[0]}"].places == expected
+    assert panels[f"logme · finetune · {DATA[0]}"].points == expected
 
 
 def test_corruptions_begin_clean():
@@ -160,7 +160,7 @@ def test_specs_are_plain_and_finite(key):
     assert json.loads(text)["key"] == key
 
 
-def test_names_are_no_markup_for_plotly():
+def test_names_are_escaped_for_plotly():
     odd = "<b>x</b>&"
     line = {odd: replace(STUDY["shots"].panels[f"fewshot lr · {MEAN}"].lines["fair"])}
     panels = {
@@ -176,7 +176,7 @@ def test_names_are_no_markup_for_plotly():
 
 
 @pytest.mark.parametrize("key", ["ranks", "domains", "cka", "transferability"])
-def test_papers_get_three_forms_of_each_chart(key, tmp_path):
+def test_each_chart_is_saved_in_three_formats(key, tmp_path):
     paths = save_charts([STUDY[key]], tmp_path)
     assert [path.name for path in paths] == [f"{key}.{form}" for form in ("svg", "pdf", "png")]
     assert [path.read_bytes()[:4] for path in paths[1:]] == [b"%PDF", b"\x89PNG"]

@@ -1,4 +1,4 @@
-"""The page as text: whole, escaped, small, and the same every time."""
+"""The page as text: complete, escaped, small, and reproducible."""
 
 import json
 import re
@@ -24,8 +24,8 @@ def _no_chart_library(monkeypatch):
     monkeypatch.setattr(writing, "_plotly", lambda: "/* plotly */")
 
 
-def carried(text: str) -> dict:
-    (found,) = re.findall(r'<script type="application/json" id="carried">(.*?)</script>', text, flags=re.DOTALL)
+def report_data(text: str) -> dict:
+    (found,) = re.findall(r'<script type="application/json" id="report-data">(.*?)</script>', text, flags=re.DOTALL)
     return json.loads(found)
 
 
@@ -42,7 +42,7 @@ def test_the_page_holds_its_numbers_and_asks_for_nothing():
     row = text.split('<section id="overview">')[1].split('<th scope="row">good</th>')[1].split("</tr>")[0]
     assert row.count('<td class="number">') == len(result_table(study()).recipes)
     assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!data:|#)""", text)
-    assert len(carried(text)["charts"]) == 11
+    assert len(report_data(text)["charts"]) == 11
 
 
 def test_a_model_on_the_data_that_it_was_trained_on_is_marked():
@@ -64,9 +64,9 @@ def test_names_stay_text():
     text = writing.page(result_table(records), galleries=[gallery()], notes=[f"No gallery of {ODD}."])
     assert ODD not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
-    told = carried(text)
+    told = report_data(text)
     assert ODD in told["provenance"]["columns"][0]["values"]
-    assert f"{ODD} · {ODD}0" in told["galleries"][0]["words"]
+    assert f"{ODD} · {ODD}0" in told["galleries"][0]["captions"]
 
 
 def test_numbers_point_at_their_records():
@@ -85,14 +85,14 @@ def test_numbers_point_at_their_records():
                 assert at["evaluated_on"] == "test"
 
 
-def test_equal_values_are_carried_once():
+def test_equal_values_are_stored_once():
     columns = dict(zip(FIELDS, provenance(result_table(study()))["columns"], strict=True))
     assert len(columns["model"]["values"]) == 3
     assert len(columns["seconds"]["values"]) == 1
     assert len(columns["value"]["index"]) == len(study())
 
 
-def test_bold_is_only_what_is_significant():
+def test_only_significant_scores_are_bold():
     close = [record(m, "d", v, half=0.05) for m, v in (("a", 0.52), ("b", 0.5))]
     assert not any(cell.bold for row in main_table(result_table(close)).rows for cell in row.cells)
     apart = [record(m, "d", v, half=0.05) for m, v in (("a", 0.9), ("b", 0.5))]
@@ -100,32 +100,32 @@ def test_bold_is_only_what_is_significant():
 
 
 @pytest.mark.parametrize(("sets", "said"), [(5, True), (6, False)])
-def test_pairs_that_cannot_be_significant_are_said_to_be_so(sets, said):
-    """Of 5 data sets Wilcoxon's smallest p is 2 / 2⁵ = 0.0625, of 6 it is 0.031."""
+def test_a_note_says_that_pairs_cannot_be_significant(sets, said):
+    """Wilcoxon's smallest p is 2 / 2⁵ = 0.0625 for 5 data sets, and 0.031 for 6."""
     records = [record(m, f"d{i}", v) for m, v in (("a", 0.5), ("b", 0.4)) for i in range(sets)]
     text = writing.page(result_table(records))
     assert (f"With {sets} data sets and 1 pair the smallest possible <i>p</i> is 0.062" in text) == said
-    assert ("none can be significant here" in text) == said
+    assert ("no difference can be significant here" in text) == said
 
 
 def test_galleries_mark_right_and_wrong():
     text = writing.page(result_table(study()), galleries=[gallery()])
     assert text.count('<figure class="right">') == 1
     assert text.count('<figure class="wrong">') == 1
-    (told,) = carried(text)["galleries"]
+    (told,) = report_data(text)["galleries"]
     assert len(told["tiles"]) == 4
     traces = told["panels"][0]["data"]
     assert [trace["customdata"] for trace in traces] == [[0, 2], [1, 3]]
     assert traces[0]["x"] == [0.0, 4.0]
 
 
-def test_what_is_left_out_is_said():
+def test_records_that_are_not_shown_are_named():
     text = writing.page(result_table(study(), left_out=["x.json is broken."]), notes=["No gallery of d."])
-    assert "2 notes on what is not shown" in text
+    assert "2 notes on results that are not shown" in text
     assert "x.json is broken." in text
 
 
-def test_no_record_is_a_page_too():
+def test_a_page_without_records_can_be_written():
     assert "nothing to compare yet" in writing.page(result_table([]))
 
 

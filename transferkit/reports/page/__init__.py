@@ -1,1 +1,1 @@
-"""The page: one HTML file that needs no network, and the charts in it, which are also drawn for papers."""
+"""The report page: one HTML file that needs no network, and its charts, which are also drawn for papers."""

@@ -1,4 +1,4 @@
-"""Charts of what the analyses left: CKA, transferability against accuracy, corruptions, separation."""
+"""Charts of the analyses: CKA, transferability against accuracy, corruptions, separation and inversion."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -12,14 +12,14 @@ from ..result_table import ResultTable
 from .chart import Chart, Curves, Heat, Panel, Points
 
 MEASURED = ("linear", "finetune")
-"""Protocols whose accuracies transferability scores are held against."""
+"""Protocols whose accuracies transferability scores are compared with."""
 
 WHOLE = "all"
-"""The layer of records that are of a whole network."""
+"""Layer of records that belong to a whole network."""
 
 
 def cka_chart(found: ResultTable) -> Iterator[Chart]:
-    """Heat maps of layers against layers, a panel a pair of models and data set."""
+    """Yield heat maps of layers against layers, one panel per pair of models and data set."""
     panels: dict[str, Panel] = {}
     for _, label, record in found.only("cka"):
         table = record.extra_metrics.get("cka", {})
@@ -32,9 +32,9 @@ def cka_chart(found: ResultTable) -> Iterator[Chart]:
     if panels:
         yield Chart(
             "cka",
-            "Likeness of layers (CKA)",
-            "Debiased linear CKA of layers of one model (rows) with those of the other (columns): 1 is the "
-            "same representation up to rotation and scale.",
+            "Similarity of layers (CKA)",
+            "Debiased linear CKA between layers of one model (rows) and of another or the same model (columns); "
+            "1 is the same representation up to rotation and scale.",
             panels,
         )
 
@@ -44,7 +44,7 @@ def _number(value: object) -> float:
 
 
 def transferability_chart(found: ResultTable) -> Iterator[Chart]:
-    """Scores without training, against the accuracy that was then measured."""
+    """Yield transferability scores, which need no training, against measured accuracies."""
     records = found.only("transferability")
     deepest = _deepest(records)
     reached: dict[tuple[str, str, str], dict[str, float]] = {}
@@ -52,19 +52,19 @@ def transferability_chart(found: ResultTable) -> Iterator[Chart]:
         if recipe.partition(" ")[0] in MEASURED:
             scored = deepest.get(model, layer) if layer == WHOLE else layer
             reached.setdefault((model, data, scored), {})[recipe] = cell.value
-    places: dict[str, dict[str, list[tuple[float, float, str]]]] = {}
+    panels: dict[str, dict[str, list[tuple[float, float, str]]]] = {}
     for _, label, record in records:
         for recipe, value in reached.get((label.model, label.data, record.layer), {}).items():
-            panel = places.setdefault(f"{record.metric} · {recipe} · {label.data}", {})
+            panel = panels.setdefault(f"{record.metric} · {recipe} · {label.data}", {})
             panel.setdefault(label.model, []).append((record.value, value, record.layer))
-    if places:
+    if panels:
         yield Chart(
             "transferability",
             "Predicted against measured transfer",
-            "Each point is a model's layer: the score needs no training, the accuracy was then measured. "
-            "Fine-tuning, of the whole network, meets the score of the deepest layer that has one. A score "
-            "that predicts well rises from left to right.",
-            {name: Points(panel) for name, panel in sorted(places.items())},
+            "Each point is a layer of a model: a transferability score, which needs no training, against the "
+            "measured accuracy. Fine-tuning trains the whole network and is compared with the score of the "
+            "deepest scored layer. If a score predicts well, accuracy increases with it.",
+            {name: Points(panel) for name, panel in sorted(panels.items())},
             "score",
             "accuracy",
             found.models,
@@ -72,7 +72,7 @@ def transferability_chart(found: ResultTable) -> Iterator[Chart]:
 
 
 def _deepest(records: Iterable[tuple[int, Label, Result]]) -> dict[str, str]:
-    """Model's label → the deepest layer that it has a record of."""
+    """Return label of a model → the deepest layer with a record."""
     layers: dict[str, set[str]] = {}
     for _, label, record in records:
         layers.setdefault(label.model, set()).add(record.layer)
@@ -80,7 +80,7 @@ def _deepest(records: Iterable[tuple[int, Label, Result]]) -> dict[str, str]:
 
 
 def corruption_chart(found: ResultTable) -> Iterator[Chart]:
-    """Accuracy at the deepest layer as test images get worse."""
+    """Yield accuracy at the deepest layer over the severity of corruptions of test images."""
     records = found.only("robustness")
     deepest = _deepest(records)
     points: dict[tuple[str, str], dict[str, dict[int, tuple[float, float, float]]]] = {}
@@ -103,7 +103,7 @@ def corruption_chart(found: ResultTable) -> Iterator[Chart]:
             lines[model] = _line({**start, **own})
         panels[f"{data} · {kind}"] = Curves(lines)
     if panels:
-        caption = "Linear probes fitted on clean images and scored on corrupted ones; 0 is clean."
+        caption = "Accuracy of linear probes, fitted on clean images, on corrupted images; severity 0 is clean."
         yield Chart("corruptions", "Corrupted images", caption, panels, "severity", "accuracy", found.models)
 
 
@@ -114,13 +114,13 @@ def _line(points: Mapping[int, tuple[float, float, float]]) -> Curve:
 
 
 def separation_chart(found: ResultTable) -> Iterator[Chart]:
-    """Class separation over depth, a panel a data set."""
+    """Yield class separation over depth, one panel per data set."""
     if panels := _over_depth(found, "separation"):
         yield Chart(
             "separation",
             "Class separation over depth",
-            "How far apart classes lie by the directions of features, without a probe: 1 less the mean "
-            "cosine distance within classes over that of all rows. Bands are 95 % jackknife intervals.",
+            "Separation of classes without a probe: 1 minus the mean cosine distance within classes divided by "
+            "that between all rows. Bands are 95 % jackknife intervals.",
             panels,
             "depth",
             "class separation",
@@ -129,14 +129,14 @@ def separation_chart(found: ResultTable) -> Iterator[Chart]:
 
 
 def inversion_chart(found: ResultTable) -> Iterator[Chart]:
-    """How well images can be recovered from layers, over depth."""
+    """Yield the quality of images that are reconstructed from layers, over depth."""
     if panels := _over_depth(found, "inversion"):
-        caption = "PSNR between images and what was recovered from a layer: higher keeps more of the picture."
+        caption = "PSNR between images and their reconstructions from a layer; higher is more similar."
         yield Chart("inversion", "Inversion", caption, panels, "depth", "PSNR, dB", found.models)
 
 
 def _over_depth(found: ResultTable, protocol: str) -> dict[str, Panel]:
-    """A panel a data set, a line a model; the last of several seeds."""
+    """Return one panel per data set with one line per model; of several seeds, the last record counts."""
     values: dict[str, dict[str, dict[str, tuple[float, float, float]]]] = {}  # data → model → layer
     for _, label, record in found.only(protocol):
         own = values.setdefault(label.data, {}).setdefault(label.model, {})
@@ -146,8 +146,7 @@ def _over_depth(found: ResultTable, protocol: str) -> dict[str, Panel]:
         lines = {}
         for model, layers in values.get(data, {}).items():
             order = by_depth(layers)
-            places = {place + 1: layers[name] for place, name in enumerate(order)}
-            line = _line(places)
+            line = _line({position + 1: layers[name] for position, name in enumerate(order)})
             lines[model] = Curve([x / len(order) for x in line.x], line.y, line.low, line.high)
         if lines:
             panels[data] = Curves(lines)

@@ -1,4 +1,4 @@
-"""What a chart shows, before it is known whether a browser or a paper draws it."""
+"""Contents of charts, independent of whether Plotly or matplotlib draws them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ class Curves:
 
     Attributes:
         lines: name → line.
-        diagonal: whether ``y = x`` is drawn for comparison.
+        diagonal: Whether the line ``y = x`` is drawn for comparison.
     """
 
     lines: Mapping[str, Curve]
@@ -25,11 +25,11 @@ class Curves:
 
 @dataclass(frozen=True)
 class Bars:
-    """Groups of bars, one bar a series.
+    """Groups of bars, one bar per series.
 
     Attributes:
         groups: ``[g]`` names.
-        series: name → ``[g]`` heights; None where there is none.
+        series: name → ``[g]`` heights; None for a missing bar.
     """
 
     groups: Sequence[str]
@@ -43,7 +43,7 @@ class Heat:
     Attributes:
         rows: ``[r]`` names.
         columns: ``[c]`` names.
-        values: ``[r, c]``; NaN where there is none.
+        values: ``[r, c]``; NaN for a missing value.
     """
 
     rows: Sequence[str]
@@ -53,13 +53,13 @@ class Heat:
 
 @dataclass(frozen=True)
 class Points:
-    """Named points; a name may have several.
+    """Named series of points.
 
     Attributes:
-        places: name → ``(x, y, what this point is)``.
+        points: name → ``(x, y, label)`` of each point.
     """
 
-    places: Mapping[str, Sequence[tuple[float, float, str]]]
+    points: Mapping[str, Sequence[tuple[float, float, str]]]
 
 
 @dataclass(frozen=True)
@@ -67,20 +67,20 @@ class RankLines:
     """A critical-difference diagram.
 
     Attributes:
-        ranks: mean ranks, and which cannot be told apart.
+        ranks: Mean ranks, and groups of models that do not differ significantly.
     """
 
     ranks: Ranks
 
     @property
     def bars(self) -> list[tuple[float, float, float]]:
-        """``(from, to, height)`` of what joins models; they stand above the best model, which stands at 0."""
+        """``(from, to, y)`` of bars that join models; they are above the best model, whose y is 0."""
         by_name = dict(zip(self.ranks.models, self.ranks.mean_ranks, strict=True))
-        places = []
-        for number, group in enumerate(self.ranks.groups):
+        bars = []
+        for index, group in enumerate(self.ranks.groups):
             own = [by_name[name] for name in group]
-            places.append((min(own) - 0.04, max(own) + 0.04, -0.6 - 0.45 * number))
-        return places
+            bars.append((min(own) - 0.04, max(own) + 0.04, -0.6 - 0.45 * index))
+        return bars
 
 
 Panel = Curves | Bars | Heat | Points | RankLines
@@ -88,15 +88,15 @@ Panel = Curves | Bars | Heat | Points | RankLines
 
 @dataclass(frozen=True)
 class Chart:
-    """One chart with one or more panels; a browser shows one at a time, a paper all.
+    """One chart with one or more panels; the page shows one panel at a time, a paper all of them.
 
     Attributes:
-        key: of its file and its place in the page; letters, digits and hyphens.
-        title: above it.
-        caption: how to read it.
-        panels: name → what it shows; never empty.
-        x, y: what the axes are.
-        names: in which order names take colours, so that a model keeps its own everywhere.
+        key: Name of its file and of its section of the page; letters, digits and hyphens.
+        title: Title above the chart.
+        caption: Explanation of the chart.
+        panels: name → panel; never empty.
+        x, y: Labels of the axes.
+        names: Names in the order of their colours, so that a model has the same colour in all charts.
     """
 
     key: str
@@ -108,5 +108,5 @@ class Chart:
     names: Sequence[str] = field(default=())
 
     def position(self, name: str) -> int:
-        """Which colour a name takes; one that is not among ``names`` takes the next after them."""
+        """Return the index of a name's colour; unknown names have the index after the last one."""
         return self.names.index(name) if name in self.names else len(self.names)

@@ -1,4 +1,4 @@
-"""Which galleries a report shows: of one data set and the two best models unless others are asked for."""
+"""The galleries of a report: by default, one data set and its two best models."""
 
 from collections.abc import Sequence
 
@@ -11,25 +11,25 @@ from ...protocols.gallery import Gallery, gallery
 from ..result_table import ResultTable
 
 FEATURE_PROTOCOLS = ("linear", "knn", "fewshot")
-"""Protocols whose records name features in the cache."""
+"""Protocols whose records refer to features in the cache."""
 
-MODELS = 2
+MAX_MODELS = 2
 NONE = "none"
 
 
 def galleries(found: ResultTable, wanted: Sequence[str], workspace: Workspace) -> tuple[list[Gallery], list[str]]:
-    """Galleries, and a sentence for each that could not be made.
+    """Return galleries, and a sentence for each gallery that could not be made.
 
     Args:
-        found: what the records say.
-        wanted: data sets by label; ``none`` for no gallery; nothing for the first data set.
-        workspace: where features and data sets lie.
+        found: all results.
+        wanted: labels of data sets; ``none`` for no gallery; empty for the first data set.
+        workspace: the workspace of features and data sets.
 
-    Raises: UsageError: for a data set without records of features, or ``none`` beside another.
+    Raises: UsageError: for a data set without records of features, or for ``none`` together with a data set.
     """
     if NONE in wanted:
         if len(wanted) > 1:
-            raise UsageError("--gallery none shows no gallery: leave out the others.")
+            raise UsageError("--gallery none cannot be combined with a data set. Give either none or data sets.")
         return [], []
     by_data = _records(found)
     for name in wanted:
@@ -46,7 +46,7 @@ def galleries(found: ResultTable, wanted: Sequence[str], workspace: Workspace) -
 
 
 def _records(found: ResultTable) -> dict[str, list[Result]]:
-    """Data set → the records of its best models' features, at their deepest layers."""
+    """Return data set → records of its best models at their deepest layers."""
     chosen: dict[str, dict[str, Result]] = {}
     recipes = [r for r in found.recipes if r.partition(" ")[0] in FEATURE_PROTOCOLS]
     for data in found.data:
@@ -54,6 +54,6 @@ def _records(found: ResultTable) -> dict[str, list[Result]]:
             for model in found.models:
                 cell = found.cells.get((recipe, model, data))
                 own = chosen.setdefault(data, {})
-                if cell and (len(own) < MODELS or model in own):
+                if cell and (len(own) < MAX_MODELS or model in own):
                     own.setdefault(model, found.records[cell.records[0]])
     return {data: list(own.values()) for data, own in chosen.items() if own}

@@ -1,4 +1,4 @@
-"""The main table: a row a model and recipe, a column a data set; bold is only what is significant."""
+"""The main table: one row per model and recipe, one column per data set; bold marks significance."""
 
 from dataclasses import dataclass
 
@@ -7,16 +7,16 @@ from ..result_table import ResultCell, ResultTable
 
 @dataclass(frozen=True)
 class MainCell:
-    """One number of the table.
+    """One score of the table.
 
     Attributes:
-        text: the value, three digits.
-        half: half of the 95 % interval, three digits.
-        value: to sort by.
-        bold: whether it is significantly better than all others of its recipe and data set.
-        records: numbers of the records behind it.
-        words: what a reader who cannot see the table hears.
-        seen: whether the model was trained on the data set.
+        text: The value with three digits.
+        half: Half the width of the 95 % interval with three digits.
+        value: The value, for sorting.
+        bold: Whether it is significantly better than all other models of its recipe and data set.
+        records: Indices of its records.
+        aria_label: Description for screen readers.
+        seen: Whether the model was trained on the data set.
     """
 
     text: str
@@ -24,20 +24,20 @@ class MainCell:
     value: float
     bold: bool
     records: tuple[int, ...]
-    words: str
+    aria_label: str
     seen: bool = False
 
 
 @dataclass(frozen=True)
 class MainRow:
-    """A model under a recipe.
+    """The scores of a model under a recipe.
 
     Attributes:
-        recipe, model: labels.
-        cells: ``[d]``, None where there is no record.
-        mean: over the data sets that all ranked models have; None for a model that is not ranked.
-        rank: mean rank over them.
-        bold: whether its rank is significantly ahead of every other one.
+        recipe, model: Labels.
+        cells: ``[d]`` scores, None without a record.
+        mean: Mean over the data sets that all ranked models share; None for a model that is not ranked.
+        rank: Mean rank over these data sets.
+        bold: Whether its rank is significantly better than every other rank.
     """
 
     recipe: str
@@ -50,12 +50,12 @@ class MainRow:
 
 @dataclass(frozen=True)
 class MainTable:
-    """Rows and what their columns are.
+    """Rows and columns of the main table.
 
     Attributes:
-        data: ``[d]`` labels.
-        domains: ``[d]``.
-        rows: recipe by recipe, models in their order.
+        data: ``[d]`` labels of the data sets.
+        domains: ``[d]`` their domains.
+        rows: Rows, sorted by recipe and model.
     """
 
     data: tuple[str, ...]
@@ -69,7 +69,7 @@ class MainTable:
 
 
 def main_table(found: ResultTable) -> MainTable:
-    """Every cell at its model's deepest layer."""
+    """Build the table of scores at each model's deepest layer."""
     data = tuple(d for d in found.data if any(key[2] == d for key in found.cells))
     own = {(recipe, model) for recipe, model, _ in found.cells}
     rows = [_row(found, r, m, data) for r in found.recipes for m in found.models if (r, m) in own]
@@ -79,7 +79,7 @@ def main_table(found: ResultTable) -> MainTable:
 def _row(found: ResultTable, recipe: str, model: str, data: tuple[str, ...]) -> MainRow:
     cells = [found.cells.get((recipe, model, d)) for d in data]
     shown = tuple(
-        _shown(cell, f"{model}, {recipe}, {d}", bold=found.best.get((recipe, d)) == model) if cell else None
+        _main_cell(cell, f"{model}, {recipe}, {d}", bold=found.best.get((recipe, d)) == model) if cell else None
         for d, cell in zip(data, cells, strict=True)
     )
     ranked = found.ranked.get(recipe)
@@ -90,7 +90,7 @@ def _row(found: ResultTable, recipe: str, model: str, data: tuple[str, ...]) -> 
     return MainRow(recipe, model, shown, ranked.means[model], rank, bold)
 
 
-def _shown(cell: ResultCell, words: str, *, bold: bool) -> MainCell:
+def _main_cell(cell: ResultCell, name: str, *, bold: bool) -> MainCell:
     half = (cell.interval.high - cell.interval.low) / 2
     return MainCell(
         text=f"{cell.value:.3f}",
@@ -98,6 +98,6 @@ def _shown(cell: ResultCell, words: str, *, bold: bool) -> MainCell:
         value=cell.value,
         bold=bold,
         records=cell.records,
-        words=f"{words}: {cell.value:.3f} plus or minus {half:.3f}{', trained on' if cell.seen else ''}",
+        aria_label=f"{name}: {cell.value:.3f} plus or minus {half:.3f}{', trained on' if cell.seen else ''}",
         seen=cell.seen,
     )

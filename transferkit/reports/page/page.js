@@ -1,26 +1,26 @@
 "use strict";
 (() => {
-  const carried = JSON.parse(document.getElementById("carried").textContent);
+  const report = JSON.parse(document.getElementById("report-data").textContent);
   const byId = (id) => document.getElementById(id);
   const root = document.documentElement;
   const prefersDark = window.matchMedia("(prefers-color-scheme: dark)");
   const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : prefersDark.matches);
-  const made = (tag, text, className) => {
+  const createElement = (tag, text, className) => {
     const node = document.createElement(tag);
     if (text !== undefined) node.textContent = text;
     if (className) node.className = className;
     return node;
   };
 
-  // Charts: one panel at a time, drawn when they come into view, redrawn when the colours change.
+  // Charts: one panel at a time, drawn when scrolled into view, redrawn when the colours change.
 
-  const drawn = new Map(); // figure → function that draws it anew
+  const drawn = new Map(); // figure → function that redraws it
   const colour = (name) => getComputedStyle(root).getPropertyValue(name).trim();
-  const inked = (value) => {
+  const withInk = (value) => {
     if (value === "#000000") return colour("--ink");
-    if (Array.isArray(value)) return value.map(inked);
+    if (Array.isArray(value)) return value.map(withInk);
     if (value && typeof value === "object") {
-      return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, inked(inner)]));
+      return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, withInk(inner)]));
     }
     return value;
   };
@@ -31,18 +31,18 @@
     const narrow = width < 560;
     const series = panel.data.filter((trace) => trace.name && trace.showlegend !== false).length;
     const rows = narrow ? series : Math.ceil(series / 4);
-    const below = series > 1 ? 22 * rows : 0; // the legend
+    const legendHeight = series > 1 ? 22 * rows : 0; // pixels
     return {
-      ...carried.theme,
+      ...report.theme,
       ...own,
       autosize: true,
-      height: (own.height || carried.theme.height) + below,
+      height: (own.height || report.theme.height) + legendHeight,
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
       showlegend: series > 1,
-      legend: { ...carried.theme.legend, orientation: narrow ? "v" : "h" },
-      margin: { ...carried.theme.margin, b: 56 + below, ...(narrow ? { l: 40, r: 8 } : {}) },
-      font: { ...carried.theme.font, color: colour("--ink"), size: narrow ? 11 : 13 },
+      legend: { ...report.theme.legend, orientation: narrow ? "v" : "h" },
+      margin: { ...report.theme.margin, b: 56 + legendHeight, ...(narrow ? { l: 40, r: 8 } : {}) },
+      font: { ...report.theme.font, color: colour("--ink"), size: narrow ? 11 : 13 },
       xaxis: { ...grid, ...own.xaxis },
       yaxis: { ...grid, ...own.yaxis },
       hoverlabel: { bgcolor: colour("--panel"), bordercolor: colour("--line"), font: { color: colour("--ink") } },
@@ -51,22 +51,22 @@
 
   function setUp(figure, spec, afterDraw) {
     const plot = figure.querySelector(".plot");
-    const choose = made("div", undefined, "choose");
-    const select = made("select");
+    const chooser = createElement("div", undefined, "choose");
+    const select = createElement("select");
     spec.panels.forEach((panel, index) => {
-      const option = made("option", panel.name);
+      const option = createElement("option", panel.name);
       option.value = index;
       select.append(option);
     });
-    const label = made("label", "Show");
+    const label = createElement("label", "Show");
     label.append(select);
-    choose.append(label);
-    if (spec.panels.length < 2) choose.replaceChildren(made("span", spec.panels[0].name));
-    figure.prepend(choose);
+    chooser.append(label);
+    if (spec.panels.length < 2) chooser.replaceChildren(createElement("span", spec.panels[0].name));
+    figure.prepend(chooser);
     const draw = () => {
       const panel = spec.panels[Number(select.value) || 0];
       const config = { displaylogo: false, responsive: true, displayModeBar: false };
-      return Plotly.react(plot, inked(panel.data), layoutFor(panel, plot.clientWidth), config).then(() => {
+      return Plotly.react(plot, withInk(panel.data), layoutFor(panel, plot.clientWidth), config).then(() => {
         figure.dataset.drawn = "yes";
         if (afterDraw && !figure.dataset.hovering) afterDraw(plot, figure);
       });
@@ -75,36 +75,36 @@
     return draw;
   }
 
-  const watcher = new IntersectionObserver(
+  const observer = new IntersectionObserver(
     (entries) => entries.forEach((entry) => entry.isIntersecting && start(entry.target)),
     { rootMargin: "300px" },
   );
-  const waiting = new Map();
+  const pending = new Map();
   function start(figure) {
-    if (!waiting.has(figure)) return;
-    const draw = waiting.get(figure);
-    waiting.delete(figure);
-    watcher.unobserve(figure);
+    if (!pending.has(figure)) return;
+    const draw = pending.get(figure);
+    pending.delete(figure);
+    observer.unobserve(figure);
     drawn.set(figure, draw);
     draw();
   }
   document.querySelectorAll("[data-chart]").forEach((figure) => {
-    waiting.set(figure, setUp(figure, carried.charts[figure.dataset.chart]));
-    watcher.observe(figure);
+    pending.set(figure, setUp(figure, report.charts[figure.dataset.chart]));
+    observer.observe(figure);
   });
   const redraw = () => drawn.forEach((draw) => draw());
 
-  // The map: thumbnails follow the pointer.
+  // Map of features: thumbnails follow the pointer.
 
   const hover = byId("hover");
   document.querySelectorAll("[data-gallery]").forEach((figure) => {
-    const spec = carried.galleries[Number(figure.dataset.gallery)];
-    waiting.set(figure, setUp(figure, spec, (plot) => {
+    const spec = report.galleries[Number(figure.dataset.gallery)];
+    pending.set(figure, setUp(figure, spec, (plot) => {
       figure.dataset.hovering = "yes";
       plot.on("plotly_hover", (event) => {
         const number = event.points[0].customdata;
         hover.querySelector("img").src = `data:image/jpeg;base64,${spec.tiles[number]}`;
-        hover.querySelector("span").textContent = spec.words[number];
+        hover.querySelector("span").textContent = spec.captions[number];
         hover.hidden = false;
         const box = hover.getBoundingClientRect();
         const x = Math.min(event.event.clientX + 14, window.innerWidth - box.width - 8);
@@ -114,10 +114,10 @@
       });
       plot.on("plotly_unhover", () => { hover.hidden = true; });
     }));
-    watcher.observe(figure);
+    observer.observe(figure);
   });
 
-  // Light and dark.
+  // Light and dark theme.
 
   const toggle = byId("theme");
   function showTheme() {
@@ -133,20 +133,20 @@
   prefersDark.addEventListener("change", showTheme);
   showTheme();
 
-  // On paper: everything is drawn, and light.
+  // Printing: all charts are drawn, in the light theme.
 
-  let chosen;
+  let screenTheme;
   window.addEventListener("beforeprint", () => {
-    chosen ??= root.dataset.theme || "";
+    screenTheme ??= root.dataset.theme || "";
     root.dataset.theme = "light";
-    [...waiting.keys()].forEach(start);
+    [...pending.keys()].forEach(start);
     redraw();
   });
   window.addEventListener("afterprint", () => {
-    if (chosen === undefined) return;
-    if (chosen) root.dataset.theme = chosen;
+    if (screenTheme === undefined) return;
+    if (screenTheme) root.dataset.theme = screenTheme;
     else delete root.dataset.theme;
-    chosen = undefined;
+    screenTheme = undefined;
     redraw();
   });
 
@@ -200,38 +200,38 @@
 
   // Provenance.
 
-  const words = {
-    ci_low: "interval from", ci_high: "interval to", ci_method: "interval by", selected_on: "selected on",
-    evaluated_on: "scored on", skipped_rows: "unreadable rows", dim: "features", n: "rows or episodes",
+  const fieldNames = {
+    ci_low: "interval from", ci_high: "interval to", ci_method: "interval method", selected_on: "selected on",
+    evaluated_on: "evaluated on", skipped_rows: "unreadable rows", dim: "features", n: "rows or episodes",
     version: "transferkit", cell: "record",
   };
-  const told = (value) => {
+  const formatted = (value) => {
     if (value === null || value === "") return "–";
-    if (Array.isArray(value)) return value.map(told).join(", ") || "none";
+    if (Array.isArray(value)) return value.map(formatted).join(", ") || "none";
     if (typeof value === "object") {
-      const parts = Object.entries(value).map(([key, inner]) => `${key} ${told(inner)}`);
+      const parts = Object.entries(value).map(([key, inner]) => `${key} ${formatted(inner)}`);
       return parts.join(" · ") || "none";
     }
     return String(value);
   };
   function describe(number) {
-    const { fields, columns } = carried.provenance;
+    const { fields, columns } = report.provenance;
     const record = Object.fromEntries(fields.map((name, i) => [name, columns[i].values[columns[i].index[number]]]));
-    const list = made("dl");
+    const list = createElement("dl");
     fields.filter((name) => name !== "value").forEach((name) => {
-      list.append(made("dt", words[name] || name.replace("_", " ")));
-      list.append(made("dd", name === "seconds"
+      list.append(createElement("dt", fieldNames[name] || name.replace("_", " ")));
+      list.append(createElement("dd", name === "seconds"
         ? Object.entries(record.seconds).map(([key, s]) => `${key} ${s.toFixed(2)} s`).join(" · ") || "–"
-        : told(record[name])));
+        : formatted(record[name])));
     });
-    return [made("div", `${record.metric} ${record.value.toFixed(4)}`, "value"), list];
+    return [createElement("div", `${record.metric} ${record.value.toFixed(4)}`, "value"), list];
   }
   const dialog = byId("provenance"), body = byId("provenance-body");
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-records]");
     if (!button) return;
     const numbers = button.dataset.records.split(",").map(Number);
-    body.replaceChildren(...numbers.flatMap((number, i) => [...(i ? [made("hr")] : []), ...describe(number)]));
+    body.replaceChildren(...numbers.flatMap((number, i) => [...(i ? [createElement("hr")] : []), ...describe(number)]));
     dialog.showModal();
     dialog.scrollTop = 0;
   });

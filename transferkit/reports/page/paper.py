@@ -1,4 +1,4 @@
-"""Charts as a paper prints them: all panels of a chart on one sheet."""
+"""Charts for papers, drawn by matplotlib: all panels of a chart on one sheet."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 HATCHES = ("", "////", "xxxx", "....", "----", "++++", "||||", "\\\\\\\\")
 FORMS = ("svg", "pdf", "png")
-WIDEST = 20.0
-"""Inches of a sheet, but for one panel that is wider."""
+MAX_WIDTH = 20.0
+"""Maximum width of a sheet in inches, unless a single panel is wider."""
 
-MOST_PANELS = 24
-"""On one sheet; of more, those that come first are drawn."""
+MAX_PANELS = 24
+"""Maximum number of panels on one sheet; only the first ones are drawn."""
 
 
 def save_charts(charts: Iterable[Chart], folder: Path) -> list[Path]:
@@ -33,10 +33,10 @@ def save_charts(charts: Iterable[Chart], folder: Path) -> list[Path]:
 
 @in_style
 def sheet(chart: Chart) -> "Figure":
-    """All panels of a chart, up to four beside each other where they fit, and one legend below them."""
-    panels = list(chart.panels.items())[:MOST_PANELS]
+    """Draw all panels of a chart, up to four per row, and one legend below them."""
+    panels = list(chart.panels.items())[:MAX_PANELS]
     width, height = _size(chart)
-    columns = max(1, min(4 if len(panels) > 4 else 3, len(panels), int(WIDEST // width)))
+    columns = max(1, min(4 if len(panels) > 4 else 3, len(panels), int(MAX_WIDTH // width)))
     rows = math.ceil(len(panels) / columns)
     figure = empty_figure(columns * width + 0.4, rows * height + 0.5)
     legend: dict[str, Any] = {}
@@ -54,7 +54,7 @@ def sheet(chart: Chart) -> "Figure":
 
 
 def _size(chart: Chart) -> tuple[float, float]:
-    """Inches of one panel."""
+    """Return width and height of one panel in inches."""
     sizes = [(2.7, 2.3)]
     for panel in chart.panels.values():
         if isinstance(panel, Heat):
@@ -89,14 +89,14 @@ def _line(axes: "Axes", name: str, line: Curve, chart: Chart) -> None:
 
 def _bars(axes: "Axes", panel: Bars, chart: Chart) -> None:
     width = 0.8 / max(1, len(panel.series))
-    places = np.arange(len(panel.groups))
-    for number, (name, heights) in enumerate(panel.series.items()):
+    positions = np.arange(len(panel.groups))
+    for index, (name, heights) in enumerate(panel.series.items()):
         drawn = [np.nan if height is None else height for height in heights]
-        shift = (number - (len(panel.series) - 1) / 2) * width
+        shift = (index - (len(panel.series) - 1) / 2) * width
         hatch = HATCHES[chart.position(name) // len(COLOURS) % len(HATCHES)]
         colour, _ = _style(chart, name)
         axes.bar(
-            places + shift,
+            positions + shift,
             drawn,
             width,
             color=colour,
@@ -105,7 +105,7 @@ def _bars(axes: "Axes", panel: Bars, chart: Chart) -> None:
             linewidth=0,
             label=_plain(name),
         )
-    axes.set_xticks(places, [_plain(group) for group in panel.groups], rotation=30, ha="right")
+    axes.set_xticks(positions, [_plain(group) for group in panel.groups], rotation=30, ha="right")
 
 
 def _heat(axes: "Axes", panel: Heat, chart: Chart) -> None:
@@ -121,9 +121,9 @@ def _heat(axes: "Axes", panel: Heat, chart: Chart) -> None:
 
 
 def _points(axes: "Axes", panel: Points, chart: Chart) -> None:
-    for name, places in sorted(panel.places.items(), key=lambda item: chart.position(item[0])):
+    for name, points in sorted(panel.points.items(), key=lambda item: chart.position(item[0])):
         colour, marker = _style(chart, name)
-        x, y = [x for x, _, _ in places], [y for _, y, _ in places]
+        x, y = [x for x, _, _ in points], [y for _, y, _ in points]
         axes.plot(x, y, color=colour, marker=marker, markersize=4, linestyle="none", label=_plain(name))
 
 
@@ -144,7 +144,7 @@ def _rank_lines(axes: "Axes", panel: RankLines, chart: Chart) -> None:
 
 
 def _plain(name: str) -> str:
-    """A name as matplotlib shows it: dollars are no mathematics, and no label is hidden."""
+    """Escape a name for matplotlib, which reads ``$`` as mathematics and hides labels that begin with ``_``."""
     text = name.replace("$", r"\$")
     return f"\u200a{text}" if text.startswith("_") else text
 

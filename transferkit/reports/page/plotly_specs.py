@@ -1,6 +1,6 @@
-"""Charts as Plotly draws them: plain values, coloured by the page to suit light and dark.
+"""Charts as Plotly specifications; the page adapts their colours to the light and dark theme.
 
-Names are text: what Plotly would read as markup in them is escaped.
+Names are escaped, because Plotly reads HTML markup in text.
 """
 
 import math
@@ -22,7 +22,7 @@ Spec = dict[str, Any]
 
 
 def spec_of(chart: Chart) -> Spec:
-    """The chart as the page's script takes it: its panels with data and layout."""
+    """Return the chart's panels with Plotly data and layout, in the format of the page's script."""
     panels = [{"name": name, **_panel(chart, panel)} for name, panel in chart.panels.items()]
     return {"key": chart.key, "panels": panels}
 
@@ -67,7 +67,7 @@ def _curves(chart: Chart, panel: Curves) -> Spec:
 
 
 def _band(line: Curve, position: int, name: str) -> Iterator[Spec]:
-    """The interval, as an area without a border."""
+    """Yield the interval as an area without a border."""
     if len(line.low):
         x = _rounded([*line.x, *reversed(line.x)])
         yield {
@@ -121,13 +121,13 @@ def _heat(panel: Heat) -> Spec:
 
 def _points(chart: Chart, panel: Points) -> Spec:
     data = []
-    for name, places in sorted(panel.places.items(), key=lambda item: chart.position(item[0])):
+    for name, points in sorted(panel.points.items(), key=lambda item: chart.position(item[0])):
         position = chart.position(name)
         data.append(
             {
-                "x": _rounded([x for x, _, _ in places]),
-                "y": _rounded([y for _, y, _ in places]),
-                "text": [escape(words) for _, _, words in places],
+                "x": _rounded([x for x, _, _ in points]),
+                "y": _rounded([y for _, y, _ in points]),
+                "text": [escape(label) for _, _, label in points],
                 "name": escape(name),
                 "mode": "markers",
                 "marker": {"color": _colour(position), "symbol": SYMBOLS[marker(position)], "size": 9},
@@ -147,16 +147,16 @@ def _rank_lines(chart: Chart, panel: RankLines) -> Spec:
             "mode": "lines",
             "line": {"color": "#888888", "width": 6},
             "showlegend": False,
-            "hovertemplate": "not significantly apart<extra></extra>",
+            "hovertemplate": "not significantly different<extra></extra>",
         }
         for low, high, y in bars
     ]
-    places = range(len(ranks.models))
+    positions = range(len(ranks.models))
     middle = (1 + len(ranks.models)) / 2
     data.append(
         {
             "x": _rounded(ranks.mean_ranks),
-            "y": list(places),
+            "y": list(positions),
             "text": [f"{rank:.2f}" for rank in ranks.mean_ranks],
             "textposition": ["middle right" if rank < middle else "middle left" for rank in ranks.mean_ranks],
             "mode": "markers+text",
@@ -175,7 +175,7 @@ def _rank_lines(chart: Chart, panel: RankLines) -> Spec:
             "dtick": step,
         },
         "yaxis": {
-            "tickvals": list(places),
+            "tickvals": list(positions),
             "ticktext": [escape(name) for name in ranks.models],
             "range": [len(ranks.models) - 0.4, lowest],
         },
@@ -189,7 +189,7 @@ def _colour(position: int) -> str:
 
 
 def _pattern(position: int) -> Spec:
-    """Every round of the colours has its own."""
+    """Return the fill pattern of a bar; each repetition of the colours has another pattern."""
     shape = PATTERNS[position // len(COLOURS) % len(PATTERNS)]
     return {"shape": shape, "fillmode": "overlay", "size": 5, "solidity": 0.4}
 
@@ -199,7 +199,7 @@ def _rounded(values: Sequence[float]) -> list[float]:
 
 
 def theme() -> Mapping[str, Any]:
-    """What every chart shares; colours of text and grid are the page's."""
+    """Return the layout that all charts share; the page sets the colours of text and grid."""
     return {
         "margin": {"l": 56, "r": 16, "t": 12, "b": 48},
         "height": 380,

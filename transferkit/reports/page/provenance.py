@@ -1,4 +1,4 @@
-"""Where every number of the page comes from: column by column, each value once, to be small."""
+"""Provenance of the numbers of the page, stored by column with each value once to keep the page small."""
 
 import json
 from collections.abc import Mapping
@@ -33,33 +33,33 @@ FIELDS = (
     "view",
     "cell",
 )
-"""What a reader is told of a record, in this order."""
+"""Fields of a record that the page shows, in this order."""
 
-_SHORT = {"cell": 16, "weights": 16, "fingerprint": 16}  # hex digits
+_SHORTENED = {"cell": 16, "weights": 16, "fingerprint": 16}  # hex digits
 
 
 def provenance(found: ResultTable) -> dict[str, Any]:
-    """``{"fields": …, "columns": [{"values": unique values, "index": one a record}]}``."""
+    """Return ``{"fields": …, "columns": [{"values": unique values, "index": one index per record}]}``."""
     return {"fields": list(FIELDS), "columns": [_column(found, name) for name in FIELDS]}
 
 
 def _column(found: ResultTable, name: str) -> dict[str, Any]:
-    places: dict[str, int] = {}
+    positions: dict[str, int] = {}
     values: list[Any] = []
     index = []
     for record in found.records:
-        value = _told(name, getattr(record, name))
+        value = _rounded(name, getattr(record, name))
         key = json.dumps(value, sort_keys=True) if isinstance(value, dict) else f"{type(value).__name__} {value}"
-        if key not in places:
-            places[key] = len(values)
+        if key not in positions:
+            positions[key] = len(values)
             values.append(value)
-        index.append(places[key])
+        index.append(positions[key])
     return {"values": values, "index": index}
 
 
-def _told(name: str, value: Any) -> Any:
+def _rounded(name: str, value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _told("", inner) for key, inner in value.items()}
+        return {key: _rounded("", inner) for key, inner in value.items()}
     if isinstance(value, float):
         return float(f"{value:.6g}")
-    return value[: _SHORT[name]] if name in _SHORT else value
+    return value[: _SHORTENED[name]] if name in _SHORTENED else value

@@ -1,4 +1,4 @@
-"""Charts of the numbers in the main table: ranks, domains, depth, shots, calibration, targets."""
+"""Charts of the main table's results: ranks, domains, depth, semantics, shots and calibration."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,12 +14,12 @@ from .chart import Bars, Chart, Curves, Panel, RankLines
 
 MEAN = "mean of all data sets"
 
-FEWEST_ANSWERS = 5
-"""In a bin of a reliability curve that is drawn."""
+MIN_ANSWERS = 5
+"""Minimum number of answers in a bin of a reliability curve."""
 
 
 def rank_chart(found: ResultTable) -> Iterator[Chart]:
-    """Critical-difference diagrams, one a recipe."""
+    """Yield critical-difference diagrams, one per recipe."""
     panels: dict[str, Panel] = {
         recipe: RankLines(one.ranks) for recipe, one in found.ranked.items() if one.ranks.critical_difference
     }
@@ -27,9 +27,9 @@ def rank_chart(found: ResultTable) -> Iterator[Chart]:
         yield Chart(
             "ranks",
             "Mean ranks",
-            "Mean rank over the data sets that all models have; 1 is best. Models joined by a bar are not "
-            "significantly apart: all of them where Friedman's test sees no difference, else by Nemenyi's "
-            "at 5 %.",
+            "Mean rank over the data sets that all ranked models share; 1 is best. A bar joins models that do not "
+            "differ significantly: all models if Friedman's test is not significant, otherwise models within "
+            "Nemenyi's critical difference at 5 %.",
             panels,
             x="mean rank",
             names=found.models,
@@ -37,7 +37,7 @@ def rank_chart(found: ResultTable) -> Iterator[Chart]:
 
 
 def domain_chart(found: ResultTable) -> Iterator[Chart]:
-    """Means over the data sets of each domain; a recipe of one model only where none has several."""
+    """Yield means over the data sets of each domain; recipes of one model only if all recipes have one model."""
     panels: dict[str, Panel] = {}
     models = {recipe: {key[1] for key in found.cells if key[0] == recipe} for recipe in found.recipes}
     for recipe in [name for name in found.recipes if len(models[name]) > 1] or found.recipes:
@@ -65,22 +65,22 @@ def _values(found: ResultTable, recipe: str, model: str) -> dict[str, float]:
 
 
 def depth_charts(found: ResultTable) -> Iterator[Chart]:
-    """Scores over depth: accuracies in one chart, semantic levels in another."""
+    """Yield scores over depth: accuracies in one chart, semantic levels in another."""
     semantic = [recipe for recipe in found.recipes if recipe.startswith("semantic")]
-    others = [recipe for recipe in found.recipes if recipe not in semantic]
-    how = "Depth is how far along its network a layer lies: 0 the image, 1 the last layer. "
+    accuracy = [recipe for recipe in found.recipes if recipe not in semantic]
+    depth = "Depth is the relative position of a layer in its network: 0 is the image, 1 the last layer. "
     for key, title, recipes, y in (
-        ("depth", "Accuracy over depth", others, "accuracy"),
-        ("semantics", "Semantic content over depth", semantic, "explained"),
+        ("depth", "Accuracy over depth", accuracy, "accuracy"),
+        ("semantics", "Semantic content over depth", semantic, "explained fraction"),
     ):
         panels = {name: Curves(lines) for name, lines in _over_depth(found, recipes)}
         if panels:
-            caption = how + "Bands are 95 % intervals; of a mean, for these very data sets."
+            caption = depth + "Bands are 95 % intervals; the interval of a mean is for exactly these data sets."
             yield Chart(key, title, caption, panels, "depth", y, found.models)
 
 
 def _over_depth(found: ResultTable, recipes: Sequence[str]) -> Iterator[tuple[str, dict[str, Curve]]]:
-    """Recipe by recipe, the mean first; a panel needs a model with several layers."""
+    """Yield panels of each recipe, the mean first; a recipe needs a model with several layers."""
     for recipe in recipes:
         table: dict[str, dict[str, dict[str, ResultCell]]] = {}  # model → layer → data
         for (name, model, data, layer), cell in found.by_layer.items():
@@ -89,15 +89,15 @@ def _over_depth(found: ResultTable, recipes: Sequence[str]) -> Iterator[tuple[st
         if all(len(layers) < 2 for layers in table.values()):
             continue
         models = [model for model in found.models if model in table]
-        yield f"{recipe} · {MEAN}", {model: _mean_line(table[model]) for model in models}
+        yield f"{recipe} · {MEAN}", {model: _mean_curve(table[model]) for model in models}
         for data in found.data:
-            lines = {model: _line(table[model], data) for model in models}
+            lines = {model: _data_curve(table[model], data) for model in models}
             if drawn := {model: line for model, line in lines.items() if len(line.x)}:
                 yield f"{recipe} · {data}", drawn
 
 
-def _mean_line(layers: Mapping[str, Mapping[str, ResultCell]]) -> Curve:
-    """Over the data sets that every layer of the model has, or all of each layer's where there is none."""
+def _mean_curve(layers: Mapping[str, Mapping[str, ResultCell]]) -> Curve:
+    """Average over the data sets that all layers of the model share, or over all of each layer if there are none."""
     shared = set.intersection(*(set(cells) for cells in layers.values()))
     points = []
     for layer in by_depth(layers):
@@ -106,17 +106,17 @@ def _mean_line(layers: Mapping[str, Mapping[str, ResultCell]]) -> Curve:
         below = float(np.linalg.norm([cell.value - cell.interval.low for cell in cells])) / len(cells)
         above = float(np.linalg.norm([cell.interval.high - cell.value for cell in cells])) / len(cells)
         points.append((value, value - below, value + above))
-    return _drawn([(i + 1) / len(points) for i in range(len(points))], points)
+    return _curve([(i + 1) / len(points) for i in range(len(points))], points)
 
 
-def _line(layers: Mapping[str, Mapping[str, ResultCell]], data: str) -> Curve:
+def _data_curve(layers: Mapping[str, Mapping[str, ResultCell]], data: str) -> Curve:
     order = by_depth(layers)
     cells = [((i + 1) / len(order), layers[name].get(data)) for i, name in enumerate(order)]
     points = [(x, (c.value, c.interval.low, c.interval.high)) for x, c in cells if c is not None]
-    return _drawn([x for x, _ in points], [point for _, point in points])
+    return _curve([x for x, _ in points], [point for _, point in points])
 
 
-def _drawn(x: Sequence[float], points: Sequence[tuple[float, float, float]]) -> Curve:
+def _curve(x: Sequence[float], points: Sequence[tuple[float, float, float]]) -> Curve:
     if not points:
         return Curve((), ())
     y, low, high = (list(column) for column in zip(*points, strict=True))
@@ -124,7 +124,7 @@ def _drawn(x: Sequence[float], points: Sequence[tuple[float, float, float]]) -> 
 
 
 def shots_chart(found: ResultTable) -> Iterator[Chart]:
-    """Few-shot accuracy over the number of labelled images a class."""
+    """Yield few-shot accuracy over the number of labelled images per class."""
     shots: dict[str, dict[int, str]] = {}  # recipe without its shots → shots → recipe
     for recipe in found.recipes:
         if match := re.search(r" (\d+)-shot", recipe):
@@ -138,7 +138,7 @@ def shots_chart(found: ResultTable) -> Iterator[Chart]:
             if drawn := {model: line for model, line in lines.items() if len(line.x) > 1}:
                 panels[f"{name} · {data}"] = Curves(drawn)
     if panels:
-        caption = "Accuracy by how many labelled images a class are given. Bands are 95 % intervals."
+        caption = "Accuracy over the number of labelled images per class. Bands are 95 % intervals."
         yield Chart("shots", "Few-shot", caption, panels, "shots", "accuracy", found.models)
 
 
@@ -151,11 +151,11 @@ def _over_shots(found: ResultTable, by_shots: Mapping[int, str], model: str, dat
         value = float(np.mean([c.value for c in cells]))
         half = float(np.linalg.norm([c.interval.high - c.interval.low for c in cells])) / len(cells) / 2
         points.append((value, value - half, value + half))
-    return _drawn(sorted(by_shots)[: len(points)], points)
+    return _curve(sorted(by_shots)[: len(points)], points)
 
 
 def calibration_chart(found: ResultTable) -> Iterator[Chart]:
-    """Reliability curves at the deepest layer, of the first recipe that says how sure it was."""
+    """Yield reliability curves at the deepest layer, for the first recipe that records confidences."""
     panels: dict[str, Panel] = {}
     for recipe in found.recipes:
         for data in found.data:
@@ -164,7 +164,7 @@ def calibration_chart(found: ResultTable) -> Iterator[Chart]:
                 cell = found.cells.get((recipe, model, data))
                 curve = _reliability(found.records[cell.records[0]].extra_metrics) if cell else None
                 if curve:
-                    lines[model] = _reliable(curve)
+                    lines[model] = _reliability_curve(curve)
             if any(line.x for line in lines.values()):
                 panels[f"{recipe} · {data}"] = Curves(lines, diagonal=True)
         if panels:
@@ -173,9 +173,9 @@ def calibration_chart(found: ResultTable) -> Iterator[Chart]:
         yield Chart(
             "calibration",
             "Calibration",
-            "How often answers of a given confidence are right, in 15 bins of equal width; bins of "
-            f"fewer than {FEWEST_ANSWERS} answers are left out. On the diagonal confidence is what it says; "
-            "below it the probe is too sure of itself.",
+            "Accuracy over confidence in 15 bins of equal width; bins with fewer than "
+            f"{MIN_ANSWERS} answers are left out. On the diagonal the probe is calibrated; below it the probe is "
+            "overconfident.",
             panels,
             "confidence",
             "accuracy",
@@ -183,10 +183,10 @@ def calibration_chart(found: ResultTable) -> Iterator[Chart]:
         )
 
 
-def _reliable(curve: Mapping[str, Sequence[float]]) -> Curve:
-    """The bins that have enough answers for their share of right ones to mean something."""
+def _reliability_curve(curve: Mapping[str, Sequence[float]]) -> Curve:
+    """Return the curve of the bins with at least ``MIN_ANSWERS`` answers."""
     bins = zip(curve["confidence"], curve["accuracy"], curve["count"], strict=True)
-    kept = [(x, y) for x, y, count in bins if count >= FEWEST_ANSWERS]
+    kept = [(x, y) for x, y, count in bins if count >= MIN_ANSWERS]
     return Curve([x for x, _ in kept], [y for _, y in kept])
 
 

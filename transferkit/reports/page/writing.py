@@ -1,4 +1,4 @@
-"""From evidence to one HTML file that holds everything it needs."""
+"""Write the results as one self-contained HTML file."""
 
 import base64
 import io
@@ -20,7 +20,7 @@ from ...protocols.gallery import Gallery, Tile
 from ..figures import COLOURS
 from ..key_numbers import NOTHING_TO_COMPARE, headline
 from ..result_table import ResultTable
-from ..statistics import ALPHA, ModelPair, least_p, pairs
+from ..statistics import ALPHA, ModelPair, min_p, pairs
 from ..summary import counted, overview
 from .analysis_charts import (
     cka_chart,
@@ -47,25 +47,25 @@ BUILDERS = (
     separation_chart,
     inversion_chart,
 )
-"""In the order of the page."""
+"""Functions that build charts, in the order of the page."""
 
-MOST_PAIRED = 10
-"""Models that are compared pair by pair; of more, those of the highest means."""
+MAX_PAIRED = 10
+"""Maximum number of models that are compared pair by pair: those with the highest means."""
 
 
 def charts_of(found: ResultTable) -> list[Chart]:
-    """Every chart that there are records for."""
+    """Return every chart for which there are records."""
     return [chart for build in BUILDERS for chart in build(found)]
 
 
 def write_page(found: ResultTable, path: Path, *, galleries: Sequence[Gallery] = (), notes: Sequence[str] = ()) -> None:
-    """Write the page; ``path`` appears when it is whole.
+    """Write the page; ``path`` appears when the file is complete.
 
     Args:
-        found: what the records say.
-        path: of the HTML file.
-        galleries: pictures to show.
-        notes: sentences about what could not be shown.
+        found: all results.
+        path: path of the HTML file.
+        galleries: galleries of images.
+        notes: sentences about results that could not be shown.
     """
     text = page(found, galleries=galleries, notes=notes)
     with appearing(path) as part:
@@ -73,13 +73,13 @@ def write_page(found: ResultTable, path: Path, *, galleries: Sequence[Gallery] =
 
 
 def page(found: ResultTable, *, galleries: Sequence[Gallery] = (), notes: Sequence[str] = ()) -> str:
-    """The page as one string of HTML.
+    """Return the page as one string of HTML.
 
-    Raises: MissingExtraError: without jinja2 or plotly.
+    Raises: MissingExtraError: if jinja2 or plotly is missing.
     """
     charts = charts_of(found)
     table = main_table(found)
-    carried = {
+    report_data = {
         "charts": {chart.key: spec_of(chart) for chart in charts},
         "theme": theme(),
         "provenance": provenance(found),
@@ -96,9 +96,9 @@ def page(found: ResultTable, *, galleries: Sequence[Gallery] = (), notes: Sequen
         spans=_spans(table.domains),
         recipes=found.recipes,
         pairs=_pairs(found),
-        most_paired=MOST_PAIRED,
+        max_paired=MAX_PAIRED,
         fewest=FEWEST,
-        least_p=least_p,
+        min_p=min_p,
         alpha=ALPHA,
         charts=charts,
         galleries=galleries,
@@ -107,7 +107,7 @@ def page(found: ResultTable, *, galleries: Sequence[Gallery] = (), notes: Sequen
         css=_asset("page.css"),
         script=_asset("page.js"),
         plotly=_plotly(),
-        carried=script_json(carried),
+        report_data=script_json(report_data),
     )
 
 
@@ -128,7 +128,7 @@ def _environment() -> Any:
 
 
 def _plotly() -> str:
-    """The chart library's script, as its package carries it."""
+    """Return the JavaScript of the chart library, which its Python package contains."""
     try:
         from plotly.offline import get_plotlyjs
     except ModuleNotFoundError as error:
@@ -141,29 +141,29 @@ def _asset(name: str) -> str:
 
 
 def script_json(value: Any) -> str:
-    r"""JSON that cannot end the script it stands in, whatever names are in it.
+    r"""Return JSON that cannot close the script element around it, whatever names it contains.
 
     >>> print(script_json({"name": "</script>"}))
     {"name":"\u003c/script\u003e"}
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for sign in ("<", ">", "&", "\u2028", "\u2029"):
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    for character in ("<", ">", "&", "\u2028", "\u2029"):
+        text = text.replace(character, f"\\u{ord(character):04x}")
     return text
 
 
 def _counts(found: ResultTable, table: MainTable) -> list[tuple[int, str]]:
-    counted = [
+    counts = [
         (len(found.models), "model"),
         (len(table.data), "data set"),
         (len(found.recipes), "protocol"),
         (len(found.records), "record"),
     ]
-    return [(count, word if count == 1 else f"{word}s") for count, word in counted]
+    return [(count, word if count == 1 else f"{word}s") for count, word in counts]
 
 
 def _spans(domains: Sequence[str]) -> list[tuple[str, int]]:
-    """Domains in the order of the columns, and how many columns each has."""
+    """Return the domains in the order of the columns, each with its number of columns."""
     found: dict[str, int] = {}
     for domain in domains:
         found[domain] = found.get(domain, 0) + 1
@@ -171,11 +171,11 @@ def _spans(domains: Sequence[str]) -> list[tuple[str, int]]:
 
 
 def _pairs(found: ResultTable) -> list[tuple[str, list[ModelPair]]]:
-    """By recipe, the most certain first."""
+    """Return the pairs of each recipe, sorted by p."""
     shown = []
     for recipe, one in found.ranked.items():
         if len(one.data) > 1:
-            best = sorted(one.means, key=lambda model: -one.means[model])[:MOST_PAIRED]
+            best = sorted(one.means, key=lambda model: -one.means[model])[:MAX_PAIRED]
             shown.append((recipe, sorted(pairs(best, found.values(one, best)), key=lambda pair: pair.p_holm)))
     return shown
 
@@ -191,22 +191,22 @@ def _jpeg(tile: Tile) -> str:
 
 
 def _map_spec(one: Gallery) -> Mapping[str, Any]:
-    """Points of every model and method, by class; thumbnails once."""
+    """Return one panel per model and method with points by class, and each thumbnail once."""
     shown = sorted({number for seen in one.seen for number in seen.points})
-    places = {number: place for place, number in enumerate(shown)}
+    positions = {number: position for position, number in enumerate(shown)}
     panels = []
     for seen in one.seen:
         for method, plane in seen.maps.items():
             name = f"{seen.model} · {seen.layer} · {method}"
-            panels.append({"name": name, "data": _map_traces(one, seen.points, plane, places), "layout": {}})
+            panels.append({"name": name, "data": _map_traces(one, seen.points, plane, positions), "layout": {}})
     return {
         "panels": panels,
         "tiles": [_jpeg(one.tiles[number]) for number in shown],
-        "words": [f"{one.classes[one.tiles[n].label]} · {one.tiles[n].id}" for n in shown],
+        "captions": [f"{one.classes[one.tiles[n].label]} · {one.tiles[n].id}" for n in shown],
     }
 
 
-def _map_traces(one: Gallery, points: Sequence[int], plane: Any, places: Mapping[int, int]) -> list[dict[str, Any]]:
+def _map_traces(one: Gallery, points: Sequence[int], plane: Any, positions: Mapping[int, int]) -> list[dict[str, Any]]:
     traces = []
     for label, name in enumerate(one.classes):
         own = [i for i, number in enumerate(points) if one.tiles[number].label == label]
@@ -217,7 +217,7 @@ def _map_traces(one: Gallery, points: Sequence[int], plane: Any, places: Mapping
                 {
                     "x": [float(f"{plane[i, 0]:.4g}") for i in own],
                     "y": [float(f"{plane[i, 1]:.4g}") for i in own],
-                    "customdata": [places[points[i]] for i in own],
+                    "customdata": [positions[points[i]] for i in own],
                     "name": escape(name),
                     "mode": "markers",
                     "marker": {"color": colour, "symbol": symbol, "size": 8, "opacity": 0.85},
