@@ -243,7 +243,7 @@ def test_a_record_has_both_kinds_of_numbers():
 
 def test_a_search_for_nothing_is_refused():
     one = Search([Detections.nothing()], [objects([], [])], SIZES[:1], CLASSES, "test")
-    with pytest.raises(DataError, match="The split test has no object to be found"):
+    with pytest.raises(DataError, match="The split test has no objects that count"):
         detection_score(one, rule="voc", seed=0, extra_metrics={}, seconds={})
 
 
@@ -268,7 +268,7 @@ def test_found_boxes_fit_together():
         Detections(np.zeros((2, 4), np.float32), np.zeros(1, np.int64), np.zeros(1, np.float32))
     with pytest.raises(NonFiniteError, match="give a smaller --lr"):
         found([(0, 0, 1, np.nan)], [0], [0.5])
-    with pytest.raises(ShapeError, match="0 images were searched and 1 are marked"):
+    with pytest.raises(ShapeError, match="detections of 0 images and ground truth of 1"):
         voc([], [objects([], [])], 0)
 
 

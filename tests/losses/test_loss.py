@@ -4,7 +4,7 @@ from torch.testing import assert_close
 
 from tests.losses.examples import unit_rows
 from transferkit import losses
-from transferkit.losses.loss import LOSSES, BatchTerm, QueueTerm, at_least_float32, only, similarities
+from transferkit.losses.loss import LOSSES, BatchTerm, QueueTerm, at_least_float32, masked_logits, similarities
 
 A, B = unit_rows(4, 3, seed=0), unit_rows(5, 3, seed=1)
 
@@ -45,7 +45,7 @@ def test_at_least_float32(given, used):
 def test_what_is_not_kept_gets_no_probability_and_no_gradient():
     logits = torch.tensor([[1.0, 2.0, 3.0]], requires_grad=True)
     kept = torch.tensor([[True, False, True]])
-    probabilities = only(logits, kept).softmax(1)
+    probabilities = masked_logits(logits, kept).softmax(1)
     assert_close(probabilities[:, [0, 2]], logits[:, [0, 2]].softmax(1))
     assert probabilities[0, 1].item() == 0
     probabilities[0, 0].backward()
@@ -54,5 +54,5 @@ def test_what_is_not_kept_gets_no_probability_and_no_gradient():
 
 def test_a_row_that_keeps_nothing_has_a_finite_gradient():
     logits = torch.zeros(1, 3, requires_grad=True)
-    only(logits, torch.zeros(1, 3, dtype=torch.bool)).logsumexp(1).sum().backward()
+    masked_logits(logits, torch.zeros(1, 3, dtype=torch.bool)).logsumexp(1).sum().backward()
     assert_close(logits.grad, torch.zeros(1, 3))

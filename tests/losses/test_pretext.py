@@ -234,12 +234,16 @@ def test_a_new_objective_is_a_function_and_a_term(monkeypatch):
 
 @pytest.mark.parametrize("loss", ["selfsupcon", "supcon-batch", "joint", "joint-supcon"])
 def test_one_view_is_refused_where_two_are_needed(loss):
-    with pytest.raises(ShapeError, match=r"needs 2 views of each image, of one shape; it was given \[\[16, 3"):
+    with pytest.raises(
+        ShapeError, match=r"needs 2 views of each image, of one shape; the views have the shapes \[\[16, 3"
+    ):
         pretext(loss)(VIEWS[:1], LABELS)
 
 
 def test_views_of_different_shape_are_refused():
-    with pytest.raises(ShapeError, match=r"of one shape; it was given \[\[16, 3, 4, 4\], \[8, 3, 4, 4\]\]"):
+    with pytest.raises(
+        ShapeError, match=r"of one shape; the views have the shapes \[\[16, 3, 4, 4\], \[8, 3, 4, 4\]\]"
+    ):
         pretext("selfsupcon")([VIEWS[0], VIEWS[1][:8]])
 
 
@@ -276,7 +280,7 @@ def test_as_many_labels_as_images():
 
 @pytest.mark.parametrize("n_classes", [0, 1])
 def test_fewer_than_two_classes_are_refused(n_classes):
-    with pytest.raises(UsageError, match=f"ce tells classes apart, but the data set has {n_classes}"):
+    with pytest.raises(UsageError, match=f"ce needs at least 2 classes, but the data set has {n_classes}"):
         pretext("joint", n_classes=n_classes)
     pretext("selfsupcon", n_classes=n_classes)
 
@@ -288,7 +292,7 @@ def test_a_queue_not_larger_than_the_batch_is_refused():
 
 def test_an_encoder_of_another_width_is_refused():
     model = Pretext(nn.Flatten(), parse_loss("ce"), feature_dim=7, n_classes=3)
-    with pytest.raises(ShapeError, match=r"gave \[16, 48\] for 16 images; it was said to give \[16, 7\]"):
+    with pytest.raises(ShapeError, match=r"returned features \[16, 48\] for 16 images, not \[16, 7\]"):
         model(VIEWS, LABELS)
 
 

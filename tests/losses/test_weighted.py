@@ -80,8 +80,8 @@ def test_an_unknown_loss_is_answered_with_the_nearest(spec, hint):
         ("1e999*ce", "The weight of ce is inf, not"),
         ("", "needs at least one term"),
         ("  ", "needs at least one term"),
-        ("ce + 0.5*ce", "ce stands in the loss 2 times: add the weights up"),
-        ("half*ce", "'half\\*ce' has 'half' where a number belongs"),
+        ("ce + 0.5*ce", "ce occurs in the loss 2 times: add up its weights"),
+        ("half*ce", "'half\\*ce' has 'half' in place of a number"),
         ("ce +", "'ce \\+' cannot be read at ''"),
         ("+ce", "cannot be read at ''"),
         ("ce - selfsupcon", "cannot be read at 'ce - selfsupcon'"),
@@ -103,5 +103,5 @@ def test_no_terms():
 
 
 def test_an_alias_inside_a_sum_is_to_be_written_out():
-    with pytest.raises(UsageError, match=r"joint stands for a sum.*write it out: ce \+ 0\.5\*selfsupcon"):
+    with pytest.raises(UsageError, match=r"joint is the name of a sum.*write it out: ce \+ 0\.5\*selfsupcon"):
         parse_loss("2*joint + supcon")

@@ -1,6 +1,6 @@
-"""Faster R-CNN [1] around a network: with a pyramid, or as C4; thresholds are those of the papers.
+"""Faster R-CNN [1] on a backbone, with FPN or C4; thresholds are those of the papers.
 
-FPN reads four maps [2]; C4 reads the third stage of a ResNet and uses the fourth as head [1, 3].
+FPN uses four feature maps [2]; C4 uses the third stage of a ResNet, and its fourth stage as the head [1, 3].
 
 [1] Ren et al., Faster R-CNN, NeurIPS 2015.
 [2] Lin et al., Feature pyramid networks for object detection, CVPR 2017.
@@ -34,24 +34,24 @@ from .detectron import AlignedPooling, BoxHeads, ProposalNetwork
 Kind = Literal["fpn", "c4"]
 _BODY, _HEAD = "backbone.body.network.", "roi_heads.box_head.stage."
 _RATIOS = (0.5, 1.0, 2.0)
-_DIVISIBLE = {"fpn": 32, "c4": 16}  # the sides of a batch, as its coarsest map asks
+_DIVISIBLE = {"fpn": 32, "c4": 16}  # strides of the coarsest map, which divide the sides of a batch
 
 
 @dataclass(frozen=True)
 class DetectorConfig:
-    """What a detector looks like, beside its network.
+    """Configuration of a detector, except its backbone.
 
     Attributes:
         kind: ``fpn`` or ``c4``.
-        classes: how many, without the background.
-        norm: batch statistics of the network: ``frozen``, or ``sync`` over all processes.
-        anchor_size: pixels of the smallest anchor's side; 32 in the papers.
-        fpn_channels: channels of a pyramid; 256 in the papers.
-        head_width: of the two layers of a pyramid's head; 1024 in the papers.
-        rpn_proposals: boxes an image that pass from the first to the second stage in training, half in use.
-        roi_samples: of them, how many an image are trained on; 512 in the papers.
-        score_threshold: below which no box is reported.
-        sampling_ratio: samples per bin and axis of RoIAlign; 0 takes as many as a bin has map pixels.
+        classes: Number of classes without the background.
+        norm: Statistics of batch normalisation: ``frozen``, or ``sync`` over all processes.
+        anchor_size: Side of the smallest anchor in pixels; 32 in the papers.
+        fpn_channels: Channels of the pyramid's maps; 256 in the papers.
+        head_width: Width of the two layers of the FPN head; 1024 in the papers.
+        rpn_proposals: Boxes per image that the first stage passes to the second in training; half in inference.
+        roi_samples: Boxes per image that the second stage is trained on; 512 in the papers.
+        score_threshold: Minimum score of reported boxes.
+        sampling_ratio: Samples per bin and axis of RoIAlign; 0 uses as many as a bin has map pixels.
     """
 
     kind: Kind
@@ -68,16 +68,16 @@ class DetectorConfig:
 
 @dataclass(frozen=True, eq=False)
 class DetectorBackbone:
-    """The network that a detector is put around.
+    """The backbone network of a detector.
 
     Attributes:
-        network: is changed: what lies behind the last tap is no longer trained.
-        taps: names of the modules whose maps are 1/4, 1/8, 1/16 and 1/32 of the image; of a ResNet's stages.
-        channels: of those maps.
-        beyond: names of weights behind the last tap.
-        frozen: names of weights that are not trained.
-        spec: for messages.
-        mean, std: of a channel, with which images of 0 … 1 are normalised.
+        network: The network; it is changed in place, and weights after the last tap are no longer trained.
+        taps: Names of the modules whose maps have 1/4, 1/8, 1/16 and 1/32 of the image's size; a ResNet's stages.
+        channels: Channels of these maps.
+        beyond: Names of weights after the last tap.
+        frozen: Names of weights that are not trained.
+        spec: Spec of the model, for messages.
+        mean, std: Mean and standard deviation per channel, with which images in 0 … 1 are normalised.
     """
 
     network: nn.Module
@@ -91,35 +91,36 @@ class DetectorBackbone:
 
 
 class Detector(GeneralizedRCNN):
-    """Faster R-CNN whose images come in the size in which they are seen.
+    """Faster R-CNN for images that are already resized.
 
-    In training it maps images and targets to losses; else images to boxes, labels from 1 on, and scores.
+    In training it maps images and targets to losses; otherwise it maps images to boxes, labels that start at 1,
+    and scores.
 
     Args:
-        backbone: the network it stands on.
-        plan: everything else.
+        backbone: the backbone network.
+        config: the configuration of all other parts.
 
     Raises:
-        ModelError: if C4 is to stand on anything but a ResNet.
+        ModelError: if C4 is requested for a network that is not a ResNet.
         CheckpointError: if a weight of the network would be lost.
     """
 
-    def __init__(self, backbone: DetectorBackbone, plan: DetectorConfig) -> None:
+    def __init__(self, backbone: DetectorBackbone, config: DetectorConfig) -> None:
         source = {name: value.detach().clone() for name, value in backbone.network.state_dict().items()}
         for name, parameter in backbone.network.named_parameters():
             parameter.requires_grad_(name not in backbone.frozen and name not in backbone.beyond)
-        network = with_statistics(backbone.network, plan.norm)
-        parts = _pyramid(network, backbone, plan) if plan.kind == "fpn" else _single(network, backbone, plan)
-        transform = _Normalisation(backbone.mean, backbone.std, divisible=_DIVISIBLE[plan.kind])
-        super().__init__(parts.backbone, _first_stage(parts, plan), _second_stage(parts, plan), transform)
-        held = normalisations(self.backbone.body) + normalisations(getattr(self.roi_heads.box_head, "stage", _NONE))
-        self._still = held if plan.norm == "frozen" else []
+        network = with_statistics(backbone.network, config.norm)
+        parts = _pyramid(network, backbone, config) if config.kind == "fpn" else _single(network, backbone, config)
+        transform = _Normalisation(backbone.mean, backbone.std, divisible=_DIVISIBLE[config.kind])
+        super().__init__(parts.backbone, _first_stage(parts, config), _second_stage(parts, config), transform)
+        norms = normalisations(self.backbone.body) + normalisations(getattr(self.roi_heads.box_head, "stage", _NONE))
+        self._frozen_norms = norms if config.norm == "frozen" else []
         require_weights(source, network_weights(self.state_dict()), beyond=backbone.beyond, spec=backbone.spec)
 
     def train(self, mode: bool = True) -> "Detector":
-        """As usual; frozen statistics stay as they are."""
+        """Set the mode; modules with frozen statistics stay in evaluation mode."""
         super().train(mode)
-        for part in self._still:
+        for part in self._frozen_norms:
             part.eval()
         return self
 
@@ -129,7 +130,7 @@ _NONE = nn.Identity()
 
 @dataclass(frozen=True, eq=False)
 class _Parts:
-    """What differs between a detector with a pyramid and C4."""
+    """The parts that differ between a detector with FPN and one with C4."""
 
     backbone: nn.Module
     anchors: AnchorGenerator
@@ -139,88 +140,88 @@ class _Parts:
     predictor: nn.Module
 
 
-def _first_stage(parts: _Parts, plan: DetectorConfig) -> ProposalNetwork:
-    """The proposal network; half of the proposals are kept outside training."""
-    many = plan.rpn_proposals * (6 if plan.kind == "c4" else 1)  # one map has the anchors of all
+def _first_stage(parts: _Parts, config: DetectorConfig) -> ProposalNetwork:
+    """Build the region proposal network; outside training it keeps half as many proposals."""
+    before_nms = config.rpn_proposals * (6 if config.kind == "c4" else 1)  # a single map has the anchors of all sizes
     return ProposalNetwork(
         parts.anchors,
         parts.rpn_head,
         fg_iou_thresh=0.7,
         bg_iou_thresh=0.3,
-        batch_size_per_image=plan.roi_samples // 2,
+        batch_size_per_image=config.roi_samples // 2,
         positive_fraction=0.5,
-        pre_nms_top_n={"training": many, "testing": many // 2},
-        post_nms_top_n={"training": plan.rpn_proposals, "testing": plan.rpn_proposals // 2},
+        pre_nms_top_n={"training": before_nms, "testing": before_nms // 2},
+        post_nms_top_n={"training": config.rpn_proposals, "testing": config.rpn_proposals // 2},
         nms_thresh=0.7,
     )
 
 
-def _second_stage(parts: _Parts, plan: DetectorConfig) -> BoxHeads:
-    """The heads that classify proposals and move their sides."""
+def _second_stage(parts: _Parts, config: DetectorConfig) -> BoxHeads:
+    """Build the heads that classify proposals and regress their boxes."""
     return BoxHeads(
         parts.pooling,
         parts.box_head,
         parts.predictor,
         fg_iou_thresh=0.5,
         bg_iou_thresh=0.5,
-        batch_size_per_image=plan.roi_samples,
+        batch_size_per_image=config.roi_samples,
         positive_fraction=0.25,
-        bbox_reg_weights=None,  # 10, 10, 5, 5
-        score_thresh=plan.score_threshold,
+        bbox_reg_weights=None,  # the default weights 10, 10, 5, 5
+        score_thresh=config.score_threshold,
         nms_thresh=0.5,
         detections_per_img=100,
     )
 
 
 def network_weights(held: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Of a detector's weights those of the network it stands on, by the network's own names."""
+    """Return the backbone's weights among a detector's weights, by the backbone's own names."""
     found = {name.removeprefix(_BODY): value for name, value in held.items() if name.startswith(_BODY)}
     head = {f"layer4.{name.removeprefix(_HEAD)}": v for name, v in held.items() if name.startswith(_HEAD)}
     return {**found, **head}
 
 
-def _pyramid(network: nn.Module, backbone: DetectorBackbone, plan: DetectorConfig) -> _Parts:
-    """The parts of a detector with FPN; a box is read from the map whose anchors are of its size."""
-    pyramid = PyramidBackbone(Tapped(network, backbone.taps), backbone.channels, plan.fpn_channels)
-    sizes = tuple((plan.anchor_size * 2**level,) for level in range(5))
+def _pyramid(network: nn.Module, backbone: DetectorBackbone, config: DetectorConfig) -> _Parts:
+    """Build the parts of a detector with FPN; a box is pooled from the map whose anchors have its size."""
+    pyramid = PyramidBackbone(Tapped(network, backbone.taps), backbone.channels, config.fpn_channels)
+    sizes = tuple((config.anchor_size * 2**level,) for level in range(5))
     pooling = AlignedPooling(
         ("0", "1", "2", "3"),
         (4, 8, 16, 32),
         output_size=7,
-        sampling_ratio=plan.sampling_ratio,
-        canonical_scale=7 * plan.anchor_size,
+        sampling_ratio=config.sampling_ratio,
+        canonical_scale=7 * config.anchor_size,
     )
     return _Parts(
         backbone=pyramid,
         anchors=AnchorGenerator(sizes, (_RATIOS,) * 5),
-        rpn_head=_Proposing(plan.fpn_channels, len(_RATIOS)),
+        rpn_head=_Float32RPNHead(config.fpn_channels, len(_RATIOS)),
         pooling=pooling,
-        box_head=TwoMLPHead(plan.fpn_channels * 7 * 7, plan.head_width),
-        predictor=_Predicting(plan.head_width, plan.classes + 1),
+        box_head=TwoMLPHead(config.fpn_channels * 7 * 7, config.head_width),
+        predictor=_Float32Predictor(config.head_width, config.classes + 1),
     )
 
 
-def _single(network: nn.Module, backbone: DetectorBackbone, plan: DetectorConfig) -> _Parts:
-    """The parts of a detector with C4."""
+def _single(network: nn.Module, backbone: DetectorBackbone, config: DetectorConfig) -> _Parts:
+    """Build the parts of a detector with C4."""
     require_residual(network, backbone.spec)
     stage = network.get_submodule("layer4")
     network.set_submodule("layer4", nn.Identity())
     depth, wide = backbone.channels[2], backbone.channels[3]
-    sizes = (tuple(plan.anchor_size * 2**level for level in range(5)),)
+    sizes = (tuple(config.anchor_size * 2**level for level in range(5)),)
     return _Parts(
         backbone=SingleBackbone(Tapped(network, ["layer3"]), depth),
         anchors=AnchorGenerator(sizes, (_RATIOS,)),
-        rpn_head=_Proposing(depth, 5 * len(_RATIOS)),
-        pooling=AlignedPooling(("0",), (16,), output_size=14, sampling_ratio=plan.sampling_ratio),
-        box_head=_Stage(stage, wide, plan.norm),
-        predictor=_Predicting(wide, plan.classes + 1),
+        rpn_head=_Float32RPNHead(depth, 5 * len(_RATIOS)),
+        pooling=AlignedPooling(("0",), (16,), output_size=14, sampling_ratio=config.sampling_ratio),
+        box_head=_StageHead(stage, wide, config.norm),
+        predictor=_Float32Predictor(wide, config.classes + 1),
     )
 
 
-class _Stage(nn.Module):
-    """A ResNet's fourth stage as head: ``[r, c, 14, 14]`` to ``[r, wide]``.
+class _StageHead(nn.Module):
+    """A ResNet's fourth stage as head, which maps ``[r, c, 14, 14]`` to ``[r, wide]``.
 
-    With batch statistics of all processes it is normalised once more, as in MoCo's detectors.
+    With synchronised batch statistics, another batch normalisation follows it, as in MoCo's detectors.
     """
 
     def __init__(self, stage: nn.Module, wide: int, norm: Norm) -> None:
@@ -233,16 +234,16 @@ class _Stage(nn.Module):
         return result
 
 
-class _Proposing(RPNHead):
-    """Of the proposals scores and offsets in float32, whatever the products are."""
+class _Float32RPNHead(RPNHead):
+    """The head of the proposal network with scores and offsets in float32, independently of autocast."""
 
     def forward(self, x: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         scores, offsets = super().forward(x)
         return [one.float() for one in scores], [one.float() for one in offsets]
 
 
-class _Predicting(FastRCNNPredictor):
-    """The same of the boxes."""
+class _Float32Predictor(FastRCNNPredictor):
+    """The box predictor with scores and offsets in float32, independently of autocast."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         scores, offsets = super().forward(x)
@@ -250,7 +251,7 @@ class _Predicting(FastRCNNPredictor):
 
 
 class _Normalisation(GeneralizedRCNNTransform):
-    """Normalises and pads; whoever shows an image has resized it."""
+    """A transform that normalises and pads images without resizing them."""
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], *, divisible: int) -> None:
         super().__init__(0, 0, list(mean), list(std), size_divisible=divisible)
@@ -259,8 +260,8 @@ class _Normalisation(GeneralizedRCNNTransform):
         return image, target
 
 
-def seeded_detector(backbone: DetectorBackbone, plan: DetectorConfig, *, seed: int) -> Detector:
-    """A detector whose new parts draw their first weights from ``seed``, whatever was drawn before."""
+def seeded_detector(backbone: DetectorBackbone, config: DetectorConfig, *, seed: int) -> Detector:
+    """Build a detector whose new parts are initialised from ``seed``, independently of global random state."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed % 2**63)
-        return Detector(backbone, plan)
+        return Detector(backbone, config)

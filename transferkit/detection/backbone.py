@@ -1,4 +1,4 @@
-"""What of a network a detector stands on: its maps at four resolutions, its normalisations, its weights."""
+"""The backbone of a detector: feature maps at four resolutions, batch normalisation, and a check of its weights."""
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -15,19 +15,19 @@ from ..core.errors import CheckpointError, ModelError
 
 Norm = Literal["frozen", "sync"]
 _NORMALISATIONS = nn.modules.batchnorm._BatchNorm
-_UNTRACKED = "num_batches_tracked"  # counts batches, shapes nothing
-_SHOWN = 4
+_UNTRACKED = "num_batches_tracked"  # a counter that does not affect outputs
+_MAX_SHOWN = 4
 
 
 class _Finished(BaseException):
-    """Ends a forward pass once the last map has been seen."""
+    """Stops a forward pass after the last map."""
 
 
 class Tapped(nn.Module):
-    """A network that stops at the last of some modules, and gives what each of them returned.
+    """A network that returns the outputs of some modules and stops at the last of them.
 
     Args:
-        network: maps ``[b, 3, h, w]`` to anything; gets hooks.
+        network: network on images ``[b, 3, h, w]``, to which hooks are added.
         taps: names of modules that return maps, in the order in which they finish.
     """
 
@@ -35,15 +35,15 @@ class Tapped(nn.Module):
         super().__init__()
         self.network = network
         self._maps: OrderedDict[str, Tensor] = OrderedDict()
-        for place, name in enumerate(taps):
-            keep = partial(self._keep, str(place), place == len(taps) - 1)
+        for index, name in enumerate(taps):
+            keep = partial(self._keep, str(index), index == len(taps) - 1)
             network.get_submodule(name).register_forward_hook(keep)
 
     def forward(self, images: Tensor) -> "OrderedDict[str, Tensor]":
-        """``[b, 3, h, w]`` to maps ``[b, c, h/s, w/s]`` named ``0`` to ``3``.
+        """Map ``[b, 3, h, w]`` to maps ``[b, c, h/s, w/s]`` named ``0`` to ``3``.
 
-        They are float32 also where products are not: boxes are made from them, and of bf16 only every eighth
-        pixel of a large image has a number.
+        The maps are float32 even under autocast: boxes are computed from them, and bf16 can represent only every
+        eighth pixel coordinate of a large image.
         """
         self._maps = OrderedDict()
         with suppress(_Finished):
@@ -51,19 +51,19 @@ class Tapped(nn.Module):
         maps, self._maps = self._maps, OrderedDict()
         return OrderedDict((name, value.float()) for name, value in maps.items())
 
-    def _keep(self, place: str, last: bool, _module: nn.Module, _args: Any, output: Tensor) -> None:
-        self._maps[place] = output
+    def _keep(self, key: str, last: bool, _module: nn.Module, _args: Any, output: Tensor) -> None:
+        self._maps[key] = output
         if last:
             raise _Finished
 
 
 class PyramidBackbone(nn.Module):
-    """Four maps made into five of equal depth [1].
+    """A feature pyramid, which combines four maps into five with the same number of channels [1].
 
     Args:
-        body: gives the maps.
-        channels: of the maps ``[4]``.
-        depth: channels of each of the five.
+        body: network that returns the four maps.
+        channels: ``[4]`` channels of these maps.
+        depth: channels of each of the five maps.
 
     [1] Lin et al., Feature pyramid networks for object detection, CVPR 2017.
     """
@@ -75,16 +75,16 @@ class PyramidBackbone(nn.Module):
         self.out_channels = depth
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """``[b, 3, h, w]`` to maps ``0`` to ``3`` and ``pool``, each ``[b, depth, …]``."""
+        """Map ``[b, 3, h, w]`` to maps ``0`` to ``3`` and ``pool``, each ``[b, depth, …]``."""
         return {name: value.float() for name, value in self.fpn(self.body(images)).items()}
 
 
 class SingleBackbone(nn.Module):
-    """The map of one stage, as it is.
+    """The unchanged map of one stage.
 
     Args:
-        body: gives one map.
-        channels: of it.
+        body: network that returns one map.
+        channels: channels of the map.
     """
 
     def __init__(self, body: Tapped, channels: int) -> None:
@@ -93,20 +93,20 @@ class SingleBackbone(nn.Module):
         self.out_channels = channels
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """``[b, 3, h, w]`` to one map ``0``: ``[b, channels, h/16, w/16]``."""
+        """Map ``[b, 3, h, w]`` to one map ``0``: ``[b, channels, h/16, w/16]``."""
         maps: dict[str, Tensor] = self.body(images)
         return maps
 
 
 def is_residual(network: nn.Module) -> bool:
-    """Whether this is a ResNet of torchvision or timm: a stem, then ``layer1`` to ``layer4``."""
+    """Return whether the network is a ResNet of torchvision or timm: a stem, then ``layer1`` to ``layer4``."""
     return all(hasattr(network, name) for name in ("conv1", "maxpool", "layer1", "layer2", "layer3", "layer4"))
 
 
 def require_residual(network: nn.Module, spec: str) -> None:
-    """Refuse what has no fourth stage to make a head of.
+    """Check that the network is a ResNet, whose fourth stage can be the head of a detector.
 
-    Raises: ModelError: with the detector to use instead.
+    Raises: ModelError: if it is not; the message names the detector to use instead.
     """
     if not is_residual(network):
         raise ModelError(
@@ -116,16 +116,16 @@ def require_residual(network: nn.Module, spec: str) -> None:
 
 
 def normalisations(module: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
-    """Every batch normalisation inside."""
+    """Return all batch normalisations inside a module."""
     return [part for part in module.modules() if isinstance(part, _NORMALISATIONS)]
 
 
 def with_statistics(network: nn.Module, norm: Norm) -> nn.Module:
-    """The network with batch normalisations that keep their statistics, or share those of all processes.
+    """Return the network with frozen batch normalisation, or with statistics synchronised over all processes.
 
     Args:
-        network: changed in place where statistics are frozen: scale and shift get no gradient.
-        norm: ``frozen`` or ``sync``; sync changes nothing where there is one process.
+        network: the network; with frozen statistics it is changed in place: scale and shift get no gradient.
+        norm: ``frozen`` or ``sync``; ``sync`` changes nothing if there is one process.
     """
     if norm == "frozen":
         for part in normalisations(network):
@@ -133,7 +133,7 @@ def with_statistics(network: nn.Module, norm: Norm) -> nn.Module:
                 parameter.requires_grad_(False)
         return network
     if torch.distributed.is_available() and torch.distributed.is_initialized():
-        from timm.layers import convert_sync_batchnorm  # knows timm's own kinds, too
+        from timm.layers import convert_sync_batchnorm  # converts timm's own layers, too
 
         converted: nn.Module = convert_sync_batchnorm(network)
         return converted
@@ -143,15 +143,15 @@ def with_statistics(network: nn.Module, norm: Norm) -> nn.Module:
 def require_weights(
     source: Mapping[str, Tensor], held: Mapping[str, Tensor], *, beyond: frozenset[str], spec: str
 ) -> None:
-    """Make sure that a detector stands on exactly these weights.
+    """Check that a detector contains exactly these weights.
 
     Args:
         source: the network's weights, by its own names.
-        held: what the detector has of them, by the same names.
-        beyond: names that the detector has no place for, behind its last map.
-        spec: of the network, for the message.
+        held: the backbone's weights in the detector, by the same names.
+        beyond: names of weights after the last map, which the detector does not contain.
+        spec: spec of the network, for the message.
 
-    Raises: CheckpointError: naming weights that are missing, or not those.
+    Raises: CheckpointError: if weights are missing or different; the message names them.
     """
     wanted = [name for name in source if name not in beyond and not name.endswith(_UNTRACKED)]
     missing = [name for name in wanted if name not in held]
@@ -160,7 +160,7 @@ def require_weights(
     ]
     for kind, names in (("lacks", missing), ("changes", changed)):
         if names:
-            shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" * (len(names) > _SHOWN))
+            shown = ", ".join(names[:_MAX_SHOWN]) + (f" and {len(names) - _MAX_SHOWN} more" * (len(names) > _MAX_SHOWN))
             raise CheckpointError(
                 f"The detector {kind} {len(names)} of {len(wanted)} weights of {spec}: {shown}. "
                 "Name another network with --model."

@@ -1,4 +1,4 @@
-"""COCO's numbers [1], computed by faster-coco-eval.
+"""COCO's metrics [1], computed by faster-coco-eval.
 
 [1] Lin et al., Microsoft COCO: common objects in context, ECCV 2014.
 """
@@ -15,16 +15,16 @@ from ..core.errors import MissingExtraError
 from .detections import Detections, GroundTruth
 
 NAMES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
-"""Means over classes: over overlaps .50 to .95, at .50, at .75; of objects below 32², to 96², and above."""
+"""Means over classes: over IoU .50 to .95, at .50, at .75; of objects below 32², from 32² to 96², and above 96²."""
 
 
 @dataclass(frozen=True)
 class CocoScore:
-    """COCO's average precisions, fractions; None where there is no object to be found.
+    """COCO's average precisions as fractions; None without ground-truth objects.
 
     Attributes:
-        means: by name, as in ``NAMES``.
-        per_class: ``[c]`` over overlaps .50 to .95.
+        means: Mean average precisions by name, as in ``NAMES``.
+        per_class: ``[c]`` average precision of each class over IoU .50 to .95.
     """
 
     means: dict[str, float | None]
@@ -32,7 +32,7 @@ class CocoScore:
 
 
 def require_evaluator() -> Any:
-    """The module that computes them.
+    """Return the module that computes the metrics.
 
     Raises: MissingExtraError: if it is not installed.
     """
@@ -46,11 +46,11 @@ def require_evaluator() -> Any:
 def coco_score(
     found: Sequence[Detections], ground_truth: Sequence[GroundTruth], sizes: NDArray[np.integer], classes: Sequence[str]
 ) -> CocoScore:
-    """Score boxes as COCO does; difficult objects count as crowds do, neither for nor against.
+    """Score boxes as COCO does; difficult objects are ignored like crowds.
 
     Args:
-        found: ``[n]`` by image, at most 100 boxes each.
-        ground_truth: ``[n]`` by image.
+        found: ``[n]`` detections by image, at most 100 boxes each.
+        ground_truth: ``[n]`` ground truth by image.
         sizes: ``[n, 2]`` height and width of each image.
         classes: ``[c]`` names.
 
@@ -73,7 +73,7 @@ def coco_score(
 
 
 def _nothing_found(ground_truth: Sequence[GroundTruth], n_classes: int) -> CocoScore:
-    """No box of all is right: 0 wherever there is something to be found."""
+    """Return the score without any detections: 0 if there are objects, otherwise None."""
     counted = [(one.labels, one.areas, ~(one.difficult | one.crowd)) for one in ground_truth]
     labels = np.concatenate([a[kept] for a, _, kept in counted] or [np.zeros(0, np.int64)])
     areas = np.concatenate([b[kept] for _, b, kept in counted] or [np.zeros(0, np.float32)])
@@ -86,18 +86,18 @@ def _nothing_found(ground_truth: Sequence[GroundTruth], n_classes: int) -> CocoS
 
 
 def _or_none(value: Any) -> float | None:
-    """COCO says −1 where there is nothing to be found."""
+    """Convert COCO's −1 for classes without objects to None."""
     return None if value < 0 else float(value)
 
 
 def _silent(*_: Any, **__: Any) -> None:
-    """Prints nothing."""
+    """Print nothing."""
 
 
 def annotations(
     ground_truth: Sequence[GroundTruth], sizes: NDArray[np.integer], classes: Sequence[str]
 ) -> dict[str, Any]:
-    """COCO's form of what is marked; images and classes are numbered from 1."""
+    """Return the ground truth in COCO's format; the ids of images and classes start at 1."""
     objects: list[dict[str, Any]] = []
     for image, one in enumerate(ground_truth, 1):
         for number in range(len(one.labels)):
@@ -120,7 +120,7 @@ def annotations(
 
 
 def answers_of(found: Sequence[Detections]) -> list[dict[str, Any]]:
-    """COCO's form of what was found."""
+    """Return detections in COCO's format."""
     return [
         {
             "image_id": image,

@@ -1,4 +1,4 @@
-"""What is marked in an image and what a detector finds there; found boxes on disk, to be scored again."""
+"""Ground truth and detections of an image, and detections in files that can be scored again."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,40 +14,40 @@ from ..core.files import appearing
 
 
 class GroundTruth(Protocol):
-    """What is marked in one image. Shapes: ``m`` objects, perhaps none."""
+    """Ground-truth objects of one image. Shapes: ``m`` objects, possibly 0."""
 
     @property
     def boxes(self) -> NDArray[np.float32]:
-        """``[m, 4]`` left, top, right, bottom in pixels."""
+        """Boxes ``[m, 4]``: left, top, right, bottom in pixels."""
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """``[m]`` in ``0 … c-1``."""
+        """Labels ``[m]`` in ``0 … c-1``."""
 
     @property
     def difficult(self) -> NDArray[np.bool_]:
-        """``[m]`` objects that a detector is neither rewarded nor punished for."""
+        """Mask ``[m]`` of difficult objects, whose detections count neither as correct nor as wrong."""
 
     @property
     def crowd(self) -> NDArray[np.bool_]:
-        """``[m]`` boxes around many objects."""
+        """Mask ``[m]`` of crowds, which are boxes around many objects."""
 
     @property
     def areas(self) -> NDArray[np.float32]:
-        """``[m]`` square pixels of each object."""
+        """Areas ``[m]`` of the objects in square pixels."""
 
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """What a detector finds in one image. Shapes: ``k`` boxes, perhaps none.
+    """Detected boxes of one image. Shapes: ``k`` boxes, possibly 0.
 
     Attributes:
         boxes: ``[k, 4]`` left, top, right, bottom in pixels of the image.
-        labels: ``[k]`` in ``0 … c-1``.
-        scores: ``[k]``, higher is surer.
+        labels: ``[k]`` labels in ``0 … c-1``.
+        scores: ``[k]`` confidences; higher is more certain.
 
     Raises:
-        ShapeError: if the arrays are not those.
+        ShapeError: if the arrays have other shapes.
         NonFiniteError: if a box or a score is not finite.
     """
 
@@ -70,12 +70,12 @@ class Detections:
 
     @classmethod
     def nothing(cls) -> "Detections":
-        """No box at all."""
+        """Return detections without boxes."""
         return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, np.float32))
 
 
 def write_found(path: Path, found: Sequence[Detections]) -> None:
-    """Keep what was found in each image, as NumPy arrays ``counts``, ``boxes``, ``labels``, ``scores``."""
+    """Write the detections of all images as NumPy arrays ``counts``, ``boxes``, ``labels`` and ``scores``."""
     nothing = Detections.nothing()
     arrays = {
         name: np.concatenate([getattr(one, name) for one in (nothing, *found)])
@@ -87,9 +87,9 @@ def write_found(path: Path, found: Sequence[Detections]) -> None:
 
 
 def read_found(path: Path) -> list[Detections]:
-    """What ``write_found`` kept, an item for each image.
+    """Read the file of ``write_found``, and return one item per image.
 
-    Raises: DamagedError: if the file is not whole, or not one of these.
+    Raises: DamagedError: if the file is incomplete or not such a file.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -97,5 +97,5 @@ def read_found(path: Path) -> list[Detections]:
             parts = [np.split(file[name], ends) for name in ("boxes", "labels", "scores")]
             images = len(file["counts"])
     except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
-        raise DamagedError(f"{path} holds no detections ({error}). Find them anew with --force.") from error
+        raise DamagedError(f"{path} holds no detections ({error}). Detect again with --force.") from error
     return [Detections(*one) for one in zip(*parts, strict=True)][:images]

@@ -2,7 +2,7 @@
 
 Published detection results of contrastive encoders come from Detectron2. torchvision differs in three places:
 its box losses are quadratic near zero, its RoIAlign is shifted by half a pixel of the map, and its detectors
-take two samples per bin and axis whatever the size of the box.
+take two samples per bin and axis for boxes of any size.
 
 [1] https://github.com/facebookresearch/detectron2, ``config/defaults.py``: ``ROIAlignV2``, sampling ratio 0,
     ``SMOOTH_L1_BETA`` 0 in both stages.
@@ -24,11 +24,11 @@ class AlignedPooling(nn.Module):
     """RoIAlign with pixel centres at half-integers.
 
     Args:
-        maps: names of the maps; with several, a box is read from the one that its size calls for [1].
+        maps: names of the maps; with several maps, the size of a box determines its map [1].
         strides: image pixels per map pixel, in the same order.
         output_size: bins per side.
-        sampling_ratio: samples per bin and axis; 0 takes as many as the bin has map pixels.
-        canonical_scale: side of a box that is read from the map of stride 16.
+        sampling_ratio: samples per bin and axis; 0 uses as many as the bin has map pixels.
+        canonical_scale: side of a box that is pooled from the map of stride 16.
 
     [1] Lin et al., Feature pyramid networks for object detection, CVPR 2017, equation 1.
     """
@@ -49,16 +49,16 @@ class AlignedPooling(nn.Module):
         self.level = LevelMapper(first, last, canonical_scale=canonical_scale)
 
     def forward(self, x: dict[str, Tensor], boxes: list[Tensor], image_shapes: Any) -> Tensor:
-        """Maps ``[b, c, h, w]`` and boxes ``[r, 4]`` per image to ``[n, c, side, side]`` of all boxes."""
-        images = [torch.full_like(one[:, :1], number) for number, one in enumerate(boxes)]
-        places = torch.cat([torch.cat(images), torch.cat(boxes)], 1)  # [r, 5]
+        """Pool maps ``[b, c, h, w]`` in boxes ``[r, 4]`` per image to ``[n, c, side, side]`` for all boxes."""
+        images = [torch.full_like(one[:, :1], index) for index, one in enumerate(boxes)]
+        rois = torch.cat([torch.cat(images), torch.cat(boxes)], 1)  # image index and box [n, 5]
         levels = self.level(boxes)
-        shape = (len(places), x[self.maps[0]].shape[1], self.output_size, self.output_size)
+        shape = (len(rois), x[self.maps[0]].shape[1], self.output_size, self.output_size)
         pooled = x[self.maps[0]].new_zeros(shape)
         for level, (name, stride) in enumerate(zip(self.maps, self.strides, strict=True)):
             rows = torch.where(levels == level)[0]
             pooled[rows] = roi_align(
-                x[name], places[rows], self.output_size, 1 / stride, self.sampling_ratio or -1, aligned=True
+                x[name], rois[rows], self.output_size, 1 / stride, self.sampling_ratio or -1, aligned=True
             ).to(pooled.dtype)
         return pooled
 
@@ -73,7 +73,7 @@ class ProposalNetwork(RegionProposalNetwork):
         labels: list[Tensor],
         regression_targets: list[Tensor],
     ) -> tuple[Tensor, Tensor]:
-        """Scores ``[a]`` and offsets ``[a, 4]`` of all anchors to their losses per sampled anchor."""
+        """Compute the losses per sampled anchor from scores ``[a]`` and offsets ``[a, 4]`` of all anchors."""
         positive, negative = (torch.cat(mask).bool() for mask in self.fg_bg_sampler(labels))  # [a] each
         sampled = positive | negative
         wanted, truth = torch.cat(regression_targets), torch.cat(labels)
@@ -92,28 +92,28 @@ class BoxHeads(RoIHeads):
         image_shapes: list[tuple[int, int]],
         targets: list[dict[str, Tensor]] | None = None,
     ) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
-        """In training, maps and proposals to losses; else to boxes, as torchvision does it."""
+        """Map feature maps and proposals to losses in training, otherwise to boxes as torchvision does."""
         if not self.training:
             found: tuple[list[dict[str, Tensor]], dict[str, Tensor]] = super().forward(
                 features, proposals, image_shapes, targets
             )
             return found
-        sampled, _, labels, wanted = self.select_training_samples(proposals, targets)
+        sampled, _, labels, box_targets = self.select_training_samples(proposals, targets)
         logits, offsets = self.box_predictor(self.box_head(self.box_roi_pool(features, sampled, image_shapes)))
-        losses = head_losses(logits, offsets, torch.cat(labels), torch.cat(wanted))
+        losses = head_losses(logits, offsets, torch.cat(labels), torch.cat(box_targets))
         return [], dict(zip(("loss_classifier", "loss_box_reg"), losses, strict=True))
 
 
-def head_losses(logits: Tensor, offsets: Tensor, labels: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+def head_losses(logits: Tensor, offsets: Tensor, labels: Tensor, box_targets: Tensor) -> tuple[Tensor, Tensor]:
     """Return the mean cross-entropy, and the absolute error of offsets per sampled box.
 
     Args:
-        logits: ``[r, c]``, class 0 the background.
-        offsets: ``[r, 4 c]``, four for each class.
-        labels: ``[r]``.
-        wanted: ``[r, 4]``; those of background boxes do not count.
+        logits: ``[r, c]``; class 0 is the background.
+        offsets: ``[r, 4 c]``, four per class.
+        labels: ``[r]`` labels.
+        box_targets: ``[r, 4]`` target offsets; those of background boxes are ignored.
     """
     positive = torch.where(labels > 0)[0]
-    own = offsets.unflatten(1, (-1, 4))[positive, labels[positive]]  # offsets of the true class [p, 4]
-    box_loss = functional.l1_loss(own, wanted[positive], reduction="sum") / labels.numel()
+    predicted = offsets.unflatten(1, (-1, 4))[positive, labels[positive]]  # offsets of the true class [p, 4]
+    box_loss = functional.l1_loss(predicted, box_targets[positive], reduction="sum") / labels.numel()
     return functional.cross_entropy(logits, labels), box_loss

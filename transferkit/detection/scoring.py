@@ -1,4 +1,4 @@
-"""From found and marked boxes to the score that is recorded."""
+"""The recorded score of detections against ground truth."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,21 +17,21 @@ from .matching import COCO_THRESHOLDS, Matches, Rule, class_matches
 from .precision import average_precision, image_bootstrap, mean_average_precision
 
 DRAWS = 200
-"""Resamples of the images, of which the interval is made."""
+"""Number of bootstrap resamples of the images for the interval."""
 
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """What was searched, and for what.
+    """Detections and ground truth of a split.
 
     Shapes: ``n`` images, ``c`` classes.
 
     Attributes:
-        found: ``[n]`` what a detector found.
-        ground_truth: ``[n]`` what is marked.
-        sizes: ``[n, 2]`` height and width.
+        found: ``[n]`` detections by image.
+        ground_truth: ``[n]`` ground truth by image.
+        sizes: ``[n, 2]`` height and width of each image.
         classes: ``[c]`` names.
-        split: that the images are of.
+        split: Split of the images.
     """
 
     found: Sequence[Detections]
@@ -44,35 +44,37 @@ class Search:
 def detection_score(
     search: Search, *, rule: Rule, seed: int, extra_metrics: Mapping[str, Any], seconds: Mapping[str, float]
 ) -> Score:
-    """Score a search: by ``voc`` the headline is AP50 at eleven recalls, by ``coco`` COCO's AP.
+    """Score detections: the main metric is AP50 at eleven recalls for ``voc``, and COCO's AP for ``coco``.
 
-    ``extra_metrics`` holds both in any case: COCO's six numbers; VOC's AP50 read at eleven recalls and at all, its
-    AP75 and the mean over overlaps .50 to .95 at eleven recalls, as MoCo's and Detectron2's tables have them;
-    and both for each class. A class without objects has none, and counts in no mean.
+    ``extra_metrics`` always contains both: COCO's six metrics; VOC's AP50 at eleven recalls and at all recalls, its
+    AP75 and the mean over IoU .50 to .95 at eleven recalls, as in the tables of MoCo and Detectron2; and both for
+    each class. A class without objects has no value and is left out of all means.
 
     Args:
-        search: what was found and marked.
-        rule: which the headline follows.
-        seed: of the interval's draws.
-        extra_metrics: what else the record says.
-        seconds: that it took.
+        search: detections and ground truth.
+        rule: the rule of the main metric.
+        seed: seed of the bootstrap.
+        extra_metrics: further entries of the record.
+        seconds: durations for the record.
 
     Raises:
-        DataError: if nothing is marked that could be found.
-        MissingExtraError: without the extra ``detection``.
+        DataError: if there are no objects except difficult ones and crowds.
+        MissingExtraError: if the extra ``detection`` is not installed.
     """
     voc = _all_matches(search, COCO_THRESHOLDS, "voc")
     if not any(one.objects.any() for one in voc):
-        raise DataError(f"The split {search.split} has no object to be found: name another data set.")
+        raise DataError(f"The split {search.split} has no objects that count. Name another data set.")
     coco = coco_score(search.found, search.ground_truth, search.sizes, search.classes)
     reading: Reading = "eleven" if rule == "voc" else "hundred-one"
-    headline = [at_overlap(one, 0) for one in voc] if rule == "voc" else _all_matches(search, COCO_THRESHOLDS, "coco")
-    value = mean_average_precision(headline, reading) if rule == "voc" else coco.means["ap"]
+    main_matches = (
+        [at_overlap(one, 0) for one in voc] if rule == "voc" else _all_matches(search, COCO_THRESHOLDS, "coco")
+    )
+    value = mean_average_precision(main_matches, reading) if rule == "voc" else coco.means["ap"]
     rng = generator(seed, "detection interval", search.split)
     return Score(
         metric="ap50" if rule == "voc" else "ap",
         value=value or 0.0,
-        interval=image_bootstrap(headline, reading, draws=DRAWS, rng=rng),
+        interval=image_bootstrap(main_matches, reading, draws=DRAWS, rng=rng),
         n=len(search.found),
         selected_on="none",
         evaluated_on=search.split,
@@ -86,20 +88,20 @@ def detection_score(
     )
 
 
-def at_overlap(matches: Matches, place: int) -> Matches:
-    """The same at one threshold alone."""
+def at_overlap(matches: Matches, index: int) -> Matches:
+    """Return the matches at one IoU threshold only."""
     return Matches(
         matches.scores,
         matches.images,
-        matches.right[place : place + 1],
-        matches.ignored[place : place + 1],
+        matches.right[index : index + 1],
+        matches.ignored[index : index + 1],
         matches.objects,
     )
 
 
 def voc_means(matches: Sequence[Matches]) -> dict[str, float | None]:
-    """VOC's numbers, of matches by VOC's rule at COCO's overlaps."""
-    at50, at75 = ([at_overlap(one, place) for one in matches] for place in (0, 5))
+    """Return VOC's metrics from matches by VOC's rule at COCO's IoU thresholds."""
+    at50, at75 = ([at_overlap(one, index) for one in matches] for index in (0, 5))
     return {
         "ap50_11point": mean_average_precision(at50, "eleven"),
         "ap50_all": mean_average_precision(at50, "all"),
@@ -116,7 +118,7 @@ def _all_matches(search: Search, thresholds: Sequence[float], rule: Rule) -> lis
 
 
 def _per_class(search: Search, voc: Sequence[Matches], coco: Sequence[float | None]) -> dict[str, dict[str, Any]]:
-    """Class → AP50 both ways, COCO's AP, how many objects there are and how many boxes were found."""
+    """Return class → AP50 at eleven and at all recalls, COCO's AP, and the numbers of objects and of detections."""
     lines = {}
     for name, matches, ap in zip(search.classes, voc, coco, strict=True):
         at50 = at_overlap(matches, 0)

@@ -1,4 +1,4 @@
-"""What an encoder is pretrained for: one objective a file, the queue, and the weighted sum."""
+"""Pretraining losses: one objective per file, the key queue, and the weighted sum of losses."""
 
 from . import ce, selfsupcon, supcon
 

@@ -1,4 +1,4 @@
-"""What the processes of one training job tell each other, without knowing how."""
+"""Communication between the processes of a training job, independent of the backend."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,47 +7,47 @@ import torch
 from torch import Tensor
 
 
-def _itself(x: Tensor) -> Tensor:
+def _identity(x: Tensor) -> Tensor:
     return x
 
 
 @dataclass(frozen=True)
 class Collectives:
-    """The place of this process among all; by default it is alone.
+    """Rank and communication of this process; by default there is a single process.
 
     Attributes:
-        rank: which one it is.
-        world_size: how many there are.
-        gather: ``[b, …]`` of this process to ``[world_size·b, …]`` of all, in the order of the ranks, without
-            gradient; called by all at the same time with the same shape.
+        rank: Rank of this process.
+        world_size: Number of processes.
+        gather: Function that maps ``[b, …]`` of this process to ``[world_size·b, …]`` of all processes in the
+            order of their ranks, without gradient; all processes call it together with the same shape.
     """
 
     rank: int = 0
     world_size: int = 1
-    gather: Callable[[Tensor], Tensor] = _itself
+    gather: Callable[[Tensor], Tensor] = _identity
 
-    def own(self, everyone: Tensor) -> Tensor:
-        """The rows of this process among those of all."""
-        return everyone.chunk(self.world_size)[self.rank]
+    def own(self, gathered: Tensor) -> Tensor:
+        """Return this process's rows of a gathered tensor."""
+        return gathered.chunk(self.world_size)[self.rank]
 
 
 ALONE = Collectives()
 
 
 def gathered_with_gradient(x: Tensor, collectives: Collectives) -> Tensor:
-    """The rows of all processes, with the gradient of this one's own times the number of processes.
+    """Return the rows of all processes; the gradient of this process's rows is multiplied by their number.
 
-    For a loss of the whole batch that every process computes alike: data-parallel training *averages* the
-    gradients of the processes, and here they must be *summed*.
+    This is for a loss of the whole batch that every process computes: data-parallel training *averages* the
+    gradients of the processes, but they must be *summed* here.
     """
-    own = x.detach() + collectives.world_size * (x - x.detach())  # the value of x, its gradient multiplied
+    own = x.detach() + collectives.world_size * (x - x.detach())  # value of x, gradient times world_size
     parts = list(collectives.gather(x.detach()).chunk(collectives.world_size))
     parts[collectives.rank] = own
     return torch.cat(parts)
 
 
 def interleaving(n: int, parts: int, *, device: torch.device | None = None) -> Tensor:
-    """An order ``[n]`` of ``0 … n-1`` whose ``parts`` stretches each draw evenly from the whole range.
+    """Return a permutation ``[n]`` whose ``parts`` consecutive parts each sample the whole range evenly.
 
     >>> interleaving(8, 2).tolist()
     [0, 2, 4, 6, 1, 3, 5, 7]

@@ -1,4 +1,4 @@
-"""What stands between the encoder and a loss, and is thrown away after pretraining."""
+"""Heads between the encoder and a loss, which are discarded after pretraining."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ HeadKind = Literal["classifier", "projection"]
 
 
 class ProjectionHead(nn.Module):
-    """Two linear layers with a ReLU between them, then unit length; the hidden layer is as wide as the input.
+    """Two linear layers with a ReLU between them and L2 normalisation; the hidden layer has the input's width.
 
     Args:
         dim: length of the encoder's features.
@@ -21,11 +21,11 @@ class ProjectionHead(nn.Module):
         self.layers = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, projection_dim))
 
     def forward(self, features: Tensor) -> Tensor:
-        """``[n, dim]`` to ``[n, projection_dim]``, float32 also under autocast."""
+        """Map ``[n, dim]`` to unit vectors ``[n, projection_dim]``, in float32 even under autocast."""
         projected = self.layers(features)
         return F.normalize(projected.to(self.layers[0].weight.dtype), dim=1)
 
 
 def build_head(kind: HeadKind, dim: int, *, projection_dim: int, n_classes: int) -> nn.Module:
-    """A fresh head on features of length ``dim``; its weights are drawn from torch's generator."""
+    """Build a new head on features of length ``dim``, with weights from torch's default generator."""
     return nn.Linear(dim, n_classes) if kind == "classifier" else ProjectionHead(dim, projection_dim)

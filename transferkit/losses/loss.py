@@ -1,9 +1,9 @@
-"""The contract of this room: a loss is a pure function over embeddings, and a term that says what it needs.
+"""The interface of losses: a pure function of embeddings, and a term that declares the inputs it needs.
 
-Read this first, then any sibling. A new objective is one new file: the function, a term registered in
-``LOSSES``, and its name in the room's table of contents.
+Read this file first, then any other file of the package. A new objective is one new file with the function and
+a term registered in ``LOSSES``, and its import in the package's ``__init__.py``.
 
-Shapes: ``b`` images of this process, ``p`` projected features, ``c`` classes, ``K`` places in the queue.
+Shapes: ``b`` images of this process, ``p`` projected features, ``c`` classes, ``K`` keys in the queue.
 """
 
 from collections.abc import Callable
@@ -19,18 +19,18 @@ from .heads import HeadKind
 from .queue import Bank
 
 UNLABELLED = -1
-"""The label of an image, or a key, whose class nobody knows: the same as no other, not even as itself."""
+"""Label of images and keys of unknown class, which equals no label, not even itself."""
 
 
 @dataclass(frozen=True, eq=False)
 class BatchInputs:
-    """What a term sees that is computed from the batch alone.
+    """Inputs of a term that is computed from the batch alone.
 
     Attributes:
-        outputs: of the term's own head, one ``[b, c]`` or ``[b, p]`` for each view it asked for.
-        labels: ``[b]``.
-        temperature: of the softmax.
-        collectives: the other processes of the job.
+        outputs: Outputs of the term's head, ``[b, c]`` or ``[b, p]`` for each requested view.
+        labels: ``[b]`` labels.
+        temperature: Temperature of the softmax.
+        collectives: Communication with the other processes.
     """
 
     outputs: tuple[Tensor, ...]
@@ -41,15 +41,15 @@ class BatchInputs:
 
 @dataclass(frozen=True, eq=False)
 class QueueInputs:
-    """What a term sees that compares queries with the keys of a momentum encoder.
+    """Inputs of a term that compares queries with the keys of a momentum encoder.
 
     Attributes:
-        queries: ``[b, p]``, projections of the first view, rows of unit length.
-        keys: ``[b, p]``, momentum projections of the second view, rows of unit length, no gradient.
-        labels: ``[b]``.
-        before: the queue as it was before this batch's keys entered, ``K`` places.
-        after: the queue with this batch's keys of all processes, ``K`` places.
-        temperature: of the softmax.
+        queries: ``[b, p]`` projections of the first view, rows of unit length.
+        keys: ``[b, p]`` momentum projections of the second view, rows of unit length, without gradient.
+        labels: ``[b]`` labels.
+        before: The queue before this batch's keys are added, ``K`` keys.
+        after: The queue with this batch's keys of all processes, ``K`` keys.
+        temperature: Temperature of the softmax.
     """
 
     queries: Tensor
@@ -62,15 +62,16 @@ class QueueInputs:
 
 @dataclass(frozen=True)
 class BatchTerm:
-    """A loss of the batch alone.
+    """A loss that is computed from the batch alone.
 
     Attributes:
-        loss: a scalar, the mean over this process's images, so that averaged gradients are the whole batch's.
-        head: what stands between the encoder and the loss.
-        views: how many views of each image it sees, all with gradient.
-        labels: whether every image must have a class.
-        strong_augmentation: whether the study trains it, alone, on views with colour jitter, grayscale and
-            blur, besides a random crop and a flip.
+        loss: Function that returns the mean over this process's images, so that the average of the processes'
+            gradients is the gradient of the whole batch.
+        head: Kind of head between the encoder and the loss.
+        views: Number of views per image, all with gradient.
+        labels: Whether every image must have a class.
+        strong_augmentation: Whether the study trains this loss alone on views with colour jitter, grayscale
+            and blur in addition to a random crop and a flip.
     """
 
     loss: Callable[[BatchInputs], Tensor]
@@ -82,11 +83,11 @@ class BatchTerm:
 
 @dataclass(frozen=True)
 class QueueTerm:
-    """A loss that holds the first view's query against the second view's momentum key and a queue of them.
+    """A loss that compares the first view's query with the second view's momentum key and a queue of keys.
 
     Attributes:
-        loss: a scalar, the mean over this process's images.
-        labels: whether every image must have a class.
+        loss: Function that returns the mean over this process's images.
+        labels: Whether every image must have a class.
     """
 
     loss: Callable[[QueueInputs], Tensor]
@@ -102,20 +103,20 @@ LOSSES: Registry[Term] = Registry("loss")
 
 
 def similarities(a: Tensor, b: Tensor, *, temperature: float) -> Tensor:
-    """``a · b / temperature`` for every pair of rows: ``[n, d]`` and ``[m, d]`` give ``[n, m]``.
+    """Return ``a · b / temperature`` for every pair of rows: ``[n, d]`` and ``[m, d]`` give ``[n, m]``.
 
-    At least float32, under autocast too: at a temperature of 0.07 the steps of bfloat16 near a
-    similarity of 1 are 0.06 of a logit.
+    The result has at least float32 precision, even under autocast: at a temperature of 0.07, bfloat16 near a
+    similarity of 1 has a resolution of only 0.06 logits.
     """
     with torch.autocast(a.device.type, enabled=False):
         return at_least_float32(a) @ at_least_float32(b).T / temperature
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """``x`` itself, or in float32 where it is float16 or bfloat16."""
+    """Return ``x``, converted to float32 if it is float16 or bfloat16."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def only(logits: Tensor, kept: Tensor) -> Tensor:
-    """``logits`` where ``kept``; elsewhere −∞, to which a softmax gives nothing."""
+def masked_logits(logits: Tensor, kept: Tensor) -> Tensor:
+    """Return ``logits`` where ``kept`` is true and −∞ elsewhere, so that a softmax assigns probability 0."""
     return logits.masked_fill(~kept, -torch.inf)

@@ -1,4 +1,4 @@
-"""The momentum encoder: a slowly moving average of the one that is trained [1].
+"""The momentum encoder: an exponential moving average of the trained encoder [1].
 
 [1] He et al., Momentum Contrast for Unsupervised Visual Representation Learning, CVPR 2020, equation 2.
 """
@@ -14,22 +14,22 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def momentum_copy(module: M) -> M:
-    """An equal module that no gradient reaches."""
+    """Return a copy of the module that receives no gradients."""
     return deepcopy(module).requires_grad_(False)
 
 
 @torch.no_grad()
 def update_momentum(slow: nn.Module, fast: nn.Module, *, momentum: float) -> None:
-    """``slow ← momentum · slow + (1 − momentum) · fast`` for every parameter, in place.
+    """Set ``slow ← momentum · slow + (1 − momentum) · fast`` for every parameter, in place.
 
-    Buffers are not averaged. Those of floating point are statistics that a network gathers in its own
-    forward passes, as batch normalisation does; they describe the activations of its own weights, so
-    ``slow`` keeps its own. All others count or index, and are copied.
+    Buffers are not averaged. Floating-point buffers, such as the statistics of batch normalisation, describe
+    the activations of a network's own weights, so ``slow`` keeps them. All other buffers are counters or
+    indices, and are copied.
 
     Args:
-        slow: a ``momentum_copy`` of the other.
+        slow: a ``momentum_copy`` of ``fast``.
         fast: the module that is trained.
-        momentum: in 0 … 1; at 0 a copy, at 1 unchanged.
+        momentum: coefficient in 0 … 1; 0 copies ``fast``, 1 leaves ``slow`` unchanged.
     """
     average = get_ema_multi_avg_fn(momentum)
     average(tuple(slow.parameters()), tuple(fast.parameters()), None)

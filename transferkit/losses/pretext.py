@@ -1,4 +1,4 @@
-"""An encoder with all that its training objective needs: heads, momentum encoder, queue."""
+"""An encoder with everything that its training objective needs: heads, momentum encoder and queue."""
 
 import math
 from collections.abc import Sequence
@@ -20,15 +20,15 @@ from .weighted import Objective
 
 @dataclass(frozen=True)
 class PretextSettings:
-    """The study's numbers, for ImageNet.
+    """Hyperparameters of the contrastive terms; the defaults are the study's for ImageNet.
 
     Attributes:
-        temperature: of every contrastive softmax.
-        projection_dim: length of a key.
-        queue_size: how many keys are remembered.
-        momentum: of the key encoder.
-        bn_splits: into how many parts, over all processes, a batch is cut for batch normalisation where there is
-            a key encoder; see ``Pretext``. The study's 24 processes are 24.
+        temperature: Temperature of every contrastive softmax.
+        projection_dim: Length of a key.
+        queue_size: Number of keys in the queue.
+        momentum: Momentum of the key encoder.
+        bn_splits: Number of parts, over all processes, into which a batch is split for batch normalisation if
+            there is a key encoder; see ``Pretext``. The study's 24 processes correspond to 24.
     """
 
     temperature: float = 0.07
@@ -39,47 +39,47 @@ class PretextSettings:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.temperature) and self.temperature > 0):
-            raise UsageError(f"A temperature of {self.temperature} is not above 0: Islam et al. take 0.07.")
+            raise UsageError(f"A temperature of {self.temperature} is not above 0: Islam et al. use 0.07.")
         if not 0 <= self.momentum <= 1:
-            raise UsageError(f"A momentum of {self.momentum} is not in 0 … 1: Islam et al. take 0.999.")
+            raise UsageError(f"A momentum of {self.momentum} is not in 0 … 1: Islam et al. use 0.999.")
         for name in ("projection_dim", "queue_size", "bn_splits"):
             if getattr(self, name) < 1:
                 raise UsageError(f"The setting {name} is {getattr(self, name)}: give 1 or more.")
 
     def splits_per_process(self, objective: Objective, *, processes: int) -> int:
-        """How many parts each of ``processes`` normalises one by one; one where no term has a queue."""
+        """Return the number of separately normalised parts per process; 1 if no term has a queue."""
         queued = any(isinstance(term, QueueTerm) for term in objective.terms.values())
         return math.ceil(self.bn_splits / processes) if queued else 1
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for records."""
+        """Return plain values for records."""
         return asdict(self)
 
 
 class Pretext(nn.Module):
-    """One training step's losses; the encoder is any network that maps images to ``[b, feature_dim]``.
+    """The losses of one training step; the encoder is any network that maps images to ``[b, feature_dim]``.
 
-    Each term of the objective has a head of its own. Terms with a queue share one momentum encoder and one
-    queue, whose keys are those terms' projections side by side.
+    Each term of the objective has its own head. Terms with a queue share one momentum encoder and one queue,
+    whose keys are the concatenated projections of these terms.
 
-    **Batch normalisation leaks.** Where a query and its own key are normalised with statistics of the same
-    images, those statistics tell the key from the queue's, and the encoder learns that instead [1]. So the
-    batch of all processes is cut into ``shards`` that are normalised one by one: queries in stretches as
-    they come, keys interleaved, so that each shard of keys draws evenly from all shards of queries. (MoCo
-    shuffles at random; here the sampler has already done that.) A shard lies within one process: as long as
-    the number of processes divides ``shards``, it does not change the result. A single shard leaves the leak
-    open, which is right only for encoders without batch statistics. Without a key encoder nothing can leak,
-    and nothing is cut.
+    **Batch normalisation leaks information.** If a query and its own key are normalised with statistics of the
+    same images, these statistics distinguish the key from the keys of the queue, and the encoder learns this
+    shortcut [1]. Therefore the batch of all processes is split into ``bn_splits`` shards that are normalised
+    separately: shards of queries are consecutive, and shards of keys are interleaved, so that each shard of keys
+    samples all shards of queries evenly. (MoCo shuffles at random; here the sampler has already shuffled.) A shard
+    is within one process: if the number of processes divides ``bn_splits``, it does not change the result. A
+    single shard does not prevent the leak, which is right only for encoders without batch statistics. Without a
+    key encoder there is no leak, and the batch is not split.
 
-    Shapes: ``b`` images of this process, ``s`` pixels a side.
+    Shapes: ``b`` images of this process, ``s`` pixels per side.
 
     Args:
-        encoder: the network that is trained and kept; its batch normalisations are made to work by shards.
-        objective: what it is trained for.
-        feature_dim: length of its features.
-        n_classes: how many classes the labels count.
-        settings: numbers of the contrastive terms.
-        collectives: the other processes; all must bring the same ``b``.
+        encoder: the network that is trained and kept; its batch normalisations are changed to work by shards.
+        objective: the loss.
+        feature_dim: length of the encoder's features.
+        n_classes: number of classes.
+        settings: hyperparameters of the contrastive terms.
+        collectives: communication with the other processes; ``b`` must be the same in all of them.
 
     Raises: UsageError: if a loss needs classes and there are fewer than 2.
 
@@ -99,8 +99,8 @@ class Pretext(nn.Module):
         super().__init__()
         if objective.supervised and n_classes < 2:
             raise UsageError(
-                f"The loss {objective.supervised} tells classes apart, but the data set has {n_classes}. "
-                "Use selfsupcon, which needs none."
+                f"The loss {objective.supervised} needs at least 2 classes, but the data set has {n_classes}. "
+                "Use selfsupcon, which needs no classes."
             )
         self.objective, self.settings, self.collectives = objective, settings, collectives
         self.feature_dim, self.n_classes = feature_dim, n_classes
@@ -122,23 +122,23 @@ class Pretext(nn.Module):
 
     @property
     def bn_splits(self) -> int:
-        """How many parts this process normalises one by one."""
+        """Number of parts that this process normalises separately."""
         return self.settings.splits_per_process(self.objective, processes=self.collectives.world_size)
 
     def forward(self, views: Sequence[Tensor], labels: Tensor | None = None) -> dict[str, Tensor]:
-        """The losses of one step; moves the momentum encoder and the queue one step on.
+        """Compute the losses of one step, and update the momentum encoder and the queue.
 
         Args:
             views: at least ``objective.views`` augmentations of the same images, each ``[b, 3, s, s]``.
-            labels: ``[b]`` integers in ``0 … n_classes-1``; None or -1 where no class is known. They are
-                checked where they lie: on the CPU that does not wait for the device.
+            labels: ``[b]`` integers in ``0 … n_classes-1``; None or -1 for unknown classes. They are checked on
+                their own device: checking labels on the CPU does not synchronise with the GPU.
 
-        Returns: ``total``, the weighted sum, and each term by its name, unweighted.
-        Raises: ShapeError: if views or labels are missing, unlike, out of range or too few.
+        Returns: ``total``, the weighted sum, and the unweighted value of each term by name.
+        Raises: ShapeError: if views or labels are missing, of different shapes, out of range or too few.
         """
         labels = self._checked(views, labels)
-        seen = views[: max((term.views for term in self._batch_terms.values()), default=1)]
-        features = self._encoded(self.encoder, torch.cat(tuple(seen))).split(len(labels))
+        used = views[: max((term.views for term in self._batch_terms.values()), default=1)]
+        features = self._encoded(self.encoder, torch.cat(tuple(used))).split(len(labels))  # [b, d] per view
         losses = self._batch_losses(features, labels)
         if self._queue_terms:
             losses |= self._queue_losses(features[0], views[1], labels)
@@ -146,22 +146,22 @@ class Pretext(nn.Module):
         return {"total": total, **{name: losses[name] for name in self.objective.terms}}
 
     def require_batch(self, size: int) -> None:
-        """Refuse a batch of ``size`` images a process if it cannot be trained on.
+        """Check that a batch of ``size`` images per process is large enough and smaller than the queue.
 
         Raises:
-            ShapeError: if it cannot be cut into shards of 2 or more.
+            ShapeError: if it cannot be split into shards of at least 2 images.
             UsageError: if the queue is not larger than the batch of all processes.
         """
         if size < 2 * self.bn_splits:
             raise ShapeError(
-                f"A batch of {size} images a process is too small: the loss {self.objective} needs "
+                f"A batch of {size} images per process is too small: the loss {self.objective} needs "
                 f"{2 * self.bn_splits} or more, 2 in each of {self.bn_splits} shards."
             )
         if self._queue_terms:
             self.queue.require_larger_than(size * self.collectives.world_size)
 
     def update_momentum(self) -> None:
-        """Let the key encoder and its heads follow by one step."""
+        """Update the key encoder and its heads by one step of the moving average."""
         for name in self._queue_terms:
             update_momentum(self.key_heads[name], self.heads[name], momentum=self.settings.momentum)
         update_momentum(self.key_encoder, self.encoder, momentum=self.settings.momentum)
@@ -194,29 +194,29 @@ class Pretext(nn.Module):
 
     @torch.no_grad()
     def _keys(self, images: Tensor) -> Tensor:
-        """Momentum projections of the images of all processes, in the order the images came."""
-        everyone = self.collectives.gather(images)
+        """Return the momentum projections of the images of all processes, in the order of the images."""
+        all_images = self.collectives.gather(images)  # [world_size·b, 3, s, s]
         shards = self.bn_splits * self.collectives.world_size
-        order = interleaving(len(everyone), shards, device=images.device)
-        features = self._encoded(self.key_encoder, everyone[self.collectives.own(order)])
-        keys = torch.cat([head(features) for head in self.key_heads.values()], 1)
+        order = interleaving(len(all_images), shards, device=images.device)
+        features = self._encoded(self.key_encoder, all_images[self.collectives.own(order)])  # [b, d]
+        keys = torch.cat([head(features) for head in self.key_heads.values()], 1)  # [b, terms·p]
         return self.collectives.gather(keys)[order.argsort()]
 
     def _encoded(self, encoder: nn.Module, images: Tensor) -> Tensor:
         features: Tensor = encoder(images)
         if features.shape != (len(images), self.feature_dim):
             raise ShapeError(
-                f"The encoder gave {list(features.shape)} for {len(images)} images; "
-                f"it was said to give [{len(images)}, {self.feature_dim}]."
+                f"The encoder returned features {list(features.shape)} for {len(images)} images, "
+                f"not [{len(images)}, {self.feature_dim}]. Give the encoder's feature_dim."
             )
         return features
 
     def _checked(self, views: Sequence[Tensor], labels: Tensor | None) -> Tensor:
-        """The labels, on the images' device."""
+        """Check the shapes of views and labels, and return the labels on the images' device."""
         if len(views) < self.objective.views or len({view.shape for view in views}) > 1:
             raise ShapeError(
                 f"The loss {self.objective} needs {self.objective.views} views of each image, of one shape; "
-                f"it was given {[list(view.shape) for view in views]}."
+                f"the views have the shapes {[list(view.shape) for view in views]}."
             )
         images = views[0]
         self.require_batch(len(images))
@@ -233,5 +233,5 @@ class Pretext(nn.Module):
         if low < 0 or high >= self.n_classes:
             raise ShapeError(
                 f"The loss {loss} needs a class in 0 … {self.n_classes - 1} for every image, but the batch "
-                f"has {low if low < 0 else high}. Leave such images out, or use selfsupcon, which needs none."
+                f"has {low if low < 0 else high}. Leave out such images, or use selfsupcon, which needs no classes."
             )

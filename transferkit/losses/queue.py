@@ -1,4 +1,4 @@
-"""A ring of the most recent keys and their classes."""
+"""A ring buffer of the most recent keys and their classes."""
 
 from dataclasses import dataclass
 
@@ -13,9 +13,9 @@ class Bank:
     """The keys of a queue at one moment.
 
     Attributes:
-        keys: ``[K, p]``.
-        labels: ``[K]``.
-        filled: ``[K]`` bool, false where no key has been written yet.
+        keys: ``[K, p]`` keys.
+        labels: ``[K]`` their labels.
+        filled: ``[K]`` bool, false for slots to which no key has been written yet.
     """
 
     keys: Tensor
@@ -23,24 +23,24 @@ class Bank:
     filled: Tensor
 
     def part(self, index: int, width: int) -> "Bank":
-        """Columns ``index·width … (index+1)·width`` of the keys."""
+        """Return the bank with columns ``index·width … (index+1)·width`` of the keys."""
         return Bank(self.keys[:, index * width : (index + 1) * width], self.labels, self.filled)
 
 
 class LabelledQueue(nn.Module):
-    """The last ``size`` keys that were written, oldest overwritten first.
+    """The last ``size`` keys that were written; the oldest key is overwritten first.
 
-    Places that were never written take no part in any loss. The study starts from random unit vectors
-    instead: keys of no image, which push the first steps in directions that depend on the draw. Once the
-    ring has gone round, both are the same.
+    Losses ignore slots that were never written. The study starts from random unit vectors instead, which belong
+    to no image and make the gradients of the first steps depend on the random draw. Once the queue is full, both
+    are the same.
 
-    All state lies in buffers, and no step waits for the device.
+    All state is in buffers, and no step synchronises with the device.
 
     Args:
-        size: places, ``K``.
+        size: number ``K`` of keys.
         dim: length of a key.
 
-    Raises: UsageError: if that many do not fit into memory.
+    Raises: UsageError: if the keys do not fit into memory.
     """
 
     keys: Tensor
@@ -52,16 +52,16 @@ class LabelledQueue(nn.Module):
         super().__init__()
         try:
             keys = torch.zeros(size, dim)
-        except RuntimeError as error:  # what the allocator raises
-            raise UsageError(f"A queue of {size} keys does not fit into memory: remember fewer.") from error
+        except RuntimeError as error:  # raised by the allocator
+            raise UsageError(f"A queue of {size} keys does not fit into memory. Give a smaller queue.") from error
         self.register_buffer("keys", keys)
         self.register_buffer("labels", torch.full((size,), -1))
-        self.register_buffer("position", torch.zeros((), dtype=torch.long))  # the next place to write
-        self.register_buffer("filled", torch.zeros((), dtype=torch.long))  # how many were ever written
+        self.register_buffer("position", torch.zeros((), dtype=torch.long))  # index of the next slot
+        self.register_buffer("filled", torch.zeros((), dtype=torch.long))  # number of slots that were written
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor, labels: Tensor) -> None:
-        """Write ``keys`` ``[n, dim]`` and ``labels`` ``[n]`` in order, going round at the end.
+        """Write ``keys`` ``[n, dim]`` and ``labels`` ``[n]`` in order, and continue at the start after the end.
 
         Raises:
             UsageError: if the queue is not larger than the batch.
@@ -74,24 +74,24 @@ class LabelledQueue(nn.Module):
                 f"not {list(keys.shape)} and {list(labels.shape)}."
             )
         self.require_larger_than(n)
-        places = (self.position + torch.arange(n, device=self.keys.device)) % size
-        self.keys[places] = keys.to(self.keys.dtype)
-        self.labels[places] = labels
+        slots = (self.position + torch.arange(n, device=self.keys.device)) % size
+        self.keys[slots] = keys.to(self.keys.dtype)
+        self.labels[slots] = labels
         self.position.add_(n).remainder_(size)
         self.filled.add_(n).clamp_(max=size)
 
     def require_larger_than(self, batch: int) -> None:
-        """Refuse batches that would leave no older keys.
+        """Check that a batch leaves older keys in the queue.
 
-        Raises: UsageError: if the queue has no more places than a ``batch`` of all processes.
+        Raises: UsageError: if the queue is not larger than a ``batch`` of all processes.
         """
         if batch >= len(self.keys):
             raise UsageError(
                 f"A queue of {len(self.keys)} keys cannot take batches of {batch} (all processes together): "
-                "it would hold nothing but the batch itself. Make the queue larger or the batch smaller."
+                "it would contain only the batch itself. Make the queue larger or the batch smaller."
             )
 
     def bank(self) -> Bank:
-        """A copy: the next batch overwrites the ring, and a backward pass still needs what it held."""
-        places = torch.arange(len(self.keys), device=self.keys.device)
-        return Bank(self.keys.clone(), self.labels.clone(), places < self.filled)
+        """Return a copy, because the next batch overwrites keys that the backward pass still needs."""
+        slots = torch.arange(len(self.keys), device=self.keys.device)
+        return Bank(self.keys.clone(), self.labels.clone(), slots < self.filled)

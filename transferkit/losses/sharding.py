@@ -1,4 +1,4 @@
-"""Batch normalisation shard by shard, in one pass over the batch."""
+"""Batch normalisation of each shard of a batch separately, in one forward pass."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,14 +9,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def normalise_in_shards(network: nn.Module, shards: int) -> None:
-    """Let every batch normalisation of ``network``, while it trains, take its statistics shard by shard.
+    """Let every batch normalisation of ``network`` compute its statistics for each shard separately in training.
 
-    The outputs, gradients and running statistics are those of one pass for each shard after the other, where
-    nothing but batch normalisation looks at more than one image; all else is computed for the whole batch.
+    Outputs, gradients and running statistics equal those of one forward pass per shard if only batch
+    normalisation mixes images; all other modules process the whole batch at once.
 
     Args:
-        network: changed in place; what it does in evaluation mode stays as it is.
-        shards: into how many stretches a batch is cut.
+        network: changed in place; its evaluation mode is unchanged.
+        shards: number of consecutive parts of a batch.
     """
     for module in network.modules():
         if isinstance(module, _BatchNorm):
@@ -27,5 +27,5 @@ def _by_shard(module: nn.Module, forward: Callable[..., Tensor], shards: int, x:
     if not module.training:
         return forward(module, x)
     smaller, larger = divmod(len(x), shards)
-    sizes = [smaller + (shard < larger) for shard in range(shards)]  # as tensor_split, quicker backwards
+    sizes = [smaller + (shard < larger) for shard in range(shards)]  # as tensor_split, with a faster backward pass
     return torch.cat([forward(module, part) for part in x.split(sizes)])

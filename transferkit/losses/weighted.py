@@ -1,4 +1,4 @@
-"""A weighted sum of losses, as it is written on the command line: ``ce + 0.5*selfsupcon``."""
+"""Weighted sums of losses in the notation of the command line: ``ce + 0.5*selfsupcon``."""
 
 import math
 import re
@@ -10,23 +10,23 @@ from ..core.registry import unknown_name
 from .loss import LOSSES, Term
 
 ALIASES = {"joint": "ce + 0.5*selfsupcon", "joint-supcon": "supcon + 0.5*selfsupcon"}
-"""The study's names for its two sums, and the weights of its public code."""
+"""The study's names of its two sums, with the weights of its public code."""
 
 _FORM = "Write names joined by +, each with a positive weight before it if it is not 1: ce + 0.5*selfsupcon"
-_PLUS = re.compile(r"(?<!\d[eE])\+")  # but not that of 1e+3
+_PLUS = re.compile(r"(?<!\d[eE])\+")  # except in 1e+3
 _TERM = re.compile(r"(?:(?P<weight>[^*]+)\*)?\s*(?P<name>[\w-]+)")
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What to train for.
+    """A training objective: a weighted sum of losses.
 
     Attributes:
-        weights: ``(name, weight)`` of each term, in the order they were written.
+        weights: ``(name, weight)`` of each term, in the given order.
 
     Raises:
         UnknownNameError: if a name is not in ``LOSSES``.
-        UsageError: if there is no term, one twice, or a weight that is not a positive, finite number.
+        UsageError: if there is no term, a term occurs twice, or a weight is not a positive, finite number.
     """
 
     weights: tuple[tuple[str, float], ...]
@@ -35,24 +35,24 @@ class Objective:
         if not self.weights:
             raise UsageError(f"A loss needs at least one term. {_FORM}")
         for name, weight in self.weights:
-            _known(name)
+            _require_known(name)
             if not (math.isfinite(weight) and weight > 0):
                 raise UsageError(f"The weight of {name} is {weight}, not a positive, finite number. {_FORM}")
         name, times = Counter(name for name, _ in self.weights).most_common(1)[0]
         if times > 1:
-            raise UsageError(f"{name} stands in the loss {times} times: add the weights up. {_FORM}")
+            raise UsageError(f"{name} occurs in the loss {times} times: add up its weights. {_FORM}")
 
     def __str__(self) -> str:
         return " + ".join(name if weight == 1 else f"{weight!r}*{name}" for name, weight in self.weights)
 
     @property
     def terms(self) -> dict[str, Term]:
-        """By name, in the order they were written."""
+        """Terms by name, in the given order."""
         return {name: LOSSES[name] for name, _ in self.weights}
 
     @property
     def views(self) -> int:
-        """How many augmented views of each image it needs."""
+        """Number of augmented views that it needs per image."""
         return max(term.views for term in self.terms.values())
 
     @property
@@ -62,28 +62,28 @@ class Objective:
 
     @property
     def supervised(self) -> str | None:
-        """The name of the first term that needs a class for every image, if there is one."""
+        """Name of the first term that needs a class for every image, or None."""
         return next((name for name, term in self.terms.items() if term.labels), None)
 
 
 def parse_loss(spec: str) -> Objective:
-    """The objective that ``spec`` names: a loss, an alias, or a weighted sum of losses.
+    """Parse the objective ``spec``: a loss, an alias, or a weighted sum of losses.
 
     >>> str(parse_loss("joint"))
     'ce + 0.5*selfsupcon'
 
     Raises:
         UnknownNameError: if a name is unknown, with the nearest known one.
-        UsageError: if it cannot be read, or not be meant; see ``Objective``.
+        UsageError: if the notation or a weight is invalid; see ``Objective``.
     """
     spec = ALIASES.get(spec.strip(), spec)
     if not spec.strip():
         raise UsageError(f"A loss needs at least one term. {_FORM}")
-    return Objective(tuple(_weighted(part.strip(), spec) for part in _PLUS.split(spec)))
+    return Objective(tuple(_parse_term(part.strip(), spec) for part in _PLUS.split(spec)))
 
 
-def _weighted(part: str, spec: str) -> tuple[str, float]:
-    """Name and weight of ``0.5*selfsupcon``."""
+def _parse_term(part: str, spec: str) -> tuple[str, float]:
+    """Return name and weight of a term such as ``0.5*selfsupcon``."""
     match = _TERM.fullmatch(part)
     if match is None:
         raise UsageError(f"The loss {spec!r} cannot be read at {part!r}. {_FORM}")
@@ -91,11 +91,11 @@ def _weighted(part: str, spec: str) -> tuple[str, float]:
     try:
         return name, 1.0 if weight is None else float(weight)
     except ValueError as error:
-        raise UsageError(f"The loss {spec!r} has {weight.strip()!r} where a number belongs. {_FORM}") from error
+        raise UsageError(f"The loss {spec!r} has {weight.strip()!r} in place of a number. {_FORM}") from error
 
 
-def _known(name: str) -> None:
+def _require_known(name: str) -> None:
     if name in ALIASES:
-        raise UsageError(f"{name} stands for a sum; inside another, write it out: {ALIASES[name]}")
+        raise UsageError(f"{name} is the name of a sum; inside another sum, write it out: {ALIASES[name]}")
     if name not in LOSSES:
         raise unknown_name("loss", name, [*LOSSES, *ALIASES])

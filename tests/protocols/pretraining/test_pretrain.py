@@ -452,7 +452,7 @@ def test_images_without_labels_are_enough_for_a_loss_that_reads_none(tmp_path):
         path.rename(flat / f"{path.parent.name}-{path.name}")
     trained = run(small(flat, loss="selfsupcon"), tmp_path / "w", name="r")
     assert "knn" not in trained.history[-1]  # there is nobody to ask
-    with pytest.raises(UsageError, match=r"The loss ce tells classes apart, but the data set has 1. Use selfs"):
+    with pytest.raises(UsageError, match=r"The loss ce needs at least 2 classes, but the data set has 1. Use selfs"):
         run(small(flat, loss="joint"), tmp_path / "w", name="s")
 
 
