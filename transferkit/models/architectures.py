@@ -1,9 +1,9 @@
-"""Networks by name, untrained: torchvision's and timm's. Each library is loaded only when it is asked.
+"""Untrained networks of torchvision and timm by name. Each library is imported only when it is needed.
 
-``ARCH`` is a torchvision name (``resnet50``), else a timm name (``vit_small_patch16_224``), or one of them
-with its library in front (``timm:resnet50``); ``imagenet-lite0`` stands for ``tf_efficientnet_lite0``.
+``ARCH`` is a torchvision name (``resnet50``), otherwise a timm name (``vit_small_patch16_224``), or one of them
+with its library as prefix (``timm:resnet50``); ``imagenet-lite0`` stands for ``tf_efficientnet_lite0``.
 A tag names published weights, whose configuration is used (``vit_small_patch16_224.dino``,
-``resnet50.IMAGENET1K_V1``), and options behind ``?`` go to the network's constructor
+``resnet50.IMAGENET1K_V1``), and options after ``?`` are arguments of the network's constructor
 (``vit_small_patch16_224?num_heads=12``).
 """
 
@@ -29,12 +29,12 @@ LITES = ("imagenet-lite0", "imagenet-lite1", "imagenet-lite2")
 Library = Literal["torchvision", "timm"]
 
 _WITH_WEIGHTS: Mapping[str, Mapping[str, Any]] = {
-    # torchvision warns unless told how to initialise, and sets transform_input for its published weights
+    # torchvision warns unless init_weights is given, and sets transform_input for its published weights
     name: {"init_weights": True, "transform_input": True}
     for name in ("googlenet", "inception_v3")
 }
 
-_ABOUT_WEIGHTS = (  # options of the libraries' functions that are not those of a network
+_WEIGHT_OPTIONS = (  # options of the libraries' functions that are no options of a network
     "pretrained",
     "pretrained_cfg",
     "pretrained_cfg_overlay",
@@ -47,13 +47,13 @@ _ABOUT_WEIGHTS = (  # options of the libraries' functions that are not those of 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network that can be built; ``str`` spells it with its library.
+    """A network that can be built; ``str`` returns its name with its library.
 
     Attributes:
-        library, name: of the network.
-        tag: of published weights; the network, its number of classes and its preprocessing are theirs.
-            Those of the library's default weights where it is empty.
-        options: further arguments of the network's constructor.
+        library, name: Library and name of the network.
+        tag: Tag of published weights, which determine the number of classes and the preprocessing; empty for
+            those of the library's default weights.
+        options: Further arguments of the network's constructor.
     """
 
     library: Library
@@ -75,19 +75,19 @@ class Architecture:
 
     @property
     def short(self) -> str:
-        """Its name alone, where that means the same."""
+        """The name without the library if it is unambiguous, otherwise with it."""
         return self._spelled if find_architecture(self._spelled) == self else str(self)
 
     def having(self, **options: Any) -> "Architecture":
-        """The same network with further constructor options."""
+        """Return the same network with further constructor options."""
         return replace(self, options={**self.options, **options})
 
     def build(self, *, seed: int = 0, classes: int | None = None) -> nn.Module:
-        """Untrained, the same weights for the same seed; no global random state is touched.
+        """Build the untrained network; the same seed gives the same weights, and global random state is unchanged.
 
         Args:
-            seed: of the weights.
-            classes: rows of the classifier; as many as its library gives it unless given.
+            seed: seed of the weights.
+            classes: number of classes; by default, that of its library.
 
         Raises: UsageError: if the constructor refuses an option.
         """
@@ -111,19 +111,19 @@ class Architecture:
         return models.get_model(self.name, weights=None, **{**_WITH_WEIGHTS.get(self.name, {}), **options})
 
     def _refusal(self, error: Exception) -> UsageError:
-        """Why the constructor refused its options, with the names that it takes."""
+        """Return the error for options that the constructor refused, with the names that it accepts."""
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         if isinstance(error, LookupError):  # its text is the bare key
             reason = f"{reason} is unknown"
         parameters = inspect.signature(type(replace(self, options={}).build()).__init__).parameters
         known = [name for name in parameters if name not in ("self", "args", "kwargs", "cfg")]
-        strange = [key for key in self.options if key not in known]
-        near = [name for key in strange for name in get_close_matches(key, known, n=1)]
-        hint = f" Options of the network: {', '.join(near or known)}." if strange else ""
+        unknown = [key for key in self.options if key not in known]
+        near = [name for key in unknown for name in get_close_matches(key, known, n=1)]
+        hint = f" Options of the network: {', '.join(near or known)}." if unknown else ""
         return UsageError(f"{self} cannot be built: {reason.rstrip('.')}.{hint}")
 
     def view(self) -> Preprocessing:
-        """The preprocessing that belongs to its tag, or to its library's default weights."""
+        """Return the preprocessing of its tag, or of its library's default weights."""
         if self.library == "timm":
             from timm.data import resolve_data_config
             from timm.models import get_pretrained_cfg
@@ -139,7 +139,7 @@ class Architecture:
 
 
 def torchvision_names() -> list[str]:
-    """Image classifiers of torchvision."""
+    """Return the names of torchvision's image classifiers."""
     from torchvision import models
 
     return models.list_models(module=models)
@@ -147,35 +147,35 @@ def torchvision_names() -> list[str]:
 
 @cache
 def _timm_models() -> tuple[str, ...]:
-    """Listed once: timm sorts a thousand names each time, and every encoder is looked up here."""
+    """Return timm's models, listed once: timm sorts a thousand names each time, and every encoder needs them."""
     import timm
 
     return tuple(timm.list_models())
 
 
 def timm_names(*, tagged: bool = False) -> list[str]:
-    """Networks of timm; ``tagged`` adds the names of their weights, such as ``resnet50.a1_in1k``."""
+    """Return the names of timm's networks; ``tagged`` adds those of their weights, such as ``resnet50.a1_in1k``."""
     import timm
 
     return [*_timm_models(), *(timm.list_pretrained() if tagged else [])]
 
 
 def unknown_of_many(kind: str, name: str, known: list[str]) -> UnknownNameError:
-    """As ``unknown_name``, naming the few nearest instead of all."""
+    """Return the error of ``unknown_name`` with the nearest few names instead of all."""
     return unknown_name(kind, name, get_close_matches(name, known, n=5, cutoff=0.0))
 
 
 def find_architecture(text: str) -> Architecture:
-    """The network that ``ARCH`` names.
+    """Return the network that ``ARCH`` names.
 
     Raises:
-        UnknownNameError: if no library has it, or it has no such tag.
-        UsageError: for options that are not ``key=value``, or do not describe the network.
+        UnknownNameError: if no library has the network, or the network has no such tag.
+        UsageError: for options that are not ``key=value``, or that are no options of a network.
     """
     spelled, options = split_options(text)
-    if others := [key for key in options if key in _ABOUT_WEIGHTS]:
+    if invalid := [key for key in options if key in _WEIGHT_OPTIONS]:
         raise UsageError(
-            f"{text}: {others[0]} is no option of a network. Only options of its constructor are allowed, "
+            f"{text}: {invalid[0]} is no option of a network. Only options of its constructor are allowed, "
             "such as num_heads=12. Name weights as file:PATH#ARCH, timm:NAME or torchvision:NAME@WEIGHTS."
         )
     library, _, tagged = spelled.rpartition(":")
@@ -221,7 +221,7 @@ def _all_names() -> list[str]:
 
 
 def torchvision_view(weights: Any) -> Preprocessing:
-    """The view that a member of torchvision's weight enumerations was evaluated with."""
+    """Return the preprocessing with which torchvision evaluated a member of its weight enumerations."""
     preset = weights.transforms()
     return Preprocessing(
         resize=preset.resize_size[0],
@@ -233,7 +233,7 @@ def torchvision_view(weights: Any) -> Preprocessing:
 
 
 def timm_view(module: nn.Module) -> Preprocessing:
-    """The view in the configuration of a timm network; see ``view_of_config``."""
+    """Return the preprocessing in the configuration of a timm network; see ``view_of_config``."""
     from timm.data import resolve_model_data_config
 
     known: Any = module.pretrained_cfg
@@ -245,20 +245,20 @@ _INTERPOLATIONS: dict[str, Interpolation] = {"bilinear": "bilinear", "bicubic": 
 
 
 def view_of_config(config: Mapping[str, Any], name: str) -> Preprocessing:
-    """The view that timm builds from a configuration of images.
+    """Return the preprocessing that timm builds from a data configuration.
 
     Args:
-        config: what ``timm.data.resolve_data_config`` returns.
-        name: of the network, for errors.
+        config: result of ``timm.data.resolve_data_config``.
+        name: name of the network, for errors.
 
-    Raises: ModelError: for images that are not square, have not three channels, or are preprocessed in a way
-        that no view can express.
+    Raises: ModelError: for images that are not square or do not have three channels, and for preprocessing that
+        ``Preprocessing`` does not support.
     """
     channels, height, width = config["input_size"]
     if channels != 3 or height != width:
         raise ModelError(
             f"{name} takes images of {channels} channels and {height}×{width} pixels. Only square images of "
-            "3 channels can be shown to a network: choose another one."
+            "3 channels are supported: choose another one."
         )
     if (mode := config["crop_mode"]) not in _FITS:
         raise ModelError(f"{name} has the crop_mode {mode!r}: only {', '.join(_FITS)} can be computed.")
@@ -281,9 +281,9 @@ def _interpolation(value: str, name: str) -> Interpolation:
 
 @ENCODERS.register("random")
 def random_encoder(rest: str) -> Encoder:
-    """``random:ARCH`` or ``random:ARCH@SEED``: the untrained network, the floor for trained ones.
+    """Build ``random:ARCH`` or ``random:ARCH@SEED``: the untrained network, a baseline for trained networks.
 
-    Raises: UsageError: for a seed that is no number.
+    Raises: UsageError: if the seed is not a number.
     """
     text, _, digits = rest.partition("@")
     if digits and not digits.isdecimal():

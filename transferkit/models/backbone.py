@@ -1,4 +1,4 @@
-"""A network without its classifier: what pretraining trains, and how a classifier is put back."""
+"""A network without its classifier, which pretraining trains, and its weights with a new classifier."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,12 @@ from .tracing import OUTPUT, trace
 
 @dataclass(frozen=True, eq=False)
 class Backbone:
-    """What pretraining trains.
+    """A network without its classifier.
 
     Attributes:
-        module: maps ``[b, 3, s, s]`` to ``[b, dim]``; its parameters have the names they had.
-        dim: length of its features.
-        classifier: names of the linear modules that were taken off; empty if there was none to put back.
+        module: Network that maps ``[b, 3, s, s]`` to ``[b, dim]``; its parameters keep their names.
+        dim: Length of its features.
+        classifier: Names of the removed linear modules that a new classifier can replace; may be empty.
     """
 
     module: nn.Module
@@ -24,18 +24,18 @@ class Backbone:
     classifier: tuple[str, ...]
 
     def weights(self, head: nn.Linear | None) -> dict[str, Tensor]:
-        """The weights under the network's own names, with ``head`` where the classifier was."""
-        held = dict(self.module.state_dict())
+        """Return the weights under the network's own names, with ``head`` in place of the classifier."""
+        weights = dict(self.module.state_dict())
         if head is not None:
             for name in self.classifier:
-                held |= {f"{name}.{part}": value for part, value in head.state_dict().items()}
-        return held
+                weights |= {f"{name}.{part}": value for part, value in head.state_dict().items()}
+        return weights
 
 
 def trunk_of(encoder: Encoder) -> Backbone:
-    """The encoder's network with its classifier, if it has one, replaced by an identity, in place.
+    """Replace the classifier of the encoder's network by an identity, in place, and return the backbone.
 
-    Raises: ModelError: if what is left does not give one vector an image, or has nothing to train.
+    Raises: ModelError: if the rest does not return one vector per image, or has no weights to train.
     """
     ending = trace(encoder).ending
     if ending.refused:

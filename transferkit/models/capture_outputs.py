@@ -1,4 +1,4 @@
-"""What layers return, as it is: maps before any pooling, through which gradients reach the images."""
+"""Outputs of layers without pooling, through which gradients can flow back to the images."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -13,30 +13,30 @@ from .tracing import first_tensor, named_modules
 
 
 class _Reached(BaseException):
-    """Ends a forward pass once everything that was asked for has been seen."""
+    """Stops a forward pass after all requested layers."""
 
 
 @contextmanager
 def captured_outputs(encoder: Encoder, layers: Sequence[str]) -> Iterator[Callable[[Tensor], dict[str, Tensor]]]:
-    """Hooks at some layers while the context lasts; the pass stops at the last of them.
+    """Add hooks to layers while the context is active; a forward pass stops at the last of these layers.
 
     Args:
-        encoder: stays in evaluation mode.
-        layers: names of modules, as in ``Layer.name``, each of which runs once; one or more.
+        encoder: the encoder, which stays in evaluation mode.
+        layers: one or more names of modules that run once, as in ``Layer.name``.
 
-    Yields: from ``[b, 3, h, w]``, normalised, to layer → ``[b, …]``, a copy of its first output.
+    Yields: a function from normalised images ``[b, 3, h, w]`` to layer → ``[b, …]``, a copy of its first output.
 
     Raises:
-        UnknownNameError: for a name that is no module of the encoder.
-        ModelError: by the function, if a layer did not run.
+        UnknownNameError: if a name is no module of the encoder.
+        ModelError: raised by the function if a layer did not run.
     """
     module, modules = encoder.module.eval(), named_modules(encoder.module)
     names, found, rows = tuple(dict.fromkeys(layers)), dict[str, Tensor](), 0
 
-    def keeping(name: str) -> Callable[[nn.Module, Any, Any], None]:
+    def make_hook(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def keep(_module: nn.Module, _args: Any, output: Any) -> None:
             if (tensor := first_tensor(output, rows=rows)) is not None:
-                found[name] = tensor.clone()  # a later module may work in place
+                found[name] = tensor.clone()  # a later module may change it in place
             if len(found) == len(names):
                 raise _Reached
 
@@ -56,5 +56,5 @@ def captured_outputs(encoder: Encoder, layers: Sequence[str]) -> Iterator[Callab
         for name in names:
             if name not in modules:
                 raise unknown_name("layer", name, list(modules))
-            hooks.callback(modules[name].register_forward_hook(keeping(name)).remove)
+            hooks.callback(modules[name].register_forward_hook(make_hook(name)).remove)
         yield outputs

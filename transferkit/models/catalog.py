@@ -1,4 +1,4 @@
-"""From the spec of a model, as it stands on the command line, to the encoder."""
+"""Load the encoder that a model spec of the command line names."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,17 +16,17 @@ _OF_RUNS = ("latest", "run")
 
 
 def load_encoder(spec: str, *, runs: Path | None = None, reporter: Reporter = SILENT) -> Encoder:
-    """The encoder that a spec names; ``known_models`` lists the forms.
+    """Return the encoder that a spec names; ``known_models`` lists the forms of specs.
 
     Args:
-        spec: such as ``imagenet-lite0`` or ``torchvision:resnet50@DEFAULT``.
+        spec: spec of a model, such as ``imagenet-lite0`` or ``torchvision:resnet50@DEFAULT``.
         runs: the workspace's folder of pretraining runs.
-        reporter: receives a note where a user should know what was loaded.
+        reporter: receives a note about the loaded weights if there is a choice.
 
     Raises:
-        UnknownNameError: for a form or name that is not known, with the nearest one.
-        UsageError: for a malformed spec, and for a run that is not there.
-        ModelError: if the weights cannot be had, or do not fit.
+        UnknownNameError: for an unknown form or name, with the nearest known one.
+        UsageError: for a malformed spec or a missing run.
+        ModelError: if the weights cannot be loaded, or do not match the network.
     """
     plain, changes = split_preprocessing(spec)
     scheme, _, rest = plain.partition(":")
@@ -43,9 +43,9 @@ def load_encoder(spec: str, *, runs: Path | None = None, reporter: Reporter = SI
 
 
 def require_known_model(spec: str) -> None:
-    """Refuse a spec whose form or architecture nobody has; its weights, or its run, are not looked for.
+    """Check the form and the architecture of a spec, without looking for its weights or its run.
 
-    Raises: UnknownNameError: with the nearest name.
+    Raises: UnknownNameError: if one of them is unknown, with the nearest known name.
     """
     spec, _ = split_preprocessing(spec)
     scheme, _, rest = spec.partition(":")
@@ -63,7 +63,7 @@ def require_known_model(spec: str) -> None:
 
 
 def _builder(spec: str) -> Callable[[str], Encoder]:
-    """What makes encoders of such a form."""
+    """Return the function that builds encoders of the spec's form."""
     scheme = spec.partition(":")[0]
     if scheme not in ENCODERS and scheme in architectures.torchvision_names():
         raise UnknownNameError(
@@ -75,7 +75,7 @@ def _builder(spec: str) -> Callable[[str], Encoder]:
 
 
 def default_model(runs: Path | None = None) -> str:
-    """The model that is meant when none is named: ``latest``, or ``imagenet-lite0`` where no run is finished.
+    """Return the default model: ``latest``, or ``imagenet-lite0`` if no run is finished.
 
     Args:
         runs: the workspace's folder of pretraining runs.
@@ -84,7 +84,7 @@ def default_model(runs: Path | None = None) -> str:
 
 
 def known_models() -> list[tuple[str, str]]:
-    """The forms a spec can take, each with what it means."""
+    """Return the forms of specs, each with its description."""
     return [
         ("latest", "the pretraining run of this workspace that finished last"),
         ("run:NAME", "a pretraining run of this workspace; run:NAME@best where its k-NN was best"),

@@ -1,4 +1,4 @@
-"""Local checkpoints, whichever program wrote them: loaded whole or not at all."""
+"""Local checkpoints of any program, which are loaded only if they match the network completely."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,21 +20,21 @@ from .tracing import trace
 from .weight_files import read_checkpoint
 
 KEY = "weights_key"  # the option of a spec that names a copy of the weights
-_SHOWN = 8
+_MAX_SHOWN = 8
 
 
 @ENCODERS.register("file")
 def file_encoder(rest: str) -> Encoder:
-    """``file:PATH#ARCH``: the weights of ARCH in a checkpoint, whichever program wrote it.
+    """Load ``file:PATH#ARCH``: the weights of ARCH in a checkpoint of any program.
 
-    Everything but the classifier must be there, with the right shapes, and nothing else. The checkpoint's
-    classifier is kept if it has as many classes as ARCH's, else the network ends in its features.
-    ``?weights_key=NAME`` behind ARCH chooses one of several copies of the weights.
+    The checkpoint must contain all weights except the classifier, with the right shapes, and no others. Its
+    classifier is kept if it has as many classes as that of ARCH; otherwise the network returns its features.
+    ``?weights_key=NAME`` after ARCH selects one of several copies of the weights.
 
     Raises:
-        UsageError: without ``#ARCH``, or for a copy that is not in the file.
-        CheckpointError: if the file cannot be read safely, does not hold exactly these weights, or holds
-            several copies without a convention for which is meant.
+        UsageError: if ``#ARCH`` is missing, or the selected copy is not in the file.
+        CheckpointError: if the file cannot be read safely, does not contain exactly these weights, or contains
+            several copies and no convention selects one of them.
     """
     text, mark, arch = rest.rpartition("#")
     if not mark or not text or not arch:
@@ -63,10 +63,10 @@ class LoadedNetwork:
     """A network with the weights of a checkpoint.
 
     Attributes:
-        module: the network.
-        architecture: how it was built, where that follows from what the checkpoint holds.
-        fit: the copy of the weights that was taken.
-        others: names of further copies that would fit.
+        module: The network.
+        architecture: The variant of the architecture that matches the checkpoint.
+        fit: The loaded copy of the weights.
+        others: Names of further copies that match.
     """
 
     module: nn.Module
@@ -76,7 +76,7 @@ class LoadedNetwork:
 
 
 def load_weights(path: Path, architecture: Architecture, key: str | None = None) -> LoadedNetwork:
-    """Build the network and load it with what the checkpoint holds; raises as ``file_encoder`` does."""
+    """Build the network and load the checkpoint's weights; raises the errors of ``file_encoder``."""
     checkpoint = read_checkpoint(path)
     names = [name for _, tensors in tensors_within(checkpoint) for name in tensors]
     nearest: list[CheckpointMatch] = []
@@ -95,12 +95,12 @@ def load_weights(path: Path, architecture: Architecture, key: str | None = None)
 
 
 def _candidates(architecture: Architecture, names: Sequence[str]) -> Iterator[tuple[Architecture, TargetNetwork]]:
-    """Networks that the checkpoint may hold: as ARCH says, then without its classifier, then its variants.
+    """Yield networks that the checkpoint may contain: ARCH, then ARCH without its classifier, then variants.
 
-    A network of timm without its classifier is that of ``create_model(…, num_classes=0)``, which also lacks
-    what stands around the classifier. Where the checkpoint holds just that, as one of ours does, the
-    classifier's input takes its place; so it does in a network of torchvision, whose classifier may also be
-    of another width.
+    A network of timm without its classifier is that of ``create_model(…, num_classes=0)``, which also lacks the
+    modules around the classifier. If the checkpoint contains these modules, as transferkit's do, only the
+    classifier is replaced by its input. The same applies to networks of torchvision, whose classifier may also
+    have another width.
     """
     for variant in _variants(architecture, names):
         module = variant.build()
@@ -120,17 +120,17 @@ def _candidates(architecture: Architecture, names: Sequence[str]) -> Iterator[tu
 
 
 def _variants(architecture: Architecture, names: Sequence[str]) -> Iterator[Architecture]:
-    """The architecture, and as it is built otherwise where names in the checkpoint show that it was."""
+    """Yield the architecture, and the variants of it that names in the checkpoint indicate."""
     yield architecture
     if architecture.library == "timm" and any(".fc_norm." in f".{name}" for name in names):
         yield architecture.having(global_pool="avg")  # fine-tuned masked autoencoders
     if architecture.name in ("googlenet", "inception_v3") and architecture.library == "torchvision":
-        yield architecture.having(aux_logits=False)  # saved without the classifiers that only train it
+        yield architecture.having(aux_logits=False)  # saved without the auxiliary classifiers
 
 
 def _load(network: TargetNetwork, fit: CheckpointMatch) -> None:
-    """Copy the weights in; a classifier that the checkpoint does not have makes way for its input."""
-    network.module.load_state_dict(fit.weights, strict=False)  # the fit is whole: only the optional may lack
+    """Copy the weights; a classifier that the checkpoint does not contain is replaced by its input."""
+    network.module.load_state_dict(fit.weights, strict=False)  # only optional weights may be missing
     heads = {name: network.module.get_submodule(name) for name in network.classifier}
     parts = {f"{name}.{part}" for name, head in heads.items() for part, _ in head.named_parameters()}
     if not parts <= {*fit.weights}:
@@ -138,7 +138,7 @@ def _load(network: TargetNetwork, fit: CheckpointMatch) -> None:
 
 
 def _note(path: Path, loaded: LoadedNetwork) -> str:
-    """What was loaded, for people."""
+    """Return a note for users about the loaded weights."""
     parts = [f"{path.name}: loaded the weights in {loaded.fit.where} as {loaded.architecture}."]
     if loaded.fit.resampled:
         parts.append("Their position embedding was resampled to the size of these images.")
@@ -150,7 +150,7 @@ def _note(path: Path, loaded: LoadedNetwork) -> str:
 
 def _first_names(checkpoint: Mapping[Any, Any], names: Sequence[str]) -> str:
     if not names:
-        return f"It holds no tensors, only {', '.join(map(str, list(checkpoint)[:_SHOWN])) or 'nothing'}."
+        return f"It holds no tensors, only {', '.join(map(str, list(checkpoint)[:_MAX_SHOWN])) or 'nothing'}."
     return f"It has {_listed(names)}."
 
 
@@ -168,5 +168,5 @@ def _complaint(path: Path, architecture: Architecture, fit: CheckpointMatch) -> 
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more ({len(names)} in all)" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    more = f" and {len(names) - _MAX_SHOWN} more ({len(names)} in all)" if len(names) > _MAX_SHOWN else ""
+    return ", ".join(names[:_MAX_SHOWN]) + more

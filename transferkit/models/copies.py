@@ -1,10 +1,10 @@
 """Choose among the copies of a network's weights in one checkpoint.
 
-Training programs keep several: the trained network beside its moving average, a teacher beside a student, a
-target encoder beside the one that predicts it. Which of them is evaluated is a convention of each method:
+Training programs save several copies: the trained network and its moving average, a teacher and a student, a
+target encoder and the encoder that predicts it. Each method has a convention for the copy that is evaluated:
 
 ======================================  ====================================================================
-the file holds                          the copy that is taken
+copies in the file                      copy that is loaded
 ======================================  ====================================================================
 ``encoder`` and ``target_encoder``,     the target encoder, which I-JEPA, V-JEPA and MSN evaluate
 side by side as dictionaries
@@ -15,7 +15,7 @@ query and key, online and target,       the trained network, which MoCo, BYOL an
 encoder and momentum encoder            the one that follows it
 ======================================  ====================================================================
 
-Copies that no row of the table ranks must be chosen by name.
+Copies that no row of the table ranks must be selected by name.
 """
 
 import re
@@ -32,16 +32,16 @@ _AVERAGES = {"ema", "averaged", "teacher"}
 
 
 def chosen_copy(fits: Sequence[CheckpointMatch], path: Path, key: str | None) -> tuple[CheckpointMatch, list[str]]:
-    """The copy that is loaded, and the names of the others that would fit as well.
+    """Return the copy to load, and the names of the other copies that match.
 
     Args:
-        fits: of every place in the file, one or more.
-        path: of the file, for messages.
-        key: names the copy to take; the conventions above decide where it is None.
+        fits: one or more matches, one for each place in the file.
+        path: path of the file, for messages.
+        key: name of the copy to load; None to follow the conventions above.
 
     Raises:
-        UsageError: if no copy is called ``key``.
-        CheckpointError: if several copies fit and no convention ranks them.
+        UsageError: if no copy is named ``key``.
+        CheckpointError: if several copies match and no convention ranks them.
     """
     whole = [fit for fit in fits if fit.whole]
     named = [fit for fit in whole or fits if key is None or _is_called(fit, key)]
@@ -63,16 +63,16 @@ def chosen_copy(fits: Sequence[CheckpointMatch], path: Path, key: str | None) ->
 
 
 def _is_called(fit: CheckpointMatch, key: str) -> bool:
-    """Whether the parts of ``key`` follow each other in the copy's name."""
+    """Return whether the parts of ``key`` are consecutive parts of the copy's name."""
     return f".{key}." in f".{fit.where}."
 
 
 def _rank(fit: CheckpointMatch, whole: Sequence[CheckpointMatch]) -> int:
-    """2 for what a method evaluates by its name, 1 for an average, 0 for a network, -1 for a follower."""
+    """Return 2 for a target encoder, 1 for a moving average, 0 for a trained network, and -1 for a follower."""
     parent, _, last = fit.path.rpartition(".")
     if last == "target_encoder":
-        beside = f"{parent}.encoder".lstrip(".")
-        if any(other.path == beside for other in whole):
+        sibling = f"{parent}.encoder".lstrip(".")
+        if any(other.path == sibling for other in whole):
             return 2
     words = set(re.split(r"[._]", f"{fit.path}.{fit.prefix}"))
     if words & _FOLLOWERS:
@@ -81,5 +81,5 @@ def _rank(fit: CheckpointMatch, whole: Sequence[CheckpointMatch]) -> int:
 
 
 def _alike(a: CheckpointMatch, b: CheckpointMatch) -> bool:
-    """Whether two copies hold the same numbers, as far as both hold them."""
+    """Return whether two copies have equal values for all weights that both contain."""
     return all(torch.equal(a.weights[name], b.weights[name]) for name in a.weights.keys() & b.weights.keys())

@@ -42,9 +42,9 @@ def _lite_package(spec: str) -> str:
 
 
 def _lite_file(spec: str) -> Path:
-    """Where the installed package keeps its weights.
+    """Return the path of the weights in the installed package.
 
-    Raises: MissingExtraError: if it is not installed.
+    Raises: MissingExtraError: if the package is not installed.
     """
     package = _lite_package(spec)
     try:
@@ -56,9 +56,9 @@ def _lite_file(spec: str) -> Path:
 
 
 def renamed_in_order(theirs: Mapping[str, Tensor], ours: Mapping[str, Tensor], *, what: str) -> dict[str, Tensor]:
-    """The same network's weights under our names: both list their tensors in the order of execution.
+    """Return the weights of the same network under our names; both list tensors in the order of execution.
 
-    Raises: CheckpointError: unless every tensor has the shape of its counterpart.
+    Raises: CheckpointError: if a tensor and its counterpart have different shapes.
     """
     if len(theirs) != len(ours):
         raise CheckpointError(f"The weights of {what} are {len(theirs)} tensors, not {len(ours)}.")
@@ -75,7 +75,7 @@ def renamed_in_order(theirs: Mapping[str, Tensor], ours: Mapping[str, Tensor], *
 
 @ENCODERS.register("pixels")
 def pixels_encoder(rest: str) -> Encoder:
-    """The image itself, area-downsampled to 32×32 and laid out in a row of 3072 values in 0 … 1."""
+    """Build the encoder of raw pixels: the image, area-downsampled to 32×32, as 3072 values in 0 … 1."""
     _require_nothing("pixels", rest)
     view = Preprocessing(
         resize=PIXELS_SIDE,

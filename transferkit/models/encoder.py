@@ -1,6 +1,6 @@
-"""The contract of this room: an encoder is a network, the view it expects, and a digest of its weights.
+"""The interface of models: an encoder is a network, the preprocessing it expects, and a digest of its weights.
 
-Read this first, then any sibling.
+Read this file first, then any other file of the package.
 """
 
 from collections.abc import Callable
@@ -19,19 +19,19 @@ from .pooling import own_pooling
 
 @dataclass(frozen=True, eq=False)
 class Encoder:
-    """A network that maps an image to features; frozen unless fine-tuned.
+    """A network that maps an image to features; it is frozen unless it is fine-tuned.
 
     Attributes:
-        spec: canonical; a file's path is absolute in it.
-        architecture: the name to build it again, such as ``timm:tf_efficientnet_lite0``.
-        module: in evaluation mode, on the CPU; maps ``[b, 3, h, w]`` normalised by ``view``.
-        weights: hex digest over names, shapes, types and bytes of all parameters and buffers.
-        view: the resize, crop and normalisation it was trained for.
-        pooling: how its maps or tokens become one vector when the user does not say:
-            ``avg`` for convolution maps, ``cls`` or ``mean-tokens`` for tokens.
-        source: where the weights come from and under which licence, for people.
-        note: which copy of the weights was loaded and how images are prepared, where a user should know.
-        trained_on: specs of the data sets that transferkit trained it on, the first one first.
+        spec: Canonical spec; the path of a file is absolute.
+        architecture: Name from which it can be rebuilt, such as ``timm:tf_efficientnet_lite0``.
+        module: Network in evaluation mode, on the CPU, for images ``[b, 3, h, w]`` normalised by ``view``.
+        weights: Hex digest over names, shapes, types and bytes of all parameters and buffers.
+        view: Preprocessing that it was trained for: resize, crop and normalisation.
+        pooling: Default pooling of its maps or tokens: ``avg`` for convolution maps, ``cls`` or ``mean-tokens``
+            for tokens.
+        source: Origin and licence of the weights, for users.
+        note: Note for users about the loaded copy of the weights; may be empty.
+        trained_on: Specs of the data sets that transferkit trained it on, in order.
     """
 
     spec: str
@@ -45,15 +45,15 @@ class Encoder:
     trained_on: tuple[str, ...] = ()
 
     def at(self, size: int | None) -> "Encoder":
-        """The same encoder looking at squares of ``size`` pixels; unchanged for None.
+        """Return the encoder for square images of ``size`` pixels per side; None leaves it unchanged.
 
-        A transformer of timm that takes one size alone is given another, and its position embedding is
-        resampled, as timm does it for ``create_model(…, img_size=size)``; its architecture then says so.
+        The position embedding of a timm transformer with a fixed size is resampled, as timm does for
+        ``create_model(…, img_size=size)``, and its architecture contains the new size.
         """
         if size is None:
             return self
         view = self.view.at(size)
-        if _only_size(self.module) in (None, size):
+        if _fixed_size(self.module) in (None, size):
             return replace(self, view=view)
         module: Any = deepcopy(self.module)
         module.set_input_size(img_size=size)
@@ -64,8 +64,8 @@ class Encoder:
         return replace(self, view=view, module=module, weights=weights_digest(module), architecture=architecture)
 
 
-def _only_size(module: nn.Module) -> int | None:
-    """The side of the only squares that a transformer of timm takes, if it can be given another."""
+def _fixed_size(module: nn.Module) -> int | None:
+    """Return the fixed image size of a timm transformer whose size can be changed, otherwise None."""
     patches: Any = getattr(module, "patch_embed", None)
     can_change = hasattr(module, "set_input_size") and hasattr(module, "pos_embed")
     if not can_change or not getattr(patches, "strict_img_size", False):
@@ -75,7 +75,7 @@ def _only_size(module: nn.Module) -> int | None:
 
 
 def preprocessing_text(view: Preprocessing) -> str:
-    """How images are prepared, in words.
+    """Describe the preprocessing of images in words.
 
     >>> preprocessing_text(Preprocessing())
     'shorter side to 256 pixels (bicubic), central 224, mean 0.485 0.456 0.406, std 0.229 0.224 0.225'
@@ -100,15 +100,15 @@ def encoder_of(
     source: str = "",
     note: str = "",
 ) -> Encoder:
-    """Any network as an encoder; the network is switched to evaluation mode.
+    """Return an encoder of any network, and switch the network to evaluation mode.
 
     Args:
-        module: maps ``[b, 3, h, w]`` to anything; its layers are what is tapped.
-        name: the spec that stands in keys and records.
-        view: the view it was trained for; None is 224 pixels out of 256, normalised as for ImageNet.
-        architecture: the name to build it again; empty for ``name``.
-        source: where the weights come from, for people.
-        note: what a user should know when it is loaded.
+        module: network for images ``[b, 3, h, w]`` with any output.
+        name: spec in cache keys and records.
+        view: preprocessing that it was trained for; None is a 224-pixel crop of 256, normalised as for ImageNet.
+        architecture: name from which it can be rebuilt; empty for ``name``.
+        source: origin of the weights, for users.
+        note: note for users when it is loaded.
     """
     return Encoder(
         spec=name,
@@ -123,4 +123,4 @@ def encoder_of(
 
 
 ENCODERS: Registry[Callable[[str], Encoder]] = Registry("model")
-"""Scheme → builder; the builder gets what stands behind the colon of the spec, or an empty string."""
+"""Scheme → builder; the argument of the builder is the part of the spec after the colon, or an empty string."""

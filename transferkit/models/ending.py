@@ -1,8 +1,8 @@
-"""How a network ends: its classifier, and the representation that enters it.
+"""The end of a network: its classifier, and the representation that is the classifier's input.
 
-The representation is the layer ``last``. What it is does not depend on the values of the weights, nor on
-whether a classifier is there: timm's networks say so themselves, in torchvision's it enters a module whose
-place is known, and any other network is traced.
+The representation is the layer ``last``. It depends neither on the values of the weights nor on the presence of
+a classifier: timm's networks define it, in torchvision's networks it is the input of a module of known name, and
+any other network is traced.
 """
 
 from collections.abc import Callable
@@ -17,21 +17,21 @@ from ..core.errors import ModelError
 
 LAST = "last"
 
-_PLACES = ("fc", "head", "heads", "classifier")  # of the classifier in torchvision's networks
+_CLASSIFIERS = ("fc", "head", "heads", "classifier")  # names of the classifier in torchvision's networks
 
 
 @dataclass(eq=False)
 class Ending:
-    """Where the representation of a network is found.
+    """The location of a network's representation.
 
     Attributes:
-        module: the network.
-        classifier: names of the modules that make logits of the representation; empty if there are none.
-        entered: the representation is the input of the module of this name; empty for the network's output,
-            and where the network has a ``forward_head`` that stops before the classifier.
-        refused: why there is no representation; empty if there is one.
-        computing: true while the representation is computed apart from the forward pass. Hooks of modules
-            should look away.
+        module: The network.
+        classifier: Names of the modules that map the representation to logits; empty without a classifier.
+        entered: Name of the module whose input is the representation; empty if the representation is the network's
+            output, and if the network has a ``forward_head`` that can stop before the classifier.
+        refused: Reason why there is no representation; empty if there is one.
+        computing: True while the representation is computed in addition to the forward pass; hooks of modules
+            ignore calls then.
     """
 
     module: nn.Module
@@ -43,13 +43,13 @@ class Ending:
     def attach(self, see: Callable[[Any], None]) -> Callable[[], None]:
         """Call ``see`` with the representation in each forward pass until the returned function is called.
 
-        Raises: ModelError: if there is none.
+        Raises: ModelError: if there is no representation.
         """
         if self.refused:
             raise ModelError(self.refused)
         if self.entered:
-            place = self.module.get_submodule(self.entered)
-            return place.register_forward_pre_hook(lambda _module, args: see(args[0])).remove
+            entered = self.module.get_submodule(self.entered)
+            return entered.register_forward_pre_hook(lambda _module, args: see(args[0])).remove
         if stops_before_classifier(self.module):
             return self._attach_head(see)
         return self.module.register_forward_hook(lambda _module, _args, output: see(output)).remove
@@ -60,7 +60,7 @@ class Ending:
         for name in self.classifier:
             self.module.set_submodule(name, nn.Identity())
         one_linear = len(parts) == 1 and isinstance(parts[0], nn.Linear)
-        if parts and not one_linear and stops_before_classifier(self.module):  # several outputs would be mixed
+        if parts and not one_linear and stops_before_classifier(self.module):  # several outputs would be combined
             vars(self.module)["forward_head"] = partial(self._forward_head, pre_logits=True)
         self.classifier = ()
 
@@ -91,21 +91,21 @@ class Ending:
 
 
 def known_ending(module: nn.Module) -> Ending | None:
-    """The ending of a network of timm or torchvision; None for any other, which must be traced.
+    """Return the ending of a network of timm or torchvision; None for other networks, which must be traced.
 
-    What the classifier of a network of timm is must be traced, too.
+    The names of the classifier of a timm network must be traced, too.
     """
     if stops_before_classifier(module) or _is_bare_encoder(module):
         return Ending(module)
-    place = _torchvision_place(module)
-    if place is None:
+    name = _torchvision_classifier(module)
+    if name is None:
         return None
-    there = not isinstance(module.get_submodule(place), nn.Identity)
-    return Ending(module, (place,) if there else (), entered=place)
+    has_classifier = not isinstance(module.get_submodule(name), nn.Identity)
+    return Ending(module, (name,) if has_classifier else (), entered=name)
 
 
 def stops_before_classifier(module: nn.Module) -> bool:
-    """Whether this is a network of timm whose ``forward_head`` can return what enters the classifier."""
+    """Return whether this is a timm network whose ``forward_head`` can return the input of the classifier."""
     if not is_from("timm", module) or _is_bare_encoder(module):
         return False
     head = getattr(module, "forward_head", None)
@@ -113,23 +113,23 @@ def stops_before_classifier(module: nn.Module) -> bool:
 
 
 def _is_bare_encoder(module: nn.Module) -> bool:
-    """Whether this is a network of timm that never has a classifier; its ``forward_head`` raises an error."""
+    """Return whether this is a timm network that never has a classifier; its ``forward_head`` raises an error."""
     head, classifier = hasattr(module, "forward_head"), hasattr(module, "get_classifier")
     return is_from("timm", module) and head and not classifier
 
 
 def is_from(library: str, module: nn.Module) -> bool:
-    """Whether the network's class, or one that it is derived from, belongs to ``library``."""
+    """Return whether the network's class or one of its base classes belongs to ``library``."""
     return any(kind.__module__.partition(".")[0] == library for kind in type(module).__mro__)
 
 
-def _torchvision_place(module: nn.Module) -> str | None:
-    """Name of the module that the representation enters; an identity stands there without a classifier."""
+def _torchvision_classifier(module: nn.Module) -> str | None:
+    """Return the name of the classifier, whose input is the representation; it may be an identity."""
     if not is_from("torchvision", module):
         return None
     if type(module).__name__ == "SqueezeNet":
         return "classifier.1"  # a convolution, before a ReLU and the pooling
-    name = next((name for name in _PLACES if isinstance(getattr(module, name, None), nn.Module)), None)
+    name = next((name for name in _CLASSIFIERS if isinstance(getattr(module, name, None), nn.Module)), None)
     while name and isinstance(part := module.get_submodule(name), nn.Sequential) and len(part):
         name = f"{name}.{list(dict(part.named_children()))[-1]}"
     known = name is not None and isinstance(module.get_submodule(name), nn.Linear | nn.Identity)

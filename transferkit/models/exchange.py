@@ -1,4 +1,4 @@
-"""Weights out of the workspace and into it, in the layouts of torchvision and timm."""
+"""Export and import of weights in the layouts of torchvision and timm."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -27,14 +27,14 @@ SUFFIXES = (".safetensors", ".pt", ".pth")
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export wrote.
+    """The result of an export.
 
     Attributes:
-        path: the file.
-        architecture: what it loads into, such as ``torchvision:resnet18``.
-        tensors: how many it holds.
-        classes: rows of its classifier.
-        classifier: ``trained``, or ``zeros`` where the model has none and one was added.
+        path: Path of the file.
+        architecture: Network that can load the file, such as ``torchvision:resnet18``.
+        tensors: Number of tensors in the file.
+        classes: Number of classes of the classifier.
+        classifier: ``trained``, or ``zeros`` if the model has no classifier and one was added.
     """
 
     path: str
@@ -44,25 +44,25 @@ class Exported:
     classifier: Literal["trained", "zeros"]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return asdict(self)
 
 
 def export_weights(spec: str, path: Path, *, style: Style | None = None, runs: Path | None = None) -> Exported:
-    """Write a model's weights so that its library loads them with no key missing and none left over.
+    """Write a model's weights so that its library loads them without missing or unexpected keys.
 
-    A model without a classifier is given one of zeros: as many classes as it was trained on, else as its
-    library gives it.
+    A model without a classifier gets a classifier of zeros, with the number of classes that it was trained on, or
+    otherwise that of its library.
 
     Args:
-        spec: of the model.
-        path: where to, ending in ``.safetensors``, ``.pt`` or ``.pth``.
-        style: whose names the weights get; the library's that built the network unless given.
+        spec: spec of the model.
+        path: path of the file, which ends in ``.safetensors``, ``.pt`` or ``.pth``.
+        style: library whose names the weights get; by default, the library that built the network.
         runs: the workspace's folder of runs.
 
     Raises:
-        UsageError: for another ending, a folder, or a model that is no network of a library.
-        CheckpointError: if the other library has no such network, or names its weights otherwise.
+        UsageError: for another suffix, a folder, or a model that is no network of a library.
+        CheckpointError: if the other library has no such network, or other names of its weights.
     """
     if path.suffix not in SUFFIXES:
         raise UsageError(f"{path} must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}.")
@@ -87,7 +87,7 @@ def export_weights(spec: str, path: Path, *, style: Style | None = None, runs: P
 
 
 def _held(spec: str, runs: Path | None) -> tuple[dict[str, Tensor], Architecture, int | None, tuple[str, ...]]:
-    """A model's weights, with the classifier it was trained with, its architecture, classes and sources."""
+    """Return a model's weights with its classifier, its architecture, number of classes, and training data sets."""
     if spec.partition(":")[0] in ("latest", "run"):
         path, description = run_weights(spec, runs)
         held = {str(name): value for name, value in read_checkpoint(path).items()}
@@ -101,14 +101,14 @@ def _held(spec: str, runs: Path | None) -> tuple[dict[str, Tensor], Architecture
 
 
 def _in_style(architecture: Architecture, style: Style | None) -> Architecture:
-    """The network of the same name in the library ``style``."""
+    """Return the network of the same name in the library ``style``."""
     if style is None or style == architecture.library:
         return architecture
     return find_architecture(f"{style}:{architecture.name}")
 
 
 def _rows(held: Mapping[str, Tensor], classifier: Sequence[str]) -> int:
-    """Classes of a classifier whose last matrix, of the names given, is ``[c, d]``."""
+    """Return the number of classes ``c`` of a classifier whose last matrix is ``[c, d]``."""
     return [len(held[name]) for name in classifier if held[name].ndim > 1][-1]
 
 
@@ -127,7 +127,7 @@ def _require_fit(network: nn.Module, held: Mapping[str, Tensor], *, spec: str, a
 
 
 def _write(path: Path, weights: Mapping[str, Tensor], trained_on: Sequence[str]) -> None:
-    """Write the weights; a safetensors file also keeps the data sets that they were trained on."""
+    """Write the weights; a safetensors file also contains the data sets that they were trained on."""
     with appearing(path) as part:
         if path.suffix == ".safetensors":
             save_file(dict(weights), part, metadata=trained_on_header(trained_on))
@@ -136,17 +136,17 @@ def _write(path: Path, weights: Mapping[str, Tensor], trained_on: Sequence[str])
 
 
 def import_weights(spec: str, *, run: Run, size: int | None = None, reporter: Reporter = SILENT) -> Encoder:
-    """Copy the weights of a checkpoint into the workspace, where ``run:NAME`` is their name.
+    """Copy the weights of a checkpoint into the workspace as ``run:NAME``.
 
     Args:
-        spec: ``file:PATH#ARCH``, of a checkpoint that any program wrote.
-        run: where to; it must not exist.
-        size: pixels of the square that the encoder is shown; what its library trains it for unless given.
-        reporter: receives a note about what was loaded.
+        spec: ``file:PATH#ARCH``, the spec of a checkpoint of any program.
+        run: the new run, which must not exist.
+        size: pixels per side of the encoder's images; by default, the size of its library.
+        reporter: receives a note about the loaded weights.
 
     Raises:
         UsageError: if the run exists.
-        CheckpointError: if the file does not hold exactly these weights.
+        CheckpointError: if the file does not contain exactly these weights.
     """
     if run.begun:
         raise UsageError(f"There is a run {run.name} already. Give another --name.")

@@ -1,4 +1,4 @@
-"""A digest of a network's weights, so that features of other weights are never taken for its own."""
+"""A digest of a network's weights, which identifies the features that were computed with them."""
 
 import hashlib
 from itertools import chain
@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 
 def weights_digest(module: nn.Module) -> str:
-    """Hex SHA-256 over names, shapes, types and bytes of all parameters and buffers, 64 characters.
+    """Return the hex SHA-256, 64 characters, over names, shapes, types and bytes of all parameters and buffers.
 
-    The same on every device and in every memory format; the order of registration does not count.
+    It is independent of the device, the memory format and the order of registration.
     """
     digest = hashlib.sha256()
     tensors = dict(chain(module.named_parameters(), module.named_buffers()))
@@ -22,6 +22,6 @@ def weights_digest(module: nn.Module) -> str:
 
 
 def _bytes_of(tensor: Tensor) -> memoryview:
-    """Row-major bytes of any type, also of those NumPy does not know."""
+    """Return row-major bytes of any type, including types that NumPy does not support."""
     flat = tensor.detach().cpu().contiguous().flatten()
     return flat.view(torch.uint8).numpy().data

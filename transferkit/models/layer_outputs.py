@@ -1,4 +1,4 @@
-"""Tap several layers in one forward pass, and keep only what pooling leaves of them."""
+"""Pooled outputs of several layers in one forward pass."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -17,22 +17,23 @@ from .tracing import first_tensor, named_modules, trace
 
 
 class _Finished(BaseException):
-    """Ends a forward pass once everything that was asked for has been seen."""
+    """Stops a forward pass after all requested layers."""
 
 
 class Taps:
-    """An encoder with hooks at some layers: call it with images, get their features.
+    """An encoder with hooks at some layers, which maps images to the features of these layers.
 
-    Maps and tokens are pooled as soon as they exist, so that they are freed at once and a later module
-    that works in place cannot change them. The first call runs the whole network and so finds out which
-    layer comes last; later calls stop there. Close it, or use it as a context, to remove the hooks.
+    Maps and tokens are pooled immediately, so that their memory is freed and a later in-place module cannot change
+    them. The first call runs the whole network and determines which layer runs last; later calls stop there. Close
+    it, or use it as a context, to remove the hooks.
 
     Args:
-        encoder: stays in evaluation mode.
-        layers: names, as in ``Layer.name``.
-        pooling: None is the encoder's own where it fits, otherwise the mean over positions.
+        encoder: the encoder, which stays in evaluation mode.
+        layers: names of layers, as in ``Layer.name``.
+        pooling: pooling of all layers; None is the encoder's own if it fits a layer, otherwise the mean over
+            positions.
 
-    Raises: UnknownNameError: for a name that is no module of the encoder.
+    Raises: UnknownNameError: if a name is no module of the encoder.
     """
 
     def __init__(self, encoder: Encoder, layers: Sequence[str], pooling: str | None = None) -> None:
@@ -48,20 +49,20 @@ class Taps:
         self._found: dict[str, Tensor] = {}
         self._hooks = ExitStack()
         modules = named_modules(encoder.module)
-        for name in filter(is_patch_embedding, modules):  # before the hooks of layers, which may end the pass
+        for name in filter(is_patch_embedding, modules):  # before the hooks of layers, which may stop the pass
             self._hooks.callback(modules[name].register_forward_hook(self._count(name)).remove)
         for name in self._layers:
             self._attach(name, modules)
 
     def __call__(self, x: Tensor) -> dict[str, Tensor]:
-        """Features of every layer.
+        """Compute the features of all layers.
 
         Args:
-            x: ``[b, 3, h, w]``, normalised, on the encoder's device.
+            x: ``[b, 3, h, w]`` normalised images on the encoder's device.
 
         Returns: layer → ``[b, d]`` float32, in the order in which the layers were given.
 
-        Raises: ModelError: if a layer does not run, runs twice, or does not take the pooling.
+        Raises: ModelError: if a layer does not run, runs twice, or does not support the pooling.
         """
         self._found, self._batch = {}, len(x)
         self._module.eval()
@@ -105,7 +106,7 @@ class Taps:
 
     def _keep(self, name: str, output: Any) -> None:
         if self._ending is not None and self._ending.computing:
-            return  # the pass itself comes here later
+            return  # the forward pass itself runs this layer later
         if name in self._found:
             raise ModelError(
                 f"Layer {name!r} runs more than once in a forward pass, so its output is ambiguous. "

@@ -1,9 +1,8 @@
-"""Find one network's weights in a checkpoint that a training program wrote around it.
+"""Find one network's weights in a checkpoint of any training program.
 
-Programs wrap the weights in dictionaries (``state_dict``, ``model``, ``teacher``), put prefixes before
-their names (``module.encoder_q.``, ``backbone.``) and keep several copies (a momentum encoder, a student).
-Where they are is found by matching names and shapes, not by knowing the program; ``copies.py`` then chooses
-among the copies.
+Programs nest the weights in dictionaries (``state_dict``, ``model``, ``teacher``), add prefixes to their names
+(``module.encoder_q.``, ``backbone.``) and save several copies (a momentum encoder, a student). The weights are
+found by matching names and shapes, independently of the program; ``copies.py`` then selects one of the copies.
 """
 
 import re
@@ -18,9 +17,9 @@ from torch import Tensor, nn
 
 from .renaming import SPELLINGS, PublishedNames, without_wrappers
 
-_DEPTH = 4  # dictionaries within dictionaries; VISSL's is the deepest
-_UNTRACKED = "num_batches_tracked"  # counts batches, shapes nothing, and older programs do not write it
-_MOST_PREFIXES = 24  # of a dictionary, to which a library's own renaming is applied
+_MAX_DEPTH = 4  # nested dictionaries; VISSL's are the deepest
+_UNTRACKED = "num_batches_tracked"  # a counter that does not affect outputs; older programs do not write it
+_MAX_PREFIXES = 24  # prefixes of a dictionary to which a library's own renaming is applied
 
 _HEADS = re.compile(
     r"(fc|heads?|classifiers?|head_dist|last_linear|mlp|linear|logits?|projectors?|projection(_head|_layer)?|"
@@ -32,15 +31,15 @@ _HEADS = re.compile(
 
 @dataclass(frozen=True, eq=False)
 class TargetNetwork:
-    """The network whose weights are looked for.
+    """The network whose weights are searched for.
 
     Attributes:
-        module: the network, whose own weights do not matter.
-        classifier: names of its final linear modules, which may be absent.
-        any_width: whether they may also be of another width.
-        strange: names that are unexpected although they look like those of a head.
-        ignored: names of a head, whatever they look like.
-        published: how its library renames published weights.
+        module: The network; its own weights are not used.
+        classifier: Names of its final linear modules, whose weights may be missing.
+        any_width: Whether these modules may also have another width.
+        strange: Names that are unexpected although they match the pattern of a head.
+        ignored: Names of a head that need not match the pattern.
+        published: The library's renaming of published weights.
     """
 
     module: nn.Module
@@ -52,31 +51,31 @@ class TargetNetwork:
 
     @cached_property
     def shapes(self) -> dict[str, torch.Size]:
-        """Name → shape of every parameter and buffer that is saved."""
+        """Name → shape of every saved parameter and buffer."""
         return {name: value.shape for name, value in self.module.state_dict().items()}
 
     @cached_property
     def unsaved(self) -> set[str]:
-        """Names of buffers that are not saved, though older versions of the network's code did."""
+        """Names of buffers that are not saved, although older versions of the network's code saved them."""
         return {name for name, _ in self.module.named_buffers()} - set(self.shapes)
 
     def optional(self, name: str) -> bool:
-        """Whether the network computes the same features without the weight ``name``."""
+        """Return whether the network computes the same features without the weight ``name``."""
         return name.endswith(_UNTRACKED) or name.startswith(tuple(f"{part}." for part in self.classifier))
 
 
 @dataclass(frozen=True, eq=False)
 class CheckpointMatch:
-    """How one copy of the weights in a checkpoint compares with a network.
+    """The comparison of one copy of the weights in a checkpoint with a network.
 
     Attributes:
-        path: the keys that lead to its dictionary, joined by dots.
-        prefix: what stands before its names there, without the last dot.
-        weights: our name → tensor, with the right shape.
-        missing: names of the backbone that have no weight.
-        misshapen: their name, shape and the shape wanted, for each that differs.
-        unexpected: names under the prefix that are no part of the network nor of a known head.
-        resampled: whether a position embedding was resampled to another grid.
+        path: Keys that lead to its dictionary, joined by dots.
+        prefix: Prefix of its names there, without the last dot.
+        weights: Our name → tensor, with the right shape.
+        missing: Names of the backbone without a weight.
+        misshapen: Name in the file, shape and expected shape of each weight of another shape.
+        unexpected: Names with the prefix that belong neither to the network nor to a known head.
+        resampled: Whether a position embedding was resampled to another grid.
     """
 
     path: str
@@ -89,29 +88,29 @@ class CheckpointMatch:
 
     @property
     def where(self) -> str:
-        """The dictionary and prefix it was found under, for people."""
+        """The dictionary and prefix where it was found, for users."""
         return ".".join(filter(None, [self.path, self.prefix])) or "its top level"
 
     @property
     def whole(self) -> bool:
-        """Whether every weight of the backbone was found, and nothing was left over."""
+        """Whether every weight of the backbone was found, and no weight is unexpected."""
         return not (self.missing or self.misshapen or self.unexpected)
 
     @property
     def faults(self) -> int:
-        """How many names do not fit."""
+        """Number of names that do not match."""
         return len(self.missing) + len(self.misshapen) + len(self.unexpected)
 
     @property
     def score(self) -> tuple[int, int]:
-        """How many weights match in name and shape, and in name at all."""
+        """Number of weights that match in name and shape, and number that match in name."""
         return len(self.weights), len(self.weights) + len(self.misshapen)
 
 
 def fits(checkpoint: Mapping[Any, Any], network: TargetNetwork) -> list[CheckpointMatch]:
-    """Every place in the checkpoint where a weight of the network is found, each read as it fits best.
+    """Return the best match at each place in the checkpoint where a weight of the network is found.
 
-    The library's own renaming of published weights is tried where the names alone do not fit.
+    If the names alone do not match, the library's own renaming of published weights is tried.
     """
     found: dict[tuple[str, str], CheckpointMatch] = {}
     for path, tensors in tensors_within(checkpoint):
@@ -131,8 +130,8 @@ def _keep_better(found: dict[tuple[str, str], CheckpointMatch], fit: CheckpointM
 
 
 def tensors_within(checkpoint: object, path: str = "") -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Every dictionary of named tensors in a checkpoint, with the keys that lead to it."""
-    if not isinstance(checkpoint, Mapping) or path.count(".") >= _DEPTH:
+    """Yield every dictionary of named tensors in a checkpoint, with the keys that lead to it."""
+    if not isinstance(checkpoint, Mapping) or path.count(".") >= _MAX_DEPTH:
         return
     named = {key: value for key, value in checkpoint.items() if isinstance(key, str)}
     if tensors := {key: value for key, value in named.items() if isinstance(value, Tensor)}:
@@ -142,16 +141,16 @@ def tensors_within(checkpoint: object, path: str = "") -> Iterator[tuple[str, di
 
 
 def _by_names(path: str, tensors: Mapping[str, Tensor], network: TargetNetwork) -> Iterator[CheckpointMatch]:
-    """Wherever names of the network, in any of the spellings, stand behind a prefix."""
+    """Yield a match for each prefix that is followed by names of the network in any of the spellings."""
     for spell in SPELLINGS:
         spelling = spell(network.module, network.shapes)
         for prefix in _prefixes(tensors, spelling):
-            behind = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            yield _fit(path, prefix, {spelling.get(k, k): v for k, v in behind.items()}, network)
+            stripped = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            yield _fit(path, prefix, {spelling.get(k, k): v for k, v in stripped.items()}, network)
 
 
 def _prefixes(tensors: Mapping[str, Tensor], spelling: Mapping[str, str]) -> list[str]:
-    """The prefixes behind which most names stand; a copy of a network has about as many as another."""
+    """Return the prefixes with the most names; copies of a network have similar numbers of names."""
     count: Counter[str] = Counter()
     for key in tensors:
         parts = key.split(".")
@@ -164,38 +163,38 @@ def _prefixes(tensors: Mapping[str, Tensor], spelling: Mapping[str, str]) -> lis
 
 
 def _by_library(path: str, tensors: Mapping[str, Tensor], network: TargetNetwork) -> Iterator[CheckpointMatch]:
-    """Behind every prefix that the network's library, by its renaming, finds weights of the network."""
+    """Yield a match for each prefix after which the library's renaming finds weights of the network."""
     if network.published is None:
         return
     for prefix in _common_prefixes(tensors):
-        behind = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-        renamed = network.published.renamed(behind, network.module)
+        stripped = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        renamed = network.published.renamed(stripped, network.module)
         if renamed is not None:
             fit = _fit(path, prefix, renamed, network)
             if fit.weights:
-                yield replace(fit, resampled=_is_resampled(behind, renamed))
+                yield replace(fit, resampled=_is_resampled(stripped, renamed))
 
 
 def _is_resampled(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> bool:
-    """Whether a position embedding has another number of values than any tensor had before."""
+    """Return whether a position embedding has another number of values than any tensor had before."""
     sizes = {tensor.numel() for tensor in before.values()}
     return any("pos_embed" in name and value.numel() not in sizes for name, value in after.items())
 
 
 def _common_prefixes(tensors: Mapping[str, Tensor]) -> list[str]:
-    """The empty prefix, and those of modules by name (not by number) that most names stand behind."""
+    """Return the empty prefix, and the most frequent prefixes of modules with names (not numbers)."""
     count: Counter[str] = Counter()
     for key in tensors:
         parts = key.split(".")[:-1]
-        for end in range(1, min(len(parts), _DEPTH) + 1):
+        for end in range(1, min(len(parts), _MAX_DEPTH) + 1):
             if parts[end - 1].isdigit():
                 break
             count["".join(f"{part}." for part in parts[:end])] += 1
-    return ["", *(prefix for prefix, _ in count.most_common(_MOST_PREFIXES))]
+    return ["", *(prefix for prefix, _ in count.most_common(_MAX_PREFIXES))]
 
 
 def _fit(path: str, prefix: str, tensors: Mapping[str, Tensor], network: TargetNetwork) -> CheckpointMatch:
-    """Compare what stands behind a prefix, under our names, with the network."""
+    """Compare the weights after a prefix, under our names, with the network."""
     ours = network.shapes
     weights: dict[str, Tensor] = {}
     misshapen: dict[str, str] = {}

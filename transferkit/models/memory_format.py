@@ -10,9 +10,9 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def channels_last(module: M) -> M:
-    """The module itself, its weights with four axes stored channels last; values stay as they are.
+    """Store the weights with four axes channels last, without changing their values, and return the module.
 
-    Weights with five axes, as of 3-D convolutions, have no such format and are left alone.
+    Weights with five axes, such as those of 3-D convolutions, have no such format and are not changed.
     """
     for tensor in chain(module.parameters(), module.buffers()):
         if tensor.ndim == 4:

@@ -1,4 +1,4 @@
-"""Options behind the ``?`` of a spec: ``vit_small_patch16_224?num_heads=12&img_size=112``."""
+"""Options after the ``?`` of a spec: ``vit_small_patch16_224?num_heads=12&img_size=112``."""
 
 import ast
 from collections.abc import Mapping
@@ -10,15 +10,15 @@ _WORDS: dict[str, Any] = {"true": True, "false": False, "none": None}
 
 
 def split_options(text: str) -> tuple[str, dict[str, Any]]:
-    """The name in front of the ``?``, and the options behind it.
+    """Return the name before the ``?`` and the options after it.
 
-    A value is a Python literal (``12``, ``0.5``, ``(224,320)``), ``true``, ``false`` or ``none``, and
-    otherwise a string.
+    A value is a Python literal (``12``, ``0.5``, ``(224,320)``), ``true``, ``false`` or ``none``, or otherwise a
+    string.
 
     >>> split_options("vit_tiny_patch16_224?num_heads=12&global_pool=avg")
     ('vit_tiny_patch16_224', {'num_heads': 12, 'global_pool': 'avg'})
 
-    Raises: UsageError: for an option without a value, and for one that is given twice.
+    Raises: UsageError: for an option without a value, and for an option that is given twice.
     """
     name, mark, query = text.partition("?")
     options: dict[str, Any] = {}
@@ -36,7 +36,7 @@ def split_options(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def join_options(name: str, options: Mapping[str, Any]) -> str:
-    """The reverse of ``split_options``; options are sorted, so that equal ones are spelled alike.
+    """Join a name and options, the inverse of ``split_options``; options are sorted for a unique notation.
 
     >>> join_options("volo_d1_224", {"img_size": 320, "global_pool": "avg"})
     'volo_d1_224?global_pool=avg&img_size=320'
@@ -46,7 +46,7 @@ def join_options(name: str, options: Mapping[str, Any]) -> str:
 
 
 def with_options(spec: str, options: Mapping[str, Any]) -> str:
-    """The spec with further options.
+    """Return the spec with further options.
 
     >>> with_options("file:x.pt#resnet50", {"weights_key": "model_ema", "mean": (0.5, 0.5, 0.5)})
     'file:x.pt#resnet50?mean=(0.5,0.5,0.5)&weights_key=model_ema'
@@ -60,7 +60,7 @@ def _value(text: str) -> Any:
         return _WORDS[text.lower()]
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # whatever it cannot read
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # the text is no literal
         return text
 
 

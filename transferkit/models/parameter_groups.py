@@ -1,4 +1,4 @@
-"""Where parameters lie in a network: in which stage, and below which layer."""
+"""Groups of a network's parameters: by stage, and below a layer."""
 
 from collections.abc import Mapping
 
@@ -9,18 +9,18 @@ from .tracing import trace
 
 
 def parameter_stages(encoder: Encoder) -> Mapping[str, int]:
-    """Name of each parameter → the stage that it lies in, 0 the first.
+    """Return name of each parameter → index of its stage, starting at 0.
 
-    Stages are those that ``--layers stages`` names; what runs behind the last of them counts to a stage of
-    its own, and so does a parameter of no module that runs once.
+    Stages are those of ``--layers stages``; parameters after the last stage, and parameters outside modules that
+    run once, belong to one more stage.
     """
     finished = [call.name for call in trace(encoder).calls]
     ends = [finished.index(layer.name) for layer in resolve_layers(encoder, ["stages"], None) if layer.name in finished]
-    return {name: sum(end < place for end in ends) for name, place in _places(encoder, finished).items()}
+    return {name: sum(end < index for end in ends) for name, index in _finish_order(encoder, finished).items()}
 
 
 def parameters_below(encoder: Encoder, layer: str) -> frozenset[str]:
-    """Names of the parameters of modules that have finished when ``layer`` has.
+    """Return the names of the parameters of ``layer`` and of modules that finish before it.
 
     Raises: UnknownNameError: if no module of that name runs once.
     """
@@ -29,18 +29,18 @@ def parameters_below(encoder: Encoder, layer: str) -> frozenset[str]:
     if found.name not in finished:
         raise UnknownNameError(f"{layer!r} of {encoder.spec} is no module: training cannot begin behind it.")
     last = finished.index(found.name)
-    return frozenset(name for name, place in _places(encoder, finished).items() if place <= last)
+    return frozenset(name for name, index in _finish_order(encoder, finished).items() if index <= last)
 
 
-def _places(encoder: Encoder, finished: list[str]) -> dict[str, int]:
-    """Name of each parameter → when the smallest module that holds it, and runs once, has finished."""
-    order = {name: place for place, name in enumerate(finished)}
-    places = {}
+def _finish_order(encoder: Encoder, finished: list[str]) -> dict[str, int]:
+    """Return name of each parameter → index in ``finished`` of the smallest module around it that runs once."""
+    order = {name: index for index, name in enumerate(finished)}
+    indices = {}
     for name, _ in encoder.module.named_parameters():
         holder = name
         while "." in holder:
             holder = holder.rpartition(".")[0]
             if holder in order:
                 break
-        places[name] = order.get(holder, len(finished))
-    return places
+        indices[name] = order.get(holder, len(finished))
+    return indices

@@ -1,4 +1,4 @@
-"""A network entered behind one of its layers: what lies below is not computed, its output is given."""
+"""A forward pass that starts after one of the layers: the layer's output is given, and earlier layers do not run."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,13 +16,13 @@ from .tracing import OUTPUT, trace
 
 @dataclass(frozen=True, eq=False)
 class PartialForward:
-    """Where a network can be entered.
+    """A layer after which the forward pass of a network can start.
 
     Attributes:
-        layer: name of the module whose output is given.
-        skipped: outermost modules that finish before it → shape of an image's output ``[…]``.
-        shape: of the layer's output for one image.
-        side: pixels of the square that the network takes.
+        layer: Name of the module whose output is given.
+        skipped: Outermost modules that finish before it → shape of their output for one image.
+        shape: Shape of the layer's output for one image.
+        side: Pixels per side of the network's input images.
     """
 
     layer: str
@@ -32,38 +32,38 @@ class PartialForward:
 
     @contextmanager
     def entered(self, body: nn.Module, given: Tensor) -> Iterator[Tensor]:
-        """While the context lasts, ``body`` takes what is yielded in place of images.
+        """Let ``body`` continue from ``given`` while the context is active; its input is the yielded placeholder.
 
         Args:
-            body: the encoder's network, or what training made of it.
-            given: ``[b, n]``, the layer's output, flattened.
+            body: the encoder's network, or its trained version.
+            given: ``[b, n]`` flattened outputs of the layer.
         """
         maps = given.reshape(-1, *self.shape)
         changed = [(body.get_submodule(self.layer), lambda *_, **__: maps)]
         for name, shape in self.skipped.items():
-            changed.append((body.get_submodule(name), _nothing(maps, shape)))
+            changed.append((body.get_submodule(name), _zeros(maps, shape)))
         try:
             for module, forward in changed:
                 module.forward = forward
             yield maps.new_zeros(1, 3, self.side, self.side).expand(len(maps), -1, -1, -1)
         finally:
             for module, _ in changed:
-                del module.forward  # the class's own is there again
+                del module.forward  # restores the method of the class
 
 
 def partial_forward(encoder: Encoder, layer: str) -> PartialForward | None:
-    """How to enter the network behind ``layer``; None where something below reaches past it.
+    """Return the partial forward pass after ``layer``, or None if later layers use outputs of earlier ones.
 
     Args:
-        encoder: in evaluation mode.
+        encoder: an encoder in evaluation mode.
         layer: name of a module that runs once.
     """
     calls = {call.name: tuple(call.shape[1:]) for call in trace(encoder).calls if call.name != LAST}
     if layer not in calls:
         return None
     before = list(calls)[: list(calls).index(layer)]
-    apart = [name for name in before if not _kin(name, layer) and name != OUTPUT]
-    outermost = [name for name in apart if not any(name.startswith(f"{other}.") for other in apart)]
+    separate = [name for name in before if not _is_nested(name, layer) and name != OUTPUT]
+    outermost = [name for name in separate if not any(name.startswith(f"{other}.") for other in separate)]
     found = PartialForward(layer, {name: calls[name] for name in outermost}, calls[layer], encoder.view.crop)
     images = torch.randn(2, 3, found.side, found.side, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -71,17 +71,17 @@ def partial_forward(encoder: Encoder, layer: str) -> PartialForward | None:
             given = outputs(images)[layer].flatten(1)
         whole = encoder.module(images)
         try:
-            with found.entered(encoder.module, given) as nothing:
-                same = torch.allclose(encoder.module(nothing), whole, rtol=1e-4, atol=1e-5)
-        except RuntimeError:  # shapes that do not meet
+            with found.entered(encoder.module, given) as placeholder:
+                same = torch.allclose(encoder.module(placeholder), whole, rtol=1e-4, atol=1e-5)
+        except RuntimeError:  # shapes do not match
             same = False
     return found if same else None
 
 
-def _kin(name: str, layer: str) -> bool:
-    """Whether one is inside the other."""
+def _is_nested(name: str, layer: str) -> bool:
+    """Return whether one module is inside the other."""
     return name == layer or layer.startswith(f"{name}.") or name.startswith(f"{layer}.")
 
 
-def _nothing(like: Tensor, shape: tuple[int, ...]) -> Any:
+def _zeros(like: Tensor, shape: tuple[int, ...]) -> Any:
     return lambda *_, **__: like.new_zeros(len(like), *shape)

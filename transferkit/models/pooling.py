@@ -1,4 +1,4 @@
-"""How a layer's output becomes one vector an image.
+"""Pooling of a layer's output to one vector per image.
 
 Shapes: ``b`` images, ``d`` features, ``h × w`` positions of a map, ``t`` tokens.
 """
@@ -19,24 +19,24 @@ from ..core.registry import unknown_name
 Kind = Literal["map", "tokens", "vector"]
 
 WHOLE = "whole"
-"""The pooling that keeps everything."""
+"""The pooling that keeps all values."""
 
 _PATCH_EMBEDDING = re.compile(r"(.*\.)?(patch_embed(dings)?|conv_proj)\d*(\.\d+)?")
-_MOST_PREFIX_TOKENS = 16
+_MAX_PREFIX_TOKENS = 16
 
 WIDTHS = {"avg": 1, "max": 1, "avgmax": 2, "grid2": 4, "cls": 1, "mean-tokens": 1}
-"""Pooling → how many values it keeps of each feature of a map or of tokens; ``whole`` keeps them all."""
+"""Pooling → number of values that it keeps per feature of a map or of tokens; ``whole`` keeps all."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """What the axes of a layer's output mean.
+    """The meaning of the axes of a layer's output.
 
     Attributes:
         kind: ``map`` ``[b, d, h, w]`` or ``[b, h, w, d]``, ``tokens`` ``[b, t, d]`` or, in windows,
             ``[b, windows, t, d]``, ``vector`` ``[b, d]``.
-        axis: where ``d`` stands.
-        prefix: class, distillation and register tokens that stand before those of the patches.
+        axis: Index of the axis ``d``.
+        prefix: Number of class, distillation and register tokens before the patch tokens.
     """
 
     kind: Kind
@@ -45,7 +45,7 @@ class Form:
 
     @property
     def poolings(self) -> tuple[str, ...]:
-        """The poolings that fit; a vector is left as it is by any."""
+        """Poolings that can be applied; all of them leave a vector unchanged."""
         if self.kind == "map":
             return ("avg", "max", "avgmax", "grid2", "mean-tokens", WHOLE)
         if self.kind == "tokens":
@@ -53,22 +53,22 @@ class Form:
         return (*WIDTHS, WHOLE)
 
     def width(self, shape: Sequence[int], pooling: str) -> int:
-        """How many features an output ``[b, …]`` of this shape becomes."""
+        """Return the number of features after pooling an output ``[b, …]`` of this shape."""
         if pooling == WHOLE or self.kind == "vector":
             return prod(shape[1:])
         return shape[self.axis] * WIDTHS[pooling]
 
 
 def form_of(shape: torch.Size, *, batch: int, prefix: int, patches: Collection[int] = ()) -> Form | None:
-    """Read the axes off a shape; None when it has no row for each image, or is none of the three kinds.
+    """Infer the axes from a shape; None if it has no row per image, or is none of the three kinds.
 
     Images are square, and so are maps: ``[b, d, s, s]`` is channels first, ``[b, s, s, d]`` channels last.
 
     Args:
-        shape: of a layer's output.
-        batch: how many images went in.
-        prefix: tokens before those of the patches, where the network has them.
-        patches: how many there may be, as far as this is known.
+        shape: shape of a layer's output.
+        batch: number of images.
+        prefix: number of tokens before the patch tokens in the network.
+        patches: possible numbers of patches, as far as they are known.
     """
     if len(shape) < 2 or shape[0] != batch:
         return None
@@ -89,9 +89,9 @@ def form_of(shape: torch.Size, *, batch: int, prefix: int, patches: Collection[i
 
 
 def _prefix_among(tokens: int, prefix: int, patches: Collection[int]) -> int:
-    """``prefix``, or 0 in a layer that comes before these tokens are added.
+    """Return ``prefix``, or 0 for a layer before these tokens are added.
 
-    Where the number of patches tells nothing, it is taken to be a square.
+    If the number of patches is unknown, it is assumed to be a square number.
     """
     if tokens <= prefix or tokens in patches:
         return 0
@@ -105,7 +105,7 @@ def _is_square(number: int) -> bool:
 
 
 class Tokens:
-    """What the tokens of a network are, as far as its forward pass has shown.
+    """The numbers of patch and prefix tokens of a network, as observed in its forward pass.
 
     Args:
         module: the network.
@@ -117,27 +117,27 @@ class Tokens:
         self._patches: dict[str, int] = {}
 
     def see(self, name: str, shape: torch.Size) -> None:
-        """Count the patches, if the module ``name`` is one that makes them."""
+        """Record the number of patches if the module ``name`` is a patch embedding."""
         if is_patch_embedding(name) and len(shape) in (3, 4):
             self._patches[name] = shape[1] if len(shape) == 3 else shape[2] ** 2  # [b, t, d], or a map
 
     def form_of(self, shape: torch.Size, *, batch: int) -> Form | None:
-        """What the axes of a layer's output mean.
+        """Return the meaning of the axes of a layer's output.
 
-        A network that does not say how many tokens stand before those of its patches has as many as there are
-        more than patches.
+        If the network does not declare its number of prefix tokens, it is the number of tokens minus the number of
+        patches.
         """
         if self._in_windows and len(shape) == 4 and shape[0] == batch and shape[2] != shape[3]:
             return Form("tokens", 3)
         patches, prefix = set(self._patches.values()), self._prefix
         if not prefix and len(shape) == 3:
-            more = [shape[1] - number for number in patches if 0 <= shape[1] - number <= _MOST_PREFIX_TOKENS]
+            more = [shape[1] - number for number in patches if 0 <= shape[1] - number <= _MAX_PREFIX_TOKENS]
             prefix = min(more, default=0)
         return form_of(shape, batch=batch, prefix=prefix, patches=patches)
 
 
 def is_patch_embedding(name: str) -> bool:
-    """Whether a module of this name makes tokens of the patches of an image, or of a map.
+    """Return whether a module of this name is a patch embedding of an image or a map.
 
     >>> [is_patch_embedding(name) for name in ("patch_embed", "patch_embed2", "patch_embed.0", "blocks.0")]
     [True, True, True, False]
@@ -146,18 +146,18 @@ def is_patch_embedding(name: str) -> bool:
 
 
 def fitting_pooling(form: Form, own: str) -> str:
-    """The network's own pooling where it fits a layer, otherwise the mean over its positions."""
+    """Return the network's own pooling if it can be applied to a layer, otherwise the mean over positions."""
     if own in form.poolings:
         return own
     return "mean-tokens" if form.kind == "tokens" else "avg"
 
 
 def require_fit(layer: str, form: Form, pooling: str) -> None:
-    """Refuse a pooling that the layer's output does not have.
+    """Check that a pooling can be applied to a layer's output.
 
     Raises:
         UnknownNameError: if there is no such pooling.
-        ModelError: if it does not fit, naming those that do.
+        ModelError: if it cannot be applied; the message names the poolings that can.
     """
     if pooling not in (*WIDTHS, WHOLE):
         raise unknown_name("pooling", pooling, [*WIDTHS, WHOLE])
@@ -170,15 +170,15 @@ def require_fit(layer: str, form: Form, pooling: str) -> None:
 
 
 def pool(output: Tensor, form: Form, pooling: str) -> Tensor:
-    """One vector an image, a new tensor, computed in float32 or better.
+    """Pool an output to one vector per image, a new tensor in at least float32.
 
-    ``avg`` and ``mean-tokens`` are the mean over all positions, without prefix tokens; ``max`` is the
-    largest value over them; ``avgmax`` is both, one after the other; ``grid2`` is the mean of each quarter
-    of a map, feature by feature; ``cls`` is the first token; ``whole`` is everything, in the layer's order.
+    ``avg`` and ``mean-tokens`` are the mean over all positions, without prefix tokens; ``max`` is the maximum
+    over them; ``avgmax`` concatenates both; ``grid2`` is the mean of each quarter of a map, grouped by feature;
+    ``cls`` is the first token; ``whole`` is all values in the layer's order.
 
     Args:
-        output: ``[b, …]``.
-        form: what its axes mean.
+        output: ``[b, …]`` output of a layer.
+        form: the meaning of its axes.
         pooling: one of ``form.poolings``.
 
     Returns: ``[b, form.width(output.shape, pooling)]``.
@@ -201,7 +201,7 @@ def pool(output: Tensor, form: Form, pooling: str) -> Tensor:
 
 
 def prefix_tokens(module: nn.Module) -> int:
-    """How many tokens stand before those of the patches: timm says so, others have a class token or none."""
+    """Return the number of tokens before the patch tokens: timm's own number, or 1 for a class token, or 0."""
     counted = getattr(module, "num_prefix_tokens", None)
     if isinstance(counted, int):
         return counted
@@ -209,7 +209,7 @@ def prefix_tokens(module: nn.Module) -> int:
 
 
 def own_pooling(module: nn.Module) -> str:
-    """How the network itself makes one vector of its tokens; ``avg`` where it has none, or does not say."""
+    """Return the pooling that the network applies to its tokens; ``avg`` without tokens or if it is unknown."""
     if isinstance(getattr(module, "num_prefix_tokens", None), int):  # timm's transformers
         by_token = prefix_tokens(module) and getattr(module, "global_pool", "token") == "token"
         return "cls" if by_token else "mean-tokens"

@@ -1,4 +1,4 @@
-"""Preprocessing that a spec names instead of the encoder's own: ``timm:resnet18?interpolation=bilinear``."""
+"""Options of a spec that change the encoder's preprocessing: ``timm:resnet18?interpolation=bilinear``."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,7 +12,7 @@ KEYS = ("resize", "fit", "interpolation", "mean", "std")
 
 
 def split_preprocessing(spec: str) -> tuple[str, dict[str, Any]]:
-    """The spec of the encoder itself, and what is to be changed of its preprocessing.
+    """Return the spec without preprocessing options, and these options.
 
     >>> split_preprocessing("file:x.pt#vit_tiny_patch16_224?num_heads=3&mean=0.5")
     ('file:x.pt#vit_tiny_patch16_224?num_heads=3', {'mean': 0.5})
@@ -28,9 +28,9 @@ def split_preprocessing(spec: str) -> tuple[str, dict[str, Any]]:
 
 
 def changed_view(view: Preprocessing, changes: Mapping[str, Any]) -> Preprocessing:
-    """The view with some of its fields changed; one mean or deviation serves all three channels.
+    """Return the preprocessing with some fields changed; a single mean or std applies to all three channels.
 
-    Raises: UsageError: for a value that the field cannot have.
+    Raises: UsageError: if a value is invalid.
     """
     return replace(view, **{key: _checked(key, value) for key, value in changes.items()})
 

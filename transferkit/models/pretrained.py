@@ -1,4 +1,4 @@
-"""Weights that torchvision and timm publish; what is not in their caches yet is downloaded by them."""
+"""Published weights of torchvision and timm, which download them unless they are in their caches."""
 
 import socket
 from collections.abc import Iterator, Mapping
@@ -19,16 +19,16 @@ from .architectures import (
 )
 from .encoder import ENCODERS, Encoder, encoder_of
 
-_PATIENCE_SECONDS = 20  # for a server's first answer; an open connection may take longer
+_TIMEOUT_SECONDS = 20  # for a server's first response; an open connection may take longer
 _HUB = "hf-hub:"
 
 
 @ENCODERS.register("torchvision")
 def torchvision_encoder(rest: str) -> Encoder:
-    """``torchvision:NAME@WEIGHTS``, where ``DEFAULT`` is the newest weights.
+    """Load ``torchvision:NAME@WEIGHTS``, where ``DEFAULT`` is the newest weights.
 
     Raises:
-        UsageError: without ``@WEIGHTS``, or with options of the constructor.
+        UsageError: if ``@WEIGHTS`` is missing, or there are options of the constructor.
         UnknownNameError: for a name or weights that torchvision does not have.
         ModelError: if the weights cannot be downloaded.
     """
@@ -51,7 +51,7 @@ def torchvision_encoder(rest: str) -> Encoder:
     if tag not in known.__members__:
         raise unknown_name(f"weights of {architecture}", tag, list(known.__members__))
     weights = known[tag]
-    spec = f"{architecture}@{weights.name}"  # DEFAULT has become the name of what it means today
+    spec = f"{architecture}@{weights.name}"  # DEFAULT is replaced by the name of the current default
     with _downloading(spec, f"{architecture.name}.{weights.name}"):
         module = models.get_model(name, weights=weights)
     return encoder_of(
@@ -65,12 +65,12 @@ def torchvision_encoder(rest: str) -> Encoder:
 
 @ENCODERS.register("timm")
 def timm_encoder(rest: str) -> Encoder:
-    """``timm:NAME`` or ``timm:NAME@pretrained``: with weights; ``timm:hf-hub:…`` from the hub.
+    """Load ``timm:NAME`` or ``timm:NAME@pretrained``, or ``timm:hf-hub:…`` from the Hugging Face hub.
 
-    A name may carry a tag that says which weights (``resnet50.a1_in1k``); timm's default are meant without.
+    A name may have a tag that selects weights (``resnet50.a1_in1k``); the default is timm's default weights.
 
     Raises:
-        UsageError: for anything but ``pretrained`` behind ``@``, for options of the constructor, and for a
+        UsageError: for anything but ``pretrained`` after ``@``, for options of the constructor, and for a
             network without weights.
         UnknownNameError: for a name that timm does not have.
         ModelError: if the weights cannot be downloaded.
@@ -80,11 +80,11 @@ def timm_encoder(rest: str) -> Encoder:
     _require_no_options("timm", rest)
     name, _, tag = rest.partition("@")
     if tag not in ("", "pretrained"):
-        raise UsageError(f"timm:{rest} cannot be meant: write timm:{name} for weights, or random:timm:{name} for none.")
+        raise UsageError(f"timm:{rest} is invalid: write timm:{name} for weights, or random:timm:{name} for none.")
     hub = name.startswith(_HUB)
     if not hub:
         _require_weights(name)
-    with _downloading(f"timm:{name}", "ARCH" if hub else f"timm:{name}"), _impatient_hub():
+    with _downloading(f"timm:{name}", "ARCH" if hub else f"timm:{name}"), _offline_if_unreachable():
         module = timm.create_model(name, pretrained=True)
     config: Any = module.pretrained_cfg
     architecture = _architecture_of(config)
@@ -99,14 +99,14 @@ def timm_encoder(rest: str) -> Encoder:
 
 
 def _architecture_of(config: Mapping[str, Any]) -> Architecture:
-    """The network of a configuration, with its tag where timm knows it; the hub's networks have others."""
+    """Return the network of a configuration, with its tag if timm knows it; networks of the hub have other tags."""
     with suppress(UnknownNameError):
         return find_architecture(f"timm:{config['architecture']}.{config['tag']}")
     return Architecture("timm", config["architecture"])
 
 
 def _require_no_options(library: str, rest: str) -> None:
-    """Refuse options behind ``?``; those of the preprocessing have been taken away before."""
+    """Refuse options after ``?``; options of the preprocessing are removed before."""
     plain, mark, options = rest.partition("?")
     if mark:
         raise UsageError(
@@ -128,12 +128,12 @@ def _require_weights(name: str) -> None:
 
 @contextmanager
 def _downloading(spec: str, arch: str) -> Iterator[None]:
-    """Turn a network that does not answer, or answers no, into one sentence."""
+    """Set a timeout, and convert errors of the network into a message with a remedy."""
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_PATIENCE_SECONDS)
+    socket.setdefaulttimeout(_TIMEOUT_SECONDS)
     try:
         yield
-    except OSError as error:  # of urllib, and of the hub's client
+    except OSError as error:  # raised by urllib and by the hub's client
         reason = " ".join(str(error).partition(". ")[0].split())
         raise ModelError(
             f"The weights of {spec} could not be downloaded ({reason}). Fetch them elsewhere "
@@ -144,23 +144,23 @@ def _downloading(spec: str, arch: str) -> Iterator[None]:
 
 
 @contextmanager
-def _impatient_hub() -> Iterator[None]:
-    """Without a hub to talk to, use its cache alone: its client would retry each file for half a minute."""
+def _offline_if_unreachable() -> Iterator[None]:
+    """Use only the hub's cache if the hub is unreachable; its client would retry each file for half a minute."""
     from huggingface_hub import constants
 
     before = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = before or not _answers(constants.ENDPOINT)
+    constants.HF_HUB_OFFLINE = before or not _is_reachable(constants.ENDPOINT)
     try:
         yield
     finally:
         constants.HF_HUB_OFFLINE = before
 
 
-def _answers(url: str) -> bool:
+def _is_reachable(url: str) -> bool:
     try:
-        urlopen(Request(url, method="HEAD"), timeout=_PATIENCE_SECONDS).close()
+        urlopen(Request(url, method="HEAD"), timeout=_TIMEOUT_SECONDS).close()
     except HTTPError:
-        return True  # a refusal is an answer
+        return True  # an error status is a response
     except OSError:
         return False
     return True

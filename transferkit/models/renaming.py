@@ -1,4 +1,4 @@
-"""The names that programs and publishers give to a network's weights, and ours for them."""
+"""Translation of the names that other programs and publishers give to a network's weights into our names."""
 
 import logging
 import re
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 _WRAPPERS = re.compile(
     r"(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\."
-)  # of torch.compile, FSDP and activation checkpointing, around any module
+)  # added by torch.compile, FSDP and activation checkpointing around any module
 _CHUNKED = re.compile(r"(.*?(?<![^.])blocks)\.(\d+)\.(\d+)\.(.*)")  # DINOv2's block_chunks
 _PATCHES = "patch_embed.proj.weight"
 
@@ -28,7 +28,7 @@ _Filter = Callable[..., Mapping[str, Any]]
 
 
 def without_wrappers(tensors: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
-    """The same tensors without what torch's wrappers put into names, and with blocks counted through.
+    """Return the tensors without the name parts of torch's wrappers, and with consecutively numbered blocks.
 
     >>> list(without_wrappers({"blocks.0._orig_mod.norm.weight": 1}, nn.Identity()))
     ['blocks.0.norm.weight']
@@ -40,20 +40,20 @@ def without_wrappers(tensors: Mapping[str, Tensor], module: nn.Module) -> dict[s
     counted: dict[tuple[str | Any, ...], int] = {}
     for stem, chunk, index in sorted(chunks, key=lambda one: (one[0], int(one[1]), int(one[2]))):
         counted[stem, chunk, index] = sum(1 for other in counted if other[0] == stem)
-    return {_counted_through(name, counted): tensor for name, tensor in plain.items()}
+    return {_renumbered(name, counted): tensor for name, tensor in plain.items()}
 
 
-def _counted_through(name: str, counted: Mapping[tuple[str | Any, ...], int]) -> str:
+def _renumbered(name: str, counted: Mapping[tuple[str | Any, ...], int]) -> str:
     match = _CHUNKED.fullmatch(name)
     return f"{match[1]}.{counted[match.group(1, 2, 3)]}.{match[4]}" if match else name
 
 
 @dataclass(frozen=True, eq=False)
 class PublishedNames:
-    """How a library reads the files that it, or the network's authors, published.
+    """The renaming that a library applies to files published by it or by the network's authors.
 
     Attributes:
-        library, name, options: of the network, as in ``Architecture``; timm's name with its tag.
+        library, name, options: Fields of the network as in ``Architecture``; timm's name includes the tag.
     """
 
     library: str
@@ -62,21 +62,21 @@ class PublishedNames:
 
     @cached_property
     def _filter(self) -> _Filter | None:
-        """From a state dict to one with the network's own names and shapes; None if there is none."""
+        """Function that converts a state dict to the network's own names and shapes; None if there is none."""
         return _timm_filter(self.name, self.options) if self.library == "timm" else _torchvision_filter
 
     def renamed(self, tensors: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor] | None:
-        """The tensors under the network's names; None where the library cannot read them.
+        """Return the tensors under the network's names, or None if the library cannot read them.
 
-        Position embeddings may be resampled to the network's grid. A patch embedding may not: a network with
+        Position embeddings may be resampled to the network's grid, but not patch embeddings, because a network with
         patches of another size is another network.
         """
         if self._filter is None:
             return None
         try:
-            with _silence():
+            with _silenced():
                 renamed = dict(_filtered(self._filter, tensors, module))
-        except Exception:  # such a function may raise anything where it is given another network's weights
+        except Exception:  # such a function may raise any error for weights of another network
             return None
         if any(not isinstance(value, Tensor) for value in renamed.values()):
             return None
@@ -87,13 +87,13 @@ class PublishedNames:
 
 
 def _lost_biases(tensors: Mapping[str, Tensor], renamed: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Biases of queries and values that are not zero, and that a network without them would leave out."""
+    """Return nonzero biases of queries and values that the renaming has dropped."""
     lost = {}
     for name, bias in tensors.items():
         stem = name.removesuffix("qkv.bias")
         theirs = {stem + end for end in ("qkv.bias", "q_bias", "q_proj.bias")}
         if stem != name and not theirs & renamed.keys():
-            query, _, value = bias.chunk(3)  # the bias of the keys changes no attention
+            query, _, value = bias.chunk(3)  # the bias of keys does not affect attention
             if query.any() or value.any():
                 lost[name] = bias
     return lost
@@ -102,7 +102,7 @@ def _lost_biases(tensors: Mapping[str, Tensor], renamed: Mapping[str, Tensor]) -
 def _filtered(function: _Filter, tensors: Mapping[str, Tensor], module: nn.Module) -> Mapping[str, Any]:
     try:
         return function(dict(tensors), module)
-    except TypeError:  # some take the state dict alone
+    except TypeError:  # some functions take only the state dict
         return function(dict(tensors))
 
 
@@ -115,11 +115,11 @@ def _torchvision_filter(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
-def _timm_filter(spelled: str, options: Mapping[str, Any]) -> _Filter | None:
-    """The function that timm would pass published weights of this network through.
+def _timm_filter(name: str, options: Mapping[str, Any]) -> _Filter | None:
+    """Return the function that timm applies to published weights of this network.
 
-    timm names it only where it loads such weights, so the network is created for loading, and the loading is
-    replaced by a look at the function.
+    timm passes this function only to the function that loads weights, so the network is created with pretrained
+    weights, and the loading function is replaced by one that records the argument.
     """
     import timm
     from timm.models import _builder
@@ -129,15 +129,15 @@ def _timm_filter(spelled: str, options: Mapping[str, Any]) -> _Filter | None:
     _builder.load_pretrained = lambda *args, filter_fn=None, **kwargs: seen.append(filter_fn)
     try:
         with torch.random.fork_rng(devices=[]):
-            timm.create_model(spelled, pretrained=True, **options)
+            timm.create_model(name, pretrained=True, **options)
     finally:
         _builder.load_pretrained = load
     return seen[0] if seen else None
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
-    """Keep quiet: timm logs each tensor that it resamples, and prints what it looks for in vain."""
+def _silenced() -> Iterator[None]:
+    """Suppress timm's output: it logs each resampled tensor and prints each missing name."""
     logger = logging.getLogger("timm")
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -148,7 +148,7 @@ def _silence() -> Iterator[None]:
         logger.setLevel(before)
 
 
-# Spellings: theirs → ours, for a network that is built in the same way under other names
+# Spellings: their name → our name, for a network of the same structure with other names
 
 
 def _as_ours(module: nn.Module, ours: Collection[str]) -> dict[str, str]:
@@ -156,7 +156,7 @@ def _as_ours(module: nn.Module, ours: Collection[str]) -> dict[str, str]:
 
 
 def _by_position(module: nn.Module, ours: Collection[str]) -> dict[str, str]:
-    """``nn.Sequential(*network.children())``: children by number (lightly's examples, SimCLR copies)."""
+    """Return names in ``nn.Sequential(*network.children())``, as in lightly's examples and SimCLR copies."""
     number = {name: str(i) for i, (name, _) in enumerate(module.named_children())}
     return {_with_first(name, number): name for name in ours}
 
@@ -167,7 +167,7 @@ def _with_first(name: str, first: Mapping[str, str]) -> str:
 
 
 def _with_shortcuts(module: nn.Module, ours: Collection[str]) -> dict[str, str]:
-    """Residual networks whose ``downsample`` is called ``shortcut`` (SupContrast)."""
+    """Return names in residual networks whose ``downsample`` is called ``shortcut`` (SupContrast)."""
     return {name.replace(".downsample.", ".shortcut."): name for name in ours}
 
 

@@ -1,8 +1,8 @@
-"""Pretraining runs by name: what a run keeps on disk so that its encoder can be loaded.
+"""Pretraining runs by name: the files from which the encoder of a run is loaded.
 
-A run is a folder ``runs/NAME``. ``run.json`` describes it; ``encoder.safetensors`` holds the newest weights
-under the network's own names, ``best.safetensors`` those that the monitor liked best. Each file is replaced
-whole. What training needs to go on lies beside them and is no business of this room.
+A run is a folder ``runs/NAME``. ``run.json`` describes it; ``encoder.safetensors`` contains the newest weights
+under the network's own names, and ``best.safetensors`` those with the best accuracy of the k-NN monitor. Files
+are replaced atomically. The folder also contains the training state, which this package does not use.
 """
 
 import json
@@ -24,17 +24,16 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 @dataclass(frozen=True)
 class Description:
-    """What ``run.json`` says.
+    """The content of ``run.json``.
 
     Attributes:
-        architecture: the name to build the network again.
-        view: what the encoder is shown once it is trained.
-        source: what was trained on what, for people.
-        classes: names of the classes that were trained on.
-        identity: everything that the weights depend on, field → plain value; a run that is gone on with
-            must have the same.
-        finished: when it ended, ISO 8601 in UTC; empty while it is under way.
-        trained_on: specs of the data sets that the weights were trained on, the first one first.
+        architecture: Name from which the network can be rebuilt.
+        view: Preprocessing of images for the trained encoder.
+        source: Description of model and training data, for users.
+        classes: Names of the classes of the training data.
+        identity: Settings on which the weights depend, field → plain value; a resumed run must have the same.
+        finished: Time when the run finished, ISO 8601 in UTC; empty while it is unfinished.
+        trained_on: Specs of the data sets that the weights were trained on, in order.
     """
 
     architecture: str
@@ -46,14 +45,14 @@ class Description:
     trained_on: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return {**asdict(self), "view": self.view.to_json()}
 
     @classmethod
     def of_json(cls, value: Any) -> "Description":
-        """The reverse of ``to_json``.
+        """Build a description from the values of ``to_json``.
 
-        Raises: KeyError, TypeError, ValueError: if ``value`` is nothing of the kind.
+        Raises: KeyError, TypeError, ValueError: if ``value`` is no description.
         """
         view = Preprocessing.of_json(value["view"])
         lists = {name: tuple(value.get(name, ())) for name in ("classes", "trained_on")}
@@ -62,15 +61,15 @@ class Description:
 
 @dataclass(frozen=True)
 class Run:
-    """The folder of a run, which need not be there yet."""
+    """The folder of a run, which need not exist yet."""
 
     folder: Path
 
     @classmethod
     def named(cls, name: str, runs: Path) -> "Run":
-        """The run ``name`` in the folder ``runs``.
+        """Return the run ``name`` in the folder ``runs``.
 
-        Raises: UsageError: for a name that cannot stand in a spec or a path.
+        Raises: UsageError: if the name is invalid in a spec or a path.
         """
         if not _NAME.fullmatch(name):
             raise UsageError(
@@ -80,28 +79,28 @@ class Run:
 
     @property
     def name(self) -> str:
-        """As in ``run:NAME``."""
+        """NAME in ``run:NAME``."""
         return self.folder.name
 
     @property
     def begun(self) -> bool:
-        """Whether it has been described."""
+        """Whether the run has a description."""
         return (self.folder / "run.json").exists()
 
     @property
     def newest(self) -> Path:
-        """The encoder as of the last checkpoint."""
+        """Path of the encoder at the last checkpoint."""
         return self.folder / "encoder.safetensors"
 
     @property
     def best(self) -> Path:
-        """The encoder as of the checkpoint that the monitor liked best."""
+        """Path of the encoder at the checkpoint with the best accuracy of the k-NN monitor."""
         return self.folder / "best.safetensors"
 
     def read(self) -> Description:
-        """What is known about it.
+        """Read the description of the run.
 
-        Raises: CheckpointError: if its description is missing or damaged.
+        Raises: CheckpointError: if the description is missing or damaged.
         """
         path = self.folder / "run.json"
         try:
@@ -112,17 +111,17 @@ class Run:
             ) from error
 
     def describe(self, description: Description) -> None:
-        """Write it down."""
+        """Write the description of the run."""
         write_json(self.folder / "run.json", description.to_json())
 
 
 def known_runs(runs: Path) -> list[Run]:
-    """All runs of a workspace, by name."""
+    """Return all runs of a workspace, sorted by name."""
     return [run for folder in sorted(runs.iterdir()) if (run := Run(folder)).begun] if runs.is_dir() else []
 
 
 def finished_runs(runs: Path) -> list[Run]:
-    """Those with a finished encoder, the oldest first; what cannot be read is left out."""
+    """Return the finished runs, the oldest first, without unreadable ones."""
     found = []
     for run in known_runs(runs):
         try:
@@ -134,13 +133,13 @@ def finished_runs(runs: Path) -> list[Run]:
 
 
 def run_encoder(spec: str, runs: Path | None) -> Encoder:
-    """The encoder of ``latest``, ``run:NAME`` or ``run:NAME@best``.
+    """Return the encoder of ``latest``, ``run:NAME`` or ``run:NAME@best``.
 
-    ``latest`` is the run that finished last. ``run:NAME`` is its newest checkpoint, also while it is under
-    way; behind ``@best`` stands the checkpoint with the best k-NN accuracy on held-out images of its source.
+    ``latest`` is the run that finished last. ``run:NAME`` is its newest checkpoint, even if training has not
+    finished; ``@best`` selects the checkpoint with the best k-NN accuracy on held-out images of its source.
 
     Raises:
-        UsageError: if there is no such run, naming those there are.
+        UsageError: if there is no such run, with the names of all runs.
         CheckpointError: if its files are damaged.
     """
     path, description = run_weights(spec, runs)
@@ -151,7 +150,7 @@ def run_encoder(spec: str, runs: Path | None) -> Encoder:
 
 
 def run_weights(spec: str, runs: Path | None) -> tuple[Path, Description]:
-    """The file with the weights that ``spec`` names, and what it is; raises as ``run_encoder`` does."""
+    """Return the file of weights that ``spec`` names, and its description; raises the errors of ``run_encoder``."""
     run, weights = _found(spec, runs)
     path = run.best if weights == "best" else run.newest
     description = run.read()
@@ -163,7 +162,7 @@ def run_weights(spec: str, runs: Path | None) -> tuple[Path, Description]:
 
 
 def _found(spec: str, runs: Path | None) -> tuple[Run, str]:
-    """The run, and which of its weights."""
+    """Return the run that ``spec`` names, and ``best`` or an empty string for the newest weights."""
     finished = finished_runs(runs) if runs else []
     place = f" in {runs}" if runs else ""
     if spec == "latest":

@@ -1,4 +1,4 @@
-"""The data sets that a network was trained on, as a checkpoint of transferkit keeps them in its header."""
+"""The data sets that a network was trained on, stored in the header of transferkit's checkpoints."""
 
 import json
 from collections.abc import Sequence
@@ -8,10 +8,10 @@ _KEY = "transferkit trained on"
 
 
 def trained_on_header(trained_on: Sequence[str]) -> dict[str, str]:
-    """Return what the header of a safetensors file says of the data sets; nothing where there are none.
+    """Return the entry of a safetensors header that names the data sets; empty if there are none.
 
     Args:
-        trained_on: specs of data sets, the first one first.
+        trained_on: specs of data sets, in order.
     """
     return {_KEY: json.dumps(list(trained_on))} if trained_on else {}
 
@@ -25,6 +25,6 @@ def trained_on_of(path: Path) -> tuple[str, ...]:
     try:
         with safe_open(path, framework="pt") as file:
             names = json.loads((file.metadata() or {}).get(_KEY, "[]"))
-    except (OSError, SafetensorError, ValueError):  # whoever reads the weights says what is wrong
+    except (OSError, SafetensorError, ValueError):  # reading the weights reports the error
         return ()
     return tuple(map(str, names)) if isinstance(names, list) else ()

@@ -1,4 +1,4 @@
-"""One forward pass, watched: which modules ran, what came out, and which of it is the representation."""
+"""The trace of one forward pass: modules that ran, their outputs, and the representation among these."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,19 +16,19 @@ from .pooling import Form, Tokens
 
 OUTPUT = "output"  # the layer name of the network's own output
 
-_SEEN_LAST = ".last"  # stands for the representation among names of modules, none of which has a dot in front
+_SEEN_LAST = ".last"  # key of the representation; no name of a module begins with a dot
 _BATCH = 2
-_KEPT = 65536  # values an image: larger outputs are not compared with what enters the classifier
+_MAX_VALUES = 65536  # values per image; larger outputs are not compared with the input of the classifier
 
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """What one module returned.
+    """The output of one module.
 
     Attributes:
-        name: of the module.
-        shape: of its output, with the batch.
-        form: what the axes mean; None if there is no vector to be had from it.
+        name: Name of the module.
+        shape: Shape of its output, including the batch.
+        form: Meaning of the axes; None if the output cannot be pooled to vectors.
     """
 
     name: str
@@ -38,13 +38,13 @@ class Call:
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """What a forward pass showed.
+    """The result of a traced forward pass.
 
     Attributes:
-        calls: modules that ran once and whose output has a form, in the order in which they finished; among
-            them ``last``, the representation, where it was seen.
-        ending: where the representation is found.
-        refused: module → why it is not among the calls.
+        calls: Outputs of modules that ran once and whose output has a form, in the order in which they finished,
+            including the representation ``last`` if there is one.
+        ending: Location of the representation.
+        refused: Module → reason why it is not among the calls.
     """
 
     calls: tuple[Call, ...]
@@ -58,16 +58,16 @@ class Trace:
 
 
 def named_modules(module: nn.Module) -> dict[str, nn.Module]:
-    """Every module by its dotted name; the network itself is called ``output``."""
+    """Return all modules by their dotted names; the name of the network itself is ``output``."""
     return {name or OUTPUT: part for name, part in module.named_modules()}
 
 
 def first_tensor(value: Any, *, rows: int | None = None) -> Tensor | None:
-    """``value`` itself, or the first tensor of a tuple, list or mapping; None if there is none.
+    """Return ``value`` if it is a tensor, otherwise the first tensor of a tuple, list or mapping, or None.
 
     Args:
-        value: what a module returned.
-        rows: a tensor of several that has as many rows, one per image, is preferred to the first.
+        value: output of a module.
+        rows: number of images; of several tensors, the first one with so many rows is preferred.
     """
     if isinstance(value, Tensor):
         return value
@@ -82,23 +82,23 @@ def first_tensor(value: Any, *, rows: int | None = None) -> Tensor | None:
 
 
 def trace(encoder: Encoder) -> Trace:
-    """Run two images of noise, of the view's size, through the network.
+    """Run two images of noise, of the size of the preprocessing, through the network.
 
-    Where the ending is not known from the library, the classifier is the linear module whose output is the
-    network's own, or whose output the network turns into probabilities. In a network without a classifier,
-    the representation is the network's own output.
+    If the ending is not known from the library, the classifier is the linear module whose output is the network's
+    output, or whose output the network converts to probabilities. In a network without a classifier, the
+    representation is the network's output.
 
     Raises: ModelError: if the network cannot run on such images.
     """
     module = encoder.module.eval()
-    watch = _Watch(module)
+    tracer = _Tracer(module)
     with ExitStack() as hooks, torch.inference_mode():
         for name, part in named_modules(module).items():
-            hooks.callback(part.register_forward_hook(watch.hook(name)).remove)
-        if watch.ending is not None:
-            hooks.callback(watch.ending.attach(watch.see_last))
+            hooks.callback(part.register_forward_hook(tracer.hook(name)).remove)
+        if tracer.ending is not None:
+            hooks.callback(tracer.ending.attach(tracer.see_last))
         _run(encoder)
-    return watch.summary(encoder.spec)
+    return tracer.summary(encoder.spec)
 
 
 def _run(encoder: Encoder) -> None:
@@ -111,7 +111,7 @@ def _run(encoder: Encoder) -> None:
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ModelError(
             f"{encoder.spec} cannot run on {side}×{side} images: {reason}. Name a size it takes with --size, "
-            f"or build a network of timm for this one with ?img_size={side} behind its name."
+            f"or build a network of timm for this one with ?img_size={side} after its name."
         ) from error
 
 
@@ -126,8 +126,8 @@ class _ModuleRecord:
     entered_shape: torch.Size | None = None
 
 
-class _Watch:
-    """Gathers what the hooks see; copies, because a later module may change a tensor in place."""
+class _Tracer:
+    """Collects copies of the outputs that hooks receive; a later module may change a tensor in place."""
 
     def __init__(self, module: nn.Module) -> None:
         self.ending = known_ending(module)
@@ -156,7 +156,7 @@ class _Watch:
         return see
 
     def see_last(self, value: Any) -> None:
-        """Take the representation of a network whose ending is known."""
+        """Record the representation of a network whose ending is known."""
         self._runs[_SEEN_LAST] += 1
         self._seen.pop(_SEEN_LAST, None)
         if isinstance(value, Tensor):
@@ -167,7 +167,7 @@ class _Watch:
         self._seen[_SEEN_LAST] = _ModuleRecord(Call(LAST, shape, form), None)
 
     def summary(self, spec: str) -> Trace:
-        """Sort what was seen into layers and refusals."""
+        """Divide the recorded modules into layers and refused modules."""
         ending = self.ending or self._traced_ending(spec)
         if self.ending is None and not ending.refused:
             self._insert_last(ending)
@@ -175,13 +175,13 @@ class _Watch:
             ending.classifier = tuple(self._after_representation())
         kept = {name: seen.call for name, seen in self._seen.items() if self._runs[name] == 1 and seen.call.form}
         refused = {name: self._reason(name) for name in self._modules if name not in kept}
-        kept.pop(LAST, None)  # a module of this name gives way to the representation
+        kept.pop(LAST, None)  # the representation replaces a module of this name
         if _SEEN_LAST not in kept:
             refused[LAST] = self._reason(_SEEN_LAST)
         return Trace(tuple(kept.values()), ending, refused)
 
     def _after_representation(self) -> Iterator[str]:
-        """The outermost modules with weights that ran in the head, but not for the representation."""
+        """Yield the outermost modules with weights that ran in the head after the representation."""
         ran = list(self._runs)
         later = ran[ran.index(_SEEN_LAST) + 1 :]
         apart = [name for name in later if name != OUTPUT and name not in self._before_classifier]
@@ -197,7 +197,7 @@ class _Watch:
         return "returns no tensor"
 
     def _insert_last(self, ending: Ending) -> None:
-        """Put the representation before the classifier, or at the end."""
+        """Insert the representation before the classifier, or at the end."""
         seen = dict(self._seen)
         self._seen.clear()
         self._runs[_SEEN_LAST] = 1
@@ -209,7 +209,7 @@ class _Watch:
             self._add_last(seen[OUTPUT].call.shape)
 
     def _traced_ending(self, spec: str) -> Ending:
-        """The linear module whose output is the network's, or becomes it without further weights."""
+        """Find the linear module whose output is the network's output, or becomes it without further weights."""
         network = self._seen[OUTPUT].output if OUTPUT in self._seen else None
         once = [seen for name, seen in self._seen.items() if self._runs[name] == 1]
         heads = [seen.call.name for seen in once if seen.call.name != OUTPUT and _is_head(seen, network)]
@@ -229,14 +229,14 @@ class _Watch:
 
 
 def _copied(value: Any) -> Tensor | None:
-    """``[2, d]``, or None for what is too large to be a representation, or has no row an image."""
+    """Return a copy ``[2, d]``, or None for values that are too large or have no row per image."""
     if not isinstance(value, Tensor) or value.ndim < 2 or len(value) != _BATCH:
         return None
-    return value.flatten(1).clone() if value[0].numel() <= _KEPT else None
+    return value.flatten(1).clone() if value[0].numel() <= _MAX_VALUES else None
 
 
 def _is_head(seen: _ModuleRecord, network: Tensor | None) -> bool:
-    """Whether this is a linear module, or a convolution of one pixel, with an output like the network's."""
+    """Return whether this is a linear module or 1×1 convolution whose output has the shape of the network's."""
     if seen.entered is None or seen.output is None or network is None:
         return False
     inputs = seen.module.in_features if isinstance(seen.module, nn.Linear) else cast(nn.Conv2d, seen.module).in_channels
@@ -256,9 +256,9 @@ def _is_weighted_leaf(module: nn.Module | None) -> bool:
 
 
 def _is_feature(output: Tensor) -> bool:
-    """Whether it went through a ReLU or was given unit length, which is not done to logits.
+    """Return whether the output is rectified or has unit length, which logits are not.
 
-    A ReLU leaves exact zeros; logits may all be positive, but none is exactly 0.
+    A ReLU produces exact zeros; logits may all be positive, but none is exactly 0.
     """
     unit = torch.allclose(output.norm(dim=1), output.new_ones(len(output)), atol=1e-3)
     rectified = bool((output >= 0).all() and (output == 0).any())
@@ -266,7 +266,7 @@ def _is_feature(output: Tensor) -> bool:
 
 
 def _is_probability(output: Tensor) -> bool:
-    """Whether rows are the softmax of something, or its logarithm."""
+    """Return whether rows are the output of a softmax, or its logarithm."""
     ones = output.new_ones(len(output))
     log = bool((output <= 0).all()) and torch.allclose(output.exp().sum(1), ones, atol=1e-3)
     return log or (bool((output >= 0).all()) and torch.allclose(output.sum(1), ones, atol=1e-3))

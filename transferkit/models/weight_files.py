@@ -1,4 +1,4 @@
-"""Read a file of weights without running what is in it."""
+"""Read a file of weights without executing code in it."""
 
 import argparse
 import datetime
@@ -15,7 +15,7 @@ from ..core.errors import CheckpointError
 
 _NUMPY_CORE = getattr(np, "_core", None) or np.core  # its name changed in NumPy 2
 
-_HARMLESS: list[Any] = [  # plain values that programs leave beside weights; none runs code when read
+_SAFE_TYPES: list[Any] = [  # plain values that programs save with weights; reading them executes no code
     argparse.Namespace,
     PosixPath,
     PurePath,
@@ -41,13 +41,11 @@ _INDEX = ".index.json"
 
 
 def read_checkpoint(path: Path) -> Mapping[Any, Any]:
-    """What a safetensors file or a checkpoint of torch holds; no code in it is run.
+    """Read a safetensors file or a checkpoint of torch without executing code in it.
 
-    ``NAME.index.json``, which lists the parts of weights that were saved in several files, is read as all of
-    them together.
+    ``NAME.index.json``, which lists the parts of weights that are saved in several files, is read as one file.
 
-    Raises: CheckpointError: if there is no such file, it is damaged, or it holds more than tensors and
-        plain values.
+    Raises: CheckpointError: if the file is missing or damaged, or contains more than tensors and plain values.
     """
     if path.is_dir():
         raise CheckpointError(f"{path} is a folder, not a checkpoint. Name the file of weights in it.")
@@ -62,10 +60,10 @@ def read_checkpoint(path: Path) -> Mapping[Any, Any]:
 
 
 def _is_safetensors(path: Path) -> bool:
-    """Whether the first bytes are the length of a header in JSON and its start, whatever the file's name.
+    """Return whether the first bytes are the length of a JSON header and its start, independently of the name.
 
-    A file that begins otherwise, and not as those of torch do, goes by its name. The length may begin with
-    the byte that a pickle begins with; that of a pickle, read as a length, is far longer than any file.
+    A file with another start that is not torch's is classified by its name. A length may begin with the same byte
+    as a pickle, but the first bytes of a pickle, read as a length, are longer than any file.
     """
     with path.open("rb") as file:
         start = file.read(9)
@@ -102,7 +100,7 @@ def _read_safetensors(path: Path) -> Mapping[Any, Any]:
 
 def _read_torch(path: Path) -> object:
     try:
-        with torch.serialization.safe_globals(_HARMLESS), path.open("rb") as file:
+        with torch.serialization.safe_globals(_SAFE_TYPES), path.open("rb") as file:
             return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # what a damaged pickle raises depends on the damage
         if found := re.search(r"GLOBAL (\S+)|class (\S+) ", str(error)):
