@@ -14,6 +14,7 @@ from transferkit.cache.export import export_arrays
 from transferkit.cache.store import FeatureStore
 from transferkit.core.errors import CacheError
 from transferkit.core.files import readable_bytes
+from transferkit.core.fitted_table import Column, FittedTable, Name
 from transferkit.core.wording import counted
 
 from .session import Section, Session, canonical, common_options, listed
@@ -80,16 +81,31 @@ def list_entries(session: Session, **wanted: tuple[str, ...]) -> None:
       transferkit cache list --model imagenet-lite0
     """
     entries = _selected(session, wanted)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("entry", "model", "data", "split", "rows", "layers", "size"):
-        table.add_column(heading, justify="right" if heading in ("rows", "size") else "left", overflow="fold")
-    for entry in entries:
-        key = entry.key
-        names = Text(key.model), Text(key.data), key.split
-        table.add_row(
-            key.digest[:12], *names, str(entry.rows), str(len(entry.layers)), readable_bytes(entry.size_bytes)
+    rows = [
+        (
+            entry.key.digest[:12],
+            Name(entry.key.model),
+            Name(entry.key.data),
+            entry.key.split,
+            str(entry.rows),
+            str(len(entry.layers)),
+            readable_bytes(entry.size_bytes),
         )
+        for entry in entries
+    ]
+    table = FittedTable(_COLUMNS, rows) if rows else Text("No entry matches.")
     session.show([_summary(entry) for entry in entries], table)
+
+
+_COLUMNS = (
+    Column("entry"),
+    Column("model", group=1),
+    Column("data", group=2),
+    Column("split"),
+    Column("rows", right=True),
+    Column("layers", right=True),
+    Column("size", right=True),
+)
 
 
 def _summary(entry: Entry) -> dict[str, Any]:

@@ -3,10 +3,8 @@
 from typing import Any
 
 import click
-from rich import box
-from rich.table import Table
-from rich.text import Text
 
+from transferkit.core.fitted_table import Column, FittedTable, Name
 from transferkit.protocols.settings import ExtractSettings
 
 from .budget import budget_options
@@ -64,16 +62,30 @@ def _row(extraction: Any, plan: Any) -> dict[str, Any]:
     }
 
 
-def _table(rows: list[dict[str, Any]], last: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("model", "data", "split", "images", "unreadable", "layers", last):
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        layers = _shortly(row["layers"])
-        counts = str(row["images"]), str(row["unreadable"])
-        end = row["to do"] if last == "to do" else row["entry"][:12]
-        table.add_row(Text(row["model"]), Text(row["data"]), row["split"], *counts, Text(layers), end)
-    return table
+def _table(rows: list[dict[str, Any]], last: str) -> FittedTable:
+    cells = [
+        (
+            Name(row["model"]),
+            Name(row["data"]),
+            row["split"],
+            str(row["images"]),
+            str(row["unreadable"]),
+            _shortly(row["layers"]),
+            row["to do"] if last == "to do" else row["entry"][:12],
+        )
+        for row in rows
+    ]
+    return FittedTable((*_COLUMNS, Column(last)), cells)
+
+
+_COLUMNS = (
+    Column("model", group=2),
+    Column("data", group=3),
+    Column("split"),
+    Column("images", right=True),
+    Column("unreadable", right=True, constant="{} unreadable"),
+    Column("layers", constant="layers: {}", group=1),
+)
 
 
 def _shortly(layers: dict[str, int]) -> str:

@@ -83,7 +83,8 @@ class FittedTable:
         layout = next((one for one in self._layouts() if one.width <= width), None) or [*self._layouts()][-1]
         yield from layout.lines(width)
         caption = packed(self._facts(self._constant, 0), width)
-        yield from map(Text, ["", *caption, *layout.full_names])
+        below = [*caption, *layout.full_names]
+        yield from map(Text, ["", *below] if below or self.notes else [])
 
     @property
     def _constant(self) -> list[int]:
