@@ -101,7 +101,7 @@ rule on their colours: patches of train and test share no pixel, but they share 
 The table shows top-1 of a linear probe at the last layer, with the penalty selected on val, scored on test,
 and 95 % intervals. *Adjusted* is the accuracy of `pixels` rescaled so that chance is 0 and perfect accuracy
 is 1. Other pages give other numbers for the same sets and models because of other settings: here, 45
-penalties are tried and each model gets images of its own size; the demo of the README tries 8 and the
+penalties are tried and each model gets images of its own size; the [demo](demo.md) tries 8 and the
 [findings](findings.md) 12, both with images of 128 pixels for `imagenet-lite0`.
 
 | set | domain | classes | train / val / test | chance | pixels | adjusted | imagenet-lite0 |
