@@ -167,7 +167,7 @@ compares options such as `omniglot:all` with their published numbers, and report
 
 *Metric* is the metric used by the papers of the group: Islam et al. for `paper12`, Kornblith et al. for
 `kornblith12`. The main metric of a record is top-1 for all sets except `voc2007`, which has `map11`;
-`also` contains `mean_per_class` with its interval. With `--select-by mean_per_class`, the linear
+`extra_metrics` contains `mean_per_class` with its interval. With `--select-by mean_per_class`, the linear
 probe selects its penalty by that metric, as Kornblith et al. do for the sets with that metric.
 """
 
