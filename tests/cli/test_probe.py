@@ -28,6 +28,13 @@ def test_one_model_is_not_compared(tmp_path, models):
     assert not (tmp_path / "w").exists()
 
 
+def test_no_table_is_printed_when_every_protocol_fails(tmp_path):
+    asked = ["--protocol", "fewshot", "--scheme", "all-way", "--shots", "500"]
+    result = invoke("--model", "pixels", "--data", "mini/digits", *asked, "--workspace", str(tmp_path))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "Ask for fewer --shots: 28 shots would do." in result.stderr
+
+
 @pytest.mark.slow
 def test_models_are_compared_on_the_same_rows_and_episodes(tmp_path):
     arguments = ["--model", "pixels,random:resnet18", *SMALL, "--workspace", str(tmp_path)]
