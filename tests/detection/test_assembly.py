@@ -95,7 +95,7 @@ def test_the_maps_are_those_of_the_network(network):
         assert torch.equal(value, seen[name])
 
 
-def test_nothing_behind_the_last_map_runs(network):
+def test_modules_after_the_last_map_do_not_run(network):
     network.fc.register_forward_hook(lambda *_: pytest.fail("the classifier ran"))
     Tapped(network, STAGES)(torch.stack(images()))
 
@@ -114,7 +114,7 @@ def test_frozen_statistics_stay_and_every_trained_weight_gets_a_gradient(kind, n
     assert own == {f"layer{n}.0.{part}" for n in (2, 3, 4) for part in ("weight", "bias")}
 
 
-def test_statistics_that_are_shared_move_where_there_is_one_process(network):
+def test_synchronised_statistics_are_updated_in_a_single_process(network):
     plan = DetectorConfig(**{**vars(SMALL), "kind": "c4", "norm": "sync"})
     detector = seeded_detector(backbone(network), plan, seed=0)
     before = network_weights(detector.state_dict())["layer1.1.running_mean"].clone()
@@ -155,7 +155,7 @@ def test_images_are_normalised_and_keep_their_size(network):
 
 
 @pytest.mark.parametrize("kind", ["fpn", "c4"])
-def test_coordinates_are_exact_where_products_are_not(kind, network):
+def test_coordinates_are_float32_under_autocast(kind, network):
     """Anchors and boxes in bf16 would lie up to four pixels beside a place at 1000."""
     detector = seeded_detector(backbone(network), DetectorConfig(**{**vars(SMALL), "kind": kind}), seed=0).eval()
     seen = []

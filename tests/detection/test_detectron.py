@@ -36,7 +36,7 @@ def test_a_fixed_number_of_samples_is_torchvisions_own_shifted_by_half_a_pixel()
     assert_close(pooled, theirs)
 
 
-def test_a_ramp_is_read_where_the_centre_of_a_bin_is():
+def test_a_linear_map_is_sampled_at_the_centres_of_bins():
     """Pixel ``i`` of a map of stride 8 shows the image around ``8 (i + 1/2)``."""
     ramp = torch.arange(16.0).repeat(1, 1, 16, 1)
     box = torch.tensor([[24.0, 24.0, 72.0, 72.0]])
@@ -44,7 +44,7 @@ def test_a_ramp_is_read_where_the_centre_of_a_bin_is():
     assert_close(pooled[0, 0, 0], torch.tensor([36.0, 60.0]) / 8 - 0.5)
 
 
-def test_a_box_is_read_from_the_map_that_its_size_calls_for():
+def test_the_size_of_a_box_determines_its_map():
     """Of a side of 224 the map of stride 16; half of it, the next finer one; no finer than there is."""
     maps = {str(level): torch.full((1, 1, 512 // 2**level, 512 // 2**level), float(level)) for level in range(2, 6)}
     sides = (8, 56, 112, 223, 224, 448, 511)
@@ -60,7 +60,7 @@ def test_without_boxes_nothing_is_pooled():
     assert pooled.shape == (0, 3, 3, 3)
 
 
-def test_the_heads_lose_the_absolute_error_of_the_true_classs_offsets():
+def test_the_box_loss_is_the_absolute_error_of_the_true_classes_offsets():
     """Beyond 1/9 torchvision's loss is the same less 1/18 per coordinate."""
     logits, offsets = drawn(6, 3), 5 + drawn(6, 12)
     labels, wanted = torch.tensor([0, 2, 1, 0, 2, 0]), drawn(6, 4)
@@ -74,7 +74,7 @@ def test_the_heads_lose_the_absolute_error_of_the_true_classs_offsets():
     assert near.item() == pytest.approx(3 * 4 * 0.01 / 6, rel=1e-4), "no square near zero"
 
 
-def test_the_proposals_lose_the_absolute_error():
+def test_the_proposal_loss_is_the_absolute_error():
     anchors, head = AnchorGenerator(((32,),), ((1.0,),)), RPNHead(4, 1)
     options = (0.7, 0.3, 8, 0.5, {"training": 9, "testing": 9}, {"training": 9, "testing": 9}, 0.7)
     score, labels = drawn(20, 1), [torch.tensor([1.0, 0.0, -1.0, 0.0, 1.0] * 4)]

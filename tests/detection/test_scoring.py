@@ -47,7 +47,7 @@ def test_voc_precision_is_that_of_plain_loops(seed, threshold):
         )
 
 
-def test_numbers_that_can_be_done_in_the_head():
+def test_precision_of_a_small_example():
     """Right, wrong, right of four objects: precision 1, 1/2, 2/3 at recalls 1/4, 1/4, 1/2."""
     places = [(0, 0, 10, 10), (20, 0, 30, 10), (40, 0, 50, 10), (60, 0, 70, 10)]
     ground_truth = [objects(places, [0] * 4)]
@@ -58,7 +58,7 @@ def test_numbers_that_can_be_done_in_the_head():
     assert average_precision(matches, "hundred-one")[0] == pytest.approx((26 * 1 + 25 * 2 / 3) / 101)
 
 
-def test_the_two_rules_differ_where_an_object_is_taken():
+def test_the_rules_differ_if_an_object_is_already_matched():
     """Two boxes lie best on the first object; the second of them fits the other object well enough."""
     ground_truth = [objects([(0, 0, 10, 10), (2, 0, 12, 10)], [0, 0])]
     answers = [found([(0, 0, 10, 10), (0.5, 0, 10.5, 10)], [0, 0], [0.9, 0.8])]

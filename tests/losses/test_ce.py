@@ -35,12 +35,12 @@ def test_order_of_the_batch_does_not_matter(logits):
     assert_close(ce_loss(logits[order], LABELS[order]), ce_loss(logits, LABELS))
 
 
-def test_an_undecided_classifier_loses_log_c():
+def test_the_loss_of_uniform_logits_is_log_c():
     assert ce_loss(torch.zeros(5, 8), classes(5, 8, seed=3)).item() == pytest.approx(math.log(8))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_is_raised(dtype):
+def test_half_precision_is_converted_to_float32(dtype):
     logits = torch.tensor([[30000.0, 0.0], [0.0, 30000.0]], dtype=dtype)
     loss = ce_loss(logits, torch.tensor([0, 0]))
     assert loss.dtype == torch.float32

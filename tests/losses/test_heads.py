@@ -26,7 +26,7 @@ def test_lengths_are_one_also_under_autocast():
 
 
 @pytest.mark.parametrize(("kind", "width", "type_"), [("classifier", 3, nn.Linear), ("projection", 5, ProjectionHead)])
-def test_the_kinds(kind, width, type_):
+def test_each_kind_builds_its_head(kind, width, type_):
     head = build_head(kind, 6, projection_dim=5, n_classes=3)
     assert type(head) is type_
     assert head(FEATURES).shape == (9, width)

@@ -9,12 +9,12 @@ from transferkit.losses.loss import LOSSES, BatchTerm, QueueTerm, at_least_float
 A, B = unit_rows(4, 3, seed=0), unit_rows(5, 3, seed=1)
 
 
-def test_the_table_of_contents_fills_the_registry():
+def test_importing_the_package_fills_the_registry():
     assert set(LOSSES) == {"ce", "selfsupcon", "supcon", "supcon-batch"}
     assert losses.__all__ == ["ce", "selfsupcon", "supcon"]
 
 
-def test_what_each_loss_needs():
+def test_each_loss_declares_its_inputs():
     needs = {name: (type(term), term.head, term.views, term.labels) for name, term in LOSSES.items()}
     assert needs == {
         "ce": (BatchTerm, "classifier", 1, True),
@@ -42,7 +42,7 @@ def test_at_least_float32(given, used):
     assert similarities(A.to(given), B.to(given), temperature=1.0).dtype == used
 
 
-def test_what_is_not_kept_gets_no_probability_and_no_gradient():
+def test_masked_logits_get_no_probability_and_no_gradient():
     logits = torch.tensor([[1.0, 2.0, 3.0]], requires_grad=True)
     kept = torch.tensor([[True, False, True]])
     probabilities = masked_logits(logits, kept).softmax(1)
@@ -52,7 +52,7 @@ def test_what_is_not_kept_gets_no_probability_and_no_gradient():
     assert logits.grad[0, 1].item() == 0
 
 
-def test_a_row_that_keeps_nothing_has_a_finite_gradient():
+def test_a_fully_masked_row_has_a_finite_gradient():
     logits = torch.zeros(1, 3, requires_grad=True)
     masked_logits(logits, torch.zeros(1, 3, dtype=torch.bool)).logsumexp(1).sum().backward()
     assert_close(logits.grad, torch.zeros(1, 3))

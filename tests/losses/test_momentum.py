@@ -16,7 +16,7 @@ def pair():
     return slow, fast
 
 
-def test_a_copy_is_equal_apart_and_out_of_reach_of_gradients():
+def test_a_momentum_copy_is_equal_separate_and_has_no_gradients():
     fast = Encoder(batch_norm=True)
     slow = momentum_copy(fast)
     assert_close(slow.state_dict(), fast.state_dict())
@@ -36,7 +36,7 @@ def test_against_the_closed_form(pair, momentum):
         assert_close(now, momentum**7 * was + (1 - momentum**7) * target)
 
 
-def test_at_one_nothing_moves_and_at_zero_it_is_a_copy(pair):
+def test_momentum_one_keeps_the_weights_and_momentum_zero_copies_them(pair):
     slow, fast = pair
     start = [parameter.clone() for parameter in slow.parameters()]
     update_momentum(slow, fast, momentum=1)
@@ -45,7 +45,7 @@ def test_at_one_nothing_moves_and_at_zero_it_is_a_copy(pair):
     assert all(torch.equal(a, b) for a, b in zip(slow.parameters(), fast.parameters(), strict=True))
 
 
-def test_the_trained_network_is_left_alone(pair):
+def test_the_trained_network_is_not_changed(pair):
     slow, fast = pair
     before = {name: value.clone() for name, value in fast.state_dict().items()}
     update_momentum(slow, fast, momentum=0.5)
@@ -53,7 +53,7 @@ def test_the_trained_network_is_left_alone(pair):
     assert all(parameter.grad is None for parameter in fast.parameters())
 
 
-def test_statistics_stay_its_own_and_counters_are_copied(pair):
+def test_statistics_are_kept_and_counters_are_copied(pair):
     slow, fast = pair
     fast.norm(torch.randn(16, 8, generator=random(2)))
     update_momentum(slow, fast, momentum=0.5)

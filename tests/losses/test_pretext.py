@@ -88,7 +88,7 @@ def test_joint_supcon_term_by_term_against_the_reference(loss):
     assert losses["total"].item() == pytest.approx(supcon + 0.5 * info_nce, rel=1e-5)
 
 
-def test_supcon_batch_sees_both_views_with_gradient():
+def test_supcon_batch_uses_both_views_with_gradient():
     model = pretext("supcon-batch")
     embeddings = model.heads["supcon-batch"](model.encoder(torch.cat(VIEWS)))
     losses = model(VIEWS, LABELS)
@@ -126,7 +126,7 @@ def test_a_loss_without_queue_keeps_no_second_network():
         assert {name.split(".")[0] for name in pretext(loss).state_dict()} == {"encoder", "heads"}
 
 
-def test_the_momentum_networks_follow_before_the_keys_are_made():
+def test_the_momentum_encoder_is_updated_before_the_keys_are_computed():
     model = primed("selfsupcon")
     follow = [
         (model.key_encoder.first.weight, model.encoder.first.weight),
@@ -140,7 +140,7 @@ def test_the_momentum_networks_follow_before_the_keys_are_made():
     assert_close(model.queue.keys[2 * B : 3 * B], by_hand(model, ("selfsupcon", "key"), VIEWS[1]))
 
 
-def test_no_gradient_goes_back_through_the_keys():
+def test_keys_have_no_gradient():
     views = [view.clone().requires_grad_() for view in VIEWS]
     primed("joint-supcon")(views, LABELS)["total"].backward()
     assert views[0].grad.abs().max() > 0
@@ -156,7 +156,7 @@ def test_keys_enter_in_order_with_their_labels(n):
     assert_close(model.queue.keys[:n], by_hand(model, ("supcon", "key"), views[1]))
 
 
-def test_keys_are_normalised_in_other_company_than_their_queries():
+def test_keys_are_normalised_with_other_images_than_their_queries():
     seen = {"query": [], "key": []}
     model = pretext("selfsupcon", batch_norm=True)
     model.encoder.register_forward_pre_hook(lambda _, args: seen["query"].append(args[0]))
@@ -170,7 +170,7 @@ def test_keys_are_normalised_in_other_company_than_their_queries():
             assert shared.item() == 1
 
 
-def test_a_key_is_what_its_shard_makes_of_it():
+def test_a_key_depends_only_on_the_images_of_its_shard():
     model = pretext("selfsupcon", batch_norm=True)
     model([VIEWS[0], VIEWS[1]])
     plain = Encoder(batch_norm=True)
@@ -180,7 +180,7 @@ def test_a_key_is_what_its_shard_makes_of_it():
         assert_close(model.queue.keys[place:B:4], expected)
 
 
-def test_a_process_of_many_normalises_its_share_of_the_shards():
+def test_the_shards_are_divided_among_the_processes():
     def alike(x):
         return torch.cat([x, x])
 
@@ -191,7 +191,7 @@ def test_a_process_of_many_normalises_its_share_of_the_shards():
     assert pretext("ce", collectives=two).bn_splits == 1
 
 
-def test_it_continues_where_its_state_was_saved(tmp_path):
+def test_training_continues_from_the_saved_state(tmp_path):
     whole, half, rest = (pretext("joint-supcon", batch_norm=True) for _ in range(3))
     for model in (whole, half):
         step(model, *two_views(B, seed=1))
@@ -202,7 +202,7 @@ def test_it_continues_where_its_state_was_saved(tmp_path):
     assert_close(rest.state_dict(), whole.state_dict(), rtol=0, atol=0)
 
 
-def test_two_steps_may_be_added_up_before_going_back():
+def test_the_losses_of_two_steps_can_be_summed_before_backward():
     model = primed("joint-supcon")
     total = sum(model(*two_views(B, seed=seed))["total"] for seed in (1, 2))
     total.backward()
@@ -248,7 +248,7 @@ def test_views_of_different_shape_are_refused():
 
 
 @pytest.mark.parametrize(("loss", "shards", "least"), [("ce", 4, 2), ("selfsupcon", 1, 2), ("supcon", 4, 8)])
-def test_a_batch_of_one_a_shard_is_refused(loss, shards, least):
+def test_a_batch_with_one_image_per_shard_is_refused(loss, shards, least):
     model = pretext(loss, settings=replace(SMALL, bn_splits=shards))
     views = [view[: least - 1] for view in VIEWS]
     with pytest.raises(ShapeError, match=rf"batch of {least - 1} images.* needs {least} or more"):
@@ -266,14 +266,14 @@ def test_images_without_a_class_are_refused_by_losses_that_need_one(loss, labels
         pretext(loss)(VIEWS, labels)
 
 
-def test_images_without_a_class_are_all_that_selfsupcon_needs():
+def test_selfsupcon_accepts_images_without_a_class():
     model = pretext("selfsupcon")
     losses = model(VIEWS)
     assert losses["total"].isfinite()
     assert model.queue.labels.tolist() == [-1] * SMALL.queue_size
 
 
-def test_as_many_labels_as_images():
+def test_another_number_of_labels_than_images_is_refused():
     with pytest.raises(ShapeError, match=r"16 images need labels \[16\], not \[15\]"):
         pretext("ce")(VIEWS, LABELS[:-1])
 
@@ -309,12 +309,12 @@ def test_an_encoder_of_another_width_is_refused():
         ({"bn_splits": 0}, "bn_splits is 0"),
     ],
 )
-def test_settings_that_cannot_be_meant_are_refused(setting, complaint):
+def test_invalid_settings_are_refused(setting, complaint):
     with pytest.raises(UsageError, match=complaint):
         PretextSettings(**setting)
 
 
-def test_defaults_are_the_studys():
+def test_the_defaults_are_the_values_of_the_study():
     assert PretextSettings().to_json() == {
         "temperature": 0.07,
         "projection_dim": 128,
@@ -324,7 +324,7 @@ def test_defaults_are_the_studys():
     }
 
 
-def test_no_draws_are_made_in_a_step():
+def test_a_step_draws_no_random_numbers():
     model, state = primed("joint-supcon", batch_norm=True), torch.random.get_rng_state()
     model(VIEWS, LABELS)
     assert torch.equal(torch.random.get_rng_state(), state)

@@ -28,7 +28,7 @@ def contents(bank):
 
 
 @given(size=st.integers(2, 20), batches=st.lists(st.integers(1, 19), max_size=12))
-def test_it_holds_what_a_deque_holds(size, batches):
+def test_the_queue_contains_the_same_keys_as_a_deque(size, batches):
     queue, remembered, first = LabelledQueue(size, DIM), deque(maxlen=size), 0
     for count in (min(batch, size - 1) for batch in batches):
         keys, labels = numbered(first, count)
@@ -39,7 +39,7 @@ def test_it_holds_what_a_deque_holds(size, batches):
         assert queue.position.item() == first % size
 
 
-def test_going_round_overwrites_the_oldest_in_place():
+def test_a_full_queue_overwrites_the_oldest_keys_in_place():
     queue = LabelledQueue(5, DIM)
     for first, count in [(0, 3), (3, 4), (7, 3)]:
         queue.enqueue(*numbered(first, count))
@@ -64,7 +64,7 @@ def test_a_bank_is_a_copy():
     assert bank.filled.tolist() == [True, True, True, False]
 
 
-def test_a_part_is_a_stretch_of_columns():
+def test_a_part_is_a_range_of_columns():
     queue = LabelledQueue(3, 4)
     queue.enqueue(torch.arange(8.0).reshape(2, 4), torch.tensor([5, 6]))
     part = queue.bank().part(1, 2)
@@ -72,7 +72,7 @@ def test_a_part_is_a_stretch_of_columns():
     assert part.labels.tolist() == [5, 6, -1]
 
 
-def test_it_continues_where_its_state_was_saved():
+def test_the_queue_continues_from_the_saved_state():
     whole, first_half, second_half = (LabelledQueue(5, DIM) for _ in range(3))
     for queue in (whole, first_half):
         queue.enqueue(*numbered(0, 4))
@@ -83,7 +83,7 @@ def test_it_continues_where_its_state_was_saved():
     assert contents(second_half.bank()) == contents(whole.bank())
 
 
-def test_keys_carry_no_gradient_into_it():
+def test_queued_keys_have_no_gradient():
     queue = LabelledQueue(5, DIM)
     keys, labels = numbered(0, 2)
     queue.enqueue(keys.requires_grad_(), labels)
@@ -103,6 +103,6 @@ def test_keys_of_another_length_are_refused():
         LabelledQueue(4, DIM).enqueue(torch.zeros(1, 3), torch.zeros(1, dtype=torch.long))
 
 
-def test_as_many_labels_as_keys():
+def test_another_number_of_labels_than_keys_is_refused():
     with pytest.raises(ShapeError, match=r"not \[2, 2\] and \[1\]"):
         LabelledQueue(4, DIM).enqueue(torch.zeros(2, 2), torch.zeros(1, dtype=torch.long))

@@ -54,12 +54,12 @@ def test_order_of_batch_and_bank_does_not_matter():
     assert_close(loss_of(QUERIES[order], KEYS[order], BANK[places]), loss_of(QUERIES))
 
 
-def test_turning_the_embedding_space_changes_nothing():
+def test_the_loss_is_invariant_to_rotations():
     turn = rotation(P, seed=5)
     assert_close(loss_of(QUERIES @ turn, KEYS @ turn, BANK @ turn), loss_of(QUERIES))
 
 
-def test_places_never_written_take_no_part():
+def test_unwritten_slots_are_ignored():
     filled = torch.arange(K) < 4
     queries = QUERIES.clone().requires_grad_()
     loss = info_nce(queries, KEYS, Bank(BANK, torch.full((K,), -1), filled), temperature=0.07)
@@ -70,7 +70,7 @@ def test_places_never_written_take_no_part():
     assert_close(queries.grad, alone.grad)
 
 
-def test_an_empty_bank_is_a_loss_of_nothing():
+def test_the_loss_is_zero_for_an_empty_bank():
     queries = QUERIES.clone().requires_grad_()
     bank = Bank(BANK, torch.full((K,), -1), torch.zeros(K, dtype=torch.bool))
     loss = info_nce(queries, KEYS, bank, temperature=0.07)
@@ -85,7 +85,7 @@ def test_limits_of_the_temperature():
     assert 1e-6 * loss_of(QUERIES, temperature=1e-6).item() == pytest.approx(margin.item(), abs=1e-5)
 
 
-def test_all_keys_alike_lose_log_of_their_number():
+def test_the_loss_of_equal_keys_is_the_log_of_their_number():
     same = unit_rows(1, P, seed=6)
     loss = loss_of(same.expand(N, P), same.expand(N, P), same.expand(K, P))
     assert loss.item() == pytest.approx(math.log(1 + K))

@@ -35,7 +35,7 @@ def trained(network, passes):
 
 @pytest.mark.parametrize("name", ["plain", "resnet18", "timm"])
 @pytest.mark.parametrize(("n", "shards"), [(12, 3), (11, 3), (8, 1)])
-def test_it_is_one_pass_after_the_other(name, n, shards):
+def test_the_result_equals_one_forward_pass_per_shard(name, n, shards):
     network = networks()[name]
     images = torch.rand(n, 3, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     expected = trained(network, images.tensor_split(shards))
@@ -43,7 +43,7 @@ def test_it_is_one_pass_after_the_other(name, n, shards):
     assert_close(trained(network, [images]), expected, rtol=1e-7, atol=1e-8)
 
 
-def test_without_shards_it_would_be_another_result():
+def test_the_result_without_shards_is_different():
     network, images = networks()["resnet18"], torch.rand(12, 3, 16, 16).double()
     whole, parts = trained(network, [images])[0], trained(network, images.tensor_split(3))[0]
     assert (whole - parts).abs().max() > 0.01

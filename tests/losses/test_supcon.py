@@ -98,7 +98,7 @@ def test_order_does_not_matter():
     assert_close(moved, queue_loss(EMBEDDINGS))
 
 
-def test_turning_the_embedding_space_changes_nothing():
+def test_the_loss_is_invariant_to_rotations():
     turn = rotation(P, seed=6)
     assert_close(batch_loss(EMBEDDINGS @ turn), batch_loss(EMBEDDINGS))
     assert_close(queue_loss(EMBEDDINGS @ turn, bank=BANK @ turn), queue_loss(EMBEDDINGS))
@@ -109,7 +109,7 @@ def test_names_of_the_classes_do_not_matter():
     assert_close(batch_loss(EMBEDDINGS, names[LABELS]), batch_loss(EMBEDDINGS))
 
 
-def test_identical_embeddings_lose_log_of_their_number():
+def test_the_loss_of_equal_embeddings_is_the_log_of_their_number():
     same = unit_rows(1, P, seed=7)
     assert batch_loss(same.expand(N, P)).item() == pytest.approx(math.log(N - 1))  # log(2n − 1), n images
     assert queue_loss(same.expand(N, P), bank=same.expand(K, P)).item() == pytest.approx(math.log(K))
@@ -133,12 +133,12 @@ def test_anchors_without_positives_are_left_out():
     assert_close(batch_loss(EMBEDDINGS, LONELY), per_anchor.mean())
 
 
-def test_an_anchor_left_out_still_stands_in_the_way_of_others():
+def test_an_anchor_without_positives_is_still_a_negative_of_other_anchors():
     without = torch.arange(N) != 6
     assert batch_loss(EMBEDDINGS, LONELY) > batch_loss(EMBEDDINGS[without], LONELY[without])
 
 
-def test_no_positives_at_all_is_zero_with_zero_gradient():
+def test_without_positives_loss_and_gradient_are_zero():
     for loss in (
         lambda z: batch_loss(z, torch.arange(N)),
         lambda z: batch_loss(z, torch.full((N,), -1)),
@@ -149,7 +149,7 @@ def test_no_positives_at_all_is_zero_with_zero_gradient():
         assert_close(gradient(loss), torch.zeros_like(EMBEDDINGS))
 
 
-def test_places_never_written_take_no_part():
+def test_unwritten_slots_are_ignored():
     def partly(z):
         bank = Bank(BANK, BANK_LABELS, torch.arange(K) < 7)
         return supcon_queue_loss(z, LABELS, bank, temperature=T)
@@ -161,7 +161,7 @@ def test_places_never_written_take_no_part():
     assert_close(gradient(partly), gradient(shorter))
 
 
-def test_an_empty_bank_is_zero_with_zero_gradient():
+def test_for_an_empty_bank_loss_and_gradient_are_zero():
     def empty(z):
         bank = Bank(BANK, BANK_LABELS, torch.zeros(K, dtype=torch.bool))
         return supcon_queue_loss(z, LABELS, bank, temperature=T)

@@ -19,7 +19,7 @@ def found(tmp_path_factory):
 
 
 @pytest.mark.parametrize("loss", CASES)
-def test_same_weights_gradients_and_queue_as_one_process(found, loss):
+def test_two_processes_have_the_weights_gradients_and_queue_of_one(found, loss):
     alone = trained(loss)
     assert any(name.endswith(".grad") and value.abs().max() > 1e-3 for name, value in alone.items())
     assert_close(found[0][loss], alone, rtol=1e-7, atol=1e-9)

@@ -23,7 +23,7 @@ FORM = r"Write names joined by \+.*: ce \+ 0\.5\*selfsupcon"
         (" joint-supcon", [("supcon", 1), ("selfsupcon", 0.5)]),
     ],
 )
-def test_what_can_be_written(spec, weights):
+def test_valid_notations_are_parsed(spec, weights):
     assert parse_loss(spec) == Objective(tuple(weights))
 
 
@@ -31,13 +31,13 @@ def test_what_can_be_written(spec, weights):
     names=st.lists(st.sampled_from(sorted(LOSSES)), min_size=1, unique=True),
     data=st.data(),
 )
-def test_an_objective_reads_back_what_it_writes(names, data):
+def test_the_text_of_an_objective_is_parsed_to_the_same_objective(names, data):
     positive = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
     objective = Objective(tuple((name, data.draw(positive)) for name in names))
     assert parse_loss(str(objective)) == objective
 
 
-def test_how_it_is_written():
+def test_the_text_of_an_objective_is_canonical():
     assert str(parse_loss("1.0*ce+0.50*selfsupcon")) == "ce + 0.5*selfsupcon"
 
 
@@ -51,7 +51,7 @@ def test_how_it_is_written():
         ("joint", 2, "ce"),
     ],
 )
-def test_what_it_needs(spec, views, supervised):
+def test_an_objective_needs_the_inputs_of_its_terms(spec, views, supervised):
     objective = parse_loss(spec)
     assert (objective.views, objective.supervised) == (views, supervised)
 
@@ -65,7 +65,7 @@ def test_what_it_needs(spec, views, supervised):
         ("vicreg", "Choose from: ce, selfsupcon, supcon, supcon-batch, joint, joint-supcon"),
     ],
 )
-def test_an_unknown_loss_is_answered_with_the_nearest(spec, hint):
+def test_an_unknown_loss_suggests_the_nearest_name(spec, hint):
     with pytest.raises(UnknownNameError, match=hint):
         parse_loss(spec)
 
@@ -92,16 +92,16 @@ def test_an_unknown_loss_is_answered_with_the_nearest(spec, hint):
         ("ce, selfsupcon", "cannot be read at 'ce, selfsupcon'"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_with_the_form_that_can(spec, complaint):
+def test_invalid_notations_are_refused_with_an_example(spec, complaint):
     with pytest.raises(UsageError, match=f"{complaint}.*{FORM}"):
         parse_loss(spec)
 
 
-def test_no_terms():
+def test_an_empty_objective_is_refused():
     with pytest.raises(UsageError, match="needs at least one term"):
         Objective(())
 
 
-def test_an_alias_inside_a_sum_is_to_be_written_out():
+def test_an_alias_inside_a_sum_is_refused():
     with pytest.raises(UsageError, match=r"joint is the name of a sum.*write it out: ce \+ 0\.5\*selfsupcon"):
         parse_loss("2*joint + supcon")

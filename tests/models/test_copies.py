@@ -85,7 +85,7 @@ def test_another_copy_is_chosen_by_its_name_which_stays_in_the_spec(held, key, t
     assert encoder.architecture == f"timm:{ARCH}"
 
 
-def test_a_name_that_no_copy_has_is_answered_with_those_there_are(tmp_path):
+def test_an_unknown_copy_is_refused_with_the_names_of_all_copies(tmp_path):
     with pytest.raises(UsageError, match=r"has no copy of the weights named 'ema'\. It has: model, model_ema\."):
         loaded(tmp_path, {"model": ONE, "model_ema": TWO}, "?weights_key=ema")
 
@@ -118,7 +118,7 @@ class Heard(Silent):
         self.notes.append(message)
 
 
-def test_whoever_loads_a_checkpoint_is_told_what_and_how_images_are_prepared(tmp_path):
+def test_loading_a_checkpoint_reports_the_copy_and_the_preprocessing(tmp_path):
     torch.save(ONE, tmp_path / "w.pth")
     reporter = Heard()
     load_encoder(f"file:{tmp_path / 'w.pth'}#{ARCH}", reporter=reporter)

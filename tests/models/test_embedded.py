@@ -39,7 +39,7 @@ def test_a_cat_is_a_cat_and_coffee_is_coffee(spec):
 
 
 @pytest.mark.parametrize(("level", "crop", "resize"), [(0, 224, 256), (1, 240, 272), (2, 260, 292)])
-def test_views_are_those_of_training(level, crop, resize):
+def test_preprocessing_is_that_of_training(level, crop, resize):
     encoder = load_encoder(f"imagenet-lite{level}")
     view = encoder.view
     assert (view.crop, view.resize, view.interpolation, view.mean) == (
@@ -92,6 +92,6 @@ def test_pixels_are_the_image_itself():
 
 
 @pytest.mark.parametrize("spec", ["pixels:64", "imagenet-lite0:x"])
-def test_nothing_stands_behind_these(spec):
+def test_text_after_the_name_is_refused(spec):
     with pytest.raises(UsageError, match="takes nothing behind it"):
         load_encoder(spec)

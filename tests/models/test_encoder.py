@@ -10,7 +10,7 @@ from transferkit.models.encoder import encoder_of
 from transferkit.models.fingerprint import weights_digest
 
 
-def test_a_module_of_one_s_own():
+def test_a_custom_module_becomes_an_encoder():
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten())
     module.train()
     encoder = encoder_of(module, name="mine")
@@ -21,7 +21,7 @@ def test_a_module_of_one_s_own():
     assert encoder.view == Preprocessing()
 
 
-def test_what_is_said_is_kept():
+def test_given_fields_are_kept():
     view = Preprocessing(resize=32, crop=32)
     encoder = encoder_of(nn.Flatten(), name="mine", view=view, architecture="none", source="here")
     assert (encoder.view, encoder.architecture, encoder.source) == (view, "none", "here")

@@ -79,7 +79,7 @@ def test_any_model_of_a_library_can_be_exported(tmp_path):
         ("random:mobilenet_v3_large", "w.pt", None, None, ""),
     ],
 )
-def test_what_cannot_be_exported(spec, name, style, error, words, tmp_path):
+def test_models_without_a_library_are_not_exported(spec, name, style, error, words, tmp_path):
     if error is None:
         export_weights(spec, tmp_path / name, style=style)
         return
@@ -113,7 +113,7 @@ def test_an_imported_checkpoint_is_a_run(tmp_path):
     assert not (tmp_path / "runs" / "other").exists()
 
 
-def test_out_and_in_again(tmp_path):
+def test_exported_weights_can_be_imported(tmp_path):
     make_run(tmp_path / "runs", "r", seed=4, classes=1000)
     export_weights("run:r", tmp_path / "w.safetensors", runs=tmp_path / "runs")
     back = import_weights(f"file:{tmp_path}/w.safetensors#test_resnet", run=Run.named("back", tmp_path / "runs"))

@@ -12,7 +12,7 @@ def net() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
 
 
-def test_the_definition_in_words():
+def test_the_digest_is_its_definition():
     module = nn.Linear(2, 1)
     expected = hashlib.sha256()
     for name, tensor in (("bias", module.bias), ("weight", module.weight)):

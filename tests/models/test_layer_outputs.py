@@ -100,7 +100,7 @@ def test_torchvision_s_other_forms(name, head):
         assert_close(tapped(encoder, "norm", x, "avg"), entered[0].clone())  # channels last
 
 
-def test_several_layers_come_in_the_order_they_were_asked_for():
+def test_several_layers_are_returned_in_the_requested_order():
     encoder = load_encoder("random:resnet18")
     with Taps(encoder, ["layer3", "conv1", "layer3"]) as taps:
         for _ in range(2):
@@ -180,7 +180,7 @@ def test_no_graph_is_kept():
     assert not tapped(load_encoder("random:resnet18"), "layer1", noise(64)).requires_grad
 
 
-def test_a_layer_that_does_not_run():
+def test_a_layer_that_does_not_run_is_refused():
     class Lazy(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -196,14 +196,14 @@ def test_a_layer_that_does_not_run():
         taps(noise(16))
 
 
-def test_a_layer_that_runs_twice():
+def test_a_layer_that_runs_twice_is_refused():
     relu = nn.ReLU()
     encoder = small(nn.Sequential(nn.Conv2d(3, 4, 1), relu, nn.Conv2d(4, 4, 1), relu))
     with pytest.raises(ModelError, match="Layer '1' runs more than once"), Taps(encoder, ["1"]) as taps:
         taps(noise(16))
 
 
-def test_a_layer_without_a_row_an_image():
+def test_a_layer_without_a_row_per_image_is_refused():
     encoder = small(nn.Sequential(nn.Flatten(0), nn.Unflatten(0, (3, -1))))
     with (
         pytest.raises(ModelError, match="Layer '0' returns no map, tokens or vector"),
@@ -212,7 +212,7 @@ def test_a_layer_without_a_row_an_image():
         taps(noise(16))
 
 
-def test_a_pooling_that_does_not_fit():
+def test_a_pooling_that_cannot_be_applied_is_refused():
     encoder = load_encoder("random:resnet18")
     with (
         pytest.raises(ModelError, match="Pooling 'cls' does not fit"),

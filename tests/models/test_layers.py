@@ -143,7 +143,7 @@ def test_dims_are_what_taps_return():
 
 
 @pytest.mark.parametrize("pattern", ["layr4", "layer5"])
-def test_an_unknown_layer_is_answered_with_the_nearest(pattern):
+def test_an_unknown_layer_suggests_the_nearest(pattern):
     with pytest.raises(UnknownNameError, match=f"No layer named '{pattern}'. Did you mean 'layer"):
         names("random:resnet18", pattern)
 
@@ -220,7 +220,7 @@ def test_any_module_can_be_traced():
         ("windows", r"it returns \[2048\] for 2 images"),
     ],
 )
-def test_what_cannot_be_tapped_says_why(name, reason):
+def test_the_error_for_an_unsupported_layer_names_the_reason(name, reason):
     with pytest.raises(ModelError, match=f"Layer '{name}' cannot be tapped: {reason}"):
         resolve_layers(small(Awkward()), [name], "avg")
 
@@ -250,7 +250,7 @@ def test_a_size_that_the_network_does_not_take():
     assert list_layers(load_encoder(f"{swin}&img_size=96"))
 
 
-def test_tracing_leaves_no_hooks_and_no_marks():
+def test_tracing_removes_its_hooks():
     module = Awkward()
     encoder = small(module)
     list_layers(encoder)

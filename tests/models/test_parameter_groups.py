@@ -18,7 +18,7 @@ from transferkit.models.parameter_groups import parameter_stages, parameters_bel
         ),
     ],
 )
-def test_stages_rise_with_depth(model, order):
+def test_stages_increase_with_depth(model, order):
     encoder = load_encoder(model).at(160 if "vit" in model else 64)
     stages = parameter_stages(encoder)
     assert set(stages) == {name for name, _ in encoder.module.named_parameters()}
@@ -28,7 +28,7 @@ def test_stages_rise_with_depth(model, order):
     assert found[-1] > found[0]
 
 
-def test_what_lies_below_a_layer():
+def test_parameters_below_a_layer_are_those_of_earlier_modules():
     encoder = load_encoder("random:resnet18").at(64)
     below = parameters_below(encoder, "layer2")
     parts = {name.partition(".")[0] for name in below}
@@ -37,10 +37,10 @@ def test_what_lies_below_a_layer():
     assert {name for name in every if name.startswith("layer2")} <= below
 
 
-def test_an_unknown_layer_is_answered():
+def test_an_unknown_layer_is_refused():
     with pytest.raises(UnknownNameError, match="No layer named 'layer7'"):
         parameters_below(load_encoder("random:resnet18").at(64), "layer7")
 
 
-def test_a_layer_without_parts_counts_to_what_lies_below_it():
+def test_a_layer_without_parameters_has_those_of_earlier_modules_below_it():
     assert parameters_below(load_encoder("random:resnet18").at(64), "conv1") == {"conv1.weight"}

@@ -20,7 +20,7 @@ from transferkit.models.partial_forward import partial_forward
         ("random:timm:test_efficientnet", "blocks.1", 64),
     ],
 )
-def test_given_the_layer_the_rest_computes_the_same(model, layer, size):
+def test_the_partial_forward_pass_gives_the_same_output(model, layer, size):
     encoder = load_encoder(model).at(size)
     way = partial_forward(encoder, layer)
     images = torch.rand(3, 3, size, size, generator=torch.Generator().manual_seed(1))
@@ -48,6 +48,6 @@ class Skipping(nn.Module):
         return self.head((self.layer(below) + below).mean((2, 3)))
 
 
-def test_a_network_with_a_way_round_the_layer_cannot_be_entered():
+def test_a_network_with_a_skip_connection_around_the_layer_has_no_partial_forward_pass():
     encoder = encoder_of(Skipping(), name="skipping", view=Preprocessing(16, 16))
     assert partial_forward(encoder, "layer") is None

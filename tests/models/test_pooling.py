@@ -110,12 +110,12 @@ def test_axes_are_read_off_the_shape(shape, prefix, form):
     assert form_of(torch.Size(shape), batch=2, prefix=prefix) == form
 
 
-def test_a_pooling_that_does_not_exist():
+def test_an_unknown_pooling_is_refused():
     with pytest.raises(UnknownNameError, match=r"No pooling named 'averag'\. Did you mean 'avg'\?"):
         require_fit("layer4", Form("map", 1), "averag")
 
 
-def test_no_class_token():
+def test_cls_without_a_class_token_is_refused():
     with pytest.raises(ModelError) as error:
         require_fit("layer4", Form("map", 1), "cls")
     assert str(error.value) == (
@@ -124,7 +124,7 @@ def test_no_class_token():
     )
 
 
-def test_no_grid():
+def test_grid2_without_a_map_is_refused():
     with pytest.raises(ModelError, match=r"'grid2' does not fit layer 'norm': it has no rows and columns.* cls, avg"):
         require_fit("norm", Form("tokens", 2, 1), "grid2")
 
@@ -149,7 +149,7 @@ def transformer(**attributes: object) -> nn.Module:
         ({}, 0, "avg"),
     ],
 )
-def test_what_a_network_says_about_its_tokens(attributes, prefix, pooling):
+def test_the_tokens_of_a_network_are_known(attributes, prefix, pooling):
     module = transformer(**attributes)
     assert (prefix_tokens(module), own_pooling(module)) == (prefix, pooling)
 
@@ -162,14 +162,14 @@ def test_max_of_negative_values_is_negative():
     ("tokens", "prefix"),
     [(4, 0), (9, 5), (5, 5), (3, 0)],  # four patches; with five tokens before them; only those
 )
-def test_the_number_of_patches_tells_which_tokens_stand_before_them(tokens, prefix):
+def test_the_number_of_patches_determines_the_prefix_tokens(tokens, prefix):
     network = Tokens(transformer(num_prefix_tokens=5))
     network.see("patch_embed", torch.Size([2, 8, 2, 2]))
     form = network.form_of(torch.Size([2, tokens, 8]), batch=2)
     assert form == Form("tokens", 2, prefix if tokens > 5 else 0)
 
 
-def test_a_network_that_does_not_say_has_as_many_as_there_are_more_than_patches():
+def test_prefix_tokens_are_inferred_from_the_number_of_patches():
     network = Tokens(transformer())
     assert network.form_of(torch.Size([2, 17, 8]), batch=2) == Form("tokens", 2, 0)
     network.see("embeddings.patch_embeddings", torch.Size([2, 16, 8]))
@@ -178,7 +178,7 @@ def test_a_network_that_does_not_say_has_as_many_as_there_are_more_than_patches(
     assert network.form_of(torch.Size([2, 4, 8]), batch=2) == Form("tokens", 2, 0)
 
 
-def test_a_pooling_that_does_not_fit_makes_way_for_the_mean():
+def test_the_mean_replaces_a_pooling_that_cannot_be_applied():
     assert fitting_pooling(Form("tokens", 2, 1), "cls") == "cls"
     assert fitting_pooling(Form("tokens", 2, 0), "cls") == "mean-tokens"
     assert fitting_pooling(Form("map", 1), "cls") == "avg"

@@ -106,7 +106,7 @@ def test_torchvision_weights_in_its_cache_are_used(monkeypatch, tmp_path):
         (timm_encoder, "vit_giant_patch14_224", UsageError, "Use random:timm:vit_giant_patch14_224"),
     ],
 )
-def test_what_cannot_be_meant(load, rest, kind, message):
+def test_invalid_specs_are_refused(load, rest, kind, message):
     with pytest.raises(kind, match=message) as error:
         load(rest)
     assert error.value.exit_code == 2

@@ -46,7 +46,7 @@ def test_a_run_loads_as_the_network_it_is_without_its_classifier(tmp_path):
         assert_close(encoder.module(images), expected.module.eval()(images), rtol=0, atol=0)
 
 
-def test_latest_is_the_one_that_finished_last(tmp_path):
+def test_latest_is_the_run_that_finished_last(tmp_path):
     make_run(tmp_path, "b", finished="2026-01-02")
     make_run(tmp_path, "a", finished="2026-01-03")
     make_run(tmp_path, "c", finished="")  # under way
@@ -77,7 +77,7 @@ def test_without_a_finished_run_there_is_no_latest(tmp_path):
         ("run:../leaves", UsageError, "cannot be named"),
     ],
 )
-def test_a_run_that_is_not_there(spec, error, words, tmp_path):
+def test_a_missing_run_is_refused(spec, error, words, tmp_path):
     make_run(tmp_path, "leaves")
     Run.named("begun", tmp_path).describe(DESCRIPTION)
     with pytest.raises(error, match=words):
@@ -90,7 +90,7 @@ def test_without_a_workspace_there_are_no_runs():
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"view": {}}', '{"view": null}'])
-def test_a_damaged_description_is_said_and_hides_no_other_run(text, tmp_path):
+def test_a_damaged_description_is_reported_and_hides_no_other_run(text, tmp_path):
     make_run(tmp_path, "good")
     run = make_run(tmp_path, "bad")
     (run.folder / "run.json").write_text(text)

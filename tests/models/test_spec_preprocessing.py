@@ -30,7 +30,7 @@ def test_a_field_of_the_preprocessing_is_changed_and_named(options, field, value
     assert load_encoder(encoder.spec).view == encoder.view
 
 
-def test_it_stands_beside_options_of_the_constructor(tmp_path):
+def test_it_can_be_combined_with_options_of_the_constructor(tmp_path):
     arch = "vit_tiny_patch16_224?depth=1&img_size=32"
     torch.save(load_encoder(f"random:{arch}").module.state_dict(), tmp_path / "w.pt")
     encoder = load_encoder(f"file:{tmp_path}/w.pt#{arch}&mean=0.25")
@@ -39,7 +39,7 @@ def test_it_stands_beside_options_of_the_constructor(tmp_path):
     assert encoder.architecture == f"timm:{arch}"
 
 
-def test_every_form_of_a_spec_takes_it():
+def test_every_form_of_a_spec_accepts_it():
     encoder = load_encoder("pixels?interpolation=bilinear")
     assert (encoder.view.interpolation, encoder.spec) == ("bilinear", "pixels?interpolation=bilinear")
 
@@ -59,6 +59,6 @@ def test_every_form_of_a_spec_takes_it():
         ("interpolation=nearest", "A view has no interpolation 'nearest'"),
     ],
 )
-def test_values_that_a_field_cannot_have_are_refused(options, message):
+def test_invalid_values_are_refused(options, message):
     with pytest.raises(UsageError, match=message):
         load_encoder(f"random:timm:test_resnet?{options}")

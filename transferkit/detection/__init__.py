@@ -1,1 +1,1 @@
-"""Detection: detectors put together around a network, and how well found boxes fit marked ones."""
+"""Object detection: Faster R-CNN on a backbone, and the scores of its detections."""

@@ -1,1 +1,1 @@
-"""Encoders: where networks come from, and where they are tapped."""
+"""Models: networks from torchvision, timm, checkpoints and runs as encoders, and their layers."""

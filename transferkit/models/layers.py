@@ -1,4 +1,4 @@
-"""The places in an encoder that can be tapped, and how a choice of them is spelled."""
+"""The layers of an encoder whose outputs can be used as features, and patterns that select some of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,22 +15,22 @@ from .ending import LAST, is_from
 from .pooling import Form, Kind, fitting_pooling, require_fit
 from .tracing import OUTPUT, Call, Trace, named_modules, trace
 
-_FEWEST_STAGES = 3  # of maps; fewer resolutions do not divide a network
+_MIN_MAP_STAGES = 3  # fewer resolutions of maps are not used as stages
 _TOKEN_STAGES = 4
-_FEW = 8  # layers that an error lists
-_PARALLEL = "parallel_blocks"  # of timm's CoaT: each returns four maps at once, the first as it was
+_MAX_LISTED = 8  # layers in an error message
+_PARALLEL = "parallel_blocks"  # modules of timm's CoaT that return four maps at once, the first unchanged
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A named place in an encoder.
+    """A layer of an encoder.
 
     Attributes:
-        name: of the module; ``last`` is the representation, ``output`` the network's own output.
+        name: Name of the module; ``last`` is the representation, ``output`` the network's own output.
         kind: ``map``, ``tokens`` or ``vector``.
-        shape: of one image's output.
-        dim: features per image; pooled by ``resolve_layers``, before pooling by ``list_layers``.
-        pooling: how the output becomes ``dim`` features; empty for a vector, and before pooling.
+        shape: Shape of the output for one image.
+        dim: Features per image: after pooling from ``resolve_layers``, before pooling from ``list_layers``.
+        pooling: Pooling from the output to ``dim`` features; empty for a vector, and before pooling.
     """
 
     name: str
@@ -41,30 +41,31 @@ class Layer:
 
 
 def list_layers(encoder: Encoder) -> tuple[Layer, ...]:
-    """All layers of the encoder, in the order in which they finish.
+    """Return all layers of the encoder, in the order in which they finish.
 
-    A layer is a module that runs exactly once in a forward pass and returns a tensor (or a tuple that
-    holds one) with a map, tokens or a vector for each image, or the representation, ``last``.
+    A layer is a module that runs exactly once in a forward pass and returns a tensor (or a tuple that contains
+    one) with a map, tokens or a vector for each image, or it is the representation, ``last``.
     """
     return tuple(_layer(call, _dim(call)) for call in trace(encoder).calls)
 
 
 def resolve_layers(encoder: Encoder, choice: Sequence[str], pooling: str | None) -> tuple[Layer, ...]:
-    """The layers that a choice names, without repetition, in the order in which they finish.
+    """Return the layers that a choice selects, each once, in the order in which they finish.
 
-    ``last`` is the representation that enters the classifier, one vector in most networks; ``stages`` are
-    the outputs of the stages and ``last``; ``all`` adds every block. Anything else is a pattern over whole
-    module names, in which ``*``, ``?`` and ``[…]`` do not cross dots: ``layer*`` means ``layer1`` to
-    ``layer4``, ``blocks.[369]`` three blocks.
+    ``last`` is the representation, which is the input of the classifier and one vector in most networks;
+    ``stages`` are the outputs of the stages and ``last``; ``all`` adds every block. Anything else is a pattern for
+    whole module names, in which ``*``, ``?`` and ``[…]`` do not match dots: ``layer*`` selects ``layer1`` to
+    ``layer4``, ``blocks.[369]`` selects three blocks.
 
     Args:
-        encoder: at the size that its images have.
+        encoder: the encoder at the size of its images.
         choice: names and patterns.
-        pooling: for all layers; None is the encoder's own where it fits, otherwise the mean over positions.
+        pooling: pooling of all layers; None is the encoder's own if it fits a layer, otherwise the mean over
+            positions.
 
     Raises:
-        UnknownNameError: for a pattern that matches nothing, or a pooling that does not exist.
-        ModelError: for a module that cannot be tapped, or a pooling that does not fit a chosen layer.
+        UnknownNameError: if a pattern matches nothing, or there is no such pooling.
+        ModelError: if a module has no usable output, or the pooling does not fit a selected layer.
     """
     seen = trace(encoder)
     chosen = {name for pattern in choice for name in _named(pattern, seen, encoder)}
@@ -113,19 +114,19 @@ def _named(pattern: str, seen: Trace, encoder: Encoder) -> list[str]:
 
 
 def _unknown_layer(pattern: str, names: Sequence[str], stages: Sequence[str], spec: str) -> UnknownNameError:
-    """The error that suggests the nearest pattern or name, or else lists a few layers."""
+    """Return the error that suggests the nearest pattern or name, or lists a few layers."""
     groups = ["last", "stages", "all"]
     near = [*_near_patterns(pattern, names), *get_close_matches(pattern, [*groups, *names], n=1)]
     if near:
         hint = f"Did you mean {near[0]!r}? See"
     else:
-        shown = list(dict.fromkeys([*groups, *stages, *names]))[:_FEW]
+        shown = list(dict.fromkeys([*groups, *stages, *names]))[:_MAX_LISTED]
         hint = f"Choose from: {', '.join(shown)}, … see"
     return UnknownNameError(f"No layer named {pattern!r}. {hint} `transferkit models layers {spec}`.")
 
 
 def _near_patterns(pattern: str, names: Sequence[str]) -> Iterator[str]:
-    """The pattern with each part that matches nothing replaced by the nearest, if that matches a name.
+    """Yield the pattern with parts that match nothing replaced by the nearest part, if it then matches a name.
 
     >>> list(_near_patterns("block.*", ["blocks.0", "blocks.1", "head"]))
     ['blocks.*']
@@ -143,7 +144,7 @@ def _near_patterns(pattern: str, names: Sequence[str]) -> Iterator[str]:
 
 
 def _last(seen: Trace) -> list[str]:
-    """``last``.
+    """Return ``last``.
 
     Raises: ModelError: if there is no representation.
     """
@@ -158,7 +159,7 @@ def _last(seen: Trace) -> list[str]:
 
 
 def _matches(name: str, pattern: str) -> bool:
-    """Whether each part between dots matches its own part of the pattern.
+    """Return whether each part between dots matches the corresponding part of the pattern.
 
     >>> _matches("layer1", "layer*"), _matches("layer1.0", "layer*"), _matches("blocks.6", "blocks.[369]")
     (True, False, True)
@@ -168,7 +169,7 @@ def _matches(name: str, pattern: str) -> bool:
 
 
 def _stages(seen: Trace, module: nn.Module) -> list[str]:
-    """A handful of names: those that timm gives, else the ends of resolutions, or evenly spaced blocks."""
+    """Return a few names: timm's stages, otherwise the last modules of each resolution, or evenly spaced blocks."""
     if named := _published_stages(seen, module):
         return named
     blocks = _blocks(seen, module)
@@ -180,14 +181,14 @@ def _stages(seen: Trace, module: nn.Module) -> list[str]:
     modules = named_modules(module)
     outer = [call for call in _outside_units(maps, modules) if blocks.isdisjoint(ancestors(call.name))]
     composed = _ends([call for call in outer if is_composed(modules[call.name])])
-    return composed if len(composed) >= _FEWEST_STAGES else _ends(outer)
+    return composed if len(composed) >= _MIN_MAP_STAGES else _ends(outer)
 
 
 def _published_stages(seen: Trace, module: nn.Module) -> list[str]:
-    """The modules that timm takes features from, but not a convolution or activation before the stages.
+    """Return the modules from which timm extracts features, without a convolution or activation before the stages.
 
-    Where timm names every block, at one resolution, these are evenly spaced blocks. Empty for networks of
-    other libraries, and where a name is not that of a layer.
+    If timm names every block, all of one resolution, these are evenly spaced blocks. The list is empty for networks
+    of other libraries, and if a name is not that of a layer.
     """
     reduction = {one["module"]: one["reduction"] for one in reversed(_published(seen, module))}
     names = list(reversed(reduction))
@@ -200,9 +201,9 @@ def _published_stages(seen: Trace, module: nn.Module) -> list[str]:
 
 
 def _published(seen: Trace, module: nn.Module) -> list[dict[str, Any]]:
-    """What timm says of the modules that it takes features from; nothing where one of them is no layer.
+    """Return timm's descriptions of the modules from which it extracts features; none if one of them is no layer.
 
-    Where it names a list of modules, which is not run as such, the last of them is meant.
+    If timm names a list of modules, which has no forward pass itself, the name stands for its last module.
     """
     published = getattr(module, "feature_info", None)
     if not is_from("timm", module) or not isinstance(published, list):
@@ -221,7 +222,7 @@ def _published(seen: Trace, module: nn.Module) -> list[dict[str, Any]]:
 
 
 def _as_built(name: str, parts: Mapping[str, nn.Module]) -> str:
-    """The module that timm means where that has another name in the network (MViT, Twins, HRNet)."""
+    """Return the module for timm's name of it, which is different in some networks (MViT, Twins, HRNet)."""
     number = name.removeprefix("block.").removeprefix("stage")
     meant = [f"incre_modules.{int(number) - 1}"] if number.isdecimal() else []
     return next((one for one in (*meant, name, f"stages.{number}", f"blocks.{number}") if one in parts), name)
@@ -237,7 +238,7 @@ def _ran(seen: Trace, names: set[str]) -> list[Call]:
 
 
 def _outside_units(maps: list[Call], modules: Mapping[str, nn.Module]) -> list[Call]:
-    """Maps but those inside a block or a stage that changes their resolution.
+    """Return the maps that are not inside a block or a stage with another resolution.
 
     Such a unit is a module with another resolution than the map, which spans no more than these two. A larger
     one, or a sequence, only holds the stages.
@@ -257,7 +258,7 @@ def _outside_units(maps: list[Call], modules: Mapping[str, nn.Module]) -> list[C
 
 
 def ancestors(name: str) -> Iterator[str]:
-    """The names of the modules around one.
+    """Yield the names of the modules around a module.
 
     >>> list(ancestors("a.b.c"))
     ['a.b', 'a']
@@ -268,12 +269,12 @@ def ancestors(name: str) -> Iterator[str]:
 
 
 def _side(call: Call) -> int:
-    """Rows of a map, which are as many as its columns, wherever the features stand."""
+    """Return the number of rows of a square map, whose features may be the second or the last axis."""
     return call.shape[2]
 
 
 def _ends(maps: list[Call]) -> list[str]:
-    """For each resolution the last module at it that does not hold modules of another resolution."""
+    """Return the last module of each resolution that contains no modules of another resolution."""
     side = {call.name: _side(call) for call in maps}
 
     def spans(name: str) -> bool:
@@ -283,7 +284,7 @@ def _ends(maps: list[Call]) -> list[str]:
 
 
 def _evenly(names: list[str], count: int) -> list[str]:
-    """The last name of each of ``count`` equal parts.
+    """Return the last name of each of ``count`` equal parts.
 
     >>> _evenly(list("abcdefgh"), 4), _evenly(list("ab"), 4)
     (['b', 'd', 'f', 'h'], ['a', 'b'])
