@@ -1,4 +1,4 @@
-"""Random boxes, found and marked."""
+"""Random ground-truth boxes and detections."""
 
 import numpy as np
 
@@ -27,7 +27,7 @@ def found(boxes, labels, scores) -> Detections:
 
 
 def search(seed: int, *, images: int = 12, hard: bool = True, crowds: bool = False, labels: int = 2):
-    """Marked boxes, and found ones that are those a little moved, doubled, invented, or of another class."""
+    """Return ground truth, and detections that are shifted, duplicated, invented, or of another class."""
     rng = np.random.default_rng(seed)
     answers, ground_truth = [], []
     for _ in range(images):

@@ -57,7 +57,7 @@ class Encoder(nn.Module):
 
 
 def weights(module, seed):
-    """Draw every parameter of ``module`` anew."""
+    """Draw new values for every parameter of ``module``."""
     generator = random(seed)
     with torch.no_grad():
         for parameter in module.parameters():

@@ -23,7 +23,7 @@ CASES = {
 
 
 def trained(loss: str, collectives: Collectives = ALONE) -> dict[str, torch.Tensor]:
-    """Parameters, last gradients and queue after some steps on this process's share of each batch."""
+    """Return parameters, last gradients and queue after some steps on this process's part of each batch."""
     torch.manual_seed(0)  # of the heads
     encoder = Encoder(batch_norm=CASES[loss])
     pretext = Pretext(

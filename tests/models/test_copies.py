@@ -92,7 +92,7 @@ def test_an_unknown_copy_is_refused_with_the_names_of_all_copies(tmp_path):
 
 def test_copies_that_no_convention_ranks_must_be_chosen(tmp_path):
     held = {"net_a": ONE, "net_b": TWO}
-    with pytest.raises(CheckpointError, match=r"no convention says .*: net_a, net_b\. Choose one with --weights-key"):
+    with pytest.raises(CheckpointError, match=r"convention selects .*: net_a, net_b\. Choose one with --weights-key"):
         loaded(tmp_path, held)
     assert is_from(loaded(tmp_path, held, "?weights_key=net_b"), TWO)
 
@@ -102,7 +102,7 @@ def test_equal_copies_need_no_choice(tmp_path):
     assert is_from(loaded(tmp_path, {"net_a": ONE, "net_b": same}), ONE)
 
 
-def test_the_only_copy_is_loaded_whatever_it_is_called(tmp_path):
+def test_the_only_copy_is_loaded_under_any_name(tmp_path):
     encoder = loaded(tmp_path, {"momentum_encoder": ONE})
     assert is_from(encoder, ONE)
     assert "also holds" not in encoder.note

@@ -93,5 +93,5 @@ def test_pixels_are_the_image_itself():
 
 @pytest.mark.parametrize("spec", ["pixels:64", "imagenet-lite0:x"])
 def test_text_after_the_name_is_refused(spec):
-    with pytest.raises(UsageError, match="takes nothing behind it"):
+    with pytest.raises(UsageError, match="takes nothing after it"):
         load_encoder(spec)

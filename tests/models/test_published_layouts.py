@@ -273,7 +273,7 @@ def test_heads_of_several_parts_make_way_as_in_timm(arch, classes, tmp_path):
         assert_close(encoder.module(x), reference(x))
 
 
-def test_a_head_is_known_whatever_it_is_called():
+def test_a_head_is_recognised_under_any_name():
     body = nn.Sequential(nn.Linear(3, 2), nn.Identity())
     held = {"0.weight": torch.ones(2, 3), "0.bias": torch.ones(2), "classif.weight": torch.ones(5, 2)}
     (plain,) = fits(held, TargetNetwork(body))

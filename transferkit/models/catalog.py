@@ -99,7 +99,7 @@ def known_models() -> list[tuple[str, str]]:
         ),
         (
             "random:ARCH",
-            "an untrained torchvision or timm network: the floor; also random:ARCH@SEED",
+            "an untrained torchvision or timm network, a baseline; also random:ARCH@SEED",
         ),
-        ("pixels", "the image itself, area-downsampled to 32×32: the other floor"),
+        ("pixels", "the image itself, area-downsampled to 32×32, another baseline"),
     ]

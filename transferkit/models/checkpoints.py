@@ -163,7 +163,7 @@ def _complaint(path: Path, architecture: Architecture, fit: CheckpointMatch) -> 
     ):
         if names:
             parts.append(f"{word}: {_listed(names)}.")
-    advice = "Name the architecture it was trained with behind #, its constructor's options included"
+    advice = "Name the architecture it was trained with after #, including its constructor's options"
     return " ".join([*parts, f"{advice}, or give its weights the names of {architecture.library}."])
 
 

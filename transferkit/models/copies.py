@@ -56,8 +56,8 @@ def chosen_copy(fits: Sequence[CheckpointMatch], path: Path, key: str | None) ->
     if different := [fit.where for fit in leaders if not _alike(fit, chosen)]:
         names = ", ".join(sorted([chosen.where, *different]))
         raise CheckpointError(
-            f"{path} holds several copies of the weights, and no convention says which of them is meant: "
-            f"{names}. Choose one with --weights-key NAME, or ?weights_key=NAME behind the architecture."
+            f"{path} holds several copies of the weights, and no convention selects one of them: "
+            f"{names}. Choose one with --weights-key NAME, or ?weights_key=NAME after the architecture."
         )
     return chosen, [fit.where for fit in whole if fit is not chosen]
 

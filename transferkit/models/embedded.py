@@ -91,4 +91,4 @@ def pixels_encoder(rest: str) -> Encoder:
 
 def _require_nothing(spec: str, rest: str) -> None:
     if rest:
-        raise UsageError(f"{spec} takes nothing behind it, not {rest!r}: write {spec}.")
+        raise UsageError(f"{spec} takes nothing after it, not {rest!r}: write {spec}.")

@@ -240,8 +240,8 @@ def _ran(seen: Trace, names: set[str]) -> list[Call]:
 def _outside_units(maps: list[Call], modules: Mapping[str, nn.Module]) -> list[Call]:
     """Return the maps that are not inside a block or a stage with another resolution.
 
-    Such a unit is a module with another resolution than the map, which spans no more than these two. A larger
-    one, or a sequence, only holds the stages.
+    Such a unit is a module whose output has another resolution than the map, and which contains only these two
+    resolutions. A module with more resolutions, or a sequence, contains stages.
     """
     side = {call.name: _side(call) for call in maps}
     spanned = {

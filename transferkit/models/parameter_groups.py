@@ -27,7 +27,9 @@ def parameters_below(encoder: Encoder, layer: str) -> frozenset[str]:
     (found, *_) = resolve_layers(encoder, [layer], None)
     finished = [call.name for call in trace(encoder).calls]
     if found.name not in finished:
-        raise UnknownNameError(f"{layer!r} of {encoder.spec} is no module: training cannot begin behind it.")
+        raise UnknownNameError(
+            f"{layer!r} of {encoder.spec} does not run exactly once: training cannot start there. Name another layer."
+        )
     last = finished.index(found.name)
     return frozenset(name for name, index in _finish_order(encoder, finished).items() if index <= last)
 

@@ -39,7 +39,7 @@ def torchvision_encoder(rest: str) -> Encoder:
     architecture = find_architecture(f"torchvision:{name}")
     if architecture.tag:
         raise UsageError(
-            f"torchvision:{rest} names weights behind a dot. Write {architecture.library}:{architecture.name}"
+            f"torchvision:{rest} names weights after a dot. Write {architecture.library}:{architecture.name}"
             f"@{architecture.tag}."
         )
     if not tag:
@@ -111,7 +111,7 @@ def _require_no_options(library: str, rest: str) -> None:
     if mark:
         raise UsageError(
             f"{library}:{rest} has options of the constructor, but published weights are those of {plain} as "
-            "it is: only resize, fit, interpolation, mean and std may stand behind the ?. "
+            "it is: only resize, fit, interpolation, mean and std may follow the ?. "
             f"Leave {options} out, or use random: or file: with it."
         )
 

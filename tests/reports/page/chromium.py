@@ -1,4 +1,4 @@
-"""The browser that opens the page: one that is there, or one that is installed for the tests, once."""
+"""The browser that opens the page: an installed one, or one that is installed once for the tests."""
 
 import os
 import shutil
@@ -16,10 +16,10 @@ _APT = ("apt-get", "-qq", "-o", "Acquire::Retries=0", "-o", "Acquire::http::Time
 
 
 def chromium(bundled: Path) -> Path | None:
-    """Its program, installed where there is none; None where none can be had.
+    """Return the browser's program, and install it if it is missing; None if it cannot be installed.
 
     Args:
-        bundled: where Playwright keeps its own.
+        bundled: path of Playwright's own browser.
     """
     installations = _installations()
     while not (found := _found(bundled)):
@@ -45,7 +45,7 @@ def _found(bundled: Path) -> Path | None:
 
 
 def _installations() -> Iterator[tuple[str, ...]]:
-    """Commands that may install it, one after another: the system's if it is ours, then Playwright's."""
+    """Yield commands that may install it: the system's if this process is root, then Playwright's."""
     if os.getuid() == 0 and shutil.which("apt-get"):
         yield (*_APT, "update")
         yield (*_APT, "install", "-y", "--no-install-recommends", "chromium")

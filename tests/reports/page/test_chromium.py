@@ -50,7 +50,7 @@ def test_where_none_can_be_had_everything_was_tried(machine, tmp_path, stuck):
     assert machine.commands[-1].endswith("-m playwright install chromium")
 
 
-def test_the_system_is_left_alone_by_whoever_may_not_change_it(machine, tmp_path, monkeypatch):
+def test_the_system_is_not_changed_without_permission(machine, tmp_path, monkeypatch):
     monkeypatch.setattr(module.os, "getuid", lambda: 1000)
     assert chromium(tmp_path / "none") is None
     assert [command.split()[1:4] for command in machine.commands] == [["-m", "playwright", "install"]]
