@@ -33,7 +33,7 @@ def test_the_axes_are_orthonormal_and_the_rows_uncorrelated_along_them(n, d):
 
 
 @pytest.mark.parametrize(("n", "d"), SHAPES)
-def test_nothing_of_the_centred_rows_is_lost(n, d):
+def test_the_axes_reconstruct_the_rows(n, d):
     x = rows_of(n, d)
     axes = decomposed(x)
     basis = axes.weights(torch.eye(len(axes.spectrum), dtype=x.dtype))
@@ -41,7 +41,7 @@ def test_nothing_of_the_centred_rows_is_lost(n, d):
 
 
 @pytest.mark.parametrize(("n", "d"), SHAPES)
-def test_weights_along_the_axes_answer_as_those_of_the_columns(n, d):
+def test_weights_along_the_axes_predict_the_same_as_column_weights(n, d):
     x, other = rows_of(n, d), rows_of(9, d) + 1
     axes = decomposed(x)
     along = torch.randn(2, len(axes.spectrum), 3, dtype=x.dtype)
@@ -57,7 +57,7 @@ def test_products_are_those_of_the_coordinates(n, d):
 
 
 @pytest.mark.parametrize(("n", "d"), SHAPES)
-def test_blocks_give_what_the_whole_gives(n, d):
+def test_blocks_give_the_same_axes_as_a_whole_matrix(n, d):
     x = rows_of(n, d, torch.float32)
     parts = [part.numpy() for part in x.split(4)]
     blocks = Blocks((n, d), np.dtype(np.float32), lambda: iter(parts))
@@ -69,7 +69,7 @@ def test_blocks_give_what_the_whole_gives(n, d):
 
 
 @pytest.mark.parametrize(("n", "d"), SHAPES)
-def test_in_float32_it_is_the_same(n, d):
+def test_float32_axes_agree_with_float64(n, d):
     axes = decomposed(rows_of(n, d))
     single = axes.single()
     assert single.spectrum.dtype == torch.float32
@@ -81,13 +81,13 @@ def test_in_float32_it_is_the_same(n, d):
     assert_close(single.coordinates(x.float()).double(), axes.coordinates(x), atol=1e-4, rtol=1e-4)
 
 
-def test_few_rows_have_an_axis_less_than_rows():
+def test_few_rows_have_one_axis_less_than_rows():
     assert len(decomposed(rows_of(6, 40)).spectrum) == 5
     assert len(decomposed(torch.cat([rows_of(6, 40)] * 2)).spectrum) == 5
 
 
 @pytest.mark.parametrize("n", [1, 3])
-def test_rows_all_alike_have_one_axis_along_which_they_are_nothing(n):
+def test_identical_rows_have_one_axis_with_coordinate_0(n):
     axes = decomposed(torch.full((n, 8), 0.3, dtype=torch.float64))
     assert len(axes.spectrum) == 1
     assert axes.spectrum.item() == pytest.approx(0, abs=1e-30)
@@ -95,7 +95,7 @@ def test_rows_all_alike_have_one_axis_along_which_they_are_nothing(n):
     assert torch.isfinite(axes.weights(torch.ones(1, 1, dtype=torch.float64))).all()
 
 
-def test_thin_directions_of_few_rows_survive_float32():
+def test_small_directions_of_few_rows_are_kept_in_float32():
     """Squares of lengths a millionth of the longest are below float32's last digit of the sum."""
     lengths = torch.logspace(0, -6, 6)
     q, _ = torch.linalg.qr(torch.randn(40, 6, generator=torch.Generator().manual_seed(0)))
@@ -107,14 +107,14 @@ def test_thin_directions_of_few_rows_survive_float32():
 
 @pytest.mark.parametrize(("n", "d"), SHAPES)
 def test_rows_whose_squares_overflow_are_refused(n, d):
-    with pytest.raises(UsageError, match="squares of these features exceed what float32 holds: standardise"):
+    with pytest.raises(UsageError, match="squares of these features exceed the range of float32: standardise"):
         decomposed(1e20 * rows_of(n, d, torch.float32))
 
 
 @pytest.mark.parametrize(("n", "d"), SHAPES[:2])
 @pytest.mark.parametrize("ratio", [1e3, 1e5, 1e6])
 def test_columns_of_very_different_scales_keep_their_axes(n, d, ratio):
-    """Along large and small axes alike, mean squares are right to four digits, in float32."""
+    """The mean squares along large and small axes are correct to four digits, in float32."""
     scale = torch.logspace(0, 1, d, dtype=torch.float64)
     scale[::2] /= ratio
     x = (rows_of(n, d) * scale).float()

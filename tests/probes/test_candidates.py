@@ -7,11 +7,11 @@ from transferkit.core.out_of_core import Blocks
 from transferkit.core.seeding import generator
 from transferkit.probes import candidates
 from transferkit.probes import neighbours as search
-from transferkit.probes.candidates import is_worth_screening, screened
+from transferkit.probes.candidates import filtered_search, is_filter_faster
 from transferkit.probes.neighbours import neighbours
 
-METRICS = pytest.mark.parametrize("metric", ["cosine", "euclidean"])  # unit rows, and rows as they are
-N, D, Q, K = 1990, 40, 60, 20  # a number of rows that no group divides
+METRICS = pytest.mark.parametrize("metric", ["cosine", "euclidean"])  # unit rows and original rows
+N, D, Q, K = 1990, 40, 60, 20  # the groups do not divide the number of rows
 
 
 def plain(rng, n):
@@ -42,15 +42,15 @@ def twice(rng, n):
 
 
 def vanishing(rng, n):
-    return 1e-19 * rng.normal(size=(n, D))  # whose products are below what float32 holds
+    return 1e-19 * rng.normal(size=(n, D))  # products underflow in float32
 
 
 def rounded_down(rng, n):
-    return np.where(rng.random((n, D)) < 0.5, 1, 2) * (1 + 2.0**-8)  # as far from bfloat16 as can be
+    return np.where(rng.random((n, D)) < 0.5, 1, 2) * (1 + 2.0**-8)  # maximum distance from bfloat16
 
 
 def whole_numbers(rng, n):
-    half = rng.integers(-12, 13, size=(n // 2, D))  # about their mean of 0 they lose nothing; products do
+    half = rng.integers(-12, 13, size=(n // 2, D))  # exact in bfloat16 around their mean of 0; products are not
     return np.concatenate([half, -half])
 
 
@@ -72,7 +72,7 @@ KINDS = pytest.mark.parametrize(
 
 
 def drawn(kind, metric):
-    """Queries and bank as they are searched."""
+    """Return queries and bank as they are searched."""
     rng = generator(0, "screening", kind.__name__)
     queries, bank = (search._prepared(kind(rng, n).astype(np.float32), metric) for n in (Q, N))
     centre = search._centre(bank)
@@ -80,74 +80,74 @@ def drawn(kind, metric):
 
 
 def sizes(queries, bank):
-    """``[q, n]``: of what float32 can lose digits."""
+    """Return the sizes ``[q, n]`` to which float32 errors are relative."""
     q, x = queries.astype(np.float64), bank.astype(np.float64)
     return np.square(q).sum(1)[:, None] + np.square(x).sum(1)
 
 
 def exact(queries, bank):
-    """Less the squared distances ``[q, n]``, float64."""
+    """Return the negative squared distances ``[q, n]`` in float64."""
     q, x = queries.astype(np.float64), bank.astype(np.float64)
     return -np.square(q[:, None] - x[None]).sum(2)
 
 
 @METRICS
 @KINDS
-def test_no_row_beyond_the_foremost_is_nearer_than_the_bound(kind, metric):
+def test_no_other_row_is_nearer_than_the_bound(kind, metric):
     queries, bank = drawn(kind, metric)
-    screen = candidates._Screen.of(torch.from_numpy(bank))
-    first, others = screen.top_candidates(torch.from_numpy(queries), 30)
+    candidate_filter = candidates._CandidateFilter.of(torch.from_numpy(bank))
+    first, bound = candidate_filter.top_candidates(torch.from_numpy(queries), 30)
     near = exact(queries, bank)
     np.put_along_axis(near, first, -np.inf, axis=1)
-    assert (near.max(axis=1) <= others).all()
+    assert (near.max(axis=1) <= bound).all()
 
 
 @METRICS
 @KINDS
-def test_sure_answers_are_the_nearest(kind, metric):
+def test_certified_rows_are_the_nearest(kind, metric):
     queries, bank = drawn(kind, metric)
-    found = screened(queries, bank, K)
+    found = filtered_search(queries, bank, K)
     near = exact(queries, bank)
     nearest = -np.sort(-near, axis=1)[:, :K]
     reached = np.take_along_axis(near, found.rows, axis=1)
     size = np.take_along_axis(sizes(queries, bank), found.rows, axis=1)
-    assert (np.abs(reached - nearest) <= 1e-6 * size)[found.sure].all()
-    assert (np.abs(found.near - nearest) <= 1e-6 * size)[found.sure].all()
-    assert found.sure.any() or kind not in (plain, far_from_zero, tiny, twice)
+    assert (np.abs(reached - nearest) <= 1e-6 * size)[found.certified].all()
+    assert (np.abs(found.near - nearest) <= 1e-6 * size)[found.certified].all()
+    assert found.certified.any() or kind not in (plain, far_from_zero, tiny, twice)
 
 
 @METRICS
 @pytest.mark.parametrize("kind", [plain, tiny])
-def test_of_well_spread_rows_all_answers_are_sure(kind, metric):
-    assert screened(*drawn(kind, metric), K).sure.all()
+def test_all_queries_of_well_spread_rows_are_certified(kind, metric):
+    assert filtered_search(*drawn(kind, metric), K).certified.all()
 
 
-def test_of_rows_that_bfloat16_cannot_tell_apart_none_is_and_the_search_gives_up(monkeypatch):
+def test_the_search_stops_early_if_bfloat16_cannot_distinguish_rows(monkeypatch):
     queries, bank = drawn(nearly_the_same, "cosine")
     bank = bank[:1] + 1e-6 * (bank - bank[:1])
-    monkeypatch.setattr(candidates, "BLOCK", 10 * N)
-    asked = []
-    whole = candidates._Screen.top_candidates
-    monkeypatch.setattr(candidates._Screen, "foremost", lambda *args: asked.append(1) or whole(*args))
-    assert not screened(queries, bank, K).sure.any()
-    assert len(asked) == 1
+    monkeypatch.setattr(candidates, "MAX_COMPARISONS", 10 * N)
+    calls = []
+    whole = candidates._CandidateFilter.top_candidates
+    monkeypatch.setattr(candidates._CandidateFilter, "top_candidates", lambda *args: calls.append(1) or whole(*args))
+    assert not filtered_search(queries, bank, K).certified.any()
+    assert len(calls) == 1
 
 
-def test_the_last_row_is_found_though_groups_do_not_come_out_even():
+def test_the_last_row_is_found_in_an_incomplete_group():
     _, bank = drawn(plain, "euclidean")
-    assert (screened(bank[-3:], bank, 1).rows[:, 0] == [N - 3, N - 2, N - 1]).all()
+    assert (filtered_search(bank[-3:], bank, 1).rows[:, 0] == [N - 3, N - 2, N - 1]).all()
 
 
 @METRICS
 @KINDS
 @pytest.mark.parametrize("rows", [N, 900])
-def test_neighbours_are_the_same_with_it_and_without(kind, metric, rows, monkeypatch):
+def test_neighbours_are_the_same_with_and_without_the_filter(kind, metric, rows, monkeypatch):
     queries, bank = (kind(generator(0, "screening", kind.__name__), n).astype(np.float32) for n in (Q, N))
     monkeypatch.setattr(search, "_multiplies_bf16", lambda: False)
     near, _ = neighbours(queries, bank, k=K, metric=metric)
     monkeypatch.setattr(search, "_multiplies_bf16", lambda: True)
-    monkeypatch.setattr(search, "is_worth_screening", lambda queries, bank, k: len(bank) > 800)
-    monkeypatch.setattr(search, "CHUNK", rows * D)
+    monkeypatch.setattr(search, "is_filter_faster", lambda queries, bank, k: len(bank) > 800)
+    monkeypatch.setattr(search, "CHUNK_VALUES", rows * D)
     lazy = Blocks(bank.shape, bank.dtype, lambda: iter(np.array_split(bank, 7)))
     found, numbers = neighbours(queries, lazy, k=K, metric=metric)
     prepared = [search._prepared(x, metric) for x in (queries, bank)]
@@ -161,33 +161,33 @@ def test_neighbours_are_the_same_with_it_and_without(kind, metric, rows, monkeyp
 
 @METRICS
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30])
-def test_a_row_that_cannot_be_compared_is_left_to_faiss(metric, bad, monkeypatch):
+def test_faiss_searches_rows_that_are_not_finite_or_overflow(metric, bad, monkeypatch):
     queries, bank = (np.array(x) for x in drawn(plain, metric))
     bank[17, 3] = bad
     monkeypatch.setattr(search, "_multiplies_bf16", lambda: True)
-    monkeypatch.setattr(search, "is_worth_screening", lambda queries, bank, k: True)
+    monkeypatch.setattr(search, "is_filter_faster", lambda queries, bank, k: True)
     near, rows = search._search(queries, bank, K)
     expected = search._search_faiss(queries, bank, K)
     assert_array_equal(rows, expected[1])
     assert_allclose(near, expected[0], rtol=1e-5)
 
 
-def test_padding_is_never_compared_whatever_sorting_makes_of_what_is_no_number(monkeypatch):
+def test_padding_is_never_returned_even_after_nan(monkeypatch):
     def last(values, m):
         columns = torch.arange(values.shape[1] - m, values.shape[1])
         return columns.expand(len(values), m).contiguous(), torch.full((len(values),), torch.nan)
 
-    asked = []
-    compared = candidates._compared
+    calls = []
+    compared = candidates._nearest_candidates
     monkeypatch.setattr(candidates, "_highest", last)
-    monkeypatch.setattr(candidates, "_compared", lambda *args: asked.append(args[2].max()) or compared(*args))
-    assert not screened(*drawn(plain, "euclidean"), K).sure.any()
-    assert max(asked) == N - 1
+    monkeypatch.setattr(candidates, "_nearest_candidates", lambda *args: calls.append(args[2].max()) or compared(*args))
+    assert not filtered_search(*drawn(plain, "euclidean"), K).certified.any()
+    assert max(calls) == N - 1
 
 
 @METRICS
-def test_rounding_that_goes_one_way_is_accounted_for(metric):
-    """The nearest row and the query lose to rounding in every column; some others do not, and look nearer."""
+def test_the_bound_covers_rounding_errors_of_one_sign(metric):
+    """Rounding shortens the nearest row and the query in every column; other rows lose nothing and appear nearer."""
     d, step = 1024, 2.0**-8
     rng = generator(0, "one way")
     aside = rng.normal(size=(17, d))
@@ -198,9 +198,9 @@ def test_rounding_that_goes_one_way_is_accounted_for(metric):
     bank = np.concatenate([np.full((1, d), 2 * (1 + step)), others, 0.5 * rng.normal(size=(2000, d))])
     bank = search._prepared(np.concatenate([bank, -bank]).astype(np.float32), metric)
     queries = search._prepared(np.full((3, d), 1 + step, np.float32), metric)
-    found = screened(queries, bank, 1)
+    found = filtered_search(queries, bank, 1)
     nearest = exact(queries, bank).argmax(axis=1)
-    assert (found.rows[found.sure, 0] == nearest[found.sure]).all()
+    assert (found.rows[found.certified, 0] == nearest[found.certified]).all()
 
 
 @pytest.mark.parametrize(
@@ -209,10 +209,10 @@ def test_rounding_that_goes_one_way_is_accounted_for(metric):
         ((1000, 512), (50_000, 512), 200, True),
         ((999, 512), (50_000, 512), 200, False),  # few queries
         ((1000, 64), (50_000, 64), 200, False),  # little to multiply
-        ((1000, 4096), (4000, 4096), 200, False),  # most rows would be looked at
-        ((1000, 31), (500_000, 31), 20, False),  # most columns would be there to fill up
+        ((1000, 4096), (4000, 4096), 200, False),  # most rows would be candidates
+        ((1000, 31), (500_000, 31), 20, False),  # most columns would be padding
     ],
 )
-def test_it_is_used_where_products_are_what_takes_time(queries, bank, k, worth):
+def test_the_filter_is_used_where_products_dominate(queries, bank, k, worth):
     x, y = np.empty(queries, np.float32), np.empty(bank, np.float32)
-    assert is_worth_screening(x, y, k) == worth
+    assert is_filter_faster(x, y, k) == worth

@@ -41,7 +41,7 @@ def test_lr_agrees_with_scikit_learn(ways, shots, d, penalty):
 def test_lr_satisfies_its_defining_equation(ways, shots, d):
     support, _ = episode_rows(2, ways, shots, 1, d)
     labels = np.repeat(np.arange(ways), shots).tolist()
-    ends = torch.cat([torch.zeros(1, d), torch.eye(d)])  # logits there are the biases, and these plus weights
+    ends = torch.cat([torch.zeros(1, d), torch.eye(d)])  # their logits are the biases, and biases plus weights
     for s in support:
         logits = lr_scores(*products(s[None], ends[None]), shots=shots, penalty=0.5)[0].double()
         weights, biases = logits[1:] - logits[0], logits[0]
@@ -59,18 +59,18 @@ def test_lr_solves_each_episode_as_if_alone():
     assert_close(together, alone, atol=1e-4, rtol=0)
 
 
-def test_lr_forgets_rotation():
+def test_lr_is_invariant_to_rotation():
     support, query = episode_rows(6, 5, 3, 4, 16)
-    turn = torch.linalg.qr(torch.from_numpy(generator(0, "turn").normal(size=(16, 16)))).Q.float()
+    rotation = torch.linalg.qr(torch.from_numpy(generator(0, "turn").normal(size=(16, 16)))).Q.float()
     assert_close(
-        lr_scores(*products(support @ turn, query @ turn), shots=3, penalty=1.0),
+        lr_scores(*products(support @ rotation, query @ rotation), shots=3, penalty=1.0),
         lr_scores(*products(support, query), shots=3, penalty=1.0),
         atol=1e-5,
         rtol=0,
     )
 
 
-def test_lr_under_a_strong_penalty_asks_class_means():
+def test_lr_with_a_strong_penalty_uses_class_means():
     """For λ → ∞ the weights tend to Sᵀ(Y − 1/c)/λ: inner products with class means."""
     support, query = episode_rows(6, 4, 3, 5, 16)
     found = lr_scores(*products(support, query), shots=3, penalty=1e5)
@@ -79,7 +79,7 @@ def test_lr_under_a_strong_penalty_asks_class_means():
     assert_close(found.float(), expected, rtol=1e-2, atol=1e-7)
 
 
-def test_lr_of_rows_that_are_all_alike():
+def test_lr_of_identical_rows_gives_zero_logits():
     logits = lr_scores(torch.ones(1, 6, 6), torch.ones(1, 2, 6), shots=2, penalty=1.0)
     assert logits.abs().max() < 1e-9
 
@@ -90,12 +90,12 @@ def test_proto_and_nn_agree_with_the_reference(shots):
     proto = proto_scores(*products(support, query), shots=shots).argmax(2)
     nearest = nn_scores(*products(support, query), shots=shots).argmax(2)
     for e in range(5):
-        rows, asked = support[e].double().unflatten(0, (4, shots)).tolist(), query[e].double().tolist()
-        assert proto[e].tolist() == reference.proto_predictions(rows, asked)
-        assert nearest[e].tolist() == reference.nn_predictions(rows, asked)
+        rows, queries = support[e].double().unflatten(0, (4, shots)).tolist(), query[e].double().tolist()
+        assert proto[e].tolist() == reference.proto_predictions(rows, queries)
+        assert nearest[e].tolist() == reference.nn_predictions(rows, queries)
 
 
-def test_one_shot_makes_proto_and_nn_the_same():
+def test_proto_equals_nn_with_one_shot():
     support, query = episode_rows(5, 4, 1, 6, 10)
     assert_array_equal(
         proto_scores(*products(support, query), shots=1).argmax(2),
@@ -106,7 +106,7 @@ def test_one_shot_makes_proto_and_nn_the_same():
 @pytest.mark.parametrize("penalty", [1e-4, 0.01, 1.0, 100.0])
 @pytest.mark.parametrize(("ways", "shots", "d"), [(5, 1, 64), (2, 5, 20), (5, 5, 64), (3, 20, 6)])
 def test_lr_ends_long_before_its_limit(ways, shots, d, penalty, monkeypatch):
-    """Also where the support rows depend on each other, and from products in float32."""
+    """This includes linearly dependent support rows, and products in float32."""
     steps = []
     monkeypatch.setattr(gram, "_step", lambda *a, step=gram._step: steps.append(1) or step(*a))
     lr_scores(*products(*episode_rows(20, ways, shots, 3, d)), shots=shots, penalty=penalty)
@@ -115,16 +115,16 @@ def test_lr_ends_long_before_its_limit(ways, shots, d, penalty, monkeypatch):
 
 @pytest.mark.parametrize("length", [0.1, 1.0, 4.0])
 def test_a_step_lowers_the_loss(length):
-    """Down the slope from anywhere, also from where a Newton step would overshoot."""
+    """The loss decreases along the negative gradient, also where a Newton step would overshoot."""
     rng = generator(0, "step", str(length))
     labels = np.arange(8) % 4
     for _ in range(20):
         x, weights, biases = length * rng.normal(size=(8, 3)), rng.normal(size=(3, 4)), rng.normal(size=4)
         down, down_bias = (-np.array(g) for g in logistic.gradient(x, labels, weights, biases, 0.1))
         p = torch.from_numpy((x @ weights + biases).T).softmax(0)
-        fall, bend = (down**2).sum() + (down_bias**2).sum(), 0.1 * (down**2).sum()
+        decrease, curvature = (down**2).sum() + (down_bias**2).sum(), 0.1 * (down**2).sum()
         change = torch.from_numpy((x @ down + down_bias).T)
-        number = torch.tensor([[[fall]], [[bend]]])
+        number = torch.tensor([[[decrease]], [[curvature]]])
         t = gram._step(p[None], change[None], number[:1], number[1:]).item()
         before = logistic.objective(x, labels, weights, biases, 0.1)
         after = logistic.objective(x, labels, weights + t * down, biases + t * down_bias, 0.1)
@@ -144,7 +144,7 @@ def test_ridge_agrees_with_scikit_learn(ways, shots, d, penalty):
         assert_allclose(found[e].numpy(), theirs, atol=1e-9)
 
 
-def test_ridge_under_a_strong_penalty_asks_class_means():
+def test_ridge_with_a_strong_penalty_uses_class_means():
     support, query = episode_rows(6, 4, 3, 5, 16)
     found = ridge_scores(*products(support, query), shots=3, penalty=1e6) + 0.5
     means = support.unflatten(1, (4, 3)).mean(2) - support.mean(1, keepdim=True)

@@ -16,11 +16,11 @@ from transferkit.probes.descent import StoppingRule
 from transferkit.probes.logistic import LIMITS, logistic_path
 
 PENALTIES = [1e-2, 1e2, 1.0]  # in no order
-CLOSE = StoppingRule(tolerance=1e-8, flat=0, iterations=300)
+CLOSE = StoppingRule(tolerance=1e-8, gradient_tolerance=0, max_iterations=300)
 
 
 def blobs(n, d, c, *, spread=1.0, name="blobs"):
-    """Rows around class means on correlated axes of very different lengths; every class has a row."""
+    """Return rows around class means on correlated axes of very different lengths; every class has a row."""
     rng = generator(0, name, n, d, c)
     y = rng.permutation(np.arange(n) % c)
     x = rng.normal(size=(c, d))[y] + spread * rng.normal(size=(n, d))
@@ -43,14 +43,14 @@ def of_scikit_learn(x, labels, penalty, **options):
 def test_the_gradient_vanishes(n, d, c):
     x, y = blobs(n, d, c)
     assert logistic_path(x, y, PENALTIES, c).converged.all()
-    path = logistic_path(x, y, PENALTIES, c, limits=CLOSE)  # as far as float32 goes, on this processor
+    path = logistic_path(x, y, PENALTIES, c, limits=CLOSE)  # to the precision of float32
     for i, penalty in enumerate(PENALTIES):
         parts = reference.gradient(x, y.tolist(), path.weights[i], path.biases[i], penalty)
         steepest = max(abs(value) for part in (*parts[0], parts[1]) for value in part)
         assert steepest < 3e-3 * max(1, penalty * float(path.weights[i].abs().max()))
 
 
-def test_no_other_optimiser_gets_lower():
+def test_the_minimum_equals_that_of_bfgs():
     x, y = blobs(25, 3, 3)
     path = logistic_path(x, y, [0.5], 3)
 
@@ -91,7 +91,7 @@ def test_as_low_as_scikit_learn_for_every_penalty(n, d, c, spread):
 
 
 @pytest.mark.parametrize("c", [2, 5])
-def test_predictions_agree_with_scikit_learn_taken_to_the_end(c):
+def test_predictions_agree_with_scikit_learn_run_to_convergence(c):
     x, y = blobs(300, 20, c, spread=2.0)
     new, _ = blobs(2000, 20, c, spread=2.0, name="new")
     penalties = [1e-3, 1e-1, 10.0, 1e3]
@@ -115,12 +115,12 @@ def test_order_of_rows_and_rotation_do_not_matter():
     plain = fitted(x, y, 4, new)
     order = torch.from_numpy(generator(0, "order").permutation(80))
     assert_alike(fitted(x[order], y[order], 4, new), plain)
-    turn = torch.linalg.qr(torch.from_numpy(generator(0, "turn").normal(size=(8, 8)))).Q.float()
-    assert_alike(fitted(x @ turn, y, 4, new @ turn), plain)
+    rotation = torch.linalg.qr(torch.from_numpy(generator(0, "turn").normal(size=(8, 8)))).Q.float()
+    assert_alike(fitted(x @ rotation, y, 4, new @ rotation), plain)
 
 
 def assert_alike(found, expected):
-    """At the weakest penalty float32 says little along some directions, and processors round as they may."""
+    """Assert equality; at the weakest penalty float32 cannot resolve some directions, and rounding varies."""
     assert_close(found[1:], expected[1:], atol=5e-3, rtol=1e-3)
     assert_close(found[0], expected[0], atol=2e-2, rtol=1e-2)
 
@@ -131,7 +131,7 @@ def test_a_shift_of_the_features_does_not_matter():
     assert_close(fitted(x + 100, y, 4, new + 100), fitted(x, y, 4, new), atol=2e-2, rtol=1e-2)
 
 
-def test_every_row_twice_is_half_the_penalty():
+def test_duplicated_rows_equal_half_the_penalty():
     x, y = blobs(50, 6, 3)
     once = logistic_path(x, y, [1.0], 3, limits=CLOSE)
     twice = logistic_path(torch.cat([x, x]), torch.cat([y, y]), [2.0], 3, limits=CLOSE)
@@ -139,12 +139,12 @@ def test_every_row_twice_is_half_the_penalty():
 
 
 def blocks(x, cuts=(7, 7, 31)):
-    """``x`` out of memory, in uneven pieces, one of them empty."""
+    """Return ``x`` as out-of-core blocks in uneven chunks, one of them empty."""
     return Blocks(tuple(x.shape), x.numpy().dtype, lambda: iter(np.split(x.numpy(), cuts)))
 
 
-@pytest.mark.parametrize(("n", "d"), [(60, 8), (40, 70)])  # the second is read whole: its rows are few
-def test_rows_out_of_memory_end_where_rows_in_memory_end(n, d):
+@pytest.mark.parametrize(("n", "d"), [(60, 8), (40, 70)])  # the second is loaded completely: it has few rows
+def test_out_of_core_rows_give_the_same_fit(n, d):
     x, y = blobs(n, d, 4)
     before = x.clone()
     streamed = logistic_path(blocks(x), y, PENALTIES, 4, limits=CLOSE)
@@ -154,14 +154,14 @@ def test_rows_out_of_memory_end_where_rows_in_memory_end(n, d):
     assert_close(streamed.biases, whole.biases, atol=5e-3, rtol=1e-2)
 
 
-def test_a_penalty_does_not_depend_on_those_beside_it():
+def test_a_fit_does_not_depend_on_other_penalties():
     x, y = blobs(60, 40, 4)
     alone = logistic_path(x, y, PENALTIES[2:], 4, limits=CLOSE)
     assert_close(x @ alone.weights[0] + alone.biases[0], fitted(x, y, 4, x)[2], atol=2e-2, rtol=1e-2)
 
 
 @pytest.mark.gpu
-def test_a_gpu_ends_where_a_cpu_ends():
+def test_gpu_and_cpu_give_the_same_fit():
     x, y = blobs(60, 40, 4)
     path = logistic_path(x.cuda(), y.cuda(), PENALTIES, 4, limits=CLOSE)
     logits = x.cuda() @ path.weights + path.biases[:, None]
@@ -179,8 +179,8 @@ def test_a_strong_penalty_leaves_the_class_frequencies():
     x, y = blobs(90, 5, 3)
     y[:30] = 0
     path = logistic_path(x, y, [1e9], 3)
-    shares = torch.bincount(y).float() / 90
-    assert_close(path.biases[0].softmax(0), shares, atol=5e-4, rtol=0)
+    frequencies = torch.bincount(y).float() / 90
+    assert_close(path.biases[0].softmax(0), frequencies, atol=5e-4, rtol=0)
     assert path.weights.abs().max() < 1e-6
 
 
@@ -201,12 +201,12 @@ def test_constant_columns_get_no_weight():
     assert path.weights[:, 2].abs().max() < 1e-4
 
 
-def test_features_that_say_nothing_at_all():
+def test_constant_features_give_the_class_frequencies():
     path = logistic_path(torch.zeros(6, 3), torch.tensor([0, 0, 0, 1, 1, 2]), [1.0], 3)
     assert_close(path.biases[0].softmax(0), torch.tensor([3, 2, 1]) / 6, atol=5e-4, rtol=0)
 
 
-def test_a_class_without_rows_is_never_named():
+def test_a_class_without_rows_is_never_predicted():
     x, y = blobs(60, 5, 3)
     sparse = logistic_path(x, y * 2, PENALTIES, 6)
     dense = logistic_path(x, y, PENALTIES, 3)
@@ -238,9 +238,9 @@ def test_float16_features_near_their_limit_do_not_overflow():
     assert torch.equal(path.weights, single.weights)
 
 
-def test_a_fit_cut_short_says_so():
+def test_a_fit_that_reaches_its_iteration_limit_has_not_converged():
     x, y = blobs(60, 5, 3)
-    path = logistic_path(x, y, [1e-4, 1e9], 3, limits=replace(LIMITS, iterations=4))
+    path = logistic_path(x, y, [1e-4, 1e9], 3, limits=replace(LIMITS, max_iterations=4))
     assert path.converged.tolist() == [False, True]
     assert path.iterations[0] == 4
     assert path.gradients[0] > 1e-4
@@ -259,12 +259,12 @@ def test_a_fit_cut_short_says_so():
             torch.tensor([0, 1, 1]),
             [1.0, 0.0],
             UsageError,
-            r"each above 0: not \[1.0, 0.0\]",
+            r"Penalties \[1.0, 0.0\] are invalid",
         ),
-        (torch.zeros(3, 2), torch.tensor([0, 1, 1]), [], UsageError, "At least one penalty"),
+        (torch.zeros(3, 2), torch.tensor([0, 1, 1]), [], UsageError, "give at least one"),
     ],
 )
-def test_what_cannot_be_fitted_is_refused(x, y, penalties, error, words):
+def test_invalid_inputs_are_refused(x, y, penalties, error, words):
     with pytest.raises(error, match=words):
         logistic_path(x, y, penalties, 2)
 
@@ -272,7 +272,7 @@ def test_what_cannot_be_fitted_is_refused(x, y, penalties, error, words):
 @pytest.mark.parametrize("before", [[], [1e3]], ids=["alone", "after a strong one"])
 @pytest.mark.parametrize("penalty", [1e-6, 1e-5])
 def test_a_weak_penalty_generalises_as_at_the_end_of_a_path(penalty, before):
-    """Separable rows leave the loss flat far from the minimum: whoever starts from zero stops at noise."""
+    """Separable rows make the loss flat far from the minimum, where a fit that starts from zero would stop."""
     rng = torch.Generator().manual_seed(0)
     scales = 1 / torch.arange(1, 601)
     signal = [torch.randn(n, 600, generator=rng) * scales for n in (200, 1000)]
@@ -289,11 +289,11 @@ def test_a_weak_penalty_generalises_as_at_the_end_of_a_path(penalty, before):
 
 
 def graded(n, big, small):
-    """Ten classes that 56 columns of scale ``small`` tell apart, beside 8 columns of scale ``big``.
+    """Return ten classes that 56 columns of scale ``small`` separate, and 8 more columns of scale ``big``.
 
     Fifty rows are separable: the gradient decides when a fit stops.
 
-    Returns: rows and labels to fit, others to judge by, and the scales.
+    Returns: training rows and labels, test rows and labels, and the scales.
     """
     rng = generator(0, "graded")
     y = rng.permutation(np.arange(n + 1000) % 10)
@@ -303,7 +303,7 @@ def graded(n, big, small):
 
 
 def minimum(x, y, penalty, scale):
-    """Weights, biases and objective at the minimum, by L-BFGS of scipy in float64 on columns of one scale."""
+    """Return weights, biases and objective at the minimum, from SciPy's L-BFGS in float64 on rescaled columns."""
     z, truth = (x - x.mean(0)) / scale, np.eye(10)[y]
     strength = penalty / scale[:, None] ** 2
 
@@ -335,13 +335,13 @@ def test_scales_of_columns_that_differ_by_far_do_not_change_the_minimum(n, exces
 
 
 @pytest.mark.parametrize("small", [1, 1e-1, 1e-2, 1e-3])
-def test_a_fit_that_says_it_converged_is_at_the_minimum_also_where_no_column_is_small(small):
-    """Rotated, all columns are large, and float32 has no axes of the small directions."""
+def test_a_converged_fit_is_at_the_minimum_even_if_no_column_is_small(small):
+    """After the rotation all columns are large, and float32 cannot resolve the small directions."""
     x, y, _, _, scale = graded(1000, 1e3, small)
-    turn = np.linalg.qr(generator(0, "turn").normal(size=(64, 64)))[0]
-    x, penalty = (x @ turn).astype(np.float32), 3 * small**2
+    rotation = np.linalg.qr(generator(0, "turn").normal(size=(64, 64)))[0]
+    x, penalty = (x @ rotation).astype(np.float32), 3 * small**2
     rows = torch.from_numpy(x), torch.from_numpy(y)
     path = logistic_path(*rows, [penalty], 10)
-    best = minimum(x.astype(np.float64) @ turn.T, y, penalty, scale)[2]
+    best = minimum(x.astype(np.float64) @ rotation.T, y, penalty, scale)[2]
     low = objective(*rows, path.weights[0], path.biases[0], penalty) <= 1.001 * best
     assert low or not path.converged.all()

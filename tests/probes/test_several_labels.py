@@ -89,7 +89,7 @@ def test_the_gradient_is_the_objectives():
     loss.backward()
     point = task.at(w.detach())
     assert point.loss == pytest.approx(float(loss.detach()), rel=1e-5)
-    assert_allclose(point.pull.numpy(), w.grad.numpy(), atol=1e-5)
+    assert_allclose(point.gradient.numpy(), w.grad.numpy(), atol=1e-5)
 
 
 def test_rows_that_say_nothing_of_a_class_do_not_move_it():

@@ -19,9 +19,9 @@ from transferkit.probes.sgd import (
     GRID,
     SgdSetting,
     epoch_order,
+    initial_weights,
     sgd_choice,
     sgd_fits,
-    starting_weights,
 )
 
 ROWS = features(97, "train", classes=4, spread=1.0, dtype=np.float64)
@@ -49,7 +49,7 @@ def test_every_setting_agrees_with_a_plain_loop(i):
         batch=setting.batch,
         weight_decay=setting.weight_decay,
         epochs=8,
-        start=starting_weights(8, 4, seed=3),
+        start=initial_weights(8, 4, seed=3),
         orders=[epoch_order(97, epoch, seed=3) for epoch in range(8)],
     )
     assert_close(logits(fits(), i), network(X).detach(), rtol=1e-9, atol=1e-9)
@@ -65,14 +65,14 @@ def test_a_shorter_last_batch_and_several_views_agree_with_a_plain_loop():
         batch=40,
         weight_decay=1e-3,
         epochs=5,
-        start=starting_weights(8, 4, seed=3),
+        start=initial_weights(8, 4, seed=3),
         orders=[epoch_order(97, epoch, seed=3) for epoch in range(5)],
     )
     found = fits(views, settings=[setting], epochs=5)
     assert_close(logits(found, 0), network(X).detach(), rtol=1e-9, atol=1e-9)
 
 
-def test_twelve_at_once_are_twelve_alone():
+def test_settings_trained_together_equal_settings_trained_alone():
     together = fits(settings=GRID, epochs=4)
     for i, setting in enumerate(GRID):
         alone = fits(settings=[setting], epochs=4)
@@ -80,8 +80,8 @@ def test_twelve_at_once_are_twelve_alone():
         assert_close(together.biases[i], alone.biases[0], rtol=1e-10, atol=1e-12)
 
 
-def test_scale_and_shift_of_columns_are_forgotten():
-    """All but the ε below the variance, once the running statistics have forgotten their start."""
+def test_scale_and_shift_of_columns_do_not_matter():
+    """They matter only through ε and, in the first epochs, through the initial running statistics."""
     moved = X * torch.logspace(0, 4, 8, dtype=torch.float64) - 7
     setting = [SgdSetting(0.01, 32, 1e-3)]
     found = logits(fits([moved], settings=setting, epochs=70), 0, moved)
@@ -103,13 +103,13 @@ def test_many_epochs_reach_the_minimum_of_the_regularised_loss():
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
-def test_lower_precision_says_nearly_the_same(dtype):
+def test_lower_precision_gives_nearly_the_same_logits(dtype):
     found = fits([X.to(dtype)])
     assert found.weights.dtype == torch.float32
     assert_close(logits(found, 0, X.float()), logits(fits(), 0).float(), rtol=0.02, atol=0.02)
 
 
-def test_the_same_seed_is_the_same_fit_and_another_is_not():
+def test_the_fit_depends_on_the_seed_only():
     assert_close(fits().weights, fits().weights, rtol=0, atol=0)
     assert not torch.equal(fits().weights, fits(seed=4).weights)
     assert sorted(epoch_order(97, 0, seed=3).tolist()) == list(range(97))
@@ -117,13 +117,13 @@ def test_the_same_seed_is_the_same_fit_and_another_is_not():
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_threads_are_left_as_they_were(monkeypatch):
+def test_the_number_of_threads_is_restored(monkeypatch):
     seen = []
-    monkeypatch.setattr(sgd._SideBySide, "step", lambda *_, **__: seen.append(torch.get_num_threads()))
+    monkeypatch.setattr(sgd._JointTraining, "step", lambda *_, **__: seen.append(torch.get_num_threads()))
     fits()
     assert set(seen) == {1}
     seen.clear()
-    monkeypatch.setattr(sgd, "SMALL_STEP", 0)
+    monkeypatch.setattr(sgd, "SINGLE_THREAD_LIMIT", 0)
     fits()
     assert set(seen) == {2}
     assert torch.get_num_threads() == 2
@@ -136,23 +136,23 @@ def test_constant_columns_and_a_class_without_rows_stay_finite():
     assert logits(found, 0, x).argmax(1).max() < 4
 
 
-def test_the_start_is_as_wide_as_a_linear_layers():
-    start = starting_weights(400, 50, seed=0)
+def test_initial_weights_are_distributed_as_in_a_linear_layer():
+    start = initial_weights(400, 50, seed=0)
     assert start.shape == (401, 50)
     assert start.abs().max() <= 1 / 20
     assert start.std() == pytest.approx(1 / 20 / 3**0.5, rel=0.02)
 
 
-def test_the_choice_is_the_most_accurate_on_held_out_rows():
-    """Of a setting that learns and one that stands still, whichever comes first."""
+def test_the_selected_setting_is_the_most_accurate_on_held_out_rows():
+    """The setting that learns is selected whether it is first or second."""
     learns, idle = SgdSetting(0.1, 32, 0.0), SgdSetting(1e-12, 32, 0.0)
     for settings in ([learns, idle], [idle, learns]):
         assert sgd_choice([X], ROWS, settings, seed=0)[0] is learns
-    twin = SgdSetting(0.1, 32, 0.0)
-    assert sgd_choice([X], ROWS, [learns, twin], seed=0)[0] is learns, "the first of equals"
+    same = SgdSetting(0.1, 32, 0.0)
+    assert sgd_choice([X], ROWS, [learns, same], seed=0)[0] is learns, "the first of a tie"
 
 
-def test_the_held_rows_are_answered_by_the_chosen_setting_without_having_seen_them():
+def test_held_out_probabilities_are_those_of_the_setting_trained_on_other_rows():
     settings = [SgdSetting(1e-12, 32, 0.0), SgdSetting(0.1, 32, 0.0)]
     _, (probabilities, labels) = sgd_choice([X], ROWS, settings, seed=0)
     assert len(labels) == pytest.approx(0.3 * 97, abs=4)
@@ -165,46 +165,46 @@ def test_the_held_rows_are_answered_by_the_chosen_setting_without_having_seen_th
     assert (labels == ROWS.labels[held]).all()
 
 
-def test_the_first_view_judges():
+def test_the_first_view_selects_if_there_are_few():
     noise = torch.zeros_like(X)
     settings = [SgdSetting(1e-12, 32, 0.0), SgdSetting(0.1, 32, 0.0)]
-    assert sgd_choice([noise, X], ROWS, settings, seed=0)[0] is settings[0], "nothing to see: a draw"
+    assert sgd_choice([noise, X], ROWS, settings, seed=0)[0] is settings[0], "all rows are equal: a tie"
     assert sgd_choice([X, noise], ROWS, settings, seed=0)[0] is settings[1]
 
 
 @pytest.mark.parametrize("blank", [0, 19, 20, 21, 49])
-def test_a_setting_is_judged_by_a_view_that_no_epoch_has_trained_on(blank):
-    """The study augments held-out rows too. With nothing to see there, the first of equals is chosen."""
+def test_the_view_that_selects_is_not_a_training_view(blank):
+    """The study augments held-out rows too. If all of them are equal, the first setting is selected."""
     views = [torch.zeros_like(X) if number == blank else X for number in range(50)]
     settings = [SgdSetting(1e-12, 32, 0.0), SgdSetting(0.1, 32, 0.0)]
-    chosen, _ = sgd_choice(views, ROWS, settings, seed=0, plain=X)
+    chosen, _ = sgd_choice(views, ROWS, settings, seed=0, unaugmented=X)
     assert chosen is settings[0 if blank == 20 else 1]
 
 
-def test_rows_without_augmentation_give_the_probabilities_and_choose_nothing():
+def test_unaugmented_rows_give_the_probabilities_but_do_not_select():
     settings = [SgdSetting(0.1, 32, 0.0), SgdSetting(1e-12, 32, 0.0)]
     plain = torch.zeros_like(X)
-    chosen, (probabilities, labels) = sgd_choice([X] * 21, ROWS, settings, seed=0, plain=plain)
+    chosen, (probabilities, labels) = sgd_choice([X] * 21, ROWS, settings, seed=0, unaugmented=plain)
     assert chosen is settings[0]
     assert_close(probabilities, np.tile(probabilities[:1], (len(labels), 1)))
 
 
-def test_no_view_is_shown_twice_within_the_final_training():
-    """Fifty views are one for each epoch; selection takes twenty of them, and one more to judge by."""
+def test_the_final_training_uses_each_view_once():
+    """Fifty views are one per epoch; the selection trains on twenty of them and evaluates on one more."""
     shown = []
 
     def read(number):
         shown.append(number)
         return X + number
 
-    sgd_fits(sgd._ViewsReadInTurn(read, 50), LABELS, 4, SMALL[:1], epochs=50, seed=0)
+    sgd_fits(sgd._LazyViews(read, 50), LABELS, 4, SMALL[:1], epochs=50, seed=0)
     assert shown == list(range(50))
     shown.clear()
-    sgd_choice(sgd._ViewsReadInTurn(read, 50), ROWS, SMALL[:1], seed=0)
+    sgd_choice(sgd._LazyViews(read, 50), ROWS, SMALL[:1], seed=0)
     assert shown == [20, *range(20)]
 
 
-def test_views_on_the_disk_are_read_when_they_are_needed_and_score_the_same():
+def test_views_on_disk_give_the_same_score_as_views_in_memory():
     views = [(ROWS.x + number).astype(np.float32) for number in range(3)]
     read = []
 
@@ -223,7 +223,7 @@ def test_views_on_the_disk_are_read_when_they_are_needed_and_score_the_same():
     assert set(read) == {0, 1, 2}
 
 
-def test_the_grid_is_the_studys():
+def test_the_grid_is_that_of_the_study():
     assert len(GRID) == len(set(GRID)) == 12
     assert {s.lr for s in GRID} == {0.01, 0.001}
     assert {s.batch for s in GRID} == {128, 32}
@@ -236,12 +236,12 @@ def test_the_grid_is_the_studys():
         ({"views": [X, X[:, :3]]}, ShapeError, "views of one shape, not \\[97, 8\\] and \\[97, 3\\]"),
         ({"views": [X[:1]], "labels": LABELS[:1]}, ShapeError, "at least two rows"),
         ({"labels": LABELS[:5]}, ShapeError, "and \\[5\\]"),
-        ({"labels": LABELS + 1}, ShapeError, "Labels must lie in 0 … 3"),
+        ({"labels": LABELS + 1}, ShapeError, "Labels must be in 0 … 3"),
         ({"settings": []}, UsageError, "not 0 and 8"),
         ({"epochs": 0}, UsageError, "not 8 and 0"),
     ],
 )
-def test_what_cannot_be_trained_is_refused(changes, error, words):
+def test_invalid_inputs_are_refused(changes, error, words):
     with pytest.raises(error, match=words):
         fits(**changes)
 
@@ -251,24 +251,24 @@ def test_what_cannot_be_trained_is_refused(changes, error, words):
     [
         ((0.1, 1, 0.0), "A batch of 1 has no variance"),
         ((0.0, 32, 0.0), "Learning rate 0 must be above 0"),
-        ((0.1, 32, -1.0), "weight decay -1 at least 0"),
+        ((0.1, 32, -1.0), "weight decay -1 must be at least 0"),
     ],
 )
-def test_settings_that_cannot_be_meant_are_refused(setting, words):
+def test_invalid_settings_are_refused(setting, words):
     with pytest.raises(UsageError, match=words):
         SgdSetting(*setting)
 
 
-def test_one_row_or_group_per_class_leaves_nothing_to_choose_on():
-    with pytest.raises(DataError, match=r"The 4 rows to train on leave none .* one row only.* --solver lbfgs"):
+def test_one_row_or_group_per_class_is_refused():
+    with pytest.raises(DataError, match=r"The 4 training rows leave none .* only one row.* --solver lbfgs"):
         sgd_choice([X[:4]], ROWS.rows(np.arange(4)), seed=0)
     tied = replace(ROWS, groups=tuple(map(str, ROWS.labels.tolist())))
-    with pytest.raises(DataError, match=r"The 97 rows to train on leave none .* one group only"):
+    with pytest.raises(DataError, match=r"The 97 training rows leave none .* only one group"):
         sgd_choice([X], tied, seed=0)
 
 
-def test_a_setting_is_chosen_on_rows_of_other_groups():
-    groups = [f"{row // 4}" for row in range(97)]  # each of a row of every class
+def test_the_held_out_rows_are_of_other_groups():
+    groups = [f"{row // 4}" for row in range(97)]  # each group has a row of every class
     _, (probabilities, labels) = sgd_choice([X], replace(ROWS, groups=tuple(groups)), SMALL[:1], seed=0)
     kept, held = stratified_split(ROWS.labels, (0.7, 0.3), rng=generator(0, "sgd", "validation"), groups=groups)
     assert not {groups[i] for i in kept} & {groups[i] for i in held}
@@ -282,7 +282,7 @@ SPLITS["test"] = features(200, "test", classes=4, spread=1.0)
 
 
 def by_hand(splits, rows):
-    """The protocol once more: the reference trains the chosen setting on ``rows``."""
+    """Repeat the protocol: the reference trains the selected setting on ``rows``."""
     x, labels = torch.from_numpy(rows.x), torch.from_numpy(rows.labels)
     setting, _ = sgd_choice([x], rows, seed=5)
     network = reference.train(
@@ -293,7 +293,7 @@ def by_hand(splits, rows):
         batch=setting.batch,
         weight_decay=setting.weight_decay,
         epochs=50,
-        start=starting_weights(8, 4, seed=5),
+        start=initial_weights(8, 4, seed=5),
         orders=[epoch_order(len(rows), epoch, seed=5) for epoch in range(50)],
     )
     guesses = network(torch.from_numpy(splits["test"].x).double()).argmax(1).numpy()
@@ -322,8 +322,8 @@ def test_the_test_split_selects_nothing():
     assert second.value < 0.3 < first.value
 
 
-def test_augmented_views_are_trained_on_and_test_is_scored_as_it_is():
-    """Views without the class teach nothing, whatever the rows themselves show; equal ones change nothing."""
+def test_training_uses_augmented_views_and_test_rows_are_not_augmented():
+    """Views of noise teach nothing even if the rows show the class; views equal to the rows change nothing."""
     splits = {"train": ROWS, "test": features(60, "test", classes=4)}
     plain = PROBES["linear"].score(splits, LinearSettings(solver="sgd"), seed=0)
     same = {**splits, "train": replace(ROWS, augmented=(ROWS.x, ROWS.x))}

@@ -1,6 +1,6 @@
-"""The principal axes of rows: one decomposition, the dear part, serves every penalty and every target.
+"""Principal axes of a feature matrix: one decomposition, the expensive part, serves all penalties and targets.
 
-Shapes: ``n`` rows, ``d`` columns, ``r`` axes: at most the smaller of ``n`` and ``d``.
+Shapes: ``n`` rows, ``d`` columns, ``r`` axes, where ``r`` is at most the smaller of ``n`` and ``d``.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,62 +13,63 @@ from torch import Tensor
 from ..core.errors import UsageError
 from ..core.out_of_core import Blocks
 
-GRADED = 1e-7
-"""Of the largest variance of a column; where another is below, axes are computed in float64, which takes
-longer: the scales of columns then differ by a factor of 3 000 or more."""
+MIN_VARIANCE_RATIO = 1e-7
+"""Ratio of column variances below which the axes are computed in float64, which is slower: the scales of the
+columns then differ by a factor of 3 000 or more."""
 
 
 @dataclass(frozen=True, eq=False)
 class Axes:
-    """Centred rows and their principal axes, orthonormal directions of the columns' space.
+    """Centred rows and their principal axes, which are orthonormal directions in the space of the columns.
 
-    Where rows are many they are left as they are: going through them costs less than turning them, and what
-    is sought along the axes is turned instead. Where they are few they are turned, once.
+    Many rows are not rotated: iterating over them is cheaper than rotating them, so weights and products are
+    rotated instead. Few rows (``n < d``) are rotated once.
 
     Attributes:
-        mean: ``[d]`` of the columns.
-        spectrum: ``[r]`` mean squares of the rows along the axes.
-        rows: goes through them once: centred, ``[m, d]``; or along the axes, ``[m, r]``, where they are few.
-        turn: ``[d, r]`` the axes; or, where rows are few, what makes the axes of them: ``spanᵀ turn``, which
-            is then taken in float64.
-        span: ``[n, d]`` float64 the centred rows, where they are few.
+        mean: ``[d]``, column means.
+        spectrum: ``[r]``, mean squares of the rows along the axes.
+        rows: function that iterates once over the centred rows ``[m, d]``, or, if the rows are few, over their
+            coordinates ``[m, r]``.
+        rotation: ``[d, r]``, the axes; or, if the rows are few, the float64 matrix ``[n, r]`` for which
+            ``basisᵀ rotation`` holds the axes.
+        basis: ``[n, d]`` float64, the centred rows if they are few, else None.
     """
 
     mean: Tensor
     spectrum: Tensor
     rows: Callable[[], Iterator[Tensor]]
-    turn: Tensor
-    span: Tensor | None = None
+    rotation: Tensor
+    basis: Tensor | None = None
 
     @property
     def inner(self) -> Tensor | None:
-        """``[d, r]`` the axes; None where ``rows`` come along them."""
-        return self.turn if self.span is None else None
+        """The axes ``[d, r]``; None if ``rows`` yields coordinates along the axes."""
+        return self.rotation if self.basis is None else None
 
-    def weights(self, along: Tensor) -> Tensor:
-        """Of the columns, ``[…, d, k]``, for weights ``[…, r, k]`` along the axes."""
-        if self.span is None:
-            return self.turn @ along
-        return (self.span.T @ (self.turn @ along.double())).to(along.dtype)
+    def weights(self, axis_weights: Tensor) -> Tensor:
+        """Convert weights along the axes ``[…, r, k]`` to weights of the columns ``[…, d, k]``."""
+        if self.basis is None:
+            return self.rotation @ axis_weights
+        return (self.basis.T @ (self.rotation @ axis_weights.double())).to(axis_weights.dtype)
 
     def coordinates(self, x: Tensor) -> Tensor:
-        """``[m, r]`` along the axes, of ``x`` ``[m, d]``."""
+        """Return the coordinates along the axes ``[m, r]`` of the rows ``x`` ``[m, d]``."""
         centred = x - self.mean
-        if self.span is None:
-            return centred @ self.turn
-        return (centred.double() @ self.span.T @ self.turn).to(x.dtype)
+        if self.basis is None:
+            return centred @ self.rotation
+        return (centred.double() @ self.basis.T @ self.rotation).to(x.dtype)
 
     def products(self, y: Tensor) -> Tensor:
-        """``[r, t]``: of the rows' coordinates with ``y`` ``[n, t]``."""
+        """Return the products ``[r, t]`` of the rows' coordinates and ``y`` ``[n, t]``."""
         start, parts = 0, []
-        for piece in self.rows():
-            parts.append(piece.T @ y[start : start + len(piece)])
-            start += len(piece)
-        total = torch.stack(parts).sum(0)
-        return total if self.span is not None else self.turn.T @ total
+        for chunk in self.rows():
+            parts.append(chunk.T @ y[start : start + len(chunk)])
+            start += len(chunk)
+        total = torch.stack(parts).sum(0)  # [d, t], or [r, t] if the rows are few
+        return total if self.basis is not None else self.rotation.T @ total
 
     def single(self) -> "Axes":
-        """The same in float32, of rows that lie in memory."""
+        """Return the same axes in float32; the rows must be in memory."""
         (whole,) = self.rows()
         whole = whole.float()
         return replace(
@@ -76,7 +77,7 @@ class Axes:
             mean=self.mean.float(),
             spectrum=self.spectrum.float(),
             rows=lambda: iter((whole,)),
-            turn=self.turn.float() if self.span is None else self.turn,
+            rotation=self.rotation.float() if self.basis is None else self.rotation,
         )
 
 
@@ -84,91 +85,92 @@ def principal_axes(x: Tensor | Blocks, *, device: torch.device, dtype: torch.dty
     """Decompose the covariance of ``x`` ``[n, d]``; deterministic.
 
     Args:
-        x: floating point, finite, at least one row and column; blocks are gone through, and held only where
-            they are fewer than ``d`` rows.
-        device: where the axes will lie.
-        dtype: float32 or float64, of what is given; where rows are few it is computed in float64, whose
-            rounding is to a square what float32's is to the number.
+        x: floating point, finite, with at least one row and one column. ``Blocks`` are read in chunks, and
+            loaded completely only if they have fewer than ``d`` rows.
+        device: device of the axes.
+        dtype: float32 or float64, the type of the result. Few rows are always decomposed in float64, because
+            their squares need twice the digits.
 
+    Returns: the axes, in ascending order of their mean squares unless the computation needs an SVD.
     Raises: UsageError: if the features are so large that their squares overflow.
     """
     n, d = x.shape
     if n < d:
         whole = torch.from_numpy(np.asarray(x)) if isinstance(x, Blocks) else x
         return _row_space(whole.to(device, dtype))
-    raw = _pieces(x, device, dtype)
-    mean = _summed(piece.sum(0, dtype=torch.float64) for piece in raw()).div(n).to(dtype)
+    raw = _chunks(x, device, dtype)
+    mean = _total(chunk.sum(0, dtype=torch.float64) for chunk in raw()).div(n).to(dtype)
     rows = _centred(x, mean)
-    covariance = _summed(piece.T @ piece for piece in rows()) / n
+    covariance = _total(chunk.T @ chunk for chunk in rows()) / n  # [d, d]
     _require_bounded(covariance)
-    exact = covariance.double() if _are_graded(covariance.diagonal()) else covariance
-    spectrum, basis = torch.linalg.eigh(exact)
-    return Axes(mean, spectrum.clamp(min=0).to(dtype), rows, basis.to(dtype))
+    exact = covariance.double() if _need_float64(covariance.diagonal()) else covariance
+    spectrum, axes = torch.linalg.eigh(exact)  # [d], [d, d]
+    return Axes(mean, spectrum.clamp(min=0).to(dtype), rows, axes.to(dtype))
 
 
-def _are_graded(variances: Tensor) -> bool:
-    """Whether the variances ``[d]`` of the columns differ so much that float32 has no axes of the small ones.
+def _need_float64(variances: Tensor) -> bool:
+    """Return True if the column variances ``[d]`` differ so much that float32 cannot resolve the small axes.
 
-    A decomposition is off by its precision times the largest variance, whatever the axis. Columns without
-    variance do not count: they have no axis.
+    The error of a decomposition is its precision times the largest variance, for every axis. Columns without
+    variance are ignored: they have no axis.
     """
-    return bool((variances[variances > 0] < GRADED * variances.max()).any())
+    return bool((variances[variances > 0] < MIN_VARIANCE_RATIO * variances.max()).any())
 
 
 def _row_space(x: Tensor) -> Axes:
-    """Of fewer rows than columns, ``x`` ``[n, d]``: directions in which they do not differ are left out."""
+    """Decompose fewer rows than columns, ``x`` ``[n, d]``; directions without variance are left out."""
     mean = x.mean(0, dtype=torch.float64).to(x.dtype)
-    span = (x - mean).double()
-    if _are_graded(span.square().mean(0)):
-        return _graded_row_space(mean, span)
-    squares, vectors = torch.linalg.eigh(span @ span.T)  # [n] ascending, [n, n]
-    there = squares > squares[-1] * len(x) * torch.finfo(torch.float64).eps
-    there[-1] = True  # rows all alike have one axis, along which they are 0
-    squares, vectors = squares[there].clamp(min=0), vectors[:, there]
-    lengths = squares.sqrt()
-    along = (vectors * lengths).to(x.dtype)
-    turn = vectors * torch.where(lengths > 0, 1 / lengths, 0)
+    basis = (x - mean).double()
+    if _need_float64(basis.square().mean(0)):
+        return _row_space_by_svd(mean, basis)
+    squares, vectors = torch.linalg.eigh(basis @ basis.T)  # [n] ascending, [n, n]
+    kept = squares > squares[-1] * len(x) * torch.finfo(torch.float64).eps
+    kept[-1] = True  # identical rows have one axis, along which they are 0
+    squares, vectors = squares[kept].clamp(min=0), vectors[:, kept]
+    lengths = squares.sqrt()  # singular values, [r]
+    coordinates = (vectors * lengths).to(x.dtype)  # [n, r]
+    rotation = vectors * torch.where(lengths > 0, 1 / lengths, 0)  # [n, r]
     spectrum = (squares / len(x)).to(x.dtype)
     _require_bounded(spectrum)
-    return Axes(mean, spectrum, lambda: iter((along,)), turn, span)
+    return Axes(mean, spectrum, lambda: iter((coordinates,)), rotation, basis)
 
 
-def _graded_row_space(mean: Tensor, span: Tensor) -> Axes:
-    """Axes of centred rows ``span`` ``[n, d]``, float64, without squares: these lose half of the digits."""
-    _, lengths, axes = torch.linalg.svd(span, full_matrices=False)  # [n] descending, [n, d]
-    there = lengths > lengths[0] * len(span) * torch.finfo(torch.float64).eps
-    spectrum = (lengths[there].square() / len(span)).to(mean.dtype)
+def _row_space_by_svd(mean: Tensor, basis: Tensor) -> Axes:
+    """Decompose the centred float64 rows ``basis`` ``[n, d]`` without squares, which lose half of the digits."""
+    _, lengths, axes = torch.linalg.svd(basis, full_matrices=False)  # [n] descending, [n, d]
+    kept = lengths > lengths[0] * len(basis) * torch.finfo(torch.float64).eps
+    spectrum = (lengths[kept].square() / len(basis)).to(mean.dtype)
     _require_bounded(spectrum)
-    rows = span.to(mean.dtype)
-    return Axes(mean, spectrum, lambda: iter((rows,)), axes[there].T.contiguous().to(mean.dtype))
+    rows = basis.to(mean.dtype)
+    return Axes(mean, spectrum, lambda: iter((rows,)), axes[kept].T.contiguous().to(mean.dtype))
 
 
 def _require_bounded(squares: Tensor) -> None:
     if not squares.isfinite().all():
         raise UsageError(
-            f"The squares of these features exceed what {str(squares.dtype).removeprefix('torch.')} holds: "
-            "standardise or scale them first."
+            f"The squares of these features exceed the range of {str(squares.dtype).removeprefix('torch.')}: "
+            "standardise or scale the features first."
         )
 
 
-def _pieces(x: Tensor | Blocks, device: torch.device, dtype: torch.dtype) -> Callable[[], Iterator[Tensor]]:
-    """Goes through ``x``."""
+def _chunks(x: Tensor | Blocks, device: torch.device, dtype: torch.dtype) -> Callable[[], Iterator[Tensor]]:
+    """Return a function that iterates over ``x`` in chunks."""
     if isinstance(x, Blocks):
-        return lambda: (torch.from_numpy(piece).to(device, dtype) for piece in x.pieces())
-    held = x.to(device, dtype)
-    return lambda: iter((held,))
+        return lambda: (torch.from_numpy(chunk).to(device, dtype) for chunk in x.pieces())
+    whole = x.to(device, dtype)
+    return lambda: iter((whole,))
 
 
 def _centred(x: Tensor | Blocks, mean: Tensor) -> Callable[[], Iterator[Tensor]]:
-    """Goes through ``x`` less ``mean``; a copy where ``x`` lies in memory."""
-    raw = _pieces(x, mean.device, mean.dtype)
+    """Return a function that iterates over ``x − mean``; the difference is a copy if ``x`` is in memory."""
+    raw = _chunks(x, mean.device, mean.dtype)
     if isinstance(x, Blocks):
-        return lambda: (piece - mean for piece in raw())
-    held = next(raw()) - mean
-    return lambda: iter((held,))
+        return lambda: (chunk - mean for chunk in raw())
+    whole = next(raw()) - mean
+    return lambda: iter((whole,))
 
 
-def _summed(parts: Iterator[Tensor]) -> Tensor:
+def _total(parts: Iterator[Tensor]) -> Tensor:
     total = next(parts).clone()
     for part in parts:
         total += part

@@ -1,11 +1,12 @@
-"""Nearest rows, exactly, with most of the products in bfloat16.
+"""Exact nearest rows, with most of the products computed in bfloat16.
 
 Processors that multiply bfloat16 in hardware do so several times as fast as float32. So all rows are compared
-in bfloat16, and those that come first, some more than were asked for, again in float32. How far a comparison
-in bfloat16 can be off is bounded [1]; a query whose bound does not rule out every other row is left to the
-caller. The nearer rows and queries lie to 0, the less rounding takes.
+in bfloat16, and the candidates, somewhat more than ``k`` rows, are compared again in float32. The error of a
+comparison in bfloat16 is bounded [1]; a query for which this bound does not exclude all other rows is not
+certified, and the caller has to search it in another way. The shorter the rows and queries, the smaller the
+rounding error.
 
-Shapes: ``q`` queries, ``n`` bank rows, ``d`` features, ``m`` rows that are compared again.
+Shapes: ``q`` queries, ``n`` bank rows, ``d`` features, ``m`` candidates.
 
 [1] Higham, Accuracy and stability of numerical algorithms, SIAM 2002, chapters 2 and 3.
 """
@@ -23,166 +24,171 @@ from ..core.faiss_library import load_faiss
 Array = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
-FEW = 1000
-"""Queries: with fewer, making the bank ready takes longer than it saves."""
+MIN_QUERIES = 1000
+"""Minimum number of queries: with fewer, converting the bank takes longer than it saves."""
 
-WORTH = 2**16
-"""Products of a query a row that is compared again: with fewer, choosing those rows takes longer."""
+MIN_PRODUCTS = 2**16
+"""Minimum number of multiplications per query and candidate: with fewer, selecting candidates takes longer."""
 
-PART = 512
-"""Bank rows that are made ready at once."""
+CONVERSION_ROWS = 512
+"""Number of bank rows that are converted at once."""
 
-BLOCK = 2**23
-"""Comparisons that are held at once, 16 MiB."""
+MAX_COMPARISONS = 2**23
+"""Number of comparisons in memory at once (16 MiB)."""
 
 GROUP = 16
-"""Rows of which only the best is looked at until groups are chosen."""
+"""Number of rows per group. Groups are selected by their best row; only then are single rows compared."""
 
-STRIP = 32
-"""Columns that the hardware takes at once."""
+TILE_COLUMNS = 32
+"""Number of columns that the hardware multiplies at once."""
 
-PIECES = 3
-"""Numbers in bfloat16, of 8 bits each, that add up to one in float32."""
+FLOAT32_TERMS = 3
+"""Number of bfloat16 terms, of 8 bits each, whose sum represents a float32 number."""
 
-ROUNDED = 2.0**-8
-"""Of a number, what rounding to bfloat16 takes from it at most."""
+BF16_ERROR = 2.0**-8
+"""Maximum relative error of rounding to bfloat16."""
 
-SUMMED = 2.0**-23
-"""Of a product of lengths, what summing it in float32 costs at most, a column."""
+SUM_ERROR = 2.0**-23
+"""Maximum error of a float32 sum per column, relative to the product of the lengths."""
 
 TINY = torch.finfo(torch.float32).tiny
-"""Products below it are taken for 0."""
+"""Products below this number count as 0."""
 
 
-class Screened(NamedTuple):
-    """What was found.
+class FilterResult(NamedTuple):
+    """Result of ``filtered_search``.
 
     Attributes:
-        near: ``[q, k]`` less the squared distance, descending.
-        rows: ``[q, k]`` row numbers.
-        sure: ``[q]`` whether those are the nearest; of other queries nothing is known.
+        near: ``[q, k]``, negative squared distances, descending.
+        rows: ``[q, k]``, row numbers.
+        certified: ``[q]``, True if these rows are the nearest; the rows of other queries are meaningless.
     """
 
     near: Array
     rows: Rows
-    sure: NDArray[np.bool_]
+    certified: NDArray[np.bool_]
 
 
-def is_worth_screening(queries: Array, bank: Array, k: int) -> bool:
-    """Whether ``screened`` is likely the faster search, where bfloat16 is multiplied in hardware."""
+def is_filter_faster(queries: Array, bank: Array, k: int) -> bool:
+    """Return True if ``filtered_search`` is likely the faster search on hardware that multiplies bfloat16."""
     n, d = bank.shape
-    many = len(queries) >= FEW and d >= STRIP and n >= GROUP * _listed(k)
-    return many and n * d >= WORTH * _listed(k)
+    many = len(queries) >= MIN_QUERIES and d >= TILE_COLUMNS and n >= GROUP * _n_candidates(k)
+    return many and n * d >= MIN_PRODUCTS * _n_candidates(k)
 
 
-def screened(queries: Array, bank: Array, k: int) -> Screened:
-    """The ``k`` nearest bank rows of those queries for which bfloat16 is precise enough.
+def filtered_search(queries: Array, bank: Array, k: int) -> FilterResult:
+    """Find the ``k`` nearest bank rows of those queries for which bfloat16 is precise enough.
 
-    Needs FAISS. Gives up when most queries turn out to be unsure.
+    Needs FAISS. The search stops early if most queries cannot be certified.
 
     Args:
         queries: ``[q, d]``.
-        bank: ``[n, d]``; ``n`` at least 20 times ``k + 16``.
-        k: above 0.
+        bank: ``[n, d]``; ``n`` is at least 20 times ``k + 16``.
+        k: number of neighbours, above 0.
     """
-    asked = torch.from_numpy(queries)
-    screen = _Screen.of(torch.from_numpy(bank))
-    found = Screened(
+    q = torch.from_numpy(queries)
+    candidate_filter = _CandidateFilter.of(torch.from_numpy(bank))
+    found = FilterResult(
         np.zeros((len(queries), k), np.float32),
         np.zeros((len(queries), k), np.int64),
         np.zeros(len(queries), bool),
     )
-    step = max(1, BLOCK // len(screen.rows))
+    step = max(1, MAX_COMPARISONS // len(candidate_filter.rows))
     for start in range(0, len(queries), step):
         block = slice(start, start + step)
-        top_candidates, others = screen.top_candidates(asked[block], _listed(k))
-        top_candidates = top_candidates.clip(max=len(bank) - 1)  # beside what overflows, padding comes first
-        found.near[block], found.rows[block] = _compared(queries[block], bank, top_candidates, k)
-        found.sure[block] = others <= found.near[block, -1]
-        if found.sure[: block.stop].mean() < 0.5:
+        candidates, bound = candidate_filter.top_candidates(q[block], _n_candidates(k))
+        candidates = candidates.clip(max=len(bank) - 1)  # padding rows are candidates only after an overflow
+        found.near[block], found.rows[block] = _nearest_candidates(queries[block], bank, candidates, k)
+        found.certified[block] = bound <= found.near[block, -1]
+        if found.certified[: block.stop].mean() < 0.5:
             break
     return found
 
 
-def _listed(k: int) -> int:
-    """How many rows are compared again: enough that few queries are unsure."""
+def _n_candidates(k: int) -> int:
+    """Return the number of candidates for ``k`` neighbours: enough to certify most queries."""
     return k + k // 4 + 16
 
 
 @dataclass(frozen=True, eq=False)
-class _Screen:
+class _CandidateFilter:
     """A bank in bfloat16.
 
-    A product with ``rows`` is, but for a term of the query alone, half of less the squared distance.
+    The product of a query and a row of ``rows`` is half of the negative squared distance plus a term that
+    depends on the query only.
 
     Attributes:
-        rows: ``[n', d']``: those of the bank; then the term of the row alone, less half of its square, in
-            pieces; then zeros, to a strip. Rows after the ``n``-th are far from all queries.
-        length: of the longest row.
-        lost: the length of what rounding took from a row, at most.
-        own: the largest term of a row alone.
+        rows: ``[n', d']``: the bank's rows; then ``−|x|²/2`` as a sum of ``FLOAT32_TERMS`` columns; then columns
+            of zeros up to a multiple of ``TILE_COLUMNS``. Rows after the ``n``-th are far from all queries.
+        max_length: length of the longest row.
+        max_error: largest length of a row's rounding error.
+        max_term: largest ``|x|²/2``.
     """
 
     rows: Tensor
-    length: float
-    lost: float
-    own: float
+    max_length: float
+    max_error: float
+    max_term: float
 
     @classmethod
-    def of(cls, bank: Tensor) -> "_Screen":
-        """Of a bank ``[n, d]``."""
+    def of(cls, bank: Tensor) -> "_CandidateFilter":
+        """Convert the bank ``[n, d]``."""
         n, d = bank.shape
-        rows = torch.zeros(_multiple(GROUP, n), _multiple(STRIP, d + PIECES), dtype=torch.bfloat16)
+        rows = torch.zeros(
+            _next_multiple(n, GROUP), _next_multiple(d + FLOAT32_TERMS, TILE_COLUMNS), dtype=torch.bfloat16
+        )
         rows[n:, d] = torch.finfo(torch.bfloat16).min / 2
         largest = bank.new_zeros(3)
-        for part, held in zip(bank.split(PART), rows[:n].split(PART), strict=True):
-            held[:, :d] = part
+        for part, converted in zip(bank.split(CONVERSION_ROWS), rows[:n].split(CONVERSION_ROWS), strict=True):
+            converted[:, :d] = part
             length = part.norm(dim=1)
             term = -length.square() / 2
-            lost = (part - held[:, :d]).norm(dim=1)
-            largest = largest.maximum(torch.stack([length, lost, term.abs()]).amax(1))
-            for piece in held[:, d : d + PIECES].T:
-                piece.copy_(term)
-                term = term - piece
+            error = (part - converted[:, :d]).norm(dim=1)
+            largest = largest.maximum(torch.stack([length, error, term.abs()]).amax(1))
+            for column in converted[:, d : d + FLOAT32_TERMS].T:
+                column.copy_(term)
+                term = term - column  # remainder after rounding
         return cls(rows, *largest.tolist())
 
     def top_candidates(self, queries: Tensor, m: int) -> tuple[Rows, Array]:
-        """The ``m`` rows that come first ``[q, m]``, and how near any other can be at most ``[q]``."""
+        """Find the ``m`` best rows ``[q, m]`` of each query, and bound the nearness of all other rows ``[q]``."""
         d = queries.shape[1]
-        asked = self.rows.new_zeros(len(queries), self.rows.shape[1])
-        asked[:, :d] = queries
-        asked[:, d : d + PIECES] = 1
-        first, last = _highest(asked @ self.rows.T, m)
-        length, lost = queries.norm(dim=1), (queries - asked[:, :d]).norm(dim=1)
-        off = lost * self.length + (length + lost) * self.lost  # of both rows of the product
-        off += (d + PIECES) * (SUMMED * (length * self.length + self.own) + TINY)
-        off += ROUNDED * last.abs()  # of the product itself
-        others = 2 * (last + off) - (1 - SUMMED * d) * length.square()
-        return first.numpy(), others.numpy()
+        q = self.rows.new_zeros(len(queries), self.rows.shape[1])
+        q[:, :d] = queries
+        q[:, d : d + FLOAT32_TERMS] = 1
+        best, last = _highest(q @ self.rows.T, m)
+        length, query_error = queries.norm(dim=1), (queries - q[:, :d]).norm(dim=1)
+        error = query_error * self.max_length + (length + query_error) * self.max_error  # rounding of both rows
+        error += (d + FLOAT32_TERMS) * (SUM_ERROR * (length * self.max_length + self.max_term) + TINY)  # sums
+        error += BF16_ERROR * last.abs()  # rounding of the product
+        bound = 2 * (last + error) - (1 - SUM_ERROR * d) * length.square()
+        return best.numpy(), bound.numpy()
 
 
-def _multiple(of: int, least: int) -> int:
-    """Of a number, the smallest that is not below another."""
-    return -(-least // of) * of
+def _next_multiple(number: int, factor: int) -> int:
+    """Return the smallest multiple of ``factor`` that is at least ``number``."""
+    return -(-number // factor) * factor
 
 
 def _highest(values: Tensor, m: int) -> tuple[Tensor, Tensor]:
-    """Columns of the ``m`` highest ``[q, m]`` of ``[q, n']``, and the last of these values ``[q]`` float32.
+    """Return the columns of the ``m`` highest values ``[q, m]`` per row of ``[q, n']``, and the lowest of these.
 
-    They lie in the ``m`` groups whose best are highest.
+    The ``m`` highest values are in the ``m`` groups with the highest maxima.
+
+    Returns: ``[q, m]`` column numbers, and ``[q]`` float32 values.
     """
-    groups = values.view(len(values), GROUP, -1)
+    groups = values.view(len(values), GROUP, -1)  # [q, GROUP, n' / GROUP]
     best = groups.amax(1).topk(m, dim=1, sorted=False).indices  # [q, m]
-    members = torch.cat([best + member * groups.shape[2] for member in range(GROUP)], 1)
-    kept, places = values.gather(1, members).topk(m, dim=1)
-    return members.gather(1, places), kept[:, -1].float()
+    members = torch.cat([best + member * groups.shape[2] for member in range(GROUP)], 1)  # [q, GROUP · m]
+    kept, positions = values.gather(1, members).topk(m, dim=1)
+    return members.gather(1, positions), kept[:, -1].float()
 
 
-def _compared(queries: Array, bank: Array, rows: Rows, k: int) -> tuple[Array, Rows]:
-    """Nearness and row numbers ``[q, k]`` of the nearest among ``rows`` ``[q, m]``, in float32."""
+def _nearest_candidates(queries: Array, bank: Array, rows: Rows, k: int) -> tuple[Array, Rows]:
+    """Return nearness and row numbers ``[q, k]`` of the nearest among ``rows`` ``[q, m]``, in float32."""
     faiss = load_faiss()
     q, m = rows.shape
     near = np.empty((q, m), np.float32)
     faiss.fvec_L2sqr_by_idx(*map(faiss.swig_ptr, (near, queries, bank, rows)), bank.shape[1], q, m)
-    best, places = torch.from_numpy(-near).topk(k, dim=1)
-    return best.numpy(), np.take_along_axis(rows, places.numpy(), 1)
+    best, positions = torch.from_numpy(-near).topk(k, dim=1)
+    return best.numpy(), np.take_along_axis(rows, positions.numpy(), 1)

@@ -1,12 +1,12 @@
-"""The descent of logistic regression: L-BFGS along principal axes, one penalty after another.
+"""L-BFGS for logistic regression: coordinates are principal axes, and penalties are fitted one after another.
 
-- Along the principal axes the Hessian is nearly diagonal, ``spectrum · w̄ + λ`` with ``w̄`` the mean of
-  ``(1 − Σⱼ pⱼ²) / (c − 1)`` over the rows; L-BFGS [1] starts from its inverse.
-- What L-BFGS remembers of the curvature outlives a penalty: a remembered change of gradient is that of the
-  loss, to which the next penalty adds its own.
-- Logits are kept as margins over the true class. Losses and residuals are then exact to the last digits
-  of float32 even where the data are separable and the loss all but vanishes.
-- An evaluation goes through the rows once and keeps nothing of them, so rows need not lie in memory.
+- Along the principal axes the Hessian is nearly diagonal, ``spectrum · w̄ + λ``. The Hessian weight ``w̄`` is
+  the mean of ``(1 − Σⱼ pⱼ²) / (c − 1)`` over the rows. L-BFGS [1] starts from the inverse of this diagonal.
+- The curvature pairs of L-BFGS are kept when the penalty changes: they store the change of the loss's
+  gradient, to which each penalty adds its own term.
+- Logits are stored as margins over the true class. Losses and residuals are then exact to the last digits
+  of float32, even where the data are separable and the loss is close to zero.
+- Each evaluation reads the rows once and keeps none of them, so the rows need not fit in memory.
 
 [1] Nocedal, Updating quasi-Newton matrices with limited storage, Mathematics of Computation 1980.
 """
@@ -18,33 +18,33 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-MEMORY = 60
-"""Pairs of steps and gradient changes that L-BFGS remembers, at most."""
+HISTORY_SIZE = 60
+"""Maximum number of curvature pairs (steps and gradient changes) that L-BFGS stores."""
 
-MEMORY_ELEMENTS = 2**20
-"""Weights in all of those pairs' steps, 4 MiB: more costs as much to go through as the rows do."""
+HISTORY_ELEMENTS = 2**20
+"""Maximum number of weights in the steps of all pairs (4 MiB): a larger history costs as much as the rows."""
 
-LEAST_MEMORY = 5
-"""Pairs that are remembered however large they are."""
+MIN_HISTORY_SIZE = 5
+"""Number of pairs that are stored however large they are."""
 
-TRUSTED = 3
-"""Pairs after which the estimated distance to the minimum is believed."""
+MIN_PAIRS_TO_STOP = 3
+"""Number of pairs from which the estimated distance to the minimum is reliable enough to stop a fit."""
 
-WEAK = 1e-3
-"""Of the last penalty, or at first of the largest mean square along an axis: one below is reached by way of
-stronger ones."""
+WARM_UP_RATIO = 1e-3
+"""A penalty at most this fraction of the last one (at first: of the largest mean square along an axis) is
+fitted after a sequence of stronger penalties."""
 
-STRIDE = 10
-"""Between the penalties on that way."""
+WARM_UP_FACTOR = 10
+"""Ratio between successive penalties of that sequence."""
 
-TRIES = 20
-"""Steps tried along one direction; the first is nearly always good."""
+MAX_LINE_SEARCH_STEPS = 20
+"""Maximum number of step lengths per line search; the first is nearly always accepted."""
 
-ENOUGH = 1e-4
-"""Of the fall that the slope promises, what a step has to deliver."""
+SUFFICIENT_DECREASE = 1e-4
+"""Armijo constant: fraction of the linearly predicted decrease that a step must reach."""
 
-NOISE = 1e-7
-"""Of the loss, what float32 cannot tell from nothing: there the slope decides [2].
+LOSS_PRECISION = 1e-7
+"""Relative error of the loss in float32. For smaller changes the directional derivative decides [2].
 
 [2] Hager and Zhang, A new conjugate gradient method with guaranteed descent, SIAM J. Optimization 2005.
 """
@@ -52,80 +52,87 @@ NOISE = 1e-7
 
 @dataclass(frozen=True)
 class StoppingRule:
-    """When a fit stops.
+    """Conditions under which a fit stops.
 
     Attributes:
-        tolerance: its objective is estimated to lie within this fraction of the minimum;
-        flat: or the Euclidean norm of the gradient, per row, is at most this;
-        iterations: or it has taken so many.
+        tolerance: estimated relative distance of the objective to its minimum, at or below which a fit stops.
+        gradient_tolerance: Euclidean norm of the gradient, per row, at or below which a fit stops.
+        max_iterations: maximum number of iterations.
     """
 
     tolerance: float
-    flat: float
-    iterations: int
+    gradient_tolerance: float
+    max_iterations: int
 
 
-ON_THE_WAY = StoppingRule(tolerance=1e-3, flat=0.0, iterations=100)
-"""Of each fit on the way to a weak penalty; all of them count among the iterations of that one."""
+WARM_UP_RULE = StoppingRule(tolerance=1e-3, gradient_tolerance=0.0, max_iterations=100)
+"""Stopping rule of each warm-up fit. The iterations of all warm-up fits count towards the weak penalty's limit."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """The loss, without penalty, of some weights.
+    """Weights, and the loss without penalty at these weights.
 
     Attributes:
-        w: ``[c, r+1]``, the last column the biases.
+        w: ``[c, r+1]``; the last column holds the biases.
         loss: mean over the rows.
-        pull: ``[c, r+1]`` its gradient.
-        unsure: ``w̄``: how much curvature the rows contribute; one number, or one a row of ``w``, ``[c, 1]``.
+        gradient: ``[c, r+1]``, gradient of ``loss``.
+        hessian_weight: ``w̄``, the mean Hessian weight of the rows: one number, or ``[c, 1]``, one per class.
     """
 
     w: Tensor
     loss: float
-    pull: Tensor
-    unsure: float | Tensor
+    gradient: Tensor
+    hessian_weight: float | Tensor
 
 
 @dataclass(frozen=True)
 class Solution:
-    """Where the descent of one penalty stopped; ``iterations`` are since the last one stopped."""
+    """Result of the fit of one penalty.
+
+    Attributes:
+        point: weights and loss at the end of the fit.
+        iterations: number of iterations since the previous penalty's fit ended.
+        gradient_norm: Euclidean norm of the objective's gradient, per row.
+        converged: True if the fit stopped because of a tolerance.
+    """
 
     point: Point
     iterations: int
-    gradient: float
+    gradient_norm: float
     converged: bool
 
 
 class ConvexLoss(Protocol):
-    """A convex loss of weights ``[c, r+1]``; ``d`` columns, ``r`` axes, ``c`` classes."""
+    """A convex loss of weights ``[c, r+1]``, for ``d`` columns, ``r`` axes and ``c`` classes."""
 
     @property
     def rows(self) -> Callable[[], Iterator[Tensor]]:
-        """Goes through the rows once, ``[m, d]`` float32, centred, in pieces."""
+        """Function that iterates once over the centred rows, in chunks ``[m, d]`` of float32."""
 
     @property
     def axes(self) -> Tensor | None:
-        """``[d, r]`` orthonormal; None where the columns are the axes."""
+        """``[d, r]``, orthonormal columns; None if the columns of the rows are the axes."""
 
     @property
     def spectrum(self) -> Tensor:
-        """``[r]`` mean squares along the axes."""
+        """``[r]``, mean squares of the rows along the axes."""
 
     @property
     def n_classes(self) -> int:
-        """``c``."""
+        """Number of classes, ``c``."""
 
     def at(self, w: Tensor) -> Point:
-        """Evaluate ``w`` ``[c, r+1]``."""
+        """Evaluate the loss at ``w`` ``[c, r+1]``."""
 
 
 @dataclass(frozen=True)
 class Multinomial:
-    """One class a row, by softmax; ``n`` rows.
+    """Softmax cross-entropy of ``n`` rows that have one class each.
 
     Attributes:
-        rows, axes, spectrum, n_classes: as of ``ConvexLoss``; each class has a row.
-        labels: ``[n]`` integers in ``0 … c-1``.
+        rows, axes, spectrum, n_classes: see ``ConvexLoss``.
+        labels: ``[n]`` integers in ``0 … c-1``; each class has at least one row.
     """
 
     rows: Callable[[], Iterator[Tensor]]
@@ -135,21 +142,20 @@ class Multinomial:
     n_classes: int
 
     def at(self, w: Tensor) -> Point:
-        """As of ``ConvexLoss``."""
-        gradient, loss, unsure, n = _sums(self, w, self.labels, _residual)
-        return Point(w, loss / n, gradient, float(unsure) / n / max(1, self.n_classes - 1))
+        """Evaluate the loss at ``w`` ``[c, r+1]``."""
+        gradient, loss, hessian_weight, n = _sums(self, w, self.labels, _softmax_terms)
+        return Point(w, loss / n, gradient, float(hessian_weight) / n / max(1, self.n_classes - 1))
 
 
 @dataclass(frozen=True)
 class OneVsRest:
-    """Every class by itself, by the logistic function: ``c`` problems over the same ``n`` rows, side by side.
+    """Sum of ``c`` binary logistic losses, one per class, over the same ``n`` rows.
 
-    The objective is the sum over the classes; none has a part in another's, so that the minimum of the sum is
-    that of each.
+    No weight belongs to two classes, so the minimum of the sum is the minimum of each loss.
 
     Attributes:
-        rows, axes, spectrum: as of ``ConvexLoss``.
-        signs: ``[c, n]`` 1 where a row shows the class, -1 where it does not, 0 where it does not count.
+        rows, axes, spectrum: see ``ConvexLoss``.
+        signs: ``[c, n]``: 1 for a positive row, -1 for a negative row, 0 for a row that is ignored.
     """
 
     rows: Callable[[], Iterator[Tensor]]
@@ -159,147 +165,150 @@ class OneVsRest:
 
     @property
     def n_classes(self) -> int:
-        """``c``."""
+        """Number of classes, ``c``."""
         return len(self.signs)
 
     def at(self, w: Tensor) -> Point:
-        """As of ``ConvexLoss``."""
-        gradient, loss, unsure, n = _sums(self, w, self.signs, _binary_residual)
-        return Point(w, loss / n, gradient, (unsure / n).float()[:, None])
+        """Evaluate the loss at ``w`` ``[c, r+1]``."""
+        gradient, loss, hessian_weights, n = _sums(self, w, self.signs, _binary_terms)
+        return Point(w, loss / n, gradient, (hessian_weights / n).float()[:, None])
 
 
 def _sums(
     problem: ConvexLoss,
     w: Tensor,
     labels: Tensor,
-    residual_of: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]],
+    terms: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]],
 ) -> tuple[Tensor, float, Tensor, int]:
-    """What a loss needs, from going through the rows once.
+    """Sum the loss and its derivatives in one pass over the rows.
 
     Args:
-        problem: whose rows.
+        problem: the loss whose rows are read.
         w: ``[c, r+1]``.
         labels: ``[…, n]``.
-        residual_of: of logits ``[c, m]`` and labels ``[…, m]``: the derivative of the loss by the logits
-            ``[c, m]``, the losses, and the doubts ``[…, m]``.
+        terms: function of logits ``[c, m]`` and labels ``[…, m]`` that returns the derivative of the loss with
+            respect to the logits ``[c, m]``, the losses, and the Hessian weights ``[…, m]``.
 
-    Returns: the mean gradient ``[c, r+1]``, the sum of the losses, the sums of the doubts, and ``n``.
+    Returns: the mean gradient ``[c, r+1]``, the sum of the losses, the sums of the Hessian weights, and ``n``.
     """
-    slopes = w[:, :-1] if problem.axes is None else w[:, :-1] @ problem.axes.T  # [c, d]
-    pull = torch.zeros_like(slopes)
-    lean = slopes.new_zeros(len(w), dtype=torch.float64)
-    loss, unsure, start = 0.0, lean.new_zeros(()), 0
+    weights = w[:, :-1] if problem.axes is None else w[:, :-1] @ problem.axes.T  # [c, d]
+    weight_gradient = torch.zeros_like(weights)
+    bias_gradient = weights.new_zeros(len(w), dtype=torch.float64)  # [c]
+    loss, hessian_weight, start = 0.0, bias_gradient.new_zeros(()), 0
     for x in problem.rows():
-        logits = torch.nn.functional.linear(x, slopes, w[:, -1]).T.contiguous()  # [c, m]
-        residual, losses, doubts = residual_of(logits, labels[..., start : start + len(x)])
-        pull.addmm_(residual, x)
-        lean += residual.sum(1, dtype=torch.float64)
+        logits = torch.nn.functional.linear(x, weights, w[:, -1]).T.contiguous()  # [c, m]
+        residual, losses, hessian_weights = terms(logits, labels[..., start : start + len(x)])
+        weight_gradient.addmm_(residual, x)
+        bias_gradient += residual.sum(1, dtype=torch.float64)
         loss += float(losses.sum(dtype=torch.float64))
-        unsure = unsure + doubts.sum(-1, dtype=torch.float64)
+        hessian_weight = hessian_weight + hessian_weights.sum(-1, dtype=torch.float64)
         start += len(x)
-    pull = pull if problem.axes is None else pull @ problem.axes
-    return torch.cat([pull, lean.float()[:, None]], 1) / start, loss, unsure, start
+    weight_gradient = weight_gradient if problem.axes is None else weight_gradient @ problem.axes  # [c, r]
+    return torch.cat([weight_gradient, bias_gradient.float()[:, None]], 1) / start, loss, hessian_weight, start
 
 
-def _residual(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of ``[c, m]``: probabilities less 1 at the true class; losses ``[m]``; ``1 − Σⱼ pⱼ²`` ``[m]``."""
+def _softmax_terms(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return ``p − onehot(labels)`` ``[c, m]``, losses ``[m]`` and ``1 − Σⱼ pⱼ²`` ``[m]`` for logits ``[c, m]``."""
     true = labels[None]
-    margins = logits.sub_(logits.gather(0, true))
+    margins = logits.sub_(logits.gather(0, true))  # logits less the true class's
     top = margins.amax(0)  # [m], at least 0
-    odds = margins.sub_(top).exp_().scatter_(0, true, 0)
+    odds = margins.sub_(top).exp_().scatter_(0, true, 0)  # unnormalised probabilities of the wrong classes
     wrong = odds.sum(0)
     total = wrong + torch.exp(-top)
-    mistake = wrong / total
-    residual = odds.div_(total).scatter_(0, true, -mistake[None])
+    error = wrong / total  # 1 − p of the true class
+    residual = odds.div_(total).scatter_(0, true, -error[None])
     losses = top + torch.log1p(wrong + torch.expm1(-top))
-    return residual, losses, 2 * mistake - residual.square().sum(0)
+    return residual, losses, 2 * error - residual.square().sum(0)  # 1 − Σⱼ pⱼ² without cancellation
 
 
-def _binary_residual(logits: Tensor, signs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of ``[c, m]``: ``−s σ(−s f)``; losses ``log(1 + exp(−s f))``; ``p (1 − p)``; all 0 where ``s`` is."""
+def _binary_terms(logits: Tensor, signs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return ``−s σ(−s f)``, losses ``log(1 + exp(−s f))`` and ``p (1 − p)``, ``[c, m]`` each; 0 where ``s`` is 0."""
     margins = logits.mul_(signs)
-    mistake = torch.sigmoid(-margins)
+    error = torch.sigmoid(-margins)
     counted = signs.abs()
     losses = torch.nn.functional.softplus(-margins).mul_(counted)
-    return -mistake * signs, losses, mistake * (1 - mistake) * counted
+    return -error * signs, losses, error * (1 - error) * counted
 
 
 class Descent:
-    """Fits penalties one after another; each starts where the last ended, knowing what it knew.
+    """Fits penalties one after another; each fit starts from the weights and the history of the previous one.
 
-    One that is much weaker than the last is reached by way of those between: where the data are separable,
-    its loss is all but flat far from the minimum, and a descent would stop at whatever it met first.
+    A penalty much weaker than the previous one is fitted after a sequence of stronger ones: where the data are
+    separable, its loss is almost flat far from the minimum, so a direct descent would stop too early.
 
     Args:
-        problem: what is fitted.
-        limits: when a fit stops.
+        problem: loss to minimise.
+        limits: stopping rule of each fit.
     """
 
     def __init__(self, problem: ConvexLoss, limits: StoppingRule) -> None:
         self._problem = problem
         self._limits = limits
-        self._spectrum = torch.cat([problem.spectrum, problem.spectrum.new_ones(1)])
+        self._spectrum = torch.cat([problem.spectrum, problem.spectrum.new_ones(1)])  # [r+1], 1 for the bias
         origin = self._spectrum.new_zeros(problem.n_classes, len(self._spectrum))
-        self._memory = _Memory(origin)
+        self._hessian = _InverseHessian(origin)
         self._point = problem.at(origin)
         self._ridge = float(problem.spectrum.max())
 
     def fit(self, ridge: float) -> Solution:
-        """Descend for the penalty per row ``ridge``."""
-        way = self._approach(ridge) if ridge <= WEAK * self._ridge else 0
+        """Minimise ``loss + ridge/2 · ‖W‖²``, where both terms are per row."""
+        warm_up = self._warm_up(ridge) if ridge <= WARM_UP_RATIO * self._ridge else 0
         self._ridge = ridge
-        fit = self._fit(ridge, replace(self._limits, iterations=self._limits.iterations - way))
-        return replace(fit, iterations=way + fit.iterations)
+        left = self._limits.max_iterations - warm_up
+        fit = self._fit(ridge, replace(self._limits, max_iterations=left))
+        return replace(fit, iterations=warm_up + fit.iterations)
 
-    def _approach(self, ridge: float) -> int:
-        """Descend to near ``ridge`` by penalties that weaken; the iterations it took."""
-        stronger, last = self._ridge, STRIDE * max(ridge, torch.finfo(torch.float32).tiny)
-        taken = 0
+    def _warm_up(self, ridge: float) -> int:
+        """Fit a decreasing sequence of penalties that ends near ``ridge``, and return the number of iterations."""
+        stronger, last = self._ridge, WARM_UP_FACTOR * max(ridge, torch.finfo(torch.float32).tiny)
+        iterations = 0
         while stronger > last:
-            left = min(ON_THE_WAY.iterations, self._limits.iterations - taken)
-            taken += self._fit(stronger, replace(ON_THE_WAY, iterations=left)).iterations
-            stronger /= STRIDE
-        self._memory = _Memory(self._point.w)  # what was learnt so roughly does not say when to stop
-        return taken
+            left = min(WARM_UP_RULE.max_iterations, self._limits.max_iterations - iterations)
+            iterations += self._fit(stronger, replace(WARM_UP_RULE, max_iterations=left)).iterations
+            stronger /= WARM_UP_FACTOR
+        self._hessian = _InverseHessian(self._point.w)  # pairs of rough fits do not estimate when to stop
+        return iterations
 
     def _fit(self, ridge: float, limits: StoppingRule) -> Solution:
         penalty = torch.full_like(self._spectrum, ridge)  # [r+1]
         penalty[-1] = 0
-        self._memory.penalise(penalty)
+        self._hessian.set_penalty(penalty)
         step = 1.0
-        for iteration in range(limits.iterations + 1):
+        for iteration in range(limits.max_iterations + 1):
             point = self._point
-            gradient = point.pull + penalty * point.w
-            inverse = 1 / (self._spectrum * point.unsure + penalty).clamp(min=1e-20)
-            direction = -self._memory.times(gradient, inverse)
-            slope = _dot(gradient, direction)
+            gradient = point.gradient + penalty * point.w  # of the objective, [c, r+1]
+            inverse = 1 / (self._spectrum * point.hessian_weight + penalty).clamp(min=1e-20)
+            direction = -self._hessian.multiply(gradient, inverse)
+            derivative = _dot(gradient, direction)  # directional derivative, negative
             norm = float(gradient.norm())
-            stuck = step == 0 or slope == 0
-            trusted = stuck or len(self._memory) >= TRUSTED
-            near = -slope / 2 <= limits.tolerance * _objective(point, penalty)
-            converged = norm <= limits.flat or (near and trusted)
-            if converged or stuck or iteration == limits.iterations:
+            stuck = step == 0 or derivative == 0
+            reliable = stuck or len(self._hessian) >= MIN_PAIRS_TO_STOP
+            near = -derivative / 2 <= limits.tolerance * _objective(point, penalty)
+            converged = norm <= limits.gradient_tolerance or (near and reliable)
+            if converged or stuck or iteration == limits.max_iterations:
                 break
-            self._point, step = self._advance(penalty, direction, slope)
-            self._memory.add(step * direction, self._point.pull - point.pull)
+            self._point, step = self._line_search(penalty, direction, derivative)
+            self._hessian.add(step * direction, self._point.gradient - point.gradient)
         return Solution(point, iteration, norm, converged)
 
-    def _advance(self, penalty: Tensor, direction: Tensor, slope: float) -> tuple[Point, float]:
-        """Go along ``direction`` until the objective has fallen enough; also the step.
+    def _line_search(self, penalty: Tensor, direction: Tensor, derivative: float) -> tuple[Point, float]:
+        """Search along ``direction`` for a step that decreases the objective enough.
 
-        A step too long is shortened to the minimum of the parabola through what is known. It is 0 where
-        float32 finds nothing lower.
+        A step that is too long is shortened to the minimum of the parabola through the known values.
+
+        Returns: the new point and the step; the step is 0 where float32 finds no lower objective.
         """
         start, step = self._point, 1.0
-        for _ in range(TRIES):
+        for _ in range(MAX_LINE_SEARCH_STEPS):
             point = self._problem.at(start.w + step * direction)
-            bend = _dot(penalty * direction, start.w + step / 2 * direction)
-            rise = point.loss - start.loss + step * bend
-            there = _dot(point.pull + penalty * point.w, direction)
-            flatter = rise <= NOISE * start.loss and abs(there) <= -slope / 2
-            if rise <= ENOUGH * step * slope or flatter:
+            penalty_slope = _dot(penalty * direction, start.w + step / 2 * direction)  # penalty's mean derivative
+            increase = point.loss - start.loss + step * penalty_slope
+            new_derivative = _dot(point.gradient + penalty * point.w, direction)
+            flatter = increase <= LOSS_PRECISION * start.loss and abs(new_derivative) <= -derivative / 2
+            if increase <= SUFFICIENT_DECREASE * step * derivative or flatter:
                 return point, step
-            shorter = -slope * step / (2 * (rise / step - slope)) if rise < float("inf") else 0.0
+            finite = increase < float("inf")
+            shorter = -derivative * step / (2 * (increase / step - derivative)) if finite else 0.0
             step = min(max(shorter, 0.1 * step), 0.5 * step)
         return start, 0.0
 
@@ -308,79 +317,79 @@ def _objective(point: Point, penalty: Tensor) -> float:
     return point.loss + _dot(penalty * point.w, point.w) / 2
 
 
-class _Memory:
-    """What L-BFGS knows of the curvature: the last steps and how the gradient changed over them.
+class _InverseHessian:
+    """The L-BFGS estimate of the inverse Hessian, from the last steps and their changes of the gradient.
 
-    The two loops over the pairs are a handful of products in the compact form of Byrd et al. [3]. With the
-    steps as rows of ``S``, the changes of the gradient as rows of ``Y``, ``D`` the diagonal of ``SYᵀ``, ``R``
-    its upper triangle, and ``H₀`` the diagonal to start from, the inverse Hessian is
+    The two-loop recursion over the pairs is computed with a few matrix products, in the compact form of Byrd
+    et al. [3]. The rows of ``S`` are the steps and the rows of ``Y`` the changes of the gradient; ``D`` is the
+    diagonal and ``R`` the upper triangle of ``SYᵀ``; ``H₀`` is the initial diagonal. The inverse Hessian is
 
         H = H₀ + Sᵀ R⁻ᵀ (D + Y H₀ Yᵀ) R⁻¹ S − H₀ Yᵀ R⁻¹ S − Sᵀ R⁻ᵀ Y H₀.
 
     Args:
-        like: a step, for its shape, type and device.
+        like: a step, which gives the shape, the type and the device.
 
     [3] Byrd, Nocedal and Schnabel, Representations of quasi-Newton matrices and their use in limited memory
         methods, Mathematical Programming 1994.
     """
 
     def __init__(self, like: Tensor) -> None:
-        most = max(LEAST_MEMORY, min(MEMORY, MEMORY_ELEMENTS // like.numel()))
+        size = max(MIN_HISTORY_SIZE, min(HISTORY_SIZE, HISTORY_ELEMENTS // like.numel()))
         self._penalty = torch.zeros_like(like).flatten()
-        self._steps, self._changes, self._pulls = like.new_zeros(3, most, like.numel())  # S, of the loss, Y
-        self._products = like.new_zeros(most, most, dtype=torch.float64)  # SYᵀ
-        self._count = self._oldest = 0  # pairs; which is the oldest
+        self._s, self._loss_y, self._y = like.new_zeros(3, size, like.numel())  # S; Y of the loss; Y
+        self._sy = like.new_zeros(size, size, dtype=torch.float64)  # SYᵀ
+        self._count = self._oldest = 0  # number of pairs; index of the oldest pair
 
     def __len__(self) -> int:
         return self._count
 
-    def penalise(self, penalty: Tensor) -> None:
-        """From now on the penalties per row are ``penalty`` ``[r+1]``; pairs without curvature go."""
+    def set_penalty(self, penalty: Tensor) -> None:
+        """Change the penalties per row to ``penalty`` ``[r+1]``, and drop pairs without positive curvature."""
         self._penalty = penalty.repeat(len(self._penalty) // len(penalty))
-        steps, changes = (self._in_order(rows) for rows in (self._steps, self._changes))
-        pulls = changes + self._penalty * steps
-        kept = (steps * pulls).sum(1) > 0
-        steps, changes, pulls = steps[kept], changes[kept], pulls[kept]
-        self._count, self._oldest = len(steps), 0
-        for rows, known in ((self._steps, steps), (self._changes, changes), (self._pulls, pulls)):
-            rows[: self._count] = known
-        self._products[: self._count, : self._count] = (steps @ pulls.T).double()
+        s, loss_y = (self._in_order(rows) for rows in (self._s, self._loss_y))
+        y = loss_y + self._penalty * s
+        kept = (s * y).sum(1) > 0
+        s, loss_y, y = s[kept], loss_y[kept], y[kept]
+        self._count, self._oldest = len(s), 0
+        for rows, values in ((self._s, s), (self._loss_y, loss_y), (self._y, y)):
+            rows[: self._count] = values
+        self._sy[: self._count, : self._count] = (s @ y.T).double()
 
     def add(self, step: Tensor, change: Tensor) -> None:
-        """Remember ``step`` and the change of the loss's gradient over it; the oldest is forgotten."""
+        """Store ``step`` and the ``change`` of the loss's gradient; a full history drops its oldest pair."""
         step, change = step.flatten(), change.flatten()
-        pull = change + self._penalty * step
-        if not _dot(step, pull) > 0:  # a pair without curvature says nothing
+        y = change + self._penalty * step
+        if not _dot(step, y) > 0:  # no positive curvature
             return
-        if self._count < len(self._steps):
+        if self._count < len(self._s):
             row = self._count
             self._count += 1
         else:
             row = self._oldest
-            self._oldest = (row + 1) % len(self._steps)
-        self._steps[row], self._changes[row], self._pulls[row] = step, change, pull
-        self._products[:, row] = (self._steps @ pull).double()
+            self._oldest = (row + 1) % len(self._s)
+        self._s[row], self._loss_y[row], self._y[row] = step, change, y
+        self._sy[:, row] = (self._s @ y).double()
 
-    def times(self, gradient: Tensor, diagonal: Tensor) -> Tensor:
-        """The inverse Hessian times ``gradient``, starting from ``diagonal`` scaled to the last pair."""
+    def multiply(self, gradient: Tensor, diagonal: Tensor) -> Tensor:
+        """Return ``H gradient``; ``H₀`` is ``diagonal``, scaled to the curvature of the last pair."""
         if not self._count:
             return gradient * diagonal
-        steps, pulls = self._steps[: self._count], self._pulls[: self._count]
-        g, start = gradient.flatten(), diagonal.expand_as(gradient).flatten()
-        upper = self._in_order(self._in_order(self._products[:, : self._count]).T).T.triu()  # R
-        bends = self._in_order(self._in_order(((pulls * start) @ pulls.T).double()).T)  # Y H₀ Yᵀ, unscaled
-        scale = upper[-1, -1] / bends[-1, -1]
-        start = start * scale.to(start.dtype)
-        along = self._in_order((steps @ g).double())[:, None]
-        across = self._in_order((pulls @ (start * g)).double())[:, None]
-        u = torch.linalg.solve_triangular(upper, along, upper=True)
-        lifted = upper.diagonal()[:, None] * u + scale * (bends @ u) - across
-        v = torch.linalg.solve_triangular(upper.T, lifted, upper=False)
+        s, y = self._s[: self._count], self._y[: self._count]
+        g, h0 = gradient.flatten(), diagonal.expand_as(gradient).flatten()
+        r = self._in_order(self._in_order(self._sy[:, : self._count]).T).T.triu()  # R
+        yhy = self._in_order(self._in_order(((y * h0) @ y.T).double()).T)  # Y H₀ Yᵀ, unscaled
+        scale = r[-1, -1] / yhy[-1, -1]
+        h0 = h0 * scale.to(h0.dtype)
+        sg = self._in_order((s @ g).double())[:, None]  # S g
+        yhg = self._in_order((y @ (h0 * g)).double())[:, None]  # Y H₀ g
+        u = torch.linalg.solve_triangular(r, sg, upper=True)  # R⁻¹ S g
+        inner = r.diagonal()[:, None] * u + scale * (yhy @ u) - yhg  # (D + Y H₀ Yᵀ) u − Y H₀ g
+        v = torch.linalg.solve_triangular(r.T, inner, upper=False)  # R⁻ᵀ inner
         u, v = (one[:, 0].roll(self._oldest).to(g.dtype) for one in (u, v))
-        return (start * (g - u @ pulls) + v @ steps).view_as(gradient)
+        return (h0 * (g - u @ y) + v @ s).view_as(gradient)  # H₀ (g − Yᵀ u) + Sᵀ v
 
     def _in_order(self, rows: Tensor) -> Tensor:
-        """Those of ``rows`` that are in use, the oldest first."""
+        """Return the used part of ``rows``, oldest pair first."""
         used = rows[: self._count]
         return used.roll(-self._oldest, 0) if self._oldest else used
 

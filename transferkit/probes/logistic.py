@@ -1,23 +1,24 @@
-"""Logistic regression for many penalties at once, as scikit-learn defines it: multinomial, and one-vs-rest.
+"""Logistic regression for a path of penalties, as defined by scikit-learn: multinomial and one-vs-rest.
 
-For every penalty ``λ`` the weights ``W`` and biases ``b`` that minimise
+For each penalty ``λ``, the weights ``W`` and biases ``b`` minimise
 
     Σᵢ −log softmax(xᵢ W + b)[yᵢ]  +  λ/2 · ‖W‖²
 
-which is scikit-learn's objective [1] for ``C = 1/λ``, times ``λ``. Nothing is divided by the number of
-rows, and biases are not penalised. The problem is convex; this is how it is made small and round:
+which is scikit-learn's objective [1] for ``C = 1/λ``, multiplied by ``λ``. The sum is not divided by the number
+of rows, and biases are not penalised. The problem is convex; two transformations make it small and well
+conditioned:
 
-- The columns are centred, which the bias takes up, and the descent goes along their principal axes: in the
-  row space where there are fewer rows than columns. Neither changes the objective. Where the scales of the
-  columns differ by far, the axes are computed in float64, so that small columns have theirs.
-- Penalties descend (``descent.py``), from strong to weak; each starts where the last ended.
+- The columns are centred, which only changes the bias, and the coordinates are their principal axes: those of
+  the row space if there are fewer rows than columns. Neither changes the objective. If the scales of the
+  columns differ strongly, the axes are computed in float64, so that small columns are resolved.
+- The penalties are fitted (``descent.py``) from strong to weak; each fit starts from the previous solution.
 
-Where a row may show several classes or none, every class ``k`` has weights of its own, which minimise
+If a row may have several classes or none, each class ``k`` has its own weights, which minimise
 
-    Σᵢ log(1 + exp(−sᵢₖ (xᵢ wₖ + bₖ)))  +  λ/2 · ‖wₖ‖²,    sᵢₖ = 1 if row i shows k, −1 if it does not,
+    Σᵢ log(1 + exp(−sᵢₖ (xᵢ wₖ + bₖ)))  +  λ/2 · ‖wₖ‖²,    sᵢₖ = 1 if row i has class k, −1 if it does not.
 
-over the rows that say one of the two: those that show ``k`` with difficulty take no part in its fit, as in
-the example classifier of VOC2007's development kit [2]. All classes go down together, along the same axes.
+Rows that are marked as difficult for ``k`` are ignored in its fit, as in the example classifier of VOC2007's
+development kit [2]. All classes are fitted together, along the same axes.
 
 [1] https://scikit-learn.org/stable/modules/linear_model.html#logistic-regression
 [2] Everingham et al., The PASCAL visual object classes (VOC) challenge, IJCV 2010.
@@ -35,22 +36,22 @@ from ..core.out_of_core import Blocks
 from .axes import Axes, principal_axes
 from .descent import Descent, Multinomial, OneVsRest, StoppingRule
 
-LIMITS = StoppingRule(tolerance=5e-6, flat=3e-5, iterations=300)
-"""The gradient, as a whole, is asked to be three times flatter than scikit-learn asks of its largest entry
-(``tol=1e-4``) unless the objective is known better than that. On separable data and weak penalties, where
-the minimum lies far away and the loss all but vanishes, the gradient decides, as it does there."""
+LIMITS = StoppingRule(tolerance=5e-6, gradient_tolerance=3e-5, max_iterations=300)
+"""Default stopping rule. The gradient tolerance, for the norm, is a third of scikit-learn's for the largest entry
+(``tol=1e-4``). On separable data with weak penalties, where the minimum is far away and the loss is close to zero,
+the gradient stops the fit, as it does in scikit-learn; otherwise the objective may stop it earlier."""
 
 
 @dataclass(frozen=True, eq=False)
 class LogisticPath:
-    """The fits of ``p`` penalties; ``d`` features, ``c`` classes.
+    """Fits of ``p`` penalties; ``d`` features, ``c`` classes.
 
     Attributes:
-        weights: ``[p, d, c]``; zero for a class that was not fitted.
-        biases: ``[p, c]``; for a class that was not fitted minus infinity, or 0 of one-vs-rest.
-        iterations: ``[p]`` until each fit stopped, counted from where the next stronger one ended.
-        gradients: ``[p]`` Euclidean norm of the gradient, per row, where each fit stopped.
-        converged: ``[p]`` whether each fit stopped for its tolerance or for a flat gradient.
+        weights: ``[p, d, c]``; 0 for a class that was not fitted.
+        biases: ``[p, c]``; for a class that was not fitted, minus infinity (multinomial) or 0 (one-vs-rest).
+        iterations: ``[p]``, number of iterations since the fit of the next stronger penalty.
+        gradients: ``[p]``, Euclidean norm of the gradient, per row, at the end of each fit.
+        converged: ``[p]``, True for a fit that stopped because of a tolerance.
     """
 
     weights: Tensor
@@ -70,24 +71,24 @@ def logistic_path(
 ) -> LogisticPath:
     """Fit every penalty; deterministic, on the device of ``labels``.
 
-    Two classes follow scikit-learn too: it penalises ``w = w₁ − w₀`` by ``‖w‖²/2``, which is twice what
-    the formula above says for the same ``w``.
+    Two classes follow scikit-learn as well: it penalises ``w = w₁ − w₀`` by ``‖w‖²/2``, which is twice the
+    penalty of the formula above for the same ``w``.
 
     Args:
-        x: ``[n, d]`` floating point, finite; computed in float32. Blocks are gone through once an
-            evaluation and never held, whatever ``n``.
-        labels: ``[n]`` integers in ``0 … n_classes-1``. One class only is fitted by a constant.
+        x: ``[n, d]`` floating point, finite; converted to float32. ``Blocks`` are read once per evaluation and
+            never loaded completely if ``n`` is at least ``d``.
+        labels: ``[n]`` integers in ``0 … n_classes-1``. A single class is fitted by a constant.
         penalties: ``λ``, ``[p]``, each above 0, in any order.
         n_classes: ``c``.
-        limits: when a fit stops.
+        limits: stopping rule of each fit.
 
     Raises:
         ShapeError: if ``x`` has no rows or no columns, or the labels do not fit.
         UsageError: if there is no penalty, or one that is not above 0.
     """
-    _require_problem(x, labels, penalties, n_classes)
+    _require_valid(x, labels, penalties, n_classes)
     axes = principal_axes(x, device=labels.device, dtype=torch.float32)
-    return _of_columns(logistic_along(axes, labels, penalties, n_classes, limits=limits), axes)
+    return _column_path(logistic_along(axes, labels, penalties, n_classes, limits=limits), axes)
 
 
 def logistic_along(
@@ -98,9 +99,12 @@ def logistic_along(
     *,
     limits: StoppingRule = LIMITS,
 ) -> LogisticPath:
-    """The same of rows that are decomposed already: weights are along ``axes``, ``[p, r, c]``, float32.
+    """Fit every penalty along the axes of rows that are already decomposed.
 
-    Biases are those of centred rows. Several labellings of the same rows share one decomposition.
+    Several label vectors of the same rows can share one decomposition. The arguments are those of
+    ``logistic_path``.
+
+    Returns: the path with float32 weights along ``axes``, ``[p, r, c]``, and the biases of centred rows.
     """
     present, y = labels.unique(return_inverse=True)
     path = _unfitted(axes, len(penalties), n_classes, bias=-torch.inf)
@@ -112,16 +116,16 @@ def logistic_along(
 def one_vs_rest_path(
     x: Tensor | Blocks, labels: Tensor, penalties: Sequence[float], *, limits: StoppingRule = LIMITS
 ) -> LogisticPath:
-    """Fit every penalty and class of rows with several labels; deterministic, on the device of ``labels``.
+    """Fit every penalty and class of multi-label rows; deterministic, on the device of ``labels``.
 
-    A class that no row shows, or every row, is not fitted: its scores are all 0. ``gradients`` are of all
+    A class that no row or every row has is not fitted: its scores are all 0. ``gradients`` cover all
     classes together.
 
     Args:
-        x: as of ``logistic_path``.
+        x: see ``logistic_path``.
         labels: ``[n, c]`` of ``SHOWN``, ``DIFFICULT`` and ``ABSENT``.
         penalties: ``λ``, ``[p]``, each above 0, in any order.
-        limits: when a fit stops; ``tolerance`` is of the sum of all classes' objectives.
+        limits: stopping rule; ``tolerance`` applies to the sum of the objectives of all classes.
 
     Raises:
         ShapeError: if ``x`` has no rows or no columns, or the labels do not fit.
@@ -139,16 +143,16 @@ def one_vs_rest_path(
         _descend(path, descent, penalties, present, factor=1 / len(labels))
     else:
         path.converged[:] = True
-    return _of_columns(path, axes)
+    return _column_path(path, axes)
 
 
 def fitted_classes(labels: Tensor) -> Tensor:
-    """The numbers of those classes that some row of ``labels`` ``[n, c]`` shows, and some does not."""
+    """Return the indices of classes with at least one positive and one negative row in ``labels`` ``[n, c]``."""
     return ((labels == SHOWN).any(0) & (labels == ABSENT).any(0)).nonzero()[:, 0]
 
 
 def _unfitted(axes: Axes, n_penalties: int, n_classes: int, *, bias: float) -> LogisticPath:
-    """Fits along ``axes`` that are yet to be made."""
+    """Return an empty path along ``axes``."""
     return LogisticPath(
         weights=axes.spectrum.new_zeros(n_penalties, len(axes.spectrum), n_classes),
         biases=axes.spectrum.new_full((n_penalties, n_classes), bias),
@@ -161,36 +165,36 @@ def _unfitted(axes: Axes, n_penalties: int, n_classes: int, *, bias: float) -> L
 def _descend(
     path: LogisticPath, descent: Descent, penalties: Sequence[float], present: Tensor, *, factor: float
 ) -> None:
-    """Fill ``path`` for the classes ``present``, strong penalties first; ``λ factor`` is per row."""
+    """Fill ``path`` for the classes ``present``, strong penalties first; ``factor`` converts ``λ`` to per row."""
     for i in sorted(range(len(penalties)), key=lambda i: -penalties[i]):
         fit = descent.fit(penalties[i] * factor)
         path.weights[i, :, present] = fit.point.w[:, :-1].T
         path.biases[i, present] = fit.point.w[:, -1]
-        path.iterations[i], path.gradients[i] = fit.iterations, fit.gradient
+        path.iterations[i], path.gradients[i] = fit.iterations, fit.gradient_norm
         path.converged[i] = fit.converged
 
 
-def _of_columns(path: LogisticPath, axes: Axes) -> LogisticPath:
-    """The fits along ``axes`` as those of the columns; they take the place of the former where they fit."""
-    many, r, c = path.weights.shape
+def _column_path(path: LogisticPath, axes: Axes) -> LogisticPath:
+    """Convert a path along ``axes`` to weights of the columns; overwrites the input if the shapes are equal."""
+    p, r, c = path.weights.shape
     d = len(axes.mean)
-    weights = path.weights if r == d else path.weights.new_empty(many, d, c)
-    for i, along in enumerate(path.weights):
-        weights[i] = axes.weights(along)
+    weights = path.weights if r == d else path.weights.new_empty(p, d, c)
+    for i, axis_weights in enumerate(path.weights):
+        weights[i] = axes.weights(axis_weights)
     return replace(path, weights=weights, biases=path.biases - axes.mean @ weights)
 
 
-def _require_problem(x: Tensor | Blocks, labels: Tensor, penalties: Sequence[float], n_classes: int) -> None:
+def _require_valid(x: Tensor | Blocks, labels: Tensor, penalties: Sequence[float], n_classes: int) -> None:
     _require_rows(x, labels, penalties)
     if labels.min() < 0 or labels.max() >= n_classes:
-        raise ShapeError(f"Labels must lie in 0 … {n_classes - 1}.")
+        raise ShapeError(f"Labels must be in 0 … {n_classes - 1}.")
 
 
 def _require_rows(x: Tensor | Blocks, labels: Tensor, penalties: Sequence[float]) -> None:
     if x.ndim != 2 or 0 in x.shape or labels.shape != x.shape[:1]:
         raise ShapeError(
-            f"Logistic regression needs x [n, d] and labels [n], n and d at least 1, "
+            f"Logistic regression needs x [n, d] and labels [n] with n and d at least 1, "
             f"not {list(x.shape)} and {list(labels.shape)}."
         )
     if not penalties or not all(penalty > 0 for penalty in penalties):
-        raise UsageError(f"At least one penalty is needed, and each above 0: not {list(penalties)}.")
+        raise UsageError(f"Penalties {list(penalties)} are invalid: give at least one, each above 0.")

@@ -47,7 +47,7 @@ Array = NDArray[np.float64]
 DRAWS = 500
 """Resamples of the test rows behind an interval."""
 
-CHOOSING = StoppingRule(tolerance=1e-4, flat=1e-3, iterations=300)
+CHOOSING = StoppingRule(tolerance=1e-4, gradient_tolerance=1e-3, max_iterations=300)
 """When a logistic regression is good enough to say whether its penalty is the best: half as many steps as the
 one that scores takes."""
 
