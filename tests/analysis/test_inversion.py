@@ -171,9 +171,9 @@ def test_a_search_gone_astray_says_where():
         ({"steps": 0}, "--steps 0 is too small: give 1 or more"),
         ({"decoder_width": 0}, "--decoder-width 0 is too small"),
         ({"decoder_depth": -1}, "--decoder-depth -1 is too small"),
-        ({"lr": 0.0}, "--lr 0.0 is no learning rate: give a number above 0"),
-        ({"lr": float("nan")}, "--lr nan is no learning rate"),
-        ({"tv": -1.0}, "--tv -1.0 is no weight: give 0 or more"),
+        ({"lr": 0.0}, "--lr 0.0 is invalid: give a learning rate above 0"),
+        ({"lr": float("nan")}, "--lr nan is invalid"),
+        ({"tv": -1.0}, "--tv -1.0 is invalid: give a weight of 0 or more"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(wrong, words):

@@ -60,5 +60,5 @@ def test_scores_and_labels_that_do_not_fit_are_refused(scores, labels, words):
 
 
 def test_top_of_nothing_is_refused():
-    with pytest.raises(UsageError, match="top 0 classes"):
+    with pytest.raises(UsageError, match="k=0 is invalid"):
         top_k_accuracy(SCORES, LABELS, k=0)

@@ -78,7 +78,7 @@ def test_proto_and_nn_by_distances():
 @pytest.mark.parametrize("values", [1, 2**26])
 @pytest.mark.parametrize("method", ["lr", "ridge", "proto", "nn"])
 def test_a_gpu_answers_as_the_processor_does(method, values, monkeypatch):
-    monkeypatch.setattr(allway, "ON_GPU", values)
+    monkeypatch.setattr(allway, "GPU_QUERY_VALUES", values)
     x, labels, queries = problem()
     on_cpu = allway_predictions(x, labels * 2, queries, method=method, penalty=1.0)
     device = torch.device("cuda")
@@ -98,7 +98,7 @@ def test_a_class_without_rows_is_never_named(method):
 def test_pieces_do_not_matter(monkeypatch):
     x, labels, queries = problem()
     together = allway_predictions(x, labels, queries, method="nn", penalty=1.0)
-    monkeypatch.setattr(allway, "TOGETHER", 1)
+    monkeypatch.setattr(allway, "MAX_SIMILARITIES", 1)
     assert_array_equal(allway_predictions(x, labels, queries, method="nn", penalty=1.0), together)
 
 

@@ -50,7 +50,7 @@ def test_without_val_a_fifth_of_train_is_held_out():
 
 
 def test_rows_that_cannot_be_divided_are_refused():
-    with pytest.raises(DataError, match=r"The 3 rows of train leave none to choose .* a single candidate"):
+    with pytest.raises(DataError, match=r"The 3 rows of train leave none to select .* a single candidate"):
         selection({"train": features(3, "train", classes=3)}, seed=0)
 
 
@@ -176,7 +176,7 @@ def test_without_val_whole_groups_are_held_out():
 def test_one_group_per_class_cannot_be_divided():
     train = features(30, "train", classes=3)
     train = replace(train, groups=tuple(map(str, train.labels.tolist())))
-    with pytest.raises(DataError, match=r"every class has one group only\. Ask for a single candidate"):
+    with pytest.raises(DataError, match=r"every class has only one group\. Use a single candidate"):
         selection({"train": train}, seed=0)
 
 
@@ -223,7 +223,7 @@ def test_labels_of_any_integer_type_give_the_same_score(protocol, settings, dtyp
 
 @ALL_PROBES
 def test_rows_of_one_class_are_refused(protocol, settings):
-    with pytest.raises(DataError, match=r"a probe needs at least two\. Add rows|need 2 classes .*Ask for fewer"):
+    with pytest.raises(DataError, match=r"a probe needs at least two\. Add rows|need 2 classes .*Use fewer"):
         PROBES[protocol].score(small_splits(np.zeros(9, int)), settings, seed=0)
 
 
@@ -233,7 +233,7 @@ def test_rows_of_one_class_are_refused(protocol, settings):
         ("linear", LinearSettings(penalties=3), "--penalties 1"),
         ("linear", LinearSettings(solver="sgd"), "--penalties 1"),
         ("knn", KnnSettings(k=(1, 2)), "one --k"),
-        ("fewshot", FewshotSettings(ways=2, shots=1, queries=2), "--queries 1 would do"),
+        ("fewshot", FewshotSettings(ways=2, shots=1, queries=2), "--queries 1 is possible"),
     ],
 )
 def test_one_row_of_each_class_is_refused_with_what_would_do(protocol, settings, remedy):

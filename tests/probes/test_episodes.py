@@ -161,14 +161,14 @@ def test_whatever_changes_the_draw_has_its_own_file(tmp_path):
 def test_too_few_classes_are_refused():
     words = (
         "4-way episodes of 20 shots and 6 queries need 4 classes of at least 26 rows; 1 of 7 have them. "
-        "Ask for fewer --ways, --shots or --queries."
+        "Use fewer --ways, --shots or --queries."
     )
     with pytest.raises(DataError, match=words):
         drawn(Shape(ways=4, shots=20, queries=6, episodes=2))
 
 
 def test_names_that_repeat_are_refused():
-    with pytest.raises(DataError, match=r"'leaf/003\.jpg' stands there twice"):
+    with pytest.raises(DataError, match=r"'leaf/003\.jpg' occurs twice"):
         drawn(names=[*NAMES[:-1], NAMES[3]])
 
 
@@ -234,8 +234,8 @@ def test_too_few_classes_whose_groups_can_be_divided_are_refused():
         drawn(Shape(3, 5, 15, 10), labels, names, groups=groups)
     assert str(caught.value) == (
         "3-way episodes of 5 shots and 15 queries need 3 classes with so many rows in different groups, as "
-        "no group may be in the support and in the queries of one episode; 0 of 4 have them. Ask for fewer "
-        "--ways, --shots or --queries: --ways 3 --shots 5 --queries 10 would do."
+        "no group may be in the support and in the queries of one episode; 0 of 4 have them. Use fewer "
+        "--ways, --shots or --queries: --ways 3 --shots 5 --queries 10 is possible."
     )
     drawn(Shape(3, 5, 10, 10), labels, names, groups=groups)
     with pytest.raises(DataError, match=r"0 of 4 have them\..* or give the classes more groups"):

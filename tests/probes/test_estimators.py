@@ -200,7 +200,7 @@ def test_a_fit_that_did_not_converge_says_so(monkeypatch):
         (LinearProbe([1.0, 2.0], validation=1.0), "validation=1 is no part of the rows"),
         (LinearProbe([]), "penalty is empty"),
         (RidgeProbe([]), "penalty is empty"),
-        (KNNProbe(0), "k=0 is no number of neighbours"),
+        (KNNProbe(0), "k=0 is invalid"),
         (KNNProbe(temperature=0.0), "temperature=0 must be above 0"),
         (KNNProbe(metric="manhattan"), "metric='manhattan' is unknown. Choose from: cosine, euclidean"),
     ],

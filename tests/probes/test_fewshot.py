@@ -281,12 +281,12 @@ def test_too_few_rows_are_refused():
         ({"scheme": "oneway"}, "--scheme 'oneway' is unknown. Choose from: episodes, all-way"),
         ({"repeats": 0}, "--repeats 0 is too few"),
         ({"min_rows_per_class": -1}, "--min-rows-per-class -1 is too few"),
-        ({"scheme": "all-way", "split": "test"}, "--split test means nothing to --scheme all-way"),
+        ({"scheme": "all-way", "split": "test"}, "--split test is invalid with --scheme all-way"),
         ({"split": "dev"}, "--split 'dev' is unknown. Choose from: all, train, val, test"),
         ({"penalty": 0.0}, "--penalty 0 must be above 0"),
     ],
 )
-def test_settings_that_cannot_be_meant_are_refused(settings, words):
+def test_invalid_settings_are_refused(settings, words):
     with pytest.raises(UsageError, match=words):
         FewshotSettings(**settings)
 
@@ -367,16 +367,16 @@ def test_too_few_classes_for_the_most_shots_say_how_many_would_do():
             score(settings, splits)
         assert str(caught.value) == (
             f"3-way episodes of {asked} and 6 queries need 3 classes of at least 26 rows; 2 of 5 have them. "
-            "Ask for fewer --ways, --shots or --queries: 8 shots would do."
+            "Use fewer --ways, --shots or --queries: 8 shots would do."
         )
     few = paired([replace(one, shots=one.shots if one.shots == 1 else 8, min_rows_per_class=None) for one in curve])
     assert [score(one, splits).extra_metrics["classes"] for one in few] == [3, 3]
-    with pytest.raises(DataError, match=r"0 of 5 .* --queries: --ways 3 --shots 1 --queries 13 would do"):
+    with pytest.raises(DataError, match=r"0 of 5 .* --queries: --ways 3 --shots 1 --queries 13 is possible"):
         score(replace(curve[0], queries=40), splits)
     score(replace(curve[0], queries=13, min_rows_per_class=None), splits)
-    with pytest.raises(DataError, match=r"2 of 2 .* --queries: --ways 2 --shots 1 --queries 6 would do"):
+    with pytest.raises(DataError, match=r"2 of 2 .* --queries: --ways 2 --shots 1 --queries 6 is possible"):
         score(replace(curve[0], min_rows_per_class=0), uneven([30, 30]))
-    with pytest.raises(DataError, match=r"1 of 1 have them. Ask for fewer --ways, --shots or --queries\.$"):
+    with pytest.raises(DataError, match=r"1 of 1 have them. Use fewer --ways, --shots or --queries\.$"):
         score(replace(curve[0], min_rows_per_class=0), uneven([30]))
 
 
@@ -427,7 +427,7 @@ def test_allway_refuses_shots_that_no_class_has():
         "train": replace(train, labels=np.repeat([0, 1, 2], [40, 17, 3])),
         "test": features(40, "test", classes=4, d=6),
     }
-    words = r"with 500 shots needs a class of at least 500 rows; .* has 40\. Ask for fewer --shots: 40 shots would do\."
+    words = r"with 500 shots needs a class of at least 500 rows; .* has 40\. Use fewer --shots: 40 shots would do\."
     with pytest.raises(DataError, match=words):
         score(replace(ALLWAY, shots=500), splits)
     assert score(replace(ALLWAY, shots=40), splits).n == 40

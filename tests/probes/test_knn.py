@@ -145,20 +145,20 @@ def test_a_query_that_stands_in_the_bank():
         ({"k": (5, 0)}, "--k 5,0"),
         ({"temperature": (0.07, 0.0)}, "--temperature 0 must be a number above 0"),
         ({"temperature": (math.inf,)}, "--temperature inf must be a number above 0"),
-        ({"temperature": ()}, "--temperature names none"),
+        ({"temperature": ()}, "--temperature is empty"),
         ({"metric": ("manhattan",)}, "--metric 'manhattan' is unknown. Choose from: cosine, euclidean"),
-        ({"metric": ()}, "--metric names none"),
+        ({"metric": ()}, "--metric is empty"),
         ({"index": "tree"}, "--index 'tree' is unknown. Choose from: auto, flat, ivf"),
     ],
 )
-def test_settings_that_cannot_be_meant_are_refused(settings, words):
+def test_invalid_settings_are_refused(settings, words):
     with pytest.raises(UsageError, match=words):
         KnnSettings(**settings)
 
 
 def test_ivf_without_faiss_is_refused(monkeypatch):
     monkeypatch.setattr(knn, "has_faiss", lambda: False)
-    with pytest.raises(UsageError, match="--index ivf needs FAISS: pip install faiss-cpu, or take --index flat"):
+    with pytest.raises(UsageError, match="--index ivf needs FAISS: run pip install faiss-cpu, or use --index flat"):
         KnnSettings(index="ivf")
 
 

@@ -98,7 +98,7 @@ def test_standardizing_forgets_scale_and_shift():
     assert score(moved, settings).value == pytest.approx(score(SPLITS, settings).value, abs=0.004)
 
 
-def test_l2_forgets_the_length_of_rows_and_survives_none():
+def test_l2_ignores_the_length_of_rows_and_accepts_length_0():
     longer = np.linspace(1, 9, 300, dtype=np.float32)[:, None]
     moved = {**SPLITS, "test": replace(SPLITS["test"], x=SPLITS["test"].x * longer)}
     settings = LinearSettings(penalties=7, normalize="l2")
@@ -107,7 +107,7 @@ def test_l2_forgets_the_length_of_rows_and_survives_none():
     assert np.isfinite(score(empty, settings).extra_metrics["nll"])
 
 
-def test_a_class_that_train_lacks_is_missed_and_nothing_else():
+def test_only_a_class_without_training_rows_is_never_predicted():
     train = SPLITS["train"]
     splits = {"train": train.rows(train.labels != 2), "test": SPLITS["test"]}
     found = score(splits)
@@ -119,8 +119,8 @@ def test_a_class_that_train_lacks_is_missed_and_nothing_else():
     ("settings", "words"),
     [
         ({"penalties": 0}, "--penalties 0 is too few"),
-        ({"penalty_min": 0}, "from 0 to 100000 are no range"),
-        ({"penalty_min": 2, "penalty_max": 1}, "from 2 to 1 are no range"),
+        ({"penalty_min": 0}, "0 to 100000 is invalid"),
+        ({"penalty_min": 2, "penalty_max": 1}, "2 to 1 is invalid"),
         ({"normalize": "max"}, "--normalize 'max' is unknown. Choose from: none, l2, standardize"),
         ({"solver": "adam"}, "--solver 'adam' is unknown. Choose from: lbfgs, sgd"),
         ({"solver": "sgd", "penalties": 5}, "no penalties: leave out --penalties, or"),
@@ -131,7 +131,7 @@ def test_a_class_that_train_lacks_is_missed_and_nothing_else():
         ({"solver": "sgd", "penalty_max": 1.0}, "no penalties: leave out --penalty-max, or"),
     ],
 )
-def test_settings_that_cannot_be_meant_are_refused(settings, words):
+def test_invalid_settings_are_refused(settings, words):
     with pytest.raises(UsageError, match=words):
         LinearSettings(**settings)
 
@@ -189,7 +189,7 @@ def test_features_out_of_memory_score_as_in_memory(normalize, held_out):
 
 def test_few_logits_at_once_score_the_same(monkeypatch):
     whole = score()
-    monkeypatch.setattr(linear, "LOGITS", 300)
+    monkeypatch.setattr(linear, "MAX_LOGITS", 300)
     assert (score().value, score().chosen) == (whole.value, whole.chosen)
 
 

@@ -120,11 +120,11 @@ def test_half_precision_is_computed_in_full(given, returned):
         (np.zeros((3, 2)), np.zeros((2, 1)), [1.0], ShapeError, r"not \[3, 2\] and \[2, 1\]"),
         (np.zeros((3, 0)), np.zeros((3, 1)), [1.0], ShapeError, "at least 1"),
         (np.zeros((3, 2)), np.zeros((3, 0)), [1.0], ShapeError, "at least 1"),
-        (np.zeros((3, 2)), np.zeros((3, 1)), [], UsageError, "At least one penalty"),
-        (np.zeros((3, 2)), np.zeros((3, 1)), [1.0, 0.0], UsageError, r"finite: not \[1.0, 0.0\]"),
-        (np.zeros((3, 2)), np.zeros((3, 1)), [float("inf")], UsageError, r"finite: not \[inf\]"),
+        (np.zeros((3, 2)), np.zeros((3, 1)), [], UsageError, "give at least one"),
+        (np.zeros((3, 2)), np.zeros((3, 1)), [1.0, 0.0], UsageError, r"Penalties \[1.0, 0.0\] are invalid"),
+        (np.zeros((3, 2)), np.zeros((3, 1)), [float("inf")], UsageError, r"Penalties \[inf\] are invalid"),
     ],
 )
-def test_what_cannot_be_fitted_is_refused(x, y, penalties, error, words):
+def test_invalid_inputs_are_refused(x, y, penalties, error, words):
     with pytest.raises(error, match=words):
         ridge_weights(torch.from_numpy(x), torch.from_numpy(y), penalties)

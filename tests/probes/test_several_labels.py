@@ -253,5 +253,5 @@ def test_nothing_to_choose_on(protocol, settings, single):
 
 def test_splits_of_both_forms():
     mixed = {**SPLITS, "test": replace(SPLITS["test"], labels=np.zeros(200, np.int64))}
-    with pytest.raises(DataError, match="Some splits have one label a row and others several"):
+    with pytest.raises(DataError, match="Some splits have one label per row and some have several"):
         PROBES["linear"].score(mixed, FEW, seed=0)

@@ -1,4 +1,4 @@
-"""Settings of feature inversion: values without the machinery, so that help pages need not load it."""
+"""Settings of feature inversion, in a module that does not import torch, so that help pages load fast."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -14,15 +14,15 @@ _TV = {"prior": 0.0, "pixels": 1.0}
 
 @dataclass(frozen=True)
 class InversionSettings:
-    """How an image is looked for. The defaults take seconds a layer on two cores; see ``FULL``.
+    """Settings of feature inversion. The defaults take seconds per layer on two cores; see ``FULL``.
 
     Attributes:
-        method: what is optimised: ``prior``, a network that draws the image, or ``pixels``, the image itself.
-        steps: of Adam.
-        lr: of Adam; 0.01 for the prior and 0.1 for pixels unless given.
-        tv: weight of the total variation, which smooths; 0 for the prior and 1 for pixels unless given.
-        decoder_width: channels of the prior at full resolution; each halving doubles them, up to 8 times as many.
-        decoder_depth: how often the prior halves the resolution.
+        method: Parametrisation of the image: ``prior`` (deep image prior) or ``pixels``.
+        steps: Number of steps of Adam.
+        lr: Learning rate of Adam; by default 0.01 for ``prior`` and 0.1 for ``pixels``.
+        tv: Weight of the total variation, which smooths; by default 0 for ``prior`` and 1 for ``pixels``.
+        decoder_width: Channels of the prior at full resolution; each downsampling doubles them, up to a factor of 8.
+        decoder_depth: Number of times the prior halves the resolution.
     """
 
     method: Method = "prior"
@@ -44,27 +44,27 @@ class InversionSettings:
             if value < 1:
                 raise UsageError(f"--{name.replace('_', '-')} {value} is too small: give 1 or more.")
         if self.lr is not None and not 0 < self.lr < math.inf:
-            raise UsageError(f"--lr {self.lr} is no learning rate: give a number above 0.")
+            raise UsageError(f"--lr {self.lr} is invalid: give a learning rate above 0.")
         if self.tv is not None and not 0 <= self.tv < math.inf:
-            raise UsageError(f"--tv {self.tv} is no weight: give 0 or more.")
+            raise UsageError(f"--tv {self.tv} is invalid: give a weight of 0 or more.")
 
     @property
     def rate(self) -> float:
-        """The learning rate: the one given, or the method's own."""
+        """Learning rate, or the default of the method."""
         return _LR[self.method] if self.lr is None else self.lr
 
     @property
     def smoothing(self) -> float:
-        """The weight of the total variation: the one given, or the method's own."""
+        """Weight of the total variation, or the default of the method."""
         return _TV[self.method] if self.tv is None else self.tv
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for records; ``lr`` and ``tv`` are those that were used."""
+        """Return plain values for records, with ``lr`` and ``tv`` replaced by the values in use."""
         return {**asdict(self), "lr": self.rate, "tv": self.smoothing}
 
 
 FULL = InversionSettings(steps=3100, lr=0.001, decoder_depth=6)
 """Steps, learning rate, widths and depth of the feature inversion in Ulyanov et al., CVPR 2018, for a GPU.
 
-There the images are of 224 pixels, and the kernels of the outer levels are 7 and 5 wide; here all are 3.
+There the images have 224 pixels per side and the outer levels have kernels of 7 and 5; here all kernels are 3.
 """

@@ -1,4 +1,4 @@
-"""Probes: cheap predictors fitted on features, and the numbers that judge them."""
+"""Probes: cheap predictors that are fitted on features, and their metrics."""
 
 from . import fewshot, knn, linear, semantic  # noqa: F401, importing a probe registers it
 from .probe import PROBES

@@ -1,6 +1,6 @@
-"""How often the right class is named; fractions, ties go to the class that comes first.
+"""Accuracy, as fractions; ties go to the class with the lower index.
 
-Shapes: ``n`` rows, ``c`` classes. A class that no row has takes no part.
+Shapes: ``n`` rows, ``c`` classes. A class without rows is ignored.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from ..core.errors import ShapeError, UsageError
 
 
 def ranks(scores: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.int64]:
-    """How many classes stand before the right one, ``[n]``: 0 is a hit.
+    """Return the rank of the correct class, ``[n]``: 0 is a correct prediction.
 
     Args:
         scores: ``[n, c]``, higher is more likely.
@@ -25,30 +25,30 @@ def ranks(scores: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[
 
 
 def top_k_accuracy(scores: NDArray[np.floating], labels: NDArray[np.integer], *, k: int) -> float:
-    """How often the right class is among the ``k`` highest scores.
+    """Return the fraction of rows whose correct class is among the ``k`` highest scores.
 
     >>> top_k_accuracy(np.array([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2]]), np.array([2, 0]), k=1)
     0.5
     """
     if k < 1:
-        raise UsageError(f"The top {k} classes are none: give 1 or more.")
+        raise UsageError(f"k={k} is invalid: give 1 or more.")
     return float((ranks(scores, labels) < k).mean())
 
 
 def mean_per_class_accuracy(scores: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
-    """The mean over classes of how often each is recognised."""
+    """Return the mean of the accuracies per class."""
     hits, count = class_hits(ranks(scores, labels), labels)
     return float((hits / count).mean())
 
 
 def class_hits(rank: NDArray[np.integer], labels: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """How many rows of each class are recognised, and how many there are, ``[c']`` each.
+    """Count the correct predictions and the rows of each class, ``[c']`` each.
 
     Args:
-        rank: ``[n]``, as ``ranks`` gives it.
+        rank: ``[n]``, from ``ranks``.
         labels: ``[n]``.
 
-    Returns: only of the ``c'`` classes that have a row.
+    Returns: counts of the ``c'`` classes with at least one row.
     """
     count = np.bincount(labels)
     hits = np.bincount(labels[rank == 0], minlength=len(count))
@@ -58,7 +58,7 @@ def class_hits(rank: NDArray[np.integer], labels: NDArray[np.integer]) -> tuple[
 def require_scores(scores: NDArray[np.floating], labels: NDArray[np.integer]) -> None:
     """Refuse scores that are not ``[n, c]`` for ``n ≥ 1`` labels in ``0 … c-1``.
 
-    Raises: ShapeError: saying what was given.
+    Raises: ShapeError: if they are; the message has the shapes.
     """
     if scores.ndim != 2 or labels.shape != scores.shape[:1] or not len(labels):
         raise ShapeError(
@@ -66,4 +66,4 @@ def require_scores(scores: NDArray[np.floating], labels: NDArray[np.integer]) ->
             f"not {list(scores.shape)} and {list(labels.shape)}."
         )
     if labels.min() < 0 or labels.max() >= scores.shape[1]:
-        raise ShapeError(f"Labels must lie in 0 … {scores.shape[1] - 1}.")
+        raise ShapeError(f"Labels must be in 0 … {scores.shape[1] - 1}.")

@@ -1,4 +1,4 @@
-"""Right answers of many episodes at once, from inner products of the rows they use."""
+"""Predictions of many episodes at once, computed from inner products of their rows."""
 
 from collections.abc import Callable
 
@@ -11,11 +11,11 @@ from .allway import CPU, Method
 from .gram import lr_scores, nn_scores, proto_scores, ridge_scores
 
 CHUNK = {"cpu": 2**20, "cuda": 2**25}
-"""Feature values gathered at once, and inner products solved at once, by kind of device: few enough to stay
-in a processor's cache, and enough to keep a GPU busy with some hundred MiB."""
+"""Number of feature values gathered, and of inner products solved, at once, by type of device: few enough for the
+cache of a processor, and enough (some hundred MiB) to keep a GPU busy."""
 
 MOST_SHARED = 2**26
-"""Inner products of all rows that are kept to be looked up: 256 MiB."""
+"""Maximum number of inner products that are computed once for all episodes (256 MiB)."""
 
 
 def right_answers(
@@ -27,27 +27,27 @@ def right_answers(
     penalty: float,
     device: torch.device = CPU,
 ) -> NDArray[np.int64]:
-    """How many queries of each episode are answered with their class, ``[e]``.
+    """Count the correct predictions of each episode, ``[e]``.
 
     Args:
         x: ``[n, d]`` float32, rows of unit length, on the CPU.
         support: ``[e, ways, shots]`` row numbers.
         query: ``[e, ways, queries]`` row numbers.
         method: ``lr``, ``ridge``, ``proto`` or ``nn``.
-        penalty: of ``lr`` and ``ridge``.
-        device: that computes, some episodes at a time.
+        penalty: penalty of ``lr`` and ``ridge``.
+        device: device of the computation, which runs in batches of episodes.
     """
     e, ways, shots = support.shape
-    truth = torch.arange(ways, device=device).repeat_interleave(query.shape[2])  # [ways * queries]
+    targets = torch.arange(ways, device=device).repeat_interleave(query.shape[2])  # [ways * queries]
     s, q = torch.from_numpy(support).flatten(1), torch.from_numpy(query).flatten(1)
     solve = _SOLVERS[method]
     options = {"penalty": penalty} if method in ("lr", "ridge") else {}
     products = _products_of(x, s, q, device)
     hits = []
-    together = max(1, CHUNK[device.type] // (s.shape[1] * (s.shape[1] + q.shape[1])))
-    for part in torch.arange(e, device=device).split(together):
+    batch = max(1, CHUNK[device.type] // (s.shape[1] * (s.shape[1] + q.shape[1])))
+    for part in torch.arange(e, device=device).split(batch):
         scores = solve(*products(part), shots=shots, **options)
-        hits.append((scores.argmax(2) == truth).sum(1))
+        hits.append((scores.argmax(2) == targets).sum(1))
     return torch.cat(hits).cpu().numpy()
 
 
@@ -62,18 +62,18 @@ _SOLVERS: dict[str, Callable[..., Tensor]] = {
 def _products_of(
     x: Tensor, s: Tensor, q: Tensor, device: torch.device = CPU
 ) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-    """What gives the inner products ``gram`` and ``cross`` of some episodes, given their numbers.
+    """Return a function from episode numbers to the inner products ``gram`` and ``cross`` of these episodes.
 
-    Episodes draw the same rows again and again. While all products of the rows in use are fewer than those of
-    the episodes, they are taken once and looked up; otherwise each episode multiplies its own. Rows of fewer
-    features than support rows depend on each other, and tell so only if their products are exact: float64.
-    Rows in use are all that ``device`` is given; numbers of episodes lie there, as products do.
+    Episodes draw the same rows repeatedly. If the products of all rows in use are fewer than those of the
+    episodes, they are computed once and looked up; otherwise each episode computes its own. Support rows with
+    fewer features than rows are linearly dependent, which requires exact products: float64. Only the rows in use
+    are copied to ``device``, where episode numbers and products are stored too.
 
     Args:
         x: ``[n, d]``.
-        s: ``[e, m]`` row numbers of supports.
-        q: ``[e, q]`` row numbers of queries.
-        device: that multiplies.
+        s: ``[e, m]``, row numbers of support rows.
+        q: ``[e, q]``, row numbers of queries.
+        device: device of the computation.
     """
     used, places = torch.cat([s, q], 1).unique(return_inverse=True)
     x, places = x[used].to(device), places.to(device)
@@ -89,7 +89,7 @@ def _products_of(
 
 
 def _gathered_products(x: Tensor, support: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
-    """Of support with support ``[b, m, m]`` and query with support ``[b, q, m]``, given row numbers."""
+    """Compute the products support × support ``[b, m, m]`` and query × support ``[b, q, m]`` from row numbers."""
     pieces = max(1, CHUNK[x.device.type] // (support.shape[1] + query.shape[1]) // x.shape[1])
     grams, crosses = [], []
     for s, q in zip(support.split(pieces), query.split(pieces), strict=True):

@@ -1,4 +1,4 @@
-"""What the probes that classify a test split have in common: how splits are used, how they are scored."""
+"""Common parts of the probes that classify a test split: the use of the splits, and the metrics."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,8 +19,8 @@ from ..core.splitting import stratified_split
 from .accuracy import mean_per_class_accuracy, ranks
 from .calibration import calibration, fitted_temperature, tempered
 
-VALIDATION = 0.2
-"""Of train, where the data set has no ``val`` [1].
+VAL_FRACTION = 0.2
+"""Fraction of train that is held out for selection if the data set has no ``val`` [1].
 
 [1] Kornblith et al., Do better ImageNet models transfer better?, CVPR 2019.
 """
@@ -28,21 +28,21 @@ VALIDATION = 0.2
 
 @dataclass(frozen=True)
 class Temperature:
-    """What held-out answers told when they were at hand; None where they told none."""
+    """Temperature that was fitted to held-out predictions; None if they do not determine one."""
 
     value: float | None
 
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """What selection arrived at, and how it answered the rows that it was selected on.
+    """Selected hyperparameters, and the predictions for the rows that selected them.
 
     Attributes:
-        selected_on: name of the split, or ``none`` when nothing was chosen.
-        chosen: the hyper-parameters that selection arrived at.
-        held: probabilities ``[h, c]`` that the chosen candidate, fitted on other rows, gives the rows of
-            ``selected_on``, and their labels ``[h]``; or the temperature that was fitted to them; None when
-            nothing was chosen, or nothing is to be calibrated.
+        selected_on: name of the split, or ``none`` if there was no selection.
+        chosen: selected hyperparameters.
+        held: probabilities ``[h, c]`` of the selected candidate, fitted on other rows, for the rows of
+            ``selected_on``, and their labels ``[h]``; or the temperature that was fitted to them; None without
+            selection or calibration.
     """
 
     selected_on: str = "none"
@@ -51,7 +51,7 @@ class Choice:
 
 
 def train_and_test(splits: Mapping[str, Features]) -> tuple[Features, Features]:
-    """What fits, ``train`` together with ``val`` where there is one; and what scores, ``test``.
+    """Return the training rows, ``train`` and, if there is one, ``val``; and the rows to score, ``test``.
 
     Raises:
         DataError: if ``train`` or ``test`` is missing or has no readable row, or two splits share a group.
@@ -59,23 +59,25 @@ def train_and_test(splits: Mapping[str, Features]) -> tuple[Features, Features]:
     """
     for name in ("train", "test"):
         if name not in splits or not len(splits[name]):
-            there = ", ".join(f"{name} ({len(part)} rows)" for name, part in splits.items())
-            raise DataError(f"This protocol needs rows of train and of test, but there is only: {there}.")
+            present = ", ".join(f"{name} ({len(part)} rows)" for name, part in splits.items())
+            raise DataError(
+                f"This protocol needs rows of train and of test, but there is only: {present}. Add the missing split."
+            )
     for name, part in splits.items():
         require_finite(part.x, what=f"{part.data} {name}, layer {part.layer}", ids=part.ids)
     if len({part.classes for part in splits.values()}) > 1:
         raise DataError("The splits number their classes differently: give all of them the same class names.")
     if len({is_multilabel(part.labels) for part in splits.values()}) > 1:
-        raise DataError("Some splits have one label a row and others several: give all of them the same form.")
+        raise DataError("Some splits have one label per row and some have several: give all of them the same form.")
     require_disjoint_groups({name: part.groups for name, part in splits.items()}, data=splits["test"].data)
     fitting = [splits["train"], *([splits["val"]] if "val" in splits else [])]
     return concatenate(fitting, split="+".join(part.split for part in fitting)), splits["test"]
 
 
 def require_two_classes(fitting: Features) -> None:
-    """Refuse rows to fit that are all of one class; rows with several labels may be.
+    """Refuse training rows that are all of one class; multi-label rows are accepted.
 
-    Raises: DataError: naming the class.
+    Raises: DataError: if they are; the message names the class.
     """
     if is_multilabel(fitting.labels):
         return
@@ -89,27 +91,27 @@ def require_two_classes(fitting: Features) -> None:
 
 
 def selection(splits: Mapping[str, Features], *, seed: int) -> tuple[Features, Features, str]:
-    """Rows to fit candidates on, rows to choose between them, and the name of the latter.
+    """Return rows to fit candidates, rows to select one of them, and the name of the latter.
 
-    These are ``train`` and ``val``; without ``val``, a seeded and stratified fifth of train is held out, by
-    chance alone where rows have several labels. Rows of one group are held out together.
+    These are ``train`` and ``val``; without ``val``, a seeded and stratified fifth of train is held out, without
+    stratification for multi-label rows. Rows of one group are held out together.
 
-    Raises: DataError: if no row is left to choose on.
+    Raises: DataError: if no row is left for the selection.
     """
     train = splits["train"]
     if "val" in splits and len(splits["val"]):
         return train, splits["val"], "val"
     rng = generator(seed, "validation")
     kept, held = stratified_split(
-        stratify_labels(train.labels), (1 - VALIDATION, VALIDATION), rng=rng, groups=train.groups
+        stratify_labels(train.labels), (1 - VAL_FRACTION, VAL_FRACTION), rng=rng, groups=train.groups
     )
     if not len(held):
         raise DataError(
-            f"The {len(train)} rows of train leave none to choose hyper-parameters on: every class has one "
-            f"{'row' if train.groups is None else 'group'} only. Ask for a single candidate (--penalties 1, "
-            "or one --k), so that nothing is chosen, or add rows or a val split."
+            f"The {len(train)} rows of train leave none to select hyperparameters: every class has only one "
+            f"{'row' if train.groups is None else 'group'}. Use a single candidate (--penalties 1, "
+            "or one --k), which needs no selection, or add rows or a val split."
         )
-    return train.rows(kept), train.rows(held), f"{VALIDATION:.0%} of train"
+    return train.rows(kept), train.rows(held), f"{VAL_FRACTION:.0%} of train"
 
 
 def classification_score(
@@ -120,16 +122,16 @@ def classification_score(
     extra_metrics: Mapping[str, Any],
     seconds: Mapping[str, float],
 ) -> Score:
-    """Top-1 accuracy on ``test`` with Wilson's interval, and what else is commonly reported.
+    """Compute top-1 accuracy on ``test`` with Wilson's interval, and other common metrics.
 
-    Where rows come in groups, such as several images of one patient, intervals are over groups.
+    If rows are in groups, such as several images of one patient, intervals are over groups.
 
     Args:
         probabilities: ``[n, c]``, rows sum to 1.
-        test: the ``n`` rows that are scored.
-        choice: how the probe that scores them was chosen.
-        extra_metrics: what the probe has to add to the metrics.
-        seconds: ``fit`` and ``score``.
+        test: the ``n`` scored rows.
+        choice: selected hyperparameters and the predictions of the selection.
+        extra_metrics: additional metrics of the probe.
+        seconds: durations ``fit`` and ``score``.
     """
     labels = test.labels
     rank = ranks(probabilities, labels)
@@ -162,16 +164,16 @@ def classification_score(
 def calibration_record(
     probabilities: NDArray[np.floating], labels: NDArray[np.integer], choice: Choice
 ) -> dict[str, Any]:
-    """How honest the probabilities are ``before`` and ``after`` their temperature is set.
+    """Return the calibration of the probabilities ``before`` and ``after`` temperature scaling.
 
-    The ``temperature`` is fitted on the rows that selection used, on the answers of the candidate that was
-    fitted without them: never on the rows that are scored. Without such rows, or where they tell no
-    temperature, it is None and there is no ``after``.
+    The ``temperature`` is fitted to predictions for the rows of the selection, by the candidate that was fitted
+    without them: never to the scored rows. Without such rows, or if they do not determine a temperature, it is
+    None and there is no ``after``.
 
     Args:
-        probabilities: ``[n, c]`` of the rows that are scored.
+        probabilities: ``[n, c]``, of the scored rows.
         labels: ``[n]``.
-        choice: with the answers that the temperature is fitted to, or what was fitted.
+        choice: predictions to which the temperature is fitted, or the fitted temperature.
     """
     record: dict[str, Any] = {"before": calibration(probabilities, labels), "temperature": None}
     if choice.held is None:

@@ -1,9 +1,9 @@
-"""Few-shot episodes: drawn once, kept as a file, replayed for every model and layer.
+"""Few-shot episodes: drawn once, stored in a file, and reused for every model and layer.
 
-Everything is drawn by name. An episode's classes and a class's rows have generators of their own, so that
-one more episode changes no other; and queries come before supports, so that 1-shot, 5-shot and
-20-shot ask the same queries and each support is part of the next. With groups of rows, the groups of a class
-are divided first, and queries and supports come from different ones.
+All draws depend on names. The classes of an episode and the rows of a class have separate generators, so one
+more episode changes no other. Queries are drawn before supports, so 1-shot, 5-shot and 20-shot episodes have
+the same queries, and each support set is part of the next. With groups of rows, the groups of a class are
+divided first, and queries and supports come from different groups.
 """
 
 import json
@@ -31,13 +31,13 @@ ATTEMPTS = 20
 
 @dataclass(frozen=True)
 class Shape:
-    """What an episode looks like, and how many there are.
+    """Sizes of an episode, and the number of episodes.
 
     Attributes:
-        ways: classes an episode.
-        shots: labelled rows a class.
-        queries: rows a class whose class is asked.
-        episodes: how many.
+        ways: Classes per episode.
+        shots: Support rows per class.
+        queries: Query rows per class.
+        episodes: Number of episodes.
     """
 
     ways: int
@@ -58,16 +58,16 @@ class Shape:
 
 @dataclass(frozen=True, eq=False)
 class Episodes:
-    """``e`` episodes over named rows; places in an episode are ``ways``, then ``shots`` or ``queries``.
+    """``e`` episodes over named rows.
 
     Attributes:
-        shape: what they look like.
-        seed: they were drawn with.
-        names: ``[n]`` of all rows they were drawn from, sorted.
-        classes: ``[e, ways]`` labels.
-        support: ``[e, ways, shots]`` indices into ``names``.
-        query: ``[e, ways, queries]`` indices into ``names``.
-        left_out: classes with too few rows to take part.
+        shape: sizes of the episodes.
+        seed: seed of the draws.
+        names: ``[n]``, sorted names of all rows.
+        classes: ``[e, ways]``, labels.
+        support: ``[e, ways, shots]``, indices into ``names``.
+        query: ``[e, ways, queries]``, indices into ``names``.
+        left_out: number of classes with too few rows.
     """
 
     shape: Shape
@@ -79,7 +79,7 @@ class Episodes:
     left_out: int
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, one object an episode."""
+        """Return plain values, with one object per episode."""
         return {
             **vars(self.shape),
             "seed": self.seed,
@@ -93,42 +93,44 @@ class Episodes:
 
     @cached_property
     def digest(self) -> str:
-        """Hex digest of all of it, 64 characters."""
+        """Hex digest of the episodes, 64 characters."""
         return digest_of(self.to_json())
 
     def save(self, path: Path) -> None:
-        """Write them as JSON, whole or not at all."""
+        """Write the episodes as JSON, atomically."""
         write_json(path, {"digest": self.digest, **self.to_json()})
 
     @classmethod
     def load(cls, path: Path) -> "Episodes":
-        """Read what ``save`` wrote.
+        """Read episodes that ``save`` wrote.
 
-        Raises: DamagedError: if the file is not what was written.
+        Raises: DamagedError: if the file was changed.
         """
         try:
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            loaded = cls._of(kept)
-            sound = loaded.digest == kept["digest"]
+            value = json.loads(path.read_text(encoding="utf-8"))
+            loaded = cls._of(value)
+            intact = loaded.digest == value["digest"]
         except (KeyError, TypeError, ValueError, UsageError) as error:
-            raise DamagedError(f"{path} holds no episodes ({error!r}). Delete it; they are drawn anew.") from error
-        if not sound:
-            raise DamagedError(f"{path} is not as it was written. Delete it; its episodes are drawn anew.")
+            raise DamagedError(
+                f"{path} holds no episodes ({error!r}). Delete it; the episodes are drawn again."
+            ) from error
+        if not intact:
+            raise DamagedError(f"{path} is not as it was written. Delete it; its episodes are drawn again.")
         return loaded
 
     @classmethod
-    def _of(cls, kept: dict[str, Any]) -> "Episodes":
-        shape = Shape(**{name: kept[name] for name in ("ways", "shots", "queries", "episodes")})
+    def _of(cls, value: dict[str, Any]) -> "Episodes":
+        shape = Shape(**{name: value[name] for name in ("ways", "shots", "queries", "episodes")})
         classes, support, query = (
-            np.array([episode[name] for episode in kept["drawn"]], dtype=np.int64)
+            np.array([episode[name] for episode in value["drawn"]], dtype=np.int64)
             for name in ("classes", "support", "query")
         )
-        return cls(shape, kept["seed"], tuple(kept["names"]), classes, support, query, kept["left_out"])
+        return cls(shape, value["seed"], tuple(value["names"]), classes, support, query, value["left_out"])
 
     def rows(self, names: Sequence[str]) -> tuple[Indices, Indices]:
-        """Support and query as row numbers of features whose rows are called ``names``, in any order.
+        """Return support and query as row numbers of features with rows ``names``, in any order.
 
-        Raises: DataError: if a row that takes part is not there.
+        Raises: DataError: if a row of the episodes is missing.
         """
         row_of = {name: row for row, name in enumerate(names)}
         where = np.array([row_of.get(name, -1) for name in self.names])
@@ -150,14 +152,14 @@ def draw_episodes(
     seed: int,
     groups: Sequence[str] | None = None,
 ) -> Episodes:
-    """Episodes over all classes with enough rows; the order of the rows does not matter.
+    """Draw episodes from all classes with enough rows; the order of the rows does not matter.
 
     Args:
         labels: ``[n]``.
         names: ``[n]``, unique.
-        shape: of the episodes.
-        seed: of every draw.
-        groups: ``[n]`` names of groups; support and query rows of an episode never share one. None where
+        shape: sizes of the episodes.
+        seed: seed of all draws.
+        groups: ``[n]`` names of groups; support and query rows of an episode never share one. None if
             each row is its own group.
 
     Raises: DataError: if names repeat, or fewer than ``ways`` classes have ``shots + queries`` rows, in
@@ -180,11 +182,11 @@ def draw_episodes(
 def eligible_classes(
     labels: NDArray[np.integer], shape: Shape, groups: Sequence[str] | Indices | None = None
 ) -> set[int]:
-    """The classes that have rows for an episode.
+    """Return the classes with enough rows for an episode.
 
     Args:
         labels: ``[n]``.
-        shape: of the episodes.
+        shape: sizes of the episodes.
         groups: ``[n]``; with them, a class must have queries and shots in different groups.
     """
     needed = shape.shots + shape.queries
@@ -200,7 +202,7 @@ def eligible_classes(
 def _require_unique(ordered: tuple[str, ...]) -> None:
     twice = [a for a, b in pairwise(ordered) if a == b]
     if twice:
-        raise DataError(f"Episodes need rows of different names, but {twice[0]!r} stands there twice.")
+        raise DataError(f"Episodes need rows of different names, but {twice[0]!r} occurs twice. Rename one of them.")
 
 
 def _require_ways(eligible: set[int], rows_of: dict[int, Indices], shape: Shape, groups: Indices | None) -> None:
@@ -210,23 +212,24 @@ def _require_ways(eligible: set[int], rows_of: dict[int, Indices], shape: Shape,
     episodes = (
         f"{shape.ways}-way episodes of {counted(shape.shots, 'shot')} and {counted(shape.queries, 'query', 'queries')}"
     )
-    asked = f"{episodes} need {shape.ways} classes"
+    needs = f"{episodes} need {shape.ways} classes"
     if groups is None:
         raise DataError(
-            f"{asked} of at least {needed} rows; {len(eligible)} of {len(rows_of)} have them. "
-            "Ask for fewer --ways, --shots or --queries."
+            f"{needs} of at least {needed} rows; {len(eligible)} of {len(rows_of)} have them. "
+            "Use fewer --ways, --shots or --queries."
         )
     raise DataError(
-        f"{asked} with so many rows in different groups, as no group may be in the support and in the "
-        f"queries of one episode; {len(eligible)} of {len(rows_of)} have them. Ask for fewer --ways, --shots "
+        f"{needs} with so many rows in different groups, as no group may be in the support and in the "
+        f"queries of one episode; {len(eligible)} of {len(rows_of)} have them. Use fewer --ways, --shots "
         f"or --queries{_possible(rows_of, shape, groups)}."
     )
 
 
 def _possible(rows_of: dict[int, Indices], shape: Shape, groups: Indices) -> str:
-    """Shots and queries that groups allow: as many queries as possible, and then as many shots.
+    """Suggest shots and queries that the groups allow: as many queries as possible, and then as many shots.
 
-    No numbers where a group has rows of several classes: what each class allows, an episode may not.
+    There is no suggestion if a group has rows of several classes, because a division of each class may then not
+    be a division of the episode.
     """
     if len(np.unique(groups)) < sum(len(np.unique(groups[rows])) for rows in rows_of.values()):
         return ", or give the classes more groups"
@@ -235,12 +238,12 @@ def _possible(rows_of: dict[int, Indices], shape: Shape, groups: Indices) -> str
     for queries in range(shape.queries, 0, -1):
         for shots in range(shape.shots, 0, -1):
             if ways > 1 and sum(can_be_divided(one, queries, shots) for one in sizes) >= ways:
-                return f": --ways {ways} --shots {shots} --queries {queries} would do"
+                return f": --ways {ways} --shots {shots} --queries {queries} is possible"
     return ", or give the classes more groups"
 
 
 def _draw_classes(rows_of: dict[int, Indices], eligible: set[int], ways: int, seed: int, e: int) -> list[int]:
-    """The first ``ways`` eligible classes of a shuffle of all, so that episodes of other shots agree."""
+    """Return the first ``ways`` eligible classes in a shuffle of all, which is the same for all shots."""
     order = shuffled(np.array(list(rows_of)), seed, "classes", e).tolist()
     return [label for label in order if label in eligible][:ways]
 
@@ -248,11 +251,11 @@ def _draw_classes(rows_of: dict[int, Indices], eligible: set[int], ways: int, se
 def _draw_rows(
     rows_of: dict[int, Indices], classes: list[int], shape: Shape, at: tuple[int, int], groups: Indices | None
 ) -> list[Indices]:
-    """Rows of an episode's classes, ``[ways, queries + shots]``.
+    """Draw the rows of an episode, ``[ways, queries + shots]``.
 
     Args:
         rows_of: all rows of each class.
-        classes: of the episode.
+        classes: classes of the episode.
         shape: of the episode.
         at: seed, and the number of the episode.
         groups: ``[n]`` of all rows, or None.
@@ -273,9 +276,9 @@ def _draw_rows(
 def _query_groups(
     orders: list[Indices], groups: Indices, shape: Shape, named: tuple[int, str, int]
 ) -> NDArray[np.bool_]:
-    """Which groups may be queries of an episode, ``[g]``; all others of its classes may be support.
+    """Return a mask ``[g]`` of the groups for queries of an episode; its remaining groups are for support.
 
-    Groups of several classes are on the same side in all of them. A division that fails is tried again in
+    A group with several classes is on the same side in all of them. A division that fails is repeated in
     another random order.
     """
     for attempt in range(ATTEMPTS):
@@ -292,14 +295,14 @@ def _query_groups(
     raise DataError(
         f"Episode {named[2]} cannot be drawn: in {ATTEMPTS} divisions, groups with rows of several classes "
         f"left a class fewer than {counted(shape.queries, 'query', 'queries')} or "
-        f"{counted(shape.shots, 'shot')} in groups of their own. Ask for fewer --ways, --shots or --queries."
+        f"{counted(shape.shots, 'shot')} in groups of their own. Use fewer --ways, --shots or --queries."
     )
 
 
 def shuffled(values: Indices, seed: int, *labels: str | int) -> Indices:
-    """The values in an order that ``seed`` and ``labels`` name.
+    """Shuffle the values in an order that depends on ``seed`` and ``labels``.
 
-    It is made from the raw output of the bit generator, which NumPy keeps the same across versions.
+    The order is computed from the raw output of the bit generator, which NumPy keeps stable across versions.
     """
     keys = generator(seed, "fewshot", *labels).bit_generator.random_raw(len(values))
     return values[np.argsort(keys, kind="stable")]
@@ -314,9 +317,9 @@ def episodes_for(
     seed: int,
     groups: Sequence[str] | None = None,
 ) -> Episodes:
-    """The episodes of these rows: read from ``folder`` if they were drawn before, else drawn and kept there.
+    """Return the episodes of these rows: read from ``folder`` if they were drawn before, else drawn and stored.
 
-    Without a folder they are drawn in memory; they are the same.
+    Without a folder the same episodes are drawn in memory.
     """
     if folder is None:
         return draw_episodes(labels, names, shape, seed=seed, groups=groups)

@@ -28,7 +28,7 @@ from torch import Tensor
 from ..core.errors import ShapeError, UsageError
 from ..core.groups import Groups
 from ..core.splitting import stratified_split
-from .knn import NEAR
+from .knn import EPSILON
 from .logistic import logistic_path
 from .neighbours import Metric, neighbours
 from .ridge import ridge_weights
@@ -273,7 +273,7 @@ class KNNProbe(_Probe):
         if self.metric not in ("cosine", "euclidean"):
             raise UsageError(f"metric={self.metric!r} is unknown. Choose from: cosine, euclidean.")
         if self.k < 1:
-            raise UsageError(f"k={self.k} is no number of neighbours: give 1 or more.")
+            raise UsageError(f"k={self.k} is invalid: the number of neighbours must be 1 or more.")
         if not 0 < self.temperature < float("inf"):
             raise UsageError(f"temperature={self.temperature:g} must be above 0.")
         x, self.labels_ = self._rows(X, y)
@@ -302,7 +302,7 @@ class KNNProbe(_Probe):
         """Of the neighbours ``rows`` ``[n, k]`` of ``x`` ``[n, d]``, up to one factor a row."""
         near = self.bank_[rows].astype(np.float64)  # [n, k, d]
         if self.metric == "euclidean":
-            return 1 / (np.linalg.norm(near - x[:, None], axis=2) + NEAR)
+            return 1 / (np.linalg.norm(near - x[:, None], axis=2) + EPSILON)
         similarity = np.einsum("nkd,nd->nk", near, x)
         return np.exp((similarity - similarity.max(1, keepdims=True)) / self.temperature)
 

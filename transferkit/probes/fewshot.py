@@ -1,4 +1,4 @@
-"""Few-shot recognition on frozen features: N-way K-shot episodes, as the study evaluates them [1].
+"""Few-shot classification on frozen features: N-way K-shot episodes as in the study [1].
 
 [1] Islam et al., A broad study on the transferability of visual representations with contrastive
     learning, ICCV 2021: 600 episodes, 5-way, 15 queries, L2-normalised features, logistic regression.
@@ -40,24 +40,23 @@ Rows = Literal["all", "train", "val", "test"]
 
 @dataclass(frozen=True)
 class FewshotSettings:
-    """What is drawn and how it is solved.
+    """Settings of the few-shot probe.
 
     Attributes:
-        scheme: ``episodes`` (many small problems of a few classes each) or ``all-way`` (shots of every class
-            of train, scored on the whole test split, as big_vision does).
-        ways: classes an episode.
-        shots: labelled rows a class.
-        queries: rows a class whose class is asked in an episode.
-        episodes: how many episodes.
-        repeats: how many draws of ``all-way``; big_vision takes 3, of which a spread is hard to tell.
-        method: ``lr`` (logistic regression), ``ridge`` (least squares to ±1), ``proto`` (nearest class mean)
-            or ``nn`` (nearest row); by default ``lr`` for episodes and ``ridge`` for all-way.
-        penalty: L2 penalty of ``lr`` (1/C in scikit-learn's terms) and ``ridge``; by default 1, and 1024 for
-            ``ridge`` in all-way.
-        split: the rows that episodes are drawn from: ``all``, ``train``, ``val`` or ``test``.
-        min_rows_per_class: rows that a class must have to take part in episodes; 0 is as many as shots and queries
-            need. By default 0, and of several shots asked together as many as the most of them need, so that
-            all are asked of the same classes.
+        scheme: Evaluation scheme: ``episodes`` (classification among a few random classes) or ``all-way``
+            (classification of the test split among all classes, from shots of train, as in big_vision).
+        ways: Classes per episode.
+        shots: Support images per class.
+        queries: Query images per class in each episode.
+        episodes: Number of episodes.
+        repeats: Number of draws of the shots in ``all-way``; big_vision uses 3, too few to estimate their variance.
+        method: Classifier: ``lr`` (logistic regression), ``ridge`` (least squares to ±1), ``proto`` (nearest class
+            mean) or ``nn`` (nearest neighbour); by default ``lr`` for episodes and ``ridge`` for all-way.
+        penalty: L2 penalty of ``lr`` (1/C in scikit-learn) and ``ridge``; by default 1, and 1024 for ``ridge``
+            in all-way.
+        split: Split from which episodes are drawn: ``all``, ``train``, ``val`` or ``test``.
+        min_rows_per_class: Minimum images per class in episodes; 0 means shots + queries. By default 0, or the
+            number that the largest of several shots needs, so that all shots use the same classes.
     """
 
     scheme: Scheme = "episodes"
@@ -72,7 +71,7 @@ class FewshotSettings:
     min_rows_per_class: int | None = None
 
     def __post_init__(self) -> None:
-        _ = self.shape  # refuses numbers that are too small
+        _ = self.shape  # raises for numbers that are too small
         for name, value, known in (
             ("scheme", self.scheme, get_args(Scheme)),
             ("method", self.solver, get_args(Method)),
@@ -87,65 +86,67 @@ class FewshotSettings:
         if self.min_rows_per_class is not None and self.min_rows_per_class < 0:
             raise UsageError(f"--min-rows-per-class {self.min_rows_per_class} is too few: give 0 or more.")
         if self.scheme == "all-way" and self.split != "all":
-            raise UsageError(f"--split {self.split} means nothing to --scheme all-way: it fits train and scores test.")
+            raise UsageError(
+                f"--split {self.split} is invalid with --scheme all-way, which fits train and scores test: omit it."
+            )
 
     @property
     def shape(self) -> Shape:
-        """Of the episodes."""
+        """Shape of the episodes."""
         return Shape(self.ways, self.shots, self.queries, self.episodes)
 
     @property
     def solver(self) -> Method:
-        """The method that was given, or the scheme's own."""
+        """The method, or the default of the scheme."""
         return self.method or ("ridge" if self.scheme == "all-way" else "lr")
 
     @property
     def strength(self) -> float:
-        """The penalty that was given, or the scheme's own."""
+        """The penalty, or the default of the scheme."""
         if self.penalty is not None:
             return self.penalty
         return PENALTY if (self.scheme, self.solver) == ("all-way", "ridge") else 1.0
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for records; method, penalty and class rows as they are used."""
+        """Return plain values for records, with defaults replaced by the values in use."""
         used = {"method": self.solver, "penalty": self.strength, "min_rows_per_class": self.min_rows_per_class or 0}
         return {**asdict(self), **used}
 
 
-def paired(asked: Sequence[Settings]) -> list[Settings]:
-    """The settings that are asked together, such that a curve over shots has the same classes all along.
+def paired(requested: Sequence[Settings]) -> list[Settings]:
+    """Return the settings with the same classes for all shots of a curve.
 
-    Where settings of episodes differ in nothing but their shots and leave ``min_rows_per_class`` open, a class takes
-    part in all if it has rows for the most shots and the queries; supports are nested and queries the same
-    anyway. All other settings stay as they are.
+    If settings of episodes differ only in their shots and leave ``min_rows_per_class`` open, the classes are those
+    with enough rows for the most shots and the queries. (Supports are nested and queries equal in any case.) All
+    other settings are returned unchanged.
     """
     most: dict[FewshotSettings, list[int]] = {}
-    for one in asked:
+    for one in requested:
         if isinstance(one, FewshotSettings):
             most.setdefault(replace(one, shots=1), []).append(one.shots)
-    return [_with_class_rows(one, most) if isinstance(one, FewshotSettings) else one for one in asked]
+    return [_with_min_rows(one, most) if isinstance(one, FewshotSettings) else one for one in requested]
 
 
-def _with_class_rows(one: FewshotSettings, shots: Mapping[FewshotSettings, Sequence[int]]) -> FewshotSettings:
-    together = shots[replace(one, shots=1)]
-    if one.scheme != "episodes" or one.min_rows_per_class is not None or len(set(together)) == 1:
+def _with_min_rows(one: FewshotSettings, shots: Mapping[FewshotSettings, Sequence[int]]) -> FewshotSettings:
+    all_shots = shots[replace(one, shots=1)]
+    if one.scheme != "episodes" or one.min_rows_per_class is not None or len(set(all_shots)) == 1:
         return one
-    return replace(one, min_rows_per_class=max(together) + one.queries)
+    return replace(one, min_rows_per_class=max(all_shots) + one.queries)
 
 
 @dataclass(frozen=True)
 class FewshotProbe:
-    """Mean accuracy over episodes, or over draws of all classes.
+    """Few-shot classification: mean accuracy over episodes, or over all-way draws.
 
     Attributes:
-        folder: where episodes are kept to be replayed; None draws the same ones in memory.
+        folder: folder in which episodes are stored for reuse; None draws the same episodes in memory.
     """
 
     settings_type = FewshotSettings
     folder: Path | None = None
 
     def score(self, splits: Mapping[str, Features], settings: FewshotSettings, *, seed: int) -> Score:
-        """What the features of one layer are worth; nothing is selected."""
+        """Score the features of one layer; there is no selection."""
         for part in splits.values():
             require_one_label(
                 part.labels,
@@ -180,14 +181,14 @@ PROBES.register("fewshot")(FewshotProbe())
 
 @dataclass(frozen=True, eq=False)
 class _Pool:
-    """The rows that episodes are drawn from: those of classes that are large enough.
+    """Rows from which episodes are drawn: those of classes that are large enough.
 
     Attributes:
         x: ``[n, d]`` float32, rows of unit length.
         labels: ``[n]``.
-        names: ``[n]`` of the form ``split:id``.
-        groups: ``[n]``, or None where each row is its own group.
-        classes: of all rows, also of those that are too small.
+        names: ``[n]``, in the form ``split:id``.
+        groups: ``[n]``, or None if each row is its own group.
+        classes: number of classes, including those that are too small.
     """
 
     x: Tensor
@@ -198,9 +199,9 @@ class _Pool:
 
 
 def _pool(splits: Mapping[str, Features], settings: FewshotSettings) -> _Pool:
-    """The rows of the chosen split, or of all.
+    """Return the rows of the requested split, or of all splits.
 
-    Raises: DataError: if there is no such split, or too few classes have enough rows.
+    Raises: DataError: if the split does not exist, or too few classes have enough rows.
     """
     chosen = {name: part for name, part in splits.items() if settings.split in ("all", name)}
     if not chosen:
@@ -224,7 +225,7 @@ def _pool(splits: Mapping[str, Features], settings: FewshotSettings) -> _Pool:
 
 
 def _halves(pool: _Pool, shape: Shape, seed: int) -> Halves | None:
-    """Halves of the classes that take part, as row numbers of the pool."""
+    """Draw halves of the eligible classes; row numbers are those of the pool."""
     eligible = eligible_classes(pool.labels, shape, pool.groups)
     part = np.flatnonzero(np.isin(pool.labels, sorted(eligible)))
     names = [pool.names[i] for i in part.tolist()]
@@ -240,14 +241,14 @@ def answered(
     halves: Halves | None,
     settings: FewshotSettings,
 ) -> Outcomes:
-    """Right answers of all episodes, and of those of the halves.
+    """Count the correct predictions of all episodes, and of the episodes of the halves.
 
     Args:
         x: ``[n, d]`` float32, rows of unit length.
-        digest: of the episodes.
+        digest: digest of the episodes.
         rows: support ``[e, ways, shots]`` and query ``[e, ways, queries]`` row numbers.
         halves: episodes of halves of the rows.
-        settings: how episodes are solved.
+        settings: classifier and penalty.
     """
     answer = partial(
         right_answers,
@@ -271,9 +272,9 @@ def answered(
 
 
 def _require_ways(labels: NDArray[np.int64], settings: FewshotSettings) -> None:
-    """Refuse what too few classes have the rows for, and say how many shots they would do for.
+    """Check that enough classes have enough rows.
 
-    Raises: DataError: then.
+    Raises: DataError: if not; the message names a number of shots that is possible.
     """
     ways, queries = settings.ways, settings.queries
     rows = np.sort(np.unique(labels, return_counts=True)[1])[::-1]  # of each class, the largest first
@@ -288,36 +289,36 @@ def _require_ways(labels: NDArray[np.int64], settings: FewshotSettings) -> None:
     remedy = f": {counted(most, 'shot')} would do" if most > 0 else _smaller(rows[:ways], settings)
     raise DataError(
         f"{asked} and {counted(queries, 'query', 'queries')} need {ways} classes of at least {needed} rows; "
-        f"{enough} of {len(rows)} have them. Ask for fewer --ways, --shots or --queries{remedy}."
+        f"{enough} of {len(rows)} have them. Use fewer --ways, --shots or --queries{remedy}."
     )
 
 
 def _require_shots(train: Features, shots: int) -> None:
-    """Refuse shots that no class has the rows for: every draw would be all rows.
+    """Check that some class has enough rows for the shots: otherwise every draw would contain all rows.
 
-    Raises: DataError: with the largest number of shots that would do.
+    Raises: DataError: if not; the message names the largest possible number of shots.
     """
     most = int(np.bincount(train.labels).max())
     if shots > most:
         raise DataError(
             f"all-way classification with {counted(shots, 'shot')} needs a class of at least {shots} rows; the "
-            f"largest class of {train.data} {train.split} has {most}. Ask for fewer --shots: "
+            f"largest class of {train.data} {train.split} has {most}. Use fewer --shots: "
             f"{counted(most, 'shot')} would do."
         )
 
 
 def _smaller(rows: NDArray[np.int64], settings: FewshotSettings) -> str:
-    """What these classes, of so many rows each, the largest first, would do for."""
+    """Return options that are possible with classes of ``rows`` rows each, the largest first."""
     rows = rows[rows > 1]
     if len(rows) < 2:
         return ""
     shots = min(settings.shots, int(rows[-1]) - 1)
     queries = min(settings.queries, int(rows[-1]) - shots)
-    return f": --ways {len(rows)} --shots {shots} --queries {queries} would do"
+    return f": --ways {len(rows)} --shots {shots} --queries {queries} is possible"
 
 
 def _about(episodes: Episodes, pool: _Pool, halves: Halves | None) -> dict[str, Any]:
-    """What took part, and what the halves look like that the interval is made of."""
+    """Return the record entries about episodes, classes and halves."""
     taking_part = len(np.unique(pool.labels)) - episodes.left_out
     found: dict[str, Any] = {
         "episodes": episodes.digest,
@@ -336,15 +337,15 @@ def _about(episodes: Episodes, pool: _Pool, halves: Halves | None) -> dict[str, 
 
 
 def _episode_interval(accuracies: NDArray[np.float64]) -> dict[str, Any]:
-    """The interval that few-shot papers print: over episodes of these very images."""
+    """Return the interval over episodes of the given images, as few-shot papers report it."""
     over = mean_interval(accuracies)
     return {"episode_interval": [over.low, over.high]}
 
 
 def _allway_score(splits: Mapping[str, Features], settings: FewshotSettings, seed: int) -> Score:
-    """Mean over draws, with an interval over test rows and draws; that of one draw is over test rows."""
+    """Return the mean over draws, with an interval over test rows and, if there are several, draws."""
     started = time.perf_counter()
-    train_and_test(splits)  # refuses what cannot be fitted or scored
+    train_and_test(splits)  # raises for splits that cannot be fitted or scored
     train, test = splits["train"], splits["test"]
     require_two_classes(train)
     _require_shots(train, settings.shots)
@@ -383,7 +384,7 @@ def _allway_score(splits: Mapping[str, Features], settings: FewshotSettings, see
 
 
 def _about_draws(train: Features, test: Features, draws: Sequence[NDArray[np.int64]], shots: int) -> dict[str, Any]:
-    """Which rows were fitted, and how many classes had too few of them, or none."""
+    """Return the record entries about the fitted rows, and the numbers of classes with too few of them."""
     counts = np.bincount(train.labels)
     return {
         "draws": digest_of([[train.ids[row] for row in rows.tolist()] for rows in draws]),

@@ -33,31 +33,31 @@ from .ranking import METRIC, mean_average_precision, ranking_score, require_show
 
 Index = Literal["auto", "flat", "ivf"]
 
-NEAR = 1e-5
-"""Added to a distance before it divides [3].
+EPSILON = 1e-5
+"""Number added to a distance before division [3].
 
 [3] solo-learn, ``WeightedKNNClassifier``: https://github.com/vturrisi/solo-learn
 """
 
 TEMPERATURE = 0.07
-"""DINO's [2]."""
+"""Temperature of DINO [2]."""
 
 IVF_ROWS, IVF_QUERIES = 1_000_000, 10_000
-"""Bank rows and queries from which ``auto`` is ``ivf``: see ``tests/benchmarks/knn.py``."""
+"""Numbers of bank rows and queries from which ``auto`` means ``ivf``: see ``tests/benchmarks/knn.py``."""
 
 
 @dataclass(frozen=True)
 class KnnSettings:
-    """How neighbours vote.
+    """Settings of the k-NN probe.
 
     Attributes:
-        k: numbers of neighbours that are tried.
-        temperature: temperatures that are tried, of the votes exp(similarity / temperature); ``euclidean``
-            has none.
-        metric: metrics that are tried: ``cosine``, or ``euclidean`` on the features as they are with votes
+        k: Candidate numbers of neighbours.
+        temperature: Candidate temperatures of the vote weights exp(similarity / temperature); unused by
+            ``euclidean``.
+        metric: Candidate metrics: ``cosine``, or ``euclidean`` on unnormalised features with vote weights
             1 / distance.
-        index: ``flat`` searches exactly; ``ivf`` looks where the nearest rows are likely, and the record says
-            how many it found; ``auto`` is ``ivf`` for 10 000 queries and more of a million rows in memory.
+        index: Search index: ``flat`` is exact; ``ivf`` is approximate, and its measured recall is recorded.
+            ``auto`` uses ``ivf`` from 10 000 queries and a million bank rows in memory.
     """
 
     k: tuple[int, ...] = (1, 5, 20, 100, 200)
@@ -67,10 +67,10 @@ class KnnSettings:
 
     def __post_init__(self) -> None:
         if not self.k or min(self.k) < 1:
-            raise UsageError(f"--k {','.join(map(str, self.k))} is no number of neighbours: give 1 or more.")
+            raise UsageError(f"--k {','.join(map(str, self.k))} is invalid: a number of neighbours must be 1 or more.")
         for name in ("temperature", "metric"):
             if not getattr(self, name):
-                raise UsageError(f"--{name} names none to try: give one or more.")
+                raise UsageError(f"--{name} is empty: give one candidate or more.")
         for temperature in self.temperature:
             if not 0 < temperature < float("inf"):
                 raise UsageError(f"--temperature {temperature:g} must be a number above 0.")
@@ -80,56 +80,56 @@ class KnnSettings:
         if self.index not in ("auto", "flat", "ivf"):
             raise UsageError(f"--index {self.index!r} is unknown. Choose from: auto, flat, ivf.")
         if self.index == "ivf" and not has_faiss():
-            raise UsageError("--index ivf needs FAISS: pip install faiss-cpu, or take --index flat.")
+            raise UsageError("--index ivf needs FAISS: run pip install faiss-cpu, or use --index flat.")
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for records."""
+        """Return the settings as plain values, for records."""
         lists = {name: list(getattr(self, name)) for name in ("k", "temperature", "metric")}
         return {**asdict(self), **lists}
 
     @property
     def candidates(self) -> int:
-        """Combinations that are tried; with one, nothing is chosen."""
+        """Number of candidate combinations; with one, there is no selection."""
         temperatures = [len(self.temperature) if metric == "cosine" else 1 for metric in self.metric]
         return len(self.k) * sum(temperatures)
 
 
 class Vote(NamedTuple):
-    """One way to ask: a combination of settings."""
+    """One combination of hyperparameters."""
 
     k: int
     temperature: float | None
     metric: Metric
 
     def preference(self, settings: KnnSettings) -> tuple[float, ...]:
-        """Of equally accurate ones the lowest is taken: small k, T near DINO's, the metric named first."""
+        """Return the key for ties, of which the lowest wins: small k, T near DINO's, first metric."""
         distance = abs(math.log(self.temperature / TEMPERATURE)) if self.temperature else 0.0
         return (self.k, distance, settings.metric.index(self.metric))
 
     def chosen(self, settings: KnnSettings) -> dict[str, Any]:
-        """What of it had to be chosen; k always."""
-        open_ = {"temperature": len(settings.temperature) > 1, "metric": len(settings.metric) > 1}
-        rest = {name: getattr(self, name) for name, tried in open_.items() if tried}
+        """Return the selected hyperparameters: k, and others that have several candidates."""
+        several = {"temperature": len(settings.temperature) > 1, "metric": len(settings.metric) > 1}
+        rest = {name: getattr(self, name) for name, tried in several.items() if tried}
         return {"k": self.k, **{name: value for name, value in rest.items() if value is not None}}
 
     def name(self, settings: KnnSettings, metric: str = "top1") -> str:
-        """Of its accuracy in the record: ``top1@k=20``, and what else there was to choose."""
-        own = self.chosen(settings)
+        """Return the name of the accuracy in records: ``top1@k=20``, plus other selected hyperparameters."""
+        chosen = self.chosen(settings)
         parts = [f"k={self.k}"]
-        parts += [f"T={own['temperature']:g}"] if "temperature" in own else []
-        parts += [f"metric={self.metric}"] if "metric" in own else []
+        parts += [f"T={chosen['temperature']:g}"] if "temperature" in chosen else []
+        parts += [f"metric={self.metric}"] if "metric" in chosen else []
         return f"{metric}@" + ",".join(parts)
 
 
 @dataclass(frozen=True, eq=False)
 class KnnScores:
-    """How one split was answered by another.
+    """Predictions for one split with another split as the bank.
 
     Attributes:
-        accuracy: of every vote; the mean average precision where rows have several labels.
-        best: the vote whose scores are kept.
-        scores: ``[q, c]``, rows sum to 1; or shares of each class by itself, where rows have several labels.
-        search: what there is to say about searches that were not exact.
+        accuracy: accuracy of each combination; mean average precision for multi-label rows.
+        best: the combination whose scores are returned.
+        scores: ``[q, c]``, rows sum to 1; for multi-label rows, a fraction of the votes per class.
+        search: record entries about approximate searches.
     """
 
     accuracy: Mapping[Vote, float]
@@ -139,12 +139,12 @@ class KnnScores:
 
 
 class KnnProbe:
-    """The vote that is most accurate on validation rows, scored on ``test`` with train + val as its bank."""
+    """Weighted k-NN: selects k, T and metric on validation rows, and scores ``test`` with train + val as the bank."""
 
     settings_type = KnnSettings
 
     def score(self, splits: Mapping[str, Features], settings: KnnSettings, *, seed: int) -> Score:
-        """What the features of one layer are worth; every vote's test accuracy stands in ``extra_metrics``."""
+        """Score the features of one layer; ``extra_metrics`` has the test accuracy of each combination."""
         started = time.perf_counter()
         bank, test = train_and_test(splits)
         require_two_classes(bank)
@@ -171,16 +171,16 @@ PROBES.register("knn")(KnnProbe())
 
 
 def answers(queries: Features, bank: Features, settings: KnnSettings, *, keep: Vote | None = None) -> KnnScores:
-    """How ``bank`` answers ``queries``, by all votes from one search a metric.
+    """Classify ``queries`` with all combinations of the settings, from one search per metric.
 
-    A k beyond the bank is answered by the whole bank.
+    A k larger than the bank uses the whole bank.
 
     Args:
-        queries: ``q`` rows, whose labels say which answers are right.
+        queries: ``q`` labelled rows.
         bank: ``n`` rows of the same classes.
-        settings: the votes, and how to search.
-        keep: the vote whose scores are kept, else the most accurate one. Of equals that is the one with the
-            smallest k, then the temperature nearest to 0.07, then the metric named first.
+        settings: the combinations and the search index.
+        keep: the combination whose scores are returned; None returns those of the most accurate one. In a tie,
+            the smallest k wins, then the temperature nearest to 0.07, then the metric that is listed first.
     """
     accuracy: dict[Vote, float] = {}
     best, kept = None, np.empty(0, np.float32)
@@ -192,12 +192,12 @@ def answers(queries: Features, bank: Features, settings: KnnSettings, *, keep: V
             accuracy[vote] = _accuracy(scores, queries.labels)
             if vote == keep or (keep is None and (best is None or _beats(vote, best, accuracy, settings))):
                 best, kept = vote, scores
-    assert best is not None  # settings hold at least one vote
-    return KnnScores(accuracy, best, kept, _told(search))
+    assert best is not None  # settings have at least one combination
+    return KnnScores(accuracy, best, kept, _search_record(search))
 
 
 def _accuracy(scores: Array, labels: NDArray[np.integer]) -> float:
-    """By which votes are compared: of rows with several labels the mean average precision."""
+    """Return the accuracy, or mean average precision for multi-label rows."""
     if is_multilabel(labels):
         return mean_average_precision(scores, labels) or 0.0
     return float((scores.argmax(axis=1) == labels).mean())
@@ -209,18 +209,17 @@ def _beats(vote: Vote, other: Vote, accuracy: Mapping[Vote, float], settings: Kn
     return vote.preference(settings) < other.preference(settings)
 
 
-def _told(search: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """For the record: of one metric what is to be said, of several under their names; nothing if exact."""
-    said = {metric: words for metric, words in search.items() if words}
+def _search_record(search: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the entries about approximate searches for the record; keys name the metric if there are several."""
     if len(search) == 1:
         return dict(next(iter(search.values())))
-    return {f"{name}@metric={metric}": value for metric, words in said.items() for name, value in words.items()}
+    return {f"{name}@metric={metric}": value for metric, entries in search.items() for name, value in entries.items()}
 
 
 def _searched(
     queries: Features, bank: Features, metric: Metric, settings: KnnSettings
 ) -> tuple[Array, Rows, dict[str, Any]]:
-    """Nearness and rows ``[q, k]`` for the largest k, and what is to be said of the search."""
+    """Return nearness and rows ``[q, k]`` for the largest k, and record entries about the search."""
     k = min(max(settings.k), len(bank))
     large = len(bank) >= IVF_ROWS and len(queries) >= IVF_QUERIES
     large = large and has_faiss() and not isinstance(bank.x, Blocks)
@@ -233,37 +232,38 @@ def _searched(
 def _all_scores(
     near: Array, of: NDArray[np.integer], n_classes: int, metric: Metric, settings: KnnSettings
 ) -> Iterator[tuple[Vote, Array]]:
-    """Every vote of one search, and its class scores ``[q, c]``; votes add up from one k to the next.
+    """Iterate over all combinations of one search and their class scores ``[q, c]``; votes accumulate over k.
 
-    ``of`` are the neighbours' labels, ``[q, k]`` or ``[q, k, c]``. Where rows have several, a class's score
-    is its share of the votes of those neighbours that show it or do not: difficult ones say nothing of it.
+    ``of`` holds the neighbours' labels, ``[q, k]`` or ``[q, k, c]``. For multi-label rows, the score of a class
+    is the fraction of the votes of neighbours that are positive or negative for it; difficult neighbours do not
+    vote.
     """
     for temperature in settings.temperature if metric == "cosine" else (None,):
         votes = _votes(near, temperature)
-        total, said, counted = np.zeros((len(near), n_classes)), np.zeros((len(near), n_classes)), 0
+        total, cast, counted = np.zeros((len(near), n_classes)), np.zeros((len(near), n_classes)), 0
         for k in sorted(set(settings.k)):
             if of.ndim == 3:
-                _add_each(total, said, votes[:, counted:k], of[:, counted:k])
+                _add_multilabel(total, cast, votes[:, counted:k], of[:, counted:k])
             else:
                 _add(total, votes[:, counted:k], of[:, counted:k])
-                said = total.sum(axis=1, keepdims=True)
+                cast = total.sum(axis=1, keepdims=True)
             counted = k
-            yield Vote(k, temperature, metric), _shares(total, said)
+            yield Vote(k, temperature, metric), _vote_fractions(total, cast)
 
 
 def knn_scores(
     queries: Array, bank: Array, labels: NDArray[np.integer], *, k: int, temperature: float, n_classes: int
 ) -> Array:
-    """Class scores by a vote of the ``k`` most similar bank rows.
+    """Compute class scores by a vote of the ``k`` most similar bank rows.
 
-    A neighbour of cosine similarity ``s`` votes ``exp(s / temperature)`` [1].
+    The vote of a neighbour with cosine similarity ``s`` has the weight ``exp(s / temperature)`` [1].
     Shapes: ``q`` queries, ``n`` bank rows, ``d`` features, ``c`` classes.
 
     Args:
         queries: ``[q, d]``.
         bank: ``[n, d]``.
         labels: ``[n]`` integers in ``0 … c-1``.
-        k: at most ``n``.
+        k: number of neighbours, at most ``n``.
         temperature: above 0; near 0 only the nearest neighbour counts.
         n_classes: ``c``.
 
@@ -273,33 +273,35 @@ def knn_scores(
     near, rows = neighbours(queries, bank, k=k, metric="cosine")
     total = np.zeros((len(near), n_classes))
     _add(total, _votes(near, temperature), labels[rows])
-    return _shares(total, total.sum(axis=1, keepdims=True))
+    return _vote_fractions(total, total.sum(axis=1, keepdims=True))
 
 
 def _votes(near: Array, temperature: float | None) -> Array:
-    """``[q, k]`` up to one factor a query, so that no temperature overflows; by distance without one."""
+    """Return vote weights ``[q, k]``, up to a factor per query to avoid overflow; None weights by distance."""
     if temperature is None:
-        return (1 / (np.sqrt(np.maximum(-near, 0)) + NEAR)).astype(np.float32)
+        return (1 / (np.sqrt(np.maximum(-near, 0)) + EPSILON)).astype(np.float32)
     return np.exp((near - near[:, :1]) / temperature)
 
 
 def _add(total: NDArray[np.float64], votes: Array, of: NDArray[np.integer]) -> None:
-    """Add votes ``[q, k]`` of neighbours of class ``of`` ``[q, k]`` to ``total`` ``[q, c]``."""
+    """Add the votes ``[q, k]`` of neighbours with classes ``of`` ``[q, k]`` to ``total`` ``[q, c]``."""
     cells = of + total.shape[1] * np.arange(len(of))[:, None]
     np.add.at(total.reshape(-1), cells.ravel(), votes.ravel().astype(np.float64))
 
 
-def _add_each(total: NDArray[np.float64], said: NDArray[np.float64], votes: Array, of: NDArray[np.integer]) -> None:
-    """Add votes ``[q, k]`` of neighbours with labels ``of`` ``[q, k, c]``.
+def _add_multilabel(
+    total: NDArray[np.float64], cast: NDArray[np.float64], votes: Array, of: NDArray[np.integer]
+) -> None:
+    """Add the votes ``[q, k]`` of neighbours with labels ``of`` ``[q, k, c]``.
 
-    To ``total`` ``[q, c]`` those for each class, to ``said`` ``[q, c]`` those for it or against it.
+    ``total`` ``[q, c]`` receives the votes for each class, ``cast`` ``[q, c]`` those for or against it.
     """
-    for place in range(votes.shape[1]):
-        vote = votes[:, place, None].astype(np.float64)
-        total += vote * (of[:, place] == SHOWN)
-        said += vote * (of[:, place] != DIFFICULT)
+    for i in range(votes.shape[1]):
+        vote = votes[:, i, None].astype(np.float64)
+        total += vote * (of[:, i] == SHOWN)
+        cast += vote * (of[:, i] != DIFFICULT)
 
 
-def _shares(total: NDArray[np.float64], said: NDArray[np.float64]) -> Array:
-    """Votes by class ``[q, c]``, divided by all of those that ``said`` something; 0 where none did."""
-    return np.divide(total, said, out=np.zeros_like(total), where=said > 0).astype(np.float32)
+def _vote_fractions(total: NDArray[np.float64], cast: NDArray[np.float64]) -> Array:
+    """Divide the votes for each class ``[q, c]`` by the votes cast; 0 where there are none."""
+    return np.divide(total, cast, out=np.zeros_like(total), where=cast > 0).astype(np.float32)

@@ -1,11 +1,11 @@
-"""Linear evaluation: logistic regression on frozen features, its penalty chosen on validation rows [1].
+"""Linear evaluation: logistic regression on frozen features, with a penalty selected on validation rows [1].
 
 [1] Kornblith et al., Do better ImageNet models transfer better?, CVPR 2019: 45 penalties log-spaced from
     1e-6 to 1e5, not divided by the number of rows; refitted on train + val. VOC2007, whose images have
-    several labels, by 11-point mean average precision.
+    several labels, is evaluated by 11-point mean average precision.
 
-Rows with several labels are fitted one class against the rest, with one penalty for all classes, as in
-Ericsson et al. [2]; ``logistic.py`` says what becomes of difficult rows.
+Multi-label rows are fitted one-vs-rest, with one penalty for all classes, as in Ericsson et al. [2];
+``logistic.py`` describes how difficult rows are treated.
 
 [2] Ericsson, Gouk and Hospedales, How well do self-supervised models transfer?, CVPR 2021.
 """
@@ -41,26 +41,26 @@ from .sgd import sgd_score
 Solver = Literal["lbfgs", "sgd"]
 SelectBy = Literal["top1", "mean_per_class"]
 
-LOGITS = 2**24
-"""Of all penalties, that are held at once: 64 MiB."""
+MAX_LOGITS = 2**24
+"""Number of logits of all penalties in memory at once (64 MiB)."""
 
 
 @dataclass(frozen=True)
 class LinearSettings:
-    """How the linear probe is fitted.
+    """Settings of the linear probe.
 
     Attributes:
-        penalties: how many L2 penalties are tried, log-spaced; with one, nothing is chosen.
-        penalty_min: the weakest penalty, 1/C in scikit-learn's terms; with one penalty, it is this one.
-        penalty_max: the strongest penalty.
-        normalize: what is done to features first: ``none``, ``l2`` (rows to unit length) or
-            ``standardize`` (columns to mean 0 and deviation 1 over the fitted rows).
-        solver: ``lbfgs``, or ``sgd``: a grid of learning rates, batch sizes and weight decays in place of
-            penalties, and with 50 views the linear evaluation of Islam et al.
-        views: augmented views of each training image for ``sgd``, one per epoch in turn; 50 are a new one in
-            every epoch, as Islam et al. train, and 0 trains on the images as they are.
-        select_by: accuracy on validation rows that chooses the penalty: ``top1``, or ``mean_per_class`` as
-            Kornblith et al. for the sets that they report in it.
+        penalties: Number of log-spaced L2 penalties in the grid; 1 uses ``penalty_min`` without selection.
+        penalty_min: Weakest L2 penalty, 1/C in scikit-learn.
+        penalty_max: Strongest L2 penalty, 1/C in scikit-learn.
+        normalize: Normalisation of the features: ``none``, ``l2`` (rows of unit length) or ``standardize``
+            (columns of mean 0 and standard deviation 1 over the training rows).
+        solver: Solver: ``lbfgs`` for logistic regression, or ``sgd`` for a grid of learning rates, batch sizes and
+            weight decays instead of penalties; ``sgd`` with 50 views is the evaluation of Islam et al.
+        views: Augmented views per training image for ``sgd``, one per epoch in turn. 50 gives each epoch a new
+            view, as in Islam et al.; 0 disables augmentation.
+        select_by: Validation accuracy that selects the penalty: ``top1`` or ``mean_per_class``, which
+            Kornblith et al. use for the data sets for which they report it.
     """
 
     penalties: int = 45
@@ -76,7 +76,7 @@ class LinearSettings:
             raise UsageError(f"--penalties {self.penalties} is too few: give 1 or more.")
         if not 0 < self.penalty_min <= self.penalty_max < float("inf"):
             raise UsageError(
-                f"Penalties from {self.penalty_min:g} to {self.penalty_max:g} are no range above 0: "
+                f"The penalty range {self.penalty_min:g} to {self.penalty_max:g} is invalid: "
                 "--penalty-min must be above 0 and at most --penalty-max."
             )
         if self.normalize not in ("none", "l2", "standardize"):
@@ -86,43 +86,43 @@ class LinearSettings:
         if self.views < 0 or (self.views and self.solver != "sgd"):
             raise UsageError(
                 f"--views {self.views} is invalid with --solver {self.solver}. Give 1 or more with --solver "
-                "sgd, which alone trains on augmented views, or 0 to train on the images as they are."
+                "sgd, the only solver that trains on augmented views, or 0 to train without augmentation."
             )
         if self.select_by not in ("top1", "mean_per_class"):
             raise UsageError(f"--select-by {self.select_by!r} is unknown. Choose from: top1, mean_per_class.")
         if self.solver == "sgd" and self.select_by != "top1":
             raise UsageError(
-                f"--select-by {self.select_by} chooses a penalty, which --solver sgd does not have: "
-                "it chooses by top1. Leave out --select-by, or use --solver lbfgs."
+                f"--select-by {self.select_by} selects a penalty, which --solver sgd does not have: "
+                "it selects its setting by top1. Leave out --select-by, or use --solver lbfgs."
             )
         for field in fields(self)[:3]:
             if self.solver == "sgd" and getattr(self, field.name) != field.default:
                 raise UsageError(
-                    f"--solver sgd has a grid of its own and no penalties: leave out "
+                    f"--solver sgd has its own grid and no penalties: leave out "
                     f"--{field.name.replace('_', '-')}, or use --solver lbfgs."
                 )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for records."""
+        """Return the settings as plain values, for records."""
         return asdict(self)
 
     @property
     def grid(self) -> list[float]:
-        """The penalties, ascending."""
+        """Penalties, ascending."""
         return np.geomspace(self.penalty_min, self.penalty_max, self.penalties).tolist()
 
 
 class LinearProbe:
-    """The penalty that is most accurate on validation rows, refitted on train + val, scored on ``test``."""
+    """Logistic regression: selects the penalty on validation rows, refits on train + val and scores ``test``."""
 
     settings_type = LinearSettings
 
     def score(self, splits: Mapping[str, Features], settings: LinearSettings, *, seed: int) -> Score:
-        """What the features of one layer are worth; whether fits converged stands in ``extra_metrics``.
+        """Score the features of one layer; ``extra_metrics`` reports whether the fits converged.
 
-        Rows with several labels are ranked class by class, and the mean average precision chooses and scores.
+        For multi-label rows, mean average precision selects the penalty and is the score.
 
-        Raises: DataError: for rows with several labels, if they are asked for by SGD, or show no class.
+        Raises: DataError: for multi-label rows, if the solver is SGD, or no row has a class.
         """
         if settings.solver == "sgd":
             require_one_label_for_sgd(splits)
@@ -130,7 +130,7 @@ class LinearProbe:
         started = time.perf_counter()
         fitting, test = train_and_test(splits)
         require_two_classes(fitting)
-        choice, unconverged = _choose(splits, settings, seed)
+        choice, unconverged = _select_penalty(splits, settings, seed)
         fit = _fit(fitting, [choice.chosen["penalty"]], settings)
         fitted = time.perf_counter()
         extra_metrics: dict[str, Any] = {
@@ -140,7 +140,7 @@ class LinearProbe:
         }
         if is_multilabel(test.labels):
             extra_metrics["not_fitted"] = _not_fitted(fitting)
-            scores = _joined_logits(fit, test, fitting, settings)[0]
+            scores = _all_logits(fit, test, fitting, settings)[0]
         else:
             scores = _probabilities(fit, 0, test, fitting, settings)
         seconds = {"fit": fitted - started, "score": time.perf_counter() - fitted}
@@ -152,8 +152,8 @@ class LinearProbe:
 PROBES.register("linear")(LinearProbe())
 
 
-def _choose(splits: Mapping[str, Features], settings: LinearSettings, seed: int) -> tuple[Choice, int]:
-    """The penalty that is best on validation rows, the strongest of equals; and how many fits failed."""
+def _select_penalty(splits: Mapping[str, Features], settings: LinearSettings, seed: int) -> tuple[Choice, int]:
+    """Return the penalty that is best on validation rows, the strongest in a tie, and how many fits failed."""
     penalties = settings.grid[::-1]
     if len(penalties) == 1:
         return Choice(chosen=_chosen(0, penalties)), 0
@@ -164,14 +164,14 @@ def _choose(splits: Mapping[str, Features], settings: LinearSettings, seed: int)
         if settings.select_by != "top1":
             raise DataError(
                 f"{held.data} has several labels per image, and --select-by {settings.select_by} needs one. "
-                "Leave it out: the mean average precision chooses there."
+                "Leave it out: mean average precision selects the penalty there."
             )
         require_shown(held, single="--penalties 1")
-        each = _joined_logits(path, held, train, settings)
-        means = np.array([mean_average_precision(one, held.labels) for one in each], np.float64)
+        scores = _all_logits(path, held, train, settings)
+        means = np.array([mean_average_precision(one, held.labels) for one in scores], np.float64)
         best = int(means.argmax())
         return Choice(name, _chosen(best, penalties)), unconverged
-    hits = torch.zeros(len(penalties), len(held.classes), dtype=torch.int64)  # right answers per class [p, c]
+    hits = torch.zeros(len(penalties), len(held.classes), dtype=torch.int64)  # correct predictions per class [p, c]
     start = 0
     for logits in _logits(path, held, train, settings):
         labels = torch.from_numpy(held.labels[start : start + logits.shape[1]])
@@ -184,12 +184,12 @@ def _choose(splits: Mapping[str, Features], settings: LinearSettings, seed: int)
 
 
 def _best(hits: Tensor, labels: NDArray[np.integer], select_by: SelectBy) -> int:
-    """Return the number of the best penalty, the first of equals.
+    """Return the index of the best penalty, the first in a tie.
 
     Args:
-        hits: right answers ``[p, c]`` of each penalty per class.
-        labels: ``[m]`` of the rows that were answered; a class without a row does not count.
-        select_by: accuracy over all rows, or the mean of the accuracies per class.
+        hits: ``[p, c]``, correct predictions of each penalty per class.
+        labels: ``[m]``, labels of the predicted rows; a class without rows is ignored.
+        select_by: accuracy over all rows, or mean of the accuracies per class.
     """
     if select_by == "top1":
         return int(hits.sum(1).argmax())
@@ -203,7 +203,7 @@ def _chosen(index: int, penalties: list[float]) -> dict[str, Any]:
 
 
 def _fit(rows: Features, penalties: list[float], settings: LinearSettings) -> LogisticPath:
-    """On a GPU where there is one."""
+    """Fit the penalties, on a GPU if there is one."""
     device = choose_compute().device
     x = normalized(rows.x, normalizer(rows.x, settings.normalize))
     labels = torch.from_numpy(rows.labels).to(device)
@@ -213,9 +213,9 @@ def _fit(rows: Features, penalties: list[float], settings: LinearSettings) -> Lo
 
 
 def _logits(path: LogisticPath, rows: Features, fitted: Features, settings: LinearSettings) -> Iterator[Tensor]:
-    """``[p, m, c]`` of one piece of the rows after another."""
+    """Iterate over the logits ``[p, m, c]`` of chunks of the rows."""
     change = normalizer(fitted.x, settings.normalize)
-    most = max(1, LOGITS // path.biases.numel())
+    most = max(1, MAX_LOGITS // path.biases.numel())
     for x in pieces_of(rows.x, change, path.weights.device, most):
         yield x @ path.weights + path.biases[:, None]
 
@@ -223,34 +223,32 @@ def _logits(path: LogisticPath, rows: Features, fitted: Features, settings: Line
 def _probabilities(
     path: LogisticPath, index: int, rows: Features, fitted: Features, settings: LinearSettings
 ) -> NDArray[np.float32]:
-    """``[n, c]`` by the fit ``index``."""
+    """Return the probabilities ``[n, c]`` of the fit ``index``."""
     one = replace(path, weights=path.weights[index, None], biases=path.biases[index, None])
     pieces = (logits[0].softmax(1).cpu().numpy() for logits in _logits(one, rows, fitted, settings))
     return np.concatenate(list(pieces))
 
 
-def _joined_logits(
-    path: LogisticPath, rows: Features, fitted: Features, settings: LinearSettings
-) -> NDArray[np.float32]:
-    """``[p, n, c]`` of all rows."""
+def _all_logits(path: LogisticPath, rows: Features, fitted: Features, settings: LinearSettings) -> NDArray[np.float32]:
+    """Return the logits ``[p, n, c]`` of all rows."""
     return torch.cat([logits.cpu() for logits in _logits(path, rows, fitted, settings)], 1).numpy()
 
 
 def _not_fitted(fitting: Features) -> list[str]:
-    """The classes that no row shows, or all: there is nothing to tell them from."""
+    """Return the classes that no row or every row has, and that are therefore not fitted."""
     fitted = set(fitted_classes(torch.from_numpy(fitting.labels)).tolist())
     return [name for label, name in enumerate(fitting.classes) if label not in fitted]
 
 
 def require_one_label_for_sgd(splits: Mapping[str, Features]) -> None:
-    """Refuse rows with several labels.
+    """Refuse multi-label rows.
 
-    Raises: DataError: naming the solver that takes them.
+    Raises: DataError: if a split is multi-label; the message names the solver to use.
     """
     for part in splits.values():
         require_one_label(part.labels, data=part.data, what="--solver sgd", instead="Use --solver lbfgs.")
 
 
 def _whole(rows: Features, fitted: Features, settings: LinearSettings) -> Tensor:
-    """``[n, d]`` float32, normalised as the settings say, by what ``fitted`` rows are like."""
+    """Return all rows ``[n, d]`` in float32, normalised with the statistics of ``fitted``."""
     return normalizer(fitted.x, settings.normalize)(torch.from_numpy(np.asarray(rows.x)))

@@ -1,4 +1,4 @@
-"""What is done to features before a linear probe sees them, chunk by chunk: they may exceed memory."""
+"""Normalisation of features for linear probes, in chunks: the features may exceed memory."""
 
 from collections.abc import Callable, Iterator
 from typing import Literal
@@ -14,17 +14,17 @@ Normalize = Literal["none", "l2", "standardize"]
 Normalizer = Callable[[Tensor], Tensor]
 
 ROWS = 8192
-"""Rows that are normalised together."""
+"""Number of rows per chunk."""
 
 
 def normalizer(fitted: Matrix, normalize: Normalize) -> Normalizer:
-    """What turns rows ``[m, d]`` of any floating point into float32 rows ``[m, d]``, normalised.
+    """Return a function that normalises rows ``[m, d]`` of any floating-point type, with float32 results.
 
     Args:
         fitted: ``[n, d]``, whose mean and deviation ``standardize`` uses.
         normalize: ``none``, ``l2`` (rows to unit length) or ``standardize`` (columns to mean 0 and
             deviation 1; a constant column is only centred). With ``none``, float64 columns are centred too:
-            float32 may not hold an offset beside the differences between rows, and a bias makes up for it.
+            float32 cannot represent small differences between rows at a large offset; the bias compensates.
     """
     if normalize == "l2":
         return lambda x: torch.nn.functional.normalize(x.float())
@@ -38,7 +38,7 @@ def normalizer(fitted: Matrix, normalize: Normalize) -> Normalizer:
 
 
 def column_scale_and_mean(x: Matrix) -> tuple[Tensor, Tensor]:
-    """Standard deviation of each column, or 1 where the column is constant, and its mean: float64 ``[d]``.
+    """Return the standard deviation of each column, or 1 if it is constant, and its mean; float64 ``[d]`` each.
 
     A column is constant if its values are equal, or differ by no more than their own rounding: its deviation
     is at most the machine epsilon times its mean, for float32 or float64. (A value in float16 is exact in
@@ -61,7 +61,7 @@ def column_scale_and_mean(x: Matrix) -> tuple[Tensor, Tensor]:
 
 
 def normalized(x: Matrix, change: Normalizer) -> Tensor | Blocks:
-    """All of ``x`` ``[n, d]`` changed: a float32 tensor, or blocks that are changed as they are read."""
+    """Normalise ``x`` ``[n, d]``: a float32 tensor, or blocks that are normalised when they are read."""
     if not isinstance(x, Blocks):
         return change(_tensor(x))
 
@@ -73,7 +73,7 @@ def normalized(x: Matrix, change: Normalizer) -> Tensor | Blocks:
 
 
 def pieces_of(x: Matrix, change: Normalizer, device: torch.device, most: int) -> Iterator[Tensor]:
-    """``x`` ``[n, d]`` changed, in order, as tensors of at most ``most`` rows on ``device``."""
+    """Iterate over ``x`` ``[n, d]``, normalised, in tensors of at most ``most`` rows on ``device``."""
     return (change(_tensor(rows)).to(device) for rows in chunks(x, most))
 
 

@@ -1,7 +1,7 @@
-"""The contract of this room: a probe is a cheap predictor fitted on features, with the recipe around it.
+"""Protocol of probes: a probe is a cheap predictor that is fitted on features, with its evaluation recipe.
 
-Read this first, then any sibling. Each probe is a pure function over arrays, the settings it takes as a
-frozen dataclass, and a thin ``Probe`` that joins them.
+Read this file first. Each probe consists of a pure function over arrays, a frozen dataclass of settings, and a
+thin ``Probe`` that connects them.
 """
 
 from collections.abc import Mapping
@@ -13,26 +13,26 @@ from ..core.results import Score
 
 
 class Settings(Protocol):
-    """A frozen dataclass: the configuration, its repr, its provenance and its equality test."""
+    """Settings of a probe, a frozen dataclass."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for records."""
+        """Return the settings as plain values, for records."""
 
 
 class Probe(Protocol):
-    """Fits on one split, selects on a second, scores on a third."""
+    """A probe fits on one split, selects on a second and scores on a third."""
 
     @property
     def settings_type(self) -> type:
-        """The class of its settings."""
+        """Class of the settings."""
 
     def score(self, splits: Mapping[str, Features], settings: Any, *, seed: int) -> Score:
-        """What the features of one layer are worth.
+        """Score the features of one layer.
 
         Args:
-            splits: ``train``, ``test`` and, where the data set has it, ``val``; same layer and classes.
+            splits: ``train``, ``test`` and, if the data set has it, ``val``; same layer and classes.
             settings: an instance of ``settings_type``.
-            seed: of every draw.
+            seed: seed of all random draws.
         """
 
 

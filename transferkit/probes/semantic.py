@@ -1,16 +1,15 @@
-"""How much of what can be read off an image stands, linearly, in its features: one score a target.
+"""Semantic probes: how well image properties can be predicted linearly from features, one score per target.
 
-A continuous target ``y`` ``[n, t]`` is predicted by ridge regression; its score is the share of its variance
+A continuous target ``y`` ``[n, t]`` is predicted by ridge regression; its score is the fraction of its variance
 that is explained on test rows,
 
     R² = 1 − Σᵢ ‖yᵢ − ŷᵢ‖² / Σᵢ ‖yᵢ − ȳ‖²,
 
-with predictions limited to the values that the fitted rows take: a test row unlike any of them would
-otherwise be sent far beyond, and outweigh all others. A target on the circle is a unit vector ``(cos, sin)``,
-for which the same formula holds. A categorical target is predicted by logistic regression; its score is the
-share of the errors of always naming the commonest class that are not made, ``1 − errors / errors of the
-commonest``. So 0 is knowing nothing and 1 is knowing all, for every target. Penalties are chosen on
-validation rows, one a target.
+with predictions clipped to the range of the training rows: an outlier could otherwise be extrapolated far
+beyond it and dominate the sum. A circular target is a unit vector ``(cos, sin)``, for which the same formula
+holds. A categorical target is predicted by logistic regression; its score is ``1 − errors / errors of the most
+frequent class``. So, for every target, 0 is the score of a constant prediction and 1 of a perfect one. One
+penalty per target is selected on validation rows.
 """
 
 import time
@@ -40,30 +39,29 @@ from .ridge import ridge_along
 
 Level = Literal["low", "mid", "high", "factors"]
 LEVELS: tuple[Level, ...] = ("low", "mid", "high")
-"""Those that every data set has."""
+"""Levels that every data set has."""
 
 Array = NDArray[np.float64]
 
 DRAWS = 500
-"""Resamples of the test rows behind an interval."""
+"""Number of bootstrap resamples of the test rows for an interval."""
 
-CHOOSING = StoppingRule(tolerance=1e-4, gradient_tolerance=1e-3, max_iterations=300)
-"""When a logistic regression is good enough to say whether its penalty is the best: half as many steps as the
-one that scores takes."""
+SELECTION_LIMITS = StoppingRule(tolerance=1e-4, gradient_tolerance=1e-3, max_iterations=300)
+"""Stopping rule of the logistic regressions that select a penalty: half as many steps as for the final fit."""
 
-_LEAST_SPREAD = 1e-9  # of a target's variance: below, it is constant
+_MIN_VARIANCE = 1e-9  # relative variance at or below which a target is constant
 
 
 @dataclass(frozen=True)
 class SemanticSettings:
-    """Which targets are predicted, and how.
+    """Settings of semantic probes.
 
     Attributes:
-        level: ``low`` (colour, contrast, orientation, frequency), ``mid`` (texture, shape, symmetry, figure
-            and ground), ``high`` (the class) or, of drawn images, the recorded ``factors``.
-        mid_tasks: tasks of level ``mid`` that take further views of every image: ``rotation`` (four
-            views), ``patch`` (nine) and ``corruption`` (twelve); ``none`` for none of them.
-        penalties: how many L2 penalties are tried, log-spaced, on standardised features.
+        level: Level of the targets: ``low`` (colour, contrast, orientation, frequency), ``mid`` (texture, shape,
+            symmetry, figure and ground), ``high`` (class) or ``factors`` (recorded factors of synthetic images).
+        mid_tasks: Additional tasks of level ``mid`` that need further views of each image: ``rotation`` (four
+            views), ``patch`` (nine) and ``corruption`` (twelve); ``none`` disables them.
+        penalties: Number of log-spaced L2 penalties in the grid, for standardised features.
     """
 
     level: Level = "low"
@@ -74,31 +72,30 @@ class SemanticSettings:
         if self.level not in get_args(Level):
             raise unknown_name("level", self.level, list(get_args(Level)))
         if self.penalties < 2:
-            raise UsageError(f"--penalties {self.penalties} leaves nothing to choose: give 2 or more.")
+            raise UsageError(f"--penalties {self.penalties} leaves no choice of a penalty: give 2 or more.")
 
     @property
     def grid(self) -> list[float]:
-        """The penalties, ascending, for features of deviation 1."""
+        """Penalties, ascending, for features of standard deviation 1."""
         return np.geomspace(1e-2, 1e6, self.penalties).tolist()
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for records."""
+        """Return the settings as plain values, for records."""
         value = asdict(self)
         return {**value, "mid_tasks": list(self.mid_tasks) if self.level == "mid" else []}
 
 
 @dataclass(frozen=True)
 class TargetScore:
-    """What features say of one target.
+    """Score of one target.
 
     Attributes:
-        value: 1 is knowing all, 0 nothing; below is worse than always guessing the same.
+        value: 1 for perfect predictions, 0 for a constant prediction, negative for worse ones.
         low, high: 95 % interval, by bootstrap over the groups of the test rows.
-        penalty: chosen on validation rows.
-        n: test rows; test images, where a task shows several views of each.
-        terms: ``[g, 2]`` of the groups: what was missed, and what a constant misses; their sums give
-            ``value``.
-        groups: ``[g]`` names: what is resampled. Each row is its own group unless the features say otherwise.
+        penalty: penalty that was selected on validation rows.
+        n: number of test rows; number of test images if a task uses several views of each.
+        terms: ``[g, 2]``, errors of the predictions and of a constant per group; their sums give ``value``.
+        groups: ``[g]``, names of the groups that are resampled. By default, each row is its own group.
     """
 
     value: float
@@ -110,17 +107,17 @@ class TargetScore:
     groups: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, float]:
-        """Plain values, without the rows."""
+        """Return plain values, without the terms of the groups."""
         return {name: value for name, value in vars(self).items() if name not in ("terms", "groups")}
 
 
 class SemanticProbe:
-    """The mean score of all targets that the features carry."""
+    """Semantic probe: mean score of all targets of the features."""
 
     settings_type = SemanticSettings
 
     def score(self, splits: Mapping[str, Features], settings: SemanticSettings, *, seed: int) -> Score:
-        """What the features of one layer say of their ``targets``; those that are constant are named."""
+        """Score how well the features of one layer predict their ``targets``; constant targets are listed."""
         started = time.perf_counter()
         scores, constant = target_scores(splits, settings.grid, seed=seed)
         return summary(scores, constant, seed=seed, seconds=time.perf_counter() - started)
@@ -132,47 +129,50 @@ PROBES.register("semantic")(SemanticProbe())
 def target_scores(
     splits: Mapping[str, Features], penalties: Sequence[float], *, seed: int
 ) -> tuple[dict[str, TargetScore], tuple[str, ...]]:
-    """A score for every target of the splits, and the names of those that do not vary.
+    """Score every target of the splits.
 
     Args:
-        splits: ``train``, ``test`` and, where there is one, ``val``; with the same ``targets``: floating
-            point ``[n, t]``, or integers ``[n]`` for categories.
-        penalties: for standardised features, each above 0.
-        seed: of the bootstrap, and of the validation rows where there is no ``val``.
+        splits: ``train``, ``test`` and, if there is one, ``val``, with the same ``targets``: floating point
+            ``[n, t]``, or integers ``[n]`` for categories.
+        penalties: penalties for standardised features, each above 0.
+        seed: seed of the bootstrap and, if there is no ``val``, of the validation rows.
 
+    Returns: the scores by target, and the names of constant targets.
     Raises: DataError: if there are no targets, or too few rows.
     """
     fitting, test = train_and_test(splits)
     train, held, _ = selection(splits, seed=seed)
     if not test.targets:
-        raise DataError("There are no targets to predict: name some, or use --protocol linear for classes.")
+        raise DataError("The features have no targets to predict: name some, or use --protocol linear for classes.")
     constant = tuple(name for name in test.targets if _constant(name, (train, held, test)))
     names = [name for name in test.targets if name not in constant]
     measured = [name for name in names if test.targets[name].ndim == 2]
     if not names:
         return {}, constant
     dtype = torch.float64 if measured else torch.float32
-    chosen_on, scored_on = _Fit.of(train, held, dtype), _Fit.of(fitting, test, dtype)
-    scores = _continuous(chosen_on, scored_on, measured, penalties) if measured else {}
+    validation, final = _Fit.of(train, held, dtype), _Fit.of(fitting, test, dtype)
+    scores = _continuous(validation, final, measured, penalties) if measured else {}
     for name in names:
         if name not in measured:
-            scores[name] = _categorical(chosen_on, scored_on, name, penalties)
+            scores[name] = _categorical(validation, final, name, penalties)
     groups, numbers = group_numbers(test.ids if test.groups is None else test.groups)
-    counts = _redrawn(len(groups), seed, "bootstrap")
+    counts = _resample_counts(len(groups), seed, "bootstrap")
     return {name: _with_interval(scores[name], groups, numbers, counts) for name in names}, constant
 
 
 def summary(scores: Mapping[str, TargetScore], constant: Sequence[str], *, seed: int, seconds: float) -> Score:
-    """The mean over targets, its interval, and each target's own.
+    """Return the mean over targets with its interval, and the score of each target.
 
-    In the mean, worse than knowing nothing counts as nothing: one prediction far off would outweigh all else.
-    The interval takes the targets as they are and resamples the groups of all their rows: a group that is
-    drawn twice counts twice in each target that has rows of it.
+    In the mean, a negative score counts as 0: one wrong extrapolation would otherwise dominate it. For the
+    interval, the targets are fixed and the groups of all their rows are resampled: a group that is drawn twice
+    counts twice in each target that has rows of it.
 
     Raises: DataError: if every target is constant.
     """
     if not scores:
-        raise DataError(f"Nothing varies over these rows: {', '.join(constant)} are constant.")
+        raise DataError(
+            f"All targets are constant over these rows: {', '.join(constant)}. Use other targets or more rows."
+        )
     counts = _counts_of_groups(dict.fromkeys(score.groups for score in scores.values()), seed)
     each = [_ratio(counts[score.groups] @ score.terms) for score in scores.values()]
     drawn = np.array(each).clip(0).mean(0)  # [draws]
@@ -196,68 +196,69 @@ def summary(scores: Mapping[str, TargetScore], constant: Sequence[str], *, seed:
 
 @dataclass(frozen=True, eq=False)
 class _Fit:
-    """Rows that are fitted, decomposed once for all their targets, and rows that are asked.
+    """Training rows, decomposed once for all their targets, and evaluation rows.
 
     Attributes:
-        fitted, asked: the rows; columns count by their deviation over ``fitted``.
-        axes: of ``fitted``.
-        along: ``[m, r]`` the rows of ``asked`` along them.
+        fitted: training rows.
+        evaluated: evaluation rows; columns are scaled by their standard deviation over ``fitted``.
+        axes: principal axes of ``fitted``.
+        coordinates: ``[m, r]``, coordinates of ``evaluated`` along the axes.
     """
 
     fitted: Features
-    asked: Features
+    evaluated: Features
     axes: Axes
-    along: torch.Tensor
+    coordinates: torch.Tensor
 
     @classmethod
-    def of(cls, fitted: Features, asked: Features, dtype: torch.dtype) -> "_Fit":
-        """Decompose ``fitted``; ridge regression wants float64, for logistic regression float32 is enough."""
-        x, others = (torch.from_numpy(np.asarray(rows.x)).to(dtype) for rows in (fitted, asked))
+    def of(cls, fitted: Features, evaluated: Features, dtype: torch.dtype) -> "_Fit":
+        """Decompose ``fitted``; ridge regression needs float64, logistic regression only float32."""
+        x, others = (torch.from_numpy(np.asarray(rows.x)).to(dtype) for rows in (fitted, evaluated))
         scale = column_scale_and_mean(fitted.x)[0].to(dtype)
         axes = principal_axes(x / scale, device=x.device, dtype=x.dtype)
-        return cls(fitted, asked, axes, axes.coordinates(others / scale))
+        return cls(fitted, evaluated, axes, axes.coordinates(others / scale))
 
     @cached_property
     def single(self) -> Axes:
         """``axes`` in float32."""
-        return self.axes if self.along.dtype == torch.float32 else self.axes.single()
+        return self.axes if self.coordinates.dtype == torch.float32 else self.axes.single()
 
     def continuous(self, names: Sequence[str], penalties: Sequence[float]) -> Array:
-        """What ridge regression answers of targets, side by side, ``[p, m, t]``."""
+        """Return the predictions of ridge regression for the concatenated targets, ``[p, m, t]``."""
         y = torch.from_numpy(_stacked(self.fitted, names))
-        weights, level = ridge_along(self.axes, y, penalties)
-        answers: Array = (self.along @ weights + level).clamp(y.amin(0), y.amax(0)).numpy()
-        return answers
+        weights, bias = ridge_along(self.axes, y, penalties)
+        predictions: Array = (self.coordinates @ weights + bias).clamp(y.amin(0), y.amax(0)).numpy()
+        return predictions
 
     def categorical(self, name: str, penalties: Sequence[float], limits: StoppingRule = LIMITS) -> NDArray[np.int64]:
-        """What logistic regression answers of a target, ``[p, m]``."""
+        """Return the predictions of logistic regression for a target, ``[p, m]``."""
         y = torch.from_numpy(self.fitted.targets[name].astype(np.int64))
         path = logistic_along(self.single, y, penalties, int(y.max()) + 1, limits=limits)
-        logits = self.along.float() @ path.weights + path.biases[:, None]
+        logits = self.coordinates.float() @ path.weights + path.biases[:, None]
         return logits.argmax(2).numpy()
 
 
 def _constant(name: str, parts: Sequence[Features]) -> bool:
-    """Whether a target does not vary over the rows of some part."""
+    """Return True if a target is constant over the rows of some split."""
     values = [part.targets[name] for part in parts]
     if values[0].ndim == 1:
         return any(len(np.unique(value)) < 2 for value in values)
     spread = [np.square(value - value.mean(0)).sum(1).mean() for value in values]
-    return min(spread) <= _LEAST_SPREAD * max(1.0, float(np.square(values[0]).sum(1).mean()))
+    return min(spread) <= _MIN_VARIANCE * max(1.0, float(np.square(values[0]).sum(1).mean()))
 
 
 def _continuous(
-    chosen_on: _Fit, scored_on: _Fit, names: Sequence[str], penalties: Sequence[float]
+    validation: _Fit, final: _Fit, names: Sequence[str], penalties: Sequence[float]
 ) -> dict[str, TargetScore]:
-    """All at once: every penalty and every column from one decomposition; a penalty for each target."""
-    columns = np.cumsum([0, *(scored_on.asked.targets[name].shape[1] for name in names)])
-    places = {name: slice(a, b) for name, a, b in zip(names, columns, columns[1:], strict=False)}
-    held, test = chosen_on.continuous(names, penalties), scored_on.continuous(names, penalties)
+    """Score all continuous targets from one decomposition, with one penalty per target."""
+    columns = np.cumsum([0, *(final.evaluated.targets[name].shape[1] for name in names)])
+    slices = {name: slice(a, b) for name, a, b in zip(names, columns, columns[1:], strict=False)}
+    held, test = validation.continuous(names, penalties), final.continuous(names, penalties)
     scores = {}
-    for name, place in places.items():
-        missed = np.square(held[..., place] - chosen_on.asked.targets[name]).sum((1, 2))  # [p]
-        best = len(penalties) - 1 - int(missed[::-1].argmin())  # the strongest of equals
-        terms = _terms(test[best][:, place], scored_on.asked.targets[name])
+    for name, part in slices.items():
+        errors = np.square(held[..., part] - validation.evaluated.targets[name]).sum((1, 2))  # [p]
+        best = len(penalties) - 1 - int(errors[::-1].argmin())  # the strongest in a tie
+        terms = _terms(test[best][:, part], final.evaluated.targets[name])
         scores[name] = _score_of(terms, penalties[best])
     return scores
 
@@ -267,37 +268,37 @@ def _stacked(rows: Features, names: Sequence[str]) -> Array:
 
 
 def _terms(predicted: Array, truth: NDArray) -> Array:
-    """Squared distances ``[n, 2]`` to the prediction and to the mean."""
+    """Return the squared distances ``[n, 2]`` to the prediction and to the mean."""
     return np.stack([np.square(truth - predicted).sum(1), np.square(truth - truth.mean(0)).sum(1)], axis=1).astype(
         np.float64
     )
 
 
-def _categorical(chosen_on: _Fit, scored_on: _Fit, name: str, penalties: Sequence[float]) -> TargetScore:
-    """By logistic regression; errors are counted."""
-    right = (chosen_on.categorical(name, penalties, CHOOSING) == chosen_on.asked.targets[name]).mean(1)
-    best = penalties[len(penalties) - 1 - int(right[::-1].argmax())]
-    truth = scored_on.asked.targets[name]
-    commonest = np.bincount(scored_on.fitted.targets[name]).argmax()
-    wrong = scored_on.categorical(name, [best])[0] != truth
-    return _score_of(np.stack([wrong, truth != commonest], axis=1).astype(np.float64), best)
+def _categorical(validation: _Fit, final: _Fit, name: str, penalties: Sequence[float]) -> TargetScore:
+    """Score a categorical target by logistic regression."""
+    accuracy = (validation.categorical(name, penalties, SELECTION_LIMITS) == validation.evaluated.targets[name]).mean(1)
+    best = penalties[len(penalties) - 1 - int(accuracy[::-1].argmax())]
+    truth = final.evaluated.targets[name]
+    most_frequent = np.bincount(final.fitted.targets[name]).argmax()
+    wrong = final.categorical(name, [best])[0] != truth
+    return _score_of(np.stack([wrong, truth != most_frequent], axis=1).astype(np.float64), best)
 
 
 def _score_of(terms: Array, penalty: float) -> TargetScore:
-    missed, all_of_it = terms.sum(0)
-    value = float(1 - missed / all_of_it)
+    errors, constant_errors = terms.sum(0)
+    value = float(1 - errors / constant_errors)
     return TargetScore(value, value, value, penalty, len(terms), terms)
 
 
 def _with_interval(
     score: TargetScore, groups: tuple[str, ...], numbers: NDArray[np.int64], counts: Array
 ) -> TargetScore:
-    """The score with its interval, by resamples in which group ``i`` comes ``counts[draw, i]`` times.
+    """Add the interval to a score, from resamples that contain group ``i`` ``counts[draw, i]`` times.
 
     Args:
-        score: its terms are ``[n, 2]`` of the rows.
-        groups: ``[g]`` names.
-        numbers: ``[n]`` number of the group of each row.
+        score: score with terms ``[n, 2]`` per row.
+        groups: ``[g]``, names.
+        numbers: ``[n]``, group number of each row.
         counts: ``[draws, g]``.
     """
     sums = [np.bincount(numbers, column, len(groups)) for column in score.terms.T]
@@ -307,29 +308,30 @@ def _with_interval(
 
 
 def _limits(drawn: Array, value: float, groups: int) -> tuple[float, float]:
-    """The ends of the interval of a score, at most 1; one group says nothing of others: from 0 to 1."""
+    """Return the ends of the interval of a score, at most 1; a single group gives 0 to 1."""
     low, high = bootstrap_limits(drawn, value, groups)
     return low if np.isfinite(low) else min(0.0, value), min(1.0, high)
 
 
 def _counts_of_groups(needed: Collection[tuple[str, ...]], seed: int) -> dict[tuple[str, ...], Array]:
-    """For each list of groups ``[g]`` how often each comes, ``[draws, g]``, in resamples of all groups."""
-    everything = tuple(dict.fromkeys(group for groups in needed for group in groups))
-    drawn = _redrawn(len(everything), seed, "summary", len(everything))
+    """Return the counts ``[draws, g]`` of each list of groups ``[g]`` in resamples of all groups."""
+    all_groups = tuple(dict.fromkeys(group for groups in needed for group in groups))
+    drawn = _resample_counts(len(all_groups), seed, "summary", len(all_groups))
     if len(needed) == 1:
         return dict.fromkeys(needed, drawn)
-    number = {group: i for i, group in enumerate(everything)}
+    number = {group: i for i, group in enumerate(all_groups)}
     return {groups: drawn[:, [number[group] for group in groups]] for groups in needed}
 
 
-@lru_cache(maxsize=4)  # two of all images of a data set, and two of those that stacked tasks take
-def _redrawn(n: int, seed: int, *purpose: str | int) -> Array:
-    """How often each of ``n`` groups comes, ``[draws, n]``, when as many are drawn with replacement."""
+@lru_cache(maxsize=4)  # two for all images of a data set, and two for the images of tasks with several views
+def _resample_counts(n: int, seed: int, *purpose: str | int) -> Array:
+    """Return how often each of ``n`` groups is drawn, ``[draws, n]``, in ``n`` draws with replacement."""
     rows = generator(seed, "semantic", *purpose).integers(n, size=(DRAWS, n)) + n * np.arange(DRAWS)[:, None]
     return np.bincount(rows.ravel(), minlength=DRAWS * n).reshape(DRAWS, n).astype(np.float64)
 
 
 def _ratio(sums: Array) -> Array:
-    """Scores ``[draws]`` of sums ``[draws, 2]``; a draw in which nothing varies counts as knowing nothing."""
-    missed, all_of_it = sums.T
-    return np.where(all_of_it > 0, 1 - missed / np.where(all_of_it > 0, all_of_it, 1), 0.0)
+    """Return scores ``[draws]`` from sums ``[draws, 2]``; the score of a draw without variance is 0."""
+    errors, constant_errors = sums.T
+    varies = constant_errors > 0
+    return np.where(varies, 1 - errors / np.where(varies, constant_errors, 1), 0.0)

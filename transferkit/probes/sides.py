@@ -1,13 +1,13 @@
-"""Which groups of rows are on which side of an episode: support and query rows never share a group.
+"""Division of groups of rows into query and support sides: support and query rows never share a group.
 
-Groups are names of rows that are not independent: patches of one photograph, images of one patient.
+A group contains rows that are not independent: patches of one photograph, images of one patient.
 """
 
 from collections.abc import Mapping, Sequence
 
 
 def can_be_divided(sizes: Sequence[int], queries: int, shots: int) -> bool:
-    """Whether groups of these sizes have two sides, of at least so many query rows and support rows.
+    """Return True if groups of these sizes can be divided into ``queries`` query rows and ``shots`` support rows.
 
     >>> can_be_divided([3, 3], queries=3, shots=2), can_be_divided([5, 1], queries=2, shots=2)
     (True, False)
@@ -16,45 +16,45 @@ def can_be_divided(sizes: Sequence[int], queries: int, shots: int) -> bool:
 
 
 def divide(sizes: Mapping[int, int], queries: int, shots: int, sides: Mapping[int, bool]) -> dict[int, bool] | None:
-    """Put each group of one class on the query side (True) or the support side of an episode.
+    """Assign each group of one class to the query side (True) or the support side (False) of an episode.
 
-    Groups go to the two sides by turns; where that would leave a side with too few rows, a group goes to the
-    other one. A division is found whenever there is one.
+    Groups alternate between the two sides; if a side would have too few rows, a group is moved to the other side.
+    A division is found whenever one exists.
 
     Args:
-        sizes: group → its rows of the class, groups in a random order.
-        queries: rows that the query side needs.
-        shots: rows that the support side needs.
-        sides: group → its side, for groups that other classes of the episode have divided.
+        sizes: number of rows of the class by group, groups in random order.
+        queries: minimum number of rows on the query side.
+        shots: minimum number of rows on the support side.
+        sides: sides of groups that other classes of the episode have already assigned.
 
-    Returns: the side of each group of the class; None if there is no such division.
+    Returns: the side of each group of the class; None if there is no division.
     """
     free = [group for group in sizes if group not in sides]
     known = {group: sides[group] for group in sizes if group in sides}
     by_turns = known | {group: turn % 2 == 0 for turn, group in enumerate(free)}
     rows = sum(sizes.values())
-    if queries <= _asked(sizes, by_turns) <= rows - shots:
+    if queries <= _query_rows(sizes, by_turns) <= rows - shots:
         return by_turns
-    asked = _asked(sizes, known)
+    n_queries = _query_rows(sizes, known)
     reachable, allowed = _reachable([sizes[group] for group in free]), _allowed(rows, queries, shots)
-    if not (reachable[0] << asked) & allowed:
+    if not (reachable[0] << n_queries) & allowed:
         return None
     for turn, group in enumerate(free):
         is_query = turn % 2 == 0
-        if not (reachable[turn + 1] << asked + sizes[group] * is_query) & allowed:
+        if not (reachable[turn + 1] << n_queries + sizes[group] * is_query) & allowed:
             is_query = not is_query
         known[group] = is_query
-        asked += sizes[group] * is_query
+        n_queries += sizes[group] * is_query
     return known
 
 
-def _asked(sizes: Mapping[int, int], sides: Mapping[int, bool]) -> int:
-    """Rows on the query side."""
+def _query_rows(sizes: Mapping[int, int], sides: Mapping[int, bool]) -> int:
+    """Return the number of rows on the query side."""
     return sum(sizes[group] for group, is_query in sides.items() if is_query)
 
 
 def _reachable(sizes: Sequence[int]) -> list[int]:
-    """For each suffix of ``sizes``, the sums of its subsets, as bits of an integer; ``[len(sizes) + 1]``."""
+    """Return the subset sums of each suffix of ``sizes``, as bits of an integer; ``[len(sizes) + 1]``."""
     found = [1]
     for size in reversed(sizes):
         found.append(found[-1] | found[-1] << size)
@@ -62,6 +62,6 @@ def _reachable(sizes: Sequence[int]) -> list[int]:
 
 
 def _allowed(rows: int, queries: int, shots: int) -> int:
-    """The numbers of query rows that leave ``shots`` of ``rows`` for the support, as bits of an integer."""
+    """Return the numbers of query rows that leave at least ``shots`` support rows, as bits of an integer."""
     most = rows - shots
     return (1 << most + 1) - (1 << queries) if most >= queries else 0
