@@ -195,9 +195,9 @@ def test_a_fit_that_did_not_converge_says_so(monkeypatch):
 @pytest.mark.parametrize(
     ("probe", "words"),
     [
-        (LinearProbe(-1.0), "each above 0: not \\[-1.0\\]"),
-        (RidgeProbe([1.0, 0.0]), "each above 0 and finite: not \\[1.0, 0.0\\]"),
-        (LinearProbe([1.0, 2.0], validation=1.0), "validation=1 is no part of the rows"),
+        (LinearProbe(-1.0), "Penalties \\[-1.0\\] are invalid"),
+        (RidgeProbe([1.0, 0.0]), "Penalties \\[1.0, 0.0\\] are invalid"),
+        (LinearProbe([1.0, 2.0], validation=1.0), "validation=1 is invalid"),
         (LinearProbe([]), "penalty is empty"),
         (RidgeProbe([]), "penalty is empty"),
         (KNNProbe(0), "k=0 is invalid"),
@@ -211,7 +211,7 @@ def test_parameters_that_cannot_be_meant_are_refused_on_fitting(probe, words):
 
 
 def test_one_row_a_class_leaves_nothing_to_choose_on():
-    with pytest.raises(ShapeError, match=r"Of 3 rows none is left to choose a penalty on: .* one sample only"):
+    with pytest.raises(ShapeError, match=r"Of 3 rows, none is left to select a penalty: .* only one sample"):
         LinearProbe([0.1, 1.0]).fit(np.eye(3), [0, 1, 2])
 
 

@@ -214,7 +214,7 @@ def test_what_cannot_be_scored_is_refused():
     with pytest.raises(DataError, match="no targets to predict"):
         target_scores(splits(lambda x, rng: {}), GRID, seed=0)
     parts = splits(lambda x, rng: {"gray": np.zeros((len(x), 1))})
-    with pytest.raises(DataError, match="All targets are constant: gray"):
+    with pytest.raises(DataError, match="All targets are constant over these rows: gray"):
         SemanticProbe().score(parts, SemanticSettings(), seed=0)
     with pytest.raises(UsageError, match="--penalties 1 leaves no choice of a penalty"):
         SemanticSettings(penalties=1)

@@ -251,7 +251,7 @@ def test_invalid_inputs_are_refused(changes, error, words):
     [
         ((0.1, 1, 0.0), "A batch of 1 has no variance"),
         ((0.0, 32, 0.0), "Learning rate 0 must be above 0"),
-        ((0.1, 32, -1.0), "weight decay -1 must be at least 0"),
+        ((0.1, 32, -1.0), "and weight decay -1 at least 0"),
     ],
 )
 def test_invalid_settings_are_refused(setting, words):

@@ -1,10 +1,10 @@
-"""The probes as scikit-learn classifiers, for pipelines, searches and cross-validation on plain arrays [1].
+"""Probes as scikit-learn classifiers, for pipelines, searches and cross-validation on plain arrays [1].
 
-Nothing is computed here that a sibling does not compute: these classes check arrays, number classes and
-keep what was fitted. They follow scikit-learn's conventions and pass its ``check_estimator`` in full. What
-the protocols add, which split selects and which one scores, is the caller's to arrange here.
+The computations are those of the other modules: these classes check arrays, encode classes and store fitted
+parameters. They follow scikit-learn's conventions and pass its complete ``check_estimator``. Unlike the
+protocols, they leave the choice of the splits for selection and evaluation to the caller.
 
-Shapes: ``n`` rows, ``d`` features, ``c`` classes; float16 is taken as float32.
+Shapes: ``n`` rows, ``d`` features, ``c`` classes; float16 is converted to float32.
 
 [1] https://scikit-learn.org/stable/developers/develop.html
 """
@@ -35,35 +35,35 @@ from .ridge import ridge_weights
 
 DTYPES = (np.float32, np.float64)
 
-GATHERED = 2**22
-"""Feature values of neighbours gathered at once, in float64: 32 MiB."""
+MAX_GATHERED = 2**22
+"""Number of feature values of neighbours in memory at once (32 MiB of float64)."""
 
 Floats = NDArray[np.float64]
 
 
 class _Probe(ClassifierMixin, BaseEstimator, ABC):
-    """What the probes share: inputs are checked, classes numbered, the largest score wins."""
+    """Base class: checks inputs, encodes classes, and predicts the class with the highest score."""
 
     classes_: NDArray[Any]
 
     def _rows(self, X: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
-        """``[n, d]`` and labels ``[n]`` to fit on, numbered by ``classes_``."""
+        """Return the training rows ``[n, d]`` and labels ``[n]``, which are indices into ``classes_``."""
         x, y = validate_data(self, X, y, dtype=DTYPES)
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         return x, labels
 
     def _queries(self, X: ArrayLike) -> Floats:
-        """``[n, d]`` float64 of as many features as were fitted."""
+        """Return the query rows ``[n, d]`` in float64, after a check of the number of features."""
         check_is_fitted(self)
         return validate_data(self, X, reset=False, dtype=DTYPES).astype(np.float64)
 
     @abstractmethod
     def _scores(self, X: ArrayLike) -> Floats:
-        """``[n, c]``, the larger the likelier."""
+        """Return scores ``[n, c]``; higher is more likely."""
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """The class of each row, ``[n]``.
+        """Predict the class of each row, ``[n]``.
 
         Args:
             X: ``[n, d]``.
@@ -73,9 +73,9 @@ class _Probe(ClassifierMixin, BaseEstimator, ABC):
 
 
 class _LinearModel(_Probe):
-    """Weights and biases, their penalty given or chosen on held-out rows.
+    """Linear classifier with a given penalty, or one that is selected on held-out rows.
 
-    Two classes have one column of weights, that of the second, as scikit-learn has it.
+    Two classes have one column of weights, for the second class, as in scikit-learn.
     """
 
     coef_: Floats
@@ -91,39 +91,39 @@ class _LinearModel(_Probe):
 
     @abstractmethod
     def _path(self, x: Tensor, labels: NDArray[np.int64], penalties: list[float]) -> tuple[Tensor, Tensor]:
-        """Weights ``[p, d, t]`` and biases ``[p, t]``: one column for two classes, else one a class."""
+        """Fit weights ``[p, d, t]`` and biases ``[p, t]``, with one column for two classes, else one per class."""
 
     def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> "_LinearModel":
-        """Fit the penalty, or the one that is most accurate on held-out rows, on all rows.
+        """Fit all rows with the given penalty, or the one with the highest accuracy on held-out rows.
 
         Args:
-            X: ``[n, d]`` finite.
-            y: ``[n]`` classes.
-            groups: ``[n]`` group of each row; rows of one group are held out together.
+            X: ``[n, d]``, finite.
+            y: ``[n]``, classes.
+            groups: ``[n]``, group of each row; rows of one group are held out together.
 
         Raises:
             UsageError: if there is no penalty, or one not above 0, or ``validation`` not between 0 and 1.
-            ShapeError: if there are several penalties and no row is left to choose on, or not ``n`` groups.
+            ShapeError: if there are several penalties and no row is left for the selection, or not ``n`` groups.
         """
         x, labels = self._rows(X, y)
-        own = None if groups is None else np.asarray(groups).astype(str).tolist()
-        centre = x.mean(0, dtype=np.float64)  # taken out in the precision of x: the fit may have less
+        row_groups = None if groups is None else np.asarray(groups).astype(str).tolist()
+        centre = x.mean(0, dtype=np.float64)  # subtracted in the precision of x: the fit may use a lower one
         x = x - centre.astype(x.dtype)
         if not np.size(self.penalty):
-            raise UsageError("penalty is empty: give one above 0, or several to choose from.")
+            raise UsageError("penalty is empty: give one above 0, or several candidates.")
         penalties = np.sort(np.atleast_1d(np.asarray(self.penalty, dtype=float)).ravel())[::-1].tolist()
-        self.penalty_ = self._chosen(x, labels, penalties, own) if len(penalties) > 1 else penalties[0]
+        self.penalty_ = self._select(x, labels, penalties, row_groups) if len(penalties) > 1 else penalties[0]
         weights, biases = self._path(torch.from_numpy(x), labels, [self.penalty_])
         self.coef_ = weights[0].T.double().numpy()
         self.intercept_ = biases[0].double().numpy() - self.coef_ @ centre.astype(x.dtype)
         return self
 
-    def _chosen(
+    def _select(
         self, x: NDArray[np.floating], labels: NDArray[np.int64], penalties: list[float], groups: Groups
     ) -> float:
-        """The penalty, of these in descending order, most accurate on held-out rows; the first of equals."""
+        """Return the penalty with the highest accuracy on held-out rows, the first in a tie."""
         if not 0 < self.validation < 1:
-            raise UsageError(f"validation={self.validation:g} is no part of the rows: give one in 0 … 1.")
+            raise UsageError(f"validation={self.validation:g} is invalid: give a fraction of the rows between 0 and 1.")
         seed = check_random_state(self.random_state).randint(2**31)
         parts = (1 - self.validation, self.validation)
         rng = np.random.Generator(np.random.PCG64(seed))
@@ -131,16 +131,16 @@ class _LinearModel(_Probe):
         if not len(held):
             unit = "sample" if groups is None else "group"
             raise ShapeError(
-                f"Of {len(x)} rows none is left to choose a penalty on: every class has one {unit} only. "
-                "Give a single penalty, so that nothing is chosen."
+                f"Of {len(x)} rows, none is left to select a penalty: every class has only one {unit}. "
+                "Give a single penalty, which needs no selection."
             )
         weights, biases = self._path(torch.from_numpy(x[kept]), labels[kept], penalties)
         scores = torch.from_numpy(x[held]).to(weights.dtype) @ weights + biases[:, None]  # [p, n, t]
-        guesses = (scores[..., 0] > 0) if len(self.classes_) == 2 else scores.argmax(2)
-        return penalties[int((guesses.numpy() == labels[held]).mean(1).argmax())]
+        predictions = (scores[..., 0] > 0) if len(self.classes_) == 2 else scores.argmax(2)
+        return penalties[int((predictions.numpy() == labels[held]).mean(1).argmax())]
 
     def decision_function(self, X: ArrayLike) -> Floats:
-        """Scores ``[n, c]``; of two classes ``[n]``, above 0 for the second.
+        """Return scores ``[n, c]``; for two classes ``[n]``, above 0 for the second class.
 
         Args:
             X: ``[n, d]``.
@@ -159,7 +159,7 @@ class _LinearModel(_Probe):
 class LinearProbe(_LinearModel):
     """L2-regularised multinomial logistic regression, ``LogisticRegression(C=1/penalty)`` of scikit-learn.
 
-    Solved by ``logistic_path``, in float32; several penalties are solved together.
+    ``logistic_path`` fits it in float32; several penalties are fitted together.
 
     ::
 
@@ -167,16 +167,16 @@ class LinearProbe(_LinearModel):
         probe.penalty_, probe.score(x_test, labels_test)
 
     Args:
-        penalty: the L2 penalty, or several, of which the one most accurate on held-out rows is refitted on
-            all; of equals the strongest.
-        validation: the part of the rows, stratified by class, that several penalties are chosen on.
-        random_state: seed of that split.
+        penalty: L2 penalty, or several candidates: the one with the highest accuracy on held-out rows, in a tie
+            the strongest, is refitted on all rows.
+        validation: fraction of the rows, stratified by class, that selects one of several penalties.
+        random_state: seed of this split.
 
     Attributes:
         classes_: ``[c]``.
         coef_: ``[c, d]``; ``[1, d]`` for two classes.
         intercept_: ``[c]``; ``[1]`` for two classes.
-        penalty_: what was fitted.
+        penalty_: fitted penalty.
         n_iter_: iterations of the last fit.
         n_features_in_: ``d``.
     """
@@ -199,7 +199,7 @@ class LinearProbe(_LinearModel):
         return path.weights.diff(dim=2), path.biases.diff(dim=1)
 
     def predict_proba(self, X: ArrayLike) -> Floats:
-        """The model's probabilities, ``[n, c]``.
+        """Return class probabilities, ``[n, c]``.
 
         Args:
             X: ``[n, d]``.
@@ -208,25 +208,25 @@ class LinearProbe(_LinearModel):
 
 
 class RidgeProbe(_LinearModel):
-    """Least squares to ±1 targets: a classifier in closed form, as big_vision's few-shot evaluation [2].
+    """Ridge regression to ±1 targets: a classifier in closed form, as in big_vision's few-shot evaluation [2].
 
-    Every class is regressed on: +1 for its rows, −1 for all others; the largest prediction wins. That is
-    ``RidgeClassifier(alpha=penalty)`` of scikit-learn. Several penalties cost one decomposition. Big_vision
-    standardises columns first and takes a penalty of 1024: ``make_pipeline(StandardScaler(),
+    The target of a class is +1 for its rows and −1 for all other rows; the largest prediction wins. This is
+    ``RidgeClassifier(alpha=penalty)`` of scikit-learn. Several penalties share one decomposition. Big_vision
+    standardises columns first and uses a penalty of 1024: ``make_pipeline(StandardScaler(),
     RidgeProbe(1024))``. There are no probabilities.
 
     [2] https://github.com/google-research/big_vision, ``evaluators/fewshot_lsr.py``.
 
     Args:
-        penalty: as ``LinearProbe`` takes it.
-        validation: the part of the rows, stratified by class, that several penalties are chosen on.
-        random_state: seed of that split.
+        penalty: see ``LinearProbe``.
+        validation: fraction of the rows, stratified by class, that selects one of several penalties.
+        random_state: seed of this split.
 
     Attributes:
         classes_: ``[c]``.
         coef_: ``[c, d]``; ``[1, d]`` for two classes.
         intercept_: ``[c]``; ``[1]`` for two classes.
-        penalty_: what was fitted.
+        penalty_: fitted penalty.
         n_features_in_: ``d``.
     """
 
@@ -236,20 +236,20 @@ class RidgeProbe(_LinearModel):
 
 
 class KNNProbe(_Probe):
-    """A vote of the most similar rows, as the ``knn`` protocol takes it.
+    """Weighted vote of the most similar rows, as in the ``knn`` protocol.
 
-    FAISS finds the neighbours in float32, after an offset of the features is taken out; their votes are
-    weighed in float64, so that a row's answer does not depend on which others are asked with it.
+    FAISS finds the neighbours in float32, after an offset of the features is subtracted; their votes are
+    weighted in float64, so that a prediction does not depend on the other rows of a call.
 
     Args:
-        k: neighbours that vote; where fewer rows were fitted, all of them.
-        temperature: of the votes ``exp(similarity / temperature)``; ``euclidean`` has none.
-        metric: ``cosine``, or ``euclidean`` with votes 1 / distance.
+        k: number of neighbours that vote; all rows if fewer were fitted.
+        temperature: temperature of the vote weights ``exp(similarity / temperature)``; unused by ``euclidean``.
+        metric: ``cosine``, or ``euclidean`` with vote weights 1 / distance.
 
     Attributes:
         classes_: ``[c]``.
-        bank_: ``[n, d]`` rows, float32 or float64 as given; of unit length where the metric is ``cosine``.
-        labels_: ``[n]`` their classes, as positions in ``classes_``.
+        bank_: ``[n, d]``, rows in float32 or float64 as given; of unit length if the metric is ``cosine``.
+        labels_: ``[n]``, their classes as indices into ``classes_``.
         n_features_in_: ``d``.
     """
 
@@ -262,13 +262,13 @@ class KNNProbe(_Probe):
         self.metric = metric
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> "KNNProbe":
-        """Keep the rows.
+        """Store the rows.
 
         Args:
-            X: ``[n, d]`` finite.
-            y: ``[n]`` classes.
+            X: ``[n, d]``, finite.
+            y: ``[n]``, classes.
 
-        Raises: UsageError: if ``k``, ``temperature`` or ``metric`` cannot be meant.
+        Raises: UsageError: if ``k``, ``temperature`` or ``metric`` is invalid.
         """
         if self.metric not in ("cosine", "euclidean"):
             raise UsageError(f"metric={self.metric!r} is unknown. Choose from: cosine, euclidean.")
@@ -281,7 +281,7 @@ class KNNProbe(_Probe):
         return self
 
     def predict_proba(self, X: ArrayLike) -> Floats:
-        """The share of votes of each class, ``[n, c]``.
+        """Return the fraction of votes for each class, ``[n, c]``.
 
         Args:
             X: ``[n, d]``.
@@ -290,16 +290,16 @@ class KNNProbe(_Probe):
         x = _unit(x) if self.metric == "cosine" else x
         k = min(self.k, len(self.bank_))
         _, rows = neighbours(x.astype(self.bank_.dtype, copy=False), self.bank_, k=k, metric=self.metric)
-        chunk = max(1, GATHERED // (k * x.shape[1]))
-        pieces = range(0, len(x), chunk)
-        votes = np.concatenate([self._votes(x[i : i + chunk], rows[i : i + chunk]) for i in pieces])
+        chunk = max(1, MAX_GATHERED // (k * x.shape[1]))
+        starts = range(0, len(x), chunk)
+        votes = np.concatenate([self._votes(x[i : i + chunk], rows[i : i + chunk]) for i in starts])
         cells = self.labels_[rows] + len(self.classes_) * np.arange(len(x))[:, None]
         total = np.bincount(cells.ravel(), votes.ravel(), minlength=len(x) * len(self.classes_))
-        shares = total.reshape(len(x), -1)
-        return shares / shares.sum(1, keepdims=True)
+        votes_per_class = total.reshape(len(x), -1)
+        return votes_per_class / votes_per_class.sum(1, keepdims=True)
 
     def _votes(self, x: Floats, rows: NDArray[np.int64]) -> Floats:
-        """Of the neighbours ``rows`` ``[n, k]`` of ``x`` ``[n, d]``, up to one factor a row."""
+        """Return the vote weights of the neighbours ``rows`` ``[n, k]`` of ``x`` ``[n, d]``, up to a factor per row."""
         near = self.bank_[rows].astype(np.float64)  # [n, k, d]
         if self.metric == "euclidean":
             return 1 / (np.linalg.norm(near - x[:, None], axis=2) + EPSILON)
@@ -310,13 +310,13 @@ class KNNProbe(_Probe):
 
 
 class PrototypeProbe(_Probe):
-    """The class whose mean row is nearest, as prototypical networks classify [3].
+    """Nearest class mean, as in prototypical networks [3].
 
     [3] Snell et al., Prototypical networks for few-shot learning, NeurIPS 2017.
 
     Args:
-        normalize: whether rows are brought to unit length first, as the ``fewshot`` protocol does. Means
-            are not brought to unit length again.
+        normalize: True normalises rows to unit length first, as in the ``fewshot`` protocol. Means are not
+            normalised again.
 
     Attributes:
         classes_: ``[c]``.
@@ -333,8 +333,8 @@ class PrototypeProbe(_Probe):
         """Average the rows of each class.
 
         Args:
-            X: ``[n, d]`` finite.
-            y: ``[n]`` classes.
+            X: ``[n, d]``, finite.
+            y: ``[n]``, classes.
         """
         x, labels = self._rows(X, y)
         x = _unit(x.astype(np.float64)) if self.normalize else x.astype(np.float64)
@@ -344,9 +344,9 @@ class PrototypeProbe(_Probe):
         return self
 
     def _scores(self, X: ArrayLike) -> Floats:
-        """Less the squared distances, without the part that is the same for all classes.
+        """Return negative squared distances, without the term that is the same for all classes.
 
-        Both sides are shifted by the mean prototype, so that an offset of the features cancels first.
+        Queries and prototypes are shifted by the mean prototype, so that an offset of the features cancels.
         """
         x = self._queries(X)
         x = _unit(x) if self.normalize else x
@@ -355,7 +355,7 @@ class PrototypeProbe(_Probe):
         return 2 * (x - centre) @ prototypes.T - np.square(prototypes).sum(1)
 
     def predict_proba(self, X: ArrayLike) -> Floats:
-        """The softmax of less the squared distances, ``[n, c]`` [3].
+        """Return the softmax of the negative squared distances, ``[n, c]`` [3].
 
         Args:
             X: ``[n, d]``.
@@ -364,6 +364,6 @@ class PrototypeProbe(_Probe):
 
 
 def _unit(x: Floats) -> Floats:
-    """Rows of unit length; zeros stay."""
+    """Normalise rows to unit length; rows of zeros stay zero."""
     length = np.linalg.norm(x, axis=1, keepdims=True)
     return x / np.where(length > 0, length, 1)

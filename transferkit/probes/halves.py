@@ -1,8 +1,8 @@
-"""Episodes of random halves of the images: what the interval of few-shot accuracy is made of.
+"""Episodes of random halves of the images, from which the interval of few-shot accuracy is computed.
 
 The images of each class are divided at random into two halves, many times; groups of images stay whole. Each
-half has episodes of its own, and no image of the other half is in them. Everything is drawn from generators
-that are named by the seed and the halving, over rows in the order of their names: all models get the same.
+half has its own episodes, which contain no image of the other half. All generators are determined by the seed
+and the halving, and rows are sorted by name, so all models get the same episodes.
 """
 
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from ..core.seeding import generator
 from .episodes import Indices, Shape
 
 HALVINGS = 25
-"""How often the images are divided into two halves."""
+"""Number of divisions of the images into two halves."""
 
 EPISODES = 30
-"""Episodes of one batch. Each half has two batches: their difference says what the draw contributes."""
+"""Episodes per batch. Each half has two batches: their difference measures the variance of the draw."""
 
 QUERIES = 40
-"""Most query rows per class in an episode of a half. More queries make the mean of a half more precise and
-leave its expectation as it is."""
+"""Maximum query rows per class in an episode of a half. More queries make the mean of a half more precise and
+do not change its expectation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +31,8 @@ class Halves:
     """Episodes of both halves of each halving: ``b`` halvings, two batches of ``m`` episodes per half.
 
     Attributes:
-        support: ``[b, 2, 2, m, ways, shots]`` row numbers; axes 1 and 2 are half and batch.
-        query: ``[b, 2, 2, m, ways, queries]`` row numbers; a class with fewer has some of them repeatedly.
+        support: ``[b, 2, 2, m, ways, shots]``, row numbers; axes 1 and 2 are half and batch.
+        query: ``[b, 2, 2, m, ways, queries]``, row numbers; rows of a class with fewer rows are repeated.
     """
 
     support: Indices
@@ -40,12 +40,12 @@ class Halves:
 
     @property
     def shots(self) -> int:
-        """Support rows per class: fewer than in episodes of all rows where half of a class has too few."""
+        """Support rows per class: fewer than in episodes of all rows if half of a class has too few."""
         return int(self.support.shape[-1])
 
     @property
     def answers(self) -> int:
-        """Answers of one batch: episodes x ways x queries."""
+        """Number of predictions per batch: episodes × ways × queries."""
         return int(np.prod(self.query.shape[3:]))
 
 
@@ -59,17 +59,16 @@ def draw_halves(
 ) -> Halves | None:
     """Divide the rows into halves, and draw episodes of each half.
 
-    Without groups, a half has its rows of each class in a random order: an episode takes the next ``shots``
-    of them as support and asks those that follow. With groups, each half is divided into two parts again:
-    every other episode takes its support from the first part and its queries from the second, the others the
-    reverse.
+    Without groups, the rows of each class of a half are in random order: an episode takes the next ``shots`` of
+    them as support and the following rows as queries. With groups, each half is divided into two parts: even
+    episodes take their support from the first part and their queries from the second, odd episodes the reverse.
 
     Args:
-        labels: ``[n]`` of the classes that take part, and of no others.
+        labels: ``[n]``, of the eligible classes only.
         names: ``[n]``, unique.
-        shape: of the episodes of all rows.
-        seed: of every draw.
-        groups: ``[n]`` names of groups that stay whole; None where each row is its own group.
+        shape: sizes of the episodes of all rows.
+        seed: seed of all draws.
+        groups: ``[n]``, names of groups that are not divided; None if each row is its own group.
 
     Returns: None if a class has fewer than 4 rows, or too few groups to have rows in all four parts.
     """
@@ -99,9 +98,9 @@ class _Pool:
     """Rows in the order of their names.
 
     Attributes:
-        labels: ``[n]`` integers ``0 … c-1``, each of which occurs.
-        units: ``[n]`` numbers of what is dealt as a whole: rows or groups.
-        parts: into how many parts they are dealt.
+        labels: ``[n]``, integers ``0 … c-1``, each of which occurs.
+        units: ``[n]``, numbers of the rows or groups, which are assigned to one part.
+        parts: number of parts.
     """
 
     labels: Indices
@@ -110,36 +109,36 @@ class _Pool:
 
     @cached_property
     def unit_labels(self) -> Indices:
-        """``[u]`` the class of each unit: that of its first row."""
+        """Class of each unit ``[u]``: that of its first row."""
         return self.labels[np.unique(self.units, return_index=True)[1]]
 
 
 def _size(pool: _Pool, shape: Shape) -> Shape:
-    """What an episode of a half looks like: a part of the smallest class keeps rows for its queries."""
+    """Return the sizes of an episode of a half; some rows of the smallest class are reserved for queries."""
     rows = np.bincount(pool.labels)
     smallest, largest = int(rows.min()), int(rows.max())
-    room = smallest // 2 * 3 // 4 if pool.parts == 2 else smallest // 4
-    shots = max(1, min(shape.shots, room))
+    max_shots = smallest // 2 * 3 // 4 if pool.parts == 2 else smallest // 4
+    shots = max(1, min(shape.shots, max_shots))
     return Shape(shape.ways, shots, max(1, min(QUERIES, -(-largest // 2) - shots)), EPISODES)
 
 
 def _raw(rng: np.random.Generator, *shape: int) -> NDArray[np.uint64]:
-    """Random sorting keys, from the raw output that NumPy keeps the same across versions."""
+    """Draw random sorting keys from the raw output, which NumPy keeps stable across versions."""
     return np.asarray(rng.bit_generator.random_raw(int(np.prod(shape)))).reshape(shape)
 
 
 def _parts(pool: _Pool, rng: np.random.Generator) -> Indices | None:
-    """Deal the units of each class to the parts in turn, in a random order.
+    """Assign the units of each class to the parts in turn, in random order.
 
-    Returns: ``[n]`` the part of each row; None if ten deals leave some class without a row in some part, as
-        may happen where groups have rows of several classes.
+    Returns: ``[n]``, part of each row; None if, in ten attempts, some class has no row in some part, which can
+        happen if groups have rows of several classes.
     """
     counts = np.bincount(pool.unit_labels, minlength=int(pool.labels.max()) + 1)
     starts = np.cumsum(counts) - counts
     for _ in range(10):
-        dealt = np.lexsort((_raw(rng, len(pool.unit_labels)), pool.unit_labels))
-        part_of_unit = np.empty(len(dealt), dtype=np.int64)
-        part_of_unit[dealt] = (np.arange(len(dealt)) - np.repeat(starts, counts)) % pool.parts
+        order = np.lexsort((_raw(rng, len(pool.unit_labels)), pool.unit_labels))
+        part_of_unit = np.empty(len(order), dtype=np.int64)
+        part_of_unit[order] = (np.arange(len(order)) - np.repeat(starts, counts)) % pool.parts
         part = part_of_unit[pool.units]
         if len(np.unique(pool.labels * pool.parts + part)) == len(counts) * pool.parts:
             return part
@@ -149,13 +148,13 @@ def _parts(pool: _Pool, rng: np.random.Generator) -> Indices | None:
 def _draw_batch(
     pool: _Pool, inside: Sequence[NDArray[np.bool_]], size: Shape, rng: np.random.Generator
 ) -> tuple[Indices, Indices]:
-    """Support ``[m, ways, shots]`` and query ``[m, ways, queries]`` of one batch of episodes of a half.
+    """Draw support ``[m, ways, shots]`` and query ``[m, ways, queries]`` of one batch of episodes of a half.
 
     Args:
         pool: all rows.
-        inside: ``[n]`` which rows are in the half; of two parts, which are in each.
-        size: of the episodes.
-        rng: where the draws come from.
+        inside: one mask ``[n]`` of the rows of each part of the half.
+        size: sizes of the episodes.
+        rng: random generator.
     """
     classes = _balanced_classes(int(pool.labels.max()) + 1, size, rng)  # [m, ways]
     support = np.empty((*classes.shape, size.shots), dtype=np.int64)
@@ -174,16 +173,16 @@ def _draw_batch(
 
 
 def _balanced_classes(count: int, size: Shape, rng: np.random.Generator) -> Indices:
-    """Classes of each episode ``[m, ways]``: a random order of all is cut into episodes, again and again."""
+    """Draw the classes of each episode ``[m, ways]``: random orders of all classes are cut into episodes."""
     each = count // size.ways  # episodes of one order
     orders = _raw(rng, -(-size.episodes // each), count).argsort(axis=1, kind="stable")
     return orders[:, : each * size.ways].reshape(-1, size.ways)[: size.episodes]
 
 
 def _in_turn(rows: Indices, times: int, count: int, rng: np.random.Generator) -> tuple[Indices, Indices]:
-    """Take ``count`` rows, so many times; rows repeat only after all others were taken.
+    """Draw ``count`` rows ``times`` times; rows repeat only after all rows were drawn.
 
-    Returns: those taken ``[times, count]``, and all others ``[times, len(rows) - count]`` in a random order.
+    Returns: drawn rows ``[times, count]``, and the remaining rows ``[times, len(rows) - count]`` in random order.
     """
     h = len(rows)
     each = max(1, h // count)  # windows of one order

@@ -1,10 +1,9 @@
-"""How well scores rank rows that have several labels: average precision, class by class [1].
+"""Average precision per class for multi-label rows [1].
 
-Rows that show a class ``DIFFICULT`` take no part in its ranking, neither for nor against it, as in the
-development kit of VOC2007. Rows of equal score are one step of the curve, so that no number depends on the
-order of the rows; where no two scores are equal, numbers are the development kit's. Ericsson et al. [2] read
-scikit-learn's curve, which has a precision of 1 at recall 0 whatever ranks first: their numbers are higher by
-up to 1/11 a class.
+Rows that are ``DIFFICULT`` for a class are ignored in its ranking, as in the development kit of VOC2007. Rows
+with equal scores are one step of the curve, so no number depends on the order of the rows; without equal scores,
+the numbers are those of the development kit. Ericsson et al. [2] use scikit-learn's curve, which has a precision
+of 1 at recall 0 in all cases: their numbers are higher by up to 1/11 per class.
 
 Shapes: ``n`` rows, ``c`` classes.
 
@@ -30,25 +29,25 @@ from ..core.statistics import Interval, deviation_limits
 from .classification import Choice
 
 BOOTSTRAP = 2000
-"""Resamples of the test rows, or of their groups."""
+"""Number of bootstrap resamples of the test rows, or of their groups."""
 
 CHUNK = 2**16
-"""Row numbers that a bootstrap draws at once: as many as stay in the processor's cache."""
+"""Number of row numbers that a bootstrap draws at once, so that they fit in the processor's cache."""
 
 METRIC = "map11"
-"""The mean over classes of average precision read at eleven recalls, as VOC2007 has it."""
+"""Mean over classes of the 11-point average precision, as in VOC2007."""
 
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """The rows that count for one class, best first; steps of equal score that hold a row of the class.
+    """Ranked rows of one class, and the steps of equal score that contain a positive row.
 
     Shapes: ``m`` rows, ``s`` steps.
 
     Attributes:
-        order: ``[m]`` row numbers, highest score first.
-        shown: ``[m]`` whether the row shows the class.
-        starts: ``[s]`` places in ``order`` where what each step adds to the last one begins.
+        order: ``[m]``, row numbers, highest score first.
+        shown: ``[m]``, True for positive rows.
+        starts: ``[s]``, index into ``order`` at which each step begins.
     """
 
     order: NDArray[np.int64]
@@ -56,11 +55,11 @@ class Ranking:
     starts: NDArray[np.int64]
 
     def precision(self, weights: NDArray[np.float64], reading: Reading) -> NDArray[np.float64]:
-        """Average precision when rows come so often, ``[b]``; NaN where the class has no row.
+        """Return the average precision ``[b]`` for weighted rows; NaN if the class has no positive row.
 
         Args:
-            weights: ``[b, n]`` how often each row counts.
-            reading: at which recalls.
+            weights: ``[b, n]``, weight of each row.
+            reading: recalls at which precision is read.
         """
         found = np.full(len(weights), np.nan)
         if not len(self.starts):
@@ -68,8 +67,8 @@ class Ranking:
         each = weights[:, self.order]  # [b, m]
         right = np.add.reduceat(each * self.shown, self.starts, axis=1).cumsum(1)  # [b, s]
         wrong = np.add.reduceat(each * ~self.shown, self.starts, axis=1).cumsum(1)
-        there = right[:, -1] > 0
-        found[there] = interpolated_precision(right[there], wrong[there], right[there, -1], reading)
+        present = right[:, -1] > 0
+        found[present] = interpolated_precision(right[present], wrong[present], right[present, -1], reading)
         return found
 
 
@@ -84,9 +83,9 @@ def ranking(scores: NDArray[np.floating], labels: NDArray[np.integer]) -> Rankin
     order = counted[np.argsort(-scores[counted], kind="stable")]
     shown = labels[order] == SHOWN
     ranked = scores[order]
-    ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)[: len(ranked)]) + 1  # of equal scores
+    ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)[: len(ranked)]) + 1  # of steps of equal score
     hits = np.diff(np.concatenate([[0], np.cumsum(shown)[ends - 1]]))
-    ends = ends[hits > 0]  # recall changes there only
+    ends = ends[hits > 0]  # recall changes only at these
     last = int(ends[-1]) if len(ends) else 0
     return Ranking(order[:last], shown[:last], np.concatenate([[0], ends[:-1]]).astype(np.int64)[: len(ends)])
 
@@ -94,12 +93,12 @@ def ranking(scores: NDArray[np.floating], labels: NDArray[np.integer]) -> Rankin
 def class_precisions(
     scores: NDArray[np.floating], labels: NDArray[np.integer], reading: Reading = "eleven"
 ) -> NDArray[np.float64]:
-    """The average precision of each class, ``[c]``; NaN for a class that no row shows.
+    """Return the average precision of each class, ``[c]``; NaN for a class without positive rows.
 
     Args:
-        scores: ``[n, c]``, higher is more likely; only their order within a class counts.
+        scores: ``[n, c]``, higher is more likely; only their order within a class matters.
         labels: ``[n, c]`` of ``SHOWN``, ``DIFFICULT`` and ``ABSENT``.
-        reading: at which recalls: ``eleven``, as of VOC2007, or ``all``.
+        reading: recalls at which precision is read: ``eleven``, as in VOC2007, or ``all``.
 
     Raises: ShapeError: if the two do not fit, or a score is NaN.
 
@@ -119,22 +118,22 @@ def class_precisions(
 def mean_average_precision(
     scores: NDArray[np.floating], labels: NDArray[np.integer], reading: Reading = "eleven"
 ) -> float | None:
-    """The mean over those classes that some row shows; None if none does. Arguments as above."""
+    """Return the mean over classes with positive rows; None if there is none. See ``class_precisions``."""
     return _mean(class_precisions(scores, labels, reading))
 
 
 def require_shown(held: Features, *, single: str) -> None:
-    """Refuse to choose on rows of which none shows a class: whatever is tried ranks them alike.
+    """Check that some validation row has a class: otherwise all candidates rank the rows equally.
 
     Args:
-        held: the rows.
-        single: the option that leaves one candidate.
+        held: validation rows.
+        single: options that leave a single candidate.
 
-    Raises: DataError: then.
+    Raises: DataError: if no row has a class.
     """
     if not (held.labels == SHOWN).any():
         raise DataError(
-            f"{held.data}: no row to choose on shows a class. Use {single}, so that nothing is chosen, or more images."
+            f"{held.data}: no validation row has a class. Use {single}, which needs no selection, or more images."
         )
 
 
@@ -147,24 +146,24 @@ def ranking_score(
     extra_metrics: Mapping[str, Any],
     seconds: Mapping[str, float],
 ) -> Score:
-    """Mean average precision on ``test``, its bootstrap interval over rows or groups, and each class's.
+    """Compute mean average precision on ``test``, its bootstrap interval over rows or groups, and the classes' values.
 
-    There are no ``outcomes``: a row's place is relative to all others, and is not right or wrong by itself.
+    There are no ``outcomes``: the rank of a row depends on all rows, and is neither correct nor wrong.
 
     Args:
         scores: ``[n, c]``, higher is more likely.
-        test: the ``n`` rows that are scored, with several labels each.
-        choice: how the probe that scores them was chosen.
-        seed: of the bootstrap.
-        extra_metrics: what the probe has to add to the metrics.
-        seconds: ``fit`` and ``score``.
+        test: the ``n`` scored multi-label rows.
+        choice: selected hyperparameters and the predictions of the selection.
+        seed: seed of the bootstrap.
+        extra_metrics: additional metrics of the probe.
+        seconds: durations ``fit`` and ``score``.
 
-    Raises: DataError: if no row shows a class.
+    Raises: DataError: if no row has a class.
     """
     eleven, every = (class_precisions(scores, test.labels, reading) for reading in ("eleven", "all"))
     value = _mean(eleven)
     if value is None:
-        raise DataError(f"{test.data}: no row of test shows a class, so that there is nothing to rank.")
+        raise DataError(f"{test.data}: no row of test has a class, so there is nothing to rank. Add labelled rows.")
     named = dict(zip(test.classes, eleven.tolist(), strict=True))
     return Score(
         metric=METRIC,
@@ -186,30 +185,30 @@ def ranking_score(
 
 
 def _mean(precisions: NDArray[np.float64]) -> float | None:
-    there = precisions[~np.isnan(precisions)]
-    return float(there.mean()) if len(there) else None
+    present = precisions[~np.isnan(precisions)]
+    return float(present.mean()) if len(present) else None
 
 
 def _bootstrap(scores: NDArray[np.floating], test: Features, value: float, *, rng: np.random.Generator) -> Interval:
-    """Interval of ``value`` over rows, or groups of rows, drawn with replacement; in 0 … 1.
+    """Return the bootstrap interval of ``value`` over rows, or groups of rows, within 0 … 1.
 
-    It is as wide as the draws lie apart, and lies around ``value``: rows that come twice stand side by side
-    in a ranking, which lifts average precision. A class that a draw lacks is in no mean of it. One row, or
-    one group, says nothing of others: its interval is 0 … 1.
+    The interval has the spread of the resamples and is centred on ``value``: duplicates are adjacent in a ranking,
+    which biases average precision upwards. A class that is missing in a resample is left out of its mean. The
+    interval of a single row or group is 0 … 1.
     """
     n = len(test)
     group = group_numbers(test.ids if test.groups is None else test.groups)[1]  # [n]
     g = int(group.max()) + 1
     rankings = [ranking(one, own) for one, own in zip(scores.T, test.labels.T, strict=True)]
-    together = max(1, CHUNK // n)
+    batch = max(1, CHUNK // n)
     values = []
-    for start in range(0, BOOTSTRAP, together):
-        drawn = rng.integers(g, size=(min(together, BOOTSTRAP - start), g))
+    for start in range(0, BOOTSTRAP, batch):
+        drawn = rng.integers(g, size=(min(batch, BOOTSTRAP - start), g))
         weights = np.stack([np.bincount(draw, minlength=g)[group] for draw in drawn]).astype(np.float64)
         each = np.stack([one.precision(weights, "eleven") for one in rankings])  # [c, b]
-        there = ~np.isnan(each)
-        count = there.sum(0)
-        values.append((np.where(there, each, 0).sum(0) / count.clip(1))[count > 0])
+        present = ~np.isnan(each)
+        count = present.sum(0)
+        values.append((np.where(present, each, 0).sum(0) / count.clip(1))[count > 0])
     low, high = deviation_limits(np.concatenate(values), value, g)
     what = "rows" if test.groups is None else f"{g} groups"
     return Interval(max(0.0, low), min(1.0, high), f"bootstrap of {BOOTSTRAP} draws of {what}")
