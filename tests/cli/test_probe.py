@@ -32,7 +32,7 @@ def test_no_table_is_printed_when_every_protocol_fails(tmp_path):
     asked = ["--protocol", "fewshot", "--scheme", "all-way", "--shots", "500"]
     result = invoke("--model", "pixels", "--data", "mini/digits", *asked, "--workspace", str(tmp_path))
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "Ask for fewer --shots: 28 shots would do." in result.stderr
+    assert "Use fewer --shots: 28 shots would do." in result.stderr
 
 
 @pytest.mark.slow

@@ -91,9 +91,9 @@ def test_scores_that_are_no_distributions_are_refused():
     bad = PROBABILITIES.copy()
     bad[7] *= 2
     for metric in METRICS:
-        with pytest.raises(ShapeError, match="Row 7 is no distribution: it sums to 2"):
+        with pytest.raises(ShapeError, match="Row 7 is not a distribution: it sums to 2"):
             metric(bad, LABELS)
-    with pytest.raises(ShapeError, match="Row 0 is no distribution"):
+    with pytest.raises(ShapeError, match="Row 0 is not a distribution"):
         brier_score(np.array([[1.5, -0.5]]), np.array([0]))
 
 
@@ -140,7 +140,7 @@ def test_the_summary_holds_every_metric():
         "reliability": reliability(PROBABILITIES, LABELS).to_json(),
     }
     bad = PROBABILITIES * 2
-    with pytest.raises(ShapeError, match="Row 0 is no distribution"):
+    with pytest.raises(ShapeError, match="Row 0 is not a distribution"):
         calibration(bad, LABELS)
 
 
@@ -235,5 +235,5 @@ def test_one_row_has_a_curve():
 
 
 def test_a_temperature_is_fitted_to_distributions():
-    with pytest.raises(ShapeError, match="Row 0 is no distribution"):
+    with pytest.raises(ShapeError, match="Row 0 is not a distribution"):
         fitted_temperature(2 * PROBABILITIES, LABELS)

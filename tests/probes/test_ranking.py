@@ -160,5 +160,5 @@ def test_the_score_says_which_classes_count():
     assert (found.interval.low, found.interval.high) == (0, 1)
 
     nothing = Features(test.x, np.full_like(labels, -1), test.ids, test.classes, data="d")
-    with pytest.raises(DataError, match="d: no row of test shows a class"):
+    with pytest.raises(DataError, match="d: no row of test has a class"):
         ranking_score(scores, nothing, Choice(), seed=0, extra_metrics={}, seconds={})

@@ -247,7 +247,7 @@ def test_what_needs_one_label_refuses(protocol, settings, words):
 )
 def test_nothing_to_choose_on(protocol, settings, single):
     bare = {**SPLITS, "val": replace(SPLITS["val"], labels=np.full_like(SPLITS["val"].labels, -1))}
-    with pytest.raises(DataError, match=f"no row to choose on shows a class. Use {single}, so"):
+    with pytest.raises(DataError, match=f"no validation row has a class. Use {single}, which"):
         PROBES[protocol].score(bare, settings, seed=0)
 
 
