@@ -1,4 +1,4 @@
-"""What stands out from the border."""
+"""Saliency: pixels that differ from the border."""
 
 import numpy as np
 import pytest

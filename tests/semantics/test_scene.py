@@ -80,7 +80,7 @@ def test_shared_results_are_computed_once():
         (np.zeros((3, 8, 9), np.uint8), r"^A scene is uint8 \[3, s, s\], not uint8 \[3, 8, 9\]"),
         (np.zeros((8, 8, 3), np.uint8), r"not uint8 \[8, 8, 3\]"),
         (np.zeros((8, 8), np.uint8), r"not uint8 \[8, 8\]"),
-        (np.zeros((3, 7, 7), np.uint8), r"^A scene of 7 pixels a side shows no structure: give 8 or more\.$"),
+        (np.zeros((3, 7, 7), np.uint8), r"^A scene of 7 pixels per side is too small: give 8 or more\.$"),
     ],
 )
 def test_what_is_no_scene(square, words):

@@ -1,4 +1,4 @@
-"""How well a measured target follows a recorded factor of drawn images."""
+"""Correlation of a measured target with a recorded factor of synthetic images."""
 
 import math
 
@@ -9,18 +9,18 @@ from ..core.errors import ShapeError
 
 
 def agreement(estimated: ArrayLike, factor: ArrayLike, *, period: float | None = None) -> float:
-    """Correlation of a target with what was recorded when the image was drawn, −1 … 1.
+    """Compute the correlation of a target with a recorded factor of synthetic images, −1 … 1.
 
-    Pearson's coefficient; for angles that of Fisher and Lee [1], which no constant turn of either changes.
-    0 where one of them never varies.
+    This is Pearson's coefficient; for angles that of Fisher and Lee [1], which is invariant to rotations of either.
+    It is 0 if one of them is constant.
 
     Args:
         estimated: ``[n]`` or ``[n, 1]``; with a period ``[n, 2]``, points on the circle. Rows of (0, 0)
-            have no angle and are left out.
+            have no angle and are ignored.
         factor: ``[n]``; with a period, angles in the unit of the period.
-        period: of the factor: 1 for a hue in turns, 2π for a direction in radians.
+        period: period of the factor: 1 for a hue in turns, 2π for a direction in radians.
 
-    Raises: ShapeError: if the rows do not match, or fewer than two are left.
+    Raises: ShapeError: if the shapes do not match, or fewer than two rows remain.
 
     [1] Fisher & Lee, A correlation coefficient for circular data, Biometrika 1983, equation 2.
     """
@@ -47,14 +47,14 @@ def _pearson(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _fisher_lee(a: np.ndarray, b: np.ndarray) -> float:
-    """``Σ sin(a_i − a_j) sin(b_i − b_j) / √(Σ sin²(a_i − a_j) Σ sin²(b_i − b_j))`` over pairs, by sums."""
+    """``Σ sin(a_i − a_j) sin(b_i − b_j) / √(Σ sin²(a_i − a_j) Σ sin²(b_i − b_j))`` over pairs, computed from sums."""
     product = np.cos(a) @ np.cos(b) * (np.sin(a) @ np.sin(b)) - np.cos(a) @ np.sin(b) * (np.sin(a) @ np.cos(b))
     spread = [len(x) ** 2 - abs(np.exp(2j * x).sum()) ** 2 for x in (a, b)]
     return _quotient(4 * float(product), *spread, scale=len(a) ** 2)
 
 
 def _quotient(product: float, first: float, second: float, *, scale: float) -> float:
-    """``product / √(first · second)``; 0 if either is 0 but for rounding."""
+    """``product / √(first · second)``; 0 if either is 0 up to rounding."""
     if min(first, second) <= 1e-12 * scale:
         return 0.0
     return product / math.sqrt(first * second)

@@ -1,4 +1,4 @@
-"""Low level: brightness and colour. None of them depends on where a pixel lies."""
+"""Low level: brightness and colour, independent of the positions of pixels."""
 
 import math
 
@@ -11,12 +11,12 @@ from .target import target
 
 _HASLER = "Hasler & Süsstrunk, Measuring colourfulness in natural images, SPIE 2003"
 BINS = 4
-"""Of the colour histogram, for each channel."""
+"""Number of bins of the colour histogram per channel."""
 
 
 @target("low", meaning="mean luma, 0 … 1", source="ITU-R BT.709 weights on the stored values")
 def luminance(scene: Scene) -> float:
-    """How bright the image is."""
+    """Compute the mean brightness."""
     return float(scene.gray.mean())
 
 
@@ -26,7 +26,7 @@ def luminance(scene: Scene) -> float:
     source="Peli, Contrast in complex images, JOSA A 1990",
 )
 def rms_contrast(scene: Scene) -> float:
-    """How far brightness spreads."""
+    """Compute the standard deviation of the brightness."""
     return float(scene.gray.std())
 
 
@@ -48,7 +48,7 @@ def colourfulness(scene: Scene) -> float:
     source="mean direction of circular data; hue in the plane of (R − (G + B)/2, √3/2 · (G − B))",
 )
 def hue(scene: Scene) -> NDArray[np.float32]:
-    """Which colour prevails."""
+    """Compute the dominant hue."""
     return mean_hue(scene.square)
 
 
@@ -58,27 +58,27 @@ def hue(scene: Scene) -> NDArray[np.float32]:
     source="Smith, Color gamut transform pairs, SIGGRAPH 1978",
 )
 def saturation(scene: Scene) -> float:
-    """How far colours are from gray."""
+    """Compute the mean saturation."""
     return _mean(_saturation(scene.square))
 
 
 @target(
     "low",
     k=BINS**3,
-    meaning="share of pixels in each of 4 × 4 × 4 equal boxes of RGB, red slowest; sums to 1",
+    meaning="fraction of pixels in each of 4 × 4 × 4 equal boxes of RGB, red slowest; sums to 1",
     source="Swain & Ballard, Color indexing, IJCV 1991",
 )
 def colour_histogram(scene: Scene) -> NDArray[np.float64]:
-    """Which colours there are."""
+    """Compute the histogram of colours."""
     red, green, blue = scene.square // (256 // BINS)
     boxes = (red * BINS + green) * BINS + blue
     return np.bincount(boxes.ravel(), minlength=BINS**3) / boxes.size
 
 
 def mean_hue(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The mean direction of hues, weighted by saturation: ``[2]``, (0, 0) if there is none.
+    """Compute the mean direction of hues ``[2]``, weighted by saturation; (0, 0) if there is none.
 
-    This hue is HSV's at its six corners and within 1.2° of it between them.
+    This hue equals that of HSV at its six corners and within 1.2° of it between them.
 
     Args:
         pixels: ``[3, …]`` uint8 RGB.
@@ -86,12 +86,12 @@ def mean_hue(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     red, green, blue = pixels.astype(np.float32)
     x, y = red - (green + blue) / 2, math.sqrt(3) / 2 * (green - blue)
     weight = _saturation(pixels)
-    share = weight / np.maximum(np.sqrt(x * x + y * y), 1e-6)
-    return direction(float(np.vdot(share, x)), float(np.vdot(share, y)), float(weight.sum()))
+    scale = weight / np.maximum(np.sqrt(x * x + y * y), 1e-6)
+    return direction(float(np.vdot(scale, x)), float(np.vdot(scale, y)), float(weight.sum()))
 
 
 def _saturation(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """``(max − min) / max`` of each pixel: ``[3, …]`` gives ``[…]``."""
+    """Compute ``(max − min) / max`` of each pixel, from ``[3, …]`` to ``[…]``."""
     red, green, blue = pixels
     highest = np.maximum(np.maximum(red, green), blue)
     chroma = highest - np.minimum(np.minimum(red, green), blue)

@@ -1,4 +1,4 @@
-"""What was chosen when an image was drawn, as targets beside those that are read off its pixels."""
+"""Recorded factors of synthetic images as targets, in addition to targets measured from pixels."""
 
 import math
 from collections.abc import Mapping
@@ -7,24 +7,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 PREFIX = "factor:"
-"""Begins the names of such targets: a measured one may be called the same."""
+"""Prefix of the names of these targets: a measured target may have the same name."""
 
 PERIODS = {"rotation": math.tau, "light_direction": math.tau, "bearing": math.tau, "hue": 1.0}
-"""Factors that are angles, and what a whole turn is in their unit."""
+"""Factors that are angles, and their period."""
 
 ORIGINS = frozenset({"photograph", "box", "sample"})
-"""Factors that tell where an image was taken from, and not what it shows."""
+"""Factors that identify the source of an image and not its content."""
 
 Factors = Mapping[str, NDArray]
 
 
 def factor_targets(splits: Mapping[str, Factors]) -> dict[str, dict[str, NDArray]]:
-    """Targets of each split's rows: numbers ``[n, k]``, angles as (cos, sin) ``[n, 2]``, categories ``[n]``.
+    """Return the targets of each split: numbers ``[n, k]``, angles as (cos, sin) ``[n, 2]``, categories ``[n]``.
 
-    Categories are whole numbers, or yes and no. ``ORIGINS`` are left out.
+    Categories are integers or booleans. ``ORIGINS`` are left out.
 
     Args:
-        splits: by name, the factors ``[n]`` or ``[n, k]`` of all its rows.
+        splits: factors ``[n]`` or ``[n, k]`` of all rows, by split.
     """
     return {
         split: {PREFIX + name: _target(name, values) for name, values in factors.items() if name not in ORIGINS}

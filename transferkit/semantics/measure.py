@@ -1,4 +1,4 @@
-"""Measuring chosen targets of one image, or of a batch."""
+"""Measurement of targets of one image or a batch."""
 
 from collections.abc import Sequence
 
@@ -13,11 +13,11 @@ Measured = dict[str, NDArray[np.float32]]
 
 
 def measure(square: NDArray[np.uint8], names: Sequence[str] | None = None) -> Measured:
-    """Targets of one image, by name; what several of them need is computed once.
+    """Measure targets of one image, by name; shared intermediate results are computed once.
 
     Args:
-        square: ``[3, s, s]`` uint8 RGB, as the encoder saw it but for normalisation; ``s`` of 8 or more.
-        names: of targets; all if None.
+        square: ``[3, s, s]`` uint8 RGB, the encoder's input before normalisation; ``s`` is 8 or more.
+        names: names of targets; None measures all.
 
     Returns: ``[k]`` each, finite.
 
@@ -37,9 +37,9 @@ def measure(square: NDArray[np.uint8], names: Sequence[str] | None = None) -> Me
 
 
 def measure_batch(squares: NDArray[np.uint8], names: Sequence[str] | None = None) -> Measured:
-    """Targets of several images: ``[b, 3, s, s]`` gives ``[b, k]`` each; ``b`` may be 0.
+    """Measure targets of several images ``[b, 3, s, s]``, ``[b, k]`` each; ``b`` may be 0.
 
-    Each image's numbers are those that ``measure`` gives.
+    The numbers of each image equal those of ``measure``.
 
     Raises:
         UnknownNameError: if there is no such target.

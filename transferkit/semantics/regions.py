@@ -1,4 +1,4 @@
-"""Mid level: the salient region, its place, its size and its parts."""
+"""Mid level: position, size, number and hue of salient regions."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ _SOURCE = "border contrast, Wei et al., Geodesic saliency using background prior
     source=_SOURCE,
 )
 def salient_position(scene: Scene) -> NDArray[np.float64]:
-    """Where the thing is."""
+    """Compute the centre of the salient pixels."""
     mask, count = scene.salient
     if not count:
         return np.array([0.5, 0.5])
@@ -25,19 +25,19 @@ def salient_position(scene: Scene) -> NDArray[np.float64]:
     return np.array([columns.mean() + 0.5, rows.mean() + 0.5]) / len(mask)
 
 
-@target("mid", meaning="salient share of the image, 0 … 1; 0 if nothing stands out", source=_SOURCE)
+@target("mid", meaning="salient fraction of the image, 0 … 1; 0 if nothing is salient", source=_SOURCE)
 def salient_size(scene: Scene) -> float:
-    """How much of the image the thing takes."""
+    """Compute the fraction of salient pixels."""
     return float(scene.salient[0].mean())
 
 
 @target(
     "mid",
-    meaning="natural logarithm of 1 + the number of salient regions; 0 if nothing stands out",
+    meaning="natural logarithm of 1 + the number of salient regions; 0 if nothing is salient",
     source=_SOURCE,
 )
 def salient_count(scene: Scene) -> float:
-    """How many things there are."""
+    """Compute the logarithm of the number of regions."""
     return float(np.log1p(scene.salient[1]))
 
 
@@ -45,9 +45,9 @@ def salient_count(scene: Scene) -> float:
     "mid",
     k=2,
     period=1.0,
-    meaning="the hue of the salient pixels, as ``hue`` is of all; (0, 0) if nothing stands out or it is gray",
+    meaning="the hue of the salient pixels, as ``hue`` is of all; (0, 0) if nothing is salient or it is gray",
     source=_SOURCE,
 )
 def salient_hue(scene: Scene) -> NDArray[np.float32]:
-    """Which colour the thing has."""
+    """Compute the hue of the salient pixels."""
     return mean_hue(bytes_of(scene.colours[:, scene.salient[0]]))

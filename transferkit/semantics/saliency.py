@@ -1,8 +1,7 @@
-"""What stands out: pixels whose colour the image's border does not have.
+"""Saliency: pixels whose colour differs from that of the image's border.
 
-The border is taken for the background, as in Wei et al. [1]. Each pixel's Mahalanobis distance from the
-colours of the border is split in two by Otsu's threshold; what lies above it, and beyond ``LEAST`` standard
-deviations of the border, is salient.
+The border is assumed to be background, as in Wei et al. [1]. A pixel is salient if its Mahalanobis distance to
+the colours of the border is above Otsu's threshold and above ``MIN_DISTANCE`` standard deviations.
 
 [1] Wei et al., Geodesic saliency using background priors, ECCV 2012.
 """
@@ -13,28 +12,28 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 
 BORDER = 16
-"""The border is this fraction of the side wide: 1 / 16."""
+"""Ratio of the side of the image and the width of the border."""
 
 NOISE = 0.03
-"""Standard deviation, in 0 … 1, that every background is allowed."""
+"""Minimum standard deviation of a background, in 0 … 1."""
 
-LEAST = 2.5
+MIN_DISTANCE = 2.5
 SMALLEST_REGION = 0.004
-"""As a fraction of the image; smaller ones are specks."""
+"""Minimum size of a region, as a fraction of the image."""
 
 
 def salient_regions(colours: NDArray[np.float32]) -> tuple[NDArray[np.bool_], int]:
-    """The salient pixels, and the number of regions of touching pixels that they form.
+    """Return the salient pixels, and the number of their connected components.
 
     Args:
         colours: ``[3, w, w]`` in 0 … 1.
 
-    Returns: ``[w, w]`` and the count; nothing and 0 if all is like the border.
+    Returns: a mask ``[w, w]`` and the number of regions; an empty mask and 0 if all pixels are like the border.
     """
     distance = border_distance(colours)
-    if distance.max() < LEAST:
+    if distance.max() < MIN_DISTANCE:
         return np.zeros(distance.shape, bool), 0
-    mask = distance > max(_otsu(distance), LEAST)
+    mask = distance > max(_otsu(distance), MIN_DISTANCE)
     labels, _ = ndimage.label(mask, np.ones((3, 3)))
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
@@ -43,14 +42,14 @@ def salient_regions(colours: NDArray[np.float32]) -> tuple[NDArray[np.bool_], in
 
 
 def _otsu(distance: NDArray[np.float32]) -> float:
-    """Otsu's threshold, from 256 equal bins; much faster than a general histogram."""
+    """Compute Otsu's threshold from 256 equal bins, which is much faster than a general histogram."""
     step = float(distance.max()) / 255
     counts = np.bincount((distance * (1 / step) + 0.5).astype(np.int64).ravel(), minlength=256)
     return float(threshold_otsu(hist=(counts, np.arange(256)))) * step
 
 
 def border_distance(colours: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How many standard deviations each pixel's colour lies from those of the border: ``[w, w]``."""
+    """Compute the Mahalanobis distance ``[w, w]`` of each pixel's colour to the colours of the border."""
     side = colours.shape[1]
     width = max(1, side // BORDER)
     frame = np.ones((side, side), bool)

@@ -1,4 +1,4 @@
-"""One image and what several targets need of it, each computed at most once."""
+"""An image and the intermediate results that targets share, each computed at most once."""
 
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -11,7 +11,7 @@ from skimage import feature
 from ..core.errors import ShapeError
 from .saliency import salient_regions
 
-DEFINITION = 1  # of everything below and in saliency.py: a change of any number needs a new one
+DEFINITION = 1  # version of this file and saliency.py, which must change whenever a number changes
 
 SMALLEST_SIDE = 8
 LARGEST_REDUCED_SIDE = 96
@@ -19,22 +19,22 @@ ORIENTATIONS = 8
 LUMA = np.array([0.2125, 0.7154, 0.0721], np.float32)  # ITU-R BT.709, as in skimage.color.rgb2gray
 
 EDGE_LOW, EDGE_HIGH = 0.3, 0.6
-"""Canny's thresholds on a Sobel gradient that is 3.2 at a unit step blurred by a pixel: steps above 0.19
-begin an edge, steps above 0.09 continue one."""
+"""Canny's thresholds on a Sobel gradient that is 3.2 at a unit step blurred by one pixel: steps above 0.19
+start an edge, steps above 0.09 continue it."""
 
 Plane = NDArray[np.floating]
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """The square that an encoder saw, and intermediate results that targets share.
+    """The square image that an encoder receives, and intermediate results that targets share.
 
-    Colours, spectrum and sharpness are read at the size the encoder saw. Edges, textures and regions are
-    read at no more than 96 pixels a side, after area scaling: it bounds their cost, and makes their
-    pixel sizes mean the same in large images.
+    Colours, spectrum and sharpness are measured at the size of the encoder's input. Edges, textures and regions are
+    measured at no more than 96 pixels per side, after area interpolation: this limits their cost and makes pixel
+    sizes comparable in large images.
 
     Attributes:
-        square: ``[3, s, s]`` uint8 RGB, ``s`` of 8 or more.
+        square: ``[3, s, s]`` uint8 RGB, ``s`` is 8 or more.
 
     Raises: ShapeError: if ``square`` is anything else.
     """
@@ -46,16 +46,16 @@ class Scene:
         if len(shape) != 3 or shape[0] != 3 or shape[1] != shape[2] or kind != np.uint8:
             raise ShapeError(f"A scene is uint8 [3, s, s], not {kind} {list(shape)}: resize and crop first.")
         if shape[1] < SMALLEST_SIDE:
-            raise ShapeError(f"A scene of {shape[1]} pixels a side shows no structure: give {SMALLEST_SIDE} or more.")
+            raise ShapeError(f"A scene of {shape[1]} pixels per side is too small: give {SMALLEST_SIDE} or more.")
 
     @cached_property
     def gray(self) -> Plane:
-        """Luma ``[s, s]`` in 0 … 1, of the stored (gamma-coded) values."""
+        """Luma ``[s, s]`` in 0 … 1, computed from the stored (gamma-coded) values."""
         return luma(self.square) / np.float32(255)
 
     @cached_property
     def colours(self) -> Plane:
-        """The reduced image: ``[3, w, w]`` in 0 … 1, ``w`` at most 96."""
+        """Reduced image ``[3, w, w]`` in 0 … 1, ``w`` at most 96."""
         side = self.square.shape[1]
         if side <= LARGEST_REDUCED_SIDE:
             return np.asarray(self.square.astype(np.float32) / np.float32(255))
@@ -64,12 +64,12 @@ class Scene:
 
     @cached_property
     def reduced(self) -> Plane:
-        """Luma of the reduced image: ``[w, w]`` in 0 … 1."""
+        """Luma of the reduced image, ``[w, w]`` in 0 … 1."""
         return luma(self.colours)
 
     @cached_property
     def levels(self) -> NDArray[np.uint8]:
-        """The same in 256 levels: ``[w, w]``."""
+        """Luma of the reduced image in 256 levels, ``[w, w]``."""
         return bytes_of(self.reduced)
 
     @cached_property
@@ -92,7 +92,7 @@ class Scene:
 
     @cached_property
     def orientations(self) -> NDArray[np.float32]:
-        """The gradient's magnitude by quarter, in reading order, and orientation of the edge: ``[4, 8]``.
+        """Sum of the gradient's magnitude by quarter, in reading order, and orientation of the edge, ``[4, 8]``.
 
         The first orientation is centred on the horizontal, each is 22.5° wide; counter-clockwise.
         """
@@ -105,17 +105,17 @@ class Scene:
 
     @cached_property
     def edges(self) -> NDArray[np.bool_]:
-        """Canny's edges of the reduced luma, blurred by one pixel: ``[w, w]``."""
+        """Canny's edges of the reduced luma, blurred by one pixel, ``[w, w]``."""
         return np.asarray(feature.canny(self.reduced, sigma=1.0, low_threshold=EDGE_LOW, high_threshold=EDGE_HIGH))
 
     @cached_property
     def power(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Radial power spectrum of the luma under a Hann window.
 
-        Entry ``f`` is for frequencies of ``f`` cycles an image, rounded, ``f`` in ``0 … s//2``.
+        Entry ``f`` is for frequencies of ``f`` cycles per image, rounded, ``f`` in ``0 … s//2``.
 
-        Returns: the mean power of a coefficient, and the sum over them, each ``[s//2 + 1]``. All coefficients
-        together have the variance of the windowed image as their sum.
+        Returns: the mean and the sum of the power of the coefficients, ``[s//2 + 1]`` each. The sum over all
+        coefficients is the variance of the windowed image.
         """
         side = self.gray.shape[0]
         window, radius, weight, count = _radial(side)
@@ -127,29 +127,29 @@ class Scene:
 
     @cached_property
     def salient(self) -> tuple[NDArray[np.bool_], int]:
-        """The salient pixels of the reduced image, ``[w, w]``, and how many regions they form."""
+        """Salient pixels of the reduced image, ``[w, w]``, and the number of their regions."""
         return salient_regions(self.colours)
 
 
 def luma(planes: NDArray) -> Plane:
-    """The luma of ``[3, s, s]``, in its unit: ``[s, s]``."""
+    """Compute the luma ``[s, s]`` of ``[3, s, s]``, in the same unit."""
     red, green, blue = planes.astype(np.float32, copy=False)
     return np.asarray(LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue)
 
 
 def bytes_of(values: Plane) -> NDArray[np.uint8]:
-    """Values in 0 … 1 as 0 … 255, rounded."""
+    """Convert values in 0 … 1 to 0 … 255, rounded."""
     return np.floor(values * np.float32(255) + np.float32(0.5)).astype(np.uint8)
 
 
 def smoothed(planes: Plane, sigma: float) -> Plane:
-    """``[…, h, w]`` under a Gaussian of ``sigma`` pixels, mirrored at the border."""
+    """Smooth ``[…, h, w]`` with a Gaussian of ``sigma`` pixels, mirrored at the border."""
     return np.asarray(ndimage.gaussian_filter(planes, sigma, mode="reflect", truncate=3.0, axes=(-2, -1)))
 
 
 @cache
 def area_weights(side: int, reduced: int) -> Plane:
-    """``[reduced, side]``: the share of each new pixel that each old one covers; rows sum to 1."""
+    """Return the fraction ``[reduced, side]`` of each new pixel that each old pixel covers; rows sum to 1."""
     bounds = np.arange(reduced + 1) * (side / reduced)
     starts = np.arange(side)
     overlap = np.minimum(bounds[1:, None], starts + 1) - np.maximum(bounds[:-1, None], starts)
@@ -158,7 +158,7 @@ def area_weights(side: int, reduced: int) -> Plane:
 
 @cache
 def _quarters(side: int) -> NDArray[np.int64]:
-    """``[side, side]``: 0 … 3, the quarter each pixel lies in; a middle row counts to the lower half."""
+    """Return the quarter 0 … 3 of each pixel, ``[side, side]``; a middle row belongs to the lower half."""
     half = np.arange(side) >= side // 2
     return 2 * half[:, None] + half[None, :].astype(np.int64)
 
@@ -169,10 +169,10 @@ def _weighted_mean(plane: Plane, weights: Plane) -> np.float32:
 
 @cache
 def _radial(side: int) -> tuple[Plane, NDArray[np.int64], Plane, NDArray[np.float64]]:
-    """What the radial spectrum of every image of ``side`` pixels shares.
+    """Return the constants of the radial spectrum of all images of ``side`` pixels per side.
 
-    Returns: the window ``[s, s]``; of the coefficients of ``rfft2`` ``[s, s//2 + 1]`` their rounded radius
-    and how often each counts in the whole spectrum; the number of coefficients at each radius.
+    Returns: the window ``[s, s]``; the rounded radius and the multiplicity in the full spectrum of the coefficients
+    of ``rfft2``, ``[s, s//2 + 1]`` each; and the number of coefficients at each radius.
     """
     hann = np.sin(np.pi * (np.arange(side) + 0.5) / side) ** 2
     window = np.outer(hann, hann).astype(np.float32)

@@ -1,11 +1,11 @@
-"""The contract of this room: a target is a pure function over the square that an encoder saw.
+"""Protocol of targets: a target is a pure function of the square image that an encoder receives.
 
-Read this first, then any sibling. A new target is one function under ``target(…)``, in the file of its kind,
-and one test. It must give finite numbers for every image: say in ``meaning`` what it gives where it is
-undefined.
+Read this file first. A new target consists of one function with the decorator ``target(…)``, in the file of its
+kind, and one test. It must return finite numbers for every image: ``meaning`` states its value where the quantity
+is undefined.
 
-Shapes: ``b`` images, ``s`` pixels a side, ``k`` numbers of one target, ``w`` pixels a side of the reduced
-image of a ``Scene``.
+Shapes: ``b`` images, ``s`` pixels per side, ``k`` numbers per target, ``w`` pixels per side of the reduced image
+of a ``Scene``.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,18 +27,18 @@ Compute = Callable[[Scene], ArrayLike]
 
 @dataclass(frozen=True)
 class Target:
-    """A quantity, and what there is to know about it.
+    """Definition of a measured quantity.
 
     Attributes:
-        name: as registered.
-        compute: gives the ``k`` numbers of a scene.
-        level: ``low`` for what single pixels and their neighbours tell, ``mid`` for what they form.
-        kind: ``linear``, or ``circular``: a point (cos, sin) on the unit circle, (0, 0) where no angle is.
+        name: registered name.
+        compute: function from a scene to its ``k`` numbers.
+        level: ``low`` for properties of pixels and their neighbours, ``mid`` for shapes, textures and regions.
+        kind: ``linear``, or ``circular``: a point (cos, sin) on the unit circle, (0, 0) if there is no angle.
         dimension: ``k``; 2 for a circular target.
-        meaning: what the numbers say, with their unit, and what they are where the quantity is undefined.
-        source: where the definition comes from.
-        period: of a circular target's angle, in turns: 1 for a direction, 0.5 for an orientation.
-        version: of the definition; every change of a number needs a new one.
+        meaning: meaning and unit of the numbers, and their value if the quantity is undefined.
+        source: reference of the definition.
+        period: period of a circular target's angle, in turns: 1 for a direction, 0.5 for an orientation.
+        version: version of the definition, which must change whenever a number changes.
     """
 
     name: str
@@ -60,9 +60,9 @@ class Target:
             raise ValueError(f"{self.name} is {self.kind} and cannot have {self.dimension} numbers.")
 
     def of(self, scene: Scene) -> NDArray[np.float32]:
-        """The numbers of a scene: ``[k]``.
+        """Compute the numbers of a scene, ``[k]``.
 
-        Raises: ShapeError: if the function gave another number of them, or one that is not finite.
+        Raises: ShapeError: if the function returns another number of values, or a value that is not finite.
         """
         values = np.atleast_1d(np.asarray(self.compute(scene), dtype=np.float32))
         if values.shape != (self.dimension,) or not np.isfinite(values).all():
@@ -85,16 +85,16 @@ def target(
     period: float | None = None,
     version: int = 1,
 ) -> Callable[[Compute], Compute]:
-    """Register the decorated function as the target that bears its name.
+    """Register the decorated function as a target with the function's name.
 
     Args:
         level: ``low`` or ``mid``.
-        k: how many numbers it gives.
-        meaning: with the unit, and what an image without the quantity gets.
-        source: of the definition.
-        period: of the angle, in turns; given, the target is circular.
-        version: of the definition; raise it when a change of the function changes a number, or what was
-            measured and scored before is used again.
+        k: number of values.
+        meaning: meaning and unit, and the value of an image without the quantity.
+        source: reference of the definition.
+        period: period of the angle, in turns; None for a linear target.
+        version: version of the definition; increase it when a number changes, because cached measurements and
+            scores are otherwise reused.
     """
 
     def add(compute: Compute) -> Compute:
@@ -107,17 +107,17 @@ def target(
 
 
 def chosen_targets(names: Sequence[str] | None = None) -> tuple[Target, ...]:
-    """The targets called ``names``, in their order; all of them if None.
+    """Return the targets ``names``, in their order; None returns all.
 
-    Raises: UnknownNameError: naming the nearest known target.
+    Raises: UnknownNameError: if there is no such target; the message suggests a known one.
     """
     return tuple(TARGETS[name] for name in (TARGETS if names is None else names))
 
 
 def semantics_digest(names: Sequence[str] | None = None) -> str:
-    """Hex digest, 64 characters, that changes whenever a number of the targets may have changed.
+    """Return a hex digest, 64 characters, that changes if a number of the targets may have changed.
 
-    For cache keys. It does not depend on the order of ``names``, nor on targets that are not among them.
+    It is used in cache keys. It does not depend on the order of ``names`` or on other targets.
 
     Raises: UnknownNameError: if there is no such target.
     """

@@ -1,4 +1,4 @@
-"""Mid level: what patches of brightness form, and whether the halves of an image agree."""
+"""Mid level: texture, coarse layout of edges, and symmetry."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,11 @@ ANGLES = (0.0, np.pi / 4, np.pi / 2, 3 * np.pi / 4)
 _ROW, _COLUMN = np.mgrid[0:LEVELS, 0:LEVELS]
 
 RING = ((0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1))
-"""A pixel's neighbours in turn, each as steps down and to the right."""
+"""Neighbours of a pixel in circular order, as (down, right) offsets."""
 
 
 def _pattern(code: int) -> int:
-    """0 … 8, the ones among eight bits if they stand in one run around the ring; else 9."""
+    """Return the number of ones among eight bits, 0 … 8, if they form one run around the ring; else 9."""
     changes = code ^ (code >> 1 | (code & 1) << 7)
     return code.bit_count() if changes.bit_count() <= 2 else 9
 
@@ -27,13 +27,13 @@ _PATTERN_OF_CODE = np.array([_pattern(code) for code in range(256)])
 @target(
     "mid",
     k=10,
-    meaning="share of pixels with each uniform pattern of 8 neighbours: 0 … 8 in a row as bright as "
-    "the centre, then all others; sums to 1, all in the ninth for a constant image",
+    meaning="fraction of pixels with each uniform pattern of 8 neighbours: 0 … 8 in a row as bright as "
+    "the centre, then all other patterns; sums to 1, all in the ninth for a constant image",
     source="Ojala et al., Multiresolution gray-scale and rotation invariant texture classification, PAMI "
     "2002, on the 3 × 3 square of Ojala et al., A comparative study of texture measures, 1996",
 )
 def lbp(scene: Scene) -> NDArray[np.float64]:
-    """Which local patterns there are, whatever the turn and the brightness."""
+    """Compute the histogram of local patterns, which is invariant to rotation and brightness."""
     g = scene.levels
     side = len(g)
     codes = np.zeros((side - 2, side - 2), np.uint8)
@@ -52,7 +52,7 @@ def lbp(scene: Scene) -> NDArray[np.float64]:
     source="Haralick et al., Textural features for image classification, SMC 1973; skimage.feature.graycomatrix",
 )
 def cooccurrence(scene: Scene) -> NDArray[np.float64]:
-    """How neighbours go together."""
+    """Compute Haralick's features of the co-occurrence matrix."""
     coarse = scene.levels // (256 // LEVELS)
     matrix = feature.graycomatrix(coarse, [1], ANGLES, levels=LEVELS, symmetric=True, normed=True)
     p = matrix.mean(axis=(2, 3))  # [16, 16], symmetric, sums to 1
@@ -71,7 +71,7 @@ def cooccurrence(scene: Scene) -> NDArray[np.float64]:
     source="Dalal & Triggs, Histograms of oriented gradients for human detection, CVPR 2005",
 )
 def hog_summary(scene: Scene) -> NDArray[np.float32]:
-    """The coarse layout of edges."""
+    """Compute normalised orientation histograms of the quarters."""
     quarters = scene.orientations
     return (quarters / np.maximum(np.linalg.norm(quarters, axis=1, keepdims=True), 1e-6)).ravel()
 
@@ -82,7 +82,7 @@ def hog_summary(scene: Scene) -> NDArray[np.float32]:
     source="Pearson's coefficient",
 )
 def symmetry(scene: Scene) -> float:
-    """How well the left half foretells the right."""
+    """Compute the correlation of the left and the right half."""
     plane = scene.reduced - scene.reduced.mean(dtype=np.float64)
     variance = float((plane * plane).sum())
     if variance < 1e-9 * plane.size:
