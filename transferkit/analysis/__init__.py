@@ -1,1 +1,1 @@
-"""Looking inside representations: arrays in, numbers out."""
+"""Analysis of representations: functions from arrays to numbers."""

@@ -1,4 +1,4 @@
-"""How like an original a reconstruction is: by its pixels, by their structure, and to a network's eye.
+"""Similarity of reconstructions and originals: PSNR, SSIM and a perceptual distance.
 
 Shapes: ``b`` images of side ``s``, values in 0 … 1.
 
@@ -18,14 +18,14 @@ from torch.nn import functional
 from ..core.errors import ShapeError
 
 CEILING = 100.0
-"""Decibels of images that are equal, or as good as equal."""
+"""Maximum PSNR in decibels, the value of equal images."""
 
 WINDOW = 11
-"""Pixels of a side of the Gaussian window of [1]; smaller images have no structural similarity."""
+"""Pixels per side of the Gaussian window of [1], the minimum size of an image."""
 
 
 def psnr(originals: Tensor, reconstructions: Tensor) -> NDArray[np.float64]:
-    """Peak signal to noise ratio ``-10 log₁₀ mse`` in decibels, ``[b]``; at most ``CEILING``.
+    """Compute the peak signal-to-noise ratio ``-10 log₁₀ mse`` in decibels, ``[b]``; at most ``CEILING``.
 
     Args:
         originals: ``[b, 3, s, s]``.
@@ -39,7 +39,7 @@ def psnr(originals: Tensor, reconstructions: Tensor) -> NDArray[np.float64]:
 
 
 def ssim(originals: Tensor, reconstructions: Tensor) -> NDArray[np.float64]:
-    """Structural similarity as in [1]: 1 for equal images; Gaussian window of σ = 1.5, mean over channels.
+    """Compute the structural similarity [1]: 1 for equal images; Gaussian window of σ = 1.5, mean over channels.
 
     Args:
         originals: ``[b, 3, s, s]``; ``s`` at least ``WINDOW``.
@@ -59,14 +59,14 @@ def ssim(originals: Tensor, reconstructions: Tensor) -> NDArray[np.float64]:
 def perceptual_distances(
     maps_of: Callable[[Tensor], Sequence[Tensor]], originals: Tensor, reconstructions: Tensor
 ) -> NDArray[np.float64]:
-    """How far apart two images look to a network: LPIPS [2] without weights learned from people.
+    """Compute LPIPS [2] without learned weights: a perceptual distance from activations of a network.
 
-    At each position of each map the channels are scaled to unit length; the squared distance of the two is
-    averaged over positions, then over maps. 0 for equal images; at most 2 where maps are not negative, as
-    after ReLU, and 4 otherwise.
+    At each position of each map, the channels are normalised to unit length; the squared distance of the images is
+    averaged over positions, then over maps. It is 0 for equal images, and at most 2 for nonnegative maps, as after
+    ReLU, or 4 otherwise.
 
     Args:
-        maps_of: from ``[b, 3, s, s]`` to maps ``[b, d, h, w]``, one a layer, each of its own size.
+        maps_of: from ``[b, 3, s, s]`` to maps ``[b, d, h, w]``, one per layer, of any size.
         originals: ``[b, 3, s, s]``.
         reconstructions: the same.
 
@@ -78,7 +78,7 @@ def perceptual_distances(
         pairs = list(zip(maps_of(originals), maps_of(reconstructions), strict=True))
         if not pairs:
             raise ShapeError("A perceptual distance of no map is undefined: give one layer or more.")
-        layers = [(_unit(a) - _unit(b)).square().sum(1).mean((1, 2)) for a, b in pairs]  # [b] a layer
+        layers = [(_unit(a) - _unit(b)).square().sum(1).mean((1, 2)) for a, b in pairs]  # [b] per layer
         return torch.stack(layers).mean(0).double().cpu().numpy()
 
 

@@ -1,10 +1,10 @@
 """Feature inversion: the image whose features are nearest to given ones [1].
 
-What a layer keeps of an image shows in the images that it cannot tell from it. One of them is found by
-descending the distance ``‖φ(x) - φ₀‖² / ‖φ₀‖²`` of features ``φ`` over ``x``, drawn either
+Images with the same features show which information a layer preserves. One such image is found by minimisation of
+the distance ``‖φ(x) - φ₀‖² / ‖φ₀‖²`` of features ``φ`` over ``x``, parametrised either
 
-- by a deep image prior [2], as [3] does to see what pretraining keeps; or
-- as the sigmoid of one number a pixel and channel, with total variation as in [1].
+- by a deep image prior [2], as in [3]; or
+- as the sigmoid of one number per pixel and channel, with total variation as in [1].
 
 [1] Mahendran and Vedaldi, Understanding deep image representations by inverting them, CVPR 2015.
 [2] Ulyanov, Vedaldi and Lempitsky, Deep image prior, CVPR 2018.
@@ -25,17 +25,17 @@ from ..core.seeding import generator
 from .inversion_settings import InversionSettings
 from .prior import DeepImagePrior
 
-_FIRST = 0.1  # deviation of the first pixels, before the sigmoid: nearly grey
+_INITIAL_STD = 0.1  # standard deviation of the initial logits: nearly grey pixels
 
 
 @dataclass(frozen=True, eq=False)
 class Inversion:
-    """Images found, and how near they came.
+    """Result of feature inversion.
 
     Attributes:
-        images: ``[b, 3, s, s]`` in 0 … 1: of each, the drawing that came nearest, total variation included.
-        distances: ``[b]`` of their features; 0 is the target, and the features zero are at 1.
-        curve: ``[steps, b]`` the distances on the way.
+        images: ``[b, 3, s, s]`` in 0 … 1, each with the lowest objective (distance and total variation) of all steps.
+        distances: ``[b]``, distances of their features; 0 for the target, 1 for features of zero.
+        curve: ``[steps, b]``, distances at each step.
     """
 
     images: Tensor
@@ -52,21 +52,21 @@ def invert(
     seed: int,
     on_step: Callable[[], None] | None = None,
 ) -> Inversion:
-    """Look for images with the features ``target``, each for itself.
+    """Find images with the features ``target``, independently of each other.
 
     Args:
         features_of: from ``[b, 3, s, s]`` in 0 … 1 to ``[b, …]``, differentiable, row by row.
-        target: ``[b, …]`` the features to be found, on the device that computes.
-        size: pixels of a side, ``s``.
-        settings: how they are looked for.
-        seed: of what is drawn first; each image has its own draw, whatever ``b``.
+        target: ``[b, …]``, target features, on the device of the computation.
+        size: pixels per side, ``s``.
+        settings: parametrisation and optimiser.
+        seed: seed of the initial images; each image has its own generator, independent of ``b``.
         on_step: called after each step.
 
     Raises:
         UsageError: if the images are too small for the prior.
-        ShapeError: if there is no image, or the features of such images have not the shape of the target.
-        ModelError: if the features carry no gradient.
-        NonFiniteError: if the target is not finite, or a distance stops being so.
+        ShapeError: if there is no image, or the features of the images have another shape than the target.
+        ModelError: if the features are not differentiable.
+        NonFiniteError: if the target or a distance is not finite.
     """
     _require_finite_target(target)
     canvas = _canvas(len(target), size, settings, seed).to(target.device)
@@ -80,7 +80,7 @@ def invert(
             images = canvas()
             distances = feature_distances(_fitting(features_of(images), target, size), target)
             objective = distances + settings.smoothing * total_variation(images)
-            gradients = torch.autograd.grad(objective.sum(), parameters)  # of no weight of φ
+            gradients = torch.autograd.grad(objective.sum(), parameters)  # not with respect to the weights of φ
         images, distances, objective = images.detach(), distances.detach(), objective.detach()
         _require_finite_step(objective, step, settings)
         better = objective < lowest
@@ -96,7 +96,7 @@ def invert(
 
 
 def feature_distances(features: Tensor, target: Tensor) -> Tensor:
-    """``‖φ - φ₀‖² / ‖φ₀‖²`` of each image, ``[b]``; a target of zeros is not divided by.
+    """Compute ``‖φ - φ₀‖² / ‖φ₀‖²`` of each image, ``[b]``; a target of zeros has the denominator 1.
 
     Args:
         features: ``[b, …]`` φ.
@@ -108,7 +108,7 @@ def feature_distances(features: Tensor, target: Tensor) -> Tensor:
 
 
 def total_variation(images: Tensor) -> Tensor:
-    """The mean squared step to the pixel below plus that to the pixel on the right, ``[b]``; as β = 2 in [1].
+    """Compute the mean squared vertical difference plus the mean squared horizontal difference, ``[b]``; β = 2 in [1].
 
     Args:
         images: ``[b, c, s, s]``.
@@ -117,11 +117,11 @@ def total_variation(images: Tensor) -> Tensor:
 
 
 class _Pixels(nn.Module):
-    """Images as the sigmoid of free numbers, nearly grey at first."""
+    """Images as the sigmoid of free parameters, nearly grey at first."""
 
     def __init__(self, images: int, size: int, *, seed: int) -> None:
         super().__init__()
-        draws = [generator(seed, "pixels", image).normal(0, _FIRST, (3, size, size)) for image in range(images)]
+        draws = [generator(seed, "pixels", image).normal(0, _INITIAL_STD, (3, size, size)) for image in range(images)]
         self.logits = nn.Parameter(torch.tensor(np.stack(draws), dtype=torch.float32))
 
     def forward(self) -> Tensor:
@@ -137,7 +137,7 @@ def _canvas(images: int, size: int, settings: InversionSettings, seed: int) -> n
 
 
 def _fitting(features: Tensor, target: Tensor, size: int) -> Tensor:
-    """``features`` as they are, if they can be compared and descended."""
+    """Check that ``features`` have the shape of the target and a gradient, and return them."""
     if features.shape != target.shape:
         raise ShapeError(
             f"Images of {size}×{size} have features {list(features.shape)}, the target is "

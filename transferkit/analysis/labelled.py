@@ -1,4 +1,4 @@
-"""What every number of this room is computed from: rows that are finite, and the class of each."""
+"""Checked inputs of the analyses: finite rows and their classes."""
 
 from dataclasses import dataclass
 
@@ -13,12 +13,12 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """Rows and their classes. Shapes: ``n`` rows, ``d`` features, ``c`` classes, all of which have a row.
+    """Rows and their classes. Shapes: ``n`` rows, ``d`` features, ``c`` classes, each with at least one row.
 
     Attributes:
         x: ``[n, d]`` float64, finite.
         y: ``[n]`` integers in ``0 … c-1``.
-        count: ``[c]`` rows of each class, at least 1.
+        count: ``[c]``, number of rows of each class, at least 1.
     """
 
     x: Array
@@ -26,28 +26,28 @@ class Labelled:
     count: NDArray[np.int64]
 
     def means(self, values: Array) -> Array:
-        """The mean of ``values`` ``[n, k]`` over the rows of each class, ``[c, k]``."""
+        """Compute the mean of ``values`` ``[n, k]`` over the rows of each class, ``[c, k]``."""
         n, c = len(self.y), len(self.count)
         rows = csr_array((1 / self.count[self.y], (self.y, np.arange(n))), shape=(c, n))
         return rows @ values
 
 
 def matrix(x: ArrayLike, *, name: str = "Features") -> Array:
-    """``x`` as float64 ``[n, d]``, n and d at least 1.
+    """Convert ``x`` to float64 ``[n, d]`` with n and d at least 1.
 
     Args:
         x: any real array that numpy can read.
-        name: what it is called in an error.
+        name: name of the array in errors.
 
     Raises:
-        ShapeError: if it is no such matrix.
-        NonFiniteError: naming the first row that holds NaN or infinity.
+        ShapeError: if ``x`` is not such a matrix.
+        NonFiniteError: if ``x`` contains NaN or infinity; the message names the first such row.
     """
     x = np.asarray(x, dtype=np.float64)
     if x.ndim != 2 or not x.size:
         raise ShapeError(f"{name} must be [n, d] with at least one row and column, not {list(x.shape)}.")
     with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(x.sum()):  # a sum may overflow: only if it is not finite is each number looked at
+        if np.isfinite(x.sum()):  # the sum may overflow: each number is checked only if it is not finite
             return x
     finite = np.isfinite(x).all(axis=1)
     if not finite.all():
@@ -59,17 +59,17 @@ def matrix(x: ArrayLike, *, name: str = "Features") -> Array:
 
 
 def labelled(x: ArrayLike, labels: ArrayLike, *, least: int = 1, name: str = "Features") -> Labelled:
-    """Check both and number the classes anew, so that each of ``0 … c-1`` has a row.
+    """Check rows and labels, and renumber the classes so that each of ``0 … c-1`` has a row.
 
     Args:
         x: ``[n, d]``.
         labels: ``[n]`` integers of any values.
-        least: the fewest classes that will do.
-        name: what ``x`` is called in an error.
+        least: minimum number of classes.
+        name: name of ``x`` in errors.
 
     Raises:
-        ShapeError: if they do not fit, or the labels are no integers.
-        NonFiniteError: if ``x`` holds NaN or infinity.
+        ShapeError: if they do not fit, or the labels are not integers.
+        NonFiniteError: if ``x`` contains NaN or infinity.
         DataError: if there are fewer classes than ``least``.
     """
     x, labels = matrix(x, name=name), np.asarray(labels)

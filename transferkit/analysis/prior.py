@@ -1,11 +1,12 @@
-"""A deep image prior [1]: an untrained network that draws an image from fixed noise.
+"""A deep image prior [1]: an untrained network that maps fixed noise to an image.
 
-Its weights are the unknowns. What it can draw after few steps is smooth and repeats itself, as photographs
-do; that is all the prior there is, and nothing was learned from any image.
+Its weights are the unknowns. After few steps its images are smooth and self-similar, like photographs; this is the
+only prior, and the network is not trained on images.
 
-The network is an hourglass with skips. Level ``i`` halves the resolution by averaging and applies two
-convolutions; on the way up, what comes from below is enlarged, joined with a narrow skip of the level's
-input, and convolved twice. Instance normalisation and leaky ReLU (0.2) follow every convolution but the last.
+The network is an hourglass with skip connections. Level ``i`` halves the resolution by average pooling and applies
+two convolutions; in the decoder, the output of the lower level is upsampled, concatenated with a narrow skip
+connection from the level's input, and convolved twice. Instance normalisation and leaky
+ReLU (0.2) follow every convolution but the last.
 
 [1] Ulyanov, Vedaldi and Lempitsky, Deep image prior, CVPR 2018.
 """
@@ -21,26 +22,26 @@ from torch.nn.utils import skip_init
 from ..core.errors import UsageError
 from ..core.seeding import generator
 
-NOISE = 32  # channels of the input
-AMPLITUDE = 0.1  # of the input, uniform from 0
-SKIP = 4  # channels
-_WIDEST = 8  # times the width
+NOISE = 32  # number of input channels
+AMPLITUDE = 0.1  # maximum of the input, which is uniform from 0
+SKIP = 4  # number of channels of a skip connection
+_WIDEST = 8  # maximum number of channels, as a multiple of the width
 
 
 class DeepImagePrior(nn.Module):
-    """One network for each of several images, computed together as groups of channels.
+    """One network per image, computed together as groups of channels.
 
-    The networks share nothing: each has its own noise and weights, drawn by its place among the images, and
-    learns what it would learn alone.
+    The networks are independent: each has its own noise and weights, which depend on its index, and its result does
+    not depend on the number of images.
 
     Args:
-        images: how many, ``b``.
-        size: pixels of a side, ``s``; at least ``2^(depth + 1)``.
+        images: number of images, ``b``.
+        size: pixels per side, ``s``; at least ``2^(depth + 1)``.
         decoder_width: channels at full resolution.
-        decoder_depth: how often the resolution is halved.
-        seed: of noise and first weights.
+        decoder_depth: number of times the resolution is halved.
+        seed: seed of the noise and the initial weights.
 
-    Raises: UsageError: if the images are too small to be halved so often.
+    Raises: UsageError: if the images are too small for this depth.
     """
 
     noise: Tensor
@@ -55,7 +56,7 @@ class DeepImagePrior(nn.Module):
             )
         self._images, self._size = images, size
         levels = [decoder_width * min(2**level, _WIDEST) for level in range(decoder_depth)]
-        below = [*levels[1:], levels[-1]]  # what comes from below, level by level
+        below = [*levels[1:], levels[-1]]  # channels from the lower level
         steps = list(pairwise([NOISE, *levels]))
         self.down = nn.ModuleList(self._halving(before, after) for before, after in steps)
         self.skip = nn.ModuleList(self._layer(before, SKIP, 1) for before, _ in steps)
@@ -68,17 +69,17 @@ class DeepImagePrior(nn.Module):
         self._draw(seed)
 
     def forward(self) -> Tensor:
-        """The images as they are drawn now, ``[b, 3, s, s]`` in 0 … 1."""
-        x, beside = self.noise, []
+        """Compute the current images, ``[b, 3, s, s]`` in 0 … 1."""
+        x, skips = self.noise, []
         for down, skip in zip(self.down, self.skip, strict=True):
-            beside.append(skip(x))
+            skips.append(skip(x))
             x = down(x)
-        for up, side in zip(reversed(self.up), reversed(beside), strict=True):
+        for up, side in zip(reversed(self.up), reversed(skips), strict=True):
             x = up(self._joined(side, functional.interpolate(x, size=side.shape[2:])))
         return self.last(x).reshape(self._images, 3, self._size, self._size).sigmoid()
 
     def _joined(self, a: Tensor, b: Tensor) -> Tensor:
-        """Channels of ``a`` and ``b`` image by image: ``[1, b·p, h, w]``, ``[1, b·q, h, w]``."""
+        """Concatenate the channels of ``a`` and ``b`` per image: ``[1, b·p, h, w]``, ``[1, b·q, h, w]``."""
         grouped = [part.unflatten(1, (self._images, -1)) for part in (a, b)]
         return torch.cat(grouped, dim=2).flatten(1, 2)  # [1, b·(p + q), h, w]
 
@@ -93,7 +94,7 @@ class DeepImagePrior(nn.Module):
         )
 
     def _convolution(self, before: int, after: int, kernel: int) -> nn.Module:
-        """Of each image's channels by its own weights, which are not drawn yet."""
+        """Return a convolution with separate weights per image, not initialised."""
         return skip_init(
             nn.Conv2d,
             self._images * before,
@@ -105,7 +106,7 @@ class DeepImagePrior(nn.Module):
 
     @torch.no_grad()
     def _draw(self, seed: int) -> None:
-        """Noise, and weights uniform within ``1/√fan_in`` as torch draws them, image by image."""
+        """Draw noise, and weights uniform in ``±1/√fan_in`` as in torch, image by image."""
         convolutions = [module for module in self.modules() if isinstance(module, nn.Conv2d)]
         for image in range(self._images):
             rng = generator(seed, "prior", image)
@@ -117,5 +118,5 @@ class DeepImagePrior(nn.Module):
                     _fill(parameter.view(self._images, -1)[image], -bound, bound, rng)
 
 
-def _fill(context: Tensor, low: float, high: float, rng: np.random.Generator) -> None:
-    context.copy_(torch.from_numpy(rng.uniform(low, high, len(context))))
+def _fill(values: Tensor, low: float, high: float, rng: np.random.Generator) -> None:
+    values.copy_(torch.from_numpy(rng.uniform(low, high, len(values))))

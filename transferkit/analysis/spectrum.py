@@ -1,4 +1,4 @@
-"""How many directions features use: the effective rank and the decay of their spectrum.
+"""Dimensionality of features: the effective rank and the decay of their spectrum.
 
 Shapes: ``n`` rows, ``d`` features. ``O(n d min(n, d))`` in time, ``min(n, d)²`` in memory.
 
@@ -15,19 +15,19 @@ from numpy.typing import ArrayLike
 from .labelled import Array, matrix
 
 FIT = (4, 100)
-"""Ranks of the eigenvalues that the decay is fitted to, as in the released code of [2]."""
+"""Range of ranks of the eigenvalues to which the decay is fitted, as in the released code of [2]."""
 
-FEWEST = 10
-"""Eigenvalues below which no decay is fitted."""
+MIN_EIGENVALUES = 10
+"""Minimum number of eigenvalues for the fit of the decay."""
 
 
 def effective_rank(x: ArrayLike) -> float | None:
-    """RankMe [1]: exp of the entropy of the singular values of ``x`` ``[n, d]`` as they are, over their sum.
+    """Compute RankMe [1]: exp of the entropy of the normalised singular values of ``x`` ``[n, d]``.
 
-    Not centred, as in [1], and without the 1e-7 that it adds to each share: shares of zero count nothing.
+    ``x`` is not centred, as in [1]. The 1e-7 that [1] adds to each value is omitted: zeros do not contribute.
 
-    Returns: 1 … min(n, d), one direction to all alike; None if all is zero.
-    Raises: ShapeError, NonFiniteError: if ``x`` is no finite matrix.
+    Returns: 1 (one direction) … min(n, d) (all directions equal); None if all values are zero.
+    Raises: ShapeError, NonFiniteError: if ``x`` is not a finite matrix.
 
     >>> round(effective_rank(np.eye(5)), 6)
     5.0
@@ -35,32 +35,32 @@ def effective_rank(x: ArrayLike) -> float | None:
     singular = np.sqrt(eigenvalues(matrix(x)))
     if not singular.any():
         return None
-    share = singular[singular > 0] / singular.sum()
-    return float(np.exp(-(share * np.log(share)).sum()))
+    p = singular[singular > 0] / singular.sum()
+    return float(np.exp(-(p * np.log(p)).sum()))
 
 
 def spectrum_decay(x: ArrayLike) -> float | None:
-    """α-ReQ [2]: α where the j-th eigenvalue of the covariance of ``x`` ``[n, d]`` falls like j⁻ᵅ.
+    """Compute α-ReQ [2]: the exponent α for which the j-th eigenvalue of the covariance of ``x`` ``[n, d]`` is ∝ j⁻ᵅ.
 
-    Least squares of log λ on log j over the ranks 4 to 100, or to the last that is not zero, weighted by
-    1/j [3]. α near 1 is what [2] finds in good representations; above, few directions hold all.
+    Least squares of log λ on log j over the ranks 4 to 100, or to the last nonzero one, weighted by 1/j [3]. Good
+    representations in [2] have α near 1; for larger α, few directions dominate.
 
-    Returns: α; None if fewer than 10 eigenvalues lie in that range.
-    Raises: ShapeError, NonFiniteError: if ``x`` is no finite matrix.
+    Returns: α; None if fewer than 10 eigenvalues are in this range.
+    Raises: ShapeError, NonFiniteError: if ``x`` is not a finite matrix.
     """
     x = matrix(x)
     values = eigenvalues(x - x.mean(axis=0))
     rank = np.arange(1, len(values) + 1)
     used = (rank >= FIT[0]) & (rank <= FIT[1]) & (values > 0)
-    if used.sum() < FEWEST:
+    if used.sum() < MIN_EIGENVALUES:
         return None
-    across, down, weight = np.log(rank[used]), np.log(values[used]), 1 / rank[used]
-    across = across - np.average(across, weights=weight)
-    return float(-(weight * across * down).sum() / (weight * across**2).sum())
+    log_rank, log_value, weight = np.log(rank[used]), np.log(values[used]), 1 / rank[used]
+    log_rank = log_rank - np.average(log_rank, weights=weight)
+    return float(-(weight * log_rank * log_value).sum() / (weight * log_rank**2).sum())
 
 
 def eigenvalues(x: Array) -> Array:
-    """Of ``xᵀ x`` for ``x`` ``[n, d]`` float64, descending, ``[min(n, d)]``; rounding around zero is zero."""
+    """Compute the eigenvalues of ``xᵀ x`` for ``x`` ``[n, d]``, descending, ``[min(n, d)]``; rounding errors are 0."""
     if not (scale := np.abs(x).max()):
         return np.zeros(min(x.shape))
     x = x / scale  # so that no square under- or overflows
