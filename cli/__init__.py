@@ -1,1 +1,1 @@
-"""Click commands: they parse, call and show; nothing here computes."""
+"""Click commands: they parse options, call the library and print results; they compute nothing."""

@@ -1,4 +1,4 @@
-"""``transferkit analyze``: look inside representations."""
+"""``transferkit analyze``: analyses of representations."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,13 +18,15 @@ from .settings import given, with_options
 if TYPE_CHECKING:
     from transferkit.core.results import Results
 
+_FIGURE_HELP = "Path of the figures without a file extension.  [default: the analysis in reports]"
+
 
 @click.group(cls=Section)
 def command() -> None:
-    """Look inside representations, layer by layer.
+    """Analyze representations, layer by layer.
 
-    Each analysis prints a table, leaves records among the results, and draws a figure as SVG and PNG into the
-    workspace's reports.
+    Each analysis prints a table, saves result records, and writes a figure as SVG and PNG to the workspace's
+    reports folder.
 
     \b
     Example:
@@ -32,8 +34,8 @@ def command() -> None:
     """
 
 
-def _looking(function: Callable[..., Any]) -> Callable[..., Any]:
-    """What all of them take."""
+def _analysis_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that all analyses of layers share."""
     options: list[Callable[..., Any]] = [
         model_options,
         click.option(
@@ -46,22 +48,22 @@ def _looking(function: Callable[..., Any]) -> Callable[..., Any]:
         ),
         budget_options,
         with_options(ExtractSettings),
-        click.option("--seed", default=0, show_default=True, help="Of splits and draws."),
-        click.option("--figure", metavar="PATH", help="Where figures go, without an ending.  [default: reports]"),
+        click.option("--seed", default=0, show_default=True, help="Seed for data splits and random sampling."),
+        click.option("--figure", metavar="PATH", help=_FIGURE_HELP),
     ]
     for option in reversed(options):
         function = option(function)
     return function
 
 
-def _place(session: Session, seed: int) -> Any:
+def _run_context(session: Session, seed: int) -> Any:
     from transferkit.protocols.context import RunContext
 
     return RunContext(session.workspace, seed, session.reporter)
 
 
 @command.command()
-@_looking
+@_analysis_options
 @common_options
 def cka(
     session: Session,
@@ -81,14 +83,14 @@ def cka(
     from transferkit.reports.figures import AxisLabels, heat_map
 
     extraction = ExtractSettings(**given(ExtractSettings, options))
-    found = list(similarity(model, data, extraction, context=_place(session, seed)))
+    found = list(similarity(model, data, extraction, context=_run_context(session, seed)))
     figures = {one.data: heat_map(one.values, one.names, one.names, AxisLabels(f"CKA on {one.data}")) for one in found}
-    drawn = session.drawn(figure, "cka", figures)
-    session.show([one.to_json() for one in found], Group(*found, drawn))
+    saved = session.save_figures(figure, "cka", figures)
+    session.show([one.to_json() for one in found], Group(*found, saved))
 
 
 @command.command()
-@_looking
+@_analysis_options
 @click.option("--force", is_flag=True, help="Recompute finished cells.")
 @common_options
 def separation(
@@ -100,10 +102,10 @@ def separation(
     force: bool,
     **options: Any,
 ) -> None:
-    """Measure how far classes lie apart, and how features fill their space.
+    """Measure class separation and the geometry of features.
 
-    Class separation, distances within and between classes, alignment and uniformity, effective rank (RankMe),
-    and the decay of the spectrum (α-ReQ).
+    The measures are class separation, distances within and between classes, alignment and uniformity,
+    effective rank (RankMe), and the decay of the spectrum (α-ReQ).
 
     \b
     Example:
@@ -114,7 +116,7 @@ def separation(
 
     extraction = ExtractSettings(**given(ExtractSettings, options))
     try:
-        records = separations(model, data, extraction, context=_place(session, seed), force=force)
+        records = separations(model, data, extraction, context=_run_context(session, seed), force=force)
     except UnansweredError as error:
         if error.results:
             _show_separations(session, error.results, figure)
@@ -126,12 +128,12 @@ def _show_separations(session: Session, records: "Results", figure: str | None) 
     from transferkit.protocols.analyses.separation import separation_table
     from transferkit.reports.depth import depth_figure
 
-    drawn = session.drawn(figure, "separation", {"": depth_figure(records, "class separation")})
-    session.show(records.to_json(), Group(separation_table(records), drawn))
+    saved = session.save_figures(figure, "separation", {"": depth_figure(records, "class separation")})
+    session.show(records.to_json(), Group(separation_table(records), saved))
 
 
 @command.command()
-@_looking
+@_analysis_options
 @click.option("--force", is_flag=True, help="Recompute finished cells.")
 @common_options
 def transferability(
@@ -143,11 +145,12 @@ def transferability(
     force: bool,
     **options: Any,
 ) -> None:
-    """Predict transfer without training, and say how well that ranked the models of this workspace.
+    """Estimate transferability without training, and report how well the scores rank this workspace's models.
 
-    LogME, H-score and its regularised form, TransRate, GBC, NLEEP, and LEEP and NCE for models with a
-    classifier of their own, from train and val. Where the workspace has accuracies of linear probes or
-    fine-tuning for at least three of the models, Kendall's weighted τ between score and accuracy is shown.
+    The scores are LogME, H-score and its regularised form, TransRate, GBC and NLEEP, and for models with their
+    own classifier also LEEP and NCE. They use train and val. If the workspace has accuracies of linear probes
+    or fine-tuning for at least three of the models, the table shows Kendall's weighted τ between score and
+    accuracy.
 
     \b
     Example:
@@ -157,28 +160,28 @@ def transferability(
     from transferkit.reports.agreement import agreement_figures
 
     extraction = ExtractSettings(**given(ExtractSettings, options))
-    found = score(model, data, extraction, context=_place(session, seed), force=force)
-    drawn = session.drawn(figure, "transferability", agreement_figures(found.pairs))
-    session.show(found.to_json(), Group(found, drawn))
+    found = score(model, data, extraction, context=_run_context(session, seed), force=force)
+    saved = session.save_figures(figure, "transferability", agreement_figures(found.pairs))
+    session.show(found.to_json(), Group(found, saved))
 
 
 @command.command()
-@_looking
+@_analysis_options
 @click.option(
     "--corruptions",
     multiple=True,
     callback=listed,
     metavar="NAME,…",
-    help="Kinds.  [default: noise,blur,contrast,jpeg]",
+    help="Types of corruption.  [default: noise,blur,contrast,jpeg]",
 )
 @click.option(
     "--severities",
     multiple=True,
     callback=listed_integers,
     metavar="N,…",
-    help="Strengths.  [default: 1,2,3,4,5]",
+    help="Severities of each corruption.  [default: 1,2,3,4,5]",
 )
-@click.option("--penalties", type=int, metavar="N", help="Of the linear probe.  [default: 12]")
+@click.option("--penalties", type=int, metavar="N", help="Penalties that the linear probe tries.  [default: 12]")
 @click.option("--force", is_flag=True, help="Recompute finished cells.")
 @common_options
 def robustness(
@@ -190,7 +193,7 @@ def robustness(
     force: bool,
     **options: Any,
 ) -> None:
-    """Fit a linear probe on clean images and score it on corrupted ones, at rising severity.
+    """Fit a linear probe on clean images and score it on corrupted images of increasing severity.
 
     \b
     Example:
@@ -201,12 +204,12 @@ def robustness(
         robustness_table,
         severity_curves,
     )
-    from transferkit.protocols.analyses.robustness import robustness as suffer
+    from transferkit.protocols.analyses.robustness import robustness as measure_robustness
     from transferkit.reports.figures import AxisLabels, Curve, curve_rows
 
     extraction = ExtractSettings(**given(ExtractSettings, options))
     settings = RobustnessSettings(**given(RobustnessSettings, options))
-    records = suffer(model, data, extraction, settings, context=_place(session, seed), force=force)
+    records = measure_robustness(model, data, extraction, settings, context=_run_context(session, seed), force=force)
     figures = {}
     for name in dict.fromkeys(record.data for record in records):
         points = severity_curves(records, name)
@@ -217,16 +220,18 @@ def robustness(
             for quantity, columns in {"accuracy": [0, 1, 2, 3], "calibration error": [0, 4]}.items()
         }
         figures[name] = curve_rows(rows, AxisLabels(f"Corrupted images of {name}", "severity"))
-    session.show(records.to_json(), Group(robustness_table(records), session.drawn(figure, "robustness", figures)))
+    session.show(
+        records.to_json(), Group(robustness_table(records), session.save_figures(figure, "robustness", figures))
+    )
 
 
 @command.command()
 @model_options
 @click.option("-d", "--data", default="mini/photos", show_default=True, metavar="SPEC", help="One data set.")
 @with_options(InvertSettings, InversionSettings)
-@click.option("--full", is_flag=True, help="Search as the published method does, at 224 pixels, for a GPU.")
-@click.option("--seed", default=0, show_default=True, help="Of what is drawn first.")
-@click.option("--figure", metavar="PATH", help="Where figures go, without an ending.  [default: reports]")
+@click.option("--full", is_flag=True, help="Use the published settings at 224 pixels; this needs a GPU.")
+@click.option("--seed", default=0, show_default=True, help="Seed for the initialization of the search.")
+@click.option("--figure", metavar="PATH", help=_FIGURE_HELP)
 @common_options
 def inversion(
     session: Session,
@@ -237,9 +242,10 @@ def inversion(
     figure: str | None,
     **options: Any,
 ) -> None:
-    """Look for images that a layer cannot tell from given ones: what comes back is what it holds.
+    """Reconstruct images from the features of a layer, to show which information the layer keeps.
 
-    One column an image, the originals first, then one row a model and layer. Options given beside --full win.
+    The figure has one column per image; the first row shows the originals, and each further row one layer of
+    one model. Options that are given together with --full override it.
 
     \b
     Example:
@@ -252,7 +258,7 @@ def inversion(
 
     settings = replace(FULL_IMAGES if full else InvertSettings(), **given(InvertSettings, options))
     search = replace(FULL if full else InversionSettings(), **given(InversionSettings, options))
-    found = invert_layers(model, data, settings, search, context=_place(session, seed))
+    found = invert_layers(model, data, settings, search, context=_run_context(session, seed))
     rows = dict(zip(found.names, [found.originals, *(row.pictures for row in found.rows)], strict=True))
-    drawn = session.drawn(figure, "inversion", {"": picture_rows(rows, AxisLabels(found.data))})
-    session.show(found.to_json(), Group(found, drawn))
+    saved = session.save_figures(figure, "inversion", {"": picture_rows(rows, AxisLabels(found.data))})
+    session.show(found.to_json(), Group(found, saved))

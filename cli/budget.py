@@ -1,4 +1,4 @@
-"""``--limit``, ``--shots-per-class`` and ``--budget``: fewer labelled images of every data set."""
+"""The options ``--limit``, ``--shots-per-class`` and ``--budget``, which reduce the labelled images of data sets."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -10,7 +10,7 @@ _OPTIONS = {
     "limit": click.option(
         "--limit",
         metavar="N",
-        help="Use so many labelled images, or with a point such a fraction of them: 1000 or 0.1.",
+        help="Number of labelled images, such as 1000, or fraction of them, such as 0.1.",
     ),
     "shots_per_class": click.option(
         "--shots-per-class",
@@ -27,14 +27,14 @@ _OPTIONS = {
 
 
 def budget_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the three options; the function gets specs in ``data`` that say the budget, drawn by ``--seed``."""
+    """Add the three options; the function receives the budget as part of the specs in ``data``."""
 
     @wraps(function)
     def command(*arguments: Any, data: tuple[str, ...], **options: Any) -> Any:
-        given = {name: options.pop(name) for name in _OPTIONS}
-        budgets = [_written(name, value) for name, value in given.items() if value is not None]
+        values = {name: options.pop(name) for name in _OPTIONS}
+        budgets = [_spec_suffix(name, value) for name, value in values.items() if value is not None]
         if len(budgets) > 1:
-            raise click.UsageError("Give one of --limit, --shots-per-class and --budget.")
+            raise click.UsageError("--limit, --shots-per-class and --budget exclude each other: give one of them.")
         if budgets:
             from transferkit.data.catalog import with_budget
 
@@ -46,6 +46,6 @@ def budget_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _written(name: str, value: Any) -> str:
-    """As behind the ``@`` of a spec."""
+def _spec_suffix(name: str, value: Any) -> str:
+    """Return the option as it follows the ``@`` of a spec."""
     return {"limit": f"limit={value}", "shots_per_class": f"shots={value}", "budget": str(value)}[name]

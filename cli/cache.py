@@ -1,4 +1,4 @@
-"""``transferkit cache``: look after the feature cache."""
+"""``transferkit cache``: inspection and cleaning of the feature cache."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ from .session import Section, Session, canonical, common_options, listed
 
 @click.group(cls=Section)
 def command() -> None:
-    """Look after the feature cache.
+    """Inspect and clean the feature cache.
 
     \b
     Example:
@@ -32,55 +32,57 @@ def command() -> None:
 
 def _filters(function: click.decorators.FC) -> click.decorators.FC:
     """Add the options that narrow a list of entries."""
-    for name, words in (
-        ("entry", "Only entries whose digest begins so."),
+    for name, help_text in (
+        ("entry", "Only entries whose digest starts with this prefix."),
         ("split", "Only this split."),
         ("data", "Only this data set."),
         ("model", "Only this model."),
     ):
-        function = click.option(f"--{name}", multiple=True, callback=canonical, metavar="NAME,…", help=words)(function)
+        function = click.option(f"--{name}", multiple=True, callback=canonical, metavar="NAME,…", help=help_text)(
+            function
+        )
     return function
 
 
-def _selected(session: Session, wanted: Mapping[str, Sequence[str]]) -> list[Entry]:
-    """Entries whose key matches; an empty wish takes all."""
-    return [entry for entry in FeatureStore(session.workspace.features).entries() if _matches(entry, wanted)]
+def _selected(session: Session, filters: Mapping[str, Sequence[str]]) -> list[Entry]:
+    """Return the entries that match every filter; a filter without values matches all."""
+    return [entry for entry in FeatureStore(session.workspace.features).entries() if _matches(entry, filters)]
 
 
-def _matches(entry: Entry, wanted: Mapping[str, Sequence[str]]) -> bool:
-    digests = wanted["entry"]
-    named = all(not wanted[name] or getattr(entry.key, name) in wanted[name] for name in _KEY_FILTERS)
+def _matches(entry: Entry, filters: Mapping[str, Sequence[str]]) -> bool:
+    digests = filters["entry"]
+    named = all(not filters[name] or getattr(entry.key, name) in filters[name] for name in _KEY_FILTERS)
     return named and (not digests or entry.key.digest.startswith(tuple(digests)))
 
 
 _KEY_FILTERS = ("model", "data", "split")
 
 
-def _one(session: Session, wanted: Mapping[str, Sequence[str]]) -> Entry:
-    """The single entry that matches.
+def _one(session: Session, filters: Mapping[str, Sequence[str]]) -> Entry:
+    """Return the single entry that matches.
 
-    Raises: CacheError: if there is none, or more than one, saying how to tell them apart.
+    Raises: CacheError: if no entry or more than one matches; the message lists their digests.
     """
-    entries = _selected(session, wanted)
+    entries = _selected(session, filters)
     if not entries:
-        raise CacheError("No entry matches. See what there is with: transferkit cache list")
+        raise CacheError("No cache entry matches the filters. List all entries with: transferkit cache list")
     if len(entries) > 1:
         found = ", ".join(f"{e.key.digest[:12]} ({e.key.model}, {e.key.data}, {e.key.split})" for e in entries[:6])
-        raise CacheError(f"{len(entries)} entries match: {found}. Name one with --entry.")
+        raise CacheError(f"{len(entries)} entries match, but one is needed: {found}. Choose one with --entry.")
     return entries[0]
 
 
 @command.command("list")
 @_filters
 @common_options
-def list_entries(session: Session, **wanted: tuple[str, ...]) -> None:
-    """List the entries: what they hold and how large they are.
+def list_entries(session: Session, **filters: tuple[str, ...]) -> None:
+    """List the entries with their contents and sizes.
 
     \b
     Example:
       transferkit cache list --model imagenet-lite0
     """
-    entries = _selected(session, wanted)
+    entries = _selected(session, filters)
     rows = [
         (
             entry.key.digest[:12],
@@ -121,14 +123,14 @@ def _summary(entry: Entry) -> dict[str, Any]:
 @command.command()
 @_filters
 @common_options
-def show(session: Session, **wanted: tuple[str, ...]) -> None:
-    """Show what one entry is named by, and in which field it differs from the entry most like it.
+def show(session: Session, **filters: tuple[str, ...]) -> None:
+    """Show the key of one entry, and the fields in which it differs from the most similar entry.
 
     \b
     Example:
       transferkit cache show --data mini/digits --split train
     """
-    entry = _one(session, wanted)
+    entry = _one(session, filters)
     nearest = FeatureStore(session.workspace.features).nearest(entry.key)
     table = Table(title=entry.key.digest, box=box.SIMPLE_HEAD, show_header=False, title_justify="left")
     for name, value in entry.key.to_json().items():
@@ -154,9 +156,9 @@ def _difference(nearest: tuple[Entry, list[tuple[str, Any, Any]]] | None) -> dic
 @command.command()
 @common_options
 def verify(session: Session) -> None:
-    """Compare every file of the cache with the digest it was written with.
+    """Compare every file of the cache with the digest that was stored when it was written.
 
-    Exits 1 when anything is damaged, and names it.
+    The command lists damaged files and exits with 1 if there are any.
 
     \b
     Example:
@@ -165,8 +167,9 @@ def verify(session: Session) -> None:
     store = FeatureStore(session.workspace.features)
     problems = list(store.verify())
     count = sum(1 for _ in store.entries())
-    words = "\n".join(map(str, problems)) or f"{counted(count, 'entry', 'entries')}, every byte as it was written."
-    session.show([str(problem) for problem in problems], Text(words))
+    intact = f"{counted(count, 'entry', 'entries')}, all bytes unchanged since they were written."
+    text = "\n".join(map(str, problems)) or intact
+    session.show([str(problem) for problem in problems], Text(text))
     if problems:
         raise SystemExit(1)
 
@@ -174,28 +177,28 @@ def verify(session: Session) -> None:
 @command.command()
 @_filters
 @click.option("--layers", multiple=True, callback=listed, default=("last",), metavar="NAME,…", help="Layers.")
-@click.option("-o", "--output", required=True, metavar="FILE", help="A .npz or .parquet file to write.")
+@click.option("-o", "--output", required=True, metavar="FILE", help="The .npz or .parquet file to write.")
 @common_options
-def export(session: Session, layers: tuple[str, ...], output: str, **wanted: tuple[str, ...]) -> None:
-    """Write features as arrays: x, labels and ids; several layers stand under their own names.
+def export(session: Session, layers: tuple[str, ...], output: str, **filters: tuple[str, ...]) -> None:
+    """Write features as the arrays x, labels and ids; several layers are written under their own names.
 
     \b
     Example:
       transferkit cache export --data mini/digits --split train --layers last --output features.npz
     """
-    entry = _one(session, wanted)
+    entry = _one(session, filters)
     names = layers if set(layers) <= set(entry.layers) else _resolved(session, entry, layers)
     written = export_arrays(entry, names, Path(output))
     left_out = entry.rows - written
     value = {"path": output, "layers": {name: entry.layers[name] for name in names}, "rows": written}
-    told = f"{counted(written, 'row')} of {', '.join(names)} written to {output}"
+    text = f"{counted(written, 'row')} of {', '.join(names)} written to {output}"
     if left_out:
-        told += f"; {counted(left_out, 'unreadable image')} left out"
-    session.show(value, Text(told))
+        text += f"; {counted(left_out, 'unreadable image')} left out"
+    session.show(value, Text(text))
 
 
 def _resolved(session: Session, entry: Entry, layers: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of the layers that ``last``, ``stages`` or patterns mean; the network is asked."""
+    """Return the names of the layers that ``last``, ``stages`` or patterns select in the network."""
     if layers == ("last",) and len(entry.layers) == 1:
         return tuple(entry.layers)
     from transferkit.models.catalog import load_encoder
@@ -207,26 +210,26 @@ def _resolved(session: Session, entry: Entry, layers: tuple[str, ...]) -> tuple[
 
 @command.command()
 @_filters
-@click.option("--damaged", is_flag=True, help="Also remove damaged files; the next extraction makes them anew.")
+@click.option("--damaged", is_flag=True, help="Also remove damaged files; the next extraction recomputes them.")
 @common_options
-def prune(session: Session, damaged: bool, **wanted: tuple[str, ...]) -> None:
-    """Remove the entries that match, and what interrupted runs left behind.
+def prune(session: Session, damaged: bool, **filters: tuple[str, ...]) -> None:
+    """Remove the entries that match, and temporary files of interrupted runs.
 
-    Without a filter no finished entry is removed.
+    Without a filter, no finished entry is removed.
 
     \b
     Example:
       transferkit cache prune --model random:resnet18
     """
-    filtered = any(wanted.values())
+    filtered = any(filters.values())
     store = FeatureStore(session.workspace.features)
-    pruned = store.prune(lambda entry: _matches(entry, wanted) if filtered else False, damaged=damaged)
+    pruned = store.prune(lambda entry: _matches(entry, filters) if filtered else False, damaged=damaged)
     value = {
         "entries": [folder.name for folder in pruned.entries],
         "bytes": pruned.bytes,
         "busy": [folder.name for folder in pruned.busy],
     }
-    words = f"{counted(len(pruned.entries), 'entry', 'entries')} removed, {readable_bytes(pruned.bytes)} freed."
+    text = f"{counted(len(pruned.entries), 'entry', 'entries')} removed, {readable_bytes(pruned.bytes)} freed."
     if pruned.busy:
-        words += f" {len(pruned.busy)} are being filled and were left alone."
-    session.show(value, Text(words))
+        text += f" {counted(len(pruned.busy), 'entry', 'entries')} kept because a process is filling them."
+    session.show(value, Text(text))

@@ -1,4 +1,4 @@
-"""``transferkit datasets``: what data there is."""
+"""``transferkit datasets``: listing and description of data sets."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Section)
 def command() -> None:
-    """Show what data there is.
+    """List, prepare and verify data sets.
 
     \b
     Example:
@@ -35,7 +35,7 @@ def command() -> None:
 @command.command("list")
 @common_options
 def list_datasets(session: Session) -> None:
-    """List the names that --data takes, and what of them is there.
+    """List the data sets that --data accepts, and whether they are on the disk.
 
     \b
     Example:
@@ -49,17 +49,18 @@ def list_datasets(session: Session) -> None:
     for heading in headings:
         right = heading in ("classes", "images", "size")
         table.add_column(heading, justify="right" if right else "left", no_wrap=True)
-    table.columns[-1].ratio = 1  # takes what is left of the line
-    for one in known:
-        table.add_row(*map(Text, _listed(one)))
-    session.show([asdict(one) for one in known], table)
+    table.columns[-1].ratio = 1  # takes the rest of the line
+    for dataset in known:
+        table.add_row(*map(Text, _table_row(dataset)))
+    session.show([asdict(dataset) for dataset in known], table)
 
 
-def _listed(one: "DatasetInfo") -> tuple[str, ...]:
-    """Name, domain, classes, images, state, size and licence, as a line of the table."""
-    size = "–" if one.size_bytes is None else readable_bytes(one.size_bytes)
-    numbers = ("–" if count is None else str(count) for count in (one.classes, one.images))
-    return (one.name, one.domain or "–", *numbers, one.state or "–", size, one.licence or one.description)
+def _table_row(dataset: "DatasetInfo") -> tuple[str, ...]:
+    """Return name, domain, classes, images, state, size and licence as a row of the table."""
+    size = "–" if dataset.size_bytes is None else readable_bytes(dataset.size_bytes)
+    counts = ("–" if count is None else str(count) for count in (dataset.classes, dataset.images))
+    notes = dataset.licence or dataset.description
+    return (dataset.name, dataset.domain or "–", *counts, dataset.state or "–", size, notes)
 
 
 @command.command()
@@ -67,11 +68,13 @@ def _listed(one: "DatasetInfo") -> tuple[str, ...]:
 @click.option(
     "--contact-sheet",
     metavar="FILE.png",
-    help="Draw a contact sheet of one data set: a row of images of each class, of at most 100 classes.",
+    help="Draw a contact sheet of one data set: one row of images per class, for at most 100 classes.",
 )
 @common_options
 def info(session: Session, names: tuple[str, ...], contact_sheet: str | None) -> None:
-    """Show splits, classes, source and licence of data sets; embedded ones are drawn when first asked for.
+    """Show splits, classes, source and licence of data sets.
+
+    Embedded data sets are generated on first use.
 
     \b
     Example:
@@ -87,7 +90,7 @@ def info(session: Session, names: tuple[str, ...], contact_sheet: str | None) ->
     if contact_sheet is not None:
         _draw_sheet(session, datasets, contact_sheet, len(boxed))
     values = [_describe(dataset) for dataset in datasets]
-    values += [_describe_boxed(open_detection(spec, root=root, reporter=reporter)) for spec in boxed]
+    values += [_describe_detection(open_detection(spec, root=root, reporter=reporter)) for spec in boxed]
     table = Table(box=box.SIMPLE_HEAD, show_header=False, pad_edge=False)
     for value in values:
         for name, text in value.items():
@@ -101,8 +104,8 @@ def _draw_sheet(session: Session, datasets: list[Any], sheet: str, boxed: int) -
 
     if len(datasets) != 1 or boxed:
         raise UsageError(
-            f"A contact sheet is of one data set with classes; {len(datasets)} were named, and {boxed} with "
-            "boxes. Name one."
+            f"A contact sheet was requested for {len(datasets)} data sets with class labels and {boxed} with boxes. "
+            "It shows exactly one data set with class labels: name one."
         )
     write_dataset_sheet(datasets[0], Path(sheet).expanduser())
     session.reporter.note(f"Drawn: {sheet}")
@@ -126,7 +129,7 @@ def _describe(dataset: Any) -> dict[str, Any]:
     }
 
 
-def _describe_boxed(dataset: "DetectionDataset") -> dict[str, Any]:
+def _describe_detection(dataset: "DetectionDataset") -> dict[str, Any]:
     splits = dataset.splits.items()
     return {
         "name": dataset.spec,

@@ -1,4 +1,4 @@
-"""``transferkit demo``: the whole chain on embedded data and weights."""
+"""``transferkit demo``: the whole pipeline on embedded data and weights."""
 
 import click
 from rich.console import Group
@@ -10,12 +10,12 @@ from .session import Session, common_options
 @click.command()
 @common_options
 def command(session: Session) -> None:
-    """Run the whole chain on embedded images and weights, and say what was found.
+    """Run the whole pipeline on embedded images and weights, and show the results.
 
-    Two small networks are pretrained, with cross-entropy and with the joint objective. They, a network
-    with ImageNet weights, an untrained one and bare pixels are put before twelve small data sets of six
-    domains: linear probes layer by layer, k-NN, and 5-way 5-shot episodes. A few minutes on two cores;
-    seconds when repeated. It ends with the page of transferkit report.
+    The demo pretrains two small networks, with cross-entropy and with the joint objective. It evaluates them,
+    a network with ImageNet weights, an untrained network and raw pixels on twelve small data sets of six
+    domains, with linear probes for each layer, k-NN, and 5-way 5-shot episodes. It takes a few minutes on two
+    cores, seconds when repeated, and ends by writing the page of transferkit report.
 
     \b
     Example:

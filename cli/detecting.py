@@ -1,4 +1,4 @@
-"""What ``transferkit finetune --task detection`` says, and which options belong to which task."""
+"""The detection task of ``transferkit finetune``, and the options that belong to each task."""
 
 import re
 from collections.abc import Sequence
@@ -22,67 +22,72 @@ from .settings import given
 
 TASKS = ("classification", "detection")
 _SETTINGS: dict[str, type] = {"classification": FinetuneSettings, "detection": DetectSettings}
-_DATA = "mini/scenes"
+_DEFAULT_DATA = "mini/scenes"
 
 
 def require_own_options(task: str, options: dict[str, Any]) -> None:
-    """Refuse options that mean nothing to ``task``, rather than ignore them.
+    """Reject options that do not belong to ``task`` instead of ignoring them.
 
-    Raises: UsageError: naming the first.
+    Raises: UsageError: if there is one; the message names the first.
     """
     own = {field.name for field in fields(_SETTINGS[task])}
     for other in TASKS:
         for name in [field.name for field in fields(_SETTINGS[other])]:
             if name not in own and options.get(name) not in (None, ()):
                 option = f"--{name.replace('_', '-')}"
-                raise UsageError(f"{option} belongs to --task {other}: leave it out with --task {task}.")
+                raise UsageError(f"{option} belongs to --task {other}: omit it with --task {task}.")
 
 
 def detection_settings(data: Sequence[str], preset: str | None, options: dict[str, Any]) -> DetectSettings:
-    """The preset with what the user gave; a list of one is that one.
+    """Return the settings of the preset, with the options that the user gave.
 
-    Raises: UsageError: for several values where a detector takes one, and for data sets of several presets.
+    A list of one value is replaced by the value.
+
+    Raises: UsageError: if a setting that takes one value has several, or the data sets have different presets.
     """
-    several = {field.name for field in fields(DetectSettings) if isinstance(field.default, tuple)}
+    tuple_fields = {field.name for field in fields(DetectSettings) if isinstance(field.default, tuple)}
     changes = given(DetectSettings, options)
     for name, value in changes.items():
-        if isinstance(value, tuple) and name not in several:
+        if isinstance(value, tuple) and name not in tuple_fields:
             if len(value) > 1:
                 listed = ",".join(map(str, value))
                 option = f"--{name.replace('_', '-')}"
-                raise UsageError(f"{option} {listed}: --task detection compares no settings, give one value.")
+                raise UsageError(f"{option} {listed} has several values: --task detection takes one, give one value.")
             changes[name] = value[0]
-    names = {default_preset(one) for one in data}
+    names = {default_preset(spec) for spec in data}
     if preset is None and len(names) > 1:
-        raise UsageError(f"These data sets have the presets {', '.join(sorted(names))}: give one --preset.")
+        raise UsageError(
+            f"These data sets have the default presets {', '.join(sorted(names))}: a run uses one, choose it with "
+            "--preset."
+        )
     return preset_settings(preset or names.pop(), changes)
 
 
 def run_detection(session: Session, models: Sequence[str], data: Sequence[str], options: dict[str, Any]) -> None:
-    """Train detectors, and show how well they find.
+    """Train detectors and show their average precision.
 
     Args:
         session: the options that every command has.
-        models: specs.
-        data: specs.
-        options: all others.
+        models: specs of the backbones.
+        data: specs of the data sets.
+        options: all other options.
     """
     require_own_options("detection", options)
     from transferkit.protocols.context import RunContext
     from transferkit.protocols.detecting.detect import DetectionRunOptions, detect
 
-    specs = [part.strip() for one in data for part in one.split(",")]
-    data = tuple(dict.fromkeys(re.sub("^mini(?=@|$)", _DATA, one) for one in specs))
+    specs = [part.strip() for value in data for part in value.split(",")]
+    data = tuple(dict.fromkeys(re.sub("^mini(?=@|$)", _DEFAULT_DATA, spec) for spec in specs))
     settings = detection_settings(data, options["preset"], options)
-    said = {name: options[name] for name in ("force", "yes", "keep")}
-    run_options = DetectionRunOptions(**said, on_error=options["on_error"] or "skip")
+    flags = {name: options[name] for name in ("force", "yes", "keep")}
+    run_options = DetectionRunOptions(**flags, on_error=options["on_error"] or "skip")
     context = RunContext(session.workspace, settings.seed, session.reporter)
     trainer_config = TrainerConfig(**given(TrainerConfig, options))
     found = detect(models, data, settings, context=context, trainer_config=trainer_config, run_options=run_options)
     if found.process == 0:
         parts: list[RenderableType] = [found.results]
-        for one in found.detections:
-            parts += [_class_table(one.result), _drawn(session, one)]
+        for detection in found.detections:
+            parts += [_class_table(detection.result), _draw_detections(session, detection)]
         session.show(found.results.to_json(), Group(*parts))
 
 
@@ -92,8 +97,8 @@ def _class_table(result: Any) -> Table:
     for heading in headings:
         table.add_column(heading, justify="left" if heading == "class" else "right", overflow="fold")
     for name, line in result.extra_metrics["per_class"].items():
-        shares = ["–" if line[key] is None else f"{line[key]:.3f}" for key in _SHARES]
-        table.add_row(Text(name), *shares, str(line["objects"]), str(line["found"]))
+        precisions = ["–" if line[key] is None else f"{line[key]:.3f}" for key in _AP_KEYS]
+        table.add_row(Text(name), *precisions, str(line["objects"]), str(line["found"]))
     voc, coco = result.extra_metrics["voc"], result.extra_metrics["coco"]
     means = [voc["ap50_11point"], voc["ap50_all"], coco["ap"]]
     table.add_section()
@@ -101,17 +106,17 @@ def _class_table(result: Any) -> Table:
     return table
 
 
-_SHARES = ("ap50_11point", "ap50_all", "ap")
+_AP_KEYS = ("ap50_11point", "ap50_all", "ap")
 
 
-def _drawn(session: Session, detection: Any) -> Text:
-    """Draw some of the images with what was found there; where the picture lies."""
+def _draw_detections(session: Session, detection: Any) -> Text:
+    """Draw some of the images with their detections, and return a line with the path of the picture."""
     from transferkit.detection.detections import read_found
     from transferkit.reports.boxes import write_sheet
     from transferkit.reports.detections import detections_sheet
 
     if not detection.file.exists():
-        return Text(f"Not drawn: {detection.file} has been removed; --force finds the boxes anew.")
+        return Text(f"Not drawn: {detection.file} was removed; --force recomputes the boxes.")
     split = detection.dataset.split(detection.dataset.scored_on)
     try:
         sheet = detections_sheet(split, read_found(detection.file))
@@ -123,7 +128,7 @@ def _drawn(session: Session, detection: Any) -> Text:
 
 
 def preset_rows() -> list[tuple[str, str, Any]]:
-    """Task, name and preset of every detection preset."""
+    """Return task, name and preset for each detection preset."""
     return [("detection", name, preset) for name, preset in PRESETS.items()]
 
 
@@ -132,10 +137,10 @@ task_option = click.option(
     type=click.Choice(TASKS),
     default="classification",
     show_default=True,
-    help="What the network is to do: tell images apart, or find objects in them.",
+    help="Task of the network: image classification or object detection.",
 )
 on_error_option = click.option(
     "--on-error",
     type=click.Choice(("skip", "stop")),
-    help="What becomes of boxes that cannot be meant, in detection.  [default: skip]",
+    help="Skip invalid boxes, or stop with an error; for detection.  [default: skip]",
 )

@@ -1,4 +1,4 @@
-"""``transferkit doctor``: what this machine can do."""
+"""``transferkit doctor``: checks of this machine's software and hardware."""
 
 import click
 from rich import box
@@ -13,9 +13,9 @@ _MARKS = {"ok": "✓", "note": "·", "bad": "✗"}
 @click.command()
 @common_options
 def command(session: Session) -> None:
-    """Show what this machine can do: torch, device, precision, FAISS, disk, workspace.
+    """Check this machine's software and hardware: torch, device, precision, FAISS, disk, workspace.
 
-    Exits 1 when something keeps transferkit from working.
+    The command exits with 1 if something prevents transferkit from working.
 
     \b
     Example:

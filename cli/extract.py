@@ -1,4 +1,4 @@
-"""``transferkit extract``: fill the feature cache."""
+"""``transferkit extract``: extraction of features into the feature cache."""
 
 from typing import Any
 
@@ -17,15 +17,15 @@ from .settings import given, with_options
 @click.option("-d", "--data", multiple=True, default=("mini",), metavar="SPEC,…", help="Data sets.  [default: mini]")
 @budget_options
 @with_options(ExtractSettings)
-@click.option("--seed", default=0, show_default=True, help="Of the split, where a set has no official one.")
-@click.option("--estimate", is_flag=True, help="Say how much it will take, and stop.")
+@click.option("--seed", default=0, show_default=True, help="Seed for the splits of data sets without official ones.")
+@click.option("--estimate", is_flag=True, help="Estimate time and disk space, then exit.")
 @common_options
 def command(
     session: Session, model: tuple[str, ...], data: tuple[str, ...], seed: int, estimate: bool, **options: Any
 ) -> None:
-    """Fill the feature cache: many layers of each encoder over each data set, once.
+    """Extract features of many layers of each encoder for each data set into the feature cache.
 
-    What is already there is not computed again; an interrupted extraction goes on where it stopped.
+    Features that are already stored are not recomputed; an interrupted extraction continues where it stopped.
 
     \b
     Example:
@@ -46,7 +46,7 @@ def command(
 
 
 def _row(extraction: Any, plan: Any) -> dict[str, Any]:
-    """What stands in the table and in the JSON."""
+    """Return the values of the table and of the JSON output."""
     return {
         "model": extraction.encoder.spec,
         "data": extraction.split.dataset,
@@ -70,7 +70,7 @@ def _table(rows: list[dict[str, Any]], last: str) -> FittedTable:
             row["split"],
             str(row["images"]),
             str(row["unreadable"]),
-            _shortly(row["layers"]),
+            _shortened(row["layers"]),
             row["to do"] if last == "to do" else row["entry"][:12],
         )
         for row in rows
@@ -88,7 +88,7 @@ _COLUMNS = (
 )
 
 
-def _shortly(layers: dict[str, int]) -> str:
-    """Each layer with its features, or only the first and last when there are many."""
+def _shortened(layers: dict[str, int]) -> str:
+    """Return each layer with its number of features, or only the first and last of more than six."""
     named = [f"{name} {dim}" for name, dim in layers.items()]
     return ", ".join(named) if len(named) <= 6 else f"{named[0]} … {named[-1]} ({len(named)} layers)"

@@ -1,4 +1,4 @@
-"""``transferkit finetune``: train the whole network on a target."""
+"""``transferkit finetune``: training of the whole network on a target data set."""
 
 from typing import Any
 
@@ -18,9 +18,9 @@ from .session import Session, common_options, model_options
 from .settings import given, with_options
 
 _IN_DETECTION = {
-    "lr": f"In detection one, of the whole batch, multiplied by nothing: {DetectSettings.lr:g}.",
-    "batch": f"In detection those of all processes together: {DetectSettings.batch}.",
-    "clip": f"In detection {DetectSettings.clip:g}.",
+    "lr": f"Detection takes one value, for the whole batch and without scaling: {DetectSettings.lr:g}.",
+    "batch": f"For detection, the total over all processes: {DetectSettings.batch}.",
+    "clip": f"For detection, {DetectSettings.clip:g}.",
 }
 
 
@@ -31,10 +31,10 @@ _IN_DETECTION = {
 @click.option(
     "--preset",
     metavar="NAME",
-    help=f"Where the numbers come from: {', '.join(PRESETS)}; for detection {', '.join(DETECT_PRESETS)}.  "
-    "[default: quick; for voc0712 and coco their own]",
+    help=f"Preset of all settings: {', '.join(PRESETS)}; for detection {', '.join(DETECT_PRESETS)}.  "
+    "[default: quick; voc0712 and coco for these data sets]",
 )
-@click.option("--presets", "show_presets", is_flag=True, help="Describe the presets, and stop.")
+@click.option("--presets", "show_presets", is_flag=True, help="Describe the presets, then exit.")
 @budget_options
 @with_options(
     FinetuneSettings,
@@ -44,9 +44,9 @@ _IN_DETECTION = {
     notes=_IN_DETECTION,
 )
 @on_error_option
-@click.option("--keep", is_flag=True, help="Leave the fine-tuned network in the workspace, as a model.")
+@click.option("--keep", is_flag=True, help="Keep the fine-tuned network in the workspace, as a model.")
 @click.option("--force", is_flag=True, help="Recompute finished cells.")
-@click.option("--yes", is_flag=True, help="Begin also what takes hours on a CPU.")
+@click.option("--yes", is_flag=True, help="Start even runs that take hours on a CPU.")
 @common_options
 def command(
     session: Session,
@@ -60,16 +60,16 @@ def command(
     yes: bool,
     **options: Any,
 ) -> None:
-    """Train the whole network on a target, and score it on the target's test images.
+    """Train the whole network on a target data set, and score it on the test images.
 
-    Several learning rates, batches or weight decays make a grid: each setting is judged on images that it was
-    not trained on, the best is trained again on all. The defaults shown are those of the preset quick. An
-    interrupted call goes on exactly where it stopped when it is given again.
+    Several learning rates, batch sizes or weight decays form a grid: each setting is scored on held-out
+    images, and the best one is trained again on all images. The defaults shown are those of the preset quick.
+    The same command continues an interrupted run exactly where it stopped.
 
-    With --task detection a detector is put around the network, trained on images with boxes (voc0712, coco,
-    mini/scenes) and scored on them; --detector says which. There --batch counts the images of all processes
-    together, and --lr belongs to that batch, however many processes there are. Options of the other task are
-    refused.
+    With --task detection, the network becomes the backbone of the detector that --detector names; it is
+    trained and scored on images with boxes (voc0712, coco, mini/scenes). Then --batch is the total over all
+    processes, and --lr applies to that batch, for any number of processes. Options of the other task are
+    rejected.
 
     \b
     Example:
@@ -79,8 +79,8 @@ def command(
         _show_presets(session)
         return
     if task == "detection":
-        said = {"preset": preset, "keep": keep, "force": force, "yes": yes}
-        run_detection(session, model, data, {**options, **said})
+        own_options = {"preset": preset, "keep": keep, "force": force, "yes": yes}
+        run_detection(session, model, data, {**options, **own_options})
         return
     require_own_options("classification", options)
     from transferkit.protocols.context import RunContext

@@ -1,4 +1,4 @@
-"""The root command: a table of contents that imports a command only when it is used."""
+"""The root command, which imports a command's module only when the command is used."""
 
 import importlib
 import sys
@@ -10,33 +10,33 @@ from transferkit.core.errors import TransferkitError
 from transferkit.core.registry import unknown_name
 
 COMMANDS = {
-    "demo": "Run the whole chain on embedded images and weights.",
+    "demo": "Run the whole pipeline on embedded images and weights.",
     "pretrain": "Train an encoder with cross-entropy, contrastive or joint objectives.",
-    "extract": "Fill the feature cache.",
-    "probe": "Evaluate cached features; extract what is missing first.",
-    "finetune": "Train the whole network on a target.",
-    "analyze": "Look inside representations, layer by layer.",
-    "study": "Run a whole grid: models, data sets, protocols, seeds.",
-    "report": "Turn the records into a page, tables and figures.",
+    "extract": "Extract features into the feature cache.",
+    "probe": "Evaluate cached features; extract missing features first.",
+    "finetune": "Train the whole network on a target data set.",
+    "analyze": "Analyze representations, layer by layer.",
+    "study": "Run a grid of models, data sets, protocols and seeds.",
+    "report": "Write a report of the records: a page, tables and figures.",
     "results": "List and export result records.",
-    "datasets": "Show what data there is.",
-    "models": "Show encoders and their layers; checkpoints in and out.",
-    "cache": "Look after the feature cache.",
-    "doctor": "Show what this machine can do.",
+    "datasets": "List, prepare and verify data sets.",
+    "models": "Show encoders and their layers; import and export checkpoints.",
+    "cache": "Inspect and clean the feature cache.",
+    "doctor": "Check this machine's software and hardware.",
 }
 
 
 class LazyGroup(click.Group):
-    """A group whose commands live in modules of the same name, imported on use."""
+    """A group whose commands are defined in modules of the same name, which are imported on use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order in which a newcomer meets them."""
+        """Return the names in the order in which a new user needs them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """Import the module that holds the command.
+        """Import the module that defines the command.
 
-        Raises: UnknownNameError: with the nearest known name.
+        Raises: UnknownNameError: if there is no such command; the message suggests the nearest name.
         """
         if name not in COMMANDS:
             raise unknown_name("command", name, list(COMMANDS))
@@ -49,7 +49,7 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run; the one place where expected errors become one line and an exit code."""
+        """Run the command and turn each expected error into one line and an exit code."""
         try:
             return super().invoke(ctx)
         except TransferkitError as error:
@@ -63,9 +63,9 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(transferkit.__version__, prog_name="transferkit")
 def cli() -> None:
-    """Find out how well a visual representation transfers, why, and at what cost.
+    """Measure how well a visual representation transfers, why, and at what cost.
 
-    Features of many layers are dumped once into a cache; every evaluation then runs against it.
+    Features of many layers are extracted once into a cache; every evaluation then reads the cache.
 
     \b
     Start here:
@@ -75,8 +75,8 @@ def cli() -> None:
 
 
 def main() -> None:
-    """The installed console command."""
+    """Run the installed console command."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a class name that the terminal cannot spell is no crash
+            stream.reconfigure(errors="replace")  # a class name that the terminal cannot encode must not crash
     cli(prog_name="transferkit")

@@ -14,7 +14,7 @@ from .session import Section, Session, common_options, completed, listed, spec_o
 
 @click.group(cls=Section)
 def command() -> None:
-    """Show encoders and their layers; bring checkpoints in, and take weights out.
+    """Show encoders and their layers; import and export checkpoints.
 
     \b
     Example:
@@ -25,7 +25,7 @@ def command() -> None:
 @command.command("list")
 @common_options
 def list_models(session: Session) -> None:
-    """List the forms that --model takes, and the runs of this workspace.
+    """List the model specs that --model accepts, and the runs of this workspace.
 
     \b
     Example:
@@ -35,17 +35,17 @@ def list_models(session: Session) -> None:
     from transferkit.models.runs import known_runs
 
     models = known_models()
-    models += [(f"run:{run.name}", _said_of(run)) for run in known_runs(session.workspace.runs)]
+    models += [(f"run:{run.name}", _run_description(run)) for run in known_runs(session.workspace.runs)]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("spec")
-    table.add_column("what it means")
+    table.add_column("meaning")
     for spec, meaning in models:
         table.add_row(Text(spec), Text(meaning))
     session.show([{"spec": spec, "meaning": meaning} for spec, meaning in models], table)
 
 
-def _said_of(run: Any) -> str:
-    """What was trained on what; a damaged run hides no other."""
+def _run_description(run: Any) -> str:
+    """Return how a run was trained, or that it is damaged, so that one damaged run does not hide the list."""
     from transferkit.core.errors import CheckpointError
 
     try:
@@ -57,12 +57,14 @@ def _said_of(run: Any) -> str:
 
 @command.command()
 @click.argument("spec")
-@click.option("--layers", multiple=True, callback=listed, help="last, stages, all, or patterns.", default=("all",))
+@click.option(
+    "--layers", multiple=True, callback=listed, help="Layers: last, stages, all, or patterns.", default=("all",)
+)
 @click.option(
     "--pooling",
-    help="How a map or tokens become one vector.  [default: the network's own where it fits, else the mean]",
+    help="Pooling of a map or of tokens to one vector.  [default: the network's own where it fits, else the mean]",
 )
-@click.option("--size", type=click.IntRange(min=1), help="Pixels of the square the encoder sees.")
+@click.option("--size", type=click.IntRange(min=1), help="Input size in pixels per side.")
 @spec_options
 @common_options
 def layers(
@@ -72,9 +74,9 @@ def layers(
     pooling: str | None,
     size: int | None,
 ) -> None:
-    """Print the layers of SPEC with their shapes, in the order in which an image meets them.
+    """Print the layers of SPEC with their shapes, in forward order.
 
-    The heading says how images are prepared for the network.
+    The heading shows the preprocessing of the images.
 
     \b
     Example:
@@ -103,17 +105,17 @@ def layers(
 
 @command.command("export")
 @click.argument("spec")
-@click.option("-o", "--output", required=True, metavar="FILE", help="Where to: .safetensors, .pt or .pth.")
+@click.option("-o", "--output", required=True, metavar="FILE", help="Output file: .safetensors, .pt or .pth.")
 @click.option(
     "--style",
     type=click.Choice(["torchvision", "timm"]),
-    help="Whose names the weights get.  [default: the library that built the network]",
+    help="Library whose names the weights get.  [default: the library that built the network]",
 )
 @common_options
 def export(session: Session, spec: str, output: str, style: Any) -> None:
-    """Write the weights of SPEC so that torchvision or timm loads them, with no key missing.
+    """Write the weights of SPEC so that torchvision or timm loads them without missing keys.
 
-    A model that was trained without a classifier is given one of zeros.
+    A model that was trained without a classifier gets one with zero weights.
 
     \b
     Example:
@@ -127,15 +129,15 @@ def export(session: Session, spec: str, output: str, style: Any) -> None:
 
 @command.command("import")
 @click.argument("file", metavar="FILE")
-@click.option("--arch", required=True, metavar="ARCH", help="The network it holds, as for random:ARCH.")
-@click.option("--name", required=True, metavar="NAME", help="Of the run that it becomes: run:NAME.")
-@click.option("--size", type=click.IntRange(min=1), help="Pixels of the square the encoder is shown.")
+@click.option("--arch", required=True, metavar="ARCH", help="Architecture of the network, as in random:ARCH.")
+@click.option("--name", required=True, metavar="NAME", help="Name of the new run, which is the model run:NAME.")
+@click.option("--size", type=click.IntRange(min=1), help="Input size in pixels per side.")
 @spec_options
 @common_options
 def import_(session: Session, file: str, arch: str, name: str, size: int | None) -> None:
-    """Copy the weights in FILE into the workspace, whichever program wrote them.
+    """Copy the weights in FILE into the workspace, as a run.
 
-    A classifier with another number of classes than ARCH's own is left out.
+    FILE may come from any program. A classifier with another number of classes than ARCH's own is omitted.
 
     \b
     Example:

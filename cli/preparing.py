@@ -1,4 +1,4 @@
-"""``transferkit datasets prepare`` and ``verify``: data sets onto the disk, and whether they are whole."""
+"""``transferkit datasets prepare`` and ``verify``: download and verification of data sets."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -29,22 +29,22 @@ T = TypeVar("T")
     "sources",
     metavar="PATH",
     multiple=True,
-    help="An archive you have (zip, tar, tar.gz …), a folder of archives, or the unpacked folder, which is "
-    "linked to and stays where it is. May be given several times, for one data set.",
+    help="A local archive (zip, tar, tar.gz …), a folder of archives, or the unpacked folder, which is linked "
+    "to and not copied. May be given several times for one data set.",
 )
 @click.option(
     "--url",
     "urls",
     metavar="URL",
     multiple=True,
-    help="Where to fetch the archive instead, or a folder of archives that ends in /; $TRANSFERKIT_MIRROR is "
-    "one that has a folder for each data set. May be given several times, for one data set.",
+    help="Alternative URL of the archive, or of a folder of archives if it ends in /; $TRANSFERKIT_MIRROR is the "
+    "URL of a mirror with one folder per data set. May be given several times for one data set.",
 )
 @click.option("--copy/--no-copy", default=False, help="Copy an unpacked folder instead of linking to it.")
 @click.option(
     "--keep-archives/--no-keep-archives",
     default=False,
-    help="Keep what was fetched after it is unpacked; archives given by --from are always kept.",
+    help="Keep downloaded archives after unpacking; archives given by --from are always kept.",
 )
 @common_options
 def prepare(
@@ -55,11 +55,12 @@ def prepare(
     copy: bool,
     keep_archives: bool,
 ) -> None:
-    """Fetch and unpack data sets, or take what you have; those that are ready are left alone.
+    """Download and unpack data sets, or use local archives; data sets that are ready are not changed.
 
-    Interrupted, the same command continues. Where licence or login forbid fetching, it says what to do by
-    hand and exits with 1. Groups such as paper12 do what can be done. Sets with boxes, voc0712 and coco,
-    are prepared alike. Data lies in the workspace, or in $TRANSFERKIT_DATA.
+    After an interruption, the same command continues. If a licence or a login prevents the download, the
+    command prints the manual steps and exits with 1. For a group such as paper12, it prepares all data sets
+    that it can. Detection data sets (voc0712, coco) are prepared in the same way. Data sets are stored in the
+    workspace, or in $TRANSFERKIT_DATA.
 
     \b
     Example:
@@ -72,34 +73,38 @@ def prepare(
 
     specs = expand_datasets(names, boxed=True)
     if (sources or urls) and len(specs) > 1:
-        raise UsageError(f"--from and --url are for one data set, not for {len(specs)}. Prepare each by itself.")
+        raise UsageError(
+            f"--from and --url were given for {len(specs)} data sets, but apply to one. Prepare each data set with "
+            "its own command."
+        )
     request = Request(tuple(map(Path, sources)), urls, copy, keep_archives)
-    done, failed = _each(
+    done, failed = _map_specs(
         specs,
         lambda spec: prepare_named(spec, session.workspace.data, request, reporter=session.reporter),
     )
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("name", "state", "images", "published", "classes", "folder"):
         table.add_column(heading, justify="right" if heading in ("images", "published", "classes") else "left")
-    for one in done:
-        counts = ("–" if count is None else str(count) for count in (one.images, one.published, one.classes))
-        table.add_row(one.name, one.how, *counts, Text(one.folder))
-    _show(session, [asdict(one) for one in done], table if done else Text(""), failed)
+    for dataset in done:
+        counts = (dataset.images, dataset.published, dataset.classes)
+        texts = ("–" if count is None else str(count) for count in counts)
+        table.add_row(dataset.name, dataset.how, *texts, Text(dataset.folder))
+    _show(session, [asdict(dataset) for dataset in done], table if done else Text(""), failed)
 
 
 @click.command()
 @click.argument("names", nargs=-1, required=True)
 @common_options
 def verify(session: Session, names: tuple[str, ...]) -> None:
-    """Decode every image of data sets, count them against what is published, and look for duplicates.
+    """Decode every image of data sets, compare the counts with published ones, and find duplicates.
 
-    Exits with 1 if counts differ, an image cannot be decoded, or the same image lies in two splits or in
-    train under two labels. Near duplicates are listed, and change no exit code. The first paragraph of
-    each data set can be pasted into a paper.
+    The command exits with 1 if counts differ, if an image cannot be decoded, or if the same image is in two
+    splits, or in train with two labels. Near duplicates are listed and do not change the exit code. The first
+    paragraph on each data set can be pasted into a paper.
 
-    Of sets with boxes (voc0712, coco, voc0712:PATH, coco:PATH, mini/scenes) images and objects of each
-    class are counted, and each image's size is held against its annotation; more faults than the
-    published annotations have, listed by kind, exit with 1 too.
+    For detection data sets (voc0712, coco, voc0712:PATH, coco:PATH, mini/scenes), the command counts images
+    and objects per class, and compares the size of each image with its annotation. It lists faults by kind,
+    and also exits with 1 if there are more than in the published annotations.
 
     \b
     Example:
@@ -107,13 +112,13 @@ def verify(session: Session, names: tuple[str, ...]) -> None:
     """
     from transferkit.data.catalog import expand_datasets
 
-    done, failed = _each(expand_datasets(names, boxed=True), lambda spec: _verified(session, spec))
-    told = Group(*(Text("\n".join(one.lines())) for one in done))
-    _show(session, [one.to_json() for one in done], told, failed or any(one.problems for one in done))
+    done, failed = _map_specs(expand_datasets(names, boxed=True), lambda spec: _verify_dataset(session, spec))
+    text = Group(*(Text("\n".join(report.lines())) for report in done))
+    _show(session, [report.to_json() for report in done], text, failed or any(report.problems for report in done))
 
 
-def _verified(session: Session, spec: str) -> "Verification | BoxVerification":
-    """What is found in one data set, of images with a label or with boxes."""
+def _verify_dataset(session: Session, spec: str) -> "Verification | BoxVerification":
+    """Verify one data set, of images with class labels or with boxes."""
     from transferkit.data.catalog import is_boxed, open_dataset
     from transferkit.data.detection import open_detection
     from transferkit.data.detection.verifying import verified_boxes
@@ -125,21 +130,24 @@ def _verified(session: Session, spec: str) -> "Verification | BoxVerification":
     return verified(open_dataset(spec, root=root, reporter=reporter), reporter=reporter)
 
 
-def _each(specs: list[str], do: Callable[[str], T]) -> tuple[list[T], bool]:
-    """What is done for each of several, the others even if one fails; whether one failed."""
+def _map_specs(specs: list[str], function: Callable[[str], T]) -> tuple[list[T], bool]:
+    """Call ``function`` for each spec; an error for one of several is printed and does not stop the rest.
+
+    Returns: the results, and whether one of the calls failed.
+    """
     if len(specs) == 1:
-        return [do(specs[0])], False
+        return [function(specs[0])], False
     done, failed = [], False
     for spec in specs:
         try:
-            done.append(do(spec))
+            done.append(function(spec))
         except TransferkitError as error:
             failed = True
             click.echo(f"Error: {error}", err=True)
     return done, failed
 
 
-def _show(session: Session, values: list[Any], told: Any, failed: bool) -> None:
-    session.show(values, told)
+def _show(session: Session, values: list[Any], text: Any, failed: bool) -> None:
+    session.show(values, text)
     if failed:
         click.get_current_context().exit(1)

@@ -1,4 +1,4 @@
-"""``transferkit pretrain``: train an encoder."""
+"""``transferkit pretrain``: training of an encoder."""
 
 from typing import Any
 
@@ -16,13 +16,13 @@ from .settings import given, with_options
 
 
 @click.command()
-@click.option("--preset", metavar="NAME", help=f"Where the numbers come from: {', '.join(PRESETS)}.  [default: mini]")
-@click.option("--presets", "show_presets", is_flag=True, help="Describe the presets, and stop.")
-@click.option("--name", metavar="NAME", help="Of the run.  [default: made of loss, data, model and seed]")
+@click.option("--preset", metavar="NAME", help=f"Preset of all settings: {', '.join(PRESETS)}.  [default: mini]")
+@click.option("--presets", "show_presets", is_flag=True, help="Describe the presets, then exit.")
+@click.option("--name", metavar="NAME", help="Name of the run.  [default: made of loss, data, model and seed]")
 @click.option(
     "--resume/--no-resume",
     default=None,
-    help="Go on where the run stopped, or begin it anew.  [default: go on if there is one]",
+    help="Resume the run where it stopped, or start it again.  [default: resume if the run exists]",
 )
 @with_options(PretrainSettings, TrainerConfig)
 @common_options
@@ -36,9 +36,9 @@ def command(
 ) -> None:
     """Train an encoder with cross-entropy, contrastive or joint objectives.
 
-    The defaults shown are those of the preset mini, which runs anywhere. The run is kept in the workspace,
-    and is the model run:NAME from then on; latest is the run that finished last. An interrupted run goes on
-    exactly where it stopped: give the same command again, or only its --name.
+    The defaults shown are those of the preset mini, which runs on any machine. The run is stored in the
+    workspace as the model run:NAME; latest is the run that finished last. The same command, or only its
+    --name, continues an interrupted run exactly where it stopped.
 
     \b
     Example:
@@ -62,17 +62,17 @@ def command(
 
 
 def _page(trained: Any) -> Group:
-    """At most ten epochs, those that were watched if any were, and what to do next."""
+    """Return a table of at most ten epochs, those that were evaluated if there are any, and the next command."""
     columns = list(dict.fromkeys(key for line in trained.history for key in line))
     columns = [key for key in columns if key not in ("gradient_norm", "knn", "seconds")] + ["knn", "seconds"]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for key in columns:
         table.add_column("k-NN" if key == "knn" else key, justify="right")
     lines = [line for line in trained.history if "knn" in line] or trained.history
-    every = -(-len(lines) // 10)
-    for line in lines[::-1][::every][::-1]:
+    step = -(-len(lines) // 10)
+    for line in lines[::-1][::step][::-1]:  # always with the last epoch
         table.add_row(*(_number(key, line[key]) if key in line else "–" for key in columns))
-    unreadable = f"{trained.unreadable} times an image could not be read, and another was shown.\n"
+    unreadable = f"{trained.unreadable} times an image could not be read and another one replaced it.\n"
     return Group(
         Text(f"run:{trained.run}: {trained.source}"),
         table,

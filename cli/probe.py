@@ -1,4 +1,4 @@
-"""``transferkit probe``: evaluate cached features."""
+"""``transferkit probe``: evaluation of cached features."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _SETTINGS = tuple(probe.settings_type for probe in PROBES.values())
 _SEMANTIC = SemanticSettings()
 _IN_SEMANTIC = {
-    "penalties": f"Of semantic {_SEMANTIC.penalties}, from {_SEMANTIC.grid[0]:g} to {_SEMANTIC.grid[-1]:g}, "
-    "and two at least."
+    "penalties": f"Semantic tries {_SEMANTIC.penalties}, from {_SEMANTIC.grid[0]:g} to {_SEMANTIC.grid[-1]:g}, "
+    "and needs at least two."
 }
 
 
@@ -39,33 +39,33 @@ _IN_SEMANTIC = {
     callback=listed,
     default=("linear",),
     metavar="NAME,…",
-    help=f"How to evaluate: {', '.join(PROBES)}.  [default: linear]",
+    help=f"Evaluation protocols: {', '.join(PROBES)}.  [default: linear]",
 )
 @click.option(
     "--shots",
     multiple=True,
     callback=listed_integers,
     metavar="N,…",
-    help=f"Labelled images a class.  [default: {FewshotSettings.shots}]",
+    help=f"Labelled images per class.  [default: {FewshotSettings.shots}]",
 )
 @click.option(
     "--level",
     multiple=True,
     callback=listed,
     metavar="NAME,…",
-    help="Of semantic targets: low, mid, high; factors, of drawn images.  [default: low,mid,high]",
+    help="Levels of semantic targets: low, mid, high; factors for synthetic images.  [default: low,mid,high]",
 )
 @with_options(*_SETTINGS, skip=("shots", "level"), notes=_IN_SEMANTIC)
 @with_options(ExtractSettings)
-@click.option("--seed", default=0, show_default=True, help="Of splits and draws.")
+@click.option("--seed", default=0, show_default=True, help="Seed for data splits and random sampling.")
 @click.option("--force", is_flag=True, help="Recompute finished cells.")
 @click.option(
     "--max-memory",
     type=float,
     metavar="GIB",
-    help="What probing a layer may take; larger ones are read in pieces.  [default: half of what is free]",
+    help="Memory limit for one layer; larger layers are read in chunks.  [default: half of the free memory]",
 )
-@click.option("--compare", is_flag=True, help="Also compare the models, pair by pair, on the same rows or images.")
+@click.option("--compare", is_flag=True, help="Also compare each pair of models on the same rows or images.")
 @common_options
 def command(
     session: Session,
@@ -80,14 +80,14 @@ def command(
     compare: bool,
     **options: Any,
 ) -> None:
-    """Evaluate cached features; what is missing is extracted first.
+    """Evaluate cached features; missing features are extracted first.
 
-    Options given several times or as comma lists are combined: every model on every data set, every
-    layer, every protocol. The split that selects is never the split that scores.
+    Options that are given several times or as comma-separated lists are combined: every model on every data
+    set, every layer, every protocol. The split that selects hyper-parameters is never the split that scores.
 
-    With --compare, every layer that two models share is compared, or else the last of each, and a row a
-    model shows its means under every protocol that it has records of, fine-tuning and detection too; --json
-    then gives an object: the records are its "results", and "comparisons" and "over_datasets" follow.
+    With --compare, every layer that two models have in common is compared, or else the last layer of each.
+    One row per model then shows its means under every protocol with records, including fine-tuning and
+    detection. With --json, the output is an object with "results", "comparisons" and "over_datasets".
 
     \b
     Example:
@@ -100,8 +100,8 @@ def command(
     if compare:
         require_two_models(model)
     extraction = ExtractSettings(**given(ExtractSettings, options))
-    several = {"shots": shots, "level": level}
-    questions = list(_questions(protocol, several, options))
+    combined = {"shots": shots, "level": level}
+    questions = list(_questions(protocol, combined, options))
     context = RunContext(session.workspace, seed, session.reporter)
     evaluator = Evaluator(context, extraction, force, max_memory)
     try:
@@ -114,22 +114,22 @@ def command(
 
 
 def _show(session: Session, results: "Results", compare: bool) -> "Comparisons":
-    """Print the records, and the comparisons where they are asked for."""
+    """Print the records, and the comparisons if ``compare`` is on."""
     from transferkit.protocols.compare import Comparisons, compare_models
     from transferkit.reports.comparison import comparison_tables
 
-    shown = [results, *_semantics(session, results)]
+    shown = [results, *_semantic_curves(session, results)]
     if not compare:
         session.show(results.to_json(), Group(*shown))
         return Comparisons((), ())
     comparisons = compare_models(results)
     value = {"results": results.to_json(), **comparisons.to_json()}
-    session.show(value, Group(*shown, comparison_tables(comparisons), *_side_by_side(session, results)))
+    session.show(value, Group(*shown, comparison_tables(comparisons), *_summary_table(session, results)))
     return comparisons
 
 
-def _side_by_side(session: Session, results: "Results") -> Iterator[RenderableType]:
-    """All that the workspace knows of the models that are compared, fine-tuned and detecting ones too."""
+def _summary_table(session: Session, results: "Results") -> Iterator[RenderableType]:
+    """Yield a summary of all records of the compared models, including fine-tuning and detection."""
     from transferkit.core.results import ResultStore
     from transferkit.reports.result_table import load_results
     from transferkit.reports.summary import overview, overview_table
@@ -139,8 +139,8 @@ def _side_by_side(session: Session, results: "Results") -> Iterator[RenderableTy
         yield overview_table(found)
 
 
-def _semantics(session: Session, results: "Results") -> Iterator[RenderableType]:
-    """The curves over depth, in one table and one figure, where the protocol was asked for."""
+def _semantic_curves(session: Session, results: "Results") -> Iterator[RenderableType]:
+    """Yield a table and a figure of the semantic scores by depth, if the protocol has records."""
     from transferkit.reports.depth import depth_figure, semantic_table
 
     records = [record for record in results if record.protocol == "semantic"]
@@ -149,26 +149,26 @@ def _semantics(session: Session, results: "Results") -> Iterator[RenderableType]
     yield semantic_table(records)
     try:
         figure = depth_figure(records, "explained", panel=lambda record: record.settings["level"])
-        yield session.drawn(None, "semantic", {"": figure})
+        yield session.save_figures(None, "semantic", {"": figure})
     except MissingExtraError as error:
         session.reporter.note(f"No figure is drawn: {error}")
 
 
 def _questions(
-    protocols: tuple[str, ...], several: dict[str, tuple[Any, ...]], options: dict[str, Any]
+    protocols: tuple[str, ...], combined: dict[str, tuple[Any, ...]], options: dict[str, Any]
 ) -> Iterator[Any]:
-    """Protocols × shots × levels; each protocol takes the options that are its own.
+    """Yield one question per protocol, number of shots and level; each protocol takes its own options.
 
-    An option that none of the protocols has is an error, not something to be quietly ignored.
+    An option that belongs to none of the protocols is passed on, and so reported as an error.
     """
     from transferkit.protocols.evaluate import questions
 
-    asked = {name: value for name, value in {**options, **several}.items() if value not in (None, ())}
-    asked = {name: value for name, value in asked.items() if any(given(s, {name: value}) for s in _SETTINGS)}
-    taken = {name for protocol in protocols for name in given(PROBES[protocol].settings_type, asked)}
-    stray = {name: value for name, value in asked.items() if name not in taken}
+    requested = {name: value for name, value in {**options, **combined}.items() if value not in (None, ())}
+    requested = {name: value for name, value in requested.items() if any(given(s, {name: value}) for s in _SETTINGS)}
+    used = {name for protocol in protocols for name in given(PROBES[protocol].settings_type, requested)}
+    unused = {name: value for name, value in requested.items() if name not in used}
     for protocol in protocols:
-        own = given(PROBES[protocol].settings_type, asked) | stray
+        own = given(PROBES[protocol].settings_type, requested) | unused
         if protocol == "semantic":
             own.setdefault("level", LEVELS)
         yield from questions(protocol, **own)

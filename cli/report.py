@@ -1,4 +1,4 @@
-"""``transferkit report``: the records as a page, as tables, as figures, and in the terminal."""
+"""``transferkit report``: the records as a page, as tables, as figures, or in the terminal."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,7 +7,7 @@ import click
 from rich.console import Group
 from rich.text import Text
 
-from .results import filters
+from .results import filter_options
 from .session import Session, canonical, common_options
 
 if TYPE_CHECKING:
@@ -29,48 +29,48 @@ _KINDS = {"model": "model", "data": "data set", "protocol": "protocol"}
     "-o",
     "--output",
     metavar="FILE",
-    help="Where it goes; its ending names the format.  [default: report.* in the reports]",
+    help="Output file, whose extension sets the format.  [default: report.* in the reports folder]",
 )
 @click.option(
     "--format",
-    "form",
+    "format_name",
     type=click.Choice(list(FORMATS)),
     help="One HTML page; tables of models × data sets (md, latex); or the records (csv, json, parquet).  "
-    "[default: as --output ends, else page]",
+    "[default: from the extension of --output, else page]",
 )
-@click.option("--figures", metavar="DIR", help="Write every chart there too, as SVG, PDF and PNG.")
-@click.option("--terminal", is_flag=True, help="Show the ranking here instead, and write no page.")
+@click.option("--figures", metavar="DIR", help="Folder to which every chart is also written, as SVG, PDF and PNG.")
+@click.option("--terminal", is_flag=True, help="Print the ranking in the terminal instead of writing a page.")
 @click.option(
     "--gallery",
     multiple=True,
     callback=canonical,
     metavar="DATA,…",
-    help="Data sets to show neighbours and maps of; none for no gallery.  [default: the first]",
+    help="Data sets for which neighbours and maps are shown; none for no gallery.  [default: the first]",
 )
-@filters
+@filter_options
 @common_options
 def command(
     session: Session,
     output: str | None,
-    form: str | None,
+    format_name: str | None,
     figures: str | None,
     terminal: bool,
     gallery: tuple[str, ...],
-    **wanted: tuple[str, ...],
+    **filters: tuple[str, ...],
 ) -> None:
-    """Turn the records of this workspace into one page that needs no network, or into tables and figures.
+    """Write the records of this workspace as one self-contained page, or as tables and figures.
 
-    The page says in words what was found; every number in it shows where it comes from when clicked. Bold is
-    only what is significant. Records that are damaged or of another version or form are left out, and named.
+    The page summarises the results in words; a click on a number shows its source. Only significant results
+    are in bold. Damaged records and records of another version are left out and listed.
 
     \b
     Example:
       transferkit report --gallery none
     """
-    if terminal and (output or form):
-        raise click.UsageError("--terminal writes no page or table: leave out --output and --format.")
-    path, form = _place(session, output, form)
-    found = _evidence(session, wanted)
+    if terminal and (output or format_name):
+        raise click.UsageError("--terminal writes no file: omit --output and --format.")
+    path, format_name = _output_path(session, output, format_name)
+    found = _load_records(session, filters)
     written: list[Path] = []
     if figures:
         from transferkit.reports.page.paper import save_charts
@@ -80,91 +80,97 @@ def command(
     if terminal:
         _show_ranking(session, found, written)
         return
-    notes = _write(session, found, path, form, gallery)
+    notes = _write(session, found, path, format_name, gallery)
     _show_written(session, found, [path, *written], notes)
 
 
-def _place(session: Session, output: str | None, form: str | None) -> tuple[Path, str]:
-    """Where it goes, and in which format.
+def _output_path(session: Session, output: str | None, format_name: str | None) -> tuple[Path, str]:
+    """Return the path of the output and its format.
 
-    Raises: UsageError: for an ending that names no format, or another one than is asked for.
+    Raises: UsageError: if the extension names no format, or another one than ``--format``.
     """
     from transferkit.core.errors import UsageError
 
     if output is None:
-        form = form or "page"
-        return session.workspace.reports / f"report{FORMATS[form]}", form
+        format_name = format_name or "page"
+        return session.workspace.reports / f"report{FORMATS[format_name]}", format_name
     path = Path(output).expanduser()
     named = next((name for name, ending in FORMATS.items() if ending == path.suffix.lower()), None)
     if named is None:
         endings = ", ".join(f"{ending} ({name})" for name, ending in FORMATS.items())
-        raise UsageError(f"{path} ends in {path.suffix!r}, which names no format. Choose one of: {endings}.")
-    if form and form != named:
+        raise UsageError(f"{path} has the extension {path.suffix!r}, which names no format. Choose from: {endings}.")
+    if format_name and format_name != named:
         raise UsageError(
-            f"{path} ends as the format {named}, and --format says {form}: leave out --format, or end the "
-            f"name in {FORMATS[form]}."
+            f"{path} has the extension of the format {named}, but --format is {format_name}: omit --format, or use the "
+            f"extension {FORMATS[format_name]}."
         )
     return path, named
 
 
 def page_line(session: Session) -> Text:
-    """Write the page of this workspace to its place; a line that says where it lies, or what it needs."""
+    """Write the page of this workspace to its default path.
+
+    Returns: a line with the path, or with the package that is missing.
+    """
     from transferkit.core.errors import MissingExtraError
 
     path = session.workspace.reports / f"report{FORMATS['page']}"
     try:
-        _write(session, _evidence(session, {}), path, "page", ())
+        _write(session, _load_records(session, {}), path, "page", ())
     except MissingExtraError as error:
         return Text(f"No page is written: {error}")
-    return Text(f"The page with every number and where it comes from: {path}")
+    return Text(f"Report with every number and its source: {path}")
 
 
-def _evidence(session: Session, wanted: dict[str, tuple[str, ...]]) -> "ResultTable":
-    """The records that are wanted.
+def _load_records(session: Session, filters: dict[str, tuple[str, ...]]) -> "ResultTable":
+    """Load the records that match the filters.
 
     Raises:
-        DataError: if there is no record at all.
-        UnknownNameError: for a name that no record has.
+        DataError: if no record matches.
+        UnknownNameError: if no record has one of the names.
     """
     from transferkit.core.errors import DataError
     from transferkit.core.registry import unknown_name
     from transferkit.core.results import ResultStore
     from transferkit.reports.result_table import load_results
 
-    found = load_results(ResultStore(session.workspace.results), wanted=wanted)
+    found = load_results(ResultStore(session.workspace.results), wanted=filters)
     if found.records:
         return found
     everything = load_results(ResultStore(session.workspace.results))
-    for kind, names in wanted.items():
+    for kind, names in filters.items():
         known = sorted({getattr(record, kind) for record in everything.records})
         for name in names:
             if known and name not in known:
                 raise unknown_name(f"record of a {_KINDS[kind]}", name, known)
     reason = " ".join(found.left_out) or "Run transferkit demo, or transferkit probe --model … --data … ."
-    told = "match" if everything.records else "can be shown"
-    raise DataError(f"No records in {session.workspace.results} {told}. {reason}")
+    problem = "match the filters" if everything.records else "can be shown"
+    raise DataError(f"No records in {session.workspace.results} {problem}. {reason}")
 
 
-def _write(session: Session, found: "ResultTable", path: Path, form: str, gallery: tuple[str, ...]) -> list[str]:
-    """Write the page or table; what could not be shown."""
+def _write(session: Session, found: "ResultTable", path: Path, format_name: str, gallery: tuple[str, ...]) -> list[str]:
+    """Write the page or table.
+
+    Returns: a note for each part that cannot be shown.
+    """
     from transferkit.core.files import appearing
     from transferkit.core.results import Results
     from transferkit.reports.pivots import as_latex_pivot, as_markdown_pivot
     from transferkit.reports.tables import write_records
 
-    if form == "page":
+    if format_name == "page":
         from transferkit.reports.page.galleries import galleries
         from transferkit.reports.page.writing import write_page
 
         shown, notes = galleries(found, gallery, session.workspace)
         write_page(found, path, galleries=shown, notes=notes)
         return notes
-    if form in ("md", "latex"):
-        text = as_markdown_pivot(found) if form == "md" else as_latex_pivot(found)
+    if format_name in ("md", "latex"):
+        text = as_markdown_pivot(found) if format_name == "md" else as_latex_pivot(found)
         with appearing(path) as part:
             part.write_text(text, encoding="utf-8")
     else:
-        write_records(Results(found.records), path, ending=FORMATS[form])
+        write_records(Results(found.records), path, ending=FORMATS[format_name])
     return []
 
 
@@ -188,15 +194,15 @@ def _show_ranking(session: Session, found: "ResultTable", written: list[Path]) -
         "headline": headline(found),
         "rankings": [
             {
-                "recipe": one.recipe,
-                "data": list(one.data),
-                "means": dict(one.means),
-                "mean_ranks": dict(zip(one.ranks.models, one.ranks.mean_ranks, strict=True)),
-                "friedman_p": one.ranks.friedman_p,
-                "critical_difference": one.ranks.critical_difference,
-                "left_out": list(one.left_out),
+                "recipe": ranking.recipe,
+                "data": list(ranking.data),
+                "means": dict(ranking.means),
+                "mean_ranks": dict(zip(ranking.ranks.models, ranking.ranks.mean_ranks, strict=True)),
+                "friedman_p": ranking.ranks.friedman_p,
+                "critical_difference": ranking.ranks.critical_difference,
+                "left_out": list(ranking.left_out),
             }
-            for one in found.ranked.values()
+            for ranking in found.ranked.values()
         ],
         "left_out": list(found.left_out),
     }

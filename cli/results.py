@@ -1,4 +1,4 @@
-"""``transferkit results``: the records that finished cells left."""
+"""``transferkit results``: listing and export of the records of finished cells."""
 
 from pathlib import Path
 
@@ -22,13 +22,13 @@ def command() -> None:
     """
 
 
-def _selected(session: Session, **wanted: tuple[str, ...]) -> Results:
-    """Records whose named fields are among the wanted values; an empty wish takes all."""
+def _selected(session: Session, **filters: tuple[str, ...]) -> Results:
+    """Return the records that match every filter; a filter without values matches all."""
     records = ResultStore(session.workspace.results)
-    return Results(r for r in records if all(not v or getattr(r, k) in v for k, v in wanted.items()))
+    return Results(r for r in records if all(not v or getattr(r, k) in v for k, v in filters.items()))
 
 
-def filters(function: click.decorators.FC) -> click.decorators.FC:
+def filter_options(function: click.decorators.FC) -> click.decorators.FC:
     """Add the options that narrow a list of records."""
     for name in ("protocol", "data", "model"):
         option = click.option(
@@ -43,24 +43,24 @@ def filters(function: click.decorators.FC) -> click.decorators.FC:
 
 
 @command.command("list")
-@filters
+@filter_options
 @common_options
-def list_records(session: Session, **wanted: tuple[str, ...]) -> None:
+def list_records(session: Session, **filters: tuple[str, ...]) -> None:
     """List the records of this workspace.
 
     \b
     Example:
       transferkit results list --protocol linear
     """
-    results = _selected(session, **wanted)
+    results = _selected(session, **filters)
     session.show(results.to_json(), results if results else Text("No record matches."))
 
 
 @command.command()
-@filters
+@filter_options
 @click.option("-o", "--output", required=True, metavar="FILE", help="A .csv, .json, .md, .parquet or .tex file.")
 @common_options
-def export(session: Session, output: str, **wanted: tuple[str, ...]) -> None:
+def export(session: Session, output: str, **filters: tuple[str, ...]) -> None:
     """Write the records of this workspace to a table file.
 
     \b
@@ -68,6 +68,6 @@ def export(session: Session, output: str, **wanted: tuple[str, ...]) -> None:
       transferkit results export --output results.csv
     """
     path = Path(output)
-    results = _selected(session, **wanted)
+    results = _selected(session, **filters)
     write_table(results, path)
     session.show({"path": str(path), "records": len(results)}, f"{counted(len(results), 'record')} written to {path}")

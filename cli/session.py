@@ -1,4 +1,4 @@
-"""What every command shares: where it works, how it speaks, and what it prints."""
+"""The session of a command (workspace, progress, output) and the options that several commands share."""
 
 import json
 import os
@@ -20,15 +20,15 @@ from transferkit.core.progress import Reporter, reporter_for
 from transferkit.core.workspace import Workspace
 
 MODEL_HELP = "Encoders; see transferkit models list.  [default: latest, else imagenet-lite0]"
-_COMMA = re.compile(r",(?![^()]*\))")  # of a list, and not within the parentheses of an option's value
-PIPE_WIDTH = 160  # of tables that go to a file or a pipe, where no terminal sets a limit
+_COMMA = re.compile(r",(?![^()]*\))")  # separates list items; not within the parentheses of an option's value
+PIPE_WIDTH = 160  # width of tables that go to a file or a pipe, where no terminal sets one
 
 
 class Section(click.Group):
-    """A group that lists its commands in the order in which they are written."""
+    """A group that lists its commands in the order of their definitions."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names, as written."""
+        """Return the names in the order of their definitions."""
         return list(self.commands)
 
 
@@ -37,9 +37,9 @@ class Session:
     """The options that every command has.
 
     Attributes:
-        workspace: where runs, features, results and reports lie.
-        reporter: where progress goes; never standard output.
-        as_json: whether standard output is for machines.
+        workspace: folder of runs, features, results and reports.
+        reporter: receiver of progress messages; never standard output.
+        as_json: whether results are printed as JSON.
     """
 
     workspace: Workspace
@@ -47,32 +47,34 @@ class Session:
     as_json: bool
 
     def show(self, value: Any, table: RenderableType) -> None:
-        """Print the result: ``value`` as JSON, or ``table`` for people."""
+        """Print the result: ``value`` if JSON is requested, else ``table``."""
         if self.as_json:
             click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
             return
         console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
         console.print(table, markup=False, highlight=False, emoji=False, crop=False)  # long names stay whole
 
-    def drawn(self, place: str | None, name: str, figures: Mapping[str, Any]) -> Text:
-        """Save figures, each by its own name where there are several; say where.
+    def save_figures(self, path: str | None, name: str, figures: Mapping[str, Any]) -> Text:
+        """Save figures; the names of several figures end with their keys.
 
         Args:
-            place: a path without an ending; the workspace's reports unless given.
-            name: of the files in the reports.
+            path: path without an extension; ``name`` in the workspace's reports folder unless given.
+            name: file name without an extension.
             figures: key → figure.
+
+        Returns: one line per figure with the path of its PNG file.
         """
         from transferkit.reports.figures import save_figure
 
         written: list[Path] = []
         for key, figure in figures.items():
-            base = Path(place).expanduser() if place else self.workspace.reports / name
-            named = base if len(figures) == 1 else base.with_name(f"{base.name}-{key.replace('/', '-')}")
-            written += save_figure(figure, named)
-        return Text("".join(f"Drawn: {path}\n" for path in written if path.suffix == ".png").rstrip())
+            base = Path(path).expanduser() if path else self.workspace.reports / name
+            target = base if len(figures) == 1 else base.with_name(f"{base.name}-{key.replace('/', '-')}")
+            written += save_figure(figure, target)
+        return Text("".join(f"Drawn: {file}\n" for file in written if file.suffix == ".png").rstrip())
 
     def show_facts(self, value: Mapping[str, Any]) -> None:
-        """Print one thing: as JSON, or a line for each of its fields."""
+        """Print the fields of one object: as JSON, or one line per field."""
         table = Table(box=box.SIMPLE_HEAD, show_header=False, pad_edge=False)
         for name, text in value.items():
             table.add_row(name, Text(str(text)))
@@ -80,11 +82,11 @@ class Session:
 
 
 def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--workspace``, ``--json`` and ``--quiet``; the function gets a ``Session`` first."""
+    """Add ``--workspace``, ``--json`` and ``--quiet``; the function receives a ``Session`` as first argument."""
 
     @click.option("--workspace", metavar="DIR", help="Folder of features and results.", envvar="TRANSFERKIT_WORKSPACE")
     @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
-    @click.option("-q", "--quiet", is_flag=True, help="Say nothing but the result.")
+    @click.option("-q", "--quiet", is_flag=True, help="Print only the result.")
     @wraps(function)
     def command(*, workspace: str | None, as_json: bool, quiet: bool, **options: Any) -> Any:
         session = Session(Workspace.at(workspace), reporter_for(quiet=quiet), as_json)
@@ -94,14 +96,16 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def listed(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """Flatten an option given several times or as a comma list; repeats are dropped, order is kept."""
-    return tuple(dict.fromkeys(_items(ctx, param, values)))
+    """Return the items of an option given several times or as a comma-separated list, without repeats, in order."""
+    return tuple(dict.fromkeys(_split_items(ctx, param, values)))
 
 
-def _items(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> list[str]:
+def _split_items(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> list[str]:
     parts = [part.strip() for value in values for part in _COMMA.split(value)]
     if "" in parts:
-        raise click.BadParameter("there is an empty item in the list.", ctx, param)
+        raise click.BadParameter(
+            f"{','.join(values)!r} has an empty item: separate items by single commas.", ctx, param
+        )
     return parts
 
 
@@ -111,38 +115,38 @@ _SPEC_OPTIONS: dict[str, tuple[str, str]] = {
         "Copy of the weights to load from a checkpoint with several, such as model_ema or target_encoder.  "
         "[default: the copy that the method evaluates]",
     ),
-    "resize": ("N", "Pixels that an image is resized to before the crop, at the encoder's own size."),
-    "fit": ("NAME", "What is resized: shorter, squash (both sides) or border (the longer side, padded)."),
-    "interpolation": ("NAME", "Resampling of the resize: bilinear, bicubic or area."),
+    "resize": ("N", "Size in pixels to which an image is resized before the crop, at the encoder's own input size."),
+    "fit": ("NAME", "Side that is resized: shorter, squash (both sides) or border (the longer side, padded)."),
+    "interpolation": ("NAME", "Interpolation of the resize: bilinear, bicubic or area."),
     "mean": ("X,…", "Mean of the channels, one number or three, for values from 0 to 1."),
     "std": ("X,…", "Standard deviation of the channels, one number or three."),
 }
 
 
 def spec_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that become part of the specs of models; the function does not see them."""
+    """Add the options that become part of model specs; the function does not receive them."""
     for name, (metavar, text) in reversed(_SPEC_OPTIONS.items()):
-        own = "" if name == "weights_key" else "  [default: the encoder's own]"
+        default = "" if name == "weights_key" else "  [default: the encoder's own]"
         function = click.option(
             "--" + name.replace("_", "-"),
             name,
             metavar=metavar,
             is_eager=True,
             expose_value=False,
-            callback=_remember,
-            help=text + own,
+            callback=_store_spec_option,
+            help=text + default,
         )(function)
     return function
 
 
 def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--model``, which may name several, and the options that become part of their specs."""
+    """Add ``--model``, which accepts several models, and the options that become part of their specs."""
     model = click.option("-m", "--model", multiple=True, callback=_models, metavar="SPEC,…", help=MODEL_HELP)
     return model(spec_options(function))
 
 
-def _remember(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    """Keep the text of an option until the specs are read; several numbers become a tuple."""
+def _store_spec_option(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    """Store the text of an option until the specs are parsed; several numbers become a tuple."""
     if value is not None:
         ctx.meta.setdefault("spec_options", {})[param.name] = f"({value})" if "," in value else value
 
@@ -151,57 +155,61 @@ def _models(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
     specs, options = listed(ctx, param, values), ctx.meta.get("spec_options", {})
     if options and not specs:
         names = ", ".join("--" + name.replace("_", "-") for name in options)
-        raise click.BadParameter(f"{names} belongs to a model: name it with --model SPEC.", ctx, param)
+        raise click.BadParameter(f"{names} needs a model: name it with --model SPEC.", ctx, param)
     return completed(*specs)
 
 
 def completed(*specs: str) -> tuple[str, ...]:
-    """The specs with what ``spec_options`` gave; the key of the weights belongs to checkpoints alone."""
+    """Return the specs with the options of ``spec_options``; ``--weights-key`` applies only to checkpoints."""
     from transferkit.models.options import with_options
 
     options = dict(click.get_current_context().meta.get("spec_options", {}))
     key = {name: options.pop(name) for name in ("weights_key",) if name in options}
     if key and not any(spec.startswith("file:") for spec in specs):
         raise click.BadParameter(
-            f"--weights-key {key['weights_key']} chooses a copy of the weights in a checkpoint, and "
-            f"{', '.join(specs)} is none: use file:PATH#ARCH."
+            f"--weights-key {key['weights_key']} was given, but {', '.join(specs)} is not a checkpoint file: it "
+            "chooses one of several copies of the weights in a file, use file:PATH#ARCH."
         )
     return tuple(with_options(s, {**options, **(key if s.startswith("file:") else {})}) for s in specs)
 
 
 def canonical(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """A list of specs as records and keys spell them: paths absolute, groups as their members."""
+    """Return specs in the form that records and keys use: paths are absolute, groups become their members."""
     specs: list[str] = []
     for spec in listed(ctx, param, values):
         scheme, _, rest = spec.partition(":")
         if scheme in ("folder", "file", "imagenet", "miniimagenet"):
             specs.append(f"{scheme}:{os.path.normpath(Path(rest).expanduser().absolute())}")
         else:
-            from transferkit.data.catalog import group_members  # no torch, but a quarter of a second
+            from transferkit.data.catalog import group_members  # does not import torch, but takes 0.25 s
 
             specs += group_members(spec) or [spec]
     return tuple(specs)
 
 
 def listed_integers(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[int, ...]:
-    """The same for positive whole numbers."""
+    """Return the items of an option as positive integers, without repeats."""
     try:
         numbers = tuple(int(part) for part in listed(ctx, param, values))
     except ValueError as error:
-        raise click.BadParameter(f"{','.join(values)} is not a list of whole numbers.", ctx, param) from error
+        raise click.BadParameter(
+            f"{','.join(values)} is not a list of integers: give integers separated by commas.", ctx, param
+        ) from error
     if any(number < 1 for number in numbers):
-        raise click.BadParameter(f"{min(numbers)} is too small: give 1 or more.", ctx, param)
+        raise click.BadParameter(f"{min(numbers)} is too small: give integers of at least 1.", ctx, param)
     return numbers
 
 
 def listed_numbers(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[float, ...]:
-    """The same for numbers of any kind."""
+    """Return the items of an option as numbers, without repeats."""
     return tuple(dict.fromkeys(number_tuple(ctx, param, values)))
 
 
 def number_tuple(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[float, ...]:
-    """Numbers whose places have different meanings; repeats are kept."""
+    """Return the items of an option as numbers with repeats, for a tuple whose positions have a meaning."""
     try:
-        return tuple(float(part) for part in _items(ctx, param, values))
+        return tuple(float(part) for part in _split_items(ctx, param, values))
     except ValueError as error:
-        raise click.BadParameter(f"{','.join(values)} is not a list of numbers.", ctx, param) from error
+        raise click.BadParameter(
+            f"{','.join(values)} is not a list of numbers: give numbers separated by commas.", ctx, param
+        ) from error

@@ -1,4 +1,4 @@
-"""Options made from settings: names, types, defaults and help are read from the frozen dataclass."""
+"""Options that are generated from settings: name, type, default and help come from the frozen dataclass."""
 
 import inspect
 import re
@@ -12,57 +12,57 @@ import click
 from .session import listed, listed_integers, listed_numbers, number_tuple
 
 
-def described(settings_type: type) -> dict[str, str]:
-    """Field → what its line under ``Attributes:`` says, as one sentence."""
+def field_help(settings_type: type) -> dict[str, str]:
+    """Return field → its description under ``Attributes:``, as one sentence."""
     text = inspect.getdoc(settings_type) or ""
     _, _, attributes = text.partition("Attributes:\n")
     entries = re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", attributes, flags=re.MULTILINE)
-    return {name: _sentence(re.sub(r"\s+", " ", words)) for name, words in entries}
+    return {name: _as_sentence(re.sub(r"\s+", " ", text)) for name, text in entries}
 
 
-def _sentence(words: str) -> str:
-    first = words[0] if words.startswith("`") else words[0].upper()  # a literal is typed as it is written
-    return (first + words[1:]).replace("``", "").strip().rstrip(".") + "."
+def _as_sentence(text: str) -> str:
+    first = text[0] if text.startswith("`") else text[0].upper()  # a literal keeps its case
+    return (first + text[1:]).replace("``", "").strip().rstrip(".") + "."
 
 
 def options_of(
     settings_type: type, *, skip: tuple[str, ...] = (), notes: Mapping[str, str] | None = None
 ) -> list[Callable[..., Any]]:
-    """One Click option a field; what the user leaves out is None, so that defaults stay with the settings.
+    """Return one Click option per field; an omitted option is None, so that only the settings define defaults.
 
     Args:
-        settings_type: a frozen dataclass whose docstring describes its fields.
+        settings_type: frozen dataclass whose docstring describes its fields.
         skip: fields without an option.
-        notes: field → a sentence that its help has besides.
+        notes: field → sentence that is added to its help.
     """
-    hints, help_texts = get_type_hints(settings_type), described(settings_type)
+    hints, help_texts = get_type_hints(settings_type), field_help(settings_type)
     options = []
     for field in fields(settings_type):
         if field.name in skip:
             continue
         default = field.default if field.default is not MISSING else None
-        shown = "" if default in (None, "", ()) else f"  [default: {_shown(default)}]"
-        noted = f" {notes[field.name]}" if notes and field.name in notes else ""
+        default_text = "" if default in (None, "", ()) else f"  [default: {_as_text(default)}]"
+        note = f" {notes[field.name]}" if notes and field.name in notes else ""
         option = "--" + field.name.replace("_", "-")
         options.append(
             click.option(
                 f"{option}/--no-{option[2:]}" if hints[field.name] is bool else option,
                 field.name,
-                help=help_texts[field.name] + noted + shown,
-                **_kind(hints[field.name]),
+                help=help_texts[field.name] + note + default_text,
+                **_option_type(hints[field.name]),
             )
         )
     return options
 
 
-def _shown(default: Any) -> str:
+def _as_text(default: Any) -> str:
     return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
 
 
-def _kind(hint: Any) -> dict[str, Any]:
-    """Click's words for a type."""
+def _option_type(hint: Any) -> dict[str, Any]:
+    """Return the arguments of ``click.option`` for a type."""
     if get_origin(hint) in (Union, types.UnionType):
-        return _kind(next(part for part in get_args(hint) if part is not type(None)))
+        return _option_type(next(part for part in get_args(hint) if part is not type(None)))
     if get_origin(hint) is Literal:
         return {"type": click.Choice(get_args(hint))}
     if get_origin(hint) is tuple:
@@ -82,9 +82,9 @@ def _kind(hint: Any) -> dict[str, Any]:
 def with_options(
     *settings_types: type, skip: tuple[str, ...] = (), notes: Mapping[str, str] | None = None
 ) -> Callable[..., Any]:
-    """Decorate a command with the options of all these settings; a name they share appears once.
+    """Decorate a command with the options of all settings; an option that several settings have appears once.
 
-    What is said of it is what the first says; ``notes`` tell, by name, what is otherwise with a later one.
+    Its help is that of the first settings; ``notes`` adds what differs in later ones.
     """
     merged: dict[str, Callable[..., Any]] = {}
     for settings_type in settings_types:
@@ -101,6 +101,6 @@ def with_options(
 
 
 def given(settings_type: type, options: dict[str, Any]) -> dict[str, Any]:
-    """The options that the user gave and these settings have; an empty list counts as not given."""
+    """Return the given options that are fields of these settings; an empty list counts as not given."""
     names = {field.name for field in fields(settings_type)}
     return {name: value for name, value in options.items() if name in names and value not in (None, ())}

@@ -1,4 +1,4 @@
-"""``transferkit study``: a grid of cells with one command."""
+"""``transferkit study``: a grid of cells as one command."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 @click.group(cls=Section)
 def command() -> None:
-    """Run a whole grid: models, data sets, protocols, seeds.
+    """Run a grid of models, data sets, protocols and seeds.
 
-    A study is a TOML file, or one of the presets that come with the package.
+    A study is a TOML file or one of the presets of the package.
 
     \b
     Example:
@@ -30,16 +30,16 @@ def command() -> None:
     type=click.Choice(["local", "ray"]),
     default="local",
     show_default=True,
-    help="What carries out the tasks: processes of this machine, or a Ray cluster.",
+    help="Engine that runs the tasks: processes on this machine, or a Ray cluster.",
 )
 @click.option(
     "--address",
     metavar="ADDRESS",
-    help="Of a running Ray cluster, or auto.  [default: one is started for the call]",
+    help="Address of a running Ray cluster, or auto.  [default: a cluster is started for this command]",
 )
-@click.option("--workers", type=int, metavar="N", help="Tasks at a time on this machine.  [default: what suits it]")
+@click.option("--workers", type=int, metavar="N", help="Parallel tasks on this machine.  [default: from its cores]")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first task that fails.")
-@click.option("--dry-run", is_flag=True, help="Say what is to be done and how much it takes, and stop.")
+@click.option("--dry-run", is_flag=True, help="Show the remaining tasks and their estimated cost, then exit.")
 @common_options
 def run(
     session: Session,
@@ -50,10 +50,10 @@ def run(
     fail_fast: bool,
     dry_run: bool,
 ) -> None:
-    """Carry out what is not finished of a study, and show the ranking.
+    """Run the unfinished tasks of a study, and show the ranking.
 
-    A task that fails is recorded with its error, and the others go on. After Ctrl-C, or a crash, the same
-    command continues: at most what was running is done again.
+    The error of a failed task is recorded, and the remaining tasks continue. After Ctrl-C or a crash, the same
+    command continues the study; at most the tasks that were running are repeated.
 
     \b
     Example:
@@ -64,15 +64,15 @@ def run(
     from transferkit.studies.run import run_study
 
     if address and engine != "ray":
-        raise click.UsageError("--address is that of a Ray cluster: add --engine ray.")
-    asked, context = read_study(study), RunContext(session.workspace, reporter=session.reporter)
+        raise click.UsageError(f"--address {address} needs a Ray cluster: add --engine ray.")
+    definition, context = read_study(study), RunContext(session.workspace, reporter=session.reporter)
     if dry_run:
-        _show_plan(session, asked, context)
+        _show_plan(session, definition, context)
         return
     found = run_study(
-        asked,
+        definition,
         context=context,
-        engine=lambda: _engine(session, asked, engine, address, workers),
+        engine=lambda: _engine(session, definition, engine, address, workers),
         fail_fast=fail_fast,
     )
     _show_end(session, found, context)
@@ -97,7 +97,10 @@ def _show_plan(session: Session, study: "Study", context: Any) -> None:
 
 
 def _show_end(session: Session, found: Any, context: Any) -> None:
-    """What was found, and what failed; exit code 1 if anything did."""
+    """Show the results and the failed tasks.
+
+    Raises: StudyError: if a task failed, so that the command exits with 1.
+    """
     from rich.console import Group
     from rich.text import Text
 
@@ -107,15 +110,15 @@ def _show_end(session: Session, found: Any, context: Any) -> None:
     from transferkit.studies.progress_tables import failures_table
 
     results = found.results(context)
-    end = Text("Next: transferkit report" if results else "Nothing has been scored.")
+    end = Text("Next: transferkit report" if results else "No task has produced a score.")
     shown = Group(terminal_view(result_table(results)), *failures_table(found), end)
     session.show({**found.to_json(), "results": results.to_json()}, shown)
     if found.failed:
         blocked = found.count("blocked")
         raise StudyError(
             f"{len(found.failed)} of {len(found.marks)} tasks failed"
-            + (f", and {blocked} wait for them" if blocked else "")
-            + f". Run the study again when their cause is mended; see transferkit study show {found.study}."
+            + (f", and {blocked} depend on them" if blocked else "")
+            + f". Show the errors with transferkit study show {found.study}, fix their cause and run the study again."
         )
 
 
@@ -123,7 +126,7 @@ def _show_end(session: Session, found: Any, context: Any) -> None:
 @click.argument("study", metavar="FILE|PRESET")
 @common_options
 def show(session: Session, study: str) -> None:
-    """Show how far a study has come: tasks done, what failed, and the ranking so far.
+    """Show the state of a study: finished tasks, failed tasks, and the ranking so far.
 
     \b
     Example:
@@ -147,7 +150,7 @@ def show(session: Session, study: str) -> None:
 @command.command("list")
 @common_options
 def list_presets(session: Session) -> None:
-    """List the studies that come with the package.
+    """List the presets of studies.
 
     \b
     Example:
@@ -162,6 +165,6 @@ def list_presets(session: Session) -> None:
     for heading in ("study", "command", "takes", "gives"):
         table.add_column(heading, overflow="fold")
     notes = preset_notes()
-    for one in notes:
-        table.add_row(*one.values())
+    for note in notes:
+        table.add_row(*note.values())
     session.show(notes, table)

@@ -1,4 +1,4 @@
-"""What tests of whole chains of commands share."""
+"""Fixtures that tests of several commands in sequence share."""
 
 import json
 
@@ -10,7 +10,7 @@ from transferkit_cli.main import cli
 
 @pytest.fixture
 def answered(tmp_path):
-    """``answered(*arguments)``: exit code, JSON or None, and what was said besides, in one line."""
+    """Return ``answered(*arguments)``, which returns exit code, JSON or None, and standard error in one line."""
 
     def answered(*arguments):
         options = ["-q", "--json", "--workspace", str(tmp_path / "ws")]

@@ -1,4 +1,4 @@
-"""Analyses as commands: what their options mean together, and what they draw."""
+"""``transferkit analyze``: combinations of options, and figures."""
 
 import json
 
@@ -42,7 +42,7 @@ def test_robustness_draws_accuracy_and_calibration_error(discs, tmp_path):
     assert all(f">{words}<" in text for words in ("blur", "severity", "accuracy", "calibration error"))
 
 
-def test_separation_shows_the_layers_that_have_one_and_says_why_others_do_not(discs, tmp_path, monkeypatch):
+def test_separation_shows_measurable_layers_and_explains_missing_ones(discs, tmp_path, monkeypatch):
     flatten(monkeypatch, but="layer4")
     asked = ("--model", MODEL, "--data", discs, "--size", "32")
     some = invoke(tmp_path, "separation", *asked, "--layers", "layer1,layer4")

@@ -1,4 +1,4 @@
-"""``--limit``, ``--shots-per-class`` and ``--budget``, from the command to the record."""
+"""The options ``--limit``, ``--shots-per-class`` and ``--budget``, from the command to the record."""
 
 import json
 
@@ -25,7 +25,7 @@ def extract(folder, *arguments):
         (("--shots-per-class", "3"), "mini/digits@shots=3", {"train": 30, "test": 190}),
     ],
 )
-def test_extract_takes_budgets(tmp_path, arguments, spec, images):
+def test_extract_accepts_budgets(tmp_path, arguments, spec, images):
     rows = json.loads(extract(tmp_path, *arguments).stdout)
     assert {row["split"]: row["images"] for row in rows} == images
     assert {row["split"]: row["data"] for row in rows} == {
@@ -33,7 +33,7 @@ def test_extract_takes_budgets(tmp_path, arguments, spec, images):
     }
 
 
-def test_the_record_says_the_budget(tmp_path):
+def test_the_record_contains_the_budget(tmp_path):
     common = ("--model", "pixels", "--data", "mini/digits", "--protocol", "knn", "--k", "1", "--quiet")
     result = invoke("probe", *common, "--shots-per-class", "2", "--json", "--workspace", str(tmp_path))
     (record,) = json.loads(result.stdout)
@@ -45,13 +45,13 @@ def test_the_record_says_the_budget(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--limit", "5", "--budget", "vtab1k"), "Give one of --limit, --shots-per-class and --budget."),
+        (("--limit", "5", "--budget", "vtab1k"), "--limit, --shots-per-class and --budget exclude each other"),
         (("--limit", "many"), "@limit=many is no budget"),
         (("--shots-per-class", "0"), "0 is not in the range x>=1"),
         (("--limit", "5", "--data", "mini@shots=3"), "mini@shots=3 has a budget of its own"),
     ],
 )
-def test_budgets_that_cannot_be_meant(tmp_path, arguments, words):
+def test_invalid_budgets_are_rejected(tmp_path, arguments, words):
     result = extract(tmp_path, *arguments)
     assert result.exit_code == 2
     assert words in result.stderr

@@ -1,4 +1,4 @@
-"""The commands as a person meets them: help, examples, streams, exit codes."""
+"""Properties of all commands: help, examples, streams, exit codes."""
 
 import inspect
 import json
@@ -17,7 +17,7 @@ from transferkit_cli.main import COMMANDS, cli
 
 
 def commands(group: click.Group = cli, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
-    """Every command by what one types after ``transferkit``."""
+    """Yield each command with the words that follow ``transferkit`` on the command line."""
     context = click.Context(group)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
@@ -60,7 +60,7 @@ def test_every_option_has_help_that_is_a_sentence(name):
 
 
 @pytest.mark.parametrize("name", LEAVES)
-def test_every_command_speaks_json_and_knows_its_workspace(name):
+def test_every_command_has_the_common_options(name):
     options = {parameter.name for parameter in LEAVES[name].params}
     assert {"as_json", "quiet", "workspace"} <= options
 
@@ -68,7 +68,7 @@ def test_every_command_speaks_json_and_knows_its_workspace(name):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_every_example_runs_in_an_empty_folder(tmp_path, monkeypatch):
-    """One after another in one folder; demo and pretrain, which take minutes, are left out."""
+    """The examples run in sequence in one folder, without demo and pretrain, which take minutes."""
     monkeypatch.chdir(tmp_path)
     first = ["extract", "probe", "models export", "models import"]
     rest = [name for name in LEAVES if name not in ("demo", "pretrain", *first)]
@@ -97,7 +97,7 @@ def test_help_is_fast_because_it_does_not_import_torch():
 
 @pytest.mark.parametrize("name", [name for name in ALL if name != "probe"])
 def test_help_of_a_command_does_not_import_torch(name):
-    """But that of ``probe``, whose options are the settings of the probes, which compute with it."""
+    """``probe`` is an exception: its options are the settings of the probes, whose modules import torch."""
     script = (
         f"import sys; from transferkit_cli.main import cli\n"
         f"try: cli({[*name.split(), '--help']!r})\n"
@@ -118,7 +118,7 @@ def test_help_of_a_command_does_not_import_torch(name):
         (["probe", "--protocol", "linear", "--metric", "cosine"], "belongs to knn"),
         (["probe", "--protocol", "linear", "--shots", "5"], "belongs to fewshot"),
         (["probe", "--protocol", "fewshot", "--shots", "0"], "0 is too small"),
-        (["probe", "--protocol", "knn", "--k", "five"], "five is not a list of whole numbers"),
+        (["probe", "--protocol", "knn", "--k", "five"], "five is not a list of integers"),
         (["probe", "--protocol", "knn", "--temperature", "0.1,warm"], "0.1,warm is not a list of numbers"),
         (["pretrain", "--jitter", "0.4,0.4"], "jitter = 0.4,0.4 is invalid. Give four numbers"),
         (["extract", "--dtype", "int8", "--model", "pixels"], "float16, float32"),
@@ -164,7 +164,7 @@ def test_stdout_is_only_the_result(tmp_path):
 
 
 @pytest.mark.slow
-def test_options_are_combined(tmp_path):
+def test_options_with_several_values_are_combined(tmp_path):
     result = invoke(
         *["probe", "--model", "pixels", "--data", "mini/digits,mini/glyphs", "--protocol", "linear,fewshot"],
         *["--shots", "1,5", "--episodes", "20", "--workspace", str(tmp_path), "--json"],
@@ -184,7 +184,7 @@ def test_options_are_combined(tmp_path):
     ("options", "min_rows_per_class"),
     [((), [20, 20]), (("--min-rows-per-class", "30"), [30, 30]), (("--min-rows-per-class", "0"), [0, 0])],
 )
-def test_several_shots_are_asked_of_the_same_classes_unless_told_otherwise(options, min_rows_per_class, tmp_path):
+def test_several_shots_share_their_classes_by_default(options, min_rows_per_class, tmp_path):
     asked = ["--model", "pixels", "--data", "mini/digits", "--protocol", "fewshot", "--method", "nn"]
     drawn = ["--shots", "1,5", *options, "--episodes", "3", "--workspace", str(tmp_path), "--json"]
     result = invoke("probe", *asked, *drawn)
@@ -193,7 +193,7 @@ def test_several_shots_are_asked_of_the_same_classes_unless_told_otherwise(optio
 
 
 @pytest.mark.slow
-def test_cache_verify_names_what_is_damaged(tmp_path):
+def test_cache_verify_lists_damaged_files(tmp_path):
     workspace = ["--workspace", str(tmp_path)]
     assert invoke("extract", "--model", "pixels", "--data", "mini/digits", *workspace).exit_code == 0
     assert invoke("cache", "verify", *workspace).exit_code == 0
@@ -231,7 +231,7 @@ def test_cache_export_tells_how_many_unreadable_images_are_left_out(tmp_path):
     assert result.stdout == f"{rows} rows of stem written to {tmp_path / 'f.npz'}; 2 unreadable images left out\n"
 
 
-def test_numbers_with_places_keep_repeats_and_a_list_of_values_drops_them():
+def test_a_tuple_of_numbers_keeps_repeats_and_a_list_of_values_drops_them():
     def parsed(name, option, text):
         return LEAVES[name].make_context(name, [option, text], resilient_parsing=False).params[option[2:]]
 

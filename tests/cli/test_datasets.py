@@ -1,4 +1,4 @@
-"""``datasets prepare``, ``verify`` and ``info --contact-sheet`` as a person meets them."""
+"""``datasets prepare``, ``verify`` and ``info --contact-sheet``: output and exit codes."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ def mine(tmp_path):
     return tmp_path / "mine"
 
 
-def test_from_an_archive_to_a_verdict(invoke, mine, tmp_path):
+def test_an_archive_is_prepared_and_verified(invoke, mine, tmp_path):
     archive = shutil.make_archive(str(mine), "zip", mine)
     prepared = invoke("prepare", "eurosat", "--from", archive, "--json")
     assert prepared.exit_code == 0, prepared.output
@@ -53,13 +53,13 @@ def test_from_an_archive_to_a_verdict(invoke, mine, tmp_path):
     assert value["problems"][1] == "3 classes, published are 10"
 
 
-def test_what_is_whole_exits_with_0(invoke):
+def test_verify_of_an_intact_set_exits_with_0(invoke):
     result = invoke("verify", "mini/digits")
     assert result.exit_code == 0, result.output
     assert "mini/digits has 560 images of 10 classes" in result.stdout
 
 
-def test_manual_steps_are_told_with_exit_1(invoke):
+def test_manual_steps_are_printed_with_exit_code_1(invoke):
     result = invoke("prepare", "cropdisease")
     assert result.exit_code == 1
     assert "Error: cropdisease cannot be fetched by a program" in result.stderr
@@ -67,7 +67,7 @@ def test_manual_steps_are_told_with_exit_1(invoke):
     assert result.stdout == ""
 
 
-def test_of_several_the_others_are_done(invoke, mine, tmp_path):
+def test_a_failed_set_does_not_stop_the_remaining_ones(invoke, mine, tmp_path):
     shutil.copytree(mine, tmp_path / "ws/data/eurosat")
     result = invoke("prepare", "cropdisease,eurosat", "--json")
     assert result.exit_code == 1
@@ -75,13 +75,13 @@ def test_of_several_the_others_are_done(invoke, mine, tmp_path):
     assert "cropdisease cannot be fetched" in result.stderr
 
 
-def test_sources_are_for_one_set(invoke, mine):
+def test_sources_apply_to_one_set(invoke, mine):
     result = invoke("prepare", "eurosat", "dtd", "--from", str(mine))
     assert result.exit_code == 2
-    assert "--from and --url are for one data set, not for 2" in result.stderr
+    assert "--from and --url were given for 2 data sets, but apply to one" in result.stderr
 
 
-def test_a_contact_sheet(invoke, tmp_path):
+def test_a_contact_sheet_is_drawn(invoke, tmp_path):
     place = tmp_path / "sheets/digits.png"
     result = invoke("info", "mini/digits", "--contact-sheet", str(place))
     assert result.exit_code == 0, result.output
@@ -89,10 +89,10 @@ def test_a_contact_sheet(invoke, tmp_path):
         assert image.size == (200 + 10 * 76, 26 + 10 * 76)
 
 
-def test_a_contact_sheet_is_of_one_set(invoke, tmp_path):
+def test_a_contact_sheet_shows_one_set(invoke, tmp_path):
     result = invoke("info", "mini/digits", "mini/leaves", "--contact-sheet", str(tmp_path / "a.png"))
     assert result.exit_code == 2
-    assert "A contact sheet is of one data set with classes; 2 were named, and 0 with boxes" in result.stderr
+    assert "requested for 2 data sets with class labels and 0 with boxes" in result.stderr
 
 
 def test_info_counts_the_groups_of_images_that_have_them(invoke):

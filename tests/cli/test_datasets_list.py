@@ -1,4 +1,4 @@
-"""``datasets list``, and groups in the options that name data sets of records."""
+"""``datasets list``, and groups of data sets in the options that filter records."""
 
 import json
 import re
@@ -28,7 +28,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_states_sizes_and_licences(folder):
+def test_list_shows_states_sizes_and_licences(folder):
     rows = {row["name"]: row for row in json.loads(listed(folder, "--json").stdout)}
     assert {name for members in GROUPS.values() for name in (*members,)} <= rows.keys()
     assert {name: rows[name]["state"] for name in ("eurosat", "dtd", "svhn", "mini/digits")} == {
@@ -42,7 +42,7 @@ def test_states_sizes_and_licences(folder):
     assert (rows["cars"]["classes"], rows["cars"]["images"]) == (196, 16_185)
 
 
-def test_a_line_a_set_in_a_hundred_columns(folder, monkeypatch):
+def test_each_set_fits_one_line_of_100_columns(folder, monkeypatch):
     monkeypatch.setattr("transferkit_cli.session.PIPE_WIDTH", 100)
     lines = listed(folder).stdout.splitlines()
     assert max(map(len, lines)) <= 100
@@ -52,7 +52,7 @@ def test_a_line_a_set_in_a_hundred_columns(folder, monkeypatch):
         assert sum(line.split()[:1] == [name] for line in lines) == 1
 
 
-def test_listing_loads_no_torch(folder):
+def test_list_does_not_import_torch(folder):
     script = (
         "import sys; from click.testing import CliRunner; from transferkit_cli.main import cli; "
         f"done = CliRunner().invoke(cli, ['datasets', 'list', '--workspace', {str(folder)!r}]); "
@@ -73,12 +73,12 @@ def test_listing_loads_no_torch(folder):
         ("folder:/a/../b@limit=0.1", ("folder:/b@limit=0.1",)),
     ],
 )
-def test_groups_as_records_spell_them(given, meant):
+def test_groups_are_expanded_to_the_specs_of_records(given, meant):
     context = click.Context(click.Command("x"))
     assert canonical(context, click.Option(["--data"]), (given,)) == meant
 
 
-def test_a_group_with_a_budget_that_cannot_be_meant():
+def test_a_group_with_an_invalid_budget_is_rejected():
     context = click.Context(click.Command("x"))
     with pytest.raises(UsageError, match="@limit=x is no budget"):
         canonical(context, click.Option(["--data"]), ("paper12@limit=x",))

@@ -1,4 +1,4 @@
-"""``finetune --task detection``: which options it takes, and what it shows."""
+"""``finetune --task detection``: its options and its output."""
 
 import json
 
@@ -32,7 +32,7 @@ def run(tmp_path, *arguments):
 
 
 @pytest.mark.usefixtures("_eight_pictures")
-def test_it_ends_in_tables_and_a_picture(tmp_path):
+def test_detection_shows_tables_and_draws_detections(tmp_path):
     ended = run(tmp_path, *SMALL)
     assert ended.exit_code == 0, ended.output
     assert "AP50, 11 points" in ended.stdout
@@ -47,17 +47,17 @@ def test_it_ends_in_tables_and_a_picture(tmp_path):
     file.write_bytes(b"x")
     assert "Not drawn" in run(tmp_path, *SMALL).stdout
     file.unlink()
-    assert "has been removed; --force" in " ".join(run(tmp_path, *SMALL).stdout.split())
+    assert "was removed; --force" in " ".join(run(tmp_path, *SMALL).stdout.split())
 
 
-def test_options_of_the_other_task_are_refused(tmp_path):
+def test_options_of_the_other_task_are_rejected(tmp_path):
     ended = run(tmp_path, "--epochs", "3")
     assert ended.exit_code == 2
-    assert "--epochs belongs to --task classification: leave it out with --task detection" in ended.output
+    assert "--epochs belongs to --task classification: omit it with --task detection" in ended.output
     ended = CliRunner().invoke(cli, ["finetune", "--detector", "fpn", "--workspace", str(tmp_path)])
     assert ended.exit_code == 2
     assert "--detector belongs to --task detection" in ended.output
-    require_own_options("detection", {"lr": (0.1,), "sides": (64,), "epochs": None, "device": "cpu"})
+    require_own_options("detection", {"lr": (0.1,), "min_size": (64,), "epochs": None, "device": "cpu"})
 
 
 @pytest.mark.parametrize(
@@ -73,13 +73,13 @@ def test_options_of_the_other_task_are_refused(tmp_path):
         (("--data", "mini/digits@shots=5"), "mini/digits@shots=5 has no boxes"),
     ],
 )
-def test_data_that_no_detector_is_trained_on(tmp_path, arguments, words):
+def test_data_without_boxes_or_with_a_budget_is_rejected(tmp_path, arguments, words):
     ended = run(tmp_path, *arguments)
     assert ended.exit_code == 2
     assert words in ended.output
 
 
-def test_classification_takes_budgets(tmp_path, monkeypatch):
+def test_classification_accepts_budgets(tmp_path, monkeypatch):
     asked = []
 
     def finetune(models, data, *_, **__):
@@ -92,13 +92,13 @@ def test_classification_takes_budgets(tmp_path, monkeypatch):
     assert asked == ["mini/digits@limit=0.1"]
 
 
-def test_a_detector_takes_one_value_where_a_grid_takes_several():
+def test_detection_rejects_several_values_of_a_setting():
     assert detection_settings(["mini/scenes"], None, {"lr": (0.1,), "sides": (64, 96)}) == DetectSettings(
         lr=0.1, sides=(64, 96)
     )
     assert detection_settings(["voc0712:x"], None, {}).iterations == 24_000
     assert detection_settings(["voc0712:x"], "quick", {}) == DetectSettings()
-    with pytest.raises(UsageError, match=r"--lr 0\.1,0\.2: --task detection compares no settings"):
+    with pytest.raises(UsageError, match=r"--lr 0\.1,0\.2 has several values: --task detection takes one"):
         detection_settings(["mini/scenes"], None, {"lr": (0.1, 0.2)})
     with pytest.raises(UsageError, match="the presets coco, quick: give one --preset"):
         detection_settings(["mini/scenes", "coco"], None, {})

@@ -1,4 +1,4 @@
-"""Detection sets from the archives of their publishers to a verdict, by the commands of a user."""
+"""Preparation and verification of detection data sets from their published archives, by commands."""
 
 import json
 import shutil
@@ -33,7 +33,7 @@ def values(result):
 
 
 @pytest.mark.parametrize("name", TREES)
-def test_from_the_archives_to_a_verdict(name, invoke, tmp_path):
+def test_archives_are_prepared_and_verified(name, invoke, tmp_path):
     archives = archives_of(name, tmp_path)
     (archives / "holiday.jpg").touch()
     result = invoke("prepare", name, "--from", str(archives), "--json")
@@ -60,7 +60,7 @@ def test_from_the_archives_to_a_verdict(name, invoke, tmp_path):
     assert {split: len(one) for split, one in opened.splits.items()} == COUNTS[name]
 
 
-def test_images_and_objects_of_each_class_are_told(invoke, tmp_path):
+def test_verify_counts_images_and_objects_per_class(invoke, tmp_path):
     TREES["voc0712"][0](tmp_path / "mine")
     result = invoke("verify", f"voc0712:{tmp_path / 'mine'}")
     assert result.exit_code == 1
@@ -74,8 +74,8 @@ def test_images_and_objects_of_each_class_are_told(invoke, tmp_path):
     assert "  wrong: 3 images in test, published are 4952\n" in result.stdout
 
 
-def test_what_is_whole_exits_with_0(invoke, tmp_path):
-    """With other classes than COCO's it is a set of one's own, which is not compared with COCO."""
+def test_verify_of_an_intact_set_exits_with_0(invoke, tmp_path):
+    """A set in COCO format with other classes than COCO's is a custom set, which is not compared with COCO."""
     tree = TREES["coco"][0](tmp_path / "mine")
     result = invoke("verify", f"coco:{tree}", "--json")
     (verdict,) = values(result)
@@ -93,7 +93,7 @@ def test_what_is_whole_exits_with_0(invoke, tmp_path):
     }
 
 
-def test_what_is_wrong_is_listed_by_kind(invoke, tmp_path):
+def test_faults_are_listed_by_kind(invoke, tmp_path):
     tree = TREES["coco"][0](tmp_path / "mine")
     train, val = tree / "train2017", tree / "val2017"
     Image.open(train / "000000000001.jpg").resize((20, 12)).save(train / "000000000001.jpg")
@@ -125,7 +125,7 @@ def test_what_is_wrong_is_listed_by_kind(invoke, tmp_path):
     ]
 
 
-def test_the_drawn_set_is_prepared_and_verified(invoke, monkeypatch, tmp_path):
+def test_the_synthetic_set_is_prepared_and_verified(invoke, monkeypatch, tmp_path):
     from transferkit.data.mini import scenes
 
     monkeypatch.setattr(scenes, "COUNTS", (24, 3, 3))
@@ -149,7 +149,7 @@ def test_another_set(invoke, tmp_path):
     ("name", "missing"),
     [("coco", "annotations_trainval2017.zip"), ("voc0712", "VOCtest_06-Nov-2007.tar")],
 )
-def test_an_archive_is_missing(name, missing, invoke, tmp_path):
+def test_a_missing_archive_is_an_error(name, missing, invoke, tmp_path):
     archives = archives_of(name, tmp_path)
     (archives / missing).unlink()
     result = invoke("prepare", name, "--from", str(archives))
@@ -159,7 +159,7 @@ def test_an_archive_is_missing(name, missing, invoke, tmp_path):
 
 
 @pytest.mark.parametrize(("name", "file"), [("coco", "train2017.zip"), ("voc0712", "VOCtest_06-Nov-2007.tar")])
-def test_an_archive_that_is_cut_off(name, file, invoke, tmp_path):
+def test_a_truncated_archive_is_an_error(name, file, invoke, tmp_path):
     path = archives_of(name, tmp_path) / file
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
     result = invoke("prepare", name, "--from", str(path.parent))
@@ -169,7 +169,7 @@ def test_an_archive_that_is_cut_off(name, file, invoke, tmp_path):
     assert not list((tmp_path / "ws/data/.preparing").glob(f"{name}/*"))
 
 
-def test_an_annotation_file_that_is_cut_off(invoke, tmp_path):
+def test_a_truncated_annotation_file_is_an_error(invoke, tmp_path):
     archives = archives_of("coco", tmp_path)
     with zipfile.ZipFile(archives / "annotations_trainval2017.zip", "w") as packed:
         for part in ("train2017", "val2017"):
@@ -199,6 +199,6 @@ def test_a_folder_is_linked_to(invoke, tmp_path):
         ("verify", "coco:nowhere", 1, "instances_train2017.json cannot be read (No such file"),
     ],
 )
-def test_names_that_cannot_be_meant(command, name, code, words, invoke):
+def test_invalid_names_are_rejected(command, name, code, words, invoke):
     result = invoke(command, name)
     assert (result.exit_code, words in result.stderr) == (code, True), result.output

@@ -1,4 +1,4 @@
-"""``datasets`` with sets of images with boxes."""
+"""``datasets info`` and ``list`` for detection data sets."""
 
 import json
 
@@ -26,14 +26,14 @@ def test_info_counts_images_and_boxes(tmp_path, monkeypatch):
     assert scene["left out"] == {"train": 0, "val": 0, "test": 0}
 
 
-def test_list_has_them(tmp_path):
+def test_list_contains_detection_sets(tmp_path):
     states = {one["name"]: one["state"] for one in json.loads(invoke(tmp_path, "list").stdout)}
     assert states["mini/scenes"] == "embedded"
     assert states["voc0712"] == states["coco"] == "absent"
 
 
 @pytest.mark.parametrize("name", ["voc0712", "coco"])
-def test_info_of_a_set_that_is_absent(tmp_path, name):
+def test_info_of_an_absent_set_is_an_error(tmp_path, name):
     result = invoke(tmp_path, "info", name)
     assert result.exit_code == 1
     assert str(tmp_path / "data" / name) in result.stderr

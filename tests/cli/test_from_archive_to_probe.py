@@ -1,4 +1,4 @@
-"""Each of the twelve, from an archive in the published layout to an accuracy, by the commands of a user."""
+"""Each of the twelve data sets, from an archive in the published layout to an accuracy, by commands."""
 
 import shutil
 
@@ -11,7 +11,7 @@ MODEL = ("--model", "random:resnet10t", "--size", "32")
 
 
 @pytest.mark.parametrize("name", expand_datasets(["paper12"]))
-def test_from_an_archive_to_an_accuracy(name, answered, tmp_path):
+def test_an_archive_is_prepared_and_probed(name, answered, tmp_path):
     TREES[name](tmp_path / "mine")
     archive = shutil.make_archive(str(tmp_path / name), "gztar", tmp_path / "mine")
 

@@ -1,4 +1,4 @@
-"""Which weights and which preprocessing: the options that become part of a model's spec."""
+"""The options for weights and preprocessing that become part of a model's spec."""
 
 import json
 
@@ -14,7 +14,7 @@ ARCH = "test_resnet"
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    """A file with two copies of the weights."""
+    """Write a file with two copies of the weights and return its spec."""
     one, two = (find_architecture(ARCH).build(seed=seed).state_dict() for seed in (1, 2))
     torch.save({"model": one, "model_ema": two}, tmp_path / "w.pth")
     return f"file:{tmp_path / 'w.pth'}#{ARCH}"
@@ -33,7 +33,7 @@ def extracted(tmp_path, spec, *options):
     return json.loads(result.stdout), " ".join(result.stderr.split())
 
 
-def test_the_copy_that_is_loaded_is_said_and_another_is_chosen(checkpoint, tmp_path):
+def test_the_loaded_copy_of_weights_is_reported_and_can_be_chosen(checkpoint, tmp_path):
     found, said = extracted(tmp_path, checkpoint)
     assert "w.pth: loaded the weights in model_ema as timm:test_resnet." in said
     assert "The file also holds model: choose with --weights-key NAME." in said
@@ -52,7 +52,7 @@ def test_the_preprocessing_of_a_command_is_part_of_the_model(checkpoint, tmp_pat
     assert "mean 0.485 0.456 0.406, std 0.25 0.25 0.25" in said
 
 
-def test_layers_say_how_images_are_prepared(checkpoint, tmp_path):
+def test_layers_shows_the_preprocessing(checkpoint, tmp_path):
     result = invoke(tmp_path, "models", "layers", checkpoint, "--interpolation", "bicubic", "--layers", "last")
     assert result.exit_code == 0, result.output
     assert "Images: shorter side to 168 pixels (bicubic), central 160, mean 0.5 0.5 0.5" in result.stdout
@@ -71,13 +71,13 @@ def test_the_copy_is_chosen_on_import_too(checkpoint, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["extract", "--mean", "0.5"], "--mean belongs to a model: name it with --model SPEC"),
-        (["extract", "--model", "pixels", "--weights-key", "ema"], "and pixels is none: use file:PATH#ARCH"),
-        (["models", "layers", "pixels", "--weights-key", "ema"], "and pixels is none: use file:PATH#ARCH"),
-        (["models", "layers", "pixels", "--fit", "x"], "A view has no fit 'x'"),
+        (["extract", "--mean", "0.5"], "--mean needs a model: name it with --model SPEC"),
+        (["extract", "--model", "pixels", "--weights-key", "ema"], "but pixels is not a checkpoint file"),
+        (["models", "layers", "pixels", "--weights-key", "ema"], "but pixels is not a checkpoint file"),
+        (["models", "layers", "pixels", "--fit", "x"], "Preprocessing has no fit 'x'"),
     ],
 )
-def test_options_without_a_model_are_refused(arguments, words, tmp_path):
+def test_options_without_a_model_are_rejected(arguments, words, tmp_path):
     result = invoke(tmp_path, *arguments)
     assert result.exit_code == 2
     assert words in " ".join(result.stderr.split())

@@ -21,7 +21,7 @@ def invoke(*arguments: str):
 
 
 @pytest.mark.parametrize("models", [(), ("--model", "pixels"), ("--model", "pixels,pixels")])
-def test_one_model_is_not_compared(tmp_path, models):
+def test_compare_needs_two_models(tmp_path, models):
     result = invoke("--compare", *models, "--workspace", str(tmp_path / "w"))
     assert result.exit_code == 2
     assert "--compare needs two models" in result.stderr
@@ -63,7 +63,7 @@ def test_models_are_compared_on_the_same_rows_and_episodes(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_semantic_protocol_ends_in_a_table_and_a_figure(tmp_path):
+def test_the_semantic_protocol_shows_a_table_and_saves_a_figure(tmp_path):
     arguments = ["--model", "pixels", "--data", "mini/digits", "--protocol", "semantic", "--level", "high"]
     text = invoke(*arguments, "--workspace", str(tmp_path)).stdout
     assert "Semantics: explained fraction of the targets" in " ".join(text.split())

@@ -1,4 +1,4 @@
-"""``transferkit report`` as a person meets it."""
+"""``transferkit report``: formats, filters and errors."""
 
 import json
 import sys
@@ -27,7 +27,7 @@ def report(workspace, *arguments):
     return found
 
 
-def test_the_page_lies_in_the_reports_and_its_size_is_said(workspace):
+def test_the_page_is_in_the_reports_folder_and_its_size_is_printed(workspace):
     found = report(workspace, "--gallery", "none")
     path = workspace.reports / "report.html"
     assert found.exit_code == 0
@@ -37,14 +37,14 @@ def test_the_page_lies_in_the_reports_and_its_size_is_said(workspace):
     assert "Plotly" in path.read_text(encoding="utf-8")
 
 
-def test_a_gallery_that_cannot_be_made_is_said_and_the_page_is_written(workspace):
+def test_a_failed_gallery_is_reported_and_the_page_is_written(workspace):
     found = report(workspace, "--gallery", "mini/digits")
     assert found.exit_code == 0
     assert "No gallery of mini/digits: The features of good on mini/digits train" in " ".join(found.stdout.split())
     assert "No gallery of mini/digits" in (workspace.reports / "report.html").read_text(encoding="utf-8")
 
 
-def test_a_gallery_of_nothing_known_is_refused(workspace):
+def test_a_gallery_of_an_unknown_data_set_is_rejected(workspace):
     found = report(workspace, "--gallery", "mini/digit")
     assert found.exit_code == 2
     assert "Did you mean 'mini/digits'?" in found.stderr
@@ -61,7 +61,7 @@ def test_a_gallery_of_nothing_known_is_refused(workspace):
         ("json", ".json", "["),
     ],
 )
-def test_other_forms(workspace, form, ending, start):
+def test_other_formats_are_written(workspace, form, ending, start):
     assert report(workspace, "--format", form).exit_code == 0
     assert (workspace.reports / f"report{ending}").read_text(encoding="utf-8").startswith(start)
 
@@ -70,7 +70,7 @@ def test_other_forms(workspace, form, ending, start):
     ("name", "start"),
     [("r.csv", "model,data"), ("r.MD", "## Means per model"), ("r.html", "<!doctype html>")],
 )
-def test_the_ending_names_the_format(workspace, tmp_path, name, start):
+def test_the_extension_sets_the_format(workspace, tmp_path, name, start):
     assert report(workspace, "-o", str(tmp_path / name), "--gallery", "none").exit_code == 0
     assert (tmp_path / name).read_text(encoding="utf-8").startswith(start)
 
@@ -78,20 +78,20 @@ def test_the_ending_names_the_format(workspace, tmp_path, name, start):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["-o", "r.md", "--format", "csv"], "r.md ends as the format md, and --format says csv: leave out"),
+        (["-o", "r.md", "--format", "csv"], "r.md has the extension of the format md, but --format is csv: omit"),
         (
             ["-o", "r.any"],
-            "r.any ends in '.any', which names no format. Choose one of: .html (page), .md (md)",
+            "r.any has the extension '.any', which names no format. Choose from: .html (page), .md (md)",
         ),
-        (["-o", "r", "--format", "md"], "r ends in '', which names no format."),
+        (["-o", "r", "--format", "md"], "r has the extension '', which names no format."),
         (
             ["-o", "r.md", "--terminal"],
-            "--terminal writes no page or table: leave out --output and --format.",
+            "--terminal writes no file: omit --output and --format.",
         ),
-        (["--format", "md", "--terminal"], "--terminal writes no page or table"),
+        (["--format", "md", "--terminal"], "--terminal writes no file"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_before_anything_is_written(workspace, arguments, words):
+def test_invalid_options_are_rejected_before_anything_is_written(workspace, arguments, words):
     found = report(workspace, *arguments)
     assert found.exit_code == 2
     assert words in found.stderr
@@ -99,13 +99,13 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_written(workspace, a
 
 
 @pytest.mark.parametrize("option", ["-o", "--figures"])
-def test_a_place_that_cannot_be_written_is_said_with_what_to_do(workspace, tmp_path, option):
+def test_an_unwritable_path_gives_an_error_with_a_remedy(workspace, tmp_path, option):
     (tmp_path / "file").write_text("")
     place = str(tmp_path / "file" / "r.md") if option == "-o" else str(tmp_path / "file")
     found = report(workspace, option, place, "--protocol", "cka", *([] if option == "-o" else ["--terminal"]))
     assert found.exit_code == 1
     assert found.stderr.startswith(f"Error: {tmp_path / 'file'}/")
-    assert found.stderr.endswith("Name another place for it, or another folder with --workspace.\n")
+    assert found.stderr.endswith("Choose another path for it, or another folder with --workspace.\n")
 
 
 def test_parquet_keeps_numbers(workspace, tmp_path):
@@ -124,7 +124,7 @@ def test_without_pyarrow_the_extra_is_named(workspace, monkeypatch):
     )
 
 
-def test_figures_are_written_in_three_forms(workspace, tmp_path):
+def test_figures_are_written_in_three_formats(workspace, tmp_path):
     found = report(workspace, "--figures", str(tmp_path / "f"), "--terminal", "--protocol", "cka")
     assert found.exit_code == 0
     assert sorted(path.name for path in (tmp_path / "f").iterdir()) == ["cka.pdf", "cka.png", "cka.svg"]
@@ -137,7 +137,7 @@ def test_the_terminal_shows_the_ranking_and_writes_no_page(workspace):
     assert not workspace.reports.exists()
 
 
-def test_json_is_for_machines(workspace):
+def test_json_contains_the_files_and_records(workspace):
     told = json.loads(report(workspace, "--terminal", "--json").stdout)
     assert told["rankings"][0]["recipe"] == "linear"
     assert told["rankings"][0]["mean_ranks"]["good"] == 1.0
@@ -168,7 +168,7 @@ def test_damaged_records_are_left_out_and_counted(workspace):
     assert "broken.json is not a whole result record" in " ".join(found.stdout.split())
 
 
-def test_an_empty_workspace_says_what_to_run(tmp_path):
+def test_an_empty_workspace_gives_the_command_to_run(tmp_path):
     found = report(Workspace.at(tmp_path / "none"))
     assert found.exit_code == 1
     assert found.stderr.startswith("Error: No records in ")
@@ -177,7 +177,7 @@ def test_an_empty_workspace_says_what_to_run(tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-def test_a_workspace_of_broken_records_says_so(tmp_path):
+def test_a_workspace_of_damaged_records_is_an_error(tmp_path):
     workspace = Workspace.at(tmp_path / "w")
     workspace.results.mkdir(parents=True)
     (workspace.results / "broken.json").write_text("{")

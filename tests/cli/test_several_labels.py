@@ -1,4 +1,4 @@
-"""VOC2007 classification from its archives to a mean average precision, and what refuses it, by commands."""
+"""Commands on multi-label data: VOC2007 from its archives to a mean average precision, and rejected protocols."""
 
 import shutil
 
@@ -15,7 +15,7 @@ def planted(tmp_path):
 
 
 def archives(tree, folder):
-    """Two tars, as published: what is of test, and the rest."""
+    """Write two tar files as published: one for test, one for the other splits."""
     for name, of_test in {"VOCtrainval_06-Nov-2007": False, "VOCtest_06-Nov-2007": True}.items():
         part = folder / name
         for path in tree.rglob("*.*"):
@@ -27,7 +27,7 @@ def archives(tree, folder):
     return [str(folder / f"{name}.tar") for name in ("VOCtrainval_06-Nov-2007", "VOCtest_06-Nov-2007")]
 
 
-def test_from_archives_to_a_mean_average_precision(answered, tmp_path):
+def test_archives_are_prepared_and_scored_by_mean_average_precision(answered, tmp_path):
     voc2007(tmp_path / "mine")
     (tmp_path / "packed").mkdir()
     trainval, test = archives(tmp_path / "mine", tmp_path / "packed")
@@ -70,13 +70,13 @@ def test_from_archives_to_a_mean_average_precision(answered, tmp_path):
     assert answered(*asked)[1] == records, "finished cells are kept"
 
 
-def test_a_prepared_detection_set_holds_it(answered, tmp_path):
+def test_a_prepared_detection_set_serves_as_classification_set(answered, tmp_path):
     voc2007(tmp_path / "ws/data/voc0712")
     code, (prepared,), _ = answered("datasets", "prepare", "voc2007", "--from", str(tmp_path / "ws/data/voc0712"))
     assert (code, prepared["how"]) == (0, "linked")
 
 
-SINGLE = "voc2007 has several labels an image, and {} needs one label an image. {}"
+SINGLE = "voc2007 has several labels per image, but {} needs one label per image. {}"
 PROBE = "Use transferkit probe --protocol linear or knn."
 
 
@@ -103,7 +103,7 @@ PROBE = "Use transferkit probe --protocol linear or knn."
         ),
     ],
 )
-def test_what_needs_one_label_says_so_in_a_line(planted, answered, command, words):
+def test_commands_that_need_one_label_give_an_error_of_one_line(planted, answered, command, words):
     model = ("--model", "pixels", "--size", "32") if command.split()[0] in ("probe", "analyze") else MODEL
     code, value, said = answered(*command.split(), "--data", "voc2007", *model)
     assert code == 1, said
@@ -111,12 +111,12 @@ def test_what_needs_one_label_says_so_in_a_line(planted, answered, command, word
     assert said.startswith(f"Error: {words}"), said
 
 
-def test_the_others_are_named(planted, answered):
+def test_the_remaining_data_sets_are_named(planted, answered):
     code, _, said = answered("analyze", "separation", "--data", "mini/digits,voc2007", "--model", "pixels")
     assert (code, said.endswith("linear or knn. Leave it out here: --data mini/digits.")) == (1, True)
 
 
-def test_what_needs_no_class_goes_on(planted, answered):
+def test_levels_without_classes_are_still_scored(planted, answered):
     asked = ("--data", "voc2007", "--model", "pixels", "--size", "32")
     for level in ("low,high", "low"):  # the former first: finished cells are kept
         code, records, said = answered("probe", "--protocol", "semantic", "--level", level, *asked)

@@ -1,4 +1,4 @@
-"""``transferkit study`` as a person meets it."""
+"""``transferkit study``: options, output and exit codes."""
 
 import json
 
@@ -22,7 +22,7 @@ def written(tmp_path):
     return file
 
 
-def test_presets_are_listed_with_what_they_take():
+def test_presets_are_listed_with_command_and_cost():
     found = json.loads(invoke("list", "--json").stdout)
     assert [one["study"] for one in found] == ["demo", "mini", "paper", "kornblith12"]
     assert all(one["command"] and one["takes"] and one["gives"] for one in found)
@@ -37,14 +37,14 @@ def test_presets_are_listed_with_what_they_take():
         (["show", "mimi"], "Did you mean 'mini'?"),
     ],
 )
-def test_what_cannot_be_meant(tmp_path, arguments, words):
+def test_invalid_options_are_rejected(tmp_path, arguments, words):
     result = invoke(*arguments, "--workspace", tmp_path / "w")
     assert result.exit_code == 2
     assert words in result.stderr
     assert not (tmp_path / "w").exists()
 
 
-def test_a_dry_run_says_what_there_is_to_do_and_writes_no_features(tmp_path, written):
+def test_a_dry_run_lists_the_remaining_tasks_and_writes_no_features(tmp_path, written):
     result = invoke("run", written, "--dry-run", "--json", "--workspace", tmp_path / "w")
     assert result.exit_code == 0, result.stderr
     plan = json.loads(result.stdout)
@@ -69,7 +69,7 @@ def test_a_finished_study_shows_its_ranking_without_an_engine(tmp_path, written)
     assert len(value["results"]) == 8
 
 
-def test_two_runs_at_once_are_refused(tmp_path, written):
+def test_a_second_run_of_a_running_study_is_rejected(tmp_path, written):
     with Lock(tmp_path / "w" / "studies" / "plain" / "lock"):
         result = invoke("run", written, "--workspace", tmp_path / "w")
     assert result.exit_code == 2
@@ -77,11 +77,11 @@ def test_two_runs_at_once_are_refused(tmp_path, written):
 
 
 @pytest.mark.slow
-def test_failures_end_in_exit_code_1_and_the_rest_is_there(tmp_path, written):
+def test_a_failed_task_gives_exit_code_1_and_the_remaining_tasks_run(tmp_path, written):
     written.write_text(written.read_text() + '\n[[probe]]\nmodels = ["run:nothing"]\n')
     result = invoke("run", written, "--workspace", tmp_path / "w", "--workers", "1", "--quiet")
     assert result.exit_code == 1
-    assert "1 of 12 tasks failed, and 1 wait for them" in result.stderr
+    assert "1 of 12 tasks failed, and 1 depend on them" in result.stderr
     assert "significantly better than" in result.stdout
     assert "extract run:nothing" in result.stdout
     shown = invoke("show", written, "--workspace", tmp_path / "w")

@@ -20,10 +20,10 @@ def test_an_unknown_choice_is_answered_with_those_there_are():
 @pytest.mark.parametrize(
     ("value", "limits", "words"),
     [
-        (-1, (0, float("inf")), "--weight-decay -1 cannot be meant: give 0 or more."),
-        (2.5, (0, 1), "--weight-decay 2.5 cannot be meant: give 0 or more and at most 1."),
-        ((0.5, 3), (0, 1), "--weight-decay 3 cannot be meant: give 0 or more and at most 1."),
-        (float("nan"), (0, float("inf")), "--weight-decay nan cannot be meant: give 0 or more."),
+        (-1, (0, float("inf")), "--weight-decay -1 is invalid: give 0 or more."),
+        (2.5, (0, 1), "--weight-decay 2.5 is invalid: give 0 or more and at most 1."),
+        ((0.5, 3), (0, 1), "--weight-decay 3 is invalid: give 0 or more and at most 1."),
+        (float("nan"), (0, float("inf")), "--weight-decay nan is invalid: give 0 or more."),
     ],
 )
 def test_a_number_outside_its_limits_is_named(value, limits, words):

@@ -50,7 +50,7 @@ def test_an_unknown_precision_is_answered_with_those_there_are():
 
 @pytest.mark.parametrize("device", ["cuda:99", "abacus"])
 def test_an_absent_device_is_refused_with_the_reason_and_the_remedy(device):
-    with pytest.raises(UsageError, match=rf"^--device {device} cannot be used here: .+ Use cpu, or auto\.$"):
+    with pytest.raises(UsageError, match=rf"^--device {device} is not available: .+ Use cpu or auto\.$"):
         choose_compute(device)
 
 

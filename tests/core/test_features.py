@@ -75,7 +75,7 @@ def test_shapes_must_agree(leaves, wrong):
 
 @pytest.mark.parametrize("labels", [[0, 1, 2, 3], [-1, 0, 0, 0]])
 def test_labels_must_name_classes(leaves, labels):
-    with pytest.raises(ShapeError, match=r"^Labels must lie in 0 … 2\.$"):
+    with pytest.raises(ShapeError, match=r"^Labels in 0 … 3 are invalid: they must be in 0 … 2\.$"):
         replace(leaves, labels=np.array(labels))
 
 
@@ -135,7 +135,7 @@ def test_what_is_known_of_rows_goes_with_them():
     both = concatenate([rows, chosen], split="both")
     assert both.targets["kind"].tolist() == [0, 1, 0, 1, 0, 0]
     assert both.augmented[0].tolist() == (both.x + 100).tolist()
-    with pytest.raises(ShapeError, match=r"Other views of \[4, 3\] features need that shape, not \[\[4, 2\]\]"):
+    with pytest.raises(ShapeError, match=r"Augmented views of \[4, 3\] features need that shape, not \[\[4, 2\]\]"):
         replace(rows, augmented=(x[:, :2],))
     with pytest.raises(ShapeError, match="'kind' needs 4 rows, not 3"):
         replace(rows, targets={"kind": np.zeros(3)})

@@ -88,8 +88,8 @@ def test_a_full_disk_is_said_in_words(tmp_path):
     with pytest.raises(DiskSpaceError) as caught, writing_to(path), Path("/dev/full").open("wb", 0) as full:
         full.write(b"x")
     assert str(caught.value) == (
-        f"The disk is full: {path} could not be written. What was finished is kept; "
-        "free some room and run the same command again."
+        f"The disk is full: {path} could not be written. Finished work is kept; "
+        "free some space and run the same command again."
     )
 
 
@@ -114,7 +114,7 @@ def test_a_place_that_is_taken_is_said_in_words(tmp_path, monkeypatch, place, re
     (tmp_path / "file").write_text("")
     monkeypatch.chdir(tmp_path)
     for path in (Path(place), tmp_path / place):
-        with pytest.raises(DiskSpaceError, match=rf"{path} cannot be written \({reason}\)\. Name another"):
+        with pytest.raises(DiskSpaceError, match=rf"{path} cannot be written \({reason}\)\. Choose another"):
             write_json(path, {})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
@@ -125,7 +125,7 @@ def test_a_folder_nobody_may_write_to_is_said_in_words():
     with pytest.raises(DiskSpaceError) as caught:
         write_json(path, {})
     assert str(caught.value).startswith(f"{path} cannot be written (")
-    assert str(caught.value).endswith("). Name another place for it, or another folder with --workspace.")
+    assert str(caught.value).endswith("). Choose another path for it, or another folder with --workspace.")
 
 
 def test_other_errors_of_the_system_stay_what_they_are(tmp_path):
@@ -191,7 +191,7 @@ def test_too_little_room_is_refused_with_both_sizes(tmp_path):
         require_space(tmp_path / "features", 2**60)
     assert str(caught.value).startswith(f"{tmp_path / 'features'} needs 1048576.0 TiB, but only ")
     assert str(caught.value).endswith(
-        "are free there. Free some room, choose fewer layers, or name another --workspace."
+        "are free there. Free some space, choose fewer layers, or name another --workspace."
     )
 
 

@@ -41,8 +41,8 @@ def test_both_forms_are_counted_and_named():
     [
         (SEVERAL[:, :2], r"are \[n, 3\] of 1, 0 and -1, not \[4, 2\] in -1 … 1"),
         (SEVERAL * 2, r"not \[4, 3\] in -2 … 2"),
-        (ONE + 1, r"must lie in 0 … 2"),
-        (ONE - 1, r"must lie in 0 … 2"),
+        (ONE + 1, r"must be in 0 … 2"),
+        (ONE - 1, r"must be in 0 … 2"),
     ],
 )
 def test_labels_that_are_none(labels, words):
@@ -55,7 +55,9 @@ def test_labels_that_are_none(labels, words):
 
 def test_one_label_is_needed():
     require_one_label(ONE, data="d", what="that", instead="This.")
-    with pytest.raises(DataError, match=r"^d has several labels an image, and that needs one label an image\. This\.$"):
+    with pytest.raises(
+        DataError, match=r"^d has several labels per image, but that needs one label per image\. This\.$"
+    ):
         require_one_label(SEVERAL, data="d", what="that", instead="This.")
 
 

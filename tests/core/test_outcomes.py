@@ -67,22 +67,22 @@ def test_the_digest_is_of_names_and_order(ids):
         (lambda: row_outcomes(["a"], [1, 0]), r"1 rows need outcomes \[1\], not \[2\]"),
         (lambda: episode_outcomes("e", [[1]], answers=1), r"need outcomes \[e\], not \[1, 1\]"),
         (lambda: row_outcomes(["a"], [1], groups=["p", "q"]), "1 rows need as many groups, not 2"),
-        (lambda: Outcomes("rows", "d", 1, (1, 0), sizes=(3,)), "3 rows, .* do not divide 2 rows"),
-        (lambda: Outcomes("rows", "d", 1, (1, 0), sizes=(2, 0)), "the smallest of 0, do not divide"),
-        (lambda: Outcomes("rows", "d", 2, (1, 0), draws=(1,)), "1 draws with 1 right answers are not those"),
-        (lambda: row_outcomes([], []), "0 rows of 1 answers have no outcome"),
-        (lambda: episode_outcomes("e", [0], answers=0), "1 episodes of 0 answers have no outcome"),
-        (lambda: row_outcomes(["a", "b"], [2, 0]), "lie in 0 … 1, not in 0 … 2"),
-        (lambda: episode_outcomes("e", [-1, 5], answers=5), "lie in 0 … 5, not in -1 … 5"),
+        (lambda: Outcomes("rows", "d", 1, (1, 0), sizes=(3,)), "sum to 3, .* must sum to the 2 rows"),
+        (lambda: Outcomes("rows", "d", 1, (1, 0), sizes=(2, 0)), "a minimum of 0: they must"),
+        (lambda: Outcomes("rows", "d", 2, (1, 0), draws=(1,)), "1 draws have 1 right answers: 2 draws are needed"),
+        (lambda: row_outcomes([], []), "0 rows with 1 answers each have no outcome"),
+        (lambda: episode_outcomes("e", [0], answers=0), "1 episodes with 0 answers each have no outcome"),
+        (lambda: row_outcomes(["a", "b"], [2, 0]), "must be in 0 … 1, not in 0 … 2"),
+        (lambda: episode_outcomes("e", [-1, 5], answers=5), "must be in 0 … 5, not in -1 … 5"),
         (
             lambda: episode_outcomes("e", [3], answers=5, halves=[[1, 2]]),
             r"outcomes \[b, 2, 2\], not \[1, 2\]",
         ),
         (
             lambda: episode_outcomes("e", [3], answers=5, halves=HALVES, half_answers=9),
-            "of a half are 0 … 9, not 0 … 10",
+            "of a half must be in 0 … 9, not in 0 … 10",
         ),
-        (lambda: Outcomes("images", "d", 1, (1,)), "of rows or episodes, not of 'images'"),  # type: ignore[arg-type]
+        (lambda: Outcomes("images", "d", 1, (1,)), "is 'images', but must be 'rows' or 'episodes'"),  # type: ignore[arg-type]
     ],
 )
 def test_outcomes_that_cannot_be_are_refused(make, words):
@@ -98,7 +98,7 @@ def test_outcomes_that_cannot_be_are_refused(make, words):
         (row_outcomes(["a", "b", "c"], [1, 0, 2], answers=2), "on 3 rows of 1 answers, the other on 3 of 2"),
         (
             row_outcomes(["a", "c", "b"], [1, 0, 1]),
-            "The 3 rows are not the same ones, or not in the same order",
+            "on 3 different rows, or in a different order",
         ),
     ],
 )

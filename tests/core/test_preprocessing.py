@@ -42,7 +42,7 @@ def test_a_crop_larger_than_the_resized_image_keeps_its_proportion_at_another_si
 
 @pytest.mark.parametrize(("resize", "crop"), [(256, 0), (256, -1), (0, 224)])
 def test_sizes_below_one_pixel_are_refused(resize, crop):
-    message = rf"^A view cannot resize to {resize} pixels and keep {crop}: both must be at least 1\.$"
+    message = rf"^Preprocessing cannot resize to {resize} pixels and crop {crop}: both must be at least 1\.$"
     with pytest.raises(UsageError, match=message):
         Preprocessing(resize=resize, crop=crop)
 
@@ -52,13 +52,15 @@ def test_sizes_below_one_pixel_are_refused(resize, crop):
     [("fit", "shorter, squash, border"), ("interpolation", "bilinear, bicubic, area")],
 )
 def test_an_unknown_fit_or_interpolation_is_refused(name, allowed):
-    with pytest.raises(UsageError, match=rf"^A view has no {name} 'lanczos': choose from {allowed}\.$"):
+    with pytest.raises(UsageError, match=rf"^Preprocessing has no {name} 'lanczos': choose from {allowed}\.$"):
         replace(Preprocessing(), **{name: "lanczos"})
 
 
 def test_the_mean_of_a_border_is_a_colour():
     Preprocessing(mean=(123.0, 117.0, 104.0))  # another convention, which has no border to colour
-    with pytest.raises(UsageError, match=r"border has the mean \(123\.0, 0\.5, 0\.5\), .*: give values in 0 … 1"):
+    with pytest.raises(
+        UsageError, match=r"^The mean \(123\.0, 0\.5, 0\.5\) is invalid for fit 'border', .*: give values in 0 … 1"
+    ):
         Preprocessing(fit="border", mean=(123.0, 0.5, 0.5))
 
 
@@ -68,5 +70,5 @@ def test_only_a_border_is_padded_with_the_mean():
 
 
 def test_a_size_is_positive():
-    with pytest.raises(UsageError, match=r"^--size 0 is not a number of pixels: give 1 or more\.$"):
+    with pytest.raises(UsageError, match=r"^--size 0 is too small: give 1 or more pixels\.$"):
         Preprocessing().at(0)

@@ -122,8 +122,8 @@ def test_draws_widen_the_interval_by_their_spread():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: accuracy_interval([]), r"at least one answer, not shape \[0\]"),
-        (lambda: accuracy_interval([[1]]), r"not shape \[1, 1\]"),
+        (lambda: accuracy_interval([]), r"n at least 1, not \[0\]"),
+        (lambda: accuracy_interval([[1]]), r"not \[1, 1\]"),
         (lambda: accuracy_interval([1, 0], ["a"]), "2 answers need as many groups, not 1"),
         (lambda: class_mean_interval([1, 0], np.array([0])), r"2 rows need as many labels, not \[1\]"),
     ],

@@ -37,7 +37,7 @@ def test_register_hands_the_decorated_object_back():
 
 
 def test_a_taken_name_is_refused_and_keeps_its_meaning(fruit):
-    with pytest.raises(ValueError, match=r"^There is already a fruit named 'apple'\.$"):
+    with pytest.raises(ValueError, match=r"^There is already a fruit named 'apple': choose another name\.$"):
         fruit.register("apple")(3)
     assert fruit["apple"] == 1
 

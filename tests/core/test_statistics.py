@@ -94,13 +94,13 @@ def test_swapping_right_and_wrong_mirrors_wilson():
 
 @pytest.mark.parametrize(("correct", "n"), [(-1, 5), (6, 5), (0, 0)])
 def test_wilson_needs_a_proportion(correct, n):
-    with pytest.raises(ShapeError, match=rf"^{correct} of {n} is not a proportion\.$"):
+    with pytest.raises(ShapeError, match=rf"^{correct} of {n} is not a proportion: give 0 … n of at least 1\.$"):
         wilson_interval(correct, n)
 
 
 @pytest.mark.parametrize("values", [[], [[1.0, 2.0]], 3.0])
 def test_means_need_a_row_of_values(values):
-    with pytest.raises(ShapeError, match=r"^An interval needs a row of at least one value, not shape \("):
+    with pytest.raises(ShapeError, match=r"^An interval needs values \[n\] with n at least 1, not \["):
         mean_interval(values)
 
 
@@ -120,7 +120,7 @@ def test_students_t_becomes_the_normal_one():
 
 @pytest.mark.parametrize("values", [[], [0.5], [[0.5, 0.6]]])
 def test_students_t_needs_a_spread(values):
-    with pytest.raises(ShapeError, match="at least two values"):
+    with pytest.raises(ShapeError, match="n at least 2"):
         t_interval(values)
 
 

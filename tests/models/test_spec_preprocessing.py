@@ -55,8 +55,8 @@ def test_every_form_of_a_spec_accepts_it():
         ("resize=0", "must be at least 1"),
         ("resize=true", "resize=True is not a number of pixels"),
         ("mean=true", "mean=True is not one number or three"),
-        ("fit=stretch", "A view has no fit 'stretch'"),
-        ("interpolation=nearest", "A view has no interpolation 'nearest'"),
+        ("fit=stretch", "Preprocessing has no fit 'stretch'"),
+        ("interpolation=nearest", "Preprocessing has no interpolation 'nearest'"),
     ],
 )
 def test_invalid_values_are_refused(options, message):

@@ -221,7 +221,7 @@ def test_knn_ranks_by_shares_of_votes():
         (
             "linear",
             LinearSettings(solver="sgd"),
-            "--solver sgd needs one label an image. Use --solver lbfgs.",
+            "--solver sgd needs one label per image. Use --solver lbfgs.",
         ),
         (
             "linear",
@@ -231,9 +231,9 @@ def test_knn_ranks_by_shares_of_votes():
         (
             "fewshot",
             FewshotSettings(),
-            "few-shot recognition needs one label an image. Use --protocol linear",
+            "few-shot recognition needs one label per image. Use --protocol linear",
         ),
-        ("fewshot", FewshotSettings(scheme="all-way"), "few-shot recognition needs one label an image"),
+        ("fewshot", FewshotSettings(scheme="all-way"), "few-shot recognition needs one label per image"),
     ],
 )
 def test_what_needs_one_label_refuses(protocol, settings, words):

@@ -140,5 +140,5 @@ def test_numbers_that_are_not_as_promised(value, words):
 
 
 def test_a_name_is_taken_once():
-    with pytest.raises(ValueError, match=r"^There is already a semantic target named 'lbp'\.$"):
+    with pytest.raises(ValueError, match=r"^There is already a semantic target named 'lbp': choose another name\.$"):
         contract.target("mid", meaning="another", source="none")(TARGETS["lbp"].compute)

@@ -126,7 +126,7 @@ def test_images_with_several_labels_are_probed_and_what_needs_one_is_refused(tmp
     refused = {mark.title.partition(" · ")[0]: mark.error for mark in run.failed}
     assert set(refused) == {"fewshot 1-shot lr", "fewshot 2-shot lr", "finetune", "separation"}
     for error in refused.values():
-        assert error.startswith("voc2007 has several labels an image, and ")
+        assert error.startswith("voc2007 has several labels per image, but ")
     found = {(record.protocol, record.metric) for record in run.results(context)}
     assert {("linear", "map11"), ("knn", "map11")} <= found
     assert {protocol for protocol, _ in found} == {"linear", "knn", "cka"}

@@ -1,1 +1,1 @@
-"""Ground floor: the values and small tools that every room may use, and that know none of them."""
+"""Value types and functions that all other packages use: features, results, statistics, files and errors."""

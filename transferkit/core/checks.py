@@ -1,4 +1,4 @@
-"""Checks that settings have in common: a field's value against those it may have, or against its limits."""
+"""Checks that several settings share: a field's value against its choices, or against its limits."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from .errors import UsageError
 
 
 def option_name(field: str) -> str:
-    """How a field is written on the command line.
+    """Return the command-line option of a field.
 
     >>> option_name("weight_decay")
     '--weight-decay'
@@ -17,33 +17,33 @@ def option_name(field: str) -> str:
 
 
 def require_choices(settings: Any, choices: Mapping[str, Sequence[str]]) -> None:
-    """Refuse a value that is none of those its field may have.
+    """Raise an error if the value of a field is not one of its choices.
 
     Args:
-        settings: has the fields.
-        choices: field → what it may be.
+        settings: object with the fields.
+        choices: field → its allowed values.
 
-    Raises: UsageError: naming the option, its value and the choices.
+    Raises: UsageError: if a value is unknown; the message names the option, its value and the choices.
     """
-    for name, known in choices.items():
-        if getattr(settings, name) not in known:
+    for name, allowed in choices.items():
+        if getattr(settings, name) not in allowed:
             raise UsageError(
-                f"{option_name(name)} {getattr(settings, name)!r} is unknown. Choose from: {', '.join(known)}."
+                f"{option_name(name)} {getattr(settings, name)!r} is unknown. Choose from: {', '.join(allowed)}."
             )
 
 
 def require_limits(settings: Any, limits: Mapping[str, tuple[float, float]]) -> None:
-    """Refuse a number, or one of several, outside its field's limits; NaN lies outside any.
+    """Raise an error if a number, or a number of a tuple, is outside its field's limits; NaN always is.
 
     Args:
-        settings: has the fields: numbers, or tuples of numbers.
-        limits: field → lowest and highest.
+        settings: object with the fields, which are numbers or tuples of numbers.
+        limits: field → lowest and highest allowed value.
 
-    Raises: UsageError: naming the option, its value and the limits.
+    Raises: UsageError: if a number is invalid; the message names the option, its value and the limits.
     """
     for name, (lowest, highest) in limits.items():
         value = getattr(settings, name)
-        for one in value if isinstance(value, tuple) else (value,):
-            if not lowest <= one <= highest:
-                most = "" if math.isinf(highest) else f" and at most {highest:g}"
-                raise UsageError(f"{option_name(name)} {one:g} cannot be meant: give {lowest:g} or more{most}.")
+        for number in value if isinstance(value, tuple) else (value,):
+            if not lowest <= number <= highest:
+                upper = "" if math.isinf(highest) else f" and at most {highest:g}"
+                raise UsageError(f"{option_name(name)} {number:g} is invalid: give {lowest:g} or more{upper}.")

@@ -1,6 +1,6 @@
-"""Whether two models differ, judged on the same test rows or images, and over data sets.
+"""Tests and intervals for the difference of two models on the same test rows or images, and over data sets.
 
-All of it is signed: swapping the models turns the signs of differences and intervals and nothing else.
+All differences are signed: swapping the models changes only the signs of differences and intervals.
 """
 
 import math
@@ -25,16 +25,16 @@ Number = TypeVar("Number", bound=np.number)
 
 @dataclass(frozen=True)
 class Paired:
-    """By how much one model lies above another.
+    """The difference of two models on the same units.
 
     Attributes:
-        difference: of the means; above 0 the first is better.
-        interval: 95 %, of that; None where there are too few data sets for one.
-        p: two-sided probability of at least this difference if there were none.
-        test: which one gave it.
-        ahead: units on which the first has more right answers; McNemar's b.
-        behind: units on which it has fewer; McNemar's c.
-        n: units.
+        difference: difference of the means; the first model is better if it is above 0.
+        interval: 95 % interval of the difference; None if there are too few data sets for one.
+        p: two-sided p value of the null hypothesis that there is no difference.
+        test: name of the test that computed ``p``.
+        ahead: number of units on which the first model has more right answers; McNemar's b.
+        behind: number of units on which it has fewer; McNemar's c.
+        n: number of units.
     """
 
     difference: float
@@ -49,30 +49,30 @@ class Paired:
 def paired(a: Outcomes, b: Outcomes) -> Paired:
     """Compare two models on the same rows, or on the same episodes and halves of the images.
 
-    Rows: the interval is ``gap_interval``'s; rows that are answered once are tested by ``flip_p`` over their
-    groups, which is McNemar's test where every row is on its own, and rows that are answered in several draws
-    by ``gap_p``. Episodes use the same images again and again, so that interval and test of their differences
-    are over images: see ``core.half_samples``.
+    For rows, the interval is that of ``gap_interval``. Rows with one answer each are tested by ``flip_p`` over
+    their groups, which is McNemar's test if each row is its own group; rows with answers of several draws are
+    tested by ``gap_p``. Episodes share images, so the interval and the test of their differences are over
+    images: see ``core.half_samples``.
 
     Args:
         a: outcomes of the first model.
-        b: of the second.
+        b: outcomes of the second model.
 
-    Raises: DataError: if the units are not the same ones, or are episodes of classes too small to be halved.
+    Raises: DataError: if the units differ, or are episodes of classes that are too small to be halved.
     """
     require_same_units(a, b)
-    gaps = a.accuracies - b.accuracies  # [n]
+    gaps = a.accuracies - b.accuracies  # difference per unit [n]
     ahead, behind = int((gaps > 0).sum()), int((gaps < 0).sum())
     if a.unit == "episodes":
         halves = _half_gaps(a, b)
         interval, p, test = difference_interval(gaps, halves), difference_p(gaps, halves), OVER_IMAGES
     else:
         sizes = np.array(a.sizes or (1,) * len(a))
-        sums = group_sums(np.subtract(a.right, b.right), sizes)
-        rounds = np.subtract(a.draws, b.draws) / len(a)  # [draws], differences of accuracies
-        interval = gap_interval(sums / a.answers, sizes, rounds)
-        if len(rounds) > 1:
-            p, test = gap_p(sums / a.answers, sizes, rounds), "t over rows and draws"
+        sums = group_sums(np.subtract(a.right, b.right), sizes)  # difference per group [g]
+        repeats = np.subtract(a.draws, b.draws) / len(a)  # differences of accuracies [r]
+        interval = gap_interval(sums / a.answers, sizes, repeats)
+        if len(repeats) > 1:
+            p, test = gap_p(sums / a.answers, sizes, repeats), "t over rows and draws"
         else:
             p = flip_p(sums)
             test = "sign flips of groups, mid-p" if a.sizes else "McNemar, mid-p"
@@ -80,35 +80,35 @@ def paired(a: Outcomes, b: Outcomes) -> Paired:
 
 
 def _half_gaps(a: Outcomes, b: Outcomes) -> NDArray[np.float64]:
-    """Differences of both batches of both halves, ``[b, 2, 2]``.
+    """Return the differences of both batches of both halves, ``[b, 2, 2]``.
 
-    Raises: DataError: if there are no halves.
+    Raises: DataError: if the outcomes have no halves.
     """
     first, second = a.half_accuracies, b.half_accuracies
     if first is None or second is None:
         raise DataError(
-            "A class is too small to be halved, so that nothing is known about other images than these. "
+            "A class is too small to be halved, so the variance over images cannot be estimated. "
             "Give each class at least 4 images, or 4 groups of images."
         )
     return first - second
 
 
 def group_sums(gaps: NDArray[Number], sizes: NDArray[np.integer]) -> NDArray[Number]:
-    """Sums ``[g]`` of ``gaps`` ``[n]`` over groups of so many rows, which stand one after another."""
+    """Return the sums ``[g]`` of ``gaps`` ``[n]`` over contiguous groups of ``sizes`` ``[g]`` rows."""
     return np.add.reduceat(gaps, np.append(0, np.cumsum(sizes)[:-1]))
 
 
 def gap_interval(sums: NDArray[np.floating], sizes: NDArray[np.integer], repeats: NDArray[np.floating]) -> Interval:
-    """Interval of the mean difference of two models over rows or groups of rows: mean ± t s.
+    """Compute the interval of the mean difference of two models over rows or groups of rows: mean ± t s.
 
-    Two rows are added, of which each model has one to itself, as Bonett and Price advise [3]: else models
-    that differ on few rows, all to the advantage of one, would seem to be certain of a difference. One group
-    says nothing of others: its interval is −1 … 1.
+    Two rows are added, one that only the first model gets right and one that only the second does, as Bonett
+    and Price advise [3]: otherwise the interval would be too narrow for models that differ on few rows, all in
+    favour of one. The interval of a single group is −1 … 1, because it gives no variance between groups.
 
     Args:
         sums: ``[g]``, differences summed over the rows of each group.
-        sizes: ``[g]``, rows of each.
-        repeats: ``[r]``, the mean difference of each of several draws or seeds on these rows; empty of one.
+        sizes: ``[g]``, number of rows of each group.
+        repeats: ``[r]``, the mean difference of each of several draws or seeds on these rows; empty for one draw.
 
     [3] Bonett and Price, Adjusted Wald confidence interval for a difference of binomial proportions based on
         paired data, Journal of Educational and Behavioral Statistics 2012.
@@ -117,51 +117,51 @@ def gap_interval(sums: NDArray[np.floating], sizes: NDArray[np.integer], repeats
         return Interval(-1.0, 1.0, "none: a single group")
     sums, sizes = np.append(sums, [1.0, -1.0]), np.append(sizes, [1, 1])
     mean = float(sums.sum() / sizes.sum())
-    squared, freedom = _squared_error(sums, sizes, repeats)
-    half = t_quantile(freedom) * math.sqrt(squared)
+    variance, freedom = _variance_of_mean(sums, sizes, repeats)
+    half = t_quantile(freedom) * math.sqrt(variance)  # half the width
     return Interval(mean - half, mean + half, "adjusted t")
 
 
 def gap_p(sums: NDArray[np.floating], sizes: NDArray[np.integer], repeats: NDArray[np.floating]) -> float:
-    """Two-sided Student's t test that the mean difference over other groups and other repeats is 0.
+    """Compute the two-sided p value of Student's t test that the mean difference in the population is 0.
 
-    Args: as of ``gap_interval``, without the two rows.
+    Args: those of ``gap_interval``; the two rows are not added.
     """
     mean = float(sums.sum() / sizes.sum())
     if len(sums) < 2 or mean == 0:
         return 1.0
-    squared, freedom = _squared_error(sums, sizes, repeats)
-    if squared == 0:
+    variance, freedom = _variance_of_mean(sums, sizes, repeats)
+    if variance == 0:
         return 0.0
-    return float(2 * stdtr(freedom, -abs(mean) / math.sqrt(squared)))
+    return float(2 * stdtr(freedom, -abs(mean) / math.sqrt(variance)))
 
 
-def _squared_error(
+def _variance_of_mean(
     sums: NDArray[np.floating], sizes: NDArray[np.integer], repeats: NDArray[np.floating]
 ) -> tuple[float, float]:
-    """The squared standard error of a mean difference, and its degrees of freedom.
+    """Return the squared standard error of a mean difference, and its degrees of freedom.
 
-    Groups deviate by ``sum - mean size``, and count for as many as groups of one size would be. What repeats
-    and rows share is counted in both, which errs towards seeing no difference.
+    A group's deviation is ``sum − mean · size``; the effective number of groups, ``n² / Σ size²``, gives the
+    degrees of freedom. Variance that repeats and rows share is counted twice, which is conservative.
     """
     n, g = float(sizes.sum()), len(sizes)
-    apart = sums - sums.sum() / n * sizes
-    of_rows = g / (g - 1) * float((apart**2).sum()) / n**2
+    deviations = sums - sums.sum() / n * sizes  # [g]
+    over_rows = g / (g - 1) * float((deviations**2).sum()) / n**2  # variance over groups of rows
     freedom = max(1.0, n**2 / float((sizes.astype(np.float64) ** 2).sum()) - 1)
     if len(repeats) < 2:
-        return of_rows, freedom
-    of_repeats = float(repeats.var(ddof=1)) / len(repeats)
-    return of_rows + of_repeats, joined_freedom((of_rows, freedom), (of_repeats, len(repeats) - 1))
+        return over_rows, freedom
+    over_repeats = float(repeats.var(ddof=1)) / len(repeats)  # variance over draws or seeds
+    return over_rows + over_repeats, joined_freedom((over_rows, freedom), (over_repeats, len(repeats) - 1))
 
 
 def over_sets(differences: Sequence[float]) -> Paired:
-    """Sum up differences of two models over data sets: Student's t interval, Wilcoxon's test.
+    """Summarise differences of two models over data sets: Student's t interval, Wilcoxon's test.
 
     Args:
-        differences: ``[n]``, one a data set. Fewer than ``FEWEST`` have no interval: Student's would be much
-            wider than the mean deviates.
+        differences: ``[n]``, one per data set. Fewer than ``FEWEST`` have no interval, because Student's would
+            be much wider than the deviations of the mean.
 
-    Raises: ShapeError: if there is none.
+    Raises: ShapeError: if there is no difference.
     """
     values = np.array(differences, dtype=np.float64)
     if values.ndim != 1 or not len(values):
@@ -178,72 +178,73 @@ def over_sets(differences: Sequence[float]) -> Paired:
 
 
 def flip_p(sums: NDArray[np.integer]) -> float:
-    """Test of the difference of two models over groups of rows, mid-p: McNemar's, where a group is a row.
+    """Compute the mid-p value of a sign-flip test of two models over groups of rows.
 
-    If the models were equal, each group's difference would have either sign by a fair coin. Of the sum of all
-    differences, ``P(S ≤ -s) + P(S < -s)`` is counted over all signs, by way of its characteristic function
-    ``∏ cos(d ω)``.
+    Under the null hypothesis, the difference of each group has either sign with probability ½. The p value is
+    ``P(S ≤ −s) + P(S < −s)``, with ``S`` the sum of the differences with random signs and ``s`` the observed
+    absolute sum; the distribution of ``S`` is computed exactly, from its characteristic function
+    ``∏ cos(d ω)`` over the differences ``d``. If each group is one row, this is McNemar's test.
 
     Args:
-        sums: ``[g]``, right answers of the first less those of the second.
+        sums: ``[g]``, right answers of the first model minus those of the second.
     """
-    total, seen = int(np.abs(sums).sum()), abs(int(sums.sum()))
-    sizes, count = np.unique(np.abs(sums[sums != 0]), return_counts=True)
+    total, observed = int(np.abs(sums).sum()), abs(int(sums.sum()))
+    sizes, counts = np.unique(np.abs(sums[sums != 0]), return_counts=True)
     if sizes.max(initial=1) == 1:
         return mcnemar_p(int((sums > 0).sum()), int((sums < 0).sum()))
-    points = next_fast_len(2 * total + 1, real=True)  # sums are -total … total
-    angles = 2 * np.pi * np.arange(points // 2 + 1) / points
-    transform = np.ones(len(angles))
-    for size, times in zip(sizes.tolist(), count.tolist(), strict=True):
-        transform *= np.cos(size * angles) ** times
-    chance = irfft(transform, points).clip(0)  # of sums 0 … total, …, -total … -1
-    return float(min(1.0, 2 * chance[seen : total + 1].sum() - chance[seen]))
+    points = next_fast_len(2 * total + 1, real=True)  # S is in −total … total
+    angles = 2 * np.pi * np.arange(points // 2 + 1) / points  # ω
+    transform = np.ones(len(angles))  # characteristic function of S
+    for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
+        transform *= np.cos(size * angles) ** count
+    probability = irfft(transform, points).clip(0)  # of S = 0 … total, …, −total … −1
+    return float(min(1.0, 2 * probability[observed : total + 1].sum() - probability[observed]))
 
 
 def mcnemar_p(b: int, c: int) -> float:
-    """McNemar's test of paired proportions, mid-p [1].
+    """Compute the mid-p value of McNemar's test of paired proportions [1].
 
-    If the models were equal, each row that only one of them gets right would be a fair coin:
-    ``2 P(X ≤ min(b, c)) − P(X = min(b, c))`` with ``X ~ Binomial(b + c, ½)``.
+    Under the null hypothesis, each row that only one model gets right belongs to either with probability ½:
+    ``p = 2 P(X ≤ min(b, c)) − P(X = min(b, c))`` with ``X ~ Binomial(b + c, ½)``.
 
     Args:
-        b: rows that only the first gets right.
-        c: rows that only the second gets right.
+        b: number of rows that only the first model gets right.
+        c: number of rows that only the second model gets right.
 
-    Raises: ShapeError: if one is negative.
+    Raises: ShapeError: if ``b`` or ``c`` is negative.
 
     [1] Fagerland et al., The McNemar test for binary matched-pairs data: mid-p and asymptotic are better
         than exact conditional, BMC Medical Research Methodology 2013.
     """
     if min(b, c) < 0:
-        raise ShapeError(f"{b} and {c} rows cannot be counted: neither may be negative.")
+        raise ShapeError(f"{b} and {c} are not numbers of rows: give 0 or more.")
     fewer, n = min(b, c), b + c
-    below = float(bdtr(fewer - 1, n, 0.5)) if fewer else 0.0
+    below = float(bdtr(fewer - 1, n, 0.5)) if fewer else 0.0  # P(X < fewer)
     return min(1.0, below + float(bdtr(fewer, n, 0.5))) if n else 1.0
 
 
 def signed_rank_p(differences: NDArray[np.float64]) -> float:
-    """Wilcoxon's signed-rank test, two-sided and exact, also with ties [2].
+    """Compute the two-sided p value of Wilcoxon's signed-rank test, exactly, also with ties [2].
 
-    Zeros are left out, the sizes of the others are ranked, equal ones sharing their mean rank. If the
-    models were equal, each rank would be positive or negative by a fair coin: all ``2^n`` sums are counted,
-    by convolving one rank after another.
+    Zeros are dropped and the absolute values of the remaining differences are ranked; ties get their mean rank.
+    Under the null hypothesis, each rank is positive or negative with probability ½: the distribution of the sum
+    of positive ranks over all ``2^n`` signs is computed by convolution, one rank at a time.
 
     Args:
         differences: ``[n]``.
 
     [2] Wilcoxon, Individual comparisons by ranking methods, Biometrics Bulletin 1945.
     """
-    differences = differences.round(12)  # what rounding errors keep apart is equal
-    kept = differences[differences != 0]
-    if not len(kept):
+    differences = differences.round(12)  # differences that only rounding errors separate become ties
+    nonzero = differences[differences != 0]
+    if not len(nonzero):
         return 1.0
-    sizes = np.abs(kept)
-    below = (sizes[:, None] > sizes).sum(1)
-    twice = 2 * below + (sizes[:, None] == sizes).sum(1) + 1  # [n], twice the mean rank: a whole number
-    chance = np.ones(1)  # of each sum of doubled positive ranks
-    for rank in twice.tolist():
-        chance = (np.append(chance, np.zeros(rank)) + np.append(np.zeros(rank), chance)) / 2
-    positive = int(twice[kept > 0].sum())
-    least = min(positive, int(twice.sum()) - positive)
-    return float(min(1.0, 2 * chance[: least + 1].sum()))
+    sizes = np.abs(nonzero)
+    below = (sizes[:, None] > sizes).sum(1)  # number of smaller differences [n]
+    doubled = 2 * below + (sizes[:, None] == sizes).sum(1) + 1  # twice the mean rank, an integer [n]
+    probability = np.ones(1)  # of each sum of doubled positive ranks
+    for rank in doubled.tolist():
+        probability = (np.append(probability, np.zeros(rank)) + np.append(np.zeros(rank), probability)) / 2
+    positive = int(doubled[nonzero > 0].sum())
+    smaller = min(positive, int(doubled.sum()) - positive)
+    return float(min(1.0, 2 * probability[: smaller + 1].sum()))

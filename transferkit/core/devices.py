@@ -1,4 +1,4 @@
-"""Which device computes, and how precisely."""
+"""Choice of the device and of the precision of matrix products, and the free memory."""
 
 import os
 from dataclasses import dataclass
@@ -21,16 +21,16 @@ class Compute:
     precision: Precision
 
     def autocast(self) -> torch.autocast:
-        """The context a forward pass runs in; does nothing at ``fp32``."""
+        """Return the autocast context of a forward pass; it does nothing at ``fp32``."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
 
 def choose_compute(device: str = "auto", precision: str = "auto") -> Compute:
-    """The compute that ``device`` and ``precision`` name.
+    """Return the device and precision for the given names.
 
     Args:
-        device: ``auto`` (CUDA when there is one, else the CPU), or a torch device such as ``cuda:1``.
-        precision: ``auto`` is bf16 where the processor has it in hardware, else fp32.
+        device: ``auto`` (CUDA if available, else the CPU), or a torch device such as ``cuda:1``.
+        precision: ``fp32``, ``bf16`` or ``auto``, which is bf16 if the processor supports it in hardware, else fp32.
 
     Raises: UsageError: if the device is absent or the precision unknown.
     """
@@ -50,19 +50,19 @@ def _device(name: str) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         first = str(error).splitlines()[0]
-        raise UsageError(f"--device {name} cannot be used here: {first} Use cpu, or auto.") from error
+        raise UsageError(f"--device {name} is not available: {first} Use cpu or auto.") from error
     return device
 
 
 def has_fast_bf16(device: torch.device) -> bool:
-    """Whether bf16 products are computed in hardware, and so faster than fp32."""
+    """Return whether the device computes bf16 products in hardware, which is faster than fp32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
     return bool(device.type == "cpu" and torch.cpu._is_avx512_bf16_supported())
 
 
 def free_memory_bytes() -> int:
-    """What this machine can give away without swapping; half of all where it does not say."""
+    """Return the memory that is available without swapping; half of all memory if the system does not report it."""
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
         for line in meminfo.read_text().splitlines():

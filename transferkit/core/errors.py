@@ -1,41 +1,41 @@
-"""Everything transferkit raises on purpose.
+"""All exceptions that transferkit raises deliberately.
 
 ::
 
-    TransferkitError                 exit 1: expected failure, the message is fit for a user
-    ├── UsageError                   exit 2: the request itself cannot be meant
-    │   └── UnknownNameError         a name that no registry knows
+    TransferkitError                 exit 1: expected failure, the message is written for users
+    ├── UsageError                   exit 2: the request itself is invalid
+    │   └── UnknownNameError         a name that is not in a registry
     ├── DataError                    a data set that is absent, empty or malformed
     │   └── UnreadableImageError     one file that cannot be decoded
-    ├── ModelError                   a network that cannot be built or tapped
+    ├── ModelError                   a network that cannot be built, or a layer that it does not have
     │   └── CheckpointError          weights that do not fit, or cannot be read safely
-    ├── CacheError                   the feature cache cannot do what was asked
-    │   └── DamagedError             bytes on disk are not the bytes that were written
+    ├── CacheError                   the feature cache cannot fulfil the request
+    │   └── DamagedError             bytes on disk differ from the bytes that were written
     ├── ShapeError                   an array of the wrong shape or type (also a ValueError)
-    ├── NonFiniteError               NaN or infinity where numbers belong (also a ValueError)
-    ├── StudyError                   tasks of a study that failed, or machines that cannot be had
-    ├── DiskSpaceError               not enough room for what is about to be written
+    ├── NonFiniteError               NaN or infinity in an array (also a ValueError)
+    ├── StudyError                   failed tasks of a study, or machines that are not available
+    ├── DiskSpaceError               not enough disk space, or a path that cannot be written
     └── MissingExtraError            an optional package is not installed (also an ImportError)
 
 A message names the value, the limit and the remedy. The command line catches
-``TransferkitError`` once, at its root; anything else is a bug and keeps its traceback.
+``TransferkitError`` once, in its root command; any other exception is a bug and keeps its traceback.
 """
 
 
 class TransferkitError(Exception):
-    """An expected failure whose message is fit for a user."""
+    """An expected failure whose message is written for users."""
 
     exit_code = 1
 
 
 class UsageError(TransferkitError):
-    """The request itself cannot be meant: a bad option value, a malformed spec."""
+    """The request itself is invalid: a bad option value, a malformed spec."""
 
     exit_code = 2
 
 
 class UnknownNameError(UsageError, KeyError):
-    """A name that no registry knows."""
+    """A name that is not in a registry."""
 
     __str__ = Exception.__str__  # KeyError would print the repr, with quotes around the sentence
 
@@ -49,7 +49,7 @@ class UnreadableImageError(DataError):
 
 
 class ModelError(TransferkitError):
-    """A network that cannot be built or tapped as asked."""
+    """A network that cannot be built, or does not have a requested layer."""
 
 
 class CheckpointError(ModelError):
@@ -57,11 +57,11 @@ class CheckpointError(ModelError):
 
 
 class CacheError(TransferkitError):
-    """The feature cache cannot do what was asked."""
+    """The feature cache cannot fulfil the request."""
 
 
 class DamagedError(CacheError):
-    """Bytes on disk are not the bytes that were written."""
+    """Bytes on disk differ from the bytes that were written."""
 
 
 class ShapeError(TransferkitError, ValueError):
@@ -69,24 +69,24 @@ class ShapeError(TransferkitError, ValueError):
 
 
 class NonFiniteError(TransferkitError, ValueError):
-    """NaN or infinity where numbers belong."""
+    """An array contains NaN or infinity."""
 
 
 class StudyError(TransferkitError):
-    """Tasks of a study failed, or the machines that should carry them out cannot be had."""
+    """Tasks of a study failed, or the machines that should run them are not available."""
 
 
 class DiskSpaceError(TransferkitError):
-    """Not enough room on the disk for what is about to be written."""
+    """The disk has not enough space, or does not allow a path to be written."""
 
 
 class MissingExtraError(TransferkitError, ImportError):
     """An optional package is needed and not installed.
 
     Args:
-        package: what could not be imported.
-        extra: the extra of transferkit that brings it.
-        purpose: what it is needed for, to end the sentence "… is needed …".
+        package: name of the package.
+        extra: extra of transferkit that installs it.
+        purpose: end of the sentence "… is needed …", such as "to write .parquet files".
     """
 
     def __init__(self, package: str, *, extra: str, purpose: str) -> None:

@@ -1,4 +1,4 @@
-"""FAISS [1], which need not be installed, and whose matrix products need to know the processor.
+"""Import of the optional library FAISS [1], with the fastest OpenBLAS kernels that the processor supports.
 
 [1] Johnson et al., Billion-scale similarity search with GPUs, IEEE Transactions on Big Data 2019.
 """
@@ -11,27 +11,27 @@ from pathlib import Path
 from typing import Any
 
 CORETYPE = "OPENBLAS_CORETYPE"
-"""The variable by which OpenBLAS is told which processor it runs on."""
+"""Environment variable that sets the processor type for which OpenBLAS chooses its kernels."""
 
 KERNELS = {"SkylakeX": {"avx512f", "avx512bw", "avx512dq", "avx512vl"}, "Haswell": {"avx2", "fma"}}
-"""Processors that it knows, the best first, and what one has to be able to do to pass for them."""
+"""Processor type → the CPU flags that its kernels need, the fastest type first."""
 
 _LOADING = threading.Lock()
 
 
 def has_faiss() -> bool:
-    """Whether FAISS is installed; it is imported when first needed, as it brings an OpenMP of its own."""
+    """Return whether FAISS is installed, without importing it, because it loads its own OpenMP."""
     return importlib.util.find_spec("faiss") is not None
 
 
 def load_faiss() -> Any:
-    """The module.
+    """Import FAISS and return the module.
 
-    Its wheels bring an OpenBLAS of 2021 that takes any processor it has not heard of for one of 2004, and
-    then needs four times as long. Unless the user has named one in ``OPENBLAS_CORETYPE``, or has imported
-    FAISS already, it is told of one that can do what this one can.
+    Its wheels contain an OpenBLAS of 2021 that uses kernels of 2004 for a processor that it does not know, which
+    takes four times as long. Therefore ``OPENBLAS_CORETYPE`` is set during the import to a type that the
+    processor supports, unless the user has set it or has already imported FAISS.
 
-    Raises: ImportError: if it is not installed.
+    Raises: ImportError: if FAISS is not installed.
     """
     with _LOADING:
         kernels = None if "faiss" in sys.modules or CORETYPE in os.environ else _kernels()
@@ -46,8 +46,8 @@ def load_faiss() -> Any:
 
 
 def _kernels() -> str | None:
-    """The best of ``KERNELS`` for this processor; None where it is not known what it can do."""
-    told = Path("/proc/cpuinfo")
-    lines = told.read_text().splitlines() if told.exists() else []
-    able = next((set(line.split()) for line in lines if line.startswith("flags")), set())
-    return next((name for name, needed in KERNELS.items() if needed <= able), None)
+    """Return the fastest type of ``KERNELS`` for this processor; None if its CPU flags are unknown."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    flags = next((set(line.split()) for line in lines if line.startswith("flags")), set())
+    return next((name for name, needed in KERNELS.items() if needed <= flags), None)

@@ -1,4 +1,4 @@
-"""The value that travels from the cache to the probes."""
+"""Features of one layer for one split, the value that the cache returns and the probes take."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -13,31 +13,31 @@ from .groups import Groups, joined_groups
 from .labels import class_numbers, require_labels
 from .out_of_core import Matrix, chunks, stacked
 
-_ROWS = 8192  # looked at together
+_CHUNK_ROWS = 8192  # rows that are checked at a time
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """What one encoder says of one split at one layer: only rows that could be read.
+    """Features of one encoder at one layer for the readable rows of one split.
 
     Shapes: ``n`` samples, ``d`` features, ``c`` classes.
 
     Attributes:
-        x: ``[n, d]`` floating point, finite; an array, or ``Blocks`` where it is larger than memory.
-            ``core.blocks.chunks`` goes through either, ``numpy.asarray`` makes either an array.
-        labels: ``[n]`` integers in ``0 … c-1``, of any integer type or yes and no, kept as int64; or
-            ``[n, c]`` where a row may have several, as of ``core.labels``.
+        x: ``[n, d]`` floating point, finite; an array, or ``Blocks`` if it is larger than memory.
+            ``core.out_of_core.chunks`` iterates over either, ``numpy.asarray`` converts either to an array.
+        labels: ``[n]`` integers in ``0 … c-1``, of any integer type or bool, stored as int64; or ``[n, c]`` if a
+            row may have several classes, see ``core.labels``.
         ids: ``[n]`` stable names of the samples, in the order of the rows.
         classes: ``[c]`` names; a class may have no row.
-        model, data, split, layer, pooling: where the features come from, as in the cache key.
+        model, data, split, layer, pooling: origin of the features, as in the cache key.
         weights: digest of the encoder's weights.
         fingerprint: digest of the split's content.
-        skipped: rows left out because their file could not be read: ``(id, reason)``.
-        view: what else of the cache key shaped the features: transform, dtype, precision, architecture.
-        targets: what else is known of each row, by name: numbers ``[n, t]``, or categories ``[n]``.
-        augmented: the same rows seen otherwise, ``[n, d]`` each: for probes that train on several views.
+        skipped: ``(id, reason)`` of each row that is left out because its file is unreadable.
+        view: other fields of the cache key that affect the features: transform, dtype, precision, architecture.
+        targets: name → further targets of each row: numbers ``[n, t]``, or categories ``[n]``.
+        augmented: features ``[n, d]`` of augmented views of the same rows, for probes that train on several views.
         groups: ``[n]`` name of the group of each row, the same in every split; rows of one group (patches of
-            one photograph, images of one patient) are not independent. None where each row is its own group.
+            one photograph, images of one patient) are not independent. None if each row is its own group.
     """
 
     x: Matrix
@@ -73,9 +73,9 @@ class Features:
         require_labels(self.labels, len(self.classes))
         if any(view.shape != self.x.shape for view in self.augmented):
             shapes = [list(view.shape) for view in self.augmented]
-            raise ShapeError(f"Other views of {list(self.x.shape)} features need that shape, not {shapes}.")
-        if strays := [name for name, value in self.targets.items() if len(value) != n]:
-            raise ShapeError(f"The target {strays[0]!r} needs {n} rows, not {len(self.targets[strays[0]])}.")
+            raise ShapeError(f"Augmented views of {list(self.x.shape)} features need that shape, not {shapes}.")
+        if invalid := [name for name, value in self.targets.items() if len(value) != n]:
+            raise ShapeError(f"The target {invalid[0]!r} needs {n} rows, not {len(self.targets[invalid[0]])}.")
         if self.groups is not None and len(self.groups) != n:
             raise ShapeError(f"Features of {n} rows need as many groups, not {len(self.groups)}.")
 
@@ -84,19 +84,19 @@ class Features:
 
     @property
     def dim(self) -> int:
-        """``d``."""
+        """Number of features per row, ``d``."""
         return int(self.x.shape[1])
 
     def rows(self, index: NDArray[np.integer | np.bool_]) -> "Features":
-        """The same features for the rows that ``index`` names, by number or as a mask ``[n]``."""
+        """Return the features of the rows that ``index`` selects, by number or as a mask ``[n]``."""
         numbers = np.arange(len(self))[index]
-        chosen = hashlib.sha256(self.fingerprint.encode() + numbers.tobytes()).hexdigest()
+        fingerprint = hashlib.sha256(self.fingerprint.encode() + numbers.tobytes()).hexdigest()
         return replace(
             self,
             x=self.x[numbers],
             labels=self.labels[numbers],
             ids=[self.ids[i] for i in numbers.tolist()],
-            fingerprint=chosen,
+            fingerprint=fingerprint,
             targets={name: value[numbers] for name, value in self.targets.items()},
             augmented=tuple(view[numbers] for view in self.augmented),
             groups=None if self.groups is None else tuple(self.groups[i] for i in numbers.tolist()),
@@ -104,7 +104,7 @@ class Features:
 
 
 def concatenate(parts: Sequence[Features], *, split: str) -> Features:
-    """Rows of several splits of the same encoder, data and layer, one after another."""
+    """Concatenate the rows of several splits of the same encoder, data and layer."""
     return replace(
         parts[0],
         x=stacked([part.x for part in parts]),
@@ -120,13 +120,13 @@ def concatenate(parts: Sequence[Features], *, split: str) -> Features:
 
 
 def require_finite(x: Matrix, *, what: str, ids: Sequence[str]) -> None:
-    """Refuse NaN and infinity, with the layer and the row.
+    """Raise an error if a value is NaN or infinite.
 
-    Raises: NonFiniteError: naming ``what`` and the first bad row's id.
+    Raises: NonFiniteError: if there is one; the message names ``what`` and the id of the first row.
     """
-    bad = [~np.isfinite(rows).all(axis=1) for rows in chunks(x, _ROWS)]
-    if any(part.any() for part in bad):
-        rows = np.flatnonzero(np.concatenate(bad))
+    non_finite = [~np.isfinite(rows).all(axis=1) for rows in chunks(x, _CHUNK_ROWS)]
+    if any(part.any() for part in non_finite):
+        rows = np.flatnonzero(np.concatenate(non_finite))
         raise NonFiniteError(
             f"{what}: {len(rows)} of {len(x)} rows are not finite, first {ids[rows[0]]!r}. "
             "If the values are too large for float16, use --dtype float32; "

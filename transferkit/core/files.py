@@ -1,4 +1,4 @@
-"""Files that appear only when finished, digests, and room on the disk."""
+"""Atomic writing of files, digests, and checks of disk space."""
 
 import errno
 import hashlib
@@ -16,9 +16,9 @@ from .errors import DiskSpaceError
 
 @contextmanager
 def appearing(path: Path) -> Iterator[Path]:
-    """Yield a scratch path; it becomes ``path`` only if the block ends without error.
+    """Yield a temporary path, which is renamed to ``path`` only if the block ends without error.
 
-    The scratch file lies beside ``path``, and is flushed to the disk before it is renamed.
+    The temporary file is in the folder of ``path``, and is flushed to the disk before it is renamed.
     """
     with writing_to(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,33 +38,33 @@ def appearing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing_to(path: Path) -> Iterator[None]:
-    """Turn a disk that will not take ``path`` into an error fit for a user.
+    """Convert errors of the operating system about writing ``path`` to an error with a remedy.
 
-    Raises: DiskSpaceError: if the disk is full, read-only, or closed to this user.
+    Raises: DiskSpaceError: if the disk is full or read-only, or this user has no permission.
     """
     try:
         yield
     except OSError as error:
-        if error.errno in _NO_ROOM:
+        if error.errno in _DISK_FULL:
             raise DiskSpaceError(
-                f"The disk is full: {path} could not be written. What was finished is kept; "
-                "free some room and run the same command again."
+                f"The disk is full: {path} could not be written. Finished work is kept; "
+                "free some space and run the same command again."
             ) from error
-        if error.errno in _NO_PERMISSION and _beside(error.filename, path):
+        if error.errno in _NO_PERMISSION and _concerns(error.filename, path):
             raise DiskSpaceError(
                 f"{path} cannot be written ({error.strerror}). "
-                "Name another place for it, or another folder with --workspace."
+                "Choose another path for it, or another folder with --workspace."
             ) from error
         raise
 
 
-def _beside(name: object, path: Path) -> bool:
-    """Whether an error about ``name`` is about writing ``path``: its folder or its scratch file."""
-    place, path = Path(str(name)).absolute(), path.absolute()
-    return place.parent == path.parent or place in path.parents
+def _concerns(name: object, path: Path) -> bool:
+    """Return whether an error about ``name`` concerns writing ``path``: a parent folder or a temporary file."""
+    failed, path = Path(str(name)).absolute(), path.absolute()
+    return failed.parent == path.parent or failed in path.parents
 
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_PERMISSION = (
     errno.EROFS,
     errno.EACCES,
@@ -77,7 +77,7 @@ _NO_PERMISSION = (
 
 
 def flush(path: Path) -> None:
-    """Force a file, or a folder's list of names, out to the disk."""
+    """Flush a file, or the directory entries of a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -86,23 +86,23 @@ def flush(path: Path) -> None:
 
 
 def sorted_json(value: Any) -> str:
-    """One spelling for equal values: sorted keys, two-space indent, a final newline."""
+    """Return JSON that is the same for equal values: sorted keys, two-space indent, a final newline."""
     return json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` so that ``path`` holds either all of it or what it held before."""
+    """Write ``value`` to ``path`` atomically: an interruption leaves the previous content."""
     with appearing(path) as part:
         part.write_text(sorted_json(value), encoding="utf-8")
 
 
 def digest_of(value: Any) -> str:
-    """Hex SHA-256 of a JSON-able value's one spelling, 64 characters."""
+    """Return the hex SHA-256 of ``sorted_json(value)``, 64 characters."""
     return hashlib.sha256(sorted_json(value).encode()).hexdigest()
 
 
 def digest_file(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes, 64 characters."""
+    """Return the hex SHA-256 of a file's bytes, 64 characters."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -110,28 +110,28 @@ def digest_file(path: Path) -> str:
 def require_space(
     folder: Path, needed_bytes: int, *, remedy: str = "choose fewer layers, or name another --workspace"
 ) -> None:
-    """Refuse at the start what would not fit at the end.
+    """Check the free disk space before a long run writes to ``folder``.
 
     Args:
-        folder: where it will lie.
-        needed_bytes: how much.
-        remedy: what a user can do other than free some room.
+        folder: folder that will be written; need not exist yet.
+        needed_bytes: size of all files that will be written.
+        remedy: what a user can do other than freeing disk space.
 
-    Raises: DiskSpaceError: if fewer than ``needed_bytes`` are free where ``folder`` is, or will be.
+    Raises: DiskSpaceError: if fewer than ``needed_bytes`` are free on the disk of ``folder``.
     """
-    place = folder
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
+    existing = folder
+    while not existing.exists():
+        existing = existing.parent
+    free = shutil.disk_usage(existing).free
     if needed_bytes > free:
         raise DiskSpaceError(
             f"{folder} needs {readable_bytes(needed_bytes)}, but only {readable_bytes(free)} are free there. "
-            f"Free some room, {remedy}."
+            f"Free some space, {remedy}."
         )
 
 
 def readable_bytes(count: float) -> str:
-    """A size as a person reads it.
+    """Return a size in bytes as text with a suitable unit.
 
     >>> readable_bytes(1536), readable_bytes(12)
     ('1.5 KiB', '12 B')

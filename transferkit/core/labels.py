@@ -1,8 +1,8 @@
-"""What rows are labelled with: one class each, or several.
+"""Single-label and multi-label class labels.
 
-Shapes: ``n`` rows, ``c`` classes. Labels are ``[n]`` integers in ``0 … c-1``, one class a row; or, where an
-image may show several classes or none, ``[n, c]`` of ``SHOWN``, ``DIFFICULT`` and ``ABSENT``: what the row
-says of each class, in the numbers of PASCAL VOC's own lists [1].
+Shapes: ``n`` rows, ``c`` classes. Single labels are ``[n]`` integers in ``0 … c-1``, one class per row. Multiple
+labels, for images that may show several classes or none, are ``[n, c]`` of ``SHOWN``, ``DIFFICULT`` and
+``ABSENT``, the values of PASCAL VOC's own lists [1].
 
 [1] Everingham et al., The PASCAL visual object classes (VOC) challenge, IJCV 2010.
 """
@@ -15,21 +15,21 @@ from numpy.typing import ArrayLike, NDArray
 from .errors import DataError, ShapeError
 
 SHOWN, DIFFICULT, ABSENT = 1, 0, -1
-"""The class is there; is there only so that it is hard to recognise; is not there."""
+"""The image shows the class; shows it, but it is difficult to recognise; does not show it."""
 
 
 def is_multilabel(labels: NDArray[np.integer]) -> bool:
-    """Whether rows have several labels, ``[n, c]``, and not one each, ``[n]``."""
+    """Return whether labels are multi-label, ``[n, c]``, and not single-label, ``[n]``."""
     return labels.ndim == 2
 
 
 def class_numbers(labels: ArrayLike) -> NDArray[np.int64]:
-    """Labels of any integer type, or yes and no as 1 and 0, as int64.
+    """Convert labels of any integer type, or booleans, to int64.
 
     Args:
-        labels: ``[n]`` or ``[n, c]``; an array of int64 is returned as it is.
+        labels: ``[n]`` or ``[n, c]``; an array of int64 is returned unchanged.
 
-    Raises: DataError: naming a type that cannot be a class, and what to do.
+    Raises: DataError: if the type cannot represent a class; the message names a conversion.
     """
     numbers = np.asarray(labels)
     if not numbers.size:
@@ -48,7 +48,7 @@ def class_numbers(labels: ArrayLike) -> NDArray[np.int64]:
 
 
 def _conversion(numbers: NDArray) -> str:
-    """What makes integers of labels of another type."""
+    """Return the advice how to convert labels of another type to integers."""
     if numbers.dtype.kind == "f" and (numbers == np.round(numbers)).all() and np.isfinite(numbers).all():
         return "Convert them with labels.astype(int)."
     if numbers.dtype.kind in "fc":
@@ -57,9 +57,9 @@ def _conversion(numbers: NDArray) -> str:
 
 
 def require_labels(labels: NDArray[np.integer], n_classes: int) -> None:
-    """Refuse labels that are neither of the two forms.
+    """Raise an error if labels are neither valid single labels nor valid multiple labels.
 
-    Raises: ShapeError: saying what was given.
+    Raises: ShapeError: if they are invalid; the message states the allowed form.
     """
     if is_multilabel(labels):
         if labels.shape[1] != n_classes or not np.isin(labels, (SHOWN, DIFFICULT, ABSENT)).all():
@@ -68,23 +68,23 @@ def require_labels(labels: NDArray[np.integer], n_classes: int) -> None:
                 f"not {list(labels.shape)} in {labels.min(initial=0)} … {labels.max(initial=0)}."
             )
     elif len(labels) and (labels.min() < 0 or labels.max() >= n_classes):
-        raise ShapeError(f"Labels must lie in 0 … {n_classes - 1}.")
+        raise ShapeError(f"Labels in {labels.min()} … {labels.max()} are invalid: they must be in 0 … {n_classes - 1}.")
 
 
 def class_counts(labels: NDArray[np.integer], n_classes: int) -> NDArray[np.int64]:
-    """How many rows show each class, ``[c]``; difficult ones are not counted."""
+    """Return the number of rows that show each class, ``[c]``; difficult ones are not counted."""
     if is_multilabel(labels):
         return np.asarray((labels == SHOWN).sum(0), np.int64)
     return np.bincount(labels, minlength=n_classes)
 
 
 def members(labels: NDArray[np.integer], label: int) -> NDArray[np.int64]:
-    """The numbers of the rows that show a class, ascending."""
+    """Return the numbers of the rows that show a class, ascending."""
     return np.flatnonzero(labels[:, label] == SHOWN if is_multilabel(labels) else labels == label)
 
 
 def class_name(labels: NDArray[np.integer], row: int, classes: Sequence[str]) -> str:
-    """What one row shows, for people: its class, or all of its classes joined with ``+``.
+    """Return the class of a row as text; several classes are joined with ``+``.
 
     >>> class_name(np.array([[1, -1, 1], [-1, 0, -1]]), 0, ["cat", "dog", "sofa"])
     'cat+sofa'
@@ -97,20 +97,20 @@ def class_name(labels: NDArray[np.integer], row: int, classes: Sequence[str]) ->
 
 
 def stratify_labels(labels: NDArray[np.integer]) -> NDArray[np.int64]:
-    """What rows are divided evenly by, ``[n]``: their class; nothing where they have several."""
+    """Return the classes for stratified splits, ``[n]``; all 0, so no stratification, if labels are multi-label."""
     return np.zeros(len(labels), np.int64) if is_multilabel(labels) else labels.astype(np.int64, copy=False)
 
 
 def require_one_label(labels: NDArray[np.integer], *, data: str, what: str, instead: str) -> None:
-    """Refuse rows with several labels.
+    """Raise an error if labels are multi-label.
 
     Args:
-        labels: in either form.
-        data: whose they are.
-        what: needs one label, to fill "… needs one label an image".
-        instead: a sentence that says what else can be done.
+        labels: labels in either form.
+        data: name of the data set.
+        what: subject of "… needs one label per image".
+        instead: sentence that names an alternative.
 
-    Raises: DataError: then.
+    Raises: DataError: if labels are multi-label.
     """
     if is_multilabel(labels):
-        raise DataError(f"{data} has several labels an image, and {what} needs one label an image. {instead}")
+        raise DataError(f"{data} has several labels per image, but {what} needs one label per image. {instead}")

@@ -1,4 +1,4 @@
-"""Saying how far long work has come: bars on a terminal, a plain line now and then elsewhere."""
+"""Progress reports: live bars on a terminal, a plain line at intervals elsewhere."""
 
 import sys
 import time
@@ -15,26 +15,26 @@ from .wording import counted
 
 
 class ProgressTask(Protocol):
-    """One stretch of work under way."""
+    """A running task whose progress is reported."""
 
     def advance(self, count: int = 1) -> None:
-        """Say that ``count`` more units are done."""
+        """Report that ``count`` more units are finished."""
 
     def foresee(self, outlook: str) -> None:
-        """Say in words how long the rest takes, where units differ too much for their rate to tell."""
+        """Set a text for the remaining time, for tasks whose units differ too much to use their rate."""
 
 
 class Reporter(Protocol):
-    """Where long work says how far it has come. The library is handed one; the default is silent."""
+    """Receiver of progress messages. Callers pass one to the library; the default is silent."""
 
     def note(self, message: str) -> None:
-        """Say one thing that a user would want to know."""
+        """Report a message."""
 
     def task(self, label: str, total: int, unit: str) -> AbstractContextManager[ProgressTask]:
-        """Work of ``total`` units, named ``label`` while it lasts."""
+        """Return the context of a task of ``total`` units that is shown as ``label``."""
 
 
-class _Silence:
+class _SilentTask:
     def advance(self, count: int = 1) -> None:
         pass
 
@@ -43,46 +43,48 @@ class _Silence:
 
 
 class Silent:
-    """Says nothing."""
+    """A reporter that prints nothing."""
 
     def note(self, message: str) -> None:
-        """Say nothing."""
+        """Ignore the message."""
 
     @contextmanager
     def task(self, label: str, total: int, unit: str) -> Iterator[ProgressTask]:
-        """Work that is not spoken of."""
-        yield _Silence()
+        """Yield a task whose progress is not printed."""
+        yield _SilentTask()
 
 
 SILENT = Silent()
 
 
 class PlainReporter:
-    """A line now and then, and one at the end of work that took longer than that: for logs and pipes.
+    """A reporter for logs and pipes, which prints plain lines at intervals.
+
+    A task that has printed a line also prints one at its end.
 
     Args:
-        stream: where the lines go.
-        every_seconds: the time between two lines, also where many short tasks follow each other.
+        stream: stream to which lines are printed.
+        every_seconds: minimum time between two lines, also across several short tasks.
     """
 
     def __init__(self, stream: TextIO | None = None, *, every_seconds: float = 15) -> None:
         self._stream = stream or sys.stderr
         self._every_seconds = every_seconds
-        self._said = time.monotonic()
+        self._last_line = time.monotonic()
 
     @property
     def due(self) -> bool:
-        """Whether it is time for another line."""
-        return time.monotonic() - self._said >= self._every_seconds
+        """Whether enough time has passed since the last line."""
+        return time.monotonic() - self._last_line >= self._every_seconds
 
     def note(self, message: str) -> None:
-        """Write ``message`` as a line."""
-        self._said = time.monotonic()
+        """Print ``message`` as a line."""
+        self._last_line = time.monotonic()
         print(message, file=self._stream, flush=True)
 
     @contextmanager
     def task(self, label: str, total: int, unit: str) -> Iterator[ProgressTask]:
-        """Write how far the work has come, and at the end how fast it went."""
+        """Yield a task that prints its progress, and at the end its duration."""
         task = _PlainTask(self, label, total, unit)
         yield task
         task.close()
@@ -92,12 +94,12 @@ class _PlainTask:
     def __init__(self, reporter: PlainReporter, label: str, total: int, unit: str) -> None:
         self._reporter, self._label, self._unit, self._total = reporter, label, unit, total
         self._started = time.monotonic()
-        self._done, self._spoke, self._outlook = 0, False, ""
+        self._done, self._has_printed, self._outlook = 0, False, ""
 
     def advance(self, count: int = 1) -> None:
         self._done += count
         if self._reporter.due:
-            self._spoke = True
+            self._has_printed = True
             outlook = self._outlook or self._rate()
             self._reporter.note(f"{self._label}: {self._done}/{self._total} {self._unit}, {outlook}")
 
@@ -111,7 +113,7 @@ class _PlainTask:
         return f"{rate:.3g}/s, {left:.0f} s left"
 
     def close(self) -> None:
-        if self._spoke:  # short work needs no closing line
+        if self._has_printed:  # short tasks print no final line
             elapsed = time.monotonic() - self._started
             self._reporter.note(
                 f"{self._label}: {counted(self._done, self._unit.removesuffix('s'), self._unit)} in {elapsed:.0f} s"
@@ -119,7 +121,7 @@ class _PlainTask:
 
 
 class RichReporter:
-    """A live bar with rate and time left, on a terminal."""
+    """A reporter for terminals, which shows a live bar with rate and remaining time."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
@@ -130,13 +132,13 @@ class RichReporter:
 
     @contextmanager
     def task(self, label: str, total: int, unit: str) -> Iterator[ProgressTask]:
-        """A bar that goes away when the work is done."""
+        """Yield a task with a bar that disappears at the end."""
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            _Rate(unit),
-            _Left(),
+            _RateColumn(unit),
+            _TimeLeftColumn(),
         )
         with Progress(*columns, console=self._console, transient=True) as progress:
             yield _RichTask(progress, progress.add_task(label, total=total))
@@ -153,8 +155,8 @@ class _RichTask:
         self._progress.update(self._identifier, outlook=outlook)
 
 
-class _Rate(TextColumn):
-    """Units a second."""
+class _RateColumn(TextColumn):
+    """Units per second, or the text of ``foresee``."""
 
     def __init__(self, unit: str) -> None:
         super().__init__("")
@@ -167,22 +169,22 @@ class _Rate(TextColumn):
         return Text(f"{speed:.3g} {self._unit}/s" if speed else f"… {self._unit}/s")
 
 
-class _Left(TimeRemainingColumn):
-    """Time left, unless the work foresees it in words."""
+class _TimeLeftColumn(TimeRemainingColumn):
+    """Remaining time; empty if ``foresee`` gave a text."""
 
     def render(self, task: RichTask) -> Text:
         return Text() if "outlook" in task.fields else super().render(task)
 
 
 def reporter_for(*, quiet: bool) -> Reporter:
-    """The reporter that suits standard error: silent, live or plain."""
+    """Return a silent reporter if ``quiet``, a live one if standard error is a terminal, else a plain one."""
     if quiet:
         return SILENT
     return RichReporter() if sys.stderr.isatty() else PlainReporter()
 
 
 def readable_seconds(seconds: float) -> str:
-    """A time as a person reads it.
+    """Return a duration as text with a suitable unit.
 
     >>> readable_seconds(75), readable_seconds(4000), readable_seconds(7 * 86400)
     ('75 s', '67 min', '168.0 h')

@@ -1,4 +1,4 @@
-"""A registry is a read-only mapping: loud on duplicates, helpful on typos, nothing else."""
+"""Registries: read-only mappings that raise on duplicate names and suggest a name on typos."""
 
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
@@ -10,17 +10,17 @@ T = TypeVar("T")
 
 
 def unknown_name(kind: str, name: str, known: list[str]) -> UnknownNameError:
-    """The error that answers an unknown name with the nearest known one."""
+    """Return an error for an unknown name that suggests the nearest known name, or lists all."""
     near = get_close_matches(name, known, n=1)
     hint = f"Did you mean {near[0]!r}?" if near else f"Choose from: {', '.join(known)}."
     return UnknownNameError(f"No {kind} named {name!r}. {hint}")
 
 
 class Registry(Mapping[str, T]):
-    """Names and what they stand for, filled once by decorators.
+    """A mapping from names to registered objects, filled by decorators.
 
     Args:
-        kind: the word for one entry, as it reads in "No {kind} named …".
+        kind: word for one entry in the message "No {kind} named …".
     """
 
     def __init__(self, kind: str) -> None:
@@ -28,14 +28,14 @@ class Registry(Mapping[str, T]):
         self._entries: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Decorate the object that ``name`` stands for.
+        """Return a decorator that registers an object as ``name``.
 
-        Raises: ValueError: if the name is taken.
+        Raises: ValueError: if the name is already registered.
         """
 
         def add(entry: T) -> T:
             if name in self._entries:
-                raise ValueError(f"There is already a {self._kind} named {name!r}.")
+                raise ValueError(f"There is already a {self._kind} named {name!r}: choose another name.")
             self._entries[name] = entry
             return entry
 

@@ -1,6 +1,6 @@
-"""Randomness is an argument: every draw has its own generator, named by what it is for.
+"""Independent random generators, one for each random draw, which labels identify.
 
-Adding a draw or reordering a loop then cannot change the numbers of another one.
+Adding a draw or reordering a loop therefore cannot change the numbers of another draw.
 """
 
 import hashlib
@@ -9,13 +9,13 @@ import numpy as np
 
 
 def seed_of(seed: int, *labels: str | int) -> int:
-    """A 64-bit seed hashed from ``seed`` and the labels; the same on every machine."""
+    """Return a 64-bit seed, the hash of ``seed`` and the labels; it is the same on every machine."""
     text = "\x1f".join([str(int(seed)), *map(str, labels)])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
 
 
 def generator(seed: int, *labels: str | int) -> np.random.Generator:
-    """An independent generator for the draw that ``labels`` name.
+    """Return an independent generator for the draw that ``labels`` identify.
 
     >>> a = generator(0, "fewshot", "mini/digits", 5, 17)
     >>> b = generator(0, "fewshot", "mini/digits", 5, 17)

@@ -133,6 +133,6 @@ def test_limits_are_drawn_whatever_the_images_show(tree, data_root):
 
 @pytest.mark.parametrize("budget", ["shots=2", "vtab1k"])
 def test_numbers_of_a_class_are_refused(tree, data_root, budget):
-    words = rf"voc2007 has several labels an image, and @{budget} needs one label an image\. Use @limit=N"
+    words = rf"voc2007 has several labels per image, but @{budget} needs one label per image\. Use @limit=N"
     with pytest.raises(DataError, match=words):
         open_dataset(f"voc2007@{budget}", root=data_root)

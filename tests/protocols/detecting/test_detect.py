@@ -304,7 +304,7 @@ def test_boxes_come_back_in_pixels_of_the_stored_image(monkeypatch, tmp_path):
 def test_an_absent_gpu_is_said():
     if torch.cuda.is_available():
         pytest.skip("there is one")
-    with pytest.raises(UsageError, match="--device cuda cannot be used here"):
+    with pytest.raises(UsageError, match="--device cuda is not available"):
         detect(
             [MODEL],
             ["mini/scenes"],

@@ -37,12 +37,12 @@ def test_the_rate_rises_and_falls():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"lr": -1.0}, "--lr -1 cannot be meant: give 0 or more"),
+        ({"lr": -1.0}, "--lr -1 is invalid: give 0 or more"),
         ({"lr": float("nan")}, "--lr nan cannot be meant"),
-        ({"min_size": (16,)}, "--min-size 16 cannot be meant: give 32 or more"),
+        ({"min_size": (16,)}, "--min-size 16 is invalid: give 32 or more"),
         ({"min_size": ()}, "--min-size is empty"),
         ({"min_size": (800,), "max_size": 700}, "--max-size 700 is below a shorter side of 800"),
-        ({"trained_stages": 5}, "--trained-stages 5 cannot be meant: give 0 or more and at most 4"),
+        ({"trained_stages": 5}, "--trained-stages 5 is invalid: give 0 or more and at most 4"),
         ({"detector": "yolo"}, "--detector 'yolo' is unknown. Choose from: fpn, c4"),
         ({"bn_stats": "own"}, "--bn-stats 'own' is unknown. Choose from: frozen, sync"),
     ],

@@ -374,7 +374,7 @@ def test_an_image_that_cannot_be_read_is_named_and_another_shown(tmp_path):
 
 def test_a_full_disk_is_refused_at_the_start(pictures, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000})())
-    with pytest.raises(DiskSpaceError, match="Free some room"):
+    with pytest.raises(DiskSpaceError, match="Free some space"):
         run(small(pictures), tmp_path, name="r")
 
 

@@ -99,5 +99,5 @@ def test_too_many_gpus_are_refused(pictures, tmp_path):
 def test_a_gpu_that_is_not_there_is_refused(pictures, tmp_path):
     if torch.cuda.is_available():
         pytest.skip("there is one")
-    with pytest.raises(UsageError, match="--device cuda cannot be used here"):
+    with pytest.raises(UsageError, match="--device cuda is not available"):
         run(small(pictures), tmp_path, trainer_config=TrainerConfig(device="cuda"))
