@@ -39,7 +39,7 @@ def test_a_width_that_depends_on_the_image_is_refused(tmp_path):
         write(claim)
     with (
         next(entry.claim(["stem"])) as claim,
-        pytest.raises(CacheError, match="stem has 5 features here, but 6 in the entry's other shards"),
+        pytest.raises(CacheError, match="stem has 5 features in this shard, but 6 in the entry's other shards"),
     ):
         claim.write({}, {"stem": truth("stem")[claim.rows][:, :5]})
 

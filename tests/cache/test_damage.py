@@ -92,7 +92,7 @@ def test_an_absent_shard_is_named(tmp_path):
     entry = fill(tmp_path)
     path = entry.folder / "shard-00000.h5"
     path.unlink()
-    with pytest.raises(DamagedError, match=r"shard-00000.h5 is absent, though it was finished.*prune --damaged"):
+    with pytest.raises(DamagedError, match=r"shard-00000.h5 is missing, although it was finished.*prune --damaged"):
         entry.features("stem")
     assert [str(problem) for problem in entry.verify()] == [f"{path}: absent"]
 
@@ -148,5 +148,5 @@ def test_an_entry_whose_manifest_is_damaged_is_refused_named_and_pruned(tmp_path
     assert store.prune().entries == ()
     assert path.exists()
     assert store.prune(damaged=True).entries == (entry.folder,)
-    with pytest.raises(CacheError, match="holds no cache entry"):
+    with pytest.raises(CacheError, match="contains no cache entry"):
         store.entry(entry.key).features("stem")

@@ -183,7 +183,7 @@ def test_an_entry_keeps_the_batch_and_shards_it_was_begun_with(tmp_path):
 )
 def test_other_rows_of_the_same_fingerprint_are_refused(tmp_path, ids, labels, classes):
     begun(tmp_path)
-    with pytest.raises(CacheError, match=r"was begun with 70 other rows or classes.*cache prune"):
+    with pytest.raises(CacheError, match=r"was created with 70 other rows or classes.*cache prune"):
         FeatureStore(tmp_path).entry(KEY).begin(ids, labels, classes, shard_rows=SHARD_ROWS, batch=8)
 
 
@@ -201,7 +201,7 @@ def test_an_incomplete_layer_says_how_far_it_is_and_how_to_go_on(tmp_path):
         with next(walk) as claim:
             write(claim)
     words = (
-        r"2 of 5 shards of 'stem' are done for random:tiny on folder:/photos train. Fill the rest with: "
+        r"Only 2 of 5 shards of 'stem' are finished for random:tiny on folder:/photos train. Fill the rest with: "
         "transferkit extract --model random:tiny --data folder:/photos --layers stem --pooling avg "
         "--dtype float16 --precision fp32"
     )
@@ -214,9 +214,9 @@ def test_an_incomplete_layer_says_how_far_it_is_and_how_to_go_on(tmp_path):
 
 def test_rows_must_be_named_before_they_are_filled(tmp_path):
     assert not FeatureStore(tmp_path).entry(KEY).begun
-    with pytest.raises(CacheError, match="was not begun"):
+    with pytest.raises(CacheError, match="has no rows yet: call begin"):
         next(FeatureStore(tmp_path).entry(KEY).claim(["stem"]))
-    with pytest.raises(CacheError, match="holds no cache entry"):
+    with pytest.raises(CacheError, match="contains no cache entry"):
         FeatureStore(tmp_path).entry(KEY).missing(["stem"])
 
 

@@ -55,5 +55,5 @@ def test_an_entry_of_another_format_is_named_and_not_read(tmp_path, monkeypatch)
 
 
 def test_an_absent_entry_says_how_to_make_one(tmp_path):
-    with pytest.raises(CacheError, match=r"holds no cache entry. Fill one with `transferkit extract`"):
+    with pytest.raises(CacheError, match=r"contains no cache entry. Create one with `transferkit extract`"):
         read_manifest(tmp_path)

@@ -45,9 +45,9 @@ def test_one_label_a_row_is_kept_as_before(tmp_path):
 
 def test_other_labels_are_other_rows(tmp_path):
     several(tmp_path)
-    with pytest.raises(CacheError, match="was begun with 70 other rows"):
+    with pytest.raises(CacheError, match="was created with 70 other rows"):
         several(tmp_path, -SEVERAL)
-    with pytest.raises(CacheError, match="was begun with 70 other rows"):
+    with pytest.raises(CacheError, match="was created with 70 other rows"):
         begun(tmp_path)
 
 

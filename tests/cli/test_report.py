@@ -165,7 +165,7 @@ def test_damaged_records_are_left_out_and_counted(workspace):
     found = report(workspace, "--gallery", "none")
     assert found.exit_code == 0
     assert f"{len(study())} records" in found.stdout
-    assert "broken.json is not a whole result record" in " ".join(found.stdout.split())
+    assert "broken.json is not a valid result record" in " ".join(found.stdout.split())
 
 
 def test_an_empty_workspace_gives_the_command_to_run(tmp_path):
@@ -183,4 +183,4 @@ def test_a_workspace_of_damaged_records_is_an_error(tmp_path):
     (workspace.results / "broken.json").write_text("{")
     found = report(workspace)
     assert found.exit_code == 1
-    assert "broken.json is not a whole result record" in found.stderr
+    assert "broken.json is not a valid result record" in found.stderr

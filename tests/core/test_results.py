@@ -121,7 +121,7 @@ def test_a_second_record_of_a_cell_replaces_the_first(tmp_path):
 
 def test_a_record_is_found_by_the_digest_of_its_cell(tmp_path):
     store, result = ResultStore(tmp_path), result_of(CELL)
-    with pytest.raises(DamagedError, match=r"is gone\. Run what made it again"):
+    with pytest.raises(DamagedError, match=r"is missing\. Repeat the command"):
         store.named(result.cell)
     store.add(result)
     assert store.named(result.cell) == result
@@ -179,8 +179,8 @@ def test_a_damaged_record_is_named(tmp_path, damage):
     for read in (lambda: store.find(CELL), lambda: list(store)):
         with pytest.raises(DamagedError) as caught:
             read()
-        assert str(caught.value).startswith(f"{path} is not a whole result record (")
-        assert str(caught.value).endswith("Delete it; the next run computes it anew.")
+        assert str(caught.value).startswith(f"{path} is not a valid result record (")
+        assert str(caught.value).endswith("Delete it; the next run recomputes it.")
 
 
 TWO = Results([result_of(CELL), result_of(replace(CELL, model="<b>", settings={"shots": 5}, layer="[red]"))])
@@ -228,7 +228,7 @@ def test_a_survey_passes_over_what_is_damaged(tmp_path):
     store.add(kept)
     (tmp_path / "0.json").write_text("{")
     broken, found = store.survey()
-    assert "0.json is not a whole result record" in str(broken)
+    assert "0.json is not a valid result record" in str(broken)
     assert found == kept
 
 
@@ -240,5 +240,5 @@ def test_a_record_spelled_otherwise_is_whole_and_a_changed_one_is_not(tmp_path):
     path.write_text(json.dumps(value), encoding="utf-8")
     assert list(store) == [result_of(CELL)]
     path.write_text(json.dumps({**value, "value": 0.125}), encoding="utf-8")
-    with pytest.raises(DamagedError, match="not those that were written"):
+    with pytest.raises(DamagedError, match="bytes differ from those that were written"):
         list(store)

@@ -116,8 +116,8 @@ def test_damaged_records_and_other_versions_are_left_out_and_named(tmp_path):
     found = load_results(store)
     assert [r.data for r in found.records] == ["d"]
     assert len(found.left_out) == 4
-    assert any("broken.json is not a whole result record" in s for s in found.left_out)
-    assert any(changed.name in s and "not those that were written" in s for s in found.left_out)
+    assert any("broken.json is not a valid result record" in s for s in found.left_out)
+    assert any(changed.name in s and "differ from those that were written" in s for s in found.left_out)
     assert any(s.startswith("1 record is of transferkit 0.0.9, not ") for s in found.left_out)
     assert any(s.startswith("1 record is in an earlier format, and may have been") for s in found.left_out)
 

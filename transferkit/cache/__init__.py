@@ -1,1 +1,1 @@
-"""The feature cache: what an entry is named by, how it lies on disk, and who may write it."""
+"""The feature cache: keys of entries, their format on disk, and locks for writing."""

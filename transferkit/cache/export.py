@@ -1,4 +1,4 @@
-"""Features as plain files for other tools."""
+"""Export of features to NumPy and Parquet files."""
 
 import zipfile
 from collections.abc import Callable, Sequence
@@ -13,28 +13,29 @@ from .entry import Entry
 
 
 def export_arrays(entry: Entry, layers: Sequence[str], path: Path) -> int:
-    """Write ``x`` ``[n, d]``, ``labels`` ``[n]`` and ``ids`` ``[n]`` of the rows that could be read.
+    """Write ``x`` ``[n, d]``, ``labels`` ``[n]`` and ``ids`` ``[n]`` of the readable rows.
 
-    Several layers stand under their own names instead of ``x``; then a row that any of them lacks is left
-    out of all.
+    Several layers are written under their own names instead of ``x``, and only with rows that all of them have.
 
     Args:
-        entry: what to read.
-        layers: at least one, complete.
-        path: ends in ``.npz`` or ``.parquet`` (one row a sample; features are lists of fixed size).
+        entry: entry to read.
+        layers: one or more complete layers.
+        path: file ending in ``.npz`` or ``.parquet`` (one row per sample; features are lists of fixed size).
 
-    Returns: how many rows were written.
+    Returns: number of written rows.
 
     Raises:
-        UsageError: for another suffix, or no layer, or one named like ``labels`` or ``ids``.
+        UsageError: if the extension is another one, or there is no layer, or one is named ``labels`` or ``ids``.
         MissingExtraError: if pyarrow is needed and not installed.
         CacheError: if a layer is not complete.
-        DamagedError: if a byte is not the one that was written.
+        DamagedError: if a byte differs from what was written.
     """
     if path.suffix not in _WRITERS:
-        raise UsageError(f"Features cannot be written as {path.name!r}. Choose from: {', '.join(_WRITERS)}.")
+        raise UsageError(
+            f"Features cannot be written to {path.name!r}: the extension must be one of {', '.join(_WRITERS)}."
+        )
     if not layers or {"labels", "ids"} & set(layers):
-        raise UsageError(f"Name at least one layer, none called labels or ids, not {list(layers)}.")
+        raise UsageError(f"The layers {list(layers)} cannot be exported: name one or more, none of them labels or ids.")
     write = _WRITERS[path.suffix]()
     arrays = _arrays(entry, layers)
     with appearing(path) as part:
@@ -56,7 +57,7 @@ Writer = Callable[[Path, dict[str, NDArray]], None]
 
 def _npz() -> Writer:
     def write(path: Path, arrays: dict[str, NDArray]) -> None:
-        with zipfile.ZipFile(path, "w") as archive:  # not np.savez, whose own parameters are taken names
+        with zipfile.ZipFile(path, "w") as archive:  # not np.savez, whose parameter names cannot be array names
             for name, values in arrays.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                     np.lib.format.write_array(file, values, allow_pickle=False)

@@ -1,4 +1,4 @@
-"""What an entry is named by: everything that would make its features wrong."""
+"""Keys of cache entries, which contain everything that affects the features."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -9,27 +9,27 @@ from ..core.errors import UsageError
 from ..core.files import digest_of
 
 FORMAT = 2
-"""Version of what lies on disk; entries of another version are never read."""
+"""Version of the format on disk; entries of another version are never read."""
 
 DTYPES = ("float16", "float32")
 
 
 @dataclass(frozen=True)
 class EntryKey:
-    """One encoder × dataset × split × view, and how its features were taken.
+    """One encoder × dataset × split × view, with the settings of the extraction.
 
-    How the rows are dealt into shards and batches is not part of it: an entry keeps the numbers it was
-    begun with.
+    The division of the rows into shards and batches is not part of the key: an entry keeps the numbers with
+    which it was created.
 
     Attributes:
-        model, weights, architecture: the encoder's spec, the digest of its weights, how it is built.
-        data, fingerprint, split: the data set's spec, the digest of the split's content, its name.
-        transform: ``View.to_json()``.
-        pooling: how a map becomes a vector.
-        dtype: of the stored features, ``float16`` or ``float32``.
-        precision: of the forward pass, ``fp32`` or ``bf16``.
+        model, weights, architecture: spec of the encoder, digest of its weights, description of its network.
+        data, fingerprint, split: spec of the data set, digest of the split's content, name of the split.
+        transform: ``Preprocessing.to_json()``.
+        pooling: pooling of a map to a vector.
+        dtype: type of the stored features, ``float16`` or ``float32``.
+        precision: precision of the forward pass, ``fp32`` or ``bf16``.
         view: ``test``, or the name of an augmentation with its index.
-        format: version of what lies on disk.
+        format: version of the format on disk.
     """
 
     model: str
@@ -47,40 +47,40 @@ class EntryKey:
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
-            raise UsageError(f"Features are not kept as {self.dtype!r}. Choose from: {', '.join(DTYPES)}.")
+            raise UsageError(f"Features cannot be stored as {self.dtype!r}. Choose from: {', '.join(DTYPES)}.")
 
     @cached_property
     def digest(self) -> str:
-        """Hex digest, 64 characters; the entry's folder is named by it."""
+        """Hex digest, 64 characters, which is the name of the entry's folder."""
         return digest_of(self.to_json())
 
     @cached_property
     def circumstances(self) -> Mapping[str, Any]:
-        """What shaped the features beside the encoder's weights, the images, the layer and the pooling."""
+        """Extraction settings that affect the features, besides weights, images, layer and pooling."""
         names = ("transform", "view", "dtype", "precision", "architecture")
         return {name: value for name, value in self.to_json().items() if name in names}
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "EntryKey":
-        """The key that ``to_json`` wrote.
+        """Return the key that ``to_json`` converted.
 
-        Raises: TypeError: if a field is absent or unknown.
+        Raises: TypeError: if a field is missing or unknown.
         """
         return cls(**value)
 
     def differences(self, other: "EntryKey") -> list[tuple[str, Any, Any]]:
-        """Fields in which two keys differ: ``(name, own value, other value)``; none if they are equal.
+        """Return the fields in which two keys differ as ``(name, own value, other value)``.
 
-        A field of the transform is named ``transform.crop``; a value that one side lacks is None.
+        A field of the transform has a name such as ``transform.crop``; a missing value is None.
         """
-        mine, theirs = dict(_flat(self.to_json())), dict(_flat(other.to_json()))
-        names = [*mine, *(name for name in theirs if name not in mine)]
-        pairs = [(name, mine.get(name), theirs.get(name)) for name in names]
-        return [pair for pair in pairs if pair[1] != pair[2]]
+        own, others = dict(_flat(self.to_json())), dict(_flat(other.to_json()))
+        names = [*own, *(name for name in others if name not in own)]
+        values = [(name, own.get(name), others.get(name)) for name in names]
+        return [triple for triple in values if triple[1] != triple[2]]
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""Locks between processes that end with their holder, however it ends."""
+"""File locks between processes, which the system releases when the process that holds them ends."""
 
 import os
 import weakref
@@ -11,19 +11,19 @@ from ..core.files import writing_to
 
 try:
     import fcntl
-except ImportError:  # Windows: what is there can be read, but not filled
+except ImportError:  # Windows: entries can be read, but not filled
     fcntl = None  # type: ignore[assignment]
 
 
 class Lock:
-    """An exclusive lock that any process, and any other ``Lock`` of this one, respects.
+    """A lock that excludes other processes, and other ``Lock`` objects of this process.
 
-    ``flock`` belongs to the open file, so the kernel releases it when the holder is killed. The file is
-    removed on release: whoever waited for it notices that its name is gone, and takes the lock anew.
+    ``flock`` belongs to the open file, so the kernel releases it when the holder is killed. The file is removed
+    on release: a process that waited for it notices that the file has no name any more, and locks a new file.
     On NFS the server must support locks (Linux turns ``flock`` into byte-range locks there).
 
     Args:
-        path: of the lock file; its folder is made when needed.
+        path: path of the lock file; its folder is created if needed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,7 +36,9 @@ class Lock:
         return self._descriptor is not None
 
     def acquire(self, *, wait: bool) -> bool:
-        """Take the lock; False if another holds it and ``wait`` is off.
+        """Take the lock.
+
+        Returns: whether the lock is held; False only if ``wait`` is off and another holder has it.
 
         Raises: CacheError: on a system without ``fcntl``.
         """
@@ -62,7 +64,7 @@ class Lock:
             os.close(descriptor)
 
     def release(self) -> None:
-        """Let go; does nothing if the lock is not held."""
+        """Release the lock; this does nothing if it is not held."""
         if self._descriptor is not None:
             _HELD.discard(self)
             if self._is_still_named(self._descriptor):
@@ -71,13 +73,13 @@ class Lock:
             self.forget()
 
     def forget(self) -> None:
-        """Close the file without unlocking: what a forked child does with its parent's locks."""
+        """Close the file without unlocking it, as a forked child does with its parent's locks."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
     def __del__(self) -> None:
-        self.release()  # what nobody can release any more must not be held
+        self.release()  # no other code can release the lock any more
 
     def __enter__(self) -> Self:
         self.acquire(wait=True)
@@ -94,7 +96,7 @@ class Lock:
             return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
     def _is_still_named(self, descriptor: int) -> bool:
-        """Whether the locked file is the one that others will find under the name."""
+        """Return whether the path still refers to the locked file."""
         try:
             return os.path.samestat(os.fstat(descriptor), self._path.stat())
         except FileNotFoundError:
@@ -105,7 +107,7 @@ _HELD: weakref.WeakSet[Lock] = weakref.WeakSet()
 
 
 def _forget_held() -> None:
-    """A forked worker must not keep a lock alive after its parent was killed."""
+    """Close the locks in a forked worker, which would otherwise keep them after its parent was killed."""
     for lock in list(_HELD):
         lock.forget()
 

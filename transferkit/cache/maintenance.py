@@ -1,4 +1,4 @@
-"""Finding what is damaged in an entry, and removing what is of no use any more."""
+"""Verification of entries, and removal of damaged and unused files."""
 
 import re
 import shutil
@@ -19,11 +19,11 @@ _OWN = re.compile(r"entry\.(json|lock)|shard-\d{5,}(\.\d+)?\.h5|shard-\d{5,}\.lo
 
 @dataclass(frozen=True)
 class FileProblem:
-    """A file that is not as it was written.
+    """A file that differs from what was written.
 
     Attributes:
-        path: of the file.
-        what: ``damaged``, ``absent``, or ``foreign``: not the cache's own.
+        path: path of the file.
+        what: ``damaged``, ``absent``, or ``foreign`` for a file that the cache did not create.
     """
 
     path: Path
@@ -34,10 +34,10 @@ class FileProblem:
 
 
 def verify_folder(folder: Path) -> list[FileProblem]:
-    """Everything in an entry that is not as it was written, by the SHA-256 of every file.
+    """Return the problems of an entry, found by the SHA-256 of every file.
 
-    What an interrupted run left lying (scratch files, locks, files it had not yet listed) is no problem:
-    it is never read, and the next run replaces it.
+    Files of an interrupted run (temporary files, locks, files that are not in the manifest yet) are not problems:
+    they are never read, and the next run replaces them.
     """
     foreign = [FileProblem(path, "foreign") for path in sorted(folder.iterdir()) if not _OWN.fullmatch(path.name)]
     try:
@@ -58,22 +58,23 @@ def _state(path: Path, file: ShardFile) -> str:
 
 
 @contextmanager
-def undisturbed(folder: Path) -> Iterator[bool]:
-    """Hold all locks of an entry; False, and none of them, if some process is filling it."""
+def exclusive_access(folder: Path) -> Iterator[bool]:
+    """Take all locks of an entry; yield whether that succeeded, which it does not while a process is filling it."""
     with ExitStack() as stack:
         stack.enter_context(Lock(folder / ENTRY_LOCK))
-        alone = True
+        acquired = True
         for path in sorted(folder.glob("shard-*.lock")):
             lock = Lock(path)
             stack.callback(lock.release)
-            alone = alone and lock.acquire(wait=False)
-        yield alone
+            acquired = acquired and lock.acquire(wait=False)
+        yield acquired
 
 
 def remove_damaged(folder: Path) -> None:
-    """Remove the damaged files, so that the next extraction makes them anew; locks are held.
+    """Remove the damaged files, so that the next extraction recomputes them; the caller holds the locks.
 
-    The manifest forgets a file before it is removed. Without a readable manifest nothing can be trusted.
+    A file is removed from the manifest before it is deleted. Without a readable manifest, the whole entry is
+    removed.
     """
     problems = [problem for problem in verify_folder(folder) if problem.what != "foreign"]
     if any(problem.path.name == MANIFEST for problem in problems):
@@ -87,7 +88,7 @@ def remove_damaged(folder: Path) -> None:
 
 
 def remove_leftovers(folder: Path, manifest: Manifest) -> None:
-    """Remove scratch files, and shard files that were never listed; locks are held."""
+    """Remove temporary files, and shard files that are not in the manifest; the caller holds the locks."""
     with writing_to(folder):
         for path in folder.iterdir():
             unlisted = path.suffix == ".h5" and path.name not in manifest.files
@@ -96,7 +97,7 @@ def remove_leftovers(folder: Path, manifest: Manifest) -> None:
 
 
 def remove_entry(folder: Path) -> None:
-    """Remove all of an entry, first of all what says that there is one; locks are held."""
+    """Remove an entry, starting with its manifest; the caller holds the locks."""
     with writing_to(folder):
         (folder / MANIFEST).unlink(missing_ok=True)
         if folder.exists():

@@ -1,4 +1,4 @@
-"""What ``entry.json`` says: the key in readable form, and the finished files with their digests."""
+"""The manifest ``entry.json`` of an entry: its key, and the finished files with their digests."""
 
 import hashlib
 import json
@@ -21,16 +21,16 @@ MANIFEST = "entry.json"
 
 @dataclass(frozen=True)
 class ShardFile:
-    """A finished file; it is never changed.
+    """A finished file, which is never changed.
 
     Attributes:
-        name: ``shard-00017.h5``, or ``shard-00017.2.h5`` for layers that were asked for later.
-        shard: 17.
-        layers: name → ``d``, of the layers it holds for all rows of the shard.
-        skipped: how many of these rows could not be read.
-        bytes, sha256: of the whole file.
-        index: where its index lies.
-        poolings: layer → its pooling, where it is not that of the key.
+        name: ``shard-00017.h5``, or ``shard-00017.2.h5`` for layers that were requested later.
+        shard: number of the shard, such as 17.
+        layers: layer → its number of features ``d``; the file has these layers for all rows of the shard.
+        skipped: number of unreadable rows.
+        bytes, sha256: size and digest of the whole file.
+        index: location of the index in the file.
+        poolings: layer → its pooling, if it differs from that of the key.
     """
 
     name: str
@@ -48,15 +48,15 @@ class Manifest:
     """The state of an entry.
 
     Attributes:
-        key: what the entry is.
-        rows: how many the split has.
-        shard_rows: how many a shard has; the last one may have fewer.
-        batch: images a forward pass, kept so that a resumed run repeats the batches, and so their bits.
-        classes: names.
+        key: key of the entry.
+        rows: number of rows of the split.
+        shard_rows: number of rows per shard; the last shard may have fewer.
+        batch: number of images per forward pass; a resumed run uses the same batches and so computes the same bits.
+        classes: names of the classes.
         row_digest: digest of all ids and labels.
-        files: the finished ones, by name.
-        versions: of the libraries that computed its features, or computed some again and found them alike;
-            a line of text for each set of versions.
+        files: name → finished file.
+        versions: versions of the libraries that computed the features, or recomputed some with equal results;
+            one line of text per set of versions.
     """
 
     key: EntryKey
@@ -70,50 +70,50 @@ class Manifest:
 
     @property
     def shards(self) -> int:
-        """How many shards the rows make."""
+        """Number of shards."""
         return -(-self.rows // self.shard_rows)
 
     @property
     def dims(self) -> dict[str, int]:
-        """``d`` of every layer that at least one shard has."""
+        """Layers that at least one shard has, and their number of features ``d``."""
         return {layer: dim for file in self.files.values() for layer, dim in file.layers.items()}
 
     def shard(self, shard: int) -> NDArray[np.int64]:
-        """The rows of a shard."""
+        """Return the row numbers of a shard."""
         start = shard * self.shard_rows
         return np.arange(start, min(start + self.shard_rows, self.rows))
 
     def holding(self, layer: str) -> dict[int, ShardFile]:
-        """Shard → the file that has this layer of it."""
+        """Return shard → its file that has this layer."""
         return {file.shard: file for file in self.files.values() if layer in file.layers}
 
     def missing(self, layers: Iterable[str], shard: int) -> tuple[str, ...]:
-        """Those of ``layers`` that no file has of this shard."""
-        there = {layer for file in self.files.values() if file.shard == shard for layer in file.layers}
-        return tuple(layer for layer in layers if layer not in there)
+        """Return the layers of ``layers`` that no file of this shard has."""
+        present = {layer for file in self.files.values() if file.shard == shard for layer in file.layers}
+        return tuple(layer for layer in layers if layer not in present)
 
     def next_name(self, shard: int) -> str:
-        """What the next file of this shard is called."""
+        """Return the name of the next file of this shard."""
         later = (f"shard-{shard:05}.{number}.h5" for number in count(2))
         return next(name for name in chain([f"shard-{shard:05}.h5"], later) if name not in self.files)
 
     def adding(self, file: ShardFile) -> "Manifest":
-        """The state once ``file`` is finished."""
+        """Return the manifest with ``file`` added."""
         return replace(self, files={**self.files, file.name: file})
 
     def without(self, names: Iterable[str]) -> "Manifest":
-        """The state once the files called ``names`` are gone."""
-        gone = set(names)
-        return replace(self, files={name: file for name, file in self.files.items() if name not in gone})
+        """Return the manifest without the files called ``names``."""
+        removed = set(names)
+        return replace(self, files={name: file for name, file in self.files.items() if name not in removed})
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         files = {name: {k: v for k, v in asdict(f).items() if k != "name"} for name, f in self.files.items()}
         return {**asdict(replace(self, files={})), "files": files}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Manifest":
-        """The manifest that ``to_json`` wrote."""
+        """Return the manifest that ``to_json`` converted."""
         files = {
             name: ShardFile(**{**file, "name": name, "index": Block.from_json(file["index"])})
             for name, file in value["files"].items()
@@ -124,9 +124,9 @@ class Manifest:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Replace the manifest of the entry in ``folder``; only under the entry's lock.
+    """Replace the manifest of the entry in ``folder``; the caller holds the entry's lock.
 
-    It ends up holding the digest of its own text, taken while the digest was still empty.
+    The file contains the digest of its own text with an empty digest.
     """
     plain = manifest.to_json()
     digest = _sha256(sorted_json({**plain, "digest": ""}).encode())
@@ -134,30 +134,30 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of the entry in ``folder``.
+    """Read the manifest of the entry in ``folder``.
 
     Raises:
-        CacheError: if there is none, or if it is of another format version.
-        DamagedError: if a byte of it is not the one that was written.
+        CacheError: if there is none, or if it has another format version.
+        DamagedError: if a byte differs from what was written.
     """
     path = folder / MANIFEST
     try:
         text = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise CacheError(f"{folder} holds no cache entry. Fill one with `transferkit extract`.") from error
+        raise CacheError(f"{folder} contains no cache entry. Create one with `transferkit extract`.") from error
     plain = _checked(text)
     if plain is None or digest_of(plain["key"]) != folder.name:
         raise DamagedError(f"{path} is damaged. {REMEDY}")
     if plain["key"]["format"] != FORMAT:
         raise CacheError(
-            f"{folder} is of cache format {plain['key']['format']}, this transferkit reads {FORMAT}. "
+            f"{folder} has cache format {plain['key']['format']}, but this transferkit reads {FORMAT}. "
             "Read it with the version that wrote it."
         )
     return Manifest.from_json(plain)
 
 
 def _checked(text: bytes) -> dict[str, Any] | None:
-    """The values in ``text`` without their digest; None if a byte was changed."""
+    """Return the values in ``text`` without their digest; None if a byte was changed."""
     try:
         plain = json.loads(text)
         digest = plain.pop("digest")

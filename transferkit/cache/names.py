@@ -1,4 +1,4 @@
-"""Names of rows as they lie on disk: UTF-8 of fixed width, decoded when somebody looks."""
+"""Names of rows as stored on disk, in UTF-8 of fixed width, which are decoded on access."""
 
 from collections.abc import Iterator, Sequence
 from typing import overload
@@ -8,19 +8,21 @@ from numpy.typing import NDArray
 
 
 def encoded(texts: Sequence[str]) -> NDArray[np.bytes_]:
-    """``[n]`` UTF-8 of fixed width; HDF5 keeps strings of varying width where no checksum covers them.
+    """Encode texts as ``[n]`` UTF-8 of fixed width; HDF5's checksums do not cover strings of variable width.
 
     Args:
-        texts: ``[n]``, n ≥ 1, without NUL characters. File names in no known encoding keep their bytes.
+        texts: ``[n]``, n ≥ 1, without NUL characters. File names that are not valid UTF-8 keep their bytes.
     """
     return np.array([text.encode(errors="surrogateescape") for text in texts], dtype=np.bytes_)
 
 
 class Names(Sequence[str]):
-    """What ``encoded`` was given. Decoding 50 000 ids takes as long as reading 50 000 x 512 features.
+    """The texts of ``encoded``, decoded only on access.
+
+    Decoding 50 000 ids takes as long as reading 50 000 × 512 features.
 
     Args:
-        texts: ``[n]``.
+        texts: ``[n]`` encoded texts.
     """
 
     def __init__(self, texts: NDArray[np.bytes_]) -> None:
@@ -53,5 +55,5 @@ class Names(Sequence[str]):
         return f"Names({list(self)!r})"
 
     def where(self, mask: NDArray[np.bool_]) -> "Names":
-        """Those that the mask ``[n]`` names."""
+        """Return the names that the mask ``[n]`` selects."""
         return Names(self._texts[mask])

@@ -1,4 +1,4 @@
-"""Reading an entry back: whole layers, or one piece after another."""
+"""Reading of entries: whole layers, or one chunk at a time."""
 
 import shlex
 from collections.abc import Iterator, Sequence
@@ -17,13 +17,13 @@ from .names import Names
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """All rows of a split, as some of its files know them.
+    """All rows of a split, from one file per shard.
 
     Attributes:
-        ids: ``[n]``.
-        labels: ``[n]``, or ``[n, c]`` as of ``core.labels``.
-        read: ``[n]``, whether the row's file could be read.
-        reasons: of the rows that could not, in order.
+        ids: ``[n]`` names of the rows.
+        labels: ``[n]`` labels, or ``[n, c]`` for multi-label data, see ``core.labels``.
+        read: ``[n]`` mask of the rows whose files could be read.
+        reasons: reason for each unreadable row, in order.
     """
 
     ids: Names
@@ -33,14 +33,14 @@ class Rows:
 
     @property
     def skipped(self) -> tuple[tuple[str, str], ...]:
-        """``(id, reason)`` of every row that could not be read."""
+        """``(id, reason)`` of each unreadable row."""
         return tuple(zip(self.ids.where(~self.read), self.reasons, strict=True))
 
 
 def layer_files(manifest: Manifest, layer: str) -> list[ShardFile]:
-    """The file of every shard that has ``layer``, in the order of the rows.
+    """Return the file with ``layer`` of each shard, in the order of the rows.
 
-    Raises: CacheError: if some shard lacks it, with the command that fills it.
+    Raises: CacheError: if a shard lacks the layer; the message contains the command that fills it.
     """
     files = manifest.holding(layer)
     if len(files) < manifest.shards:
@@ -49,18 +49,18 @@ def layer_files(manifest: Manifest, layer: str) -> list[ShardFile]:
         options |= {"dtype": key.dtype, "precision": key.precision}
         command = " ".join(f"--{name} {shlex.quote(value)}" for name, value in options.items())
         raise CacheError(
-            f"{len(files)} of {manifest.shards} shards of {layer!r} are done for {key.model} on {key.data} "
+            f"Only {len(files)} of {manifest.shards} shards of {layer!r} are finished for {key.model} on {key.data} "
             f"{key.split}. Fill the rest with: transferkit extract {command}"
         )
     return [files[shard] for shard in range(manifest.shards)]
 
 
 def read_layer(folder: Path, manifest: Manifest, layer: str) -> NDArray[np.floating]:
-    """``[n, d]`` of all rows of the split; zeros where a file could not be read.
+    """Read the features ``[n, d]`` of all rows of the split; unreadable rows are zeros.
 
     Raises:
         CacheError: if the layer is not complete.
-        DamagedError: if a byte is not the one that was written.
+        DamagedError: if a byte differs from what was written.
     """
     files = layer_files(manifest, layer)
     x = np.empty((manifest.rows, files[0].layers[layer]), np.dtype(manifest.key.dtype).newbyteorder("<"))
@@ -71,24 +71,24 @@ def read_layer(folder: Path, manifest: Manifest, layer: str) -> NDArray[np.float
     return x
 
 
-def read_pieces(
-    folder: Path, manifest: Manifest, layer: str, most_rows: int
+def read_chunks(
+    folder: Path, manifest: Manifest, layer: str, max_rows: int
 ) -> Iterator[tuple[NDArray[np.floating], NDArray[np.int64]]]:
-    """``[m, d]`` and the numbers ``[m]`` of its rows, m ≤ ``most_rows``, without the unreadable ones.
+    """Yield the features ``[m, d]`` and row numbers ``[m]`` of the readable rows, m ≤ ``max_rows``.
 
-    Never holds more than one shard.
+    Memory holds at most one shard.
     """
     for file in layer_files(manifest, layer):
         with reading_shard(folder / file.name, file.index) as reader:
             x, read = reader.read(f"layers/{layer}"), reader.read("rows/status") == OK
         rows = manifest.shard(file.shard)[read]
         x = x if read.all() else x[read]
-        for start in range(0, len(rows), most_rows):
-            yield x[start : start + most_rows], rows[start : start + most_rows]
+        for start in range(0, len(rows), max_rows):
+            yield x[start : start + max_rows], rows[start : start + max_rows]
 
 
 def read_rows(folder: Path, files: Sequence[ShardFile]) -> Rows:
-    """What ``files``, one a shard, say of their rows."""
+    """Read the rows from ``files``, one per shard."""
     ids, labels, status = [], [], []
     reasons: list[str] = []
     for file in files:

@@ -1,4 +1,4 @@
-"""What a finished cell leaves: a record that says which split chose and which split scored."""
+"""Result records of finished cells, which state the split that selected and the split that scored."""
 
 import hashlib
 import json
@@ -19,36 +19,36 @@ if TYPE_CHECKING:
     from .fitted_table import FittedTable
 
 RECORD_VERSION = 4
-"""The form of the record: raised when a record gains a field or an answer was mended, so that those from
-before are not reused; they can still be read.
+"""Version of records. It increases when a record gains a field or the computation of a number is corrected, so
+that older records are not reused; they can still be read.
 
-Since 2 it says what became of each row or episode; since 3 a refit with a weak penalty is worth what the path
-was; since 4 intervals are over images and respect groups.
+2 added the outcome of each row or episode; 3 corrected refits with a weak penalty; 4 made intervals be over images
+and groups.
 """
 
 
 TRAINED_ON = "trained_on"
-"""Name in ``Result.extra_metrics`` of the data set that the model was trained on, where it is evaluated on it."""
+"""Key in ``Result.extra_metrics`` of the evaluated data set, if the model was trained on it."""
 
 SEEN = "†"
-"""Marks numbers of such a model in tables."""
+"""Marker in tables for a model that was trained on the evaluated data set."""
 
 SEEN_MEANS = f"{SEEN} The model was trained on this data set: the number does not measure transfer."
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What defines a number: one model × dataset × layer × protocol × seed, and their contents.
+    """Everything that determines a number: model × dataset × layer × protocol × seed, and their contents.
 
     Attributes:
-        protocol: ``linear``, ``knn``, ``fewshot``, …
-        model, weights: the encoder's spec and the digest of its weights.
-        data, fingerprint: the data set's spec and the digest of its content, all splits.
-        layer, pooling: where the features were tapped.
-        view: everything else of the cache key that shapes the features (transform, dtype, precision).
-        settings: the protocol's settings, plain values.
-        seed: of every draw.
-        version: of transferkit; a later one may compute otherwise, and does not reuse the number.
+        protocol: name of the protocol, such as ``linear``, ``knn`` or ``fewshot``.
+        model, weights: spec of the encoder and digest of its weights.
+        data, fingerprint: spec of the data set and digest of the content of all splits.
+        layer, pooling: layer of the features and its pooling.
+        view: other fields of the cache key that affect the features (transform, dtype, precision).
+        settings: settings of the protocol, as plain values.
+        seed: seed of all random draws.
+        version: version of transferkit; other versions do not reuse the number, because they may compute another.
     """
 
     protocol: str
@@ -65,24 +65,24 @@ class Cell:
 
     @property
     def digest(self) -> str:
-        """Hex digest, 64 characters; the record's file is named by it."""
+        """Hex digest, 64 characters, from which the name of the record's file is made."""
         return digest_of({**asdict(self), "record": RECORD_VERSION})
 
 
 @dataclass(frozen=True)
 class Score:
-    """What a probe found out, before it is known whose features they were.
+    """The result of a probe, without the origin of the features.
 
     Attributes:
-        metric, value: the headline number; accuracies are fractions.
-        interval: 95 %.
-        n: what was counted: test rows, or episodes.
-        selected_on: the split that chose the hyper-parameters, or ``none`` when nothing was chosen.
-        evaluated_on: the split that scored; never the one that selected.
-        chosen: the hyper-parameters that selection arrived at.
+        metric, value: main metric and its value; accuracies are fractions.
+        interval: 95 % interval of the value.
+        n: number of test rows or episodes.
+        selected_on: split that selected the hyper-parameters, or ``none`` if nothing was selected.
+        evaluated_on: split that was scored; never the one that selected.
+        chosen: selected hyper-parameters.
         extra_metrics: further metrics.
-        seconds: ``fit`` and ``score``.
-        outcomes: what became of each test row or episode, where the metric counts right answers.
+        seconds: duration of ``fit`` and ``score``.
+        outcomes: outcome of each test row or episode, if the metric counts right answers.
     """
 
     metric: str
@@ -99,7 +99,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Result:
-    """The record of a finished cell; one JSON file."""
+    """The record of a finished cell, which is stored as one JSON file."""
 
     protocol: str
     model: str
@@ -130,7 +130,7 @@ class Result:
 
     @classmethod
     def of(cls, cell: Cell, score: Score, *, dim: int, skipped_rows: int, load_seconds: float) -> "Result":
-        """Join what defines a number with the number."""
+        """Return the record of a cell and its score."""
         return cls(
             **{name: getattr(cell, name) for name in _CELL_FIELDS},
             cell=cell.digest,
@@ -152,21 +152,21 @@ class Result:
 
     @property
     def is_current(self) -> bool:
-        """Whether the same question would be answered by it: not if ``RECORD_VERSION`` was raised since."""
+        """Whether this version of transferkit reuses the record: not if ``RECORD_VERSION`` has increased since."""
         return Cell(**{name: getattr(self, name) for name in _CELL_FIELDS}).digest == self.cell
 
     @property
     def trained_on(self) -> str:
-        """The data set if the model was trained on it, else empty."""
+        """The data set if the model was trained on it, else an empty text."""
         return str(self.extra_metrics.get(TRAINED_ON, ""))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, some of them the record's own."""
+        """Return plain values; nested ones are shared with the record."""
         return {**vars(self), "outcomes": self.outcomes.to_json() if self.outcomes else None}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Result":
-        """The inverse of ``to_json``; records from before there were outcomes have none."""
+        """Return the record that ``to_json`` converted; records of version 1 have no outcomes."""
         outcomes = value.get("outcomes")
         return cls(**{**value, "outcomes": Outcomes.from_json(outcomes) if outcomes else None})
 
@@ -181,42 +181,42 @@ _CELL_FIELDS = [f.name for f in fields(Cell)]
 
 
 class ResultStore:
-    """Finished cells, one file each, in a folder.
+    """A folder with one record file per finished cell.
 
     Args:
-        folder: need not exist yet.
+        folder: folder of the records; need not exist yet.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def find(self, cell: Cell) -> Result | None:
-        """The record of ``cell``, or None while it is unfinished."""
+        """Return the record of ``cell``, or None if there is none."""
         path = self._path(cell.digest)
         return self._read(path) if path.exists() else None
 
     def named(self, cell: str) -> Result:
-        """The record of the cell whose digest is ``cell``.
+        """Return the record of the cell whose digest is ``cell``.
 
-        Raises: DamagedError: if it is not there, or not whole.
+        Raises: DamagedError: if the record is missing or damaged.
         """
         path = self._path(cell)
         if not path.exists():
-            raise DamagedError(f"{path} is gone. Run what made it again.")
+            raise DamagedError(f"{path} is missing. Repeat the command that wrote it.")
         return self._read(path)
 
     def add(self, result: Result) -> None:
-        """Keep ``result``; a record of the same cell is replaced."""
+        """Store ``result``; it replaces a record of the same cell."""
         value = result.to_json()
         write_json(self._path(result.cell), {**value, "digest": digest_of(value)})
 
     def __iter__(self) -> Iterator[Result]:
-        """Every record, in the order of model, data, protocol, layer and digest."""
+        """Yield each record, in the order of model, data, protocol, layer and digest."""
         records = [self._read(path) for path in self._folder.glob("*.json")]
         yield from sorted(records, key=lambda r: (r.model, r.data, r.protocol, r.layer, r.cell))
 
     def survey(self) -> Iterator[Result | DamagedError]:
-        """Every record in the order of its file's name, or in its place why it cannot be read."""
+        """Yield each record, or the error if it is damaged, in the order of the file names."""
         for path in sorted(self._folder.glob("*.json")):
             try:
                 yield self._read(path)
@@ -231,26 +231,26 @@ class ResultStore:
             text = path.read_text(encoding="utf-8")
             value = json.loads(text)
             written = value.pop("digest")
-            whole = written == _digest_without(text, written) or written == digest_of(value)
-            if not whole or not value["cell"].startswith(path.stem):
-                raise ValueError("its bytes are not those that were written")
+            intact = written == _digest_without(text, written) or written == digest_of(value)
+            if not intact or not value["cell"].startswith(path.stem):
+                raise ValueError("its bytes differ from those that were written")
             return Result.from_json(value)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DamagedError(
-                f"{path} is not a whole result record ({error}). Delete it; the next run computes it anew."
+                f"{path} is not a valid result record ({error}). Delete it; the next run recomputes it."
             ) from error
 
 
 def _digest_without(text: str, digest: str) -> str:
-    """The digest of a record's text without the line that holds it: quicker than spelling it anew."""
+    """Return the digest of a record's text without the digest's line, which is faster than encoding it again."""
     return hashlib.sha256(text.replace(f'  "digest": "{digest}",\n', "", 1).encode()).hexdigest()
 
 
 class Results(Sequence[Result]):
-    """Several records that show themselves: in a terminal, in a notebook, as JSON.
+    """A sequence of records that can be shown in a terminal, in a notebook, or as JSON.
 
     Args:
-        records: kept in the order given.
+        records: the records, in the order to keep.
     """
 
     def __init__(self, records: Iterable[Result] = ()) -> None:
@@ -267,16 +267,16 @@ class Results(Sequence[Result]):
         return len(self._records)
 
     def to_json(self) -> list[dict[str, Any]]:
-        """The records as plain values."""
+        """Return the records as plain values."""
         return [record.to_json() for record in self._records]
 
     def __rich__(self) -> "FittedTable":
-        from .record_table import record_table  # it builds on this module
+        from .record_table import record_table  # it imports this module
 
         return record_table(self._records)
 
     @property
-    def _seen(self) -> bool:
+    def _any_trained_on(self) -> bool:
         return any(record.trained_on for record in self._records)
 
     def __str__(self) -> str:
@@ -285,11 +285,11 @@ class Results(Sequence[Result]):
         return captured.get().rstrip()
 
     def _repr_html_(self) -> str:
-        """What a notebook shows; names given by users are escaped."""
+        """Return the HTML table for notebooks; names that users give are escaped."""
         cell = "<td>{}</td>".format
         rows = "".join("<tr>" + "".join(cell(escape(c)) for c in _row(r)) + "</tr>" for r in self._records)
         head = "".join(f"<th>{name}</th>" for name in _HEADINGS)
-        note = f"<p>{SEEN_MEANS}</p>" if self._seen else ""
+        note = f"<p>{SEEN_MEANS}</p>" if self._any_trained_on else ""
         return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{note}"
 
 
@@ -309,7 +309,7 @@ _HEADINGS = (
 
 
 def recipe(protocol: str, settings: Mapping[str, Any]) -> str:
-    """A protocol with what tells its records apart at a glance.
+    """Return a protocol with its main settings: shots, method and level.
 
     >>> recipe("fewshot", {"shots": 5, "method": "lr", "queries": 15})
     'fewshot 5-shot lr'
