@@ -28,12 +28,12 @@ def right(claim):
         (lambda x: {**x, "stem": x["stem"].astype("float32")}, r"not \[16, 6\] of float32"),
     ],
 )
-def test_features_that_were_not_claimed_are_refused(claim, wrong, words):
+def test_features_that_were_not_claimed_are_rejected(claim, wrong, words):
     with pytest.raises(ShapeError, match=words):
         claim.write({}, wrong(right(claim)))
 
 
-def test_a_width_that_depends_on_the_image_is_refused(tmp_path):
+def test_a_number_of_features_that_depends_on_the_image_is_rejected(tmp_path):
     entry = begun(tmp_path)
     with next(entry.claim(["stem"])) as claim:
         write(claim)
@@ -45,7 +45,7 @@ def test_a_width_that_depends_on_the_image_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_non_finite_values_are_refused_with_layer_and_row(claim, bad, tmp_path):
+def test_non_finite_values_are_rejected_with_layer_and_row(claim, bad, tmp_path):
     features = right(claim)
     features["layer1"][7, 3] = bad
     words = rf"layer1 of random:tiny on folder:/photos train: 1 of 16 rows.*first '{IDS[7]}'"

@@ -88,7 +88,7 @@ def test_a_shard_that_was_cut_is_refused_or_harmless_and_named(tmp_path, keep):
     assert [str(problem) for problem in entry.verify()] == [f"{path}: damaged"]
 
 
-def test_an_absent_shard_is_named(tmp_path):
+def test_an_absent_shard_is_reported(tmp_path):
     entry = fill(tmp_path)
     path = entry.folder / "shard-00000.h5"
     path.unlink()

@@ -145,7 +145,7 @@ def test_two_claims_of_one_shard_exclude_each_other(tmp_path):
     assert set(contents(tmp_path)) == {f"{KEY.digest}/entry.json"}
 
 
-def test_a_claim_that_nobody_holds_any_more_is_open_to_others(tmp_path):
+def test_a_released_claim_can_be_claimed_again(tmp_path):
     entry = begun(tmp_path)
     claim = next(entry.claim(["stem"]))
     again = entry.claim(["stem"])
@@ -154,7 +154,7 @@ def test_a_claim_that_nobody_holds_any_more_is_open_to_others(tmp_path):
     assert next(entry.claim(["stem"])).rows[0] == 0
 
 
-def test_what_was_finished_while_one_walked_on_is_not_done_again(tmp_path):
+def test_a_shard_that_another_process_finished_is_not_filled_again(tmp_path):
     first, second = begun(tmp_path), begun(tmp_path)
     walk = first.claim(["stem"])
     next(walk).close()
@@ -181,20 +181,20 @@ def test_an_entry_keeps_the_batch_and_shards_it_was_begun_with(tmp_path):
         (IDS[:-1], LABELS[:-1], CLASSES),
     ],
 )
-def test_other_rows_of_the_same_fingerprint_are_refused(tmp_path, ids, labels, classes):
+def test_other_rows_of_the_same_fingerprint_are_rejected(tmp_path, ids, labels, classes):
     begun(tmp_path)
     with pytest.raises(CacheError, match=r"was created with 70 other rows or classes.*cache prune"):
         FeatureStore(tmp_path).entry(KEY).begin(ids, labels, classes, shard_rows=SHARD_ROWS, batch=8)
 
 
 @pytest.mark.parametrize(("ids", "labels"), [((), LABELS[:0]), (IDS, LABELS[:-1]), (("a\0b", *IDS[1:]), LABELS)])
-def test_rows_that_cannot_be_named_are_refused(tmp_path, ids, labels):
+def test_invalid_ids_and_labels_are_rejected(tmp_path, ids, labels):
     with pytest.raises(ShapeError, match="at least one id, none with a NUL character"):
         FeatureStore(tmp_path).entry(KEY).begin(ids, labels, CLASSES, shard_rows=8, batch=8)
     assert not contents(tmp_path)
 
 
-def test_an_incomplete_layer_says_how_far_it_is_and_how_to_go_on(tmp_path):
+def test_an_incomplete_layer_gives_its_progress_and_the_command_to_continue(tmp_path):
     entry = begun(tmp_path)
     walk = entry.claim(["stem"])
     for _ in range(2):
@@ -212,7 +212,7 @@ def test_an_incomplete_layer_says_how_far_it_is_and_how_to_go_on(tmp_path):
         entry.features("head")
 
 
-def test_rows_must_be_named_before_they_are_filled(tmp_path):
+def test_begin_must_be_called_before_claim(tmp_path):
     assert not FeatureStore(tmp_path).entry(KEY).begun
     with pytest.raises(CacheError, match="has no rows yet: call begin"):
         next(FeatureStore(tmp_path).entry(KEY).claim(["stem"]))
@@ -221,7 +221,7 @@ def test_rows_must_be_named_before_they_are_filled(tmp_path):
 
 
 @pytest.mark.parametrize("dims", [(256, 512, 1024, 2048, 2048)])
-def test_the_cache_takes_hardly_more_than_the_features_and_no_more_than_planned(tmp_path, dims):
+def test_the_cache_is_little_larger_than_the_features_and_within_the_plan(tmp_path, dims):
     rows = 2000
     layers = {f"layer{i}": np.zeros((rows, d), "float16") for i, d in enumerate(dims)}
     entry = FeatureStore(tmp_path).entry(replace(KEY, split="test"))

@@ -49,13 +49,13 @@ def test_equal_features_make_equal_archives(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["f.csv", "f", "f.h5"])
-def test_other_suffixes_are_refused(tmp_path, name):
+def test_other_extensions_are_rejected(tmp_path, name):
     with pytest.raises(UsageError, match=r"the extension must be one of .npz, .parquet"):
         export_arrays(filled(tmp_path), ["stem"], tmp_path / name)
 
 
 @pytest.mark.parametrize("layers", [[], ["labels"], ["stem", "ids"]])
-def test_layers_that_cannot_be_named_are_refused(tmp_path, layers):
+def test_invalid_layer_names_are_rejected(tmp_path, layers):
     with pytest.raises(UsageError, match="name one or more, none of them labels or ids"):
         export_arrays(filled(tmp_path), layers, tmp_path / "f.npz")
 

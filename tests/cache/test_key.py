@@ -42,6 +42,6 @@ def test_differences_name_the_field_and_both_values():
     ]
 
 
-def test_an_unknown_dtype_is_refused():
+def test_an_unknown_dtype_is_rejected():
     with pytest.raises(UsageError, match=r"'int8'. Choose from: float16, float32"):
         replace(KEY, dtype="int8")

@@ -134,13 +134,13 @@ def test_an_interrupted_wait_leaves_no_file_open(tmp_path, monkeypatch):
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
-def test_a_system_without_file_locks_is_told_so(tmp_path, monkeypatch):
+def test_a_system_without_file_locks_gives_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(locks, "fcntl", None)
     with pytest.raises(CacheError, match=r"no fcntl.*reading works everywhere"):
         Lock(tmp_path / "a.lock").acquire(wait=False)
 
 
 @pytest.mark.skipif(not Path("/sys/kernel").exists(), reason="needs a folder that even root cannot write")
-def test_a_place_that_cannot_be_written_is_named():
+def test_an_unwritable_path_is_named():
     with pytest.raises(DiskSpaceError, match=r"/sys/kernel/a.lock cannot be written"):
         Lock(Path("/sys/kernel/a.lock")).acquire(wait=False)

@@ -17,7 +17,7 @@ def test_a_manifest_survives_the_disk(tmp_path):
     assert (entry.folder / MANIFEST).read_bytes() == before
 
 
-def test_a_person_can_read_the_key_and_the_digests(tmp_path):
+def test_the_key_and_the_digests_are_readable(tmp_path):
     entry = filled(tmp_path, ["stem"])
     plain = json.loads((entry.folder / MANIFEST).read_text())
     assert plain["key"] == KEY.to_json()
@@ -39,7 +39,7 @@ def test_any_changed_byte_is_found(tmp_path):
             read_manifest(folder)
 
 
-def test_a_folder_that_was_moved_to_another_key_is_not_believed(tmp_path):
+def test_a_folder_that_was_moved_to_another_key_is_damaged(tmp_path):
     folder = filled(tmp_path, ["stem"]).folder
     moved = folder.with_name("0" * 64)
     shutil.move(folder, moved)
@@ -54,6 +54,6 @@ def test_an_entry_of_another_format_is_named_and_not_read(tmp_path, monkeypatch)
         read_manifest(folder)
 
 
-def test_an_absent_entry_says_how_to_make_one(tmp_path):
+def test_an_absent_entry_gives_the_command_that_creates_it(tmp_path):
     with pytest.raises(CacheError, match=r"contains no cache entry. Create one with `transferkit extract`"):
         read_manifest(tmp_path)

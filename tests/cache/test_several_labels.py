@@ -52,6 +52,6 @@ def test_other_labels_are_other_rows(tmp_path):
 
 
 @pytest.mark.parametrize("labels", [SEVERAL[:9], SEVERAL[:, :, None], LABELS[:3]])
-def test_labels_that_do_not_fit(tmp_path, labels):
+def test_invalid_labels_are_rejected(tmp_path, labels):
     with pytest.raises(ShapeError, match="and as many labels"):
         several(tmp_path, labels)

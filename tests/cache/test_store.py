@@ -25,7 +25,7 @@ def test_entries_are_listed_by_name_and_foreign_folders_are_not(tmp_path):
     assert store.size_bytes == sum(map(len, contents(tmp_path).values()))
 
 
-def test_a_request_that_differs_never_reuses_an_entry_and_nearest_says_why(tmp_path):
+def test_a_different_key_never_reuses_an_entry_and_nearest_gives_the_differences(tmp_path):
     filled(tmp_path)
     begun(tmp_path, OTHER)
     store = FeatureStore(tmp_path)
@@ -53,7 +53,7 @@ def test_pruning_removes_what_is_unwanted_empty_or_left_over_and_nothing_else(tm
     assert pruned.bytes == size - sum(map(len, before.values()))
 
 
-def test_an_entry_that_is_being_filled_is_left_alone(tmp_path):
+def test_an_entry_that_is_being_filled_is_not_pruned(tmp_path):
     entry = begun(tmp_path)
     with next(entry.claim(["stem"])) as claim:
         pruned = FeatureStore(tmp_path).prune(lambda entry: True)

@@ -6,13 +6,13 @@ from transferkit.core.checks import require_choices, require_limits
 from transferkit.core.errors import UsageError
 
 
-def test_what_may_be_passes():
+def test_allowed_values_pass():
     settings = SimpleNamespace(kind="a", batch=(1, 8), lr=0.5)
     require_choices(settings, {"kind": ("a", "b")})
     require_limits(settings, {"batch": (1, 8), "lr": (0.5, float("inf"))})
 
 
-def test_an_unknown_choice_is_answered_with_those_there_are():
+def test_an_unknown_choice_is_rejected_with_the_allowed_ones():
     with pytest.raises(UsageError, match=r"^--batch-norm 'c' is unknown\. Choose from: a, b\.$"):
         require_choices(SimpleNamespace(batch_norm="c"), {"batch_norm": ("a", "b")})
 
@@ -26,7 +26,7 @@ def test_an_unknown_choice_is_answered_with_those_there_are():
         (float("nan"), (0, float("inf")), "--weight-decay nan is invalid: give 0 or more."),
     ],
 )
-def test_a_number_outside_its_limits_is_named(value, limits, words):
+def test_a_number_outside_its_limits_is_rejected_by_name(value, limits, words):
     with pytest.raises(UsageError) as error:
         require_limits(SimpleNamespace(weight_decay=value), {"weight_decay": limits})
     assert str(error.value) == words

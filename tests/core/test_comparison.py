@@ -56,17 +56,17 @@ def test_mcnemar_agrees_with_the_binomial_test(b, c):
         assert mcnemar_p(b, c) == pytest.approx(two_sided - stats.binom.pmf(b, n, 0.5), rel=1e-9)
 
 
-def test_mcnemar_of_many_is_the_chi_square_test():
+def test_mcnemar_approaches_the_chi_square_test():
     chi_square = (5200 - 5000) ** 2 / 10200
     assert mcnemar_p(5200, 5000) == pytest.approx(stats.chi2.sf(chi_square, 1), rel=0.01)
 
 
-def test_mcnemar_rejects_about_as_often_as_it_says():
+def test_mcnemar_has_the_nominal_false_positive_rate():
     found = [mcnemar_p(int(b), 60 - int(b)) for b in generator(0, "null").binomial(60, 0.5, size=4000)]
     assert np.mean(np.array(found) < 0.05) == pytest.approx(0.05, abs=0.02)
 
 
-def test_rows_that_are_negative_are_refused():
+def test_negative_numbers_of_rows_are_rejected():
     with pytest.raises(ShapeError, match="-1 and 3 are not numbers of rows"):
         mcnemar_p(-1, 3)
 
@@ -91,14 +91,14 @@ def test_episodes_are_paired_over_images():
     assert found.behind == sum(a < b for a, b in zip(SHARP.right, BLUNT.right, strict=True))
 
 
-def test_more_episodes_of_the_same_images_do_not_make_a_difference_sure():
+def test_more_episodes_of_the_same_images_do_not_make_a_difference_significant():
     many = [replace(one, right=one.right * 100) for one in (SHARP, BLUNT)]
     found = paired(*many)
     assert found.interval.high - found.interval.low > 0.1  # the halves differ by 0.036, about
     assert stats.ttest_rel(*(one.accuracies for one in many)).pvalue < 0.001 < found.p
 
 
-def test_episodes_without_halves_are_refused():
+def test_episodes_without_halves_are_rejected():
     bare = [replace(one, halves=(), half_answers=0) for one in (SHARP, BLUNT)]
     with pytest.raises(DataError, match=r"A class is too small to be halved.* at least 4 images, or 4 groups"):
         paired(*bare)
@@ -121,7 +121,7 @@ def test_the_interval_is_the_normal_one_of_the_differences():
 
 
 @pytest.mark.parametrize(("a", "b"), ALL_PAIRS)
-def test_swapping_the_models_turns_the_signs(a, b):
+def test_swapping_the_models_changes_the_signs(a, b):
     one, other = paired(a, b), paired(b, a)
     assert other.difference == -one.difference
     assert (other.interval.low, other.interval.high) == pytest.approx(
@@ -146,7 +146,7 @@ def test_the_interval_of_rows_is_bonett_and_prices():
     assert (found.interval.low, found.interval.high) == pytest.approx((d - half, d + half), rel=1e-9)
 
 
-def test_few_rows_to_one_side_are_not_called_sure_by_the_interval_alone():
+def test_the_interval_of_few_rows_in_favour_of_one_model_contains_0():
     """A bootstrap has no draw in which none of these four rows comes but for one in fifty-five."""
     better = row_outcomes(IDS, [1] * 204 + [0] * 196)
     worse = row_outcomes(IDS, [1] * 200 + [0] * 200)
@@ -167,7 +167,7 @@ def test_groups_are_tested_by_all_signs_of_their_differences():
     assert (found.ahead, found.behind) == (paired(GOOD, FAIR).ahead, paired(GOOD, FAIR).behind)
 
 
-def test_one_group_says_nothing_of_others():
+def test_one_group_gives_the_widest_interval():
     found = paired(*(row_outcomes(IDS, one.right, groups=["a"] * 400) for one in (GOOD, FAIR)))
     assert (found.interval.low, found.interval.high) == (-1, 1)
     assert found.p >= 0.5
@@ -180,7 +180,7 @@ def test_groups_of_one_row_are_mcnemar(b, c):
     assert twice == pytest.approx(mcnemar_p(b, c), abs=1e-9)
 
 
-def test_copies_of_a_row_in_one_group_do_not_make_a_difference_surer():
+def test_copies_of_a_row_in_one_group_do_not_lower_p():
     names = [f"{row}/{copy}" for row in range(400) for copy in range(6)]
     groups = [str(row) for row in range(400) for _ in range(6)]
     one, other = (row_outcomes(names, np.repeat(m.right, 6), groups=groups) for m in (GOOD, FAIR))
@@ -204,7 +204,7 @@ def test_draws_widen_the_interval_and_the_test():
     assert found.p == pytest.approx(2 * stats.t.sf(abs(t), freedom), rel=1e-9)
 
 
-def test_pairing_sees_what_two_intervals_do_not():
+def test_the_paired_test_is_more_powerful_than_two_intervals():
     better = row_outcomes(IDS, [right or i % 20 == 0 for i, right in enumerate(GOOD.right)])
     found = paired(better, GOOD)
     assert found.behind == 0 < found.ahead
@@ -212,7 +212,7 @@ def test_pairing_sees_what_two_intervals_do_not():
     assert found.p == mcnemar_p(found.ahead, 0) < 0.05
 
 
-def test_other_rows_are_refused():
+def test_different_rows_are_rejected():
     with pytest.raises(DataError, match="or in a different order"):
         paired(GOOD, replace(FAIR, of="another"))
 
@@ -231,14 +231,14 @@ def test_signed_rank_agrees_with_the_reference_also_with_ties(n):
         assert signed_rank_p(differences) == pytest.approx(reference.signed_rank_p(differences.tolist()))
 
 
-def test_signed_rank_at_its_edges():
+def test_signed_rank_of_extreme_cases():
     assert signed_rank_p(np.zeros(4)) == 1
     assert signed_rank_p(np.array([])) == 1
     assert signed_rank_p(np.array([0.0, 0.5, 0, 0.25])) == 0.5  # as without the zeros
     assert signed_rank_p(np.array([0.1 + 0.2, 0.3, 0.3, -0.3])) == 0.625  # equal but for rounding
 
 
-def test_sets_are_summed_up():
+def test_data_sets_are_summarised():
     differences = [0.1, 0.02, -0.01, 0.05, 0.04]
     found = over_sets(differences)
     theirs = stats.ttest_1samp(differences, 0).confidence_interval(0.95)
@@ -255,6 +255,6 @@ def test_fewer_than_five_sets_have_no_interval(few):
     assert over_sets(few).difference == pytest.approx(np.mean(few))
 
 
-def test_no_set_is_refused():
+def test_an_empty_list_of_differences_is_rejected():
     with pytest.raises(ShapeError, match=r"\[n\], n at least 1, not \[0\]"):
         over_sets([])

@@ -37,7 +37,7 @@ CHOSEN = (
 
 
 @pytest.mark.parametrize("name", CHOSEN)
-def test_intervals_cover_are_not_too_wide_and_tests_seldom_see_what_is_not_there(name):
+def test_intervals_have_their_coverage_and_width_and_tests_their_false_positive_rate(name):
     found = simulated(SETTINGS[name], 400)
     assert found.coverage is None or found.coverage >= 0.92
     assert found.width is None or found.width <= 1.4
@@ -45,7 +45,7 @@ def test_intervals_cover_are_not_too_wide_and_tests_seldom_see_what_is_not_there
     assert (found.coverage, found.false) != (None, None)
 
 
-def test_intervals_that_are_blind_to_groups_would_not_pass():
+def test_intervals_that_ignore_groups_fail_the_coverage_test():
     """The simulation itself: rows of groups counted as independent cover far too seldom."""
     setting = SETTINGS["top-1, rows in groups: 60 groups of 20, accuracy 0.85, correlation 0.5"]
 

@@ -24,7 +24,7 @@ def drawn_tree() -> dict[str, tuple[str | None, str]]:
     return tree
 
 
-def test_the_drawn_tree_is_the_tree_of_classes():
+def test_the_documented_tree_is_the_tree_of_classes():
     parents = {
         name: next((base.__name__ for base in cls.__bases__ if base.__name__ in CLASSES), None)
         for name, cls in CLASSES.items()
@@ -33,7 +33,7 @@ def test_the_drawn_tree_is_the_tree_of_classes():
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_what_a_class_also_is_stands_in_the_drawing(name):
+def test_second_base_classes_are_documented(name):
     cls, meaning = CLASSES[name], drawn_tree()[name][1]
     extra_metrics = re.findall(r"also an? (\w+)", meaning)
     foreign = {base.__name__ for base in cls.__bases__} - CLASSES.keys() - {"Exception", "KeyError"}
@@ -41,7 +41,7 @@ def test_what_a_class_also_is_stands_in_the_drawing(name):
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_exit_codes_are_1_and_for_usage_2(name):
+def test_exit_codes_are_1_or_2_for_usage_errors(name):
     cls = CLASSES[name]
     assert cls.exit_code == (2 if issubclass(cls, errors.UsageError) else 1)
     if said := re.search(r"exit (\d)", drawn_tree()[name][1]):
@@ -49,7 +49,7 @@ def test_exit_codes_are_1_and_for_usage_2(name):
 
 
 @pytest.mark.parametrize("name", sorted(CLASSES.keys() - {"MissingExtraError"}))
-def test_an_error_reads_as_its_sentence(name):
+def test_the_text_of_an_error_is_its_message(name):
     assert str(CLASSES[name]("Leaves has 'no' split.")) == "Leaves has 'no' split."
 
 

@@ -36,12 +36,12 @@ def told(**environment):
 
 
 @pytest.mark.skipif("avx2" not in flags(), reason="an old processor, or another kind")
-def test_faiss_multiplies_as_this_processor_can():
+def test_faiss_uses_the_fastest_kernels_of_this_processor():
     assert told() == ["SkylakeX" if "avx512vl" in flags() else "Haswell", "None"]
 
 
 @pytest.mark.skipif("avx2" not in flags(), reason="an old processor, or another kind")
-def test_what_the_user_has_named_is_kept():
+def test_the_user_s_core_type_is_kept():
     assert told(OPENBLAS_CORETYPE="Haswell") == ["Haswell", "Haswell"]
 
 

@@ -26,12 +26,12 @@ def test_length_and_dimension(leaves):
     assert (len(leaves), leaves.dim) == (4, 3)
 
 
-def test_they_print_as_their_size_and_origin(leaves):
+def test_the_repr_shows_size_and_origin(leaves):
     assert repr(leaves) == "<Features [4, 3] float16, 3 classes: array last on folder:leaves train>"
 
 
 @pytest.mark.parametrize("index", [np.array([2, 0]), np.array([2, 0, 2]), np.array([-1]), np.array([], dtype=int)])
-def test_rows_stay_together(leaves, index):
+def test_selected_rows_keep_all_their_fields(leaves, index):
     part = leaves.rows(index)
     assert [leaves.ids.index(name) for name in part.ids] == [i % 4 for i in index.tolist()]
     np.testing.assert_array_equal(part.x, leaves.x[index])
@@ -79,13 +79,13 @@ def test_labels_must_name_classes(leaves, labels):
         replace(leaves, labels=np.array(labels))
 
 
-def test_no_rows_are_features_too():
+def test_features_may_have_no_rows():
     empty = Features(np.zeros((0, 5)), np.zeros(0, int), (), ("oak",))
     assert (len(empty), empty.dim) == (0, 5)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_is_refused_with_layer_and_row(value):
+def test_non_finite_values_are_rejected_with_layer_and_row(value):
     x = np.ones((4, 3), dtype=np.float16)
     x[2, 1] = x[3, 0] = value
     with pytest.raises(NonFiniteError) as caught:
@@ -117,14 +117,14 @@ def test_rows_and_concatenation_of_features_out_of_memory(leaves):
     np.testing.assert_array_equal(np.asarray(whole.x), np.concatenate([leaves.x] * 2))
 
 
-def test_what_is_not_finite_is_found_out_of_memory():
+def test_non_finite_values_are_found_out_of_memory():
     x = np.ones((4, 3), dtype=np.float16)
     x[3, 0] = np.nan
     with pytest.raises(NonFiniteError, match=r"1 of 4 rows are not finite, first 'd'"):
         require_finite(blocks(x), what="layer", ids="abcd")
 
 
-def test_what_is_known_of_rows_goes_with_them():
+def test_targets_and_views_follow_their_rows():
     known = {"size": np.arange(8.0).reshape(4, 2), "kind": np.array([0, 1, 0, 1])}
     x = np.arange(12.0).reshape(4, 3)
     rows = Features(x, np.zeros(4, int), list("abcd"), ("one",), targets=known, augmented=(x + 100,))
@@ -149,6 +149,6 @@ def test_groups_follow_their_rows(leaves):
     assert concatenate([leaves, leaves], split="all").groups is None
 
 
-def test_groups_of_another_length_are_refused(leaves):
+def test_groups_of_another_length_are_rejected(leaves):
     with pytest.raises(ShapeError, match="Features of 4 rows need as many groups, not 1"):
         replace(leaves, groups=("tree 1",))

@@ -39,7 +39,7 @@ def test_a_file_appears_only_when_the_block_has_ended(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_the_old_content_stays_until_the_new_is_whole(tmp_path):
+def test_the_old_content_stays_until_the_new_is_complete(tmp_path):
     path = tmp_path / "entry.json"
     path.write_text("old")
     with appearing(path) as part:
@@ -83,7 +83,7 @@ def test_a_killed_process_changes_nothing(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_full_disk_is_said_in_words(tmp_path):
+def test_a_full_disk_gives_an_error_with_a_remedy(tmp_path):
     path = tmp_path / "shard.h5"
     with pytest.raises(DiskSpaceError) as caught, writing_to(path), Path("/dev/full").open("wb", 0) as full:
         full.write(b"x")
@@ -109,7 +109,7 @@ def test_a_file_beyond_the_limit_is_a_full_disk_and_leaves_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(("place", "reason"), [("folder", "Is a directory"), ("file/entry.json", "File exists")])
-def test_a_place_that_is_taken_is_said_in_words(tmp_path, monkeypatch, place, reason):
+def test_an_unwritable_path_gives_an_error_with_a_remedy(tmp_path, monkeypatch, place, reason):
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("")
     monkeypatch.chdir(tmp_path)
@@ -120,7 +120,7 @@ def test_a_place_that_is_taken_is_said_in_words(tmp_path, monkeypatch, place, re
 
 
 @pytest.mark.skipif(not Path("/sys/kernel").exists(), reason="needs a folder nobody may write to")
-def test_a_folder_nobody_may_write_to_is_said_in_words():
+def test_a_read_only_folder_gives_an_error_with_a_remedy():
     path = Path("/sys/kernel/transferkit/entry.json")
     with pytest.raises(DiskSpaceError) as caught:
         write_json(path, {})
@@ -128,13 +128,13 @@ def test_a_folder_nobody_may_write_to_is_said_in_words():
     assert str(caught.value).endswith("). Choose another path for it, or another folder with --workspace.")
 
 
-def test_other_errors_of_the_system_stay_what_they_are(tmp_path):
+def test_other_system_errors_are_not_converted(tmp_path):
     with pytest.raises(OSError, match="name too long") as caught, writing_to(tmp_path / ("a" * 300)):
         (tmp_path / ("a" * 300)).write_text("")
     assert caught.value.errno == errno.ENAMETOOLONG
 
 
-def test_others_may_read_what_appears(tmp_path):
+def test_written_files_are_readable_by_other_users(tmp_path):
     with appearing(tmp_path / "a"):
         pass
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o644
@@ -145,12 +145,12 @@ def test_json_reads_back(value):
     assert json.loads(sorted_json(value)) == value
 
 
-def test_equal_values_have_one_spelling():
+def test_equal_values_have_the_same_json():
     assert sorted_json({"b": (1, 2), "a": "é"}) == sorted_json({"a": "é", "b": [1, 2]})
     assert sorted_json({"b": 1, "a": "é"}) == '{\n  "a": "é",\n  "b": 1\n}\n'
 
 
-def test_json_refuses_what_is_not_a_number(tmp_path):
+def test_json_rejects_nan(tmp_path):
     path = tmp_path / "value.json"
     write_json(path, {"value": 0.5})
     with pytest.raises(ValueError, match="nan"):
@@ -164,7 +164,7 @@ def test_digests_are_pinned():
 
 
 @given(PLAIN, PLAIN)
-def test_digests_differ_where_spellings_differ(one, other):
+def test_digests_differ_if_the_json_differs(one, other):
     assert (digest_of(one) == digest_of(other)) == (sorted_json(one) == sorted_json(other))
 
 
@@ -174,19 +174,19 @@ def test_the_digest_of_a_file_is_that_of_its_bytes(tmp_path):
     assert digest_file(tmp_path / "a") == hashlib.sha256(content).hexdigest()
 
 
-def test_room_is_counted_where_the_folder_will_be(tmp_path):
+def test_space_is_measured_where_the_folder_will_be(tmp_path):
     free = shutil.disk_usage(tmp_path).free
     require_space(tmp_path / "not" / "there" / "yet", free // 2)
     require_space(Path("relative/and/absent"), 1)
 
 
 @pytest.mark.skipif(not Path("/dev/shm").exists(), reason="needs a second disk")
-def test_room_is_counted_on_the_disk_of_the_folder():
+def test_space_is_measured_on_the_disk_of_the_folder():
     with pytest.raises(DiskSpaceError):
         require_space(Path("/dev/shm/not/there/yet"), shutil.disk_usage("/dev/shm").total + 1)
 
 
-def test_too_little_room_is_refused_with_both_sizes(tmp_path):
+def test_too_little_space_is_rejected_with_both_sizes(tmp_path):
     with pytest.raises(DiskSpaceError) as caught:
         require_space(tmp_path / "features", 2**60)
     assert str(caught.value).startswith(f"{tmp_path / 'features'} needs 1048576.0 TiB, but only ")
@@ -209,5 +209,5 @@ def test_too_little_room_is_refused_with_both_sizes(tmp_path):
         (-2048, "-2.0 KiB"),
     ],
 )
-def test_sizes_as_a_person_reads_them(count, text):
+def test_sizes_have_suitable_units(count, text):
     assert readable_bytes(count) == text

@@ -122,12 +122,12 @@ def test_groups_change_the_fingerprint_and_none_do_not():
     assert len({grouped_fingerprint("abc", groups) for groups in (None, ("a", "a"), ("a", "b"))}) == 3
 
 
-def test_a_group_in_two_parts_is_refused():
+def test_a_group_in_two_parts_is_rejected():
     require_disjoint_groups({"train": ("a", "b"), "val": None, "test": ("c",)}, data="d")
     with pytest.raises(DataError, match=r"d: the group 'b' has rows in train and in test\. Rows of one group"):
         require_disjoint_groups({"train": ("a", "b"), "val": ("d",), "test": ("c", "b")}, data="d")
 
 
-def test_another_number_of_groups_is_refused():
+def test_another_number_of_groups_is_rejected():
     with pytest.raises(ShapeError, match="3 labels need as many groups, not 2"):
         stratified_split(np.zeros(3, int), (0.5, 0.5), rng=generator(0, "x"), groups=["a", "b"])

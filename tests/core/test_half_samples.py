@@ -41,7 +41,7 @@ def test_over_all_halvings_of_a_mean_it_is_the_squared_standard_error(n):
     assert image_variance(all_halvings(values)) == pytest.approx(values.var(ddof=1) / n)
 
 
-def test_it_is_between_the_covariance_of_halves_and_their_variance_without_that_of_the_draws():
+def test_the_estimate_is_between_the_covariance_of_halves_and_their_corrected_variance():
     """Where accuracy depends on images jointly, the halves also share what is not opposite."""
     rng, n = generator(0, "parts"), 100_000
     opposite, own, draws = (rng.normal(0, 0.02, size) for size in ((n, 1, 1), (n, 2, 1), (n, 2, 2)))
@@ -70,7 +70,7 @@ def test_order_of_halvings_halves_and_batches_does_not_matter():
 
 
 @pytest.mark.parametrize("shape", [(25,), (0, 2, 2), (25, 2), (25, 2, 3)])
-def test_other_shapes_are_refused(shape):
+def test_other_shapes_are_rejected(shape):
     with pytest.raises(ShapeError, match=r"must be \[b, 2, 2\] with b at least 1, not \["):
         image_variance(np.zeros(shape))
 
@@ -141,7 +141,7 @@ def test_intervals_of_few_episodes_still_cover(e):
     assert false <= 0.07 * 500
 
 
-def test_one_episode_says_nothing_of_others():
+def test_one_episode_gives_the_widest_interval():
     found = interval_over_images(VALUES[:1], HALVES, images=520)
     assert (found.low, found.high, found.method) == (0, 1, ONE_EPISODE)
     found = difference_interval(VALUES[:1] - 0.2, HALVES - 0.7)
@@ -166,7 +166,7 @@ def test_p_is_the_level_at_which_the_interval_ends_at_zero(shift):
     assert (difference_p(gaps, halves) < 0.05) == (difference_interval(gaps, halves).low > 0)
 
 
-def test_p_at_its_edges():
+def test_p_of_extreme_cases():
     assert difference_p(np.zeros(5), np.zeros((25, 2, 2))) == 1
     assert difference_p(np.full(5, 0.25), np.zeros((25, 2, 2))) == 0
 
@@ -205,6 +205,6 @@ def test_without_any_error_the_number_of_images_limits_the_interval(right):
     assert (small.high if right else small.low) == pytest.approx(right, abs=1e-12)
 
 
-def test_without_halves_nothing_is_known():
+def test_without_halves_the_interval_is_the_widest():
     found = interval_over_images(VALUES, None, images=30)
     assert (found.low, found.high, found.method) == (0, 1, NO_HALVES)

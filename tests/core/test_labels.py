@@ -45,7 +45,7 @@ def test_both_forms_are_counted_and_named():
         (ONE - 1, r"must be in 0 … 2"),
     ],
 )
-def test_labels_that_are_none(labels, words):
+def test_invalid_labels_are_rejected(labels, words):
     require_labels(ONE, 3)
     require_labels(SEVERAL, 3)
     require_labels(SEVERAL[:0], 3)
@@ -53,7 +53,7 @@ def test_labels_that_are_none(labels, words):
         require_labels(labels, 3)
 
 
-def test_one_label_is_needed():
+def test_multiple_labels_are_rejected_where_one_is_needed():
     require_one_label(ONE, data="d", what="that", instead="This.")
     with pytest.raises(
         DataError, match=r"^d has several labels per image, but that needs one label per image\. This\.$"
@@ -78,7 +78,7 @@ def test_integers_of_any_type_are_classes(dtype):
     assert rows.labels.dtype == np.dtype(np.int64)
 
 
-def test_yes_and_no_are_the_classes_1_and_0_and_int64_is_not_copied():
+def test_booleans_are_the_classes_1_and_0_and_int64_is_not_copied():
     assert class_numbers(ONE > 0).tolist() == [0, 1, 1, 0]
     assert class_numbers(ONE) is ONE
     assert class_numbers([2, 0]).tolist() == [2, 0]
@@ -102,7 +102,7 @@ def test_yes_and_no_are_the_classes_1_and_0_and_int64_is_not_copied():
         ((SEVERAL > 0).astype(np.uint8), r"uint8 has no -1"),
     ],
 )
-def test_labels_of_a_type_that_cannot_be_a_class(labels, words):
+def test_labels_of_an_invalid_type_are_rejected(labels, words):
     with pytest.raises(DataError, match=words):
         class_numbers(labels)
     with pytest.raises(DataError, match=words):

@@ -13,7 +13,7 @@ def blocks(x=X, cuts=(3, 4, 4)):
     return Blocks(x.shape, x.dtype, lambda: iter(np.split(x, cuts)))
 
 
-def test_read_whole_it_is_the_array():
+def test_asarray_returns_the_array():
     np.testing.assert_array_equal(np.asarray(blocks()), X)
     assert np.asarray(blocks()).dtype == np.float16
     assert np.asarray(blocks(), dtype=np.float64).dtype == np.float64
@@ -22,7 +22,7 @@ def test_read_whole_it_is_the_array():
 
 @pytest.mark.parametrize("rows", [1, 2, 5, 100])
 @pytest.mark.parametrize("x", [X, blocks()], ids=["array", "blocks"])
-def test_chunks_are_all_rows_in_order_and_never_more_than_asked(x, rows):
+def test_chunks_are_all_rows_in_order_within_the_limit(x, rows):
     parts = list(chunks(x, rows))
     np.testing.assert_array_equal(np.concatenate(parts), X)
     assert max(map(len, parts)) <= rows
@@ -41,13 +41,13 @@ def test_other_rows_are_an_array(index):
     np.testing.assert_array_equal(blocks()[np.array(index)], X[index])
 
 
-def test_no_rows():
+def test_an_empty_index_selects_no_rows():
     empty = blocks()[np.array([], dtype=int)]
     assert np.asarray(empty).shape == (0, 4)
     assert list(chunks(X[:0], 3)) == []
 
 
-def test_only_what_is_gone_through_is_read():
+def test_blocks_are_read_only_during_iteration():
     read = []
 
     def pieces():

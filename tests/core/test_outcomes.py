@@ -85,7 +85,7 @@ def test_the_digest_is_of_names_and_order(ids):
         (lambda: Outcomes("images", "d", 1, (1,)), "is 'images', but must be 'rows' or 'episodes'"),  # type: ignore[arg-type]
     ],
 )
-def test_outcomes_that_cannot_be_are_refused(make, words):
+def test_invalid_outcomes_are_rejected(make, words):
     with pytest.raises(ShapeError, match=words):
         make()
 
@@ -102,7 +102,7 @@ def test_outcomes_that_cannot_be_are_refused(make, words):
         ),
     ],
 )
-def test_what_is_not_the_same_is_not_paired(other, words):
+def test_outcomes_of_different_units_are_not_paired(other, words):
     with pytest.raises(DataError, match=words):
         require_same_units(ROWS, other)
     require_same_units(ROWS, row_outcomes(["a", "b", "c"], [0, 0, 0]))

@@ -26,7 +26,7 @@ def clock(monkeypatch) -> Clock:
     return clock
 
 
-def test_silence_says_nothing(capsys):
+def test_the_silent_reporter_prints_nothing(capsys):
     SILENT.note("hello")
     with SILENT.task("reading", 3, "images") as task:
         task.advance()
@@ -34,7 +34,7 @@ def test_silence_says_nothing(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_plain_lines_come_now_and_then_and_at_the_end(clock):
+def test_plain_lines_are_printed_at_intervals_and_at_the_end(clock):
     stream = io.StringIO()
     reporter = PlainReporter(stream, every_seconds=10)
     with reporter.task("reading", 100, "images") as task:
@@ -46,7 +46,7 @@ def test_plain_lines_come_now_and_then_and_at_the_end(clock):
     )
 
 
-def test_work_whose_rate_tells_nothing_says_what_it_foresees(clock):
+def test_a_plain_line_shows_the_given_outlook(clock):
     stream = io.StringIO()
     with PlainReporter(stream, every_seconds=10).task("study", 100, "tasks") as task:
         task.foresee("time left not known yet")
@@ -61,7 +61,7 @@ def test_work_whose_rate_tells_nothing_says_what_it_foresees(clock):
     )
 
 
-def test_short_work_is_not_worth_a_line(clock):
+def test_short_tasks_print_no_line(clock):
     stream = io.StringIO()
     with PlainReporter(stream, every_seconds=10).task("reading", 2, "images") as task:
         clock.now += 9
@@ -69,7 +69,7 @@ def test_short_work_is_not_worth_a_line(clock):
     assert stream.getvalue() == ""
 
 
-def test_work_that_fails_has_no_closing_line(clock):
+def test_failed_tasks_print_no_final_line(clock):
     stream = io.StringIO()
 
     def fail():
@@ -100,7 +100,7 @@ def written(console: Console) -> str:
     return console.file.getvalue()
 
 
-def test_a_bar_shows_how_far_and_how_fast_and_then_goes_away(terminal):
+def test_a_bar_shows_progress_and_rate_and_then_disappears(terminal):
     with RichReporter(terminal).task("reading [a]", 10, "images") as task:
         for _ in range(2):
             terminal.get_time.now += 2
@@ -110,7 +110,7 @@ def test_a_bar_shows_how_far_and_how_fast_and_then_goes_away(terminal):
     assert wiped == "\x1b[1A\x1b[2K"
 
 
-def test_a_bar_says_what_is_foreseen_instead_of_a_rate(terminal):
+def test_a_bar_shows_the_given_outlook_instead_of_a_rate(terminal):
     with RichReporter(terminal).task("study", 10, "tasks") as task:
         terminal.get_time.now += 2
         task.advance(3)
@@ -119,13 +119,13 @@ def test_a_bar_says_what_is_foreseen_instead_of_a_rate(terminal):
     assert last_frame.rstrip().endswith("3/10 2 min left")
 
 
-def test_a_bar_without_a_speed_yet_says_so(terminal):
+def test_a_bar_without_a_rate_shows_dots(terminal):
     with RichReporter(terminal).task("reading", 10, "images"):
         pass
     assert "… images/s" in written(terminal)
 
 
-def test_tasks_may_lie_in_one_another(terminal):
+def test_tasks_may_be_nested(terminal):
     reporter = RichReporter(terminal)
     with reporter.task("outer", 1, "sets") as outer:
         with reporter.task("inner", 2, "images") as inner:

@@ -70,7 +70,7 @@ def test_copies_of_a_row_in_one_group_count_once():
     assert ends(copies) == pytest.approx(ends(class_mean_interval(right, labels)), abs=3e-3)
 
 
-def test_the_order_of_rows_and_the_names_of_groups_and_classes_say_nothing():
+def test_the_order_of_rows_and_the_names_of_groups_and_classes_do_not_matter():
     rng = generator(0, "order")
     right, labels, group = rng.random(90) < 0.8, rng.integers(3, size=90), rng.integers(20, size=90)
     order = rng.permutation(90)
@@ -89,7 +89,7 @@ def test_many_rows_of_each_class_have_the_normal_interval_of_their_mean():
     assert ends(class_mean_interval(right, labels)) == pytest.approx((mean - half, mean + half), abs=half / 50)
 
 
-def test_at_the_ends_an_interval_still_has_a_width():
+def test_the_interval_has_a_width_if_all_rows_are_right_or_wrong():
     labels = np.repeat([0, 1, 2], 5)
     alike = wilson_interval(15, 15)
     found = class_mean_interval(np.ones(15), labels)
@@ -101,7 +101,7 @@ def test_at_the_ends_an_interval_still_has_a_width():
     assert grouped.low < alike.low - 0.2  # three groups say less than fifteen rows
 
 
-def test_one_group_says_nothing_of_others():
+def test_one_group_gives_the_widest_interval():
     found = accuracy_interval([True] * 30 + [False] * 10, ["a"] * 40)
     assert found.low < 0.1
     assert found.high > 0.9
@@ -128,6 +128,6 @@ def test_draws_widen_the_interval_by_their_spread():
         (lambda: class_mean_interval([1, 0], np.array([0])), r"2 rows need as many labels, not \[1\]"),
     ],
 )
-def test_what_does_not_fit_is_refused(make, words):
+def test_inconsistent_arguments_are_rejected(make, words):
     with pytest.raises(ShapeError, match=words):
         make()

@@ -36,23 +36,23 @@ def test_register_hands_the_decorated_object_back():
     assert registry["knn"] is knn
 
 
-def test_a_taken_name_is_refused_and_keeps_its_meaning(fruit):
+def test_a_duplicate_name_is_rejected_and_the_first_entry_is_kept(fruit):
     with pytest.raises(ValueError, match=r"^There is already a fruit named 'apple': choose another name\.$"):
         fruit.register("apple")(3)
     assert fruit["apple"] == 1
 
 
-def test_a_typo_is_answered_with_the_nearest_name(fruit):
+def test_a_typo_gives_the_nearest_name(fruit):
     with pytest.raises(UnknownNameError) as caught:
         fruit["aple"]
     assert str(caught.value) == "No fruit named 'aple'. Did you mean 'apple'?"
 
 
-def test_a_name_like_no_other_is_answered_with_all_of_them(fruit):
+def test_a_name_without_a_similar_one_lists_all_names(fruit):
     with pytest.raises(UnknownNameError) as caught:
         fruit["zzz"]
     assert str(caught.value) == "No fruit named 'zzz'. Choose from: apple, pear."
 
 
-def test_unknown_name_serves_any_list_of_names():
+def test_unknown_name_accepts_any_list_of_names():
     assert str(unknown_name("layer", "layr3", ["layer3"])) == "No layer named 'layr3'. Did you mean 'layer3'?"

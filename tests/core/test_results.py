@@ -84,7 +84,7 @@ def test_a_result_reads_as_one_line():
     assert str(result_of(CELL)) == "imagenet-lite0 · mini/digits · blocks.6 · knn: accuracy 0.875 [0.800, 0.900]"
 
 
-def test_a_result_comes_back_as_it_was(tmp_path):
+def test_a_stored_result_is_read_unchanged(tmp_path):
     store = ResultStore(tmp_path / "results")
     assert store.find(CELL) is None
     store.add(result_of(CELL))
@@ -222,7 +222,7 @@ def test_a_notebook_shows_names_as_they_are():
     assert page.count("<td>") == 2 * page.count("<th>")
 
 
-def test_a_survey_passes_over_what_is_damaged(tmp_path):
+def test_a_survey_yields_errors_for_damaged_records(tmp_path):
     store = ResultStore(tmp_path)
     kept = result_of(CELL)
     store.add(kept)
@@ -232,7 +232,7 @@ def test_a_survey_passes_over_what_is_damaged(tmp_path):
     assert found == kept
 
 
-def test_a_record_spelled_otherwise_is_whole_and_a_changed_one_is_not(tmp_path):
+def test_a_record_with_other_formatting_is_valid_and_a_changed_one_is_not(tmp_path):
     store = ResultStore(tmp_path)
     store.add(result_of(CELL))
     (path,) = tmp_path.glob("*.json")

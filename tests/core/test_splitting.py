@@ -93,7 +93,7 @@ def test_hashed_parts_follow_the_ids():
     assert {ids[i] for i in train} == {ids[order[i]] for i in again}
 
 
-def test_hashed_parts_of_nonsense():
+def test_invalid_arguments_of_hashed_splits_are_rejected():
     with pytest.raises(UsageError, match="add up to 1"):
         hashed_split(["a"], np.array([0]), (0.7, 0.7), name="x")
     with pytest.raises(ShapeError, match=r"1 ids need as many labels, not \[2\]"):

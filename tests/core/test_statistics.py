@@ -43,7 +43,7 @@ def test_mean_interval_moves_and_stretches_with_its_values():
     assert (moved.low, moved.high) == pytest.approx((3 * plain.low + 7, 3 * plain.high + 7))
 
 
-def test_one_value_has_no_spread():
+def test_the_interval_of_one_value_is_the_value():
     assert mean_interval([0.25]) == Interval(0.25, 0.25, "normal")
 
 
@@ -104,7 +104,7 @@ def test_means_need_a_row_of_values(values):
         mean_interval(values)
 
 
-def test_students_t_by_its_table():
+def test_students_t_agrees_with_its_table():
     """Three draws have two degrees of freedom, and 4.303 stands in every table."""
     found = t_interval([0.5, 0.6, 0.7])
     assert (found.high + found.low) / 2 == pytest.approx(0.6)
@@ -112,14 +112,14 @@ def test_students_t_by_its_table():
     assert found.method == "student t"
 
 
-def test_students_t_becomes_the_normal_one():
+def test_students_t_approaches_the_normal_quantile():
     values = generator(0, "t").normal(size=20_000)
     found, normal = t_interval(values), mean_interval(values)
     assert (found.low, found.high) == pytest.approx((normal.low, normal.high), rel=1e-3)
 
 
 @pytest.mark.parametrize("values", [[], [0.5], [[0.5, 0.6]]])
-def test_students_t_needs_a_spread(values):
+def test_students_t_needs_two_values(values):
     with pytest.raises(ShapeError, match="n at least 2"):
         t_interval(values)
 
@@ -156,7 +156,7 @@ def test_limits_of_six_rows_or_more_are_percentiles():
 
 
 @pytest.mark.parametrize("n", [2, 3, 5])
-def test_limits_of_few_rows_hold_the_mean_as_often_as_they_say(n):
+def test_limits_of_few_rows_have_their_coverage(n):
     """The outermost percentiles would hold it in 49, 76 and 90 % of cases."""
     rng, held = generator(0, "few rows", n), 0
     for _ in range(500):
@@ -174,5 +174,5 @@ def test_limits_by_deviation_are_students_for_a_mean():
     assert found == pytest.approx((expected.low, expected.high), abs=0.02)
 
 
-def test_one_row_has_no_limits():
+def test_the_limits_of_one_row_are_infinite():
     assert bootstrap_limits(np.full(10, 0.4), 0.4, 1) == (-math.inf, math.inf)

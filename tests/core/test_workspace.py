@@ -3,7 +3,7 @@ from pathlib import Path
 from transferkit.core.workspace import Workspace
 
 
-def test_the_default_lies_in_the_current_folder(tmp_path, monkeypatch):
+def test_the_default_is_in_the_current_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert Workspace.at() == Workspace(tmp_path / "transferkit-workspace", tmp_path / "transferkit-workspace" / "data")
 
@@ -21,7 +21,7 @@ def test_an_empty_variable_counts_as_none(tmp_path, monkeypatch):
     assert Workspace.at().data == tmp_path / "transferkit-workspace" / "data"
 
 
-def test_data_may_lie_elsewhere(tmp_path, monkeypatch):
+def test_data_may_be_in_another_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("TRANSFERKIT_DATA", str(tmp_path / "sets"))
     assert Workspace.at(tmp_path / "w") == Workspace(tmp_path / "w", tmp_path / "sets")
 
@@ -33,7 +33,7 @@ def test_a_tilde_is_the_home_folder_and_paths_are_absolute(tmp_path, monkeypatch
     assert Workspace.at("w").root == tmp_path / "w"
 
 
-def test_every_room_has_a_folder_and_none_is_made(tmp_path):
+def test_every_folder_is_in_the_workspace_and_none_is_created(tmp_path):
     workspace = Workspace.at(tmp_path / "w")
     folders = [workspace.features, workspace.results, workspace.episodes, workspace.runs, workspace.reports]
     assert folders == [tmp_path / "w" / name for name in ("features", "results", "episodes", "runs", "reports")]

@@ -1,4 +1,4 @@
-"""A text table that fits the width of the terminal without splitting a number, a heading or a name."""
+"""Text tables that fit the width of the terminal without splitting a number, a heading or a name."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,7 +10,7 @@ from rich.text import Text
 
 GAP = "  "
 LONG_NAME = 40
-"""Characters of a name above which names are shortened at any width."""
+"""Number of characters above which names are shortened at any width."""
 
 _ABSOLUTE = re.compile(r"^(?:\w+:)?/(?P<path>.*)$")
 
@@ -54,15 +54,15 @@ class Name:
 
 @dataclass(frozen=True)
 class FittedTable:
-    """Rows of text that are laid out for the width at hand when they are printed.
+    """A table whose layout adapts to the available width when it is printed.
 
     Constant columns become a caption. If the table is too wide, or a name is very long, names are shortened and
     spelled out below the table; if that is not enough, columns become headings above groups of rows, in the order
     of ``Column.group``. Nothing is printed without rows.
 
     Attributes:
-        columns: in their order from left to right.
-        rows: one text or name per column.
+        columns: columns from left to right.
+        rows: rows with one text or name per column.
         notes: lines below the table.
     """
 
@@ -79,8 +79,8 @@ class FittedTable:
         yield from map(Text, self.notes)  # sentences, which wrap between words
 
     def _lines(self, width: int) -> Iterator[Text]:
-        """Lines of at most ``width`` characters, if the names and numbers allow it."""
-        layout = next((one for one in self._layouts() if one.width <= width), None) or [*self._layouts()][-1]
+        """Yield lines of at most ``width`` characters, if the names and numbers allow it."""
+        layout = next((fit for fit in self._layouts() if fit.width <= width), None) or [*self._layouts()][-1]
         yield from layout.lines(width)
         caption = packed(self._facts(self._constant, 0), width)
         below = [*caption, *layout.full_names]
@@ -92,12 +92,12 @@ class FittedTable:
         return [at for at, column in enumerate(self.columns) if column.constant and len(cells[at]) == 1]
 
     def _facts(self, columns: Sequence[int], row: int) -> tuple[str, ...]:
-        """Parts of a caption or heading; an empty cell needs no mention."""
+        """Return the parts of a caption or heading; empty cells are omitted."""
         cells = [(self.columns[at].constant or "{}", str(self.rows[row][at])) for at in columns]
         return tuple(text.format(cell) for text, cell in cells if cell)
 
     def _layouts(self) -> Iterator["_Layout"]:
-        """The layouts to try, the most readable first."""
+        """Yield the layouts to try, the most readable first."""
         kept = [at for at in range(len(self.columns)) if at not in self._constant]
         names = [cell.full for row in self.rows for cell in row if isinstance(cell, Name)]
         lengths = (True,) if any(len(name) > LONG_NAME for name in names) else (False, True)
@@ -126,7 +126,7 @@ class _Layout:
             self._groups.setdefault(heading, []).append([texts[row] for texts in cells])
 
     def _texts(self, cells: Sequence[str | Name], short: bool) -> list[str]:
-        """The cells of a column; full names that are shortened are remembered."""
+        """Return the cells of a column as text, and add shortened names to ``full_names``."""
         briefs = short_names(cell.full for cell in cells if isinstance(cell, Name)) if short else {}
         self.full_names += [f"{brief} = {name}" for name, brief in briefs.items() if brief != name]
         return [
@@ -136,11 +136,11 @@ class _Layout:
 
     @property
     def width(self) -> int:
-        """Characters of a line."""
+        """Number of characters per line."""
         return sum(self._widths) + len(GAP) * (len(self._widths) - 1)
 
     def lines(self, width: int) -> Iterator[Text]:
-        """The headings, a rule, and the rows under the headings of their groups."""
+        """Yield the headings, a rule, and the rows under the headings of their groups."""
         yield Text(self._line([column.heading for column in self._columns]), style="bold")
         yield Text("─" * self.width)
         for number, (heading, rows) in enumerate(self._groups.items()):
@@ -158,7 +158,7 @@ class _Layout:
 
 
 def packed(parts: Iterable[str], width: int) -> list[str]:
-    """Lines of at most ``width`` characters, in which dots separate the parts; no part is split.
+    """Join parts by dots into lines of at most ``width`` characters; no part is split.
 
     >>> packed(["linear", "accuracy", "layer last"], 20)
     ['linear · accuracy', 'layer last']
@@ -173,7 +173,7 @@ def packed(parts: Iterable[str], width: int) -> list[str]:
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:
-    """The shortest form of each name that no other name has: the last parts of a path, a spec without its prefix.
+    """Return the shortest unambiguous form of each name: the last parts of a path, a spec without its prefix.
 
     >>> short_names(["folder:/data/birds/train", "folder:/a/cars/train", "random:vgg"])
     {'folder:/data/birds/train': '…/birds/train', 'folder:/a/cars/train': '…/cars/train', 'random:vgg': 'vgg'}
@@ -184,8 +184,8 @@ def short_names(names: Iterable[str]) -> dict[str, str]:
         users: dict[str, list[str]] = {}
         for name, at in level.items():
             users.setdefault(forms[name][at], []).append(name)
-        alike = [name for sharing in users.values() if len(sharing) > 1 for name in sharing]
-        longer = [name for name in alike if level[name] < len(forms[name]) - 1]
+        ambiguous = [name for same_form in users.values() if len(same_form) > 1 for name in same_form]
+        longer = [name for name in ambiguous if level[name] < len(forms[name]) - 1]
         if not longer:
             return {name: forms[name][at] for name, at in level.items()}
         for name in longer:
@@ -193,7 +193,7 @@ def short_names(names: Iterable[str]) -> dict[str, str]:
 
 
 def _forms(name: str) -> Iterator[str]:
-    """Forms of a name, the shortest first, and at last the name itself."""
+    """Yield the forms of a name, the shortest first and the name itself last."""
     if found := _ABSOLUTE.match(name):
         parts = found["path"].split("/")
         for count in range(1, len(parts)):

@@ -1,4 +1,4 @@
-"""The table of result records that a terminal shows."""
+"""The table of result records for terminals."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,7 +27,7 @@ _CONDITIONS = ("corruption", "severity", "score", "other", "other_layers", "laye
 
 
 def record_table(records: Sequence[Result]) -> FittedTable:
-    """One row per record."""
+    """Return a table with one row per record."""
     rows = [_row(record, label) for record, label in zip(records, labels_of(records), strict=True)]
     seen = any(record.trained_on for record in records)
     return FittedTable(_COLUMNS, rows, [SEEN_MEANS] if seen else [])
@@ -54,7 +54,7 @@ def _row(record: Result, label: Label) -> tuple[str | Name, ...]:
 
 
 def _condition(settings: Mapping[str, Any]) -> str:
-    """What an analysis varied from record to record: a corruption and its severity, a score, another model."""
+    """Return the settings that an analysis varies: a corruption and its severity, a score, another model."""
     values = {name: settings[name] for name in _CONDITIONS if settings.get(name) not in (None, "")}
     if "severity" in values:
         values["severity"] = f"severity {values['severity']}"
@@ -64,7 +64,7 @@ def _condition(settings: Mapping[str, Any]) -> str:
 
 
 def chosen_text(chosen: Mapping[str, Any]) -> str:
-    """The hyper-parameters that selection arrived at; ``C`` is the inverse of the penalty and left out.
+    """Return the selected hyper-parameters as text, without ``C``, which is the inverse of the penalty.
 
     >>> chosen_text({"penalty": 0.0316227766, "C": 31.6227766, "at_edge": False})
     'penalty 0.0316'
