@@ -20,7 +20,7 @@ def right(claim):
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        (lambda x: {"stem": x["stem"]}, r"takes the layers \['stem', 'layer1'\], not \['stem'\]"),
+        (lambda x: {"stem": x["stem"]}, r"needs the layers \['stem', 'layer1'\], not \['stem'\]"),
         (lambda x: {**x, "head": x["stem"]}, r"not \['stem', 'layer1', 'head'\]"),
         (lambda x: {**x, "stem": x["stem"][:-1]}, r"stem needs \[16, d\] of float16, not \[15, 6\]"),
         (lambda x: {**x, "stem": x["stem"][:, 0]}, r"stem needs \[16, d\] of float16, not \[16\]"),

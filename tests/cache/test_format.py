@@ -145,5 +145,5 @@ def test_a_damaged_array_is_named_with_the_file_and_the_remedy(tmp_path):
 
 def test_an_absent_file_is_named(tmp_path):
     block = Block("|u1", (1,), 1, (0,), "0" * 16)
-    with pytest.raises(DamagedError, match=r"gone.h5 is absent"), reading_shard(tmp_path / "gone.h5", block):
+    with pytest.raises(DamagedError, match=r"gone.h5 is missing"), reading_shard(tmp_path / "gone.h5", block):
         pass

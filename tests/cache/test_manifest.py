@@ -50,7 +50,7 @@ def test_a_folder_that_was_moved_to_another_key_is_damaged(tmp_path):
 def test_an_entry_of_another_format_is_named_and_not_read(tmp_path, monkeypatch):
     folder = filled(tmp_path, ["stem"]).folder
     monkeypatch.setattr("transferkit.cache.manifest.FORMAT", 9)
-    with pytest.raises(CacheError, match="cache format 2, this transferkit reads 9"):
+    with pytest.raises(CacheError, match="cache format 2, but this transferkit reads 9"):
         read_manifest(folder)
 
 
