@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
-    """A number with its noun, singular or plural.
+    """Return a number with its noun, singular or plural.
 
     >>> counted(1, "image"), counted(2, "image"), counted(1200, "class", "classes")
     ('1 image', '2 images', '1200 classes')
@@ -13,7 +13,7 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 
 
 def spread(numbers: Sequence[int]) -> str:
-    """The smallest and largest number, or the one number that all are.
+    """Return the smallest and largest number as text, or the single value if all are equal.
 
     >>> spread([4, 7, 5]), spread([4, 4])
     ('4 to 7', '4')
