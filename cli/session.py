@@ -39,7 +39,7 @@ class Session:
     Attributes:
         workspace: folder of runs, features, results and reports.
         reporter: receiver of progress messages; never standard output.
-        as_json: whether results are printed as JSON.
+        as_json: True if results are printed as JSON.
     """
 
     workspace: Workspace

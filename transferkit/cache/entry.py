@@ -72,7 +72,7 @@ class Entry:
 
     @property
     def begun(self) -> bool:
-        """Whether the entry exists on the disk, that is, whether ``begin`` was called for it."""
+        """True if the entry exists on the disk, that is, if ``begin`` was called for it."""
         return (self.folder / MANIFEST).exists()
 
     @property

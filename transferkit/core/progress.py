@@ -74,7 +74,7 @@ class PlainReporter:
 
     @property
     def due(self) -> bool:
-        """Whether enough time has passed since the last line."""
+        """True if enough time has passed since the last line."""
         return time.monotonic() - self._last_line >= self._every_seconds
 
     def note(self, message: str) -> None:

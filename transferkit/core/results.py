@@ -152,7 +152,7 @@ class Result:
 
     @property
     def is_current(self) -> bool:
-        """Whether this version of transferkit reuses the record: not if ``RECORD_VERSION`` has increased since."""
+        """True if this version of transferkit reuses the record; False if ``RECORD_VERSION`` has increased since."""
         return Cell(**{name: getattr(self, name) for name in _CELL_FIELDS}).digest == self.cell
 
     @property
