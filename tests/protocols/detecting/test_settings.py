@@ -38,7 +38,7 @@ def test_the_rate_rises_and_falls():
     ("changes", "words"),
     [
         ({"lr": -1.0}, "--lr -1 is invalid: give 0 or more"),
-        ({"lr": float("nan")}, "--lr nan cannot be meant"),
+        ({"lr": float("nan")}, "--lr nan is invalid"),
         ({"min_size": (16,)}, "--min-size 16 is invalid: give 32 or more"),
         ({"min_size": ()}, "--min-size is empty"),
         ({"min_size": (800,), "max_size": 700}, "--max-size 700 is below a shorter side of 800"),

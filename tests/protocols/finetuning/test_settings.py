@@ -35,10 +35,10 @@ def test_presets_have_the_numbers_of_their_sources():
     ("changes", "words"),
     [
         ({"lr": (-1.0,)}, "--lr -1 is invalid: give 0 or more"),
-        ({"lr": (float("nan"),)}, "--lr nan cannot be meant"),
+        ({"lr": (float("nan"),)}, "--lr nan is invalid"),
         ({"lr": ()}, "--lr is empty"),
         ({"batch": (0,)}, "--batch 0 is invalid: give 1 or more"),
-        ({"epochs": 0}, "--epochs 0 cannot be meant"),
+        ({"epochs": 0}, "--epochs 0 is invalid"),
         ({"flip_prob": 1.5}, "--flip-prob 1.5 is invalid: give 0 or more and at most 1"),
         ({"optimizer": "adam"}, "--optimizer 'adam' is unknown. Choose from: sgd, adamw"),
         ({"head": "one"}, "--head 'one' is unknown. Choose from: zero, probe"),
