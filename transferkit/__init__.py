@@ -1,11 +1,11 @@
 """Find out how well a visual representation transfers, why, and at what cost.
 
-The same as on the command line, from Python::
+The Python counterpart of ``transferkit extract`` and ``transferkit probe``::
 
     features = transferkit.extract("imagenet-lite0", "mini/digits", layers="stages")
     print(transferkit.probe(features, protocol="linear"))
 
-Importing this package is cheap: what needs torch is loaded on first use.
+Importing this package is cheap: modules that need torch are imported on first use.
 """
 
 import importlib
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .probes.estimators import KNNProbe, LinearProbe, PrototypeProbe, RidgeProbe
     from .protocols.notebook import extract, probe
 
-_HOMES = {
+_MODULES = {
     "extract": "protocols.notebook",
     "probe": "protocols.notebook",
     "load_encoder": "models.catalog",
@@ -35,7 +35,7 @@ _HOMES = {
     "Features": "core.features",
     "Result": "core.results",
     "Results": "core.results",
-    "Preprocessing": "core.views",
+    "Preprocessing": "core.preprocessing",
     "TransferkitError": "core.errors",
 }
 
@@ -58,9 +58,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:

@@ -63,11 +63,11 @@ def test_options_of_the_other_task_are_rejected(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--limit", "10"), "mini/scenes@limit=10 has the budget limit=10, and --task detection knows none"),
+        (("--limit", "10"), "mini/scenes@limit=10 has the budget limit=10, which --task detection does not support"),
         (("--data", "voc0712", "--shots-per-class", "5"), "voc0712@shots=5 has the budget shots=5"),
         (
             ("--data", "imagenet:x"),
-            "imagenet:x has no boxes, and --task detection needs some. Choose from: coco",
+            "imagenet:x has no boxes, which --task detection needs. Choose from: coco",
         ),
         (("--data", "hf:beans"), "hf:beans has no boxes"),
         (("--data", "mini/digits@shots=5"), "mini/digits@shots=5 has no boxes"),

@@ -181,8 +181,8 @@ def test_groups_of_layers_leave_out_what_has_no_map():
 @pytest.mark.parametrize(
     ("layers", "words"),
     [
-        (["layer4"], r"Layer 'layer4' of random:resnet18 returns one vector an image.*such as layer3\."),
-        (["stages", "last"], r"returns one vector an image: nothing in it has a place"),
+        (["layer4"], r"Layer 'layer4' of random:resnet18 returns one vector per image.*such as layer3\."),
+        (["stages", "last"], r"returns one vector per image: nothing in it has a place"),
         (["layer1", "fc"], r"Layer 'fc' of random:resnet18"),
     ],
 )
@@ -215,7 +215,7 @@ def test_what_is_not_there_is_refused(photos, context):
 
 @pytest.mark.parametrize(
     ("wrong", "words"),
-    [({"num_images": 0}, "--num-images 0 is too small: give 1"), ({"size": 15}, "--size 15 is too small: give 16")],
+    [({"num_images": 0}, "--num-images 0 is too small: 1 or more"), ({"size": 15}, "--size 15 is too small: 16")],
 )
 def test_settings_that_cannot_be_meant_are_refused(wrong, words):
     with pytest.raises(UsageError, match=words):

@@ -68,7 +68,7 @@ class Comparisons:
     refused: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values for JSON."""
         return {
             "comparisons": [one.to_json() for one in self.each],
             "over_datasets": [one.to_json() for one in self.overall],

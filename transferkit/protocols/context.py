@@ -15,7 +15,7 @@ class RunContext:
     Attributes:
         workspace: where data, features and results lie.
         seed: of splits and draws.
-        reporter: told how far the work has come.
+        reporter: receives progress and notes.
     """
 
     workspace: Workspace

@@ -94,9 +94,9 @@ class Evaluator:
     """Answers questions.
 
     Attributes:
-        context: where, by which seed, and who is told.
-        extraction: how features are taken, and of which layers.
-        force: compute finished cells anew.
+        context: workspace, seed and reporter.
+        extraction: extraction settings, with the layers.
+        force: recompute finished cells.
         max_memory: GiB that probing one layer may take; half of what is free unless given. Features that need
             more stay on the disk, and are gone through in pieces by the probes that can.
     """
@@ -116,8 +116,8 @@ class Evaluator:
         Every model and data set is opened before the first image is run.
 
         Args:
-            models: specs; none means the default model.
-            datasets: specs and groups.
+            models: encoder specs; an empty list selects the default model.
+            datasets: specs of data sets and groups of them.
             questions: what is asked of each layer.
 
         Raises:

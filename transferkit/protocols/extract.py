@@ -271,10 +271,10 @@ def extractions(
     """Every model over every split of every data set, opened and not yet run.
 
     Args:
-        models: specs; none means the default model.
-        datasets: specs and groups.
+        models: encoder specs; an empty list selects the default model.
+        datasets: specs of data sets and groups of them.
         settings: how features are taken.
-        context: where, by which seed, and who is told.
+        context: workspace, seed and reporter.
     """
     workspace = context.workspace
     for spec in models or [default_model(workspace.runs)]:

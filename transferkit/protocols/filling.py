@@ -50,7 +50,7 @@ def fill(
         load: gives what is needed of batches of rows, in their order; it reads them lazily.
         features_of: layer → ``[b, d]`` of what was loaded, all layers asked for and perhaps more.
         batch: rows a batch; batches do not cross shards, so that a resumed run repeats them.
-        task: told how far it has come.
+        task: receives the progress.
     """
     pending: list[_Shard] = []
     with ShardWriter() as writer:

@@ -163,11 +163,11 @@ def invert_layers(
     Every model is loaded, its layers resolved and the images read before the first step.
 
     Args:
-        models: specs; none means the default model.
+        models: encoder specs; an empty list selects the default model.
         data: the spec of one data set.
         settings: which images and layers.
         search: how they are looked for.
-        context: where, by which seed, and who is told.
+        context: workspace, seed and reporter.
 
     Raises:
         UnknownNameError, UsageError: for a model, data set, layer, size or device that cannot be meant.
@@ -229,13 +229,13 @@ def spatial_layers(encoder: Encoder, choice: Sequence[str]) -> tuple[Layer, ...]
 
     Raises:
         UnknownNameError: for a pattern that matches nothing.
-        ModelError: for a layer named otherwise that returns one vector an image, or if there is no other.
+        ModelError: for a layer named otherwise that returns one vector per image, or if there is no other.
     """
     named = [pattern for pattern in choice if pattern not in _GROUPS]
     for layer in resolve_layers(encoder, named, "avg") if named else ():
         if layer.kind == "vector":
             raise ModelError(
-                f"Layer {layer.name!r} of {encoder.spec} returns one vector an image: nothing in it has a "
+                f"Layer {layer.name!r} of {encoder.spec} returns one vector per image: nothing in it has a "
                 f"place. {_remedy(encoder)}"
             )
     found = tuple(layer for layer in resolve_layers(encoder, choice, "avg") if layer.kind != "vector")

@@ -1,25 +1,25 @@
-"""Settings of the inversion protocol: values without the machinery, so that help pages need not load it."""
+"""Settings of the inversion protocol; importing them does not import torch, so that help pages are fast."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..core.errors import UsageError
 
-SMALLEST = 16
-"""Pixels of a side; below, hardly any layer has a map, and structural similarity has no window."""
+MIN_SIZE = 16
+"""Minimum size in pixels per side: with less, few layers have a map, and SSIM's window does not fit."""
 
 
 @dataclass(frozen=True)
 class InvertSettings:
-    """Which images are looked for, behind which layers.
+    """Settings of the inversion of layers: the images to reconstruct, and from which layers.
 
     Attributes:
-        layers: ``stages``, ``all`` or module-name patterns; of ``stages`` and ``all`` those layers that have
-            a map or tokens.
-        num_images: how many, evenly spaced over the split.
-        split: whose images: ``train``, ``val`` or ``test``.
-        size: pixels of the square that every model sees.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` …
+        layers: layers to invert: ``stages``, ``all`` or module-name patterns. ``stages`` and ``all`` select layers with
+            feature maps or tokens only.
+        num_images: number of images, evenly spaced over the split.
+        split: split that the images are taken from: ``train``, ``val`` or ``test``.
+        size: input size of every model in pixels per side.
+        device: device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` …
     """
 
     layers: tuple[str, ...] = ("stages",)
@@ -30,14 +30,16 @@ class InvertSettings:
 
     def __post_init__(self) -> None:
         if self.num_images < 1:
-            raise UsageError(f"--num-images {self.num_images} is too small: give 1 or more.")
-        if self.size < SMALLEST:
-            raise UsageError(f"--size {self.size} is too small: give {SMALLEST} pixels or more.")
+            raise UsageError(f"--num-images {self.num_images} is too small: 1 or more is valid. Give a larger number.")
+        if self.size < MIN_SIZE:
+            raise UsageError(
+                f"--size {self.size} is too small: {MIN_SIZE} pixels or more are valid. Give a larger size."
+            )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for records."""
+        """Return the settings as plain values, for records."""
         return {**asdict(self), "layers": list(self.layers)}
 
 
 FULL = InvertSettings(size=224)
-"""The squares of the published method, which its prior of depth 6 needs 128 pixels or more for."""
+"""Settings with the image size of the published method; its prior of depth 6 needs 128 pixels or more."""

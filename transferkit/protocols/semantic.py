@@ -82,7 +82,7 @@ class Semantics:
     Attributes:
         extractor: of the encoder; its layers are asked about.
         dataset: whose images.
-        context: where, by which seed, and who is told.
+        context: workspace, seed and reporter.
         levels: that will be asked about; a layer's targets of all of them are scored together, from one
             decomposition of its features.
         known: filled here, and shared by the questions about several encoders: their floors are the same.

@@ -1,4 +1,4 @@
-"""Settings of the protocols: values without the machinery, so that help pages need not load it."""
+"""Settings of feature extraction; importing them does not import torch, so that help pages are fast."""
 
 from dataclasses import dataclass
 
@@ -7,22 +7,22 @@ from ..core.errors import UsageError
 
 @dataclass(frozen=True)
 class ExtractSettings:
-    """How features are taken; whatever shapes them is part of the cache key.
+    """Settings of feature extraction; all that change the features are part of the cache key.
 
     Attributes:
-        layers: ``last``, ``stages``, ``all`` or module-name patterns.
-        pooling: how a map becomes a vector: ``avg``, ``max``, ``avgmax``, ``grid2``, ``cls``,
-            ``mean-tokens`` or ``whole``, which keeps all of it; the encoder's own unless given.
-        size: pixels of the square the encoder sees; the size it was trained for unless given.
-        variant: how each image is changed first, such as ``rotate:90``, ``blur:3`` or ``augment:0``; ``test``
-            leaves it as it is.
-        dtype: of the stored features, ``float16`` or ``float32``.
-        device: of forward passes: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` …; the probes linear, knn and
-            fewshot take the first GPU that there is, unless CUDA_VISIBLE_DEVICES hides it.
-        precision: ``auto``, ``fp32`` or ``bf16`` of the forward pass.
-        batch: images a forward pass; 32 on a CPU and 256 on a GPU unless given.
-        workers: decoding processes; a number that suits the cores unless given.
-        on_error: ``keep`` the row of a file that cannot be decoded, marked, or ``stop``.
+        layers: layers to extract: ``last``, ``stages``, ``all`` or module-name patterns.
+        pooling: pooling of feature maps and tokens to vectors: ``avg``, ``max``, ``avgmax``, ``grid2``, ``cls``,
+            ``mean-tokens``, or ``whole``, which flattens the output; by default the encoder's own.
+        size: input size of the encoder in pixels per side; by default the size that it was trained for.
+        variant: transformation of each image before encoding, such as ``rotate:90``, ``blur:3`` or ``augment:0``;
+            ``test`` applies none.
+        dtype: data type of the stored features: ``float16`` or ``float32``.
+        device: device of the forward passes: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` … The probes linear, knn and
+            fewshot use the first visible GPU; CUDA_VISIBLE_DEVICES can hide it.
+        precision: precision of the forward passes: ``auto``, ``fp32`` or ``bf16``.
+        batch: batch size of the forward passes in images; by default 32 on a CPU and 256 on a GPU.
+        workers: number of data-loading processes; by default chosen from the number of CPU cores.
+        on_error: handling of images that cannot be decoded: ``keep`` their rows and mark them as skipped, or ``stop``.
     """
 
     layers: tuple[str, ...] = ("last",)

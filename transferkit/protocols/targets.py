@@ -50,7 +50,7 @@ def measured(
         view: how an encoder is shown them; its mean and deviation play no part.
         names: of targets.
         store: where it is kept.
-        reporter: told how far it has come.
+        reporter: receives progress and notes.
 
     Raises: DiskSpaceError: if there is no room, before anything is computed.
     """

@@ -17,7 +17,7 @@ from ..models.catalog import load_encoder
 from ..models.encoder import Encoder
 from ..models.layers import resolve_layers
 from ..protocols.context import RunContext
-from ..protocols.finetuning.cost import images_seen
+from ..protocols.finetuning.cost import total_training_images
 from ..protocols.finetuning.settings import FinetuneSettings
 from ..protocols.pretraining.settings import PretrainSettings
 from ..protocols.settings import ExtractSettings
@@ -78,7 +78,7 @@ class StudyEstimate:
         return " ".join([*parts, *self.problems])
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values for JSON."""
         return asdict(self)
 
 
@@ -143,7 +143,7 @@ class _Counting:
             settings: FinetuneSettings = settings_of(FinetuneSettings, what["settings"])
             if not what["sizes"][model]:
                 size = min(size, settings.max_pixels or size)
-            images = images_seen(settings, rows - len(dataset.split("test")))
+            images = total_training_images(settings, rows - len(dataset.split("test")))
             return EstimateLine(task.kind, 1, images, seconds=images * BACKWARD * self._image_seconds(encoder, size))
         if what["hand"]:
             return EstimateLine(task.kind, 1, seconds=0.0)  # the first hand is counted

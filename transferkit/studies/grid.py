@@ -42,7 +42,7 @@ class Task:
         return tuple(self.what.get("sizes", {}))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values for JSON."""
         return {"kind": self.kind, "title": self.title, "what": dict(self.what), "after": list(self.after)}
 
     @classmethod

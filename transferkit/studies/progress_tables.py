@@ -19,7 +19,7 @@ _BAR = 8  # characters
 
 
 def state_table(found: StudyRun) -> Table:
-    """One row a model, one column a protocol: how many tasks are done of how many; a bar for all of them."""
+    """One row per model, one column a protocol: how many tasks are done of how many; a bar for all of them."""
     counts: dict[str, dict[str, list[TaskState]]] = {}
     for mark in found.marks.values():
         column, row = _place_of(mark.title)

@@ -88,7 +88,7 @@ def run_study(study: Study, *, context: RunContext, engine: Callable[[], Engine]
 
     Args:
         study: what is asked.
-        context: the workspace, and who is told.
+        context: workspace and reporter.
         engine: makes what carries out the tasks; called only if there is anything to do.
         fail_fast: stop at the first failure; what is running then is lost.
 

@@ -15,7 +15,7 @@ from transferkit.protocols.context import RunContext
 from transferkit.protocols.detecting import cost
 from transferkit.protocols.detecting import detect as module
 from transferkit.protocols.detecting.backbone import detector_of
-from transferkit.protocols.detecting.cost import require_patience
+from transferkit.protocols.detecting.cost import require_short_training
 from transferkit.protocols.detecting.detect import detect
 
 
@@ -25,9 +25,9 @@ def test_hours_on_a_cpu_are_refused_with_their_number():
     detector = detector_of(encoder, settings, 3)
     before = {name: value.clone() for name, value in detector.state_dict().items()}
     with pytest.raises(UsageError, match=r"about [\d.]+ hours on this CPU: 400000000 images .* or add --yes"):
-        require_patience([(encoder.spec, detector, 4 * 10**8)], settings)
+        require_short_training([(encoder.spec, detector, 4 * 10**8)], settings)
     assert_close(dict(detector.state_dict()), before, rtol=0, atol=0)
-    require_patience([(encoder.spec, detector, 16)], settings)
+    require_short_training([(encoder.spec, detector, 16)], settings)
 
 
 def test_one_step_is_enough_where_there_is_no_hope(monkeypatch):
@@ -35,7 +35,7 @@ def test_one_step_is_enough_where_there_is_no_hope(monkeypatch):
     monkeypatch.setattr("transferkit.protocols.detecting.cost.time.perf_counter", lambda: next(clock))
     encoder = load_encoder(MODEL)
     with pytest.raises(UsageError, match="hours on this CPU"):
-        require_patience([(encoder.spec, detector_of(encoder, SMALL, 3), 16)], SMALL)
+        require_short_training([(encoder.spec, detector_of(encoder, SMALL, 3), 16)], SMALL)
 
 
 def test_a_busy_moment_is_not_taken_for_slowness(monkeypatch):
@@ -43,12 +43,12 @@ def test_a_busy_moment_is_not_taken_for_slowness(monkeypatch):
     clock = iter([0, 600, 1000, 1600, 2000, 2000.1])
     monkeypatch.setattr("transferkit.protocols.detecting.cost.time.perf_counter", lambda: next(clock))
     encoder = load_encoder(MODEL)
-    require_patience([(encoder.spec, detector_of(encoder, SMALL, 3), 16)], SMALL)
+    require_short_training([(encoder.spec, detector_of(encoder, SMALL, 3), 16)], SMALL)
 
 
 def test_what_has_no_record_yet_counts_together(monkeypatch, tmp_path):
     """Each data set alone takes 0.6 hours; what was interrupted counts by what is left."""
-    monkeypatch.setattr(cost, "_seconds_an_image", lambda *_, **__: 0.6 * 3600 / 16)
+    monkeypatch.setattr(cost, "_seconds_per_image", lambda *_, **__: 0.6 * 3600 / 16)
     data = {name: replace(eight(), spec=name) for name in ("mini/scenes", "voc0712")}
     monkeypatch.setattr(module, "open_detection", lambda name, **_: data[name])
     context = RunContext(Workspace(tmp_path, tmp_path / "data"), reporter=Notes())

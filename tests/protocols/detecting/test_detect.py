@@ -114,7 +114,7 @@ def test_weights_that_were_not_kept_are_not_promised(monkeypatch, tmp_path):
     assert not [note for note in notes.notes if "kept" in note]
     detected(monkeypatch, tmp_path, eight(), reporter=notes)
     assert notes.notes[-1] == (
-        f"The weights of {MODEL} on mini/scenes were not kept when it was trained: --force --keep trains it anew."
+        f"The weights of {MODEL} on mini/scenes were not kept. Use --force --keep to train and keep them."
     )
 
 
@@ -150,7 +150,7 @@ def test_an_interrupted_training_ends_with_the_same_bits(changes, monkeypatch, t
 def test_kept_weights_are_a_model(monkeypatch, tmp_path):
     notes = Notes()
     detected(monkeypatch, tmp_path, eight(), reporter=notes)
-    (said,) = [note for note in notes.notes if "fine-tuned weights are the model" in note]
+    (said,) = [note for note in notes.notes if "fine-tuned weights are stored as the model" in note]
     encoder = load_encoder(said.rpartition(" ")[2])
     before = load_encoder(MODEL).module.state_dict()
     now = encoder.module.state_dict()
@@ -165,7 +165,7 @@ def test_pictures_that_cannot_be_read_are_counted_and_replaced(monkeypatch, tmp_
     assert (one.result.n, one.result.skipped_rows) == (2, 1)
     assert one.result.extra_metrics["unreadable_in_training"] == 2  # once an epoch
     everything = dataset(split("train", range(8), broken=range(8)), data.split("test"))
-    with pytest.raises(DataError, match=r"20 images in a row cannot be read, such as .* \(it is broken\)"):
+    with pytest.raises(DataError, match=r"20 consecutive images cannot be read, such as .* \(it is broken\)"):
         detected(monkeypatch, tmp_path / "b", everything)
 
 
@@ -179,7 +179,7 @@ def test_annotations_that_were_left_out_are_counted(monkeypatch, tmp_path):
 
 def test_a_loss_that_is_not_finite_names_the_step(monkeypatch, tmp_path):
     settings = replace(SMALL, lr=1e18, warmup_iterations=0, clip=0.0)
-    with pytest.raises(ModelError, match=r"at step \d\. The detector diverged at --lr 1e\+18: give less"):
+    with pytest.raises(ModelError, match=r"at step \d\. The detector diverged at --lr 1e\+18: lower it"):
         detected(monkeypatch, tmp_path, eight(), settings)
 
 
@@ -197,13 +197,16 @@ def test_what_cannot_be_is_refused(monkeypatch, tmp_path):
         asked(data="mini/scene")
     with pytest.raises(ModelError, match="imagenet-lite0 is no ResNet, and --detector c4"):
         asked(model="imagenet-lite0", settings=replace(SMALL, detector="c4"))
-    with pytest.raises(ModelError, match=r"random:vit_tiny_patch16_224 has no maps of 1/4, .* \(it has none\)"):
+    with pytest.raises(
+        ModelError,
+        match=r"random:vit_tiny_patch16_224 cannot be the backbone of a detector: .* \(it has none\)",
+    ):
         asked(model="random:vit_tiny_patch16_224")
     data = eight()
     nothing = dataset(without_objects(data.split("train")), data.split("test"))
     with pytest.raises(DataError, match="mini/scenes has no box to train on"):
         detected(monkeypatch, tmp_path, nothing)
-    with pytest.raises(DataError, match=r"8 images cannot fill a --batch of 9"):
+    with pytest.raises(DataError, match=r"8 images cannot fill --batch 9"):
         detected(monkeypatch, tmp_path, data, replace(SMALL, batch=9))
 
 
@@ -266,7 +269,7 @@ detector = detector_of(load_encoder("random:test_resnet"), SMALL, 6)
 course = DetectionJob(data.split("train"), SMALL, folder / "course", {}, 0)
 training = Training(detector, course, fabric=fabric, reporter=SILENT)
 training.run()
-found, reasons = training.found(data.split("test"))
+found, reasons = training.detect(data.split("test"))
 assert len(found) == 3 and not reasons
 weights = {k: v.contiguous() for k, v in detector.state_dict().items()}
 weights["found"] = torch.tensor([len(one) for one in found])

@@ -15,7 +15,7 @@ from transferkit.models.catalog import load_encoder
 from transferkit.protocols.detecting import training
 from transferkit.protocols.detecting.backbone import detector_of, plan_of
 from transferkit.protocols.detecting.presets import preset_settings
-from transferkit.protocols.detecting.training import DetectionJob, Training, decayed_and_not
+from transferkit.protocols.detecting.training import DetectionJob, Training, parameter_groups
 
 
 def test_processes_must_be_able_to_share(monkeypatch, tmp_path):
@@ -27,7 +27,7 @@ def test_processes_must_be_able_to_share(monkeypatch, tmp_path):
         job = DetectionJob(eight().split("train"), settings, tmp_path, {}, 0)
         return Training(detector, job, fabric=Two(), reporter=Notes())
 
-    with pytest.raises(UsageError, match="2 processes cannot share a --batch of 3: give a multiple of 2"):
+    with pytest.raises(UsageError, match="--batch 3 cannot be divided equally among 2 processes: give a multiple of 2"):
         begun(replace(SMALL, batch=3))
     with pytest.raises(UsageError, match="sync over several processes needs GPUs"):
         begun(replace(SMALL, bn_stats="sync"))
@@ -56,12 +56,12 @@ def test_half_a_batch_is_one_that_the_processes_can_share(tmp_path):
             self.job = DetectionJob(eight().split("train"), replace(SMALL, batch=batch), tmp_path, {}, 0)
             self.fabric = type("Processes", (), {"world_size": processes})
 
-    assert Asked(6, 2)._less == "--batch 2 --lr 0.00333333"
-    assert Asked(4, 4)._less == "smaller --min-size"
+    assert Asked(6, 2)._memory_hint == "--batch 2 --lr 0.00333333"
+    assert Asked(4, 4)._memory_hint == "smaller --min-size"
 
 
 def test_too_little_memory_for_the_search_is_answered_likewise(monkeypatch, tmp_path):
-    monkeypatch.setattr(training, "_found", out_of_memory)
+    monkeypatch.setattr(training, "_to_detections", out_of_memory)
     with pytest.raises(ModelError, match="memory for boxes at --test-min-size 64: try a smaller --test-min-size"):
         detected(monkeypatch, tmp_path, eight(), replace(SMALL, score_threshold=0.0))
 
@@ -108,15 +108,15 @@ def test_running_averages_stay_where_nothing_is_recomputed(changes, tmp_path):
 
 def test_scale_and_shift_of_normalisations_are_not_decayed():
     detector = detector_of(load_encoder(MODEL), replace(SMALL, bn_stats="sync"), 6)
-    decayed, still = decayed_and_not(detector, 0.1)
-    assert (decayed["weight_decay"], still["weight_decay"]) == (0.1, 0.0)
-    shapes = {len(parameter.shape) for parameter in still["params"]}
+    decayed, undecayed = parameter_groups(detector, 0.1)
+    assert (decayed["weight_decay"], undecayed["weight_decay"]) == (0.1, 0.0)
+    shapes = {len(parameter.shape) for parameter in undecayed["params"]}
     assert shapes == {1}
-    assert len(still["params"]) == 2 * len(normalisations(detector))
+    assert len(undecayed["params"]) == 2 * len(normalisations(detector))
     trained = sum(parameter.requires_grad for parameter in detector.parameters())
-    assert len(decayed["params"]) + len(still["params"]) == trained
+    assert len(decayed["params"]) + len(undecayed["params"]) == trained
     frozen = detector_of(load_encoder(MODEL), SMALL, 6)
-    assert len(decayed_and_not(frozen, 0.1)) == 1
+    assert len(parameter_groups(frozen, 0.1)) == 1
 
 
 def test_the_published_presets_have_the_numbers_of_mocos_configuration_and_detectron2():

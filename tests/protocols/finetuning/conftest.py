@@ -1,4 +1,4 @@
-"""What every test of fine-tuning has."""
+"""Fixtures of all tests of fine-tuning."""
 
 from pathlib import Path
 

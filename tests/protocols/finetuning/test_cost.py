@@ -1,4 +1,4 @@
-"""What fine-tuning will take, and when that is refused."""
+"""The estimated duration of fine-tuning, and the refusal of training that takes hours."""
 
 from dataclasses import replace
 
@@ -13,25 +13,25 @@ from transferkit.core.workspace import Workspace
 from transferkit.models.catalog import load_encoder
 from transferkit.protocols.context import RunContext
 from transferkit.protocols.finetuning import cost
-from transferkit.protocols.finetuning.cost import agreed, images_seen, require_patience
+from transferkit.protocols.finetuning.cost import check_on_rank_zero, require_short_training, total_training_images
 from transferkit.protocols.finetuning.finetune import SETTING, RunOptions, finetune
 from transferkit.protocols.finetuning.training import TrainingLoop
 
 
-def test_hours_on_a_cpu_need_a_yes():
+def test_training_for_hours_on_a_cpu_needs_yes():
     encoder = load_encoder(MODEL).at(32)
     long = replace(SMALL, lr=(0.1, 0.01), epochs=50, search_epochs=20)
-    assert images_seen(long, 1000) == 50_000 + 2 * 20_000
-    assert images_seen(replace(long, steps=10), 1000) == 80 + 2 * 80
+    assert total_training_images(long, 1000) == 50_000 + 2 * 20_000
+    assert total_training_images(replace(long, steps=10), 1000) == 80 + 2 * 80
     with pytest.raises(UsageError, match=r"would take about \d+\.\d hours on this CPU: \d+ images of 32 pixels.*--yes"):
-        require_patience([(encoder, 10**9)], long)
-    require_patience([(encoder, 100)], SMALL)
+        require_short_training([(encoder, 10**9)], long)
+    require_short_training([(encoder, 100)], SMALL)
 
 
-def test_what_has_no_record_yet_counts_together(pictures, tmp_path, monkeypatch):
+def test_cells_without_a_record_are_added_up(pictures, tmp_path, monkeypatch):
     """Each data set alone takes 0.6 hours."""
     images = 2 * 54
-    monkeypatch.setattr(cost, "_seconds_an_image", lambda *_: 0.6 * 3600 / images)
+    monkeypatch.setattr(cost, "_seconds_per_image", lambda *_: 0.6 * 3600 / images)
     other = draw_pictures(tmp_path / "other")
     context = RunContext(Workspace(tmp_path, tmp_path / "data"), reporter=Notes())
 
@@ -46,9 +46,9 @@ def test_what_has_no_record_yet_counts_together(pictures, tmp_path, monkeypatch)
     assert len(asked(pictures, other)) == 2
 
 
-def test_what_was_interrupted_counts_by_what_is_left(pictures, tmp_path, monkeypatch):
+def test_an_interrupted_training_counts_its_remaining_images(pictures, tmp_path, monkeypatch):
     """A first epoch of two, and then one setting of two, pass before the training is interrupted."""
-    monkeypatch.setattr(cost, "_seconds_an_image", lambda *_: 3600 / 10)  # ten images an hour
+    monkeypatch.setattr(cost, "_seconds_per_image", lambda *_: 3600 / 10)  # ten images per hour
     one, no = replace(SMALL, head="zero"), RunOptions()
     allowed, step = [], TrainingLoop._step
 
@@ -80,7 +80,7 @@ def test_what_was_interrupted_counts_by_what_is_left(pictures, tmp_path, monkeyp
 
 
 class Process:
-    """One of two; what the first broadcasts is known."""
+    """One of two processes; ``said`` is what the first broadcasts."""
 
     def __init__(self, rank, said=None):
         self.is_global_zero, self.said = rank == 0, said
@@ -89,22 +89,22 @@ class Process:
         return value if self.is_global_zero else self.said
 
 
-def test_one_process_measures_and_all_refuse():
+def test_rank_zero_measures_and_all_processes_raise():
     refusal = UsageError("hours")
 
     def refuse():
         raise refusal
 
     with pytest.raises(UsageError, match="hours"):
-        agreed(Process(0), refuse)
+        check_on_rank_zero(Process(0), refuse)
     with pytest.raises(UsageError, match="hours"):
-        agreed(Process(1, said=refusal), lambda: pytest.fail("measured twice"))
-    agreed(Process(0), lambda: None)
-    agreed(Process(1), lambda: pytest.fail("measured twice"))
+        check_on_rank_zero(Process(1, said=refusal), lambda: pytest.fail("measured twice"))
+    check_on_rank_zero(Process(0), lambda: None)
+    check_on_rank_zero(Process(1), lambda: pytest.fail("measured twice"))
 
 
 def test_measuring_leaves_the_network_as_it_was():
     encoder = load_encoder(MODEL).at(32)
     before = {name: value.clone() for name, value in encoder.module.state_dict().items()}
-    require_patience([(encoder, 1)], replace(SMALL, bn_stats="update"))
+    require_short_training([(encoder, 1)], replace(SMALL, bn_stats="update"))
     assert all(torch.equal(value, before[name]) for name, value in encoder.module.state_dict().items())

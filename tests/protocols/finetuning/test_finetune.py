@@ -30,7 +30,7 @@ from transferkit.protocols.finetuning.head_init import PENALTIES
 from transferkit.protocols.settings import ExtractSettings
 
 
-def test_it_learns_and_says_how(pictures, tmp_path):
+def test_it_learns_and_records_the_settings(pictures, tmp_path):
     (record,) = tuned(pictures, tmp_path, replace(SMALL, epochs=6, head="zero"))
     assert record.value == 1.0
     assert (record.protocol, record.layer, record.selected_on, record.evaluated_on, record.n) == (
@@ -46,7 +46,7 @@ def test_it_learns_and_says_how(pictures, tmp_path):
     assert not list((tmp_path / "finetuned").glob("*/training.safetensors"))
 
 
-def test_without_a_rate_it_is_the_linear_probe_that_it_starts_from(pictures, tmp_path):
+def test_at_learning_rate_zero_it_is_the_linear_probe_that_it_starts_from(pictures, tmp_path):
     (record,) = tuned(pictures, tmp_path, replace(SMALL, lr=(0.0,), batch=(54,), weight_decay=(0.0,)))
     context = RunContext(Workspace(tmp_path, tmp_path / "data"))
     (probe,) = Evaluator(context, ExtractSettings(size=32)).run(
@@ -123,7 +123,7 @@ def test_a_setting_keeps_the_temperature_of_its_answers_alone(pictures, tmp_path
 
 @pytest.mark.parametrize("patience", [0, 3])
 @pytest.mark.parametrize("head", ["zero", "probe"])
-def test_what_held_out_rows_chose_is_told_also_of_one_setting(head, patience, pictures, tmp_path):
+def test_selection_on_held_out_rows_is_recorded_also_for_one_setting(head, patience, pictures, tmp_path):
     (record,) = tuned(pictures, tmp_path, replace(SMALL, patience=patience, head=head))
     assert record.selected_on == ("val" if patience or head == "probe" else "none")
     chosen = dict(record.chosen)
@@ -132,8 +132,8 @@ def test_what_held_out_rows_chose_is_told_also_of_one_setting(head, patience, pi
     assert chosen == ({"epochs": len(record.extra_metrics["curve"])} if patience else {})
 
 
-def test_test_images_choose_nothing(pictures, tmp_path):
-    """Labels of test turned round change the score, and nothing else."""
+def test_test_images_do_not_influence_the_selection(pictures, tmp_path):
+    """Permuted labels of test change the score, and nothing else."""
     turned = tmp_path / "turned"
     for path in pictures.rglob("*.png"):
         split, name, file = path.relative_to(pictures).parts
@@ -146,7 +146,7 @@ def test_test_images_choose_nothing(pictures, tmp_path):
     assert (plain.value, wrong.value) == (1.0, 0.0)
 
 
-def test_what_lies_below_a_layer_is_not_trained(pictures, tmp_path):
+def test_layers_up_to_train_from_are_frozen(pictures, tmp_path):
     tuned(pictures, tmp_path, replace(SMALL, train_from="layer2", bn_stats="update", head="zero"))
     before, after = load_encoder(MODEL).module.state_dict(), kept(tmp_path)
     moved = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
@@ -156,7 +156,7 @@ def test_what_lies_below_a_layer_is_not_trained(pictures, tmp_path):
     assert "layer3.0.bn1.running_mean" in moved
 
 
-def test_patience_ends_a_training_that_no_longer_gains(pictures, tmp_path):
+def test_patience_stops_training_without_improvement(pictures, tmp_path):
     (record,) = tuned(pictures, tmp_path, replace(SMALL, lr=(0.0,), epochs=9, patience=2, head="zero"))
     assert [line["epoch"] for line in record.extra_metrics["curve"]] == [1, 2, 3]
     assert record.extra_metrics["trained_rows"] == 36  # val tells when to stop
@@ -176,7 +176,7 @@ def test_a_loss_that_is_not_finite_names_the_setting(pictures, tmp_path):
         tuned(pictures, tmp_path, replace(SMALL, lr=(1e18,), head="zero", bn_stats="update"))
 
 
-def test_what_cannot_be_is_refused(pictures, tmp_path):
+def test_impossible_requests_are_refused(pictures, tmp_path):
     with pytest.raises(UnknownNameError, match="No layer named 'layer9'"):
         tuned(pictures, tmp_path, replace(SMALL, train_from="layer9"))
     context = RunContext(Workspace(tmp_path, tmp_path / "data"))
@@ -200,14 +200,14 @@ from transferkit.protocols.finetuning.training import TrainingLoop
 from transferkit_cli.main import main
 
 torch.set_num_threads(1)
-forget = TrainingLoop.forget
+remove_checkpoint = TrainingLoop.remove_checkpoint
 
 def kept(fit):
     weights = {name: value.contiguous() for name, value in fit.network.trunk.weights(None).items()}
     save_file(weights, f"{folder}/rank{fit.fabric.global_rank}.safetensors")
-    forget(fit)
+    remove_checkpoint(fit)
 
-TrainingLoop.forget = kept
+TrainingLoop.remove_checkpoint = kept
 folder, *arguments = sys.argv[1:]
 sys.argv[1:] = arguments
 main()
@@ -242,10 +242,10 @@ def test_two_processes_train_what_one_does(pictures, tmp_path):
     assert_close(kept(tmp_path / "one"), first, rtol=1e-4, atol=1e-6)
 
 
-def test_kept_weights_are_a_model(pictures, tmp_path):
+def test_exported_weights_are_a_model(pictures, tmp_path):
     notes = Notes()
     tuned(pictures, tmp_path, replace(SMALL, epochs=1), reporter=notes)
-    (said,) = [note for note in notes.notes if "fine-tuned weights are the model" in note]
+    (said,) = [note for note in notes.notes if "fine-tuned weights are stored as the model" in note]
     encoder = load_encoder(said.rpartition(" ")[2], runs=tmp_path / "runs")
     assert encoder.view == load_encoder(MODEL).at(32).view
     with pytest.raises(UsageError, match="no finished pretraining run"):
@@ -256,14 +256,14 @@ def test_kept_weights_are_a_model(pictures, tmp_path):
     notes = Notes()
     tuned(pictures, tmp_path / "other", replace(SMALL, epochs=1), reporter=notes, run_options=RunOptions(yes=True))
     tuned(pictures, tmp_path / "other", replace(SMALL, epochs=1), reporter=notes)
-    assert "were not kept: --force --keep trains them anew" in notes.notes[-1]
+    assert "were not kept. Use --force --keep to train" in notes.notes[-1]
 
 
 @pytest.mark.parametrize("batch_norm", [True, False])
-def test_a_kept_network_answers_as_the_one_that_was_scored(batch_norm, pictures, tmp_path, monkeypatch):
-    scored, answers = [], training.TrainingLoop.answers
+def test_an_exported_network_predicts_as_the_scored_one(batch_norm, pictures, tmp_path, monkeypatch):
+    scored, predict = [], training.TrainingLoop.predict
     monkeypatch.setattr(
-        training.TrainingLoop, "answers", lambda fit, split: scored.append(answers(fit, split)) or scored[-1]
+        training.TrainingLoop, "predict", lambda fit, split: scored.append(predict(fit, split)) or scored[-1]
     )
     settings = replace(SMALL, batch_norm=batch_norm, head="zero", bn_stats="update")
     (record,) = tuned(pictures, tmp_path, settings)
@@ -283,7 +283,7 @@ def test_a_kept_network_answers_as_the_one_that_was_scored(batch_norm, pictures,
         assert_close(whole(images), logits, rtol=1e-4, atol=1e-5)
 
 
-def test_a_network_that_began_without_a_classifier_is_kept_with_one(pictures, tmp_path):
+def test_a_network_loaded_without_a_classifier_is_exported_with_one(pictures, tmp_path):
     """As every encoder of a contrastive pretraining does, and every one that was fine-tuned."""
     tuned(pictures, tmp_path, replace(SMALL, batch_norm=False))
     runs = tmp_path / "runs"
@@ -296,7 +296,7 @@ def test_a_network_that_began_without_a_classifier_is_kept_with_one(pictures, tm
     assert_close(held["fc.weight"], load_file(second / "head.safetensors")["weight"])
 
 
-def test_cached_maps_stand_in_for_images(pictures, tmp_path, monkeypatch):
+def test_cached_activations_replace_images(pictures, tmp_path, monkeypatch):
     """The same weights, and the trained rows are never decoded."""
     settings = replace(SMALL, train_from="layer2", augment=False, head="zero", epochs=3, lr=(0.05,))
     tuned(pictures, tmp_path / "images", settings)
@@ -338,7 +338,7 @@ def test_rates_shrink_from_stage_to_stage(pictures, tmp_path):
     assert share[0] < share[1] / 10
 
 
-def test_without_val_whole_groups_judge(pictures, tmp_path):
+def test_without_val_whole_groups_are_held_out(pictures, tmp_path):
     dataset = open_dataset(f"folder:{pictures}", root=tmp_path, seed=0)
     train = dataset.split("train")
     train = replace(train, groups=tuple(f"{row // 3}" for row in range(len(train))))
@@ -347,9 +347,9 @@ def test_without_val_whole_groups_judge(pictures, tmp_path):
         settings=replace(SMALL, head="zero"),
     )
     rows = module._Target._rows(job)
-    assert not set(rows.train.groups) & set(rows.held.groups)
-    assert len(rows.train) + len(rows.held) == len(train)
-    assert set(rows.held.labels.tolist()) == set(train.labels.tolist())
+    assert not set(rows.train.groups) & set(rows.held_out.groups)
+    assert len(rows.train) + len(rows.held_out) == len(train)
+    assert set(rows.held_out.labels.tolist()) == set(train.labels.tolist())
     train = replace(train, groups=tuple(map(str, train.labels.tolist())))
     job.dataset = replace(job.dataset, splits={"train": train, "test": dataset.split("test")})
     with pytest.raises(DataError, match=r"has too few groups of images to hold some out\. Add groups"):

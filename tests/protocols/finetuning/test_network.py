@@ -4,7 +4,7 @@ from transferkit.protocols.finetuning.network import FinetuneNetwork
 from transferkit.protocols.finetuning.settings import FinetuneSettings
 
 
-def test_the_last_stage_lies_one_below_the_classifier():
+def test_the_last_stage_is_one_step_before_the_classifier():
     encoder = load_encoder("random:test_resnet").at(32)
     settings = FinetuneSettings(layer_decay=0.5)
     network = FinetuneNetwork(encoder, settings, HeadInit.zero(encoder, 3))

@@ -22,7 +22,7 @@ FEWSHOT = question("fewshot", shots=1, ways=2, queries=2, episodes=5)
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory, pictures):
-    """A network fine-tuned on the pictures, pretrained on them, and one that knows nothing of them."""
+    """A network fine-tuned on the pictures, pretrained on them, and one that was never trained on them."""
     root = tmp_path_factory.mktemp("seen")
     tuned(pictures, root, replace(SMALL, epochs=1, head="zero"))
     run(small(pictures, epochs=1), root, name="pretrained")
@@ -64,7 +64,7 @@ def test_other_data_and_other_networks_are_not_marked(workspace, pictures, tmp_p
         assert "†" not in str(records)
 
 
-def test_budgets_and_options_are_parts_of_their_set():
+def test_budgets_and_options_refer_to_their_data_set():
     assert seen_source(["mini/leaves"], "mini/leaves@shots=5") == "mini/leaves"
     assert seen_source(["dtd:2", "folder:a"], "dtd@vtab1k") == "dtd:2"
     assert seen_source(["voc0712"], "voc2007") == "voc0712"
@@ -72,7 +72,7 @@ def test_budgets_and_options_are_parts_of_their_set():
     assert seen_source(["mini/objects"], "mini/leaves") == ""
 
 
-def test_exported_and_imported_weights_know_it(workspace, pictures, tmp_path):
+def test_exported_and_imported_weights_are_marked(workspace, pictures, tmp_path):
     data, model = f"folder:{pictures}", fine_tuned(workspace)
     path = tmp_path / "weights.safetensors"
     export_weights(model, path, runs=workspace / "runs")
@@ -87,7 +87,7 @@ def test_exported_and_imported_weights_know_it(workspace, pictures, tmp_path):
     assert load_encoder(f"file:{newest}#test_resnet").trained_on == (data,)
 
 
-def test_training_further_adds_to_what_is_known(workspace, pictures, tmp_path):
+def test_further_training_extends_trained_on(workspace, pictures, tmp_path):
     other = draw_pictures(tmp_path / "others")
     (record,) = tuned(other, workspace, replace(SMALL, epochs=1, head="zero"), model="run:pretrained")
     assert "trained_on" not in record.extra_metrics

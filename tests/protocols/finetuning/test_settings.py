@@ -42,12 +42,12 @@ def test_presets_have_the_numbers_of_their_sources():
         ({"flip_prob": 1.5}, "--flip-prob 1.5 is invalid: give 0 or more and at most 1"),
         ({"optimizer": "adam"}, "--optimizer 'adam' is unknown. Choose from: sgd, adamw"),
         ({"head": "one"}, "--head 'one' is unknown. Choose from: zero, probe"),
-        ({"batch": (8, 1), "bn_stats": "update"}, "--batch 1 leaves .* nothing to compare: give --batch 2"),
-        ({"batch": (1,), "batch_norm": True, "head": "zero"}, "--batch 1 leaves .* and --no-batch-norm"),
-        ({"batch_norm": True}, "use --head zero with --batch-norm"),
-        ({"decay_over_lr": True, "lr": (0.0,)}, "divides by the learning rate"),
+        ({"batch": (8, 1), "bn_stats": "update"}, "--batch 1 is too small for batch normalisation: give --batch 2"),
+        ({"batch": (1,), "batch_norm": True, "head": "zero"}, "--batch 1 is too small .* and --no-batch-norm"),
+        ({"batch_norm": True}, "Use --head zero, or --no-batch-norm"),
+        ({"decay_over_lr": True, "lr": (0.0,)}, "cannot divide weight decay by --lr 0"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(changes, words):
+def test_invalid_values_are_refused(changes, words):
     with pytest.raises(UsageError, match=words.replace("(", r"\(")):
         FinetuneSettings(**changes)

@@ -37,14 +37,14 @@ def test_a_plain_loop_ends_with_the_same_weights(clip, pictures, tmp_path):
 
 @pytest.mark.parametrize("schedule", ["step", "cosine"])
 def test_a_plain_loop_over_batches_ends_with_the_same_weights(schedule, pictures, tmp_path, monkeypatch):
-    """Three batches an epoch, a rate that rises and falls, statistics that move."""
+    """Three batches per epoch, warmup and decay of the learning rate, and updated statistics."""
     settings = replace(
         SMALL,
         **{"batch": (18,), "epochs": 4, "augment": False, "head": "zero", "lr": (0.05,), "clip": 0.0},
         **{"schedule": schedule, "warmup": 0.25, "batch_norm": True, "bn_stats": "update"},
     )
     fits = []
-    monkeypatch.setattr(TrainingLoop, "forget", lambda self: fits.append(self))
+    monkeypatch.setattr(TrainingLoop, "remove_checkpoint", lambda self: fits.append(self))
     tuned(pictures, tmp_path, settings)
     encoder = load_encoder(MODEL).at(32)
     images, labels = everything(pictures, encoder)
@@ -59,19 +59,19 @@ def test_a_plain_loop_over_batches_ends_with_the_same_weights(schedule, pictures
 
 
 def test_another_image_stands_in_for_a_train_image_that_cannot_be_read(tmp_path, monkeypatch):
-    """Without augmentation as with it: with its own label, and what it stands in for is counted."""
+    """The replacement keeps its own label, with and without augmentation, and is counted."""
     own = draw_pictures(tmp_path / "own")
     for name in ("00.png", "01.png"):
         (own / "train" / "red" / name).write_bytes(b"not an image")
     shown, fits = [], []
-    step, forget = TrainingLoop._step, TrainingLoop.forget
+    step, remove_checkpoint = TrainingLoop._step, TrainingLoop.remove_checkpoint
 
     def watched(self, number, images, labels):
         shown.append((images, labels))
         return step(self, number, images, labels)
 
     monkeypatch.setattr(TrainingLoop, "_step", watched)
-    monkeypatch.setattr(TrainingLoop, "forget", lambda self: fits.append(self) or forget(self))
+    monkeypatch.setattr(TrainingLoop, "remove_checkpoint", lambda self: fits.append(self) or remove_checkpoint(self))
     tuned(own, tmp_path / "w", replace(SMALL, batch=(54,), augment=False, head="zero"))
     view = load_encoder(MODEL).view
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (view.mean, view.std))
@@ -82,10 +82,10 @@ def test_another_image_stands_in_for_a_train_image_that_cannot_be_read(tmp_path,
         np.testing.assert_array_equal(torch.cdist(seen, colours).argmin(1), labels)
         assert seen.max(1).values.min() > 0.4  # none is black
     assert len(shown) == 2
-    assert fits[0].training_state.unreadable == 2 * 2  # each once an epoch
+    assert fits[0].training_state.unreadable == 2 * 2  # each once per epoch
 
 
-def test_a_batch_of_nothing_is_refused(tmp_path):
+def test_a_batch_without_readable_images_is_refused(tmp_path):
     own = draw_pictures(tmp_path / "own")
     for split in ("train", "val"):
         for path in (own / split).rglob("*.png"):
@@ -102,7 +102,7 @@ def test_a_batch_of_nothing_is_refused(tmp_path):
         ({"batch": (3,), "bn_stats": "update"}, "--batch 3 at --size 32: try a smaller --size"),
     ],
 )
-def test_too_little_memory_is_answered_with_what_takes_less(changes, words, pictures, tmp_path, monkeypatch):
+def test_too_little_memory_names_options_that_need_less(changes, words, pictures, tmp_path, monkeypatch):
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
@@ -112,7 +112,7 @@ def test_too_little_memory_is_answered_with_what_takes_less(changes, words, pict
 
 
 @pytest.mark.parametrize("patience", [0, 1])
-def test_too_little_memory_for_the_answers_is_answered_likewise(patience, pictures, tmp_path, monkeypatch):
+def test_too_little_memory_for_predictions_names_a_smaller_size(patience, pictures, tmp_path, monkeypatch):
     forward = FinetuneNetwork.forward
 
     def full(self, images):
@@ -121,7 +121,7 @@ def test_too_little_memory_for_the_answers_is_answered_likewise(patience, pictur
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
     monkeypatch.setattr(FinetuneNetwork, "forward", full)
-    with pytest.raises(ModelError, match="for answers to 64 images at --size 32: try a smaller --size"):
+    with pytest.raises(ModelError, match="for predictions for 64 images at --size 32: try a smaller --size"):
         tuned(pictures, tmp_path, replace(SMALL, head="zero", epochs=1, patience=patience))
 
 
@@ -134,6 +134,8 @@ def test_too_few_images_for_the_processes_are_refused(pictures, tmp_path):
     split = open_dataset(f"folder:{pictures}", root=tmp_path).split("train")  # of 36 rows
     job = TrainJob(split, encoder.view, settings, settings.grid[0], 1, None, None, tmp_path, {}, 0)
     network = FinetuneNetwork(encoder, settings, HeadInit.zero(encoder, 3))
-    words = "has 36 images to train on, and a step of 19 processes needs 38: use fewer --devices, or more images"
+    words = (
+        "has 36 images to train on, and a step of 19 processes needs at least 38: use fewer --devices, or more images"
+    )
     with pytest.raises(DataError, match=words):
         TrainingLoop(network, job, fabric=Nineteen(), reporter=Notes())

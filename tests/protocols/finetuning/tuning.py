@@ -25,7 +25,7 @@ WEIGHTS = "encoder.safetensors"
 
 
 class Stop(Exception):
-    """Of ``Stopping``."""
+    """Raised by ``Stopping``."""
 
 
 class Stopping(Notes):
@@ -50,20 +50,20 @@ def tuned(pictures, workspace, settings=SMALL, *, reporter=None, run_options=Non
 
 
 def kept(workspace: Path, file: str = WEIGHTS) -> dict[str, torch.Tensor]:
-    """What ``--keep`` left, without the network's classifier."""
+    """Return the weights that ``--keep`` stored, without the classifier."""
     (path,) = (workspace / "runs").glob(f"finetuned-*/{file}")
     return {name: tensor for name, tensor in load_file(path).items() if not name.startswith("fc.")}
 
 
 def framed(split: Split, view: Preprocessing) -> torch.Tensor:
-    """``[n, 3, s, s]``, normalised: all images of a split as they are shown without augmentation."""
+    """Return all images of a split, preprocessed without augmentation and normalised, ``[n, 3, s, s]``."""
     images = [torch.from_numpy(frame(split.reader.image(row), view).copy()) for row in range(len(split))]
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (view.mean, view.std))
     return (torch.stack(images).float() / 255 - mean) / std
 
 
 def everything(pictures: Path, encoder: Encoder) -> tuple[torch.Tensor, torch.Tensor]:
-    """All rows that may be fitted, as they are shown without augmentation, and their labels."""
+    """Return all images except test, without augmentation, and their labels."""
     dataset = open_dataset(f"folder:{pictures}", root=pictures.parent)
     splits = [dataset.split(name) for name in ("train", "val")]
     images = torch.cat([framed(split, encoder.view) for split in splits])
@@ -71,7 +71,7 @@ def everything(pictures: Path, encoder: Encoder) -> tuple[torch.Tensor, torch.Te
 
 
 def zero_head(encoder: Encoder) -> nn.Linear:
-    """A classifier of three that knows nothing, in place of the encoder's own."""
+    """Replace the classifier of the encoder by a zero one with three classes, and return it."""
     head = nn.Linear(encoder.module.num_features, 3)
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)

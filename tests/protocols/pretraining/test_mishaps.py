@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from tests.protocols.pretraining.runs import draw_pictures, run, small, weights
 from transferkit.core.errors import ModelError, UsageError
 from transferkit.models.catalog import load_encoder
-from transferkit.protocols.pretraining.pretrain import _less
+from transferkit.protocols.pretraining.pretrain import _memory_hint
 from transferkit.protocols.pretraining.settings import PretrainSettings, TrainerConfig
 from transferkit.protocols.pretraining.trainer import Trainer
 
@@ -102,4 +102,4 @@ def test_too_little_memory_is_answered_with_what_takes_less(place, pictures, tmp
     ],
 )
 def test_no_batch_is_suggested_that_would_be_refused(changes, processes, less):
-    assert _less(PretrainSettings(**changes), processes=processes).startswith(f"{less}, with --no-resume")
+    assert _memory_hint(PretrainSettings(**changes), processes=processes).startswith(f"{less}, with --no-resume")

@@ -43,9 +43,9 @@ def test_the_checkpoint_of_other_settings_is_refused(tmp_path):
 def test_a_recorded_training_leaves_nothing(tmp_path):
     one = training(tmp_path / "a")
     one.save(TrainingState())
-    one.forget()
+    one.remove_checkpoint()
     assert not (tmp_path / "a").exists()
-    one.forget()  # twice is as good
+    one.remove_checkpoint()  # twice is as good
 
 
 def test_room_is_asked_for_at_the_beginning(tmp_path, monkeypatch):

@@ -28,7 +28,7 @@ class LayerFeatures:
     Attributes:
         extractor: of the model; its layers are looked at.
         dataset: what it looks at.
-        context: where, by which seed, and who is told.
+        context: workspace, seed and reporter.
     """
 
     extractor: Extractor
@@ -112,13 +112,13 @@ def looks(
     """Every model on every data set, data sets outermost; all are opened before the first is looked at.
 
     Args:
-        models: specs; none means the default model.
-        datasets: specs and groups.
-        settings: how features are taken, and of which layers.
-        context: where, by which seed, and who is told.
-        classified: what needs one class an image; empty where nothing does.
+        models: encoder specs; an empty list selects the default model.
+        datasets: specs of data sets and groups of them.
+        settings: extraction settings, with the layers.
+        context: workspace, seed and reporter.
+        classified: what needs one class per image; empty where nothing does.
 
-    Raises: DataError: for a data set with several labels an image, where something needs one.
+    Raises: DataError: for a data set with several labels per image, where something needs one.
     """
     workspace = context.workspace
     opened = [context.open(name) for name in expand_datasets(datasets)]

@@ -31,17 +31,17 @@ def robustness(
     context: RunContext,
     force: bool = False,
 ) -> Results:
-    """One record a model, data set, layer, corruption and severity; its value is the accuracy.
+    """One record per model, data set, layer, corruption and severity; its value is the accuracy.
 
     Args:
-        models: specs; none means the default model.
-        datasets: specs and groups.
-        extraction: how features are taken, and of which layers.
+        models: encoder specs; an empty list selects the default model.
+        datasets: specs of data sets and groups of them.
+        extraction: extraction settings, with the layers.
         settings: what the test images suffer.
-        context: where, by which seed, and who is told.
-        force: compute finished cells anew.
+        context: workspace, seed and reporter.
+        force: recompute finished cells.
 
-    Raises: DataError: if a data set has no train or no test, or several labels an image.
+    Raises: DataError: if a data set has no train or no test, or several labels per image.
     """
     seen = list(looks(models, datasets, extraction, context=context, classified="robustness"))
     for look in seen:
@@ -120,7 +120,7 @@ def _score(probe: LinearProbe, test: Features) -> Score:
 
 
 def robustness_table(records: Results) -> Table:
-    """One row a model, data set, layer and corruption; accuracy and calibration error by severity."""
+    """One row per model, data set, layer and corruption; accuracy and calibration error by severity."""
     severities = sorted({int(record.settings["severity"]) for record in records})
     table = Table(title="Accuracy (calibration error) by severity", box=box.SIMPLE_HEAD, pad_edge=False)
     table.title_justify = "left"

@@ -1,4 +1,4 @@
-"""What is asked of robustness; apart from how it is answered, which takes seconds to load."""
+"""Settings of the robustness analysis; importing them does not import torch, so that help pages are fast."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,12 +10,12 @@ from ...data.variants import CORRUPTIONS, SEVERITIES
 
 @dataclass(frozen=True)
 class RobustnessSettings:
-    """What the test images suffer.
+    """Settings of the robustness analysis: the corruptions of the test images, and the probe.
 
     Attributes:
-        corruptions: kinds: ``noise``, ``blur``, ``contrast``, ``jpeg``.
-        severities: strengths, 1 to 5; the clean images are always scored too, as severity 0.
-        penalties: how many L2 penalties of the linear probe are tried.
+        corruptions: corruptions of the test images: ``noise``, ``blur``, ``contrast``, ``jpeg``.
+        severities: severities of the corruptions, from 1 to 5; clean images are always scored too, as severity 0.
+        penalties: number of L2 penalties of the linear probe to compare.
     """
 
     corruptions: tuple[str, ...] = CORRUPTIONS
@@ -28,10 +28,10 @@ class RobustnessSettings:
                 raise unknown_name("corruption", name, list(CORRUPTIONS))
         for severity in self.severities:
             if severity not in SEVERITIES:
-                raise UsageError(f"--severities {severity} is none: give some of 1, 2, 3, 4, 5.")
+                raise UsageError(f"--severities {severity} is invalid. Choose from: 1, 2, 3, 4, 5.")
         if self.penalties < 1:
             raise UsageError(f"--penalties {self.penalties} is too few: give 1 or more.")
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for records."""
+        """Return the settings as plain values, for records."""
         return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}

@@ -42,17 +42,17 @@ def separations(
     context: RunContext,
     force: bool = False,
 ) -> Results:
-    """One record a model, data set and layer; its value is the class separation.
+    """One record per model, data set and layer; its value is the class separation.
 
     Args:
-        models: specs; none means the default model.
-        datasets: specs and groups.
-        settings: how features are taken, and of which layers.
-        context: where, by which seed, and who is told.
-        force: compute finished cells anew.
+        models: encoder specs; an empty list selects the default model.
+        datasets: specs of data sets and groups of them.
+        settings: extraction settings, with the layers.
+        context: workspace, seed and reporter.
+        force: recompute finished cells.
 
     Raises:
-        DataError: for a data set with several labels an image.
+        DataError: for a data set with several labels per image.
         UnansweredError: if the class separation of a layer is undefined; it holds the other results.
     """
     found: list[Result] = []
@@ -105,7 +105,7 @@ def _undefined(found: Separation, n: int) -> str:
 
 
 def separation_table(records: Sequence[Result]) -> Table:
-    """One row a model, data set and layer."""
+    """One row per model, data set and layer."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("model", "data", "layer"):
         table.add_column(heading, overflow="fold")

@@ -48,7 +48,7 @@ class Similarity:
         return np.array(lines, dtype=np.float64)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values for JSON."""
         return {
             "data": self.data,
             "layers": list(self.names),
@@ -76,10 +76,10 @@ def similarity(
     """CKA over all rows that every model could read, one data set after another.
 
     Args:
-        models: specs; none means the default model.
-        datasets: specs and groups.
-        settings: how features are taken, and of which layers.
-        context: where, by which seed, and who is told.
+        models: encoder specs; an empty list selects the default model.
+        datasets: specs of data sets and groups of them.
+        settings: extraction settings, with the layers.
+        context: workspace, seed and reporter.
 
     Raises: DataError: if the models' rows differ.
     """

@@ -86,7 +86,7 @@ class Transferability:
     agreements: tuple[Agreement, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values for JSON."""
         return {"records": self.records.to_json(), "agreements": [vars(one) for one in self.agreements]}
 
     def __rich__(self) -> Group:
@@ -107,13 +107,13 @@ def transferability(
     of its own.
 
     Args:
-        models: specs; none means the default model.
-        datasets: specs and groups.
-        settings: how features are taken, and of which layers.
-        context: where, by which seed, and who is told.
-        force: compute finished cells anew.
+        models: encoder specs; an empty list selects the default model.
+        datasets: specs of data sets and groups of them.
+        settings: extraction settings, with the layers.
+        context: workspace, seed and reporter.
+        force: recompute finished cells.
 
-    Raises: DataError: for a data set with several labels an image.
+    Raises: DataError: for a data set with several labels per image.
     """
     seen = list(looks(models, datasets, settings, context=context, classified="a score of transferability"))
     records = Results(record for look in seen for record in _scored(look, force=force))
@@ -228,7 +228,7 @@ def agreements_of(pairs: Iterable[ScoreAccuracy]) -> Iterator[Agreement]:
 
 
 def _score_table(records: Results) -> Table:
-    """One row a model, data set and layer; one column a score."""
+    """One row per model, data set and layer; one column a score."""
     names = list(dict.fromkeys(record.metric for record in records))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("model", "data", "layer"):

@@ -1,4 +1,4 @@
-"""From an encoder to the ground of a detector: where its four maps are, and what lies behind the last."""
+"""Build a detector's backbone from an encoder: its four feature maps, and the modules after the last one."""
 
 from ...core.errors import ModelError, TransferkitError
 from ...detection.assembly import Detector, DetectorBackbone, DetectorConfig, seeded_detector
@@ -8,14 +8,14 @@ from ...models.layers import resolve_layers
 from ...models.parameter_groups import parameters_below
 from .settings import DetectSettings
 
-_SIDE = 256  # of which each of the four maps is a whole part
+_SIDE = 256  # input size in pixels that each of the four strides divides
 _STRIDES = (4, 8, 16, 32)
 
 
 def ground_of(encoder: Encoder, settings: DetectSettings) -> DetectorBackbone:
-    """The network of ``encoder`` as a detector stands on it.
+    """Return the network of ``encoder`` as the backbone of a detector.
 
-    Raises: ModelError: if it has no map at one of the four resolutions, or is no ResNet for C4.
+    Raises: ModelError: if it lacks a map at one of the four resolutions, or is not a ResNet for C4.
     """
     network = encoder.module
     if settings.detector == "c4":
@@ -23,14 +23,14 @@ def ground_of(encoder: Encoder, settings: DetectSettings) -> DetectorBackbone:
     encoder = encoder.at(_SIDE)
     try:
         stages = resolve_layers(encoder, ["stages"], None)
-    except TransferkitError:  # a network of patches may take one size alone
+    except TransferkitError:  # a network with patch embedding may accept a single input size
         stages = ()
     by_stride = {_SIDE // one.shape[1]: one for one in stages if one.kind == "map"}
     if any(stride not in by_stride for stride in _STRIDES):
-        seen = ", ".join(f"1/{stride}" for stride in by_stride) or "none"
+        available = ", ".join(f"1/{stride}" for stride in by_stride) or "none"
         raise ModelError(
-            f"{encoder.spec} has no maps of 1/4, 1/8, 1/16 and 1/32 of the image (it has {seen}), and no "
-            "detector stands on it: use a ResNet, such as random:resnet18, or imagenet-lite0."
+            f"{encoder.spec} cannot be the backbone of a detector: it has no maps of 1/4, 1/8, 1/16 and 1/32 of "
+            f"the image (it has {available}). Use a ResNet, such as random:resnet18, or imagenet-lite0."
         )
     maps = [by_stride[stride] for stride in _STRIDES]
     taps = ("layer1", "layer2", "layer3", "layer4") if is_residual(network) else tuple(m.name for m in maps)
@@ -49,7 +49,7 @@ def ground_of(encoder: Encoder, settings: DetectSettings) -> DetectorBackbone:
 
 
 def _beyond(encoder: Encoder, last: str) -> frozenset[str]:
-    """Names of the weights of those modules that have not finished when ``last`` has."""
+    """Return the names of the weights of modules that run after ``last``."""
     below = parameters_below(encoder, last)
     above = (name for name, _ in encoder.module.named_parameters() if name not in below)
     owners = {name.rpartition(".")[0] for name in above}
@@ -57,7 +57,7 @@ def _beyond(encoder: Encoder, last: str) -> frozenset[str]:
 
 
 def plan_of(settings: DetectSettings, classes: int) -> DetectorConfig:
-    """What the settings say of the detector itself."""
+    """Return the configuration of the detector that the settings describe."""
     return DetectorConfig(
         kind=settings.detector,
         classes=classes,
@@ -73,15 +73,15 @@ def plan_of(settings: DetectSettings, classes: int) -> DetectorConfig:
 
 
 def detector_of(encoder: Encoder, settings: DetectSettings, classes: int) -> Detector:
-    """A detector around ``encoder``, whose network is changed.
+    """Return a detector with ``encoder`` as its backbone; the encoder's network is changed.
 
     Args:
-        encoder: loaded afresh.
-        settings: say which.
-        classes: how many, without the background.
+        encoder: newly loaded encoder.
+        settings: settings of the detector.
+        classes: number of classes, without the background.
 
     Raises:
-        ModelError: if none can stand on it.
+        ModelError: if the network cannot be the backbone of a detector.
         CheckpointError: if a weight of the network would be lost.
     """
     return seeded_detector(ground_of(encoder, settings), plan_of(settings, classes), seed=settings.seed)

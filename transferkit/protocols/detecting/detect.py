@@ -1,4 +1,4 @@
-"""The detection protocol: a detector around a model is trained on train, and scored on the set's test."""
+"""The detection protocol: train a detector with a model as its backbone on train, and score it on test."""
 
 import time
 from collections import Counter
@@ -31,14 +31,14 @@ from ...detection.scoring import Search, detection_score
 from ...models.catalog import default_model, load_encoder
 from ...models.encoder import Encoder
 from ..context import RunContext
-from ..finetuning.cost import agreed, steps_taken
+from ..finetuning.cost import check_on_rank_zero, steps_taken
 from ..finetuning.finetune import RunOptions
 from ..pretraining.checkpoint import save_tensors
 from ..pretraining.devices import chosen_precision, launched_fabric
 from ..pretraining.settings import TrainerConfig
 from ..trained_on import note_seen, with_source
 from .backbone import detector_of
-from .cost import require_patience
+from .cost import require_short_training
 from .loading import require_objects
 from .settings import DetectSettings
 from .training import DetectionJob, Training
@@ -50,10 +50,10 @@ _NETWORK = "encoder.safetensors"
 
 @dataclass(frozen=True)
 class DetectionRunOptions(RunOptions):
-    """What else a user may say.
+    """Options of a run that do not change its settings.
 
     Attributes:
-        on_error: what becomes of annotations that cannot be meant: ``skip`` or ``stop``.
+        on_error: handling of invalid annotations: ``skip`` or ``stop``.
     """
 
     on_error: OnFault = "skip"
@@ -61,12 +61,12 @@ class DetectionRunOptions(RunOptions):
 
 @dataclass(frozen=True, eq=False)
 class Detection:
-    """One finished cell.
+    """A finished cell: one model on one data set.
 
     Attributes:
-        result: its record.
-        dataset: what was searched.
-        file: of the boxes that were found; it may have been removed since.
+        result: the record.
+        dataset: the data set.
+        file: file of the detected boxes; it may have been removed since.
     """
 
     result: Result
@@ -76,11 +76,11 @@ class Detection:
 
 @dataclass(frozen=True)
 class Detected:
-    """What was found.
+    """Results of the detection protocol on one process.
 
     Attributes:
-        detections: one a model and data set.
-        process: which of the processes says so; 0 is the one that speaks.
+        detections: finished cells, one per model and data set.
+        process: global rank of this process; only rank 0 reports.
     """
 
     detections: tuple[Detection, ...]
@@ -101,20 +101,20 @@ def detect(
     trainer_config: TrainerConfig | None = None,
     run_options: DetectionRunOptions | None = None,
 ) -> Detected:
-    """Train a detector around every model on every data set; finished ones are not trained again.
+    """Train a detector on every data set for every model as backbone; finished cells are not trained again.
 
     Args:
-        models: specs; none means the default model.
-        datasets: specs of detection sets.
-        settings: of the detectors.
-        context: the workspace, and who is told.
-        trainer_config: what it runs on; one process unless given.
-        run_options: what else was said.
+        models: encoder specs; an empty list selects the default model.
+        datasets: specs of detection data sets.
+        settings: settings of the detectors.
+        context: workspace and reporter.
+        trainer_config: devices and processes; by default one process.
+        run_options: further options, such as ``force``.
 
     Raises:
-        UsageError: for what cannot be meant, or takes hours on a CPU and was not said yes to.
-        DataError: for a set without boxes, or with too few images.
-        ModelError: if no detector can stand on a model, or training diverges.
+        UsageError: for invalid values, or if training takes hours on a CPU and ``yes`` is not set.
+        DataError: for a data set without boxes, or with too few images.
+        ModelError: if a model cannot be the backbone of a detector, or training diverges.
         MissingExtraError: without the extra ``detection``.
     """
     require_evaluator()
@@ -125,53 +125,53 @@ def detect(
         _require_boxes(name)
     specs = list(models) or [default_model(runs)]
     if not models:
-        context.reporter.note(f"No --model was named: the detector stands on {specs[0]}.")
-    for spec in specs:  # each must carry a detector before the first is trained
+        context.reporter.note(f"No --model was given: the backbone of the detector is {specs[0]}.")
+    for spec in specs:  # check every backbone before the first training
         detector_of(load_encoder(spec, runs=runs, reporter=context.reporter), settings, 1)
     fabric = launched_fabric(trainer_config, precision=settings.precision, folder=context.workspace.root)
-    told = context if fabric.is_global_zero else replace(context, reporter=SILENT)
-    with fabric.rank_zero_first():  # which draws or fingerprints the images for all
+    context = context if fabric.is_global_zero else replace(context, reporter=SILENT)
+    with fabric.rank_zero_first():  # rank 0 draws or fingerprints the images for all processes
         opened = [
-            open_detection(name, root=context.workspace.data, on_error=run_options.on_error, reporter=told.reporter)
+            open_detection(name, root=context.workspace.data, on_error=run_options.on_error, reporter=context.reporter)
             for name in datasets
         ]
     workers = default_workers() if trainer_config.workers is None else trainer_config.workers
     targets = [
-        _Target(spec, dataset, settings, told, fabric, workers, run_options) for dataset in opened for spec in specs
+        _Target(spec, dataset, settings, context, fabric, workers, run_options) for dataset in opened for spec in specs
     ]
     if fabric.device.type == "cpu" and not run_options.yes:
-        agreed(fabric, lambda: _require_patience(targets, settings))
+        check_on_rank_zero(fabric, lambda: _require_short_training(targets, settings))
     return Detected(tuple(target.detection() for target in targets), fabric.global_rank)
 
 
-def _require_patience(targets: Sequence["_Target"], settings: DetectSettings) -> None:
-    """Refuse targets that together take hours, before the first is trained."""
-    left = []
+def _require_short_training(targets: Sequence["_Target"], settings: DetectSettings) -> None:
+    """Refuse targets that together take hours, before the first training."""
+    remaining = []
     for spec, one in {target.spec: target for target in targets}.items():
         detector = detector_of(one.encoder(), settings, len(one.dataset.classes))
-        images = sum(target.images_left() for target in targets if target.spec == spec)
-        left.append((spec, detector, images))
-    require_patience(left, settings)
+        images = sum(target.images_remaining() for target in targets if target.spec == spec)
+        remaining.append((spec, detector, images))
+    require_short_training(remaining, settings)
 
 
 def _require_boxes(spec: str) -> None:
-    """Refuse a set whose images have classes alone.
+    """Refuse a data set whose images have class labels but no boxes.
 
-    Raises: UsageError: naming the sets that have boxes; also for a budget of labels.
+    Raises: UsageError: with the names of the data sets that have boxes; also for a budget of labels.
     """
     whole, budget = split_spec(spec)
     if is_boxed(whole) and budget:
         raise UsageError(
-            f"{spec} has the budget {budget}, and --task detection knows none: it trains on all images of "
+            f"{spec} has the budget {budget}, which --task detection does not support: it trains on all images of "
             f"{whole}. Leave the budget out."
         )
     labelled = whole.partition(":")[0] in DATASETS or whole in {known.name for known in known_datasets()}
     if labelled and not is_boxed(whole):
-        raise UsageError(f"{spec} has no boxes, and --task detection needs some. Choose from: {', '.join(DETECTION)}.")
+        raise UsageError(f"{spec} has no boxes, which --task detection needs. Choose from: {', '.join(DETECTION)}.")
 
 
 def rule_of(dataset: str) -> Rule:
-    """The rule by which publications score a data set; VOC's unless it is COCO."""
+    """Return the evaluation rule that publications use for a data set: COCO's for COCO, else VOC's."""
     return "coco" if dataset.partition(":")[0] == "coco" else "voc"
 
 
@@ -188,37 +188,40 @@ class _Target:
     run_options: DetectionRunOptions
 
     def detection(self) -> Detection:
-        """The record that there is, else that of a training now."""
+        """Return the finished cell: the stored record, or that of a new training."""
         encoder = self.encoder()
         note_seen(encoder, self.dataset.spec, self.context.reporter)
         cell = self._cell(encoder)
         folder = self._folder(cell)
         file = folder / "detections.npz"
-        if found := self._recorded(cell):
+        if found := self._shared_record(cell):
             if self.run_options.keep and not (folder / _NETWORK).exists():
                 self.context.reporter.note(
-                    f"The weights of {self.spec} on {self.dataset.spec} were not kept when it was trained: "
-                    "--force --keep trains it anew."
+                    f"The weights of {self.spec} on {self.dataset.spec} were not kept. "
+                    "Use --force --keep to train and keep them."
                 )
             return Detection(found, self.dataset, file)
         lock = Lock(folder / "lock")
         mine = lock.acquire(wait=False) if self.fabric.is_global_zero else True
         if not self.fabric.broadcast(mine):
-            raise UsageError(f"Another process trains a detector on {self.spec} and {self.dataset.spec}. Wait for it.")
+            raise UsageError(
+                f"Another process is training a detector on {self.spec} and {self.dataset.spec}. Wait until it has "
+                "finished."
+            )
         try:
-            return Detection(self._trained(encoder, cell, file), self.dataset, file)
+            return Detection(self._train(encoder, cell, file), self.dataset, file)
         finally:
             lock.release()
 
-    def images_left(self) -> int:
-        """Images that have yet to pass before there is a record."""
+    def images_remaining(self) -> int:
+        """Return the number of images that training still has to process before the result is recorded."""
         cell = self._cell(self.encoder())
         if self._found(cell):
             return 0
         return (self.settings.iterations - steps_taken(self._folder(cell))) * self.settings.batch
 
-    def _trained(self, encoder: Encoder, cell: Cell, file: Path) -> Result:
-        """Train, search, score, record."""
+    def _train(self, encoder: Encoder, cell: Cell, file: Path) -> Result:
+        """Train a detector, detect objects, and score and record the result."""
         started = time.perf_counter()
         train, scored = self.dataset.split("train"), self.dataset.split(self.dataset.scored_on)
         require_objects(train, scored)
@@ -230,7 +233,7 @@ class _Target:
         training.run()
         training.recompute_statistics()
         fitted = time.perf_counter()
-        found, reasons = training.found(scored)
+        found, reasons = training.detect(scored)
         if self.fabric.is_global_zero:
             write_found(file, found)
         if self.run_options.keep:
@@ -247,7 +250,7 @@ class _Target:
             search,
             rule=rule_of(self.dataset.spec),
             seed=seed_of(self.settings.seed, self.dataset.spec),
-            extra_metrics=self._told(training),
+            extra_metrics=self._extra_metrics(training),
             seconds={"fit": fitted - started},
         )
         score = replace(score, seconds={**score.seconds, "score": time.perf_counter() - fitted})
@@ -256,11 +259,11 @@ class _Target:
         result = Result.of(cell, score, dim=dim, skipped_rows=len(reasons), load_seconds=0.0)
         if self.fabric.is_global_zero:
             self._store.add(result)
-        training.forget()
+        training.remove_checkpoint()
         return result
 
-    def _told(self, training: Training) -> dict[str, Any]:
-        """The learning curve, and what was left out of the data."""
+    def _extra_metrics(self, training: Training) -> dict[str, Any]:
+        """Return the learning curve, and the number of skipped annotations and images."""
         training_state = training.training_state
         lines = [{k: v for k, v in line.items() if k != "seconds"} for line in training_state.history]
         faults = {
@@ -276,9 +279,9 @@ class _Target:
             "left_out": faults,
         }
 
-    def _recorded(self, cell: Cell) -> Result | None:
-        answer: Result | None = self.fabric.broadcast(self._found(cell))
-        return answer
+    def _shared_record(self, cell: Cell) -> Result | None:
+        record: Result | None = self.fabric.broadcast(self._found(cell))
+        return record
 
     def _found(self, cell: Cell) -> Result | None:
         return None if self.run_options.force else self._store.find(cell)
@@ -287,7 +290,7 @@ class _Target:
         return self.context.workspace.finetuned / cell.digest[:32]
 
     def encoder(self) -> Encoder:
-        """Afresh."""
+        """Return a newly loaded encoder."""
         return load_encoder(self.spec, runs=self.context.workspace.runs)
 
     def _cell(self, encoder: Encoder) -> Cell:
@@ -310,15 +313,15 @@ class _Target:
         return ResultStore(self.context.workspace.results)
 
     def _keep(self, training: Training, network: dict[str, Any], file: Path) -> None:
-        """Leave the detector's weights, and those of its network as a model."""
+        """Store the weights of the detector, and those of its backbone as a model."""
         if not self.fabric.is_global_zero:
             return
-        held = training.detector.state_dict()
-        save_tensors(file.with_name("detector.safetensors"), held, {})
+        weights = training.detector.state_dict()
+        save_tensors(file.with_name("detector.safetensors"), weights, {})
         path = file.with_name(_NETWORK)
-        own = {name: value for name, value in network_weights(held).items() if name in network}
+        trained = {name: value for name, value in network_weights(weights).items() if name in network}
         encoder = self.encoder()
         trained_on = (*encoder.trained_on, self.dataset.spec)
-        save_tensors(path, {**network, **own}, {}, trained_on=trained_on)
+        save_tensors(path, {**network, **trained}, {}, trained_on=trained_on)
         architecture = encoder.architecture
-        self.context.reporter.note(f"The fine-tuned weights are the model file:{path}#{architecture}")
+        self.context.reporter.note(f"The fine-tuned weights are stored as the model file:{path}#{architecture}")

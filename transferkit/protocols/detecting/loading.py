@@ -1,4 +1,4 @@
-"""Images and boxes for a detector, decoded by worker processes: which rows, in which order, how they look."""
+"""Data loading for a detector: images and boxes, their order and their preprocessing, in worker processes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,18 +16,19 @@ from ...data.detection.boxed import DetectionSplit, ImageBoxes
 from ...data.detection.transforms import TrainingView, resized, scaled_size
 from .settings import DetectSettings
 
-_TRIES = 20  # images in a row that may be unreadable
+_TRIES = 20  # maximum number of consecutive unreadable images
 
 
 @dataclass(frozen=True, eq=False)
 class ImageBatch:
-    """Images of one step or one stretch of a test.
+    """A batch of images for training or testing.
 
     Attributes:
-        rows: ``[b]`` of the split, those that could be read.
-        images: ``[b]`` of uint8 ``[3, h, w]``.
-        targets: ``[b]`` of ``boxes`` ``[m, 4]`` and ``labels`` ``[m]`` from 1 on; none in a test.
-        reasons: row → why it could not be read.
+        rows: indices of the readable rows in the split ``[b]``.
+        images: list of ``b`` uint8 images ``[3, h, w]``.
+        targets: list of ``b`` dictionaries of ``boxes`` ``[m, 4]`` and ``labels`` ``[m]``, starting from 1; empty
+            in testing.
+        reasons: row → error message, for rows that could not be read.
     """
 
     rows: NDArray[np.int64]
@@ -37,11 +38,11 @@ class ImageBatch:
 
 
 def target_of(objects: ImageBoxes, size: tuple[int, int]) -> dict[str, Tensor]:
-    """What a detector is to find: objects that are no crowd and have an area; difficult ones, too.
+    """Return the training targets of an image: objects with an area, without crowds, with difficult ones.
 
-    A box is cut at the edge of its image, whose height and width ``size`` is.
+    Boxes are clipped to the image, whose height and width are ``size``.
 
-    Returns: ``boxes`` float32 ``[m, 4]`` and ``labels`` int64 ``[m]`` from 1 on.
+    Returns: ``boxes`` float32 ``[m, 4]`` and ``labels`` int64 ``[m]``, starting from 1.
     """
     height, width = size
     boxes = np.clip(objects.boxes, 0, np.array([width, height, width, height], np.float32))
@@ -53,42 +54,42 @@ def target_of(objects: ImageBoxes, size: tuple[int, int]) -> dict[str, Tensor]:
 
 
 def require_objects(train: DetectionSplit, scored: DetectionSplit) -> None:
-    """Refuse a data set on which a detector would be trained for nothing.
+    """Refuse a data set without boxes to train on or to score.
 
-    Raises: DataError: if no box is left to train on, or none to be found, crowds and the like left aside.
+    Raises: DataError: if no box remains in either split, not counting crowds and ignored boxes.
     """
     sizes = train.sizes.tolist()
     targets = (target_of(one, size)["labels"] for one, size in zip(train.objects, sizes, strict=True))
     if not any(map(len, targets)):
         crowds = sum(int(one.crowd.sum()) for one in train.objects)
-        told = f": all {crowds} are crowds (iscrowd 1)" if crowds else ""
+        detail = f": all {crowds} are crowds (iscrowd 1)" if crowds else ""
         raise DataError(
-            f"{train.dataset} has no box to train on in {train.name}{told}. Correct the annotations, or name "
+            f"{train.dataset} has no box to train on in {train.name}{detail}. Correct the annotations, or choose "
             "another data set."
         )
     if not any((~(one.crowd | one.difficult)).any() for one in scored.objects):
         raise DataError(
-            f"{scored.dataset} has no object to be found in {scored.name}, crowds and difficult ones left "
-            "aside. Correct the annotations, or name another data set."
+            f"{scored.dataset} has no object to score in {scored.name}, not counting crowds and difficult "
+            "objects. Correct the annotations, or choose another data set."
         )
 
 
 @dataclass(frozen=True)
 class TrainingItems(torch.utils.data.Dataset):
-    """Asked for a step and its rows, gives what is shown; asked by torch's loader.
+    """Training batches for torch's loader, indexed by a step and its rows.
 
     Attributes:
-        split: whose rows they are.
-        view: how they are changed.
-        seed: of the changes.
+        split: the training split.
+        view: augmentation of the images.
+        seed: seed of the augmentation.
     """
 
     split: DetectionSplit
     view: TrainingView
     seed: int
 
-    def __getitem__(self, asked: tuple[int, NDArray[np.int64]]) -> ImageBatch | DataError:
-        step, rows = asked
+    def __getitem__(self, step_and_rows: tuple[int, NDArray[np.int64]]) -> ImageBatch | DataError:
+        step, rows = step_and_rows
         reasons: dict[int, str] = {}
         images, targets = [], []
         try:
@@ -98,27 +99,27 @@ class TrainingItems(torch.utils.data.Dataset):
                 image, objects = self.view(image, self.split.objects[used], rng)
                 images.append(image)
                 targets.append(target_of(objects, (image.shape[1], image.shape[2])))
-        except DataError as error:  # as a value: the loader would bury its message in a traceback
+        except DataError as error:  # returned, because the loader would hide its message in a traceback
             return error
         return ImageBatch(rows, images, targets, reasons)
 
     def _image(self, row: int, reasons: dict[int, str]) -> tuple[Tensor, int]:
-        """The image of ``row``, else of the next row that can be read, and which row that is."""
-        for ahead in range(_TRIES):
-            used = (row + ahead) % len(self.split)
+        """Return the image of ``row``, or of the next readable row, and the index of that row."""
+        for offset in range(_TRIES):
+            used = (row + offset) % len(self.split)
             try:
                 return _tensor(self.split.reader.image(used)), used
             except UnreadableImageError as error:
                 reasons[used] = str(error)
         raise DataError(
-            f"{self.split.dataset}: {_TRIES} images in a row cannot be read, such as "
-            f"{self.split.ids[row]} ({reasons[row]}). Fetch the data anew."
+            f"{self.split.dataset}: {_TRIES} consecutive images cannot be read, such as "
+            f"{self.split.ids[row]} ({reasons[row]}). Download the data again."
         )
 
 
 @dataclass(frozen=True)
 class ScoredItems(torch.utils.data.Dataset):
-    """Asked for rows, gives them as they are tested; those that cannot be read are left out."""
+    """Test batches for torch's loader, indexed by rows; unreadable rows are left out."""
 
     split: DetectionSplit
     side: int
@@ -148,23 +149,23 @@ def _tensor(image: NDArray[np.uint8]) -> Tensor:
 
 
 def training_view(settings: DetectSettings) -> TrainingView:
-    """How an image is changed in training."""
+    """Return the augmentation of training images."""
     return TrainingView(shorter=settings.min_size, max_size=settings.max_size, flip_prob=settings.flip_prob)
 
 
 @dataclass(frozen=True)
 class Order:
-    """Which rows are shown in which step.
+    """Order of the training rows: the rows of each step.
 
-    An epoch's images are shuffled, and put into batches of wide ones and batches of tall ones, so that little
-    is padded; what fills no batch is left to the next epoch's shuffle.
+    Each epoch shuffles the images and groups wide ones and tall ones into batches, which keeps padding small;
+    images that do not fill a batch are left out of the epoch.
 
     Attributes:
-        sizes: ``[n, 2]`` height and width.
-        batch: images a step.
-        seed: of the shuffles.
+        sizes: height and width of each image ``[n, 2]``.
+        batch: images per step.
+        seed: seed of the shuffles.
 
-    Raises: DataError: if there are fewer images than fill a batch.
+    Raises: DataError: if there are fewer images than the batch size.
     """
 
     sizes: NDArray[np.int64]
@@ -174,33 +175,33 @@ class Order:
     def __post_init__(self) -> None:
         if len(self.sizes) < self.batch:
             raise DataError(
-                f"{counted(len(self.sizes), 'image')} cannot fill a --batch of {self.batch}: "
-                "give fewer, or more images."
+                f"{counted(len(self.sizes), 'image')} cannot fill --batch {self.batch}: "
+                "give a smaller batch, or more images."
             )
 
     def steps(self, first: int, end: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
-        """The rows ``[batch]`` of the steps ``first … end - 1``, with their numbers."""
-        whole = len(self.sizes) // self.batch
+        """Yield the steps ``first … end - 1``, each with its rows ``[batch]``."""
+        per_epoch = len(self.sizes) // self.batch
         epoch, batches = -1, []
         for step in range(first, end):
-            if step // whole != epoch:
-                epoch = step // whole
+            if step // per_epoch != epoch:
+                epoch = step // per_epoch
                 batches = self._batches(epoch)
-            yield step, batches[step % whole]
+            yield step, batches[step % per_epoch]
 
     def _batches(self, epoch: int) -> list[NDArray[np.int64]]:
         rng = generator(self.seed, "detection order", epoch)
         order = rng.permutation(len(self.sizes))
         wide = self.sizes[order, 1] >= self.sizes[order, 0]
         groups = [order[wide], order[~wide]]
-        whole = [len(group) // self.batch * self.batch for group in groups]
-        left = [group[end:] for group, end in zip(groups, whole, strict=True)]
-        rows = np.concatenate([*(g[:end] for g, end in zip(groups, whole, strict=True)), *left])
+        ends = [len(group) // self.batch * self.batch for group in groups]  # rows of each group in full batches
+        rest = [group[end:] for group, end in zip(groups, ends, strict=True)]
+        rows = np.concatenate([*(group[:end] for group, end in zip(groups, ends, strict=True)), *rest])
         batches = rows[: len(rows) // self.batch * self.batch].reshape(-1, self.batch)
-        return [batches[place] for place in rng.permutation(len(batches))]
+        return [batches[index] for index in rng.permutation(len(batches))]
 
 
 def part_of(rows: Any, *, process: int, processes: int) -> Any:
-    """What one process has of a batch: equal, consecutive parts."""
+    """Return one process's part of a batch; the parts are equal and consecutive."""
     size = len(rows) // processes
     return rows[process * size : (process + 1) * size]

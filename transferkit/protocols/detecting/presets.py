@@ -1,4 +1,4 @@
-"""Detector settings that results can be compared with, each with its source, hardware and outcome."""
+"""Presets of detector settings, each with its source, hardware and expected outcome."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,13 +10,13 @@ from .settings import DetectSettings
 
 @dataclass(frozen=True)
 class DetectPreset:
-    """Settings, and what a user should know before choosing them.
+    """Settings with their source, hardware and expected outcome.
 
     Attributes:
-        settings: the numbers.
-        source: where they come from.
-        hardware: on which they are meant to run, and for how long.
-        outcome: what to expect.
+        settings: the settings.
+        source: publication or reason of the settings.
+        hardware: suitable hardware, and the duration on it.
+        outcome: expected outcome.
     """
 
     settings: DetectSettings
@@ -25,7 +25,7 @@ class DetectPreset:
     outcome: str
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values for JSON."""
         return {**vars(self), "settings": self.settings.to_json()}
 
 
@@ -65,8 +65,8 @@ PRESETS.register("voc0712")(
     DetectPreset(
         _VOC,
         source="He et al., Momentum contrast, CVPR 2020, and its public configuration: VOC 2007 and 2012 "
-        "trainval, 24 000 steps, all layers, batch statistics of all processes",
-        hardware="eight GPUs, 9 hours on V100s; the batch is that of all processes together",
+        "trainval, 24 000 steps, all layers trained, batch statistics synchronised over all processes",
+        hardware="eight GPUs, 9 hours on V100s; --batch counts the images of all processes together",
         outcome="AP50 / AP / AP75 of ResNet-50 C4: MoCo v2 82.4 / 57.0 / 63.6, supervised 81.3 / 53.5 / 58.8",
     )
 )
@@ -84,15 +84,15 @@ PRESETS.register("coco")(
             precise_bn=0,
             trained_stages=3,
         ),
-        source="the 1x schedule of Detectron: Girshick et al. 2018; sides of Detectron2's model zoo",
-        hardware="eight GPUs, 10 hours on V100s; the batch is that of all processes together",
+        source="the 1x schedule of Detectron: Girshick et al. 2018; image sizes of Detectron2's model zoo",
+        hardware="eight GPUs, 10 hours on V100s; --batch counts the images of all processes together",
         outcome="AP near 38 for a supervised ResNet-50 with FPN, as in Detectron2's model zoo",
     )
 )
 
 
 def default_preset(data: str) -> str:
-    """The preset of a data set when none is named: its own, else ``quick``.
+    """Return the default preset of a data set: the one with its name, else ``quick``.
 
     >>> default_preset("voc0712:some/folder"), default_preset("mini/scenes")
     ('voc0712', 'quick')
@@ -102,7 +102,7 @@ def default_preset(data: str) -> str:
 
 
 def preset_settings(name: str, changes: Mapping[str, Any]) -> DetectSettings:
-    """The settings of the preset ``name`` with some fields changed.
+    """Return the settings of the preset ``name`` with some fields changed.
 
     Raises: UnknownNameError: for an unknown preset.
     """

@@ -1,4 +1,4 @@
-"""How a detector is trained."""
+"""Settings of the training of a detector."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -11,37 +11,38 @@ from ..pretraining.settings import Precision
 
 @dataclass(frozen=True)
 class DetectSettings:
-    """How a detector is trained. The defaults are the preset ``quick``.
+    """Settings of the training of a detector. The defaults are the preset ``quick``.
 
     Attributes:
-        detector: Faster R-CNN with a pyramid, ``fpn``, or on a ResNet's third stage, ``c4``.
-        iterations: steps of the training.
-        batch: images a step, of all processes together.
-        lr: highest learning rate, for that batch.
-        milestones: steps after which the learning rate is a tenth of what it was.
-        warmup_iterations: steps in which the rate rises from 0.1 %.
-        weight_decay: of every weight but scale and shift of batch normalisations.
-        momentum: of SGD.
-        clip: largest norm of the gradient; 0 leaves it as it is.
-        min_size: pixels of an image's shorter side in training, one of which is drawn.
-        test_min_size: pixels of the shorter side in use.
-        max_size: pixels that the longer side may have.
-        flip_prob: probability that an image is mirrored.
-        bn_stats: those of the network's batch normalisations: ``frozen``, or ``sync`` over all
-            processes.
-        precise_bn: training batches from which shared batch statistics are computed again before scoring; 0
-            keeps the running averages of training.
-        trained_stages: of the network's four, counted from the last; 4 trains the stem, too.
-        anchor_size: pixels of the smallest anchor's side.
-        fpn_channels: channels of the pyramid.
-        head_width: of the two layers of the pyramid's head.
-        rpn_proposals: boxes an image that reach the second stage in training, half of it in use.
-        roi_samples: boxes an image that the second stage is trained on.
-        score_threshold: below which no box is reported.
-        sampling_ratio: samples per bin and axis of RoIAlign; 0 takes as many as a bin has map pixels, as
+        detector: detector: Faster R-CNN with a feature pyramid (``fpn``), or on the third stage of a ResNet (``c4``).
+        iterations: number of training steps.
+        batch: batch size in images per step, over all processes together.
+        lr: peak learning rate for the whole batch, whatever the number of processes.
+        milestones: steps after which the learning rate is divided by 10.
+        warmup_iterations: number of steps with linear warmup of the learning rate, starting from 0.1 % of the peak.
+        weight_decay: weight decay; it does not apply to the scale and shift of batch normalisation layers.
+        momentum: momentum of SGD.
+        clip: maximum gradient norm; 0 disables clipping.
+        min_size: shorter side of training images in pixels; of several sizes, one is drawn per image.
+        test_min_size: shorter side of test images in pixels.
+        max_size: maximum length of the longer side in pixels, in training and testing.
+        flip_prob: probability of a horizontal flip.
+        bn_stats: statistics of batch normalisation layers: ``frozen``, or ``sync``, which computes them from the batch
+            over all processes.
+        precise_bn: number of training batches from which synchronised batch statistics are recomputed before scoring; 0
+            keeps the running averages.
+        trained_stages: number of trained stages, counted from the last of four; 4 also trains the stem.
+        anchor_size: side of the smallest anchors in pixels.
+        fpn_channels: number of channels of the feature pyramid.
+        head_width: width of the two fully connected layers of the pyramid's box head.
+        rpn_proposals: number of region proposals per image in training; half as many are used at test time.
+        roi_samples: number of sampled boxes per image that train the box head.
+        score_threshold: minimum score of a reported box.
+        sampling_ratio: sampling points of RoIAlign per bin and axis; 0 adapts the number to the size of the box, as
             Detectron2 does, and is slower.
-        precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``; auto is bf16 where the processor has it.
-        seed: of new weights, of the order of the images, and of every draw.
+        precision: precision of training: ``auto``, ``fp32``, ``bf16`` or ``fp16``. ``auto`` selects bf16 where the
+            hardware supports it, else fp32.
+        seed: seed for new weights, the order of the images and random sampling.
     """
 
     detector: Literal["fpn", "c4"] = "fpn"
@@ -74,19 +75,19 @@ class DetectSettings:
         require_choices(self, _CHOICES)
         require_limits(self, _LIMITS)
         if not self.min_size:
-            raise UsageError("--min-size is empty: give one number of pixels or more.")
+            raise UsageError("--min-size is empty: give at least one number of pixels.")
         if max(*self.min_size, self.test_min_size) > self.max_size:
             raise UsageError(
-                f"--max-size {self.max_size} is below a shorter side of {max(*self.min_size, self.test_min_size)}: "
-                "give at least as many pixels."
+                f"--max-size {self.max_size} is less than --min-size or --test-min-size "
+                f"{max(*self.min_size, self.test_min_size)}: give at least that many pixels."
             )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for records."""
+        """Return the settings as plain values, for records."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     def rate(self, step: int) -> float:
-        """The learning rate of a step, 0 the first.
+        """Return the learning rate of a step; the first step is 0.
 
         >>> settings = DetectSettings(iterations=30, lr=1.0, warmup_iterations=0, milestones=(10, 20))
         >>> [round(settings.rate(step), 6) for step in (0, 9, 10, 20)]
@@ -98,7 +99,7 @@ class DetectSettings:
         return rate
 
 
-_WARMUP_START = 0.001  # of the learning rate
+_WARMUP_START = 0.001  # fraction of the learning rate at which warmup starts
 _CHOICES = {
     "detector": ("fpn", "c4"),
     "bn_stats": ("frozen", "sync"),

@@ -1,6 +1,6 @@
-"""A detector, trained: step after step, resumable to the bit; and what it finds afterwards.
+"""Training of a detector, with checkpoints that resume bit for bit, and detection with the trained detector.
 
-Every random draw is named by the step it belongs to, so a checkpoint needs no generator's state.
+Each random draw is seeded by its step, so a checkpoint does not store the state of a generator.
 """
 
 import time
@@ -25,28 +25,28 @@ from ...detection.assembly import Detector
 from ...detection.backbone import normalisations
 from ...detection.detections import Detections
 from ...models.memory_format import channels_last
-from ..pretraining.memory import enough_memory
+from ..pretraining.memory import oom_hint
 from ..pretraining.resumable import Resumable
 from ..pretraining.state import NonFiniteGuard
 from ..pretraining.trainer import Step
 from .loading import ImageBatch, Order, ScoredItems, TrainingItems, part_of, training_view
 from .settings import DetectSettings
 
-_LINES = 20  # of the learning curve
-_PATIENCE_SECONDS = 600.0  # the longest time between two checkpoints
+_LINES = 20  # number of points of the learning curve
+_CHECKPOINT_SECONDS = 600.0  # maximum time between checkpoints
 _TEST_BATCH = 8
 
 
 @dataclass(frozen=True, eq=False)
 class DetectionJob:
-    """What is trained on, for how long, and where it is kept.
+    """Inputs of one training: data, settings and checkpoint folder.
 
     Attributes:
-        split: the rows that are trained on.
-        settings: everything that has a number.
-        folder: of checkpoints.
-        identity: everything that the weights depend on.
-        workers: decoding processes.
+        split: training rows.
+        settings: settings of the detector and its training.
+        folder: folder of the checkpoints.
+        identity: all values that determine the weights.
+        workers: number of data-loading processes.
     """
 
     split: DetectionSplit
@@ -57,17 +57,18 @@ class DetectionJob:
 
 
 class Training:
-    """The training of one detector on this process.
+    """Training of one detector on this process.
 
     Args:
-        detector: at its beginning.
-        job: what it is trained on.
-        fabric: devices, precision, processes; launched.
-        reporter: told how far it has come.
+        detector: the initialised detector.
+        job: data, settings and checkpoint folder.
+        fabric: launched Fabric, with devices, precision and processes.
+        reporter: receives progress and notes.
 
     Raises:
-        DataError: if there are fewer images than a batch.
-        UsageError: if the processes cannot share a batch, or batch statistics on a CPU.
+        DataError: if there are fewer images than the batch size.
+        UsageError: if the batch size is not a multiple of the number of processes, or if batch statistics are
+            synchronised on CPUs.
     """
 
     def __init__(self, detector: Detector, job: DetectionJob, *, fabric: Fabric, reporter: Reporter) -> None:
@@ -75,41 +76,41 @@ class Training:
         settings = job.settings
         if settings.batch % fabric.world_size:
             raise UsageError(
-                f"{fabric.world_size} processes cannot share a --batch of {settings.batch}: "
+                f"--batch {settings.batch} cannot be divided equally among {fabric.world_size} processes: "
                 f"give a multiple of {fabric.world_size}."
             )
         if settings.bn_stats == "sync" and fabric.world_size > 1 and fabric.device.type == "cpu":
-            raise UsageError("--bn-stats sync over several processes needs GPUs: use frozen on a CPU.")
+            raise UsageError("--bn-stats sync over several processes needs GPUs: use --bn-stats frozen on a CPU.")
         self.order = Order(job.split.sizes, settings.batch, settings.seed)
         self.detector = channels_last(detector)
         optimizer = torch.optim.SGD(
-            decayed_and_not(self.detector, settings.weight_decay), lr=settings.lr, momentum=settings.momentum
+            parameter_groups(self.detector, settings.weight_decay), lr=settings.lr, momentum=settings.momentum
         )
         self.model, self.optimizer = fabric.setup(self.detector, optimizer)
-        self.kept = Resumable(self.detector, self.optimizer, fabric, job.folder, job.identity)
-        self.training_state = self.kept.restored()
+        self.checkpoint = Resumable(self.detector, self.optimizer, fabric, job.folder, job.identity)
+        self.training_state = self.checkpoint.restored()
         self.guard = NonFiniteGuard(
             self.training_state,
-            advice=f"The detector diverged at --lr {settings.lr:g}: give less, more --warmup-iterations, "
-            "or --precision fp32.",
+            advice=f"The detector diverged at --lr {settings.lr:g}: lower it, raise --warmup-iterations, "
+            "or use --precision fp32.",
         )
 
     def run(self) -> None:
         """Train to the end."""
         settings, training_state = self.job.settings, self.training_state
-        left = settings.iterations - training_state.step
-        if left <= 0:
+        remaining = settings.iterations - training_state.step
+        if remaining <= 0:
             return
         label = f"training a detector on {self.job.split.dataset}"
         with (
-            enough_memory(f"--batch {settings.batch} at --min-size {max(settings.min_size)}", self._less),
-            self.reporter.task(label, left * settings.batch, "images") as task,
+            oom_hint(f"--batch {settings.batch} at --min-size {max(settings.min_size)}", self._memory_hint),
+            self.reporter.task(label, remaining * settings.batch, "images") as task,
         ):
             self._steps(task)
 
     @property
-    def _less(self) -> str:
-        """What takes less memory: half the batch, where the processes can share one."""
+    def _memory_hint(self) -> str:
+        """Options that need less memory: half the batch size, if the processes can divide it."""
         settings, processes = self.job.settings, self.fabric.world_size
         half = settings.batch // 2 // processes * processes
         return f"--batch {half} --lr {settings.lr * half / settings.batch:g}" if half else "smaller --min-size"
@@ -120,10 +121,10 @@ class Training:
         self.model.train()
         started = saved = time.perf_counter()
         before = training_state.seconds
-        for shown in self._batches(training_state.step):
-            self.guard.add(Step(training_state.step, self._step(training_state.step, shown), shown.reasons))
+        for batch in self._batches(training_state.step):
+            self.guard.add(Step(training_state.step, self._step(training_state.step, batch), batch.reasons))
             training_state.step += 1
-            training_state.unreadable += len(shown.reasons)
+            training_state.unreadable += len(batch.reasons)
             training_state.seconds = before + time.perf_counter() - started
             task.advance(settings.batch)
             ended = training_state.step % every == 0 or training_state.step == settings.iterations
@@ -131,16 +132,16 @@ class Training:
                 self.guard.read()
                 training_state.close_epoch()
                 started, before = time.perf_counter(), 0.0
-            if ended or time.perf_counter() - saved > _PATIENCE_SECONDS:
+            if ended or time.perf_counter() - saved > _CHECKPOINT_SECONDS:
                 self._save()
                 saved = time.perf_counter()
         self.fabric.barrier()
 
     @torch.no_grad()
     def recompute_statistics(self) -> None:
-        """Set batch statistics to the means over the batches that would follow the training.
+        """Set the batch statistics to the means over the batches that would follow the training.
 
-        Running averages lag behind weights that still move, and remember mostly the last batches.
+        Running averages lag behind the weights while these change, and mostly reflect the last batches.
         """
         settings = self.job.settings
         norms = normalisations(self.detector)
@@ -151,31 +152,31 @@ class Training:
             norm.reset_running_stats()
             norm.momentum = None  # the mean over all batches since the reset
         self.model.train()
-        for number, shown in enumerate(self._batches(settings.iterations, settings.precise_bn)):
-            images, targets = self._on_device(shown)
-            with self._draws(settings.iterations + number):
+        for number, batch in enumerate(self._batches(settings.iterations, settings.precise_bn)):
+            images, targets = self._on_device(batch)
+            with self._seeded(settings.iterations + number):
                 self.model(images, targets)
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
 
     def _batches(self, first: int, count: int | None = None) -> Iterator[ImageBatch]:
-        """What this process is shown from the step ``first`` on: ``count`` batches, or the rest."""
+        """Yield this process's batches starting from step ``first``: ``count`` batches, or all that remain."""
         settings, fabric = self.job.settings, self.fabric
         last = settings.iterations if count is None else first + count
         items = TrainingItems(self.job.split, training_view(settings), settings.seed)
-        asked: Any = (
+        steps_and_rows: Any = (
             (step, part_of(rows, process=fabric.global_rank, processes=fabric.world_size))
             for step, rows in self.order.steps(first, last)
         )
-        yield from load_items(items, asked, workers=self.job.workers)
+        yield from load_items(items, steps_and_rows, workers=self.job.workers)
 
-    def _step(self, number: int, shown: ImageBatch) -> dict[str, Tensor]:
-        """Move the weights once; each loss, and the gradient's norm."""
+    def _step(self, number: int, batch: ImageBatch) -> dict[str, Tensor]:
+        """Update the weights once, and return each loss and the gradient norm."""
         settings = self.job.settings
         for group in self.optimizer.param_groups:
             group["lr"] = settings.rate(number)
-        images, targets = self._on_device(shown)
-        with self._draws(number):
+        images, targets = self._on_device(batch)
+        with self._seeded(number):
             losses: dict[str, Tensor] = self.model(images, targets)
         loss = torch.stack(list(losses.values())).sum()
         self.fabric.backward(loss)
@@ -185,20 +186,20 @@ class Training:
         self.optimizer.step()
         self.optimizer.zero_grad()
         readings = {name.removeprefix("loss_"): value.detach() for name, value in losses.items()}
-        if settings.precision != "fp16":  # which tries how far it can be scaled up, and skips such moves
-            assert norm is not None  # as only sharded strategies give
+        if settings.precision != "fp16":  # loss scaling of fp16 skips updates with non-finite gradients
+            assert norm is not None  # only sharded strategies return None
             readings["gradient_norm"] = norm
         return readings
 
-    def _on_device(self, shown: ImageBatch) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
-        """Images in 0 … 1, and their boxes and labels."""
+    def _on_device(self, batch: ImageBatch) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+        """Return images in 0 … 1, and their boxes and labels, on the device."""
         device = self.fabric.device
-        images = [image.to(device, non_blocking=True).float() / 255 for image in shown.images]
-        return images, [{name: value.to(device) for name, value in one.items()} for one in shown.targets]
+        images = [image.to(device, non_blocking=True).float() / 255 for image in batch.images]
+        return images, [{name: value.to(device) for name, value in one.items()} for one in batch.targets]
 
     @contextmanager
-    def _draws(self, number: int) -> Iterator[None]:
-        """Which boxes a step is trained on is drawn from torch's own generators: seed them for its time."""
+    def _seeded(self, number: int) -> Iterator[None]:
+        """Seed torch's generators during a step, because torchvision samples the training boxes from them."""
         device = self.fabric.device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(
@@ -207,32 +208,32 @@ class Training:
             yield
 
     @torch.inference_mode()
-    def found(self, split: DetectionSplit) -> tuple[list[Detections], dict[int, str]]:
-        """What the detector finds in each image of ``split``, and why some could not be read."""
+    def detect(self, split: DetectionSplit) -> tuple[list[Detections], dict[int, str]]:
+        """Return the detections in each image of ``split``, and error messages of unreadable images by row."""
         self.model.eval()
         settings, fabric = self.job.settings, self.fabric
         items = ScoredItems(split, settings.test_min_size, settings.max_size)
         mine = np.arange(len(split))[fabric.global_rank :: fabric.world_size]
         batches = np.array_split(mine, max(1, -(-len(mine) // _TEST_BATCH)))
-        answers: dict[int, Detections] = {}
+        detections: dict[int, Detections] = {}
         reasons: dict[int, str] = {}
         with (
-            enough_memory(f"boxes at --test-min-size {settings.test_min_size}", "a smaller --test-min-size"),
+            oom_hint(f"boxes at --test-min-size {settings.test_min_size}", "a smaller --test-min-size"),
             self.reporter.task(f"finding objects in {split.dataset}", len(split), "images") as task,
         ):
-            for shown in load_items(items, batches, workers=self.job.workers):
-                images = [image.to(fabric.device).float() / 255 for image in shown.images]
+            for batch in load_items(items, batches, workers=self.job.workers):
+                images = [image.to(fabric.device).float() / 255 for image in batch.images]
                 outputs = self.detector(images) if images else []
-                for row, image, output in zip(shown.rows.tolist(), images, outputs, strict=True):
+                for row, image, output in zip(batch.rows.tolist(), images, outputs, strict=True):
                     size = (image.shape[1], image.shape[2])
-                    answers[row] = _found(output, size, tuple(split.sizes[row].tolist()))
-                reasons |= shown.reasons
-                task.advance((len(shown.rows) + len(shown.reasons)) * fabric.world_size)
-        answers, reasons = self._gathered(answers), self._gathered(reasons)
-        return [answers.get(row, Detections.nothing()) for row in range(len(split))], reasons
+                    detections[row] = _to_detections(output, size, tuple(split.sizes[row].tolist()))
+                reasons |= batch.reasons
+                task.advance((len(batch.rows) + len(batch.reasons)) * fabric.world_size)
+        detections, reasons = self._gathered(detections), self._gathered(reasons)
+        return [detections.get(row, Detections.nothing()) for row in range(len(split))], reasons
 
     def _gathered(self, mine: dict[int, Any]) -> dict[int, Any]:
-        """The dictionaries of all processes in one."""
+        """Return the dictionaries of all processes, merged into one."""
         if self.fabric.world_size == 1:
             return mine
         parts: list[dict[int, Any]] = [{} for _ in range(self.fabric.world_size)]
@@ -240,29 +241,29 @@ class Training:
         return {row: one for part in parts for row, one in part.items()}
 
     def _save(self) -> None:
-        """Keep everything, from the process that speaks."""
+        """Write a checkpoint, on rank 0 only."""
         self.guard.read()
-        self.kept.save(self.training_state)
+        self.checkpoint.save(self.training_state)
 
-    def forget(self) -> None:
-        """Remove the checkpoint of a training whose result is recorded."""
-        self.kept.forget()
+    def remove_checkpoint(self) -> None:
+        """Remove the checkpoint, once the result is recorded."""
+        self.checkpoint.remove_checkpoint()
 
 
-def decayed_and_not(detector: Detector, weight_decay: float) -> list[dict[str, Any]]:
-    """Groups of trained parameters: scale and shift of normalisations are not decayed, as in Detectron2."""
-    still = {id(one) for norm in normalisations(detector) for one in norm.parameters(recurse=False)}
+def parameter_groups(detector: Detector, weight_decay: float) -> list[dict[str, Any]]:
+    """Return parameter groups: scale and shift of normalisation layers have no weight decay, as in Detectron2."""
+    no_decay = {id(one) for norm in normalisations(detector) for one in norm.parameters(recurse=False)}
     trained = [one for one in detector.parameters() if one.requires_grad]
     groups = [
-        {"params": [one for one in trained if id(one) not in still], "weight_decay": weight_decay},
-        {"params": [one for one in trained if id(one) in still], "weight_decay": 0.0},
+        {"params": [one for one in trained if id(one) not in no_decay], "weight_decay": weight_decay},
+        {"params": [one for one in trained if id(one) in no_decay], "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
 
 
-def _found(output: dict[str, Tensor], size: tuple[int, int], whole: tuple[int, ...]) -> Detections:
-    """In pixels of the image as it is stored, labels from 0 on."""
-    boxes = resized_boxes(output["boxes"].float().cpu().numpy(), size, (whole[0], whole[1]))
+def _to_detections(output: dict[str, Tensor], size: tuple[int, int], original: tuple[int, ...]) -> Detections:
+    """Return the detections in pixels of the stored image, with labels starting from 0."""
+    boxes = resized_boxes(output["boxes"].float().cpu().numpy(), size, (original[0], original[1]))
     return Detections(
         boxes.astype(np.float32),
         output["labels"].cpu().numpy() - 1,

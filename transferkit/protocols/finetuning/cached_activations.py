@@ -23,55 +23,58 @@ from .settings import FinetuneSettings
 
 @dataclass(frozen=True, eq=False)
 class CachedActivations:
-    """A layer's output for every image that may be fitted.
+    """Cached outputs of a layer for all images except those of test.
 
     Attributes:
-        features: ``[n, d]``, each row a flattened output.
-        partial_forward: where the network takes them.
+        features: flattened outputs ``[n, d]``, one row per image.
+        partial_forward: forward pass that starts after the layer.
     """
 
     features: Features
     partial_forward: PartialForward
 
     def of(self, ids: Sequence[str]) -> Tensor:
-        """``[b, d]`` float32 of the images ``ids``."""
-        rows = np.array([self._places[one] for one in ids], np.int64)
+        """Return the activations ``[b, d]``, float32, of the images ``ids``."""
+        rows = np.array([self._row_of_id[one] for one in ids], np.int64)
         return torch.from_numpy(np.asarray(self.features.x[rows], np.float32))
 
     @cached_property
-    def _places(self) -> dict[str, int]:
-        return {one: context for context, one in enumerate(self.features.ids)}
+    def _row_of_id(self) -> dict[str, int]:
+        return {image_id: row for row, image_id in enumerate(self.features.ids)}
 
 
-def cached_maps(
+def cached_activations(
     encoder: Encoder, splits: Sequence[Split], settings: FinetuneSettings, context: RunContext
 ) -> CachedActivations | None:
-    """The maps of ``train_from`` where ``extract --pooling whole --dtype float32`` has cached them.
-
-    None where they are not wanted (images are augmented, or all of the network is trained), not there, or do
-    not have a row for every image; and where the network cannot be entered behind that layer, which is told.
+    """Return the outputs of the layer ``train_from``, if ``extract --pooling whole --dtype float32`` cached them.
 
     Args:
-        encoder: at the size that is shown; its network is as it was.
-        splits: that may be fitted.
-        settings: say from which layer on is trained.
-        context: the workspace, and who is told.
+        encoder: encoder at its input size; its network is not changed.
+        splits: all splits except test.
+        settings: settings with the last frozen layer.
+        context: workspace and reporter.
+
+    Returns:
+        The activations; or None if images are augmented, the whole network is trained, the cache lacks
+        images, or the forward pass cannot start after that layer (then with a note).
     """
     if settings.augment or settings.mixup or not settings.train_from:
         return None
     (layer, *_) = resolve_layers(encoder, [settings.train_from], None)
-    asked = ExtractSettings(
+    extraction = ExtractSettings(
         layers=(layer.name,), pooling=WHOLE, size=encoder.view.crop, dtype="float32", precision="fp32"
     )
-    extractor = Extractor(encoder, asked, store=FeatureStore(context.workspace.features))
+    extractor = Extractor(encoder, extraction, store=FeatureStore(context.workspace.features))
     entries = [extractor.open(split) for split in splits]
     if any(entry.missing for entry in entries):
         return None
     features = concatenate([entry.entry.features(layer.name) for entry in entries], split="fitted")
     if features.skipped:
         return None
-    way = partial_forward(encoder, layer.name)
-    if way is None:
-        context.reporter.note(f"{encoder.spec} cannot be entered behind {layer.name}: its images are run whole.")
+    partial = partial_forward(encoder, layer.name)
+    if partial is None:
+        context.reporter.note(
+            f"The forward pass of {encoder.spec} cannot start after {layer.name}: the whole network is run on images."
+        )
         return None
-    return CachedActivations(features, way)
+    return CachedActivations(features, partial)

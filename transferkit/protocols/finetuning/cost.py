@@ -1,4 +1,4 @@
-"""What fine-tuning will take, from a few steps on noise."""
+"""Estimate of the duration of fine-tuning, from a few timed steps on random images."""
 
 import copy
 import time
@@ -17,89 +17,89 @@ from .head_init import HeadInit
 from .network import FinetuneNetwork
 from .settings import FinetuneSettings, Setting
 
-LONGEST_HOURS = 1.0
-"""On a CPU, unless the user says yes."""
+MAX_CPU_HOURS = 1.0
+"""Maximum duration of training on a CPU without ``--yes``."""
 
 _STEPS = 2
 _BATCH = 8
 
 
-def images_of(settings: FinetuneSettings, setting: Setting, rows: int, *, choosing: bool) -> int:
-    """Images that pass in one training.
+def training_images(settings: FinetuneSettings, setting: Setting, rows: int, *, search: bool) -> int:
+    """Return the number of images that one training processes.
 
     Args:
         settings: the grid.
-        setting: of the training.
-        rows: images to train on.
-        choosing: whether it only judges the setting.
+        setting: point of the grid that is trained.
+        rows: number of training images.
+        search: True for a training that compares settings, False for the final training.
     """
-    epochs = (choosing and settings.search_epochs) or settings.epochs
+    epochs = (search and settings.search_epochs) or settings.epochs
     return settings.steps * setting.batch or epochs * rows
 
 
-def images_seen(settings: FinetuneSettings, rows: int) -> int:
-    """Images that pass while settings are compared, and in the final training.
+def total_training_images(settings: FinetuneSettings, rows: int) -> int:
+    """Return the number of images that the search and the final training process together.
 
     Args:
         settings: the grid.
-        rows: images to train on.
+        rows: number of training images.
 
-    >>> images_seen(FinetuneSettings(lr=(0.1, 0.01), epochs=5, search_epochs=2), 100)
+    >>> total_training_images(FinetuneSettings(lr=(0.1, 0.01), epochs=5, search_epochs=2), 100)
     900
     """
-    final = max(images_of(settings, setting, rows, choosing=False) for setting in settings.grid)
+    final = max(training_images(settings, setting, rows, search=False) for setting in settings.grid)
     if len(settings.grid) == 1:
         return final
-    return final + sum(images_of(settings, setting, rows, choosing=True) for setting in settings.grid)
+    return final + sum(training_images(settings, setting, rows, search=True) for setting in settings.grid)
 
 
 def steps_taken(folder: Path) -> int:
-    """Of a training that was interrupted, by the checkpoint it left in ``folder``; else 0.
+    """Return the number of finished steps according to the checkpoint in ``folder``; 0 without a checkpoint.
 
-    Raises: CheckpointError: if that is damaged.
+    Raises: CheckpointError: if the checkpoint is damaged.
     """
     file = folder / "training.safetensors"
     return int(load_tensors(file)[1]["standing"]["step"]) if file.exists() else 0
 
 
-def agreed(fabric: Fabric, check: Callable[[], None]) -> None:
-    """Let one process check for all: what it refuses is raised by each, so that none waits for another.
+def check_on_rank_zero(fabric: Fabric, check: Callable[[], None]) -> None:
+    """Run a check on rank 0; all processes raise its error, so that none waits for another.
 
     Args:
-        fabric: launched.
-        check: called by the process that speaks.
+        fabric: launched Fabric.
+        check: function to call on rank 0.
     """
-    refusal = None
+    failure = None
     if fabric.is_global_zero:
         try:
             check()
         except TransferkitError as error:
-            refusal = error
-    if refusal := fabric.broadcast(refusal):
-        raise refusal
+            failure = error
+    if failure := fabric.broadcast(failure):
+        raise failure
 
 
-def require_patience(left: Sequence[tuple[Encoder, int]], settings: FinetuneSettings) -> None:
-    """Refuse what takes hours on this CPU.
+def require_short_training(remaining: Sequence[tuple[Encoder, int]], settings: FinetuneSettings) -> None:
+    """Refuse training that takes hours on this CPU.
 
     Args:
-        left: each network, and the images that have yet to pass through it.
-        settings: of the training.
+        remaining: each network, and the number of images that it still has to process.
+        settings: settings of the training.
 
-    Raises: UsageError: with the hours.
+    Raises: UsageError: with the estimated hours.
     """
-    left = [(encoder, images) for encoder, images in left if images]
-    hours = sum(images * _seconds_an_image(encoder, settings) for encoder, images in left) / 3600
-    if hours > LONGEST_HOURS:
-        specs = ", ".join(encoder.spec for encoder, _ in left)
-        images = " and ".join(f"{images} images of {encoder.view.crop} pixels" for encoder, images in left)
+    remaining = [(encoder, images) for encoder, images in remaining if images]
+    hours = sum(images * _seconds_per_image(encoder, settings) for encoder, images in remaining) / 3600
+    if hours > MAX_CPU_HOURS:
+        specs = ", ".join(encoder.spec for encoder, _ in remaining)
+        images = " and ".join(f"{images} images of {encoder.view.crop} pixels" for encoder, images in remaining)
         raise UsageError(
             f"Fine-tuning {specs} would take about {hours:.1f} hours on this CPU: {images}. "
             "Use a GPU, fewer --data, --preset quick or a smaller --size; or add --yes."
         )
 
 
-def _seconds_an_image(encoder: Encoder, settings: FinetuneSettings) -> float:
+def _seconds_per_image(encoder: Encoder, settings: FinetuneSettings) -> float:
     own = copy.deepcopy(encoder)
     network: nn.Module = FinetuneNetwork(own, settings, HeadInit.zero(own, 2))
     channels_last(network).train()

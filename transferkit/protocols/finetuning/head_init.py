@@ -1,4 +1,4 @@
-"""Where a classifier begins: at zero, or at the linear probe of the cached features of the frozen network."""
+"""Initial weights of a classifier: zero, or the linear probe of the frozen network's cached features."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,18 +18,18 @@ from ..extract import Extractor
 from ..settings import ExtractSettings
 
 PENALTIES = tuple(np.geomspace(1e-6, 1e5, 12).tolist())
-"""That are tried."""
+"""L2 penalties to compare."""
 
-_UNLIKELY = 10.0  # by how much the bias of a class without rows lies below the lowest of the others
+_EMPTY_CLASS_MARGIN = 10.0  # a class without rows gets the lowest bias of all other classes minus this
 
 
 @dataclass(frozen=True)
 class HeadInit:
-    """The first weights of a classifier. Shapes: ``c`` classes, ``d`` features.
+    """Initial weights of a classifier. Shapes: ``c`` classes, ``d`` features.
 
     Attributes:
-        weights: ``[c, d]``.
-        biases: ``[c]``.
+        weights: weights ``[c, d]``.
+        biases: biases ``[c]``.
     """
 
     weights: Tensor
@@ -37,70 +37,71 @@ class HeadInit:
 
     @classmethod
     def zero(cls, encoder: Encoder, n_classes: int) -> "HeadInit":
-        """A classifier of the features of ``encoder`` that knows nothing."""
+        """Return zero weights for a classifier of the features of ``encoder``."""
         dim = resolve_layers(encoder, ["last"], None)[0].dim
         return cls(torch.zeros(n_classes, dim), torch.zeros(n_classes))
 
 
 @dataclass(frozen=True, eq=False)
 class ProbeHeadInit:
-    """Linear probes of whatever rows are trained on, with a penalty that held-out rows chose.
+    """Initial weights from linear probes, with an L2 penalty selected on held-out rows.
 
     Attributes:
-        features: of all rows that may be fitted.
-        penalty: of the probes.
+        features: features of all rows except test.
+        penalty: L2 penalty of the probes.
     """
 
     features: Features
     penalty: float
 
     @classmethod
-    def chosen(cls, features: Mapping[str, Features], train: Split, held: Split) -> "ProbeHeadInit":
-        """With the penalty that is most accurate on ``held`` when ``train`` is fitted.
+    def chosen(cls, features: Mapping[str, Features], train: Split, held_out: Split) -> "ProbeHeadInit":
+        """Select the penalty with the highest accuracy on ``held_out`` after fitting on ``train``.
 
         Args:
-            features: of each split that may be fitted, of the last layer.
-            train: rows that candidates are fitted on.
-            held: rows that choose.
+            features: features of the last layer for each split except test.
+            train: rows to fit.
+            held_out: rows to score.
         """
         whole = concatenate(list(features.values()), split="+".join(features))
-        fitted, judged = _only(whole, train.ids), _only(whole, held.ids)
-        path = logistic_path(_x(fitted), torch.from_numpy(fitted.labels), PENALTIES, len(train.classes))
-        answers = (_x(judged) @ path.weights + path.biases[:, None]).argmax(2)  # [p, n]
-        right = (answers == torch.from_numpy(judged.labels)).double().mean(1)
-        strongest = len(PENALTIES) - 1 - int(right.flip(0).argmax())  # of equals
-        return cls(whole, PENALTIES[strongest])
+        fitted, scored = _only(whole, train.ids), _only(whole, held_out.ids)
+        path = logistic_path(_tensor(fitted), torch.from_numpy(fitted.labels), PENALTIES, len(train.classes))
+        predictions = (_tensor(scored) @ path.weights + path.biases[:, None]).argmax(2)  # [p, n]
+        accuracy = (predictions == torch.from_numpy(scored.labels)).double().mean(1)  # [p]
+        best = len(PENALTIES) - 1 - int(accuracy.flip(0).argmax())  # of equals the strongest penalty
+        return cls(whole, PENALTIES[best])
 
-    def start(self, rows: Split) -> HeadInit:
-        """The probe of those of ``rows`` that could be read."""
+    def head_init(self, rows: Split) -> HeadInit:
+        """Return the weights of the probe fitted on the readable rows of ``rows``."""
         fitted = _only(self.features, rows.ids)
-        path = logistic_path(_x(fitted), torch.from_numpy(fitted.labels), [self.penalty], len(rows.classes))
-        biases = path.biases[0]
-        there = torch.isfinite(biases)
-        return HeadInit(path.weights[0].T.contiguous(), torch.where(there, biases, biases[there].min() - _UNLIKELY))
+        path = logistic_path(_tensor(fitted), torch.from_numpy(fitted.labels), [self.penalty], len(rows.classes))
+        biases = path.biases[0]  # [c]
+        finite = torch.isfinite(biases)  # False for classes without rows
+        biases = torch.where(finite, biases, biases[finite].min() - _EMPTY_CLASS_MARGIN)
+        return HeadInit(path.weights[0].T.contiguous(), biases)
 
     def accuracy(self, rows: Split, scored: Features) -> float:
-        """Top-1 accuracy on ``scored`` of the probe of ``rows``: what fine-tuning starts from.
+        """Return the top-1 accuracy on ``scored`` of the probe fitted on ``rows``, from which fine-tuning starts.
 
         Args:
-            rows: that the probe is fitted on.
-            scored: features of the same layer.
+            rows: rows to fit the probe on.
+            scored: features of the same layer to score.
         """
-        start = self.start(rows)
-        answers = (_x(scored) @ start.weights.T + start.biases).argmax(1)  # [n]
-        return float((answers == torch.from_numpy(scored.labels)).double().mean())
+        init = self.head_init(rows)
+        predictions = (_tensor(scored) @ init.weights.T + init.biases).argmax(1)  # [n]
+        return float((predictions == torch.from_numpy(scored.labels)).double().mean())
 
 
 def last_features(
     encoder: Encoder, splits: Mapping[str, Split], *, device: str, context: RunContext
 ) -> dict[str, Features]:
-    """The features of the last layer for each split, from the cache or extracted now.
+    """Return the features of the last layer for each split, from the cache or newly extracted.
 
     Args:
-        encoder: at the size it is shown.
-        splits: by name.
-        device: for the forward passes.
-        context: where they are kept, and who is told.
+        encoder: encoder at its input size.
+        splits: splits by name.
+        device: device of the forward passes.
+        context: workspace with the feature cache, and reporter.
     """
     extraction = ExtractSettings(size=encoder.view.crop, device=device)
     extractor = Extractor(encoder, extraction, store=FeatureStore(context.workspace.features))
@@ -108,18 +109,18 @@ def last_features(
     return {name: entry.features(extractor.names[-1]) for name, entry in entries.items()}
 
 
-def below_start(after: float, before: float) -> str:
-    """Say that fine-tuning lost accuracy, and what to do: the end of a sentence."""
+def accuracy_drop_note(after: float, before: float) -> str:
+    """Return the end of a note that fine-tuning lost accuracy, with what to do."""
     return (
-        f"ended below the linear probe that it started from: {after:.3f} on test, and {before:.3f} before. "
-        "Give a lower --lr, or add 0 to it: then held-out images choose between fine-tuning and the probe."
+        f"ended below the linear probe that it started from: {after:.3f} on test, after {before:.3f} for the "
+        "probe. Lower --lr, or add 0 to its values: held-out images then select fine-tuning or the probe."
     )
 
 
 def _only(features: Features, ids: Iterable[str]) -> Features:
-    asked = set(ids)
-    return features.rows(np.flatnonzero([one in asked for one in features.ids]))
+    wanted = set(ids)
+    return features.rows(np.flatnonzero([image_id in wanted for image_id in features.ids]))
 
 
-def _x(features: Features) -> Tensor:
+def _tensor(features: Features) -> Tensor:
     return torch.from_numpy(np.asarray(features.x, np.float32))

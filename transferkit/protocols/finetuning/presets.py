@@ -1,4 +1,4 @@
-"""Fine-tuning settings that results can be compared with, each with its source, hardware and outcome."""
+"""Presets of fine-tuning settings, each with its source, hardware and expected outcome."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,13 +12,13 @@ from .settings import FinetuneSettings
 
 @dataclass(frozen=True)
 class FinetunePreset:
-    """Settings, and what a user should know before choosing them.
+    """Settings with their source, hardware and expected outcome.
 
     Attributes:
-        settings: the numbers.
-        source: where they come from.
-        hardware: on which they are meant to run, and for how long.
-        outcome: what to expect.
+        settings: the settings.
+        source: publication or reason of the settings.
+        hardware: suitable hardware, and the duration on it.
+        outcome: expected outcome.
     """
 
     settings: FinetuneSettings
@@ -27,7 +27,7 @@ class FinetunePreset:
     outcome: str
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values for JSON."""
         return {**vars(self), "settings": self.settings.to_json()}
 
 
@@ -38,8 +38,8 @@ PRESETS.register("quick")(
         FinetuneSettings(),
         source="linear probing, then fine-tuning: Kumar et al., ICLR 2022; one setting, no grid",
         hardware="two CPU cores, minutes for a thousand images of 128 pixels",
-        outcome="above the linear probe that it starts from with imagenet-lite0 (mini/digits: 0.753 against "
-        "0.584); about level with it for the small encoders of the preset mini, see docs/findings.md",
+        outcome="above the linear probe that it starts from with imagenet-lite0 (mini/digits: 0.753 compared with "
+        "0.584); about equal to it for the small encoders of the preset mini, see docs/findings.md",
     )
 )
 
@@ -62,8 +62,8 @@ PRESETS.register("study")(
             max_pixels=0,
         ),
         source="Islam et al., A Broad Study on the Transferability of Visual Representations, ICCV 2021",
-        hardware="one GPU, hours a data set: twelve settings of 20 epochs, then 50 epochs",
-        outcome="full-network transfer of Islam et al.; their tables hold what their encoders reach",
+        hardware="one GPU, hours per data set: twelve settings of 20 epochs, then 50 epochs",
+        outcome="full-network transfer of Islam et al.; see their tables for the accuracy of their encoders",
     )
 )
 
@@ -87,7 +87,7 @@ PRESETS.register("kornblith")(
         _KORNBLITH,
         source="Ericsson, Gouk, Hospedales, How well do self-supervised models transfer?, CVPR 2021: the "
         "protocol of Kornblith et al., CVPR 2019, with fewer and smaller steps and a coarser grid",
-        hardware="one GPU, about four hours a model and data set at 490 images a second: twenty settings of "
+        hardware="one GPU, about four hours per model and data set at 490 images per second: twenty settings of "
         "5 000 steps at batch 64, then 5 000 more",
         outcome="comparable with the fine-tuning tables of Ericsson et al., not with Kornblith et al.'s",
     )
@@ -108,16 +108,16 @@ PRESETS.register("vtab1k")(
             max_pixels=0,
         ),
         source="after Zhai et al., A large-scale study of representation learning with VTAB, arXiv "
-        "1910.04867: two learning rates, 2 500 steps; schedule, augmentation and images are not theirs",
-        hardware="one GPU, under an hour a data set; meant for 800 images to train on and 200 to choose on",
-        outcome="compares models with each other on 1 000 images a data set; not comparable with VTAB-1k "
+        "1910.04867: two learning rates, 2 500 steps; schedule, augmentation and images differ from theirs",
+        hardware="one GPU, less than an hour per data set; for 800 training and 200 validation images",
+        outcome="compares models with each other on 1 000 images per data set; not comparable with VTAB-1k "
         "tables, see docs/published.md",
     )
 )
 
 
 def preset_settings(name: str, changes: Mapping[str, Any]) -> FinetuneSettings:
-    """The settings of the preset ``name`` with some fields changed.
+    """Return the settings of the preset ``name`` with some fields changed.
 
     Raises: UnknownNameError: for an unknown preset.
     """

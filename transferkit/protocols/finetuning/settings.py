@@ -1,4 +1,4 @@
-"""How a network is fine-tuned: the grid that is tried, and what all of it has in common."""
+"""Settings of fine-tuning: the hyperparameter grid, and the settings that all its points share."""
 
 import math
 from collections.abc import Iterator
@@ -17,41 +17,46 @@ Optimizer = Literal["sgd", "adamw"]
 
 @dataclass(frozen=True)
 class FinetuneSettings:
-    """How a network is fine-tuned. The defaults are the preset ``quick``.
+    """Settings of fine-tuning. The defaults are the preset ``quick``.
 
-    Several learning rates, batches or weight decays make a grid: each setting is trained on a part of train
-    and judged on the rest, and the best is trained again on all of it.
+    Several learning rates, batch sizes or weight decays form a grid: each point is trained on a part of train
+    and evaluated on the rest, and the best one is trained again on all of it.
 
     Attributes:
-        lr: highest learning rates of one process; multiplied by the number of processes.
-        batch: images a step and process.
-        weight_decay: of every weight.
-        decay_over_lr: whether weight decay is divided by the learning rate, as Kornblith et al. do.
-        epochs: passes over the images, in the final training.
-        search_epochs: passes while settings are compared; 0 as many as in the final training.
-        steps: in place of epochs; 0 counts epochs.
-        optimizer: ``sgd`` or ``adamw``.
-        momentum: of SGD.
-        nesterov: whether SGD looks ahead.
-        schedule: ``cosine``, or ``step``: a tenth after half, and again after three quarters.
-        warmup: share of the steps in which the rate rises from 1 %.
-        head: the classifier starts from ``zero``, or from the linear ``probe`` of the frozen features.
-        batch_norm: whether a batch normalisation stands before the classifier, as Islam et al. have it.
-        bn_stats: those of the network's batch normalisations: ``frozen``, or ``update`` from the batches.
-        train_from: a layer below which nothing is trained.
-        layer_decay: by how much the learning rate shrinks from each stage to the one below it.
-        clip: largest norm of the gradient; 0 leaves it as it is.
-        augment: whether images are cropped and flipped at random, or shown as they are tested.
-        crop_min_area: smallest share of an image's area that a crop keeps.
-        flip_prob: probability that an image is mirrored.
-        randaugment: strength of RandAugment, 0 … 30; 0 is none.
-        mixup: parameter of mixup's beta distribution; 0 is none.
-        val_fraction: share of train that settings are judged on, where the data set has no val.
-        patience: epochs without a better held-out accuracy after which training stops; 0 never stops.
-        size: pixels of the square that is shown; the model's own unless given.
-        max_pixels: pixels that the model's own square is limited to; 0 leaves it.
-        precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``; auto is bf16 where the processor has it.
-        seed: of the order of the images, of every crop, and of the held-out rows.
+        lr: peak learning rates to compare, for one process; each is multiplied by the number of processes.
+        batch: batch sizes to compare, in images per step and process.
+        weight_decay: weight decay values to compare; they apply to all trained weights.
+        decay_over_lr: divide weight decay by the learning rate, as Kornblith et al. do.
+        epochs: number of training epochs of the final training.
+        search_epochs: number of training epochs while settings are compared; 0 uses --epochs.
+        steps: number of training steps, in place of --epochs; 0 uses --epochs.
+        optimizer: optimizer: ``sgd`` or ``adamw``.
+        momentum: momentum of SGD.
+        nesterov: use Nesterov momentum with SGD.
+        schedule: learning-rate schedule: ``cosine``, or ``step``, which divides the rate by 10 after 50 % and after 75
+            % of the steps.
+        warmup: fraction of the steps with linear warmup of the learning rate, starting from 1 % of the peak.
+        head: initial weights of the classifier: ``zero``, or the linear ``probe`` fitted on the frozen features.
+        batch_norm: insert a batch normalisation layer before the classifier, as Islam et al. do.
+        bn_stats: running statistics of the network's batch normalisation layers: ``frozen``, or ``update`` from the
+            training batches.
+        train_from: last frozen layer; it and all layers before it are not trained. By default all layers are trained.
+        layer_decay: factor by which the learning rate shrinks from each stage to the stage before it; 1 uses one rate
+            for all.
+        clip: maximum gradient norm; 0 disables clipping.
+        augment: crop and flip training images at random; otherwise they are preprocessed as test images are.
+        crop_min_area: smallest fraction of an image's area that a random crop keeps.
+        flip_prob: probability of a horizontal flip.
+        randaugment: magnitude of RandAugment, from 0 to 30; 0 disables it.
+        mixup: alpha of mixup's beta distribution; 0 disables mixup.
+        val_fraction: fraction of train that is held out to compare settings, for data sets without a val split.
+        patience: number of epochs without a better held-out accuracy after which training stops; 0 disables early
+            stopping.
+        size: input size of the network in pixels per side; by default the model's own, limited by --max-pixels.
+        max_pixels: upper limit of the model's own input size in pixels per side; 0 sets no limit.
+        precision: precision of training: ``auto``, ``fp32``, ``bf16`` or ``fp16``. ``auto`` selects bf16 where the
+            hardware supports it, else fp32.
+        seed: seed for the order of the images, the augmentation and the held-out rows.
     """
 
     lr: tuple[float, ...] = (0.03,)
@@ -89,25 +94,28 @@ class FinetuneSettings:
         require_limits(self, _LIMITS)
         for name in ("lr", "batch", "weight_decay"):
             if not getattr(self, name):
-                raise UsageError(f"{option_name(name)} is empty: give one value or more.")
+                raise UsageError(f"{option_name(name)} is empty: give at least one value.")
         if self.decay_over_lr and not min(self.lr):
-            raise UsageError("--decay-over-lr divides by the learning rate: give --lr above 0.")
+            raise UsageError("--decay-over-lr cannot divide weight decay by --lr 0: give learning rates above 0.")
         if min(self.batch) < self.least_batch:
             raise UsageError(
-                f"--batch {min(self.batch)} leaves a batch normalisation nothing to compare: give --batch "
+                f"--batch {min(self.batch)} is too small for batch normalisation: give --batch "
                 f"{self.least_batch} or more, or --bn-stats frozen and --no-batch-norm."
             )
         if self.batch_norm and self.head == "probe":
-            raise UsageError("--head probe starts from features as they are: use --head zero with --batch-norm.")
+            raise UsageError(
+                "--head probe cannot be combined with --batch-norm: the probe is fitted on features without batch "
+                "normalisation. Use --head zero, or --no-batch-norm."
+            )
 
     @property
     def least_batch(self) -> int:
-        """Images that a step must have: two where a batch normalisation is trained with them."""
+        """Minimum batch size: 2 if batch normalisation uses the statistics of the batch, else 1."""
         return 2 if self.batch_norm or self.bn_stats == "update" else 1
 
     @property
     def grid(self) -> tuple["Setting", ...]:
-        """Every combination, in the order of the options."""
+        """All combinations of learning rate, batch size and weight decay, in the order of the options."""
         return tuple(self._grid())
 
     def _grid(self) -> Iterator["Setting"]:
@@ -115,13 +123,13 @@ class FinetuneSettings:
             yield Setting(lr, batch, decay / lr if self.decay_over_lr else decay)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for records."""
+        """Return the settings as plain values, for records."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One place of the grid: learning rate, images a step, weight decay."""
+    """One point of the grid: learning rate, images per step and process, weight decay."""
 
     lr: float
     batch: int

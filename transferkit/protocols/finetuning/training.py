@@ -1,6 +1,6 @@
-"""One setting, trained: step after step, resumable to the bit, and the answers of the trained network.
+"""Training of one setting, with checkpoints that resume bit for bit, and the predictions of the trained network.
 
-Every random draw is named by the epoch or step it belongs to, so a checkpoint needs no generator's state.
+Each random draw is seeded by its epoch or step, so a checkpoint does not store the state of a generator.
 """
 
 import time
@@ -28,7 +28,7 @@ from ...data.loading import Batch, load_batches
 from ...data.resize_and_crop import normalised
 from ...data.view_loading import ViewSettings, load_views
 from ...models.memory_format import channels_last
-from ..pretraining.memory import enough_memory
+from ..pretraining.memory import oom_hint
 from ..pretraining.optimizing import learning_rate
 from ..pretraining.resumable import Resumable
 from ..pretraining.state import NonFiniteGuard
@@ -38,17 +38,17 @@ from .network import FinetuneNetwork, build_optimizer
 from .settings import FinetuneSettings, Setting
 
 _TEST_BATCH = 64
-_PATIENCE_SECONDS = 600.0  # the longest time between two checkpoints
+_CHECKPOINT_SECONDS = 600.0  # maximum time between checkpoints
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a network says of some rows. Shapes: ``n`` readable rows, ``c`` classes.
+    """Predictions of a network for the rows of a split. Shapes: ``n`` readable rows, ``c`` classes.
 
     Attributes:
-        rows: ``[n]`` of the split.
-        logits: ``[n, c]`` float32.
-        reasons: row → why it could not be read.
+        rows: indices of the rows in the split ``[n]``.
+        logits: logits ``[n, c]``, float32.
+        reasons: row → error message, for rows that could not be read.
     """
 
     rows: NDArray[np.int64]
@@ -58,18 +58,18 @@ class Predictions:
 
 @dataclass(frozen=True, eq=False)
 class TrainJob:
-    """What is trained, on what, for how long, and where it is kept.
+    """Inputs of one training: data, settings, length and checkpoint folder.
 
     Attributes:
-        split: the rows that are trained on.
-        view: how an image is shown when it is not augmented.
-        settings, setting: of all settings, and of this one.
-        epochs: passes over the rows, unless ``settings.steps`` counts steps.
-        held: rows that tell when to stop early; None trains to the end.
-        maps: what stands in for images: cached outputs of the layer below which nothing is trained.
-        folder: of checkpoints.
-        identity: everything that the weights depend on.
-        workers: decoding processes.
+        split: training rows.
+        view: preprocessing of images that are not augmented.
+        settings, setting: the settings of the grid, and the point of the grid to train.
+        epochs: number of epochs, unless ``settings.steps`` gives the number of steps.
+        held_out: rows for early stopping; None trains to the end.
+        activations: cached outputs of the last frozen layer, which replace the images; None reads images.
+        folder: folder of the checkpoints.
+        identity: all values that determine the weights.
+        workers: number of data-loading processes.
     """
 
     split: Split
@@ -77,23 +77,23 @@ class TrainJob:
     settings: FinetuneSettings
     setting: Setting
     epochs: int
-    held: Split | None
-    maps: CachedActivations | None
+    held_out: Split | None
+    activations: CachedActivations | None
     folder: Path
     identity: dict[str, Any]
     workers: int
 
 
 class TrainingLoop:
-    """The training of one network on this process.
+    """Training of one network on this process.
 
     Args:
-        network: begins where the settings say.
-        job: what it is trained on.
-        fabric: devices, precision, processes; launched.
-        reporter: told how far it has come.
+        network: the initialised network.
+        job: data, settings, length and checkpoint folder.
+        fabric: launched Fabric, with devices, precision and processes.
+        reporter: receives progress and notes.
 
-    Raises: DataError: if there are fewer rows than a step must have.
+    Raises: DataError: if there are fewer rows than the minimum batch size.
     """
 
     def __init__(self, network: FinetuneNetwork, job: TrainJob, *, fabric: Fabric, reporter: Reporter) -> None:
@@ -104,46 +104,46 @@ class TrainingLoop:
             least = job.settings.least_batch * fabric.world_size
             raise DataError(
                 f"{job.split.dataset} has {rows} images to train on, and a step of {fabric.world_size} "
-                f"processes needs {least}: use fewer --devices, or more images."
+                f"processes needs at least {least}: use fewer --devices, or more images."
             )
-        self.steps_an_epoch = rows // (self.batch * fabric.world_size)
-        self.steps = job.settings.steps or job.epochs * self.steps_an_epoch
+        self.steps_per_epoch = rows // (self.batch * fabric.world_size)
+        self.steps = job.settings.steps or job.epochs * self.steps_per_epoch
         self.network = channels_last(network)
         optimizer = build_optimizer(self.network, job.setting, job.settings)
         self.model, self.optimizer = fabric.setup(self.network, optimizer)
-        self.kept = Resumable(self.network, self.optimizer, fabric, job.folder, job.identity)
-        self.training_state = self.kept.restored()
+        self.checkpoint = Resumable(self.network, self.optimizer, fabric, job.folder, job.identity)
+        self.training_state = self.checkpoint.restored()
         self.guard = NonFiniteGuard(
             self.training_state,
-            advice=f"Fine-tuning diverged at {job.setting}: leave that learning rate out, limit the "
+            advice=f"Fine-tuning diverged at {job.setting}: leave that learning rate out, clip the "
             "gradient with --clip 1, or use --precision fp32.",
         )
 
     def run(self) -> None:
-        """Train to the end, or until the held-out rows say that it is enough."""
-        left = self.steps - self.training_state.step
-        if left <= 0 or self._exhausted:
+        """Train to the end, or until early stopping."""
+        remaining = self.steps - self.training_state.step
+        if remaining <= 0 or self._patience_exceeded:
             return
         label = f"fine-tuning on {self.job.split.dataset} ({self.job.setting})"
         side = self.job.view.crop
         with (
-            enough_memory(f"--batch {self.batch} at --size {side}", self._less),
-            self.reporter.task(label, left * self.batch * self.fabric.world_size, "images") as task,
+            oom_hint(f"--batch {self.batch} at --size {side}", self._memory_hint),
+            self.reporter.task(label, remaining * self.batch * self.fabric.world_size, "images") as task,
         ):
-            while self.training_state.step < self.steps and not self._exhausted:
+            while self.training_state.step < self.steps and not self._patience_exceeded:
                 self._epoch(task)
 
     @property
-    def _less(self) -> str:
-        """What takes less memory: half the batch, where that can be trained on."""
+    def _memory_hint(self) -> str:
+        """Options that need less memory: half the batch size, unless it is below the minimum."""
         half = self.batch // 2
         return f"--batch {half}" if half >= self.job.settings.least_batch else "a smaller --size"
 
     @property
-    def _exhausted(self) -> bool:
-        """Whether the held-out accuracy has not risen for too many epochs."""
-        seen = [line["held_out"] for line in self.training_state.history if "held_out" in line]
-        return bool(seen) and len(seen) - 1 - int(np.argmax(seen)) >= self.job.settings.patience
+    def _patience_exceeded(self) -> bool:
+        """True if the held-out accuracy has not improved for ``patience`` epochs."""
+        accuracies = [line["held_out"] for line in self.training_state.history if "held_out" in line]
+        return bool(accuracies) and len(accuracies) - 1 - int(np.argmax(accuracies)) >= self.job.settings.patience
 
     def _epoch(self, task: Any) -> None:
         training_state = self.training_state
@@ -157,36 +157,36 @@ class TrainingLoop:
             training_state.unreadable += len(reasons)
             training_state.seconds = before + time.perf_counter() - started
             task.advance(self.batch * self.fabric.world_size)
-            if time.perf_counter() - saved > _PATIENCE_SECONDS:
+            if time.perf_counter() - saved > _CHECKPOINT_SECONDS:
                 self._save()
                 saved = time.perf_counter()
         self.guard.read()
         extra = {}
-        if self.job.held is not None and self.job.settings.patience:
-            answers = self.answers(self.job.held)
-            right = answers.logits.argmax(1) == self.job.held.labels[answers.rows]
-            extra["held_out"] = float(right.mean())
+        if self.job.held_out is not None and self.job.settings.patience:
+            predictions = self.predict(self.job.held_out)
+            correct = predictions.logits.argmax(1) == self.job.held_out.labels[predictions.rows]  # [n]
+            extra["held_out"] = float(correct.mean())
         training_state.close_epoch(**extra)
         self._save()
         self.fabric.barrier()
 
     def _batches(self, first: int) -> Iterator[tuple[Tensor, Tensor, dict[int, str]]]:
-        """What is left of the epoch of step ``first``: normalised images or maps, labels, reasons."""
+        """Yield the rest of the epoch of step ``first``: normalised images or activations, labels, reasons."""
         job, settings = self.job, self.job.settings
-        epoch, done = divmod(first, self.steps_an_epoch)
-        last = min(self.steps_an_epoch, self.steps - epoch * self.steps_an_epoch)
+        epoch, done = divmod(first, self.steps_per_epoch)
+        last = min(self.steps_per_epoch, self.steps - epoch * self.steps_per_epoch)
         rows = self._rows(epoch, done, last)
         labels = torch.from_numpy(job.split.labels)
-        if job.maps is not None:
-            for some in rows:
-                ids = [job.split.ids[row] for row in some.tolist()]
-                yield job.maps.of(ids).to(self.fabric.device), labels[some], {}
+        if job.activations is not None:
+            for batch_rows in rows:
+                ids = [job.split.ids[row] for row in batch_rows.tolist()]
+                yield job.activations.of(ids).to(self.fabric.device), labels[batch_rows], {}
             return
         if not settings.augment:
             for batch in load_batches(job.split, job.view, rows, workers=job.workers):
-                shown = _shown(batch)
-                images = batch.images[shown].to(self.fabric.device)
-                yield normalised(images, job.view), labels[batch.rows[shown]], batch.reasons
+                used = _readable_indices(batch)
+                images = batch.images[used].to(self.fabric.device)
+                yield normalised(images, job.view), labels[batch.rows[used]], batch.reasons
             return
         views = ViewSettings(
             augment=AugmentSettings(
@@ -202,38 +202,38 @@ class TrainingLoop:
             seed=settings.seed,
         )
         for step, drawn in enumerate(load_views(job.split, views, rows, epoch=epoch, device=self.fabric.device), first):
-            images = self._stronger(drawn.views[0], step)
+            images = self._randaugment(drawn.views[0], step)
             yield normalised(images, job.view, white=1), labels[drawn.rows], drawn.reasons
 
     def _rows(self, epoch: int, skipped: int, last: int) -> Iterator[NDArray[np.int64]]:
-        """This process's part of each batch; what is no whole batch is left over."""
+        """Yield this process's rows of each batch; an incomplete last batch is dropped."""
         order = generator(self.job.settings.seed, "order", epoch).permutation(len(self.job.split))
-        whole = self.batch * self.fabric.world_size
+        global_batch = self.batch * self.fabric.world_size
         for index in range(skipped, last):
-            start = index * whole + self.fabric.global_rank * self.batch
+            start = index * global_batch + self.fabric.global_rank * self.batch
             yield order[start : start + self.batch]
 
-    def _stronger(self, images: Tensor, step: int) -> Tensor:
-        """With RandAugment, where it is asked for; ``[b, 3, s, s]`` in 0 … 1."""
-        strength = self.job.settings.randaugment
-        if not strength:
+    def _randaugment(self, images: Tensor, step: int) -> Tensor:
+        """Apply RandAugment to images ``[b, 3, s, s]`` in 0 … 1, unless its magnitude is 0."""
+        magnitude = self.job.settings.randaugment
+        if not magnitude:
             return images
-        change = v2.RandAugment(magnitude=strength)
+        transform = v2.RandAugment(magnitude=magnitude)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(
                 seed_of(self.job.settings.seed, "randaugment", step, self.fabric.global_rank) % 2**63
             )
-            changed = [change((image * 255).to(torch.uint8)) for image in images.cpu()]
-        return (torch.stack(changed).float() / 255).to(images.device)
+            augmented = [transform((image * 255).to(torch.uint8)) for image in images.cpu()]
+        return (torch.stack(augmented).float() / 255).to(images.device)
 
     def _step(self, number: int, inputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Move the weights once."""
-        if self.job.maps is None:
-            return self._moved(number, inputs, labels)
-        with self.job.maps.partial_forward.entered(self.network.body, inputs) as nothing:
-            return self._moved(number, nothing, labels)
+        """Update the weights once, from images or cached activations."""
+        if self.job.activations is None:
+            return self._update(number, inputs, labels)
+        with self.job.activations.partial_forward.entered(self.network.body, inputs) as placeholder:
+            return self._update(number, placeholder, labels)
 
-    def _moved(self, number: int, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def _update(self, number: int, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         settings = self.job.settings
         rate = self._rate(number)
         for group in self.optimizer.param_groups:
@@ -241,11 +241,11 @@ class TrainingLoop:
         labels = labels.to(images.device)
         if settings.mixup:
             rng = generator(settings.seed, "mixup", number, self.fabric.global_rank)
-            share = float(rng.beta(settings.mixup, settings.mixup))
-            other = torch.from_numpy(rng.permutation(len(labels))).to(images.device)
-            logits = self.model(share * images + (1 - share) * images[other])
-            loss = share * functional.cross_entropy(logits, labels)
-            loss = loss + (1 - share) * functional.cross_entropy(logits, labels[other])
+            lam = float(rng.beta(settings.mixup, settings.mixup))  # mixing weight
+            other = torch.from_numpy(rng.permutation(len(labels))).to(images.device)  # partner of each image [b]
+            logits = self.model(lam * images + (1 - lam) * images[other])  # [b, c]
+            loss = lam * functional.cross_entropy(logits, labels)
+            loss = loss + (1 - lam) * functional.cross_entropy(logits, labels[other])
         else:
             loss = functional.cross_entropy(self.model(images), labels)
         self.fabric.backward(loss)
@@ -256,7 +256,7 @@ class TrainingLoop:
         return {"loss": loss.detach()}
 
     def _rate(self, number: int) -> float:
-        """The learning rate of the head at a step."""
+        """Return the learning rate of the head at a step."""
         settings, highest = self.job.settings, self.job.setting.lr * self.fabric.world_size
         warmup = settings.warmup * self.steps
         if settings.schedule == "step" and number >= warmup:
@@ -265,14 +265,14 @@ class TrainingLoop:
         return learning_rate(number, steps=self.steps, warmup=warmup, highest=highest, lowest=0.0)
 
     @torch.inference_mode()
-    def answers(self, split: Split) -> Predictions:
-        """What the network says of the rows of ``split``, shown as they are tested."""
+    def predict(self, split: Split) -> Predictions:
+        """Return the predictions for the rows of ``split``, without augmentation."""
         self.model.eval()
         compute, view = Compute(self.fabric.device, "fp32"), self.job.view
         rows, logits = [], []
         reasons: dict[int, str] = {}
         batches = np.array_split(np.arange(len(split)), max(1, -(-len(split) // _TEST_BATCH)))
-        with enough_memory(f"answers to {_TEST_BATCH} images at --size {view.crop}", "a smaller --size"):
+        with oom_hint(f"predictions for {_TEST_BATCH} images at --size {view.crop}", "a smaller --size"):
             for batch in load_batches(split, view, batches, workers=self.job.workers):
                 readable = np.array([row not in batch.reasons for row in batch.rows.tolist()], bool)
                 images = normalised(batch.images.to(compute.device), view)
@@ -282,24 +282,24 @@ class TrainingLoop:
         return Predictions(np.concatenate(rows), np.concatenate(logits), reasons)
 
     def _save(self) -> None:
-        """Keep everything, from the process that speaks."""
+        """Write a checkpoint, on rank 0 only."""
         self.guard.read()
-        self.kept.save(self.training_state)
+        self.checkpoint.save(self.training_state)
 
-    def forget(self) -> None:
-        """Remove the checkpoint of a training whose result is recorded."""
-        self.kept.forget()
+    def remove_checkpoint(self) -> None:
+        """Remove the checkpoint, once the result is recorded."""
+        self.checkpoint.remove_checkpoint()
 
 
-def _shown(batch: Batch) -> NDArray[np.int64]:
-    """The place of an image for each row of a batch: its own, or where it could not be read another's.
+def _readable_indices(batch: Batch) -> NDArray[np.int64]:
+    """Return an image index for each row of a batch: its own, or that of a readable image as replacement.
 
-    Raises: DataError: if there is none to take its place.
+    Raises: DataError: if no image of the batch can be read.
     """
-    readable = [place for place, row in enumerate(batch.rows.tolist()) if row not in batch.reasons]
+    readable = [index for index, row in enumerate(batch.rows.tolist()) if row not in batch.reasons]
     if not readable:
-        why = next(iter(batch.reasons.values()))
-        raise DataError(f"None of {len(batch.rows)} images of a batch can be read: {why}.")
-    shown = np.resize(readable, len(batch.rows))
-    shown[readable] = readable
-    return shown
+        reason = next(iter(batch.reasons.values()))
+        raise DataError(f"None of {len(batch.rows)} images of a batch can be read: {reason}.")
+    indices = np.resize(readable, len(batch.rows))  # repeats readable images
+    indices[readable] = readable
+    return indices

@@ -73,7 +73,7 @@ def job_of(
         dataset: what is trained on and watched.
         run: where it will be kept.
         encoder: what is trained; its network is changed.
-        fabric: launched.
+        fabric: launched Fabric.
         trainer_config: what it runs on.
 
     Raises:

@@ -9,7 +9,7 @@ from ...core.errors import ModelError
 
 
 @contextmanager
-def enough_memory(what: str, less: str) -> Iterator[None]:
+def oom_hint(what: str, less: str) -> Iterator[None]:
     """Turn a GPU's refusal into an error fit for a user.
 
     Args:

@@ -30,7 +30,7 @@ class Monitor:
         train, held_out: the two splits; of large ones an even selection, always the same.
         view: what the network is shown.
         compute: on what, and how precisely.
-        workers: decoding processes.
+        workers: number of data-loading processes.
     """
 
     train: Split

@@ -28,7 +28,7 @@ class Preset:
     needs_data: bool = True
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values for JSON."""
         return asdict(self)
 
 

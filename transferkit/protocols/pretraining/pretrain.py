@@ -15,12 +15,12 @@ from ..one_label import require_one_label_each
 from .checkpoint import save_tensors, training_tensors
 from .devices import chosen_precision, launched_fabric, open_loggers
 from .job import Job, job_of
-from .memory import enough_memory
+from .memory import oom_hint
 from .resuming import claim, first_weights, restored, training_file
 from .settings import PretrainSettings, TrainerConfig
 from .state import NonFiniteGuard, TrainingState
 
-_ANEW = "with --no-resume, which replaces this run, or under another --name"
+_REPLACE_OR_RENAME = "with --no-resume, which replaces this run, or under another --name"
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Trained:
     Attributes:
         run: its name, as in ``run:NAME``.
         source: what was trained on what.
-        history: one line an epoch: mean losses, ``knn`` when it was watched, ``seconds``.
+        history: one line per epoch: mean losses, ``knn`` when it was watched, ``seconds``.
         unreadable: how often an image could not be read, and another was shown in its place.
         process: which of the run's processes says so; 0 is the one that speaks.
     """
@@ -42,7 +42,7 @@ class Trained:
     process: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values for JSON."""
         return {name: value for name, value in asdict(self).items() if name != "process"}
 
 
@@ -70,7 +70,7 @@ def pretrain(
 
     Args:
         settings: everything that the weights depend on.
-        context: the workspace, and who is told.
+        context: workspace and reporter.
         name: of the run; ``default_name`` unless given.
         trainer_config: what it runs on; one process unless given.
         resume: whether to go on with the run where it stopped; None does if there is one. A finished run is
@@ -84,7 +84,7 @@ def pretrain(
             last checkpoint is intact.
     """
     trainer_config = trainer_config or TrainerConfig()
-    _ = settings.objective, settings.pretext, settings.augmentation  # each refuses what cannot be meant
+    _ = settings.objective, settings.pretext, settings.augmentation  # each refuses invalid values
     run = Run.named(default_name(settings) if name is None else name, context.workspace.runs)
     if resume and not run.begun:
         raise UsageError(f"There is no run {run.name} to go on with in {context.workspace.runs}.")
@@ -102,7 +102,7 @@ def pretrain(
     lock = Lock(run.folder / "lock")
     what = f"--batch {settings.batch} at --size {settings.size}"
     try:
-        with enough_memory(what, _less(settings, processes=fabric.world_size)):
+        with oom_hint(what, _memory_hint(settings, processes=fabric.world_size)):
             job = job_of(settings, dataset, run, encoder=encoder, fabric=fabric, trainer_config=trainer_config)
             refusal = claim(job, lock, anew=resume is False) if fabric.is_global_zero else None
             if refusal := fabric.broadcast(refusal):  # so that no process waits for one that has stopped
@@ -115,7 +115,7 @@ def pretrain(
         lock.release()
 
 
-def _less(settings: PretrainSettings, *, processes: int) -> str:
+def _memory_hint(settings: PretrainSettings, *, processes: int) -> str:
     """What takes less of a GPU's memory: half the batch, where that can still be cut."""
     half, twice = settings.batch // 2, settings.accumulate * 2
     shards = settings.pretext.splits_per_process(settings.objective, processes=processes)
@@ -123,19 +123,19 @@ def _less(settings: PretrainSettings, *, processes: int) -> str:
         less = f"--batch {half} --accumulate {twice}"
     else:
         less = "a smaller --size" + (", or fewer --bn-splits and a smaller --batch" if shards > 1 else "")
-    return f"{less}, {_ANEW}"
+    return f"{less}, {_REPLACE_OR_RENAME}"
 
 
 class _Training:
     """The epochs that are left."""
 
-    def __init__(self, job: Job, training_state: TrainingState, reporter: Reporter, patience_seconds: float) -> None:
+    def __init__(self, job: Job, training_state: TrainingState, reporter: Reporter, checkpoint_seconds: float) -> None:
         self.job, self.training_state, self.reporter = job, training_state, reporter
-        self.patience_seconds = patience_seconds
+        self.checkpoint_seconds = checkpoint_seconds
         self.guard = NonFiniteGuard(
             training_state,
             advice="Training diverged; the last checkpoint, if there was one, is intact. "
-            f"Lower --lr (now {job.settings.lr:g}), set --clip or use --precision fp32, {_ANEW}.",
+            f"Lower --lr (now {job.settings.lr:g}), set --clip or use --precision fp32, {_REPLACE_OR_RENAME}.",
         )
 
     def run(self) -> Trained:
@@ -148,7 +148,7 @@ class _Training:
             )
         if left:
             label = f"{job.settings.loss} on {job.settings.data}"
-            with self.reporter.task(label, left * trainer.whole_batch, "images") as task:
+            with self.reporter.task(label, left * trainer.global_batch, "images") as task:
                 while training_state.step < trainer.steps:
                     self._epoch(task)
         elif job.run.read().finished:
@@ -166,12 +166,12 @@ class _Training:
             self._log(self.guard.add(step))
             training_state.step = step.number + 1
             self._tell_unreadable(step.reasons)
-            task.advance(trainer.whole_batch)
+            task.advance(trainer.global_batch)
             now = time.perf_counter()
             training_state.seconds = before + now - started
             at_rest = training_state.step % self.job.settings.accumulate == 0  # no gradient is held
-            within = training_state.step % trainer.steps_an_epoch  # its end is kept once it is in the history
-            if now - saved > self.patience_seconds and at_rest and within:
+            within = training_state.step % trainer.steps_per_epoch  # its end is kept once it is in the history
+            if now - saved > self.checkpoint_seconds and at_rest and within:
                 self._save()
                 saved = now
         self._close_epoch()

@@ -71,7 +71,7 @@ class Resumable:
         self.fabric.strategy.precision.load_state_dict(state["scaler"])
         return TrainingState(**state["standing"])
 
-    def forget(self) -> None:
+    def remove_checkpoint(self) -> None:
         """Remove the checkpoint of a training whose result is recorded."""
         if self.fabric.is_global_zero:
             self.file.unlink(missing_ok=True)

@@ -27,7 +27,7 @@ def settings_for(preset: str | None, changes: Mapping[str, Any], *, name: str | 
         runs: the workspace's folder of runs.
 
     Raises:
-        UsageError: if a preset needs data that were not named, or a value cannot be meant.
+        UsageError: if a preset needs data that were not named, or a value is invalid.
         CheckpointError: if the run was not made by pretraining.
     """
     run = Run.named(name, runs) if name else None

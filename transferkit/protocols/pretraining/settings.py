@@ -1,4 +1,4 @@
-"""What a pretraining run is, and what it runs on."""
+"""Settings of a pretraining run, and of the hardware that it runs on."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ...core.errors import UsageError
 
-if TYPE_CHECKING:  # torch comes with them, and a help page has no use for it
+if TYPE_CHECKING:  # these modules import torch, which help pages do not need
     from ...data.augment import AugmentSettings
     from ...losses.pretext import PretextSettings
     from ...losses.weighted import Objective
@@ -17,47 +17,49 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 @dataclass(frozen=True)
 class PretrainSettings:
-    """Everything that the weights depend on. The defaults are the preset ``mini``.
+    """Settings that determine the trained weights. The defaults are the preset ``mini``.
 
     Attributes:
-        loss: ``ce``, ``selfsupcon``, ``supcon``, ``supcon-batch``, ``joint``, ``joint-supcon``, or a weighted
-            sum such as ``ce + 0.5*selfsupcon``.
-        data: the data set; its train split is trained on, its val split is watched.
-        model: what is trained: ``random:ARCH``, or any encoder to go on from.
-        epochs: passes over the train split.
-        batch: images a step and process.
-        size: pixels of the squares that are trained on.
-        test_resize: pixels to which an image is resized when the trained encoder is used.
-        test_crop: pixels of the central square that it is then shown.
-        test_fit: ``squash`` resizes both sides to ``test_resize``, as the study does; ``shorter`` resizes the
-            shorter side and keeps the aspect ratio.
-        test_interpolation: ``bilinear``, as in the study, or ``bicubic``.
-        optimizer: ``sgd``, ``lars`` or ``adamw``.
-        lr: the highest learning rate of one process; multiplied by the number of processes.
-        warmup: epochs in which it rises from 1 %.
-        min_lr: where the cosine ends.
-        sgd_momentum: of SGD and LARS.
-        weight_decay: of every weight.
-        temperature: of the contrastive softmax.
-        projection_dim: length of a key.
-        queue_size: how many keys are remembered.
-        momentum: of the key encoder.
-        bn_splits: into how many parts a batch is cut for batch normalisation, where there are keys.
-        crop_min_area: smallest fraction of an image's area that the random crop of a view keeps.
-        flip_prob: probability that a view is mirrored left to right.
-        jitter: largest change of brightness, contrast, saturation and hue; four numbers, by default
-            0.4,0.4,0.4,0.1.
-        jitter_prob: probability that the colours of a view are jittered; by default 0.8, and 0 for the loss
-            ce alone, as in the study.
-        gray_prob: probability that a view becomes grayscale; by default 0.2, and 0 for the loss ce alone.
-        blur_prob: probability that a view is blurred by a Gaussian of 0.1 to 2 pixels; with the presets
-            imagenet and miniimagenet 0.5, and 0 for the loss ce alone.
-        augment_on: where views are drawn: ``cpu`` in the decoding processes, ``device`` by the batch.
-        accumulate: steps whose gradients are added up before the weights move.
-        clip: largest norm of the gradient; 0 leaves it as it is.
-        eval_every: epochs between two looks of the k-NN monitor; 0 looks at the end only.
-        precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``; auto is bf16 where the processor has it.
-        seed: of the first weights, the order of the images, and every view.
+        loss: training loss: ``ce``, ``selfsupcon``, ``supcon``, ``supcon-batch``, ``joint``, ``joint-supcon``, or a
+            weighted sum such as ``ce + 0.5*selfsupcon``.
+        data: data set to train on; the k-NN monitor evaluates on its val split.
+        model: network to train: ``random:ARCH`` for random weights, or any encoder whose training continues.
+        epochs: number of training epochs.
+        batch: batch size in images per step and process.
+        size: size of training images in pixels per side, after the random crop.
+        test_resize: resize of the trained encoder's preprocessing in pixels, before the centre crop.
+        test_crop: centre crop of the trained encoder's preprocessing in pixels per side.
+        test_fit: which sides --test-resize applies to: ``squash`` resizes both, as in the study; ``shorter`` resizes
+            the shorter side and keeps the aspect ratio.
+        test_interpolation: interpolation of the trained encoder's preprocessing: ``bilinear``, as in the study, or
+            ``bicubic``.
+        optimizer: optimizer: ``sgd``, ``lars`` or ``adamw``.
+        lr: peak learning rate of one process; it is multiplied by the number of processes.
+        warmup: number of epochs with linear warmup of the learning rate, starting from 1 % of the peak.
+        min_lr: final learning rate of the cosine schedule.
+        sgd_momentum: momentum of SGD and LARS.
+        weight_decay: weight decay.
+        temperature: temperature of the contrastive losses.
+        projection_dim: output dimension of the projection head.
+        queue_size: number of keys in the queue of negatives.
+        momentum: momentum of the momentum encoder's moving average.
+        bn_splits: number of parts per batch that batch normalisation treats separately, for losses with a momentum
+            encoder.
+        crop_min_area: smallest fraction of an image's area that a random crop keeps.
+        flip_prob: probability of a horizontal flip.
+        jitter: strength of colour jitter: brightness, contrast, saturation and hue; by default 0.4,0.4,0.4,0.1.
+        jitter_prob: probability of colour jitter; by default 0.8, and 0 for the loss ce alone, as in the study.
+        gray_prob: probability of conversion to grayscale; by default 0.2, and 0 for the loss ce alone.
+        blur_prob: probability of Gaussian blur with a sigma of 0.1 to 2 pixels; with the presets imagenet and
+            miniimagenet 0.5, and 0 for the loss ce alone.
+        augment_on: where images are augmented: ``cpu`` in the data-loading processes, ``device`` in batches on the GPU
+            or CPU that trains.
+        accumulate: number of gradient accumulation steps per weight update.
+        clip: maximum gradient norm; 0 disables clipping.
+        eval_every: number of epochs between evaluations by the k-NN monitor; 0 evaluates only at the end.
+        precision: precision of training: ``auto``, ``fp32``, ``bf16`` or ``fp16``. ``auto`` selects bf16 where the
+            hardware supports it, else fp32.
+        seed: seed for initial weights, the order of the images and the augmentation.
     """
 
     loss: str = "joint"
@@ -83,7 +85,7 @@ class PretrainSettings:
     bn_splits: int = 2
     crop_min_area: float = 0.5
     flip_prob: float = 0.5
-    jitter: tuple[float, float, float, float] = ()  # type: ignore[assignment]  # empty: the study's
+    jitter: tuple[float, float, float, float] = ()  # type: ignore[assignment]  # empty: the study's strengths
     jitter_prob: float | None = None
     gray_prob: float | None = None
     blur_prob: float | None = 0.0
@@ -95,7 +97,7 @@ class PretrainSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "jitter", tuple(self.jitter))  # a list, when read from JSON
+        object.__setattr__(self, "jitter", tuple(self.jitter))  # JSON gives a list
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 option, choices = name.replace("_", "-"), ", ".join(known)
@@ -109,52 +111,55 @@ class PretrainSettings:
             if value is not None and value > highest:
                 raise UsageError(_out_of_range(name, value, f"{highest} or less"))
         if not (math.isfinite(self.lr) and self.lr > self.min_lr):
-            raise UsageError(f"--lr {self.lr} is not above --min-lr {self.min_lr}, where the cosine ends: give more.")
+            raise UsageError(
+                f"--lr {self.lr} is not above --min-lr {self.min_lr}, at which the cosine schedule ends: "
+                "give a larger --lr."
+            )
         if self.warmup >= self.epochs:
             raise UsageError(
-                f"--warmup {self.warmup} leaves nothing of --epochs {self.epochs}: give fewer epochs of it."
+                f"--warmup {self.warmup} is not less than --epochs {self.epochs}: give fewer epochs of warmup."
             )
         if self.test_crop > self.test_resize:
             raise UsageError(
-                f"--test-crop {self.test_crop} cannot be cut out of --test-resize {self.test_resize}: "
-                "give as many pixels or fewer."
+                f"--test-crop {self.test_crop} is larger than --test-resize {self.test_resize}: "
+                "give a crop of at most that size."
             )
 
     @property
     def objective(self) -> "Objective":
-        """What is trained for."""
+        """The training objective that ``loss`` names."""
         from ...losses.weighted import parse_loss
 
         return parse_loss(self.loss)
 
     @property
     def pretext(self) -> "PretextSettings":
-        """Numbers of the contrastive terms."""
+        """The settings of the contrastive losses."""
         from ...losses.pretext import PretextSettings
 
         return PretextSettings(self.temperature, self.projection_dim, self.queue_size, self.momentum, self.bn_splits)
 
     @property
     def augmentation(self) -> "AugmentSettings":
-        """The distributions that views are drawn from; by default those of the study for this loss.
+        """The settings of the augmentation; by default those of the study for this loss.
 
         Raises:
-            UsageError: if options contradict each other, or the loss compares two views that never differ.
+            UsageError: if options contradict each other, or if the loss compares two views that never differ.
         """
         from ...data.augment import STUDY, AugmentSettings
 
         strong = self.objective.strong_augmentation
 
-        def given_or(default: float, given: float | None) -> float:
+        def default_unless_given(default: float, given: float | None) -> float:
             return given if given is not None else default * strong
 
         augmentation = AugmentSettings(
             size=self.size,
             scale=(self.crop_min_area, 1.0),
             jitter=self.jitter or STUDY.jitter,
-            jitter_prob=given_or(STUDY.jitter_prob, self.jitter_prob),
-            gray_prob=given_or(STUDY.gray_prob, self.gray_prob),
-            blur_prob=given_or(STUDY.blur_prob, self.blur_prob),
+            jitter_prob=default_unless_given(STUDY.jitter_prob, self.jitter_prob),
+            gray_prob=default_unless_given(STUDY.gray_prob, self.gray_prob),
+            blur_prob=default_unless_given(STUDY.blur_prob, self.blur_prob),
             flip_prob=self.flip_prob,
         )
         self._require_consistent(augmentation)
@@ -180,7 +185,7 @@ class PretrainSettings:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the settings as plain values."""
         return asdict(self) | {"jitter": list(self.jitter)}
 
 
@@ -222,21 +227,21 @@ _HIGHEST = {
 
 
 def _out_of_range(name: str, value: float, limits: str) -> str:
-    return f"--{name.replace('_', '-')} {value} cannot be meant: give a number of {limits}."
+    return f"--{name.replace('_', '-')} {value} is out of range: give a number of {limits}."
 
 
 @dataclass(frozen=True)
 class TrainerConfig:
-    """What a run runs on, and what it leaves besides the weights.
+    """Settings of the hardware that training runs on, of loggers and of checkpoints.
 
     Attributes:
-        device: ``auto`` (a GPU where there is one), ``cpu`` or ``cuda``.
-        devices: processes on this machine; one a GPU.
-        nodes: machines.
-        workers: decoding processes of each; a number that suits the cores unless given.
-        compile: whether the network is compiled; the first step then takes minutes.
-        logger: ``csv``, ``tensorboard``, ``wandb``, or several.
-        checkpoint_minutes: the longest time between two checkpoints; one is also made after each epoch.
+        device: device: ``auto`` (a GPU where there is one), ``cpu`` or ``cuda``.
+        devices: number of processes per machine, one per GPU.
+        nodes: number of machines.
+        workers: number of data-loading processes per training process; by default chosen from the number of CPU cores.
+        compile: compile the network with torch.compile; the first step then takes minutes.
+        logger: loggers of the training curves: ``csv``, ``tensorboard``, ``wandb``, or several.
+        checkpoint_minutes: maximum time between checkpoints in minutes; a checkpoint is also written after each epoch.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"

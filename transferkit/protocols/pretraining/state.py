@@ -18,7 +18,7 @@ class TrainingState:
 
     Attributes:
         step: the next one to take.
-        history: one line an epoch: mean losses and gradient norm, k-NN accuracy when it was watched, seconds.
+        history: one line per epoch: mean losses and gradient norm, k-NN accuracy when it was watched, seconds.
         sums: of the readings of the epoch under way, and how many were added up.
         seconds: of the epoch under way.
         unreadable: how often an image could not be read, and another was shown in its place.
@@ -31,7 +31,7 @@ class TrainingState:
     unreadable: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values for JSON."""
         return asdict(self)
 
     @property

@@ -48,8 +48,8 @@ class Trainer:
         pretext: encoder, heads, queue.
         split: what is trained on.
         settings: of the run.
-        fabric: devices, precision, processes; launched.
-        workers: decoding processes.
+        fabric: launched Fabric, with devices, precision and processes.
+        workers: number of data-loading processes.
 
     Raises:
         ShapeError, UsageError: if the batch is too small to be cut, or not smaller than the queue.
@@ -60,18 +60,18 @@ class Trainer:
         self, pretext: Pretext, split: Split, settings: PretrainSettings, *, fabric: Fabric, workers: int
     ) -> None:
         self.pretext, self.split, self.settings, self.fabric = pretext, split, settings, fabric
-        self.whole_batch = settings.batch * fabric.world_size
-        moves_an_epoch = len(split) // (self.whole_batch * settings.accumulate)
-        if not moves_an_epoch:
+        self.global_batch = settings.batch * fabric.world_size
+        updates_per_epoch = len(split) // (self.global_batch * settings.accumulate)
+        if not updates_per_epoch:
             most = len(split) // (fabric.world_size * settings.accumulate)
             raise DataError(
                 f"{split.dataset} has {counted(len(split), 'image')} to train on, fewer than one batch of "
-                f"{self.whole_batch * settings.accumulate} (--batch, --accumulate and all processes): "
+                f"{self.global_batch * settings.accumulate} (--batch, --accumulate and all processes): "
                 + (f"give --batch {most} or less." if most else "give a smaller --accumulate.")
             )
         pretext.require_batch(settings.batch)
-        self.steps_an_epoch = moves_an_epoch * settings.accumulate
-        self.steps = settings.epochs * self.steps_an_epoch
+        self.steps_per_epoch = updates_per_epoch * settings.accumulate
+        self.steps = settings.epochs * self.steps_per_epoch
         self.model, self.optimizer = fabric.setup(pretext, build_optimizer(pretext.parameters(), settings))
         self._labels = torch.from_numpy(split.labels)
         self._views = ViewSettings(
@@ -84,7 +84,7 @@ class Trainer:
 
     def epoch(self, first: int) -> Iterator[Step]:
         """Take the step numbered ``first`` and all others of its epoch."""
-        epoch, done = divmod(first, self.steps_an_epoch)
+        epoch, done = divmod(first, self.steps_per_epoch)
         batches = load_views(self.split, self._views, self._rows(epoch, done), epoch=epoch, device=self.fabric.device)
         for number, batch in enumerate(batches, start=first):
             yield Step(number, self.step(number, batch), batch.reasons)
@@ -92,8 +92,8 @@ class Trainer:
     def _rows(self, epoch: int, skipped: int) -> Iterator[NDArray[np.int64]]:
         """This process's part of each batch, in the epoch's order; what is no whole batch is left over."""
         order = generator(self.settings.seed, "order", epoch).permutation(len(self.split))
-        for index in range(skipped, self.steps_an_epoch):
-            start = index * self.whole_batch + self.fabric.global_rank * self.settings.batch
+        for index in range(skipped, self.steps_per_epoch):
+            start = index * self.global_batch + self.fabric.global_rank * self.settings.batch
             yield order[start : start + self.settings.batch]
 
     def step(self, number: int, batch: ViewBatch) -> dict[str, Tensor]:
@@ -131,7 +131,7 @@ class Trainer:
         return learning_rate(
             number - number % settings.accumulate,
             steps=self.steps,
-            warmup=settings.warmup * self.steps_an_epoch,
+            warmup=settings.warmup * self.steps_per_epoch,
             highest=settings.lr * self.fabric.world_size,
             lowest=settings.min_lr,
         )
