@@ -128,7 +128,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(step, changes, pictures, tmp
             run(settings, tmp_path / "parts", name="r", trainer_config=every_step)
     notes = Notes()
     resumed = run(settings, tmp_path / "parts", name="r", reporter=notes)
-    assert any(note.startswith("Going on with the run r at step") for note in notes.notes)
+    assert any(note.startswith("Resuming the run r at step") for note in notes.notes)
     whole, parts = weights(tmp_path / "whole", "r"), weights(tmp_path / "parts", "r")
     assert_close(parts, whole, rtol=0, atol=0)
     assert [line["epoch"] for line in resumed.history] == [1, 2]
@@ -303,7 +303,7 @@ def test_unreadable_held_out_images_do_not_stop_training(tmp_path):
 
 
 def test_nothing_to_resume(pictures, tmp_path):
-    with pytest.raises(UsageError, match="no run r to go on with"):
+    with pytest.raises(UsageError, match="no run r to resume"):
         run(small(pictures), tmp_path, name="r", resume=True)
 
 
@@ -480,7 +480,7 @@ def test_every_class_must_occur(tmp_path):
     split = open_dataset(f"folder:{root}", root=tmp_path).split("train")
     assert split.classes == tuple(COLOURS)
     without = replace(split, labels=split.labels.clip(max=1))
-    with pytest.raises(DataError, match="no image of the class 'red' to train on, which the loss ce"):
+    with pytest.raises(DataError, match="no training image of the class 'red', which the loss ce"):
         _require_every_class(without, "ce")
 
 

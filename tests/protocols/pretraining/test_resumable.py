@@ -36,7 +36,7 @@ def test_it_goes_on_where_it_stopped(tmp_path):
 def test_the_checkpoint_of_other_settings_is_refused(tmp_path):
     one = training(tmp_path)
     one.save(TrainingState())
-    with pytest.raises(CheckpointError, match=r"training.safetensors is of other settings\. Remove /"):
+    with pytest.raises(CheckpointError, match=r"training.safetensors was written with other settings\. Remove /"):
         training(tmp_path, lr=0.2).restored()
 
 

@@ -24,7 +24,7 @@ def test_the_name_of_a_run_brings_its_settings_back(tmp_path):
 
 def test_an_imported_run_cannot_be_gone_on_with(tmp_path):
     Run.named("r", tmp_path).describe(Description("torchvision:resnet18", Preprocessing(), ""))
-    with pytest.raises(CheckpointError, match="was not made by this pretraining"):
+    with pytest.raises(CheckpointError, match="was not written by transferkit pretrain"):
         settings_for(None, {}, name="r", runs=tmp_path)
 
 

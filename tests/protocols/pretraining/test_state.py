@@ -1,4 +1,4 @@
-"""What a run showed: sums, and the first step that cannot be meant."""
+"""The training state: sums of readings, and the first step with a non-finite one."""
 
 import pytest
 import torch
@@ -32,7 +32,7 @@ def test_ten_steps_are_read_at_once_and_averaged_over_the_epoch():
     [
         ("total", NAN, "The loss total is nan at step 3. Rest."),
         ("ce", -INF, "The loss ce is -inf at step 3. Rest."),
-        ("gradient_norm", INF, "The norm of the gradient is inf at step 3. Rest."),
+        ("gradient_norm", INF, "The gradient norm is inf at step 3. Rest."),
     ],
 )
 def test_the_first_step_that_is_not_finite_is_named(name, value, words):

@@ -1,7 +1,7 @@
-"""The state of training on disk: one file that appears whole or not at all, and holds no code.
+"""The state of training on disk: one file, written atomically and without code.
 
 A safetensors file with the tensors of the network, its heads, the momentum encoder, the queue and the
-optimizer; whatever is no tensor stands as JSON in its header.
+optimizer; all other values are stored as JSON in its header.
 """
 
 import json
@@ -28,53 +28,55 @@ def save_tensors(
     """Write tensors and their JSON state.
 
     Args:
-        path: where to.
-        tensors: by name.
+        path: file to write.
+        tensors: tensors by name.
         state: plain values.
         trained_on: specs of the data sets that weights were trained on, for ``file:PATH#ARCH``.
 
-    Raises: DiskSpaceError: if there is no room; what was there before is intact.
+    Raises: DiskSpaceError: if the disk is full; an existing file stays intact.
     """
     header = trained_on_header(trained_on)
-    if state or not header:  # one key where that is enough: safetensors writes several in random order
+    if state or not header:  # write one key if possible: safetensors writes several keys in random order
         header[_STATE] = json.dumps(state, sort_keys=True, allow_nan=False)
-    apart = {
+    copies = {
         name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
     with appearing(path) as part:
         try:
-            save_file(apart, part, metadata=header)
-        except SafetensorError as error:  # it hides what the disk said
+            save_file(copies, part, metadata=header)
+        except SafetensorError as error:  # it hides the operating system's error
             raise _as_os_error(error) from error
 
 
 def _as_os_error(error: SafetensorError) -> OSError:
-    """The operating system's error inside a message such as ``… No space left on device (os error 28)``."""
+    """Return the operating system's error in a message such as ``… No space left on device (os error 28)``."""
     _, _, tail = str(error).rpartition("os error ")
     number = int(digits) if (digits := tail.split(")")[0]).isdigit() else 5
     return OSError(number, str(error))
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What ``save_tensors`` wrote.
+    """Read a file of ``save_tensors``.
 
-    Raises: CheckpointError: if the file is damaged, or not one of these.
+    Returns: The tensors by name, and the state.
+
+    Raises: CheckpointError: if the file is damaged or has no training state.
     """
     try:
         with safe_open(path, framework="pt") as file:
             state = json.loads((file.metadata() or {})[_STATE])
             return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        why = "it has no training state" if isinstance(error, KeyError) else str(error)
+        reason = "it has no training state" if isinstance(error, KeyError) else str(error)
         raise CheckpointError(
-            f"{path} is damaged, or no checkpoint of a run ({why}). "
-            "Begin the run anew with --no-resume, or train another with --name."
+            f"{path} is damaged, or no checkpoint of a run ({reason}). "
+            "Restart the run with --no-resume, or train another one with --name."
         ) from error
 
 
 def training_tensors(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Everything that training changes, by name."""
+    """Return all tensors that training changes, by name."""
     tensors = {_MODULE + name: value for name, value in module.state_dict().items()}
     for index, values in optimizer.state_dict()["state"].items():
         for name, value in values.items():
@@ -86,9 +88,9 @@ def training_tensors(module: nn.Module, optimizer: torch.optim.Optimizer) -> dic
 def restore_training(
     tensors: Mapping[str, Tensor], module: nn.Module, optimizer: torch.optim.Optimizer, *, where: Path
 ) -> None:
-    """Put back what ``training_tensors`` gave, in the memory layout of the weights.
+    """Load the tensors of ``training_tensors``, in the memory layout of the weights.
 
-    Raises: CheckpointError: if the tensors are those of another network.
+    Raises: CheckpointError: if the tensors belong to another network.
     """
     own = {name.removeprefix(_MODULE): t for name, t in tensors.items() if name.startswith(_MODULE)}
     try:
@@ -97,7 +99,7 @@ def restore_training(
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(
             f"{where} is a checkpoint of another network ({reason}). "
-            "Begin the run anew with --no-resume, or train another with --name."
+            "Restart the run with --no-resume, or train another one with --name."
         ) from error
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}

@@ -1,4 +1,4 @@
-"""Lightning Fabric, set up: devices, precision, processes, loggers."""
+"""Set-up of Lightning Fabric: devices, precision, processes, loggers."""
 
 import inspect
 import logging
@@ -25,9 +25,9 @@ LOGGERS = ("csv", "tensorboard", "wandb")
 
 
 def chosen_precision(precision: Precision, device: str) -> Precision:
-    """``fp32``, ``bf16`` or ``fp16``.
+    """Return the precision to use: ``fp32``, ``bf16`` or ``fp16``.
 
-    Raises: UsageError: for fp16 without a GPU, and for a GPU that is not there.
+    Raises: UsageError: for fp16 without a GPU, or if the requested GPU does not exist.
     """
     if precision != "fp16":
         return choose_compute(device, precision).precision
@@ -37,19 +37,22 @@ def chosen_precision(precision: Precision, device: str) -> Precision:
 
 
 def launched_fabric(trainer_config: TrainerConfig, *, precision: str, folder: Path) -> Fabric:
-    """Fabric on the asked devices, with its processes running; ``torchrun`` may have started them already.
+    """Return Fabric with its processes running; ``torchrun`` may have started them already.
 
     Args:
-        trainer_config: says which devices and loggers.
+        trainer_config: devices and loggers.
         precision: ``fp32``, ``bf16`` or ``fp16``.
-        folder: of the run, where loggers write.
+        folder: folder of the run, where loggers write.
 
-    Raises: UsageError: for more GPUs than there are.
+    Raises: UsageError: if more GPUs are requested than exist.
     """
     cuda = choose_compute(trainer_config.device).device.type == "cuda"
     if cuda and trainer_config.devices > torch.cuda.device_count():
-        there = torch.cuda.device_count()
-        raise UsageError(f"--devices {trainer_config.devices} is more than the {there} GPUs of this machine.")
+        available = torch.cuda.device_count()
+        raise UsageError(
+            f"--devices {trainer_config.devices} is more than the {available} GPUs of this machine. "
+            f"Give {available} or fewer."
+        )
     alone = trainer_config.devices * trainer_config.nodes == 1 and not torch.distributed.is_torchelastic_launched()
     with _only_warnings():
         fabric = Fabric(
@@ -65,15 +68,15 @@ def launched_fabric(trainer_config: TrainerConfig, *, precision: str, folder: Pa
 
 
 class _Autocast(MixedPrecision):
-    """Rounds what torch's autocast rounds, and no more: the corners of boxes stay float32."""
+    """Mixed precision by torch's autocast that leaves inputs as they are, so that box coordinates stay float32."""
 
     def convert_input(self, data: Any) -> Any:
-        """``data``, as it is."""
+        """Return ``data`` unchanged."""
         return data
 
 
 def _data_parallel() -> DDPStrategy:
-    """Running statistics stay each process's own; torch 2.13 gave the option another name."""
+    """Return DDP without synchronised running statistics; torch 2.13 renamed the option."""
     known = inspect.signature(DistributedDataParallel).parameters
     name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
     option: dict[str, Any] = {name: False}
@@ -82,7 +85,7 @@ def _data_parallel() -> DDPStrategy:
 
 @contextmanager
 def _only_warnings() -> Iterator[None]:
-    """Lightning tells what it was asked for; whoever asked knows."""
+    """Silence Lightning's log messages below warnings, because they only repeat the request."""
     logs = [logging.getLogger(f"lightning.{part}") for part in ("fabric", "pytorch")]
     before = [log.level for log in logs]
     for log in logs:
@@ -95,7 +98,7 @@ def _only_warnings() -> Iterator[None]:
 
 
 def _logger(name: str, folder: Path) -> Any:
-    """One of Lightning's loggers.
+    """Return the Lightning logger of that name.
 
     Raises: UnknownNameError, MissingExtraError.
     """
@@ -116,16 +119,16 @@ def _wandb_logger(folder: Path) -> Any:
     from lightning.fabric.utilities import rank_zero_only
     from lightning.pytorch.loggers import WandbLogger
 
-    with _logging_in():
+    with _wandb_login_errors():
         rank_zero_only(wandb.login)()
     return WandbLogger(name=folder.name, project="transferkit", save_dir=folder)
 
 
 @contextmanager
-def _logging_in() -> Iterator[None]:
-    """Weights & Biases, asked for its leave.
+def _wandb_login_errors() -> Iterator[None]:
+    """Turn errors of Weights & Biases into a UsageError that says how to log in.
 
-    Raises: UsageError: if it refuses.
+    Raises: UsageError: if Weights & Biases refuses.
     """
     from wandb.errors import Error
 
@@ -139,17 +142,15 @@ def _logging_in() -> Iterator[None]:
 
 @contextmanager
 def open_loggers(fabric: Fabric, names: tuple[str, ...]) -> Iterator[None]:
-    """The loggers ``names`` of ``fabric`` write inside, and then hand over what they still hold.
-
-    One that sends from a process of its own is told that the run ended, however it ended.
+    """Open the loggers ``names`` of ``fabric``, and flush and close them at the end, also after an error.
 
     Raises: UsageError: if Weights & Biases refuses.
     """
     loggers: dict[str, Any] = {}
     if fabric.is_global_zero:
         loggers = dict(zip(names, fabric.loggers, strict=True))
-    if "wandb" in loggers:  # the others open their files with the first line
-        with _logging_in():
+    if "wandb" in loggers:  # other loggers open their files with the first line
+        with _wandb_login_errors():
             _ = loggers["wandb"].experiment
     try:
         yield
@@ -162,7 +163,7 @@ def open_loggers(fabric: Fabric, names: tuple[str, ...]) -> Iterator[None]:
 
 
 def collectives_of(fabric: Fabric) -> Collectives:
-    """The losses' view of the other processes."""
+    """Return the collective operations that the losses use."""
     if fabric.world_size == 1:
         return ALONE
 
@@ -175,5 +176,5 @@ def collectives_of(fabric: Fabric) -> Collectives:
 
 
 def compute_of(fabric: Fabric, precision: str) -> Compute:
-    """What frozen features are computed with."""
+    """Return the device and precision for frozen features."""
     return Compute(fabric.device, "fp32" if precision == "fp32" else "bf16")

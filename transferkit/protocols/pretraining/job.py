@@ -1,4 +1,4 @@
-"""A run put together on this process: network, heads, data, devices, monitor."""
+"""Assembly of a pretraining run on this process: network, heads, data, devices, monitor."""
 
 from dataclasses import dataclass
 
@@ -29,13 +29,13 @@ class Job:
     """One process's part of a run.
 
     Attributes:
-        run: where it is kept.
-        description: what it is.
-        settings: its numbers.
-        fabric: devices, precision, processes, loggers.
-        backbone: the network that is trained and kept.
-        trainer: moves its weights.
-        monitor: watches held-out images; None where there are none, or no two classes to tell apart.
+        run: the run in the workspace.
+        description: description of the run, which is stored with it.
+        settings: settings of the run.
+        fabric: launched Fabric, with devices, precision, processes and loggers.
+        backbone: the network that is trained and stored.
+        trainer: updates the weights.
+        monitor: k-NN monitor on held-out images; None without held-out images or with fewer than two classes.
     """
 
     run: Run
@@ -48,12 +48,12 @@ class Job:
 
     @property
     def pretext(self) -> Pretext:
-        """Network, heads and queue."""
+        """The network, its heads and the queue."""
         return self.trainer.pretext
 
     @property
     def classifier(self) -> nn.Linear | None:
-        """The head that tells the classes apart, where the loss has one."""
+        """The classification head, if the loss has one."""
         return next((head for head in self.pretext.heads.values() if isinstance(head, nn.Linear)), None)
 
 
@@ -66,25 +66,25 @@ def job_of(
     fabric: Fabric,
     trainer_config: TrainerConfig,
 ) -> Job:
-    """Put a run together; nothing is written.
+    """Assemble a run; nothing is written.
 
     Args:
-        settings: its numbers; ``precision`` says which, not ``auto``.
-        dataset: what is trained on and watched.
-        run: where it will be kept.
-        encoder: what is trained; its network is changed.
+        settings: settings of the run; ``precision`` is not ``auto``.
+        dataset: data set with the training split and the split of the monitor.
+        run: the run in the workspace.
+        encoder: encoder to train; its network is changed.
         fabric: launched Fabric.
-        trainer_config: what it runs on.
+        trainer_config: devices, data-loading processes and compilation.
 
     Raises:
         UsageError: if the loss needs classes and the data have none.
-        DataError: for too few images, or a class without any.
+        DataError: for too few images, or a class without images.
         ModelError: if the network cannot be trained.
     """
     split = dataset.split("train")
     if loss := settings.objective.supervised:
         _require_every_class(split, loss)
-    encoder = encoder.at(settings.size)  # a transformer that takes one size is built for this one
+    encoder = encoder.at(settings.size)  # a transformer of fixed input size is rebuilt for this one
     view = Preprocessing(
         resize=settings.test_resize,
         crop=settings.test_crop,
@@ -119,7 +119,7 @@ def job_of(
 
 
 def _pretext(backbone: Backbone, split: Split, settings: PretrainSettings, fabric: Fabric) -> Pretext:
-    """Heads draw their first weights from the run's seed, whatever was drawn before."""
+    """Build the heads, with initial weights that depend only on the seed of the run."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed_of(settings.seed, "heads") % 2**63)
         return Pretext(
@@ -137,6 +137,6 @@ def _require_every_class(split: Split, loss: str) -> None:
     absent = [name for name, count in zip(split.classes, counts.tolist(), strict=True) if not count]
     if absent:
         raise DataError(
-            f"{split.dataset} has no image of the class {absent[0]!r} to train on, which the loss {loss} "
-            "would have to learn. Add some, remove the class, or use selfsupcon."
+            f"{split.dataset} has no training image of the class {absent[0]!r}, which the loss {loss} "
+            "needs. Add images, remove the class, or use --loss selfsupcon."
         )

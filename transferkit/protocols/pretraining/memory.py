@@ -1,4 +1,4 @@
-"""A GPU that has too little memory, in words."""
+"""Error message for a GPU with too little memory."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,16 +9,16 @@ from ...core.errors import ModelError
 
 
 @contextmanager
-def oom_hint(what: str, less: str) -> Iterator[None]:
-    """Turn a GPU's refusal into an error fit for a user.
+def oom_hint(subject: str, remedy: str) -> Iterator[None]:
+    """Turn an out-of-memory error of the GPU into an error with a remedy.
 
     Args:
-        what: there may be no room for, such as ``--batch 8``.
-        less: what takes less room.
+        subject: options or work that need the memory, such as ``--batch 8``.
+        remedy: options that need less memory.
 
     Raises: ModelError: with both.
     """
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise ModelError(f"The GPU has too little memory for {what}: try {less}.") from error
+        raise ModelError(f"The GPU has too little memory for {subject}: try {remedy}.") from error

@@ -1,4 +1,4 @@
-"""A k-NN classifier on held-out images while training runs: learning made visible, not only a loss."""
+"""Evaluation of the network during training, by a k-NN classifier on held-out images."""
 
 from dataclasses import dataclass
 
@@ -15,8 +15,8 @@ from ...data.loading import load_batches
 from ...data.resize_and_crop import normalised
 from ...probes.knn import knn_scores
 
-_BANK = 2000  # training images that vote, at most
-_QUERIES = 1000  # held-out images that are asked, at most
+_BANK = 2000  # maximum number of training images that vote
+_QUERIES = 1000  # maximum number of held-out images
 _BATCH = 250
 _NEIGHBOURS = 20
 _TEMPERATURE = 0.07
@@ -24,12 +24,12 @@ _TEMPERATURE = 0.07
 
 @dataclass(frozen=True, eq=False)
 class Monitor:
-    """Accuracy of 20 nearest neighbours among training images, for held-out images of the same set.
+    """k-NN classifier (k = 20) with training images as neighbours, scored on held-out images of the same data set.
 
     Attributes:
-        train, held_out: the two splits; of large ones an even selection, always the same.
-        view: what the network is shown.
-        compute: on what, and how precisely.
+        train, held_out: the two splits; of large ones a fixed, evenly spaced selection.
+        view: preprocessing of the images.
+        compute: device and precision.
         workers: number of data-loading processes.
     """
 
@@ -40,7 +40,7 @@ class Monitor:
     workers: int = 0
 
     def accuracy(self, network: nn.Module) -> float:
-        """Fraction of held-out images whose neighbours vote for their class; the network's mode is kept.
+        """Return the accuracy on held-out images; the network's training mode is restored.
 
         Raises: DataError: if no image of a split can be read.
         """
@@ -52,11 +52,11 @@ class Monitor:
         finally:
             network.train(was_training)
         k, c = min(_NEIGHBOURS, len(bank)), len(self.train.classes)
-        scores = knn_scores(queries, bank, bank_labels, k=k, temperature=_TEMPERATURE, n_classes=c)
+        scores = knn_scores(queries, bank, bank_labels, k=k, temperature=_TEMPERATURE, n_classes=c)  # [q, c]
         return float((np.asarray(scores).argmax(1) == labels).mean())
 
     def _features(self, network: nn.Module, split: Split, most: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """``[n, d]`` of unit length and labels ``[n]`` of the images that can be read."""
+        """Return features ``[n, d]`` of unit length and labels ``[n]`` of the readable images."""
         rows = np.linspace(0, len(split) - 1, min(most, len(split))).astype(np.int64)
         batches = [rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH)]
         parts, read = [], []
@@ -70,8 +70,8 @@ class Monitor:
                 parts.append(network(images).float().cpu())
         if not sum(map(len, read)):
             raise DataError(
-                f"None of the {split.name} images of {split.dataset} that the monitor looks at can be read. "
-                "Mend or remove them."
+                f"None of the {split.name} images of {split.dataset} that the monitor uses can be read. "
+                "Repair or remove them."
             )
         features = torch.nn.functional.normalize(torch.cat(parts), dim=1).numpy()
         return features, split.labels[np.concatenate(read)]

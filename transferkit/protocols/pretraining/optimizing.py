@@ -1,4 +1,4 @@
-"""How weights move: the optimizers, and the course of the learning rate."""
+"""The optimizers of pretraining, and the learning-rate schedule."""
 
 import math
 from collections.abc import Iterable
@@ -8,18 +8,18 @@ from torch import nn
 
 from .settings import PretrainSettings
 
-WARMUP_START = 0.01  # of the learning rate, as in the study
+WARMUP_START = 0.01  # fraction of the learning rate at which warmup starts, as in the study
 
 
 def learning_rate(step: float, *, steps: float, warmup: float, highest: float, lowest: float) -> float:
-    """Linear from 1 % to ``highest`` over ``warmup`` steps, then half a cosine down to ``lowest``.
+    """Return the learning rate of a step: linear warmup from 1 % of the peak, then a cosine schedule.
 
     Args:
-        step: 0 … ``steps``.
-        steps: of the whole run.
-        warmup: steps of the rise; 0 starts at the top.
-        highest: where the rise ends.
-        lowest: where the cosine ends.
+        step: step, from 0 to ``steps``.
+        steps: number of steps of the run.
+        warmup: number of warmup steps; 0 starts at the peak.
+        highest: peak learning rate.
+        lowest: final learning rate.
 
     >>> [round(learning_rate(s, steps=10, warmup=2, highest=1.0, lowest=0.0), 3) for s in (0, 1, 2, 6, 10)]
     [0.01, 0.505, 1.0, 0.5, 0.0]
@@ -31,7 +31,7 @@ def learning_rate(step: float, *, steps: float, warmup: float, highest: float, l
 
 
 def build_optimizer(parameters: Iterable[nn.Parameter], settings: PretrainSettings) -> torch.optim.Optimizer:
-    """The optimizer that the settings name, over those parameters that are trained."""
+    """Return the optimizer of the settings, for the parameters that require a gradient."""
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     decay = settings.weight_decay
     if settings.optimizer == "adamw":

@@ -1,4 +1,4 @@
-"""Settings that results can be compared with, each with its source, hardware and expected outcome."""
+"""Presets of pretraining settings, each with its source, hardware and expected outcome."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -11,14 +11,14 @@ from .settings import PretrainSettings
 
 @dataclass(frozen=True)
 class Preset:
-    """Settings, and what a user should know before choosing them.
+    """Settings with their source, hardware and expected outcome.
 
     Attributes:
-        settings: the numbers.
-        source: where they come from.
-        hardware: on which they were meant to run, and for how long.
-        outcome: what to expect.
-        needs_data: whether the user has to bring the images.
+        settings: the settings.
+        source: publication or reason of the settings.
+        hardware: suitable hardware, and the duration on it.
+        outcome: expected outcome.
+        needs_data: True if the user has to provide the images.
     """
 
     settings: PretrainSettings
@@ -38,7 +38,7 @@ PRESETS.register("mini")(
     Preset(
         PretrainSettings(),
         source="chosen on the validation split of mini/objects",
-        hardware="two CPU cores, 5 minutes, less where the processor has bf16",
+        hardware="two CPU cores, 5 minutes, less if the processor supports bf16",
         outcome="see docs/findings.md",
         needs_data=False,
     )
@@ -73,7 +73,7 @@ PRESETS.register("imagenet")(
         _IMAGENET,
         source=_STUDY,
         hardware="24 GPUs of 64 images each (--devices 8 --nodes 3), days",
-        outcome="the encoders of Islam et al.; their tables hold the transfer",
+        outcome="the encoders of Islam et al.; see their tables for the transfer accuracy",
     )
 )
 
@@ -92,19 +92,19 @@ PRESETS.register("miniimagenet")(
         source=f"{_STUDY}, exp_fewshots_linear_mini.sh",
         hardware="four GPUs of 32 images each (--devices 4), a day; 84-pixel images are enlarged to 224",
         outcome="the few-shot encoders of Islam et al.: the losses ce, selfsupcon, supcon, ce + 2*selfsupcon "
-        "and supcon + selfsupcon; their tables hold the accuracy",
+        "and supcon + selfsupcon; see their tables for the accuracy",
     )
 )
 
 
 def preset_settings(name: str, changes: Mapping[str, Any]) -> PretrainSettings:
-    """The settings of the preset ``name`` with some fields changed.
+    """Return the settings of the preset ``name`` with some fields changed.
 
     Raises:
         UnknownNameError: for an unknown preset.
-        UsageError: if the preset needs data that were not named.
+        UsageError: if the preset needs data and ``changes`` gives none.
     """
     preset = PRESETS[name]
     if preset.needs_data and "data" not in changes:
-        raise UsageError(f"The preset {name} needs your images: add --data folder:PATH, with one folder a class.")
+        raise UsageError(f"The preset {name} needs your images: add --data folder:PATH, with one folder per class.")
     return replace(preset.settings, **changes)

@@ -1,4 +1,4 @@
-"""Train an encoder, or go on with a run exactly where it stopped."""
+"""Train an encoder, or resume a run exactly where it stopped."""
 
 import time
 from dataclasses import asdict, dataclass, replace
@@ -16,7 +16,7 @@ from .checkpoint import save_tensors, training_tensors
 from .devices import chosen_precision, launched_fabric, open_loggers
 from .job import Job, job_of
 from .memory import oom_hint
-from .resuming import claim, first_weights, restored, training_file
+from .resuming import claim, initial_model, restored, training_file
 from .settings import PretrainSettings, TrainerConfig
 from .state import NonFiniteGuard, TrainingState
 
@@ -25,14 +25,14 @@ _REPLACE_OR_RENAME = "with --no-resume, which replaces this run, or under anothe
 
 @dataclass(frozen=True)
 class Trained:
-    """What a finished run left.
+    """Result of a finished run.
 
     Attributes:
-        run: its name, as in ``run:NAME``.
-        source: what was trained on what.
-        history: one line per epoch: mean losses, ``knn`` when it was watched, ``seconds``.
-        unreadable: how often an image could not be read, and another was shown in its place.
-        process: which of the run's processes says so; 0 is the one that speaks.
+        run: name of the run, as in ``run:NAME``.
+        source: description of the loss, data set and model.
+        history: one line per epoch: mean losses, ``knn`` if evaluated, ``seconds``.
+        unreadable: number of unreadable images, for each of which another image was used.
+        process: global rank of this process; only rank 0 reports.
     """
 
     run: str
@@ -47,7 +47,7 @@ class Trained:
 
 
 def default_name(settings: PretrainSettings) -> str:
-    """The name of a run that was given none: which loss, which images, which network.
+    """Return the default name of a run, made of loss, data set, network and seed.
 
     >>> default_name(PretrainSettings(loss="ce + 0.5*selfsupcon", seed=1))
     'ce+0.5-selfsupcon_objects_resnet10t_seed1'
@@ -69,115 +69,115 @@ def pretrain(
     """Train an encoder; ``run:NAME`` is its spec from then on.
 
     Args:
-        settings: everything that the weights depend on.
+        settings: settings that determine the weights.
         context: workspace and reporter.
-        name: of the run; ``default_name`` unless given.
-        trainer_config: what it runs on; one process unless given.
-        resume: whether to go on with the run where it stopped; None does if there is one. A finished run is
-            not trained again. False begins anew.
+        name: name of the run; by default ``default_name``.
+        trainer_config: devices and processes; by default one process.
+        resume: True resumes the run where it stopped, False restarts it, None resumes it if it exists. A finished
+            run is not trained again.
 
     Raises:
-        UsageError: for settings that cannot be meant, or differ from those that the run began with.
-        DataError: for a data set without the classes, or the images, that the loss needs.
-        CheckpointError: if the run's checkpoint is damaged or foreign.
+        UsageError: for invalid settings, or settings other than those with which the run was started.
+        DataError: for a data set without the classes or images that the loss needs.
+        CheckpointError: if the checkpoint of the run is damaged or belongs to another network.
         ModelError: if the network cannot be trained, the GPU has too little memory, or training diverges; the
-            last checkpoint is intact.
+            last checkpoint stays intact.
     """
     trainer_config = trainer_config or TrainerConfig()
-    _ = settings.objective, settings.pretext, settings.augmentation  # each refuses invalid values
+    _ = settings.objective, settings.pretext, settings.augmentation  # each property refuses invalid values
     run = Run.named(default_name(settings) if name is None else name, context.workspace.runs)
     if resume and not run.begun:
-        raise UsageError(f"There is no run {run.name} to go on with in {context.workspace.runs}.")
+        raise UsageError(
+            f"There is no run {run.name} to resume in {context.workspace.runs}. Check --name, or leave --resume out."
+        )
     settings = replace(settings, precision=chosen_precision(settings.precision, trainer_config.device))
-    first = first_weights(settings, run, anew=resume is False)
-    encoder = load_encoder(first, runs=context.workspace.runs, reporter=context.reporter)
+    initial = initial_model(settings, run, restart=resume is False)
+    encoder = load_encoder(initial, runs=context.workspace.runs, reporter=context.reporter)
     if encoder.spec.removesuffix("@best") == f"run:{run.name}":
         raise UsageError(f"{encoder.spec} cannot be trained into itself. Give the new run another --name.")
     fabric = launched_fabric(trainer_config, precision=settings.precision, folder=run.folder)
-    with fabric.rank_zero_first():  # which draws or fingerprints the images for all
+    with fabric.rank_zero_first():  # rank 0 draws or fingerprints the images for all processes
         dataset = context.open(settings.data)
-    instead = "Use --loss selfsupcon with --data folder:PATH, of a folder that holds the images without classes"
+    instead = "Use --loss selfsupcon with --data folder:PATH, of a folder that contains the images without classes"
     require_one_label_each([dataset], what="pretraining", instead=instead)
     settings = replace(settings, data=dataset.spec, model=encoder.spec)
     lock = Lock(run.folder / "lock")
-    what = f"--batch {settings.batch} at --size {settings.size}"
+    subject = f"--batch {settings.batch} at --size {settings.size}"
     try:
-        with oom_hint(what, _memory_hint(settings, processes=fabric.world_size)):
+        with oom_hint(subject, _memory_hint(settings, processes=fabric.world_size)):
             job = job_of(settings, dataset, run, encoder=encoder, fabric=fabric, trainer_config=trainer_config)
-            refusal = claim(job, lock, anew=resume is False) if fabric.is_global_zero else None
-            if refusal := fabric.broadcast(refusal):  # so that no process waits for one that has stopped
-                raise refusal
+            failure = claim(job, lock, restart=resume is False) if fabric.is_global_zero else None
+            if failure := fabric.broadcast(failure):  # so that no process waits for one that has stopped
+                raise failure
             reporter = context.reporter if fabric.is_global_zero else SILENT
             training_state = restored(job)
-            with open_loggers(fabric, trainer_config.logger):  # once nothing clears their folder any more
+            with open_loggers(fabric, trainer_config.logger):  # after claim, which may clear their folder
                 return _Training(job, training_state, reporter, trainer_config.checkpoint_minutes * 60).run()
     finally:
         lock.release()
 
 
 def _memory_hint(settings: PretrainSettings, *, processes: int) -> str:
-    """What takes less of a GPU's memory: half the batch, where that can still be cut."""
+    """Return options that need less GPU memory: half the batch size, if it can be split for batch normalisation."""
     half, twice = settings.batch // 2, settings.accumulate * 2
-    shards = settings.pretext.splits_per_process(settings.objective, processes=processes)
-    if half >= 2 * shards:
-        less = f"--batch {half} --accumulate {twice}"
+    splits = settings.pretext.splits_per_process(settings.objective, processes=processes)
+    if half >= 2 * splits:
+        options = f"--batch {half} --accumulate {twice}"
     else:
-        less = "a smaller --size" + (", or fewer --bn-splits and a smaller --batch" if shards > 1 else "")
-    return f"{less}, {_REPLACE_OR_RENAME}"
+        options = "a smaller --size" + (", or fewer --bn-splits and a smaller --batch" if splits > 1 else "")
+    return f"{options}, {_REPLACE_OR_RENAME}"
 
 
 class _Training:
-    """The epochs that are left."""
+    """The remaining epochs of a run."""
 
     def __init__(self, job: Job, training_state: TrainingState, reporter: Reporter, checkpoint_seconds: float) -> None:
         self.job, self.training_state, self.reporter = job, training_state, reporter
         self.checkpoint_seconds = checkpoint_seconds
         self.guard = NonFiniteGuard(
             training_state,
-            advice="Training diverged; the last checkpoint, if there was one, is intact. "
+            advice="Training diverged; the last checkpoint, if there is one, is intact. "
             f"Lower --lr (now {job.settings.lr:g}), set --clip or use --precision fp32, {_REPLACE_OR_RENAME}.",
         )
 
     def run(self) -> Trained:
         """Train to the end."""
         job, training_state, trainer = self.job, self.training_state, self.job.trainer
-        left = trainer.steps - training_state.step
-        if training_state.step and left:
-            self.reporter.note(
-                f"Going on with the run {job.run.name} at step {training_state.step} of {trainer.steps}."
-            )
-        if left:
+        remaining = trainer.steps - training_state.step
+        if training_state.step and remaining:
+            self.reporter.note(f"Resuming the run {job.run.name} at step {training_state.step} of {trainer.steps}.")
+        if remaining:
             label = f"{job.settings.loss} on {job.settings.data}"
-            with self.reporter.task(label, left * trainer.global_batch, "images") as task:
+            with self.reporter.task(label, remaining * trainer.global_batch, "images") as task:
                 while training_state.step < trainer.steps:
                     self._epoch(task)
         elif job.run.read().finished:
-            self.reporter.note(f"The run {job.run.name} is finished; --no-resume would train it anew.")
+            self.reporter.note(f"The run {job.run.name} is finished; use --no-resume to train it again.")
         self._finish()
         rank, source = job.fabric.global_rank, job.description.source
         return Trained(job.run.name, source, training_state.history, training_state.unreadable, rank)
 
     def _epoch(self, task: ProgressTask) -> None:
-        """The rest of an epoch; a checkpoint when it has been long since the last, and at the end."""
+        """Train the rest of an epoch, with checkpoints at intervals and at the end."""
         trainer, training_state = self.job.trainer, self.training_state
         started = saved = time.perf_counter()
         before = training_state.seconds
         for step in trainer.epoch(training_state.step):
             self._log(self.guard.add(step))
             training_state.step = step.number + 1
-            self._tell_unreadable(step.reasons)
+            self._report_unreadable(step.reasons)
             task.advance(trainer.global_batch)
             now = time.perf_counter()
             training_state.seconds = before + now - started
-            at_rest = training_state.step % self.job.settings.accumulate == 0  # no gradient is held
-            within = training_state.step % trainer.steps_per_epoch  # its end is kept once it is in the history
-            if now - saved > self.checkpoint_seconds and at_rest and within:
+            updated = training_state.step % self.job.settings.accumulate == 0  # no accumulated gradients
+            within = training_state.step % trainer.steps_per_epoch  # the end of an epoch is saved with its history
+            if now - saved > self.checkpoint_seconds and updated and within:
                 self._save()
                 saved = now
         self._close_epoch()
 
     def _log(self, readings: dict[str, float]) -> None:
-        """Hand what was read, if anything was, to the loggers."""
+        """Log the readings, if there are any."""
         if readings:
             step = self.training_state.step
             self.job.fabric.log_dict({**readings, "lr": self.job.trainer.rate(step)}, step)
@@ -192,23 +192,23 @@ class _Training:
             try:
                 extra["knn"] = self.job.monitor.accuracy(self.job.pretext.encoder)
                 self.job.fabric.log("knn", extra["knn"], training_state.step)
-            except DataError as error:  # what is watched must not stop what is trained
+            except DataError as error:  # the monitor must not stop training
                 self.reporter.note(str(error))
         line = training_state.close_epoch(**extra)
-        self.reporter.note(_spoken(line, settings.epochs))
+        self.reporter.note(_epoch_note(line, settings.epochs))
         self._save(best=training_state.best_is_last)
         self.job.fabric.barrier()
 
-    def _tell_unreadable(self, reasons: dict[int, str]) -> None:
-        """Each epoch meets the same files; they are named once."""
+    def _report_unreadable(self, reasons: dict[int, str]) -> None:
+        """Count unreadable images, and print a note for each in the first epoch."""
         if reasons and not self.training_state.history:
             ids = self.job.trainer.split.ids
             for row, reason in reasons.items():
-                self.reporter.note(f"{ids[row]} cannot be read: {reason}. Another image is shown in its place.")
+                self.reporter.note(f"{ids[row]} cannot be read: {reason}. Another image is used instead.")
         self.training_state.unreadable += len(reasons)
 
     def _save(self, *, best: bool = False) -> None:
-        """Keep everything, from the process that speaks."""
+        """Write weights and checkpoint, on rank 0 only."""
         job = self.job
         if not job.fabric.is_global_zero:
             return
@@ -232,8 +232,8 @@ class _Training:
             job.run.describe(replace(description, finished=now))
 
 
-def _spoken(line: dict[str, float], epochs: int) -> str:
-    """``epoch 3/12: total 2.911, ce 1.702, selfsupcon 2.418; k-NN 0.412 on held-out images (19 s)``."""
+def _epoch_note(line: dict[str, float], epochs: int) -> str:
+    """Return e.g. ``epoch 3/12: total 2.911, ce 1.702, selfsupcon 2.418; k-NN 0.412 on held-out images (19 s)``."""
     losses = ", ".join(f"{k} {v:.3f}" for k, v in line.items() if k not in ("epoch", "knn", "seconds", "gradient_norm"))
     knn = f"; k-NN {line['knn']:.3f} on held-out images" if "knn" in line else ""
     return f"epoch {line['epoch']:.0f}/{epochs}: {losses}{knn} ({line['seconds']:.0f} s)"

@@ -1,4 +1,4 @@
-"""A training that leaves nothing but its result: where it stopped is kept until that is recorded."""
+"""Checkpoint of a training whose only output is its result; it is removed once the result is recorded."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,14 +18,14 @@ from .state import TrainingState
 
 @dataclass(frozen=True, eq=False)
 class Resumable:
-    """Where a training on this process is kept, and what of.
+    """Checkpoint of a training on this process.
 
     Attributes:
-        module: whose weights move.
-        optimizer: moves them.
-        fabric: launched; only the process that speaks writes.
-        folder: of the checkpoint.
-        identity: everything that the weights depend on; another training's checkpoint is refused.
+        module: the trained module.
+        optimizer: its optimizer.
+        fabric: launched Fabric; only rank 0 writes.
+        folder: folder of the checkpoint.
+        identity: all values that determine the weights; a checkpoint with other values is refused.
     """
 
     module: nn.Module
@@ -36,13 +36,13 @@ class Resumable:
 
     @property
     def file(self) -> Path:
-        """Everything that training needs to go on."""
+        """The checkpoint file."""
         return self.folder / "training.safetensors"
 
     def save(self, training_state: TrainingState) -> None:
-        """Keep everything.
+        """Write the checkpoint, on rank 0 only.
 
-        Raises: DiskSpaceError: if there is no room; what was kept before is intact.
+        Raises: DiskSpaceError: if the disk is full; the previous checkpoint stays intact.
         """
         if not self.fabric.is_global_zero:
             return
@@ -54,11 +54,11 @@ class Resumable:
         save_tensors(self.file, training_tensors(self.module, self.optimizer), state)
 
     def restored(self) -> TrainingState:
-        """Where it stopped, with weights and optimizer as they were then; the beginning if it never did.
+        """Load the checkpoint into module and optimizer, and return its state; a new state without a checkpoint.
 
         Raises:
-            CheckpointError: if the checkpoint is damaged, or that of another training.
-            DiskSpaceError: if there is no room for what will be written.
+            CheckpointError: if the checkpoint is damaged, or belongs to another training.
+            DiskSpaceError: if the disk has too little space for checkpoints.
         """
         if not self.file.exists():
             size = sum(tensor.nbytes for tensor in training_tensors(self.module, self.optimizer).values())
@@ -66,13 +66,13 @@ class Resumable:
             return TrainingState()
         tensors, state = load_tensors(self.file)
         if state.get("identity") != self.identity:
-            raise CheckpointError(f"{self.file} is of other settings. Remove {self.folder}.")
+            raise CheckpointError(f"{self.file} was written with other settings. Remove {self.folder}.")
         restore_training(tensors, self.module, self.optimizer, where=self.file)
         self.fabric.strategy.precision.load_state_dict(state["scaler"])
         return TrainingState(**state["standing"])
 
     def remove_checkpoint(self) -> None:
-        """Remove the checkpoint of a training whose result is recorded."""
+        """Remove the checkpoint, once the result is recorded."""
         if self.fabric.is_global_zero:
             self.file.unlink(missing_ok=True)
             with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Going on with a run: its settings, its first weights, its folder, and where it stopped."""
+"""Resuming a run: its settings, initial weights, folder and training state."""
 
 import shutil
 from collections.abc import Mapping
@@ -18,17 +18,17 @@ from .state import TrainingState
 
 
 def settings_for(preset: str | None, changes: Mapping[str, Any], *, name: str | None, runs: Path) -> PretrainSettings:
-    """Those of the run ``name`` where it has begun and no preset is asked for, else the preset's; changed.
+    """Return the settings of the run ``name`` if it exists and no preset is given, else the preset's, with changes.
 
     Args:
-        preset: its name; None is ``mini``.
+        preset: name of a preset; None selects ``mini``.
         changes: fields with other values.
-        name: of a run that may have begun; None begins a new one.
-        runs: the workspace's folder of runs.
+        name: name of a run that may exist; None starts a new one.
+        runs: folder of runs in the workspace.
 
     Raises:
-        UsageError: if a preset needs data that were not named, or a value is invalid.
-        CheckpointError: if the run was not made by pretraining.
+        UsageError: if a preset needs data and ``changes`` gives none, or a value is invalid.
+        CheckpointError: if the run was not written by pretraining.
     """
     run = Run.named(name, runs) if name else None
     if preset or run is None or not run.begun:
@@ -36,48 +36,50 @@ def settings_for(preset: str | None, changes: Mapping[str, Any], *, name: str | 
     identity = run.read().identity
     names = {field.name for field in fields(PretrainSettings)}
     if not names <= identity.keys():
-        raise CheckpointError(f"The run {name} was not made by this pretraining. Give another --name.")
+        raise CheckpointError(f"The run {name} was not written by transferkit pretrain. Give another --name.")
     try:
-        kept = PretrainSettings(**{key: identity[key] for key in names})
+        stored = PretrainSettings(**{key: identity[key] for key in names})
     except (TypeError, UsageError) as error:
         raise CheckpointError(f"{run.folder / 'run.json'} is damaged ({error}). Give another --name.") from error
-    return replace(kept, **changes)
+    return replace(stored, **changes)
 
 
-def first_weights(settings: PretrainSettings, run: Run, *, anew: bool) -> str:
-    """The model's spec: what ``latest`` was when the run began, and a seed for an untrained network."""
+def initial_model(settings: PretrainSettings, run: Run, *, restart: bool) -> str:
+    """Return the spec of the initial weights, with ``latest`` as resolved at the start and a seed for random ones."""
     model = settings.model
-    if run.begun and not anew and model == "latest":
+    if run.begun and not restart and model == "latest":
         model = run.read().identity.get("model", model)
     untrained = model.startswith("random:") and "@" not in model
     return f"{model}@{settings.seed}" if untrained and settings.seed else model
 
 
-def claim(job: Job, lock: Lock, *, anew: bool) -> TransferkitError | None:
-    """Make the folder ours, or make sure that it is; what keeps us from it, if anything does."""
+def claim(job: Job, lock: Lock, *, restart: bool) -> TransferkitError | None:
+    """Lock and prepare the folder of a run, and return the error that prevents it, if there is one."""
     try:
-        _take(job, lock, anew=anew)
+        _prepare_folder(job, lock, restart=restart)
     except TransferkitError as error:
         return error
     return None
 
 
-def _take(job: Job, lock: Lock, *, anew: bool) -> None:
-    """Make the folder ours, or make sure that it is.
+def _prepare_folder(job: Job, lock: Lock, *, restart: bool) -> None:
+    """Lock the folder of a run, and write its description or check it.
 
-    Raises: UsageError: if another process trains this run, or if it was begun with other settings.
+    Raises: UsageError: if another process trains this run, or if it was started with other settings.
     """
     run = job.run
     if not lock.acquire(wait=False):
-        raise UsageError(f"Another process is training the run {run.name}. Wait for it, or give another --name.")
-    if anew and run.begun:
+        raise UsageError(
+            f"Another process is training the run {run.name}. Wait until it has finished, or give another --name."
+        )
+    if restart and run.begun:
         for path in run.folder.iterdir():
             if path.name != "lock":
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
     if run.begun:
         _require_same(job, run.read().identity)
         return
-    if training_file(run).exists():  # whose description was lost
+    if training_file(run).exists():  # the description was lost
         _require_same(job, load_tensors(training_file(run))[1].get("identity", {}))
     tensors = training_tensors(job.pretext, job.trainer.optimizer)
     size = sum(tensor.nbytes for tensor in tensors.values())
@@ -85,31 +87,33 @@ def _take(job: Job, lock: Lock, *, anew: bool) -> None:
     run.describe(job.description)
 
 
-def _require_same(job: Job, then: Mapping[str, Any]) -> None:
-    """Refuse to go on with what has begun otherwise.
+def _require_same(job: Job, stored: Mapping[str, Any]) -> None:
+    """Refuse to resume a run that was started with other settings.
 
-    The first weights count only until there is a checkpoint, which holds all that became of them.
+    Initial weights are compared only if there is no checkpoint, which contains the trained ones.
 
-    Raises: UsageError: naming each setting that differs, then and now.
+    Raises: UsageError: with the stored and the current value of each setting that differs.
     """
-    now = dict(job.description.identity)
+    current = dict(job.description.identity)
     if training_file(job.run).exists():
-        now["weights"] = then.get("weights")
-    changed = [f"{key} was {then.get(key)!r} and is {value!r}" for key, value in now.items() if then.get(key) != value]
+        current["weights"] = stored.get("weights")
+    changed = [
+        f"{key} was {stored.get(key)!r} and is {value!r}" for key, value in current.items() if stored.get(key) != value
+    ]
     if changed:
         raise UsageError(
-            f"The run {job.run.name} was begun with other settings: {'; '.join(changed)}. "
-            "Go on with those, give the new run another --name, or replace it with --no-resume."
+            f"The run {job.run.name} was started with other settings: {'; '.join(changed)}. "
+            "Resume with the same settings, give the new run another --name, or replace it with --no-resume."
         )
 
 
 def training_file(run: Run) -> Path:
-    """Everything that training needs to go on."""
+    """Return the path of a run's checkpoint."""
     return run.folder / "training.safetensors"
 
 
 def restored(job: Job) -> TrainingState:
-    """Where the run stopped, with weights, queue and optimizer as they were then."""
+    """Load the checkpoint of a run into its network, queue and optimizer, and return its training state."""
     path = training_file(job.run)
     if not path.exists():
         return TrainingState()
@@ -121,5 +125,5 @@ def restored(job: Job) -> TrainingState:
         return TrainingState(**state["standing"])
     except (KeyError, TypeError) as error:
         raise CheckpointError(
-            f"{path} was written by another version ({error}). Begin the run anew with --no-resume."
+            f"{path} was written by another version ({error}). Restart the run with --no-resume."
         ) from error

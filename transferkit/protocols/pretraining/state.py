@@ -1,4 +1,4 @@
-"""How far a run has come, and whether what it showed is sound."""
+"""The training state: progress and history of a run, and a guard against non-finite losses."""
 
 import math
 from dataclasses import asdict, dataclass, field
@@ -9,19 +9,19 @@ import torch
 from ...core.errors import ModelError
 from .trainer import Step
 
-_EVERY = 10  # steps between two looks at the losses, for each makes the host wait for the device
+_EVERY = 10  # steps between reads of the losses; each read makes the host wait for the device
 
 
 @dataclass
 class TrainingState:
-    """How far a run has come; plain values, kept in every checkpoint.
+    """Progress of a run, as plain values that each checkpoint stores.
 
     Attributes:
-        step: the next one to take.
-        history: one line per epoch: mean losses and gradient norm, k-NN accuracy when it was watched, seconds.
-        sums: of the readings of the epoch under way, and how many were added up.
-        seconds: of the epoch under way.
-        unreadable: how often an image could not be read, and another was shown in its place.
+        step: index of the next step.
+        history: one line per epoch: mean losses and gradient norm, k-NN accuracy if evaluated, seconds.
+        sums: sum and count of each reading in the current epoch.
+        seconds: duration of the current epoch so far.
+        unreadable: number of unreadable images, for each of which another image was used.
     """
 
     step: int = 0
@@ -36,12 +36,12 @@ class TrainingState:
 
     @property
     def best_is_last(self) -> bool:
-        """Whether no earlier epoch had a better k-NN accuracy than the last one had."""
-        watched = [line["knn"] for line in self.history if "knn" in line]
-        return bool(watched) and "knn" in self.history[-1] and watched[-1] == max(watched)
+        """True if the last epoch has the highest k-NN accuracy so far."""
+        accuracies = [line["knn"] for line in self.history if "knn" in line]
+        return bool(accuracies) and "knn" in self.history[-1] and accuracies[-1] == max(accuracies)
 
     def close_epoch(self, **extra: float) -> dict[str, float]:
-        """Turn the sums into a line of the history, and begin the next."""
+        """Append the epoch's means to the history, reset the sums, and return the new line."""
         means = {name: total / count for name, (total, count) in self.sums.items()}
         line = {"epoch": len(self.history) + 1.0, **means, **extra, "seconds": self.seconds}
         self.history.append(line)
@@ -50,27 +50,27 @@ class TrainingState:
 
 
 class NonFiniteGuard:
-    """Reads the losses of several steps at once, adds them up, and stops at one that is not finite.
+    """Reads the losses of several steps at once, adds them to the training state, and stops at non-finite ones.
 
     Args:
-        training_state: where the losses are added up.
-        advice: how the message ends.
+        training_state: state that collects the sums.
+        advice: last sentence of the error message.
     """
 
     def __init__(self, training_state: TrainingState, *, advice: str) -> None:
-        self._standing, self._advice = training_state, advice
+        self._training_state, self._advice = training_state, advice
         self._pending: list[Step] = []
 
     def add(self, step: Step) -> dict[str, float]:
-        """Take note of a step; now and then the newest readings, else nothing.
+        """Add a step, and return the newest readings every ten steps, else an empty dictionary.
 
-        Raises: ModelError: if a loss is not finite, naming the step.
+        Raises: ModelError: if a loss is not finite, with the number of the step.
         """
         self._pending.append(step)
         return self.read() if len(self._pending) == _EVERY else {}
 
     def read(self) -> dict[str, float]:
-        """Look at what has gathered; the newest value of each reading."""
+        """Process the pending steps, and return the newest value of each reading."""
         if not self._pending:
             return {}
         steps, self._pending = self._pending, []
@@ -79,12 +79,12 @@ class NonFiniteGuard:
         newest = {}
         for (number, name, _), value in zip(flat, values, strict=True):
             if not math.isfinite(value):
-                raise ModelError(f"{_said(name)} is {value} at step {number}. {self._advice}")
-            total, count = self._standing.sums.get(name, (0.0, 0))
-            self._standing.sums[name] = (total + value, count + 1)
+                raise ModelError(f"{_described(name)} is {value} at step {number}. {self._advice}")
+            total, count = self._training_state.sums.get(name, (0.0, 0))
+            self._training_state.sums[name] = (total + value, count + 1)
             newest[name] = value
         return newest
 
 
-def _said(name: str) -> str:
-    return "The norm of the gradient" if name == "gradient_norm" else f"The loss {name}"
+def _described(name: str) -> str:
+    return "The gradient norm" if name == "gradient_norm" else f"The loss {name}"

@@ -1,7 +1,7 @@
-"""One step after another: views, losses, gradients, weights.
+"""Training steps: augmented views, losses, gradients, weight updates.
 
-Every random draw is named by the step it belongs to, so a checkpoint needs no state of a generator: a run
-that was interrupted takes the same steps as one that ran through.
+Each random draw is seeded by its step, so a checkpoint does not store the state of a generator: an interrupted
+run takes the same steps as an uninterrupted one.
 """
 
 from collections.abc import Iterator
@@ -27,13 +27,13 @@ from .settings import PretrainSettings
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """What one step showed; tensors stay where they are, so that nobody waits for the device.
+    """Losses of one step; the tensors stay on the device, so that the host does not wait for it.
 
     Attributes:
-        number: 0 for the first of the run.
-        readings: the loss ``total``, each term by its name, and ``gradient_norm`` where the weights moved;
+        number: index of the step in the run, starting from 0.
+        readings: the loss ``total``, each term by its name, and ``gradient_norm`` if the weights were updated;
             each of shape ``[]``.
-        reasons: row → why its image could not be read.
+        reasons: row → error message, for images that could not be read.
     """
 
     number: int
@@ -42,17 +42,17 @@ class Step:
 
 
 class Trainer:
-    """Moves the weights of a ``Pretext`` on this process.
+    """Updates the weights of a ``Pretext`` on this process.
 
     Args:
-        pretext: encoder, heads, queue.
-        split: what is trained on.
-        settings: of the run.
+        pretext: encoder, heads and queue.
+        split: training rows.
+        settings: settings of the run.
         fabric: launched Fabric, with devices, precision and processes.
         workers: number of data-loading processes.
 
     Raises:
-        ShapeError, UsageError: if the batch is too small to be cut, or not smaller than the queue.
+        ShapeError, UsageError: if the batch is too small to be split, or not smaller than the queue.
         DataError: if the split has fewer images than one batch of all processes.
     """
 
@@ -83,50 +83,50 @@ class Trainer:
         )
 
     def epoch(self, first: int) -> Iterator[Step]:
-        """Take the step numbered ``first`` and all others of its epoch."""
+        """Take the step ``first`` and the remaining steps of its epoch."""
         epoch, done = divmod(first, self.steps_per_epoch)
         batches = load_views(self.split, self._views, self._rows(epoch, done), epoch=epoch, device=self.fabric.device)
         for number, batch in enumerate(batches, start=first):
             yield Step(number, self.step(number, batch), batch.reasons)
 
     def _rows(self, epoch: int, skipped: int) -> Iterator[NDArray[np.int64]]:
-        """This process's part of each batch, in the epoch's order; what is no whole batch is left over."""
+        """Yield this process's rows of each batch in the epoch's order; an incomplete last batch is dropped."""
         order = generator(self.settings.seed, "order", epoch).permutation(len(self.split))
         for index in range(skipped, self.steps_per_epoch):
             start = index * self.global_batch + self.fabric.global_rank * self.settings.batch
             yield order[start : start + self.settings.batch]
 
     def step(self, number: int, batch: ViewBatch) -> dict[str, Tensor]:
-        """Compute the losses, and move the weights when enough gradients are gathered."""
+        """Compute the losses and gradients, and update the weights after ``accumulate`` steps."""
         settings = self.settings
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate(number)
         views = [normalised(view, Preprocessing(), white=1) for view in batch.views]
-        moving = (number + 1) % settings.accumulate == 0
-        with self.fabric.no_backward_sync(self.model, enabled=not moving):
+        updating = (number + 1) % settings.accumulate == 0
+        with self.fabric.no_backward_sync(self.model, enabled=not updating):
             losses = self.model(views, self._labels[batch.rows])
             self.fabric.backward(losses["total"] / settings.accumulate)
         readings = {name: value.detach() for name, value in losses.items()}
-        if moving:
-            norm = self._limited_norm()
+        if updating:
+            norm = self._clip_gradients()
             self.optimizer.step()
             self.optimizer.zero_grad()
-            if settings.precision != "fp16":  # which tries how far it can be scaled up, and skips such moves
+            if settings.precision != "fp16":  # loss scaling of fp16 skips updates with non-finite gradients
                 readings["gradient_norm"] = norm
         return readings
 
-    def _limited_norm(self) -> Tensor:
-        """The gradient's norm, which is scaled down where it is too large."""
+    def _clip_gradients(self) -> Tensor:
+        """Clip the gradients if the settings ask for it, and return their norm before clipping."""
         if self.settings.clip:
             norm = self.fabric.clip_gradients(
                 self.model, self.optimizer, max_norm=self.settings.clip, error_if_nonfinite=False
             )
-            assert norm is not None  # as only sharded strategies give
+            assert norm is not None  # only sharded strategies return None
             return norm
         return torch.nn.utils.get_total_norm(p.grad for p in self.pretext.parameters() if p.grad is not None)
 
     def rate(self, number: int) -> float:
-        """The learning rate of a step: one for all whose gradients are added up, as for one large step."""
+        """Return the learning rate of a step; all steps of one weight update have the same."""
         settings = self.settings
         return learning_rate(
             number - number % settings.accumulate,
@@ -137,7 +137,7 @@ class Trainer:
         )
 
     def compile(self) -> None:
-        """Compile the encoder, and the one that makes the keys."""
+        """Compile the encoder and the momentum encoder."""
         self.pretext.encoder.compile()
         if hasattr(self.pretext, "key_encoder"):
             self.pretext.key_encoder.compile()
