@@ -130,12 +130,12 @@ def test_rows_of_a_ranking_are_not_paired(planted, answered, tmp_path):
     models = ("--model", "pixels,random:resnet10t", "--size", "32", "--penalties", "3")
     code, found, said = answered("probe", "--data", "voc2007", "--protocol", "linear", "--compare", *models)
     assert (code, len(found["results"]), found["comparisons"]) == (1, 2, [])
-    words = "map11 ranks all rows together, and no row is right or wrong by itself: there is nothing to pair."
+    words = "map11 ranks all rows together, so that single rows are neither right nor wrong and cannot be paired."
     assert words in found["refused"][0]
     assert words in said
     code, _, said = answered("report", "--output", str(tmp_path / "r.html"))
     assert code == 0
     assert (
-        SINGLE.format("a gallery", "Name another data set by --gallery, or none.")
+        SINGLE.format("a gallery", "Choose another data set with --gallery, or none.")
         in (tmp_path / "r.html").read_text() + said
     )

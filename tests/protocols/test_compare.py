@@ -115,13 +115,13 @@ def test_pairs_that_were_not_scored_on_the_same_are_refused_by_name(changes, wor
 def test_records_without_outcomes_are_refused_by_name():
     bare = replace(scored("fair", "x"), outcomes=None)
     for results in ([scored("good", "x"), bare], [bare, scored("good", "x")]):
-        with pytest.raises(DataError, match="The record of fair does not say which answers were right"):
+        with pytest.raises(DataError, match="The record of fair has no outcomes per row"):
             compare_models(results).require_all()
 
 
 @pytest.mark.parametrize("models", [(), ("one",)])
 def test_a_comparison_needs_two_models(models):
-    with pytest.raises(UsageError, match=f"needs two models, not {len(models)}"):
+    with pytest.raises(UsageError, match=f"needs two models or more, not {len(models)}"):
         require_two_models(models)
     require_two_models(("one", "other"))
 

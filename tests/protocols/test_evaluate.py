@@ -57,7 +57,7 @@ def test_half_of_what_is_free_is_taken_unless_told_otherwise(tmp_path, loaded, m
 
 @pytest.mark.parametrize("memory", [-1.0, float("nan")])
 def test_an_amount_that_cannot_be_meant_is_refused(tmp_path, memory):
-    with pytest.raises(UsageError, match=r"--max-memory (-1|nan) GiB is no amount: give 0 or more"):
+    with pytest.raises(UsageError, match=r"--max-memory (-1|nan) GiB is invalid: give 0 or more"):
         evaluator(tmp_path, max_memory=memory)
 
 

@@ -182,7 +182,7 @@ def test_groups_of_layers_leave_out_what_has_no_map():
     ("layers", "words"),
     [
         (["layer4"], r"Layer 'layer4' of random:resnet18 returns one vector per image.*such as layer3\."),
-        (["stages", "last"], r"returns one vector per image: nothing in it has a place"),
+        (["stages", "last"], r"returns one vector per image, without spatial positions"),
         (["layer1", "fc"], r"Layer 'fc' of random:resnet18"),
     ],
 )
@@ -192,7 +192,9 @@ def test_a_layer_named_without_a_map_is_refused(layers, words):
 
 
 def test_a_model_without_maps_is_refused():
-    with pytest.raises(ModelError, match=r"pixels has no layer among stages .*Name another model"):
+    with pytest.raises(
+        ModelError, match=r"pixels has no layer with a feature map or tokens among stages.*Choose another model"
+    ):
         spatial_layers(load_encoder("pixels").at(32), ["stages"])
 
 

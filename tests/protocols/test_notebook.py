@@ -99,11 +99,11 @@ def test_html_escapes_names():
 
 
 def test_what_is_no_model_is_refused(tmp_path):
-    with pytest.raises(UsageError, match=r"A int is no model: give a spec, an nn\.Module or an Encoder"):
+    with pytest.raises(UsageError, match=r"A int is not a model: pass a spec, an nn\.Module or an Encoder"):
         transferkit.extract(3, coloured(10, 0), workspace=tmp_path)
-    with pytest.raises(UsageError, match="'shots' means nothing to the linear protocol: it belongs to fewshot"):
+    with pytest.raises(UsageError, match="The linear protocol has no setting 'shots': it belongs to fewshot"):
         transferkit.probe({}, "linear", shots=5)
-    with pytest.raises(UsageError, match="views=4 needs the images, and these are features"):
+    with pytest.raises(UsageError, match="views=4 needs images, but probe\(\) has only features"):
         transferkit.probe({}, "linear", solver="sgd", views=4)
 
 
@@ -171,7 +171,7 @@ def test_too_few_patients_to_be_divided_are_named(tmp_path):
     data = of_patients(coloured(40, 0), 20)
     features = transferkit.extract(Tiny(), data, workspace=tmp_path, **SETTINGS)
     with pytest.raises(
-        DataError, match="The 40 rows have 2 groups in all, and train, val and test need one each or more"
+        DataError, match="The 40 rows have 2 groups in total, but train, val and test need at least one each"
     ):
         transferkit.probe(features, "knn")
 
@@ -181,5 +181,5 @@ def test_groups_that_hold_whole_classes_leave_nothing_for_test():
     groups = tuple(map(str, labels))
     x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
     features = transferkit.Features(x, labels, [str(row) for row in range(40)], tuple("abcd"), groups=groups)
-    with pytest.raises(DataError, match="so few groups in each class that none is left for test"):
+    with pytest.raises(DataError, match="so few groups per class that none is left for test"):
         transferkit.probe(features, "knn")

@@ -19,7 +19,7 @@ from transferkit.probes import semantic
 from transferkit.probes.semantic import SemanticSettings, target_scores
 from transferkit.protocols.evaluate import Evaluator, question
 from transferkit.protocols.extract import Extractor
-from transferkit.protocols.semantic import ScoreRequest, Semantics, _against
+from transferkit.protocols.semantic import ScoreRequest, Semantics, _normalised
 from transferkit.protocols.semantic_tasks import TASKS
 from transferkit.protocols.targets import measured, read_targets, targets_key, targets_of
 from transferkit.semantics import TARGETS
@@ -251,8 +251,8 @@ def test_recorded_factors_of_other_values_are_another_definition(root, discs):
     ],
 )
 def test_minus_one_is_nothing_zero_the_floor_and_one_all(value, floors, normalised):
-    assert _against(value, floors)["normalised"] == pytest.approx(normalised)
-    assert _against(value, {}) == {}
+    assert _normalised(value, floors)["normalised"] == pytest.approx(normalised)
+    assert _normalised(value, {}) == {}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forked processes are asked for on Linux alone")
@@ -274,7 +274,7 @@ def test_several_layers_are_scored_by_several_processes_to_the_same_scores(root,
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_what_cannot_be_scored_ahead_is_left_to_whoever_asks(root, discs):
+def test_scores_that_cannot_be_precomputed_are_computed_on_request(root, discs):
     asked = replace(semantics(root, discs), levels=("low", "factors"))
     low = SemanticSettings(level="low", penalties=3)
     asked.precompute_scores([("layer1", SemanticSettings(level="factors")), ("layer4", low), ("layer1", low)])
@@ -303,7 +303,7 @@ def test_where_a_scoring_process_is_killed_this_one_goes_on(root, discs, monkeyp
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_the_seconds_of_what_was_scored_ahead_are_in_the_record(root, discs, monkeypatch):
+def test_the_record_includes_the_seconds_of_precomputed_scores(root, discs, monkeypatch):
     asked = semantics(root, discs)
     low = SemanticSettings(level="low", penalties=3)
 

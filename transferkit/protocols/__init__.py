@@ -1,1 +1,1 @@
-"""The upper floor: the only place where rooms meet."""
+"""Protocols: the only modules that combine several of the packages data, models, losses, cache, probes and others."""

@@ -1,4 +1,4 @@
-"""Models compared pair by pair on the same test rows or episodes, and over data sets."""
+"""Paired comparison of models on the same test rows or episodes, and over data sets."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ from ..probes.ranking import METRIC
 
 @dataclass(frozen=True)
 class Comparison:
-    """Model ``a`` against model ``b`` under one protocol.
+    """Comparison of model ``a`` with model ``b`` under one protocol.
 
     Attributes:
         a, b: the models, in the order of the records.
-        layer_a, layer_b: the layers that were compared; the same one where both models have it.
-        protocol, settings, seed: by which recipe.
-        data: one data set, of which rows or episodes are the units; or several that are the units.
-        value_a, value_b: their scores, or the means of these over several data sets.
-        found: the difference and how sure it is.
+        layer_a, layer_b: the compared layers; the same layer if both models have it.
+        protocol, settings, seed: recipe of both records.
+        data: one data set, whose rows or episodes are paired; or several data sets, which are paired.
+        value_a, value_b: the scores of the models, or their means over several data sets.
+        found: the difference, with its interval and test.
     """
 
     a: str
@@ -39,12 +39,12 @@ class Comparison:
     found: Paired
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; ``ahead`` and ``behind`` count the units on which ``a`` does better and worse."""
+        """Return plain values for JSON; ``ahead`` and ``behind`` count units where ``a`` is better or worse."""
         found = dict(vars(self.found))
         interval = found.pop("interval")
-        told = {name: value for name, value in vars(self).items() if name != "found"}
+        other = {name: value for name, value in vars(self).items() if name != "found"}
         return {
-            **told,
+            **other,
             "data": list(self.data),
             **found,
             "ci_low": interval.low if interval else None,
@@ -55,12 +55,12 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Comparisons:
-    """Every pair of models.
+    """Comparisons of all pairs of models.
 
     Attributes:
-        each: data set by data set, layer by layer, protocol by protocol.
-        overall: the same over all the data sets, where there are two or more.
-        refused: why some pairs could not be compared; one sentence each.
+        each: comparisons per data set, layer and protocol.
+        overall: comparisons over all data sets, if there are two or more.
+        refused: reasons why pairs could not be compared, one sentence per pair.
     """
 
     each: tuple[Comparison, ...]
@@ -76,22 +76,21 @@ class Comparisons:
         }
 
     def require_all(self) -> None:
-        """Refuse to pass over pairs that could not be compared.
+        """Check that all pairs could be compared.
 
-        Raises: DataError: with the reasons.
+        Raises: DataError: with the reasons, if some could not.
         """
         if self.refused:
             raise DataError(" ".join(self.refused))
 
 
 def compare_models(results: Sequence[Result]) -> Comparisons:
-    """Every two models of ``results``, on whatever both were scored on by the same recipe.
+    """Compare every two models of ``results`` on each data set that both were scored on by the same recipe.
 
-    Layers that both models have are compared one by one. Where they have none in common, the last layer of
-    one is compared with the last of the other.
+    Layers that both models have are compared one by one. Without a common layer, the last layers are compared.
 
     Args:
-        results: records, layers of a model in the order of its network; of one model there is no pair.
+        results: records, with the layers of a model in the order of its network.
     """
     each: list[Comparison] = []
     compared: list[tuple[Result, Result]] = []
@@ -107,18 +106,18 @@ def compare_models(results: Sequence[Result]) -> Comparisons:
 
 
 def require_two_models(models: Sequence[str]) -> None:
-    """Refuse a comparison of one.
+    """Refuse a comparison of fewer than two models.
 
-    Raises: UsageError: naming how many there are.
+    Raises: UsageError: with the number of models.
     """
     if len(models) < 2:
         raise UsageError(
-            f"--compare needs two models, not {len(models)}: name them, as in --model imagenet-lite0,pixels."
+            f"--compare needs two models or more, not {len(models)}: give them as in --model imagenet-lite0,pixels."
         )
 
 
 def _pairs(results: Sequence[Result]) -> Iterator[tuple[Result, Result]]:
-    """Records of two models by the same recipe on the same data set, layer by layer."""
+    """Yield pairs of records of two models with the same recipe, data set and layer."""
     groups: dict[tuple[str, ...], dict[str, dict[str, Result]]] = {}
     for result in results:
         key = (result.data, result.protocol, sorted_json(result.settings), str(result.seed))
@@ -134,27 +133,27 @@ def _last(layers: Mapping[str, Result]) -> Result:
 
 
 def _comparison(a: Result, b: Result) -> Comparison:
-    """Of two records on one data set.
+    """Compare two records of one data set.
 
-    Raises: DataError: if they were not scored on the same units, or do not say how.
+    Raises: DataError: if they were not scored on the same rows or episodes, or lack the outcomes.
     """
     if a.fingerprint != b.fingerprint:
-        raise DataError("The images changed between the two: compute both anew with --force.")
+        raise DataError("The images changed between the two records: recompute both with --force.")
     if METRIC in (a.metric, b.metric):
         raise DataError(
-            f"{METRIC} ranks all rows together, and no row is right or wrong by itself: there is nothing to "
-            "pair. Hold the intervals of the two against each other."
+            f"{METRIC} ranks all rows together, so that single rows are neither right nor wrong and cannot be "
+            "paired. Compare the intervals of the two records instead."
         )
     if a.outcomes is None or b.outcomes is None:
         raise DataError(
-            f"The record of {(a if a.outcomes is None else b).model} does not say which answers were right: "
-            "its protocol counts none, or it is older than this and --force computes it anew."
+            f"The record of {(a if a.outcomes is None else b).model} has no outcomes per row: its protocol stores "
+            "none, or it was written by an earlier version. Recompute an old record with --force."
         )
     return _joined([(a, b)], paired(a.outcomes, b.outcomes))
 
 
 def _overall(each: Sequence[tuple[Result, Result]]) -> Iterator[Comparison]:
-    """Of the same pair over its data sets, where there are two or more."""
+    """Compare each pair of models over its data sets, if there are two or more."""
     groups: dict[tuple[str, ...], list[tuple[Result, Result]]] = {}
     for a, b in each:
         how = (a.protocol, sorted_json(a.settings), str(a.seed))

@@ -1,4 +1,4 @@
-"""Where work is done."""
+"""The context of a run: workspace, seed and reporter."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,11 @@ from ..data.dataset import Dataset
 
 @dataclass(frozen=True)
 class RunContext:
-    """Where work is done, by which seed, and who is told.
+    """Workspace, seed and reporter of a run.
 
     Attributes:
-        workspace: where data, features and results lie.
-        seed: of splits and draws.
+        workspace: folders of data, features and results.
+        seed: seed of splits and random sampling.
         reporter: receives progress and notes.
     """
 
@@ -23,5 +23,5 @@ class RunContext:
     reporter: Reporter = SILENT
 
     def open(self, spec: str) -> Dataset:
-        """The data set that ``spec`` names, split by this seed where it has no official split."""
+        """Open the data set ``spec``; without official splits, it is split by the seed."""
         return open_dataset(spec, root=self.workspace.data, seed=self.seed, reporter=self.reporter)

@@ -1,4 +1,4 @@
-"""The whole chain on embedded data and weights: two networks trained here, one from ImageNet, two floors."""
+"""The demo: pretraining and probing on embedded data, with two trained networks, one from ImageNet, two baselines."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,18 +10,18 @@ from .pretraining.pretrain import pretrain
 from .pretraining.settings import PretrainSettings
 from .settings import ExtractSettings
 
-PENALTIES = 8  # of the linear probes: enough to find the peak, quicker than the 45 of a study
+PENALTIES = 8  # number of penalties of the linear probes: faster than the 45 of a study, and enough for the peak
 PRETRAINED = PretrainSettings(epochs=4, warmup=1, eval_every=0)  # the preset mini, shortened
 LOSSES = ("ce", "joint")
 DATASETS = ("mini",)
-FLOOR = PRETRAINED.model  # untrained, it is shown what the trained ones are shown
-MODELS = (*(f"run:demo-{loss}" for loss in LOSSES), "pixels")  # shown images of the size they are made for
-SHOWN = {"imagenet-lite0": 128, FLOOR: PRETRAINED.test_crop}  # pixels: twice what the images hold is plenty
+UNTRAINED = PRETRAINED.model  # untrained baseline, at the input size of the trained networks
+MODELS = (*(f"run:demo-{loss}" for loss in LOSSES), "pixels")  # models at their own input size
+INPUT_SIZES = {"imagenet-lite0": 128, UNTRAINED: PRETRAINED.test_crop}  # pixels; 128 is twice the images' size
 
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo measured.
+    """Results of the demo.
 
     Attributes:
         by_depth: linear probes of every stage of every model.
@@ -37,7 +37,7 @@ class Demo:
 
     @property
     def results(self) -> Results:
-        """All records, each once."""
+        """All records, each one once."""
         return Results([*self.by_depth, *self.neighbours, *self.fewshot])
 
 
@@ -45,8 +45,8 @@ def run_demo(context: RunContext) -> Demo:
     """Pretrain two encoders, then probe the stages of five models over twelve data sets, three ways."""
     for loss in LOSSES:
         pretrain(replace(PRETRAINED, loss=loss), context=context, name=f"demo-{loss}")
-    by_depth = Results(_asked(context, "stages", [question("linear", penalties=PENALTIES)]))
-    rest = list(_asked(context, "last", [question("knn"), question("fewshot", shots=5)]))
+    by_depth = Results(_evaluate(context, "stages", [question("linear", penalties=PENALTIES)]))
+    rest = list(_evaluate(context, "last", [question("knn"), question("fewshot", shots=5)]))
     return Demo(
         by_depth=by_depth,
         at_last=_last_layers(by_depth),
@@ -55,14 +55,14 @@ def run_demo(context: RunContext) -> Demo:
     )
 
 
-def _asked(context: RunContext, layers: str, questions: Sequence[EvalRequest]) -> Iterator[Result]:
-    """The answers for every model and data set, each model shown what suits it."""
-    for model, size in SHOWN.items():
-        shown = ExtractSettings(layers=(layers,), size=size)
-        yield from Evaluator(context, shown).run([model], DATASETS, questions)
+def _evaluate(context: RunContext, layers: str, questions: Sequence[EvalRequest]) -> Iterator[Result]:
+    """Yield the results of every model, at its input size, on every data set."""
+    for model, size in INPUT_SIZES.items():
+        extraction = ExtractSettings(layers=(layers,), size=size)
+        yield from Evaluator(context, extraction).run([model], DATASETS, questions)
     yield from Evaluator(context, ExtractSettings(layers=(layers,))).run(MODELS, DATASETS, questions)
 
 
 def _last_layers(results: Results) -> Results:
-    """Of every model and data set the record of the deepest layer; records come in order of depth."""
+    """Return the record of the deepest layer per model and data set; ``results`` are in order of depth."""
     return Results({(r.model, r.data): r for r in results}.values())

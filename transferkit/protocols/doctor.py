@@ -1,4 +1,4 @@
-"""What this machine can do, and what state the workspace is in."""
+"""Diagnostics of the machine and the workspace."""
 
 import importlib.util
 import os
@@ -29,12 +29,12 @@ EXTRAS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at.
+    """Result of one check.
 
     Attributes:
-        subject, value: what was looked at, and what was found.
-        state: ``ok``, or ``note`` when something would be faster or is missing, or ``bad``.
-        remedy: what to do about it; empty when nothing need be done.
+        subject, value: name of the check, and its result.
+        state: ``ok``; ``note`` if something optional is missing or slow; or ``bad``.
+        remedy: action to take; empty if none is needed.
     """
 
     subject: str
@@ -48,7 +48,7 @@ class Finding:
 
 
 def examine(workspace: Workspace) -> Iterator[Finding]:
-    """Look at the software, the devices, the optional packages, the disk and the workspace."""
+    """Check the software, the devices, the optional packages, the disk and the workspace."""
     yield Finding("transferkit", f"{__version__} on Python {platform.python_version()}")
     yield Finding("torch", f"{torch.__version__}, {torch.get_num_threads()} threads on {os.cpu_count()} cores")
     yield _device()
@@ -63,13 +63,13 @@ def _device() -> Finding:
     name = torch.cuda.get_device_name() if compute.device.type == "cuda" else platform.processor() or "processor"
     value = f"{compute.device.type} ({name}), {compute.precision}"
     if compute.precision == "fp32":
-        return Finding("device", value, "note", "No bf16 in hardware here: a forward pass takes longer.")
+        return Finding("device", value, "note", "The hardware does not support bf16: forward passes take longer.")
     return Finding("device", value)
 
 
 def _faiss() -> Finding:
     if not has_faiss():
-        remedy = "k-NN falls back to torch. Install faiss-gpu (Linux x86-64) or faiss-cpu."
+        remedy = "k-NN uses torch instead. Install faiss-gpu (Linux x86-64) or faiss-cpu."
         return Finding("faiss", "not installed", "note", remedy)
     faiss = load_faiss()
     gpus = faiss.get_num_gpus() if hasattr(faiss, "get_num_gpus") else 0
@@ -85,21 +85,21 @@ def _extra(name: str) -> Finding:
 
 
 def _disk(workspace: Workspace) -> Finding:
-    place = workspace.root
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
-    value = f"{readable_bytes(free)} free at {place}"
-    if not os.access(place, os.W_OK):
-        return Finding("disk", f"{place} is read-only", "bad", "Name another folder with --workspace.")
+    folder = workspace.root
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    value = f"{readable_bytes(free)} free at {folder}"
+    if not os.access(folder, os.W_OK):
+        return Finding("disk", f"{folder} is read-only", "bad", "Choose another folder with --workspace.")
     if free < LOW_DISK_BYTES:
-        return Finding("disk", value, "note", f"Less than {readable_bytes(LOW_DISK_BYTES)}: free some room.")
+        return Finding("disk", value, "note", f"Less than {readable_bytes(LOW_DISK_BYTES)}: free some disk space.")
     return Finding("disk", value)
 
 
 def _cache(workspace: Workspace) -> Finding:
     if not workspace.root.exists():
-        return Finding("workspace", f"{workspace.root} (not made yet)")
+        return Finding("workspace", f"{workspace.root} (does not exist yet)")
     entries = list(FeatureStore(workspace.features).entries())
     size = readable_bytes(sum(entry.size_bytes for entry in entries))
     results = len(list(workspace.results.glob("*.json")))

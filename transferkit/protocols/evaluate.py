@@ -1,4 +1,4 @@
-"""Questions put to cached features: what is missing is extracted, what is finished is skipped."""
+"""Evaluation of cached features by protocols: missing features are extracted, finished records are reused."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,11 +34,11 @@ from .trained_on import note_seen, with_source
 
 @dataclass(frozen=True)
 class EvalRequest:
-    """What is asked of every layer of every model on every data set.
+    """A protocol with settings, to evaluate every layer of every model on every data set.
 
     Attributes:
-        protocol: a name in ``PROBES``.
-        settings: an instance of that probe's ``settings_type``.
+        protocol: name in ``PROBES``.
+        settings: instance of the ``settings_type`` of that probe.
     """
 
     protocol: str
@@ -46,42 +46,42 @@ class EvalRequest:
 
 
 def question(protocol: str, **settings: Any) -> EvalRequest:
-    """The question that a protocol's name and settings make.
+    """Return the evaluation request for a protocol and its settings.
 
-    Raises: UsageError: for a setting that the protocol does not have, saying which one has it.
+    Raises: UsageError: for a setting that the protocol does not have, with the protocols that have it.
     """
     settings_type = PROBES[protocol].settings_type
     known = {name: {f.name for f in fields(probe.settings_type)} for name, probe in PROBES.items()}
     for name in settings.keys() - known[protocol]:
         owners = [other for other, names in known.items() if name in names]
         meaning = f"it belongs to {' and '.join(owners)}" if owners else "no protocol has it"
-        raise UsageError(f"{name!r} means nothing to the {protocol} protocol: {meaning}.")
+        raise UsageError(f"The {protocol} protocol has no setting {name!r}: {meaning}.")
     return EvalRequest(protocol, settings_type(**settings))
 
 
 def questions(protocol: str, **settings: Any) -> list[EvalRequest]:
-    """One question for each of several shots, levels or both; where one of them is given, as ``question``.
+    """Return one request per combination of shots and levels, either of which may be a list.
 
-    Several shots are asked of the same classes, unless the settings say of which.
+    Several shots are evaluated on the same classes, unless the settings choose the classes.
 
     Raises: UsageError: as ``question`` does.
     """
     several = {name: settings.pop(name) for name in _SEVERAL if isinstance(settings.get(name), list | tuple)}
     if empty := [name for name, values in several.items() if not values]:
-        raise UsageError(f"{empty[0]} names nothing to ask: give one or more.")
+        raise UsageError(f"{empty[0]} is empty: give at least one value.")
     variants = [dict(zip(several, chosen, strict=True)) for chosen in product(*several.values())]
-    asked = [question(protocol, **settings, **variant).settings for variant in variants]
-    return [EvalRequest(protocol, one) for one in paired(asked)]
+    requested = [question(protocol, **settings, **variant).settings for variant in variants]
+    return [EvalRequest(protocol, one) for one in paired(requested)]
 
 
 _SEVERAL = ("shots", "level")
 
 
 class UnansweredError(DataError):
-    """Some questions could not be put to some features.
+    """Some requests could not be evaluated.
 
     Attributes:
-        results: of all the others.
+        results: results of all other requests.
     """
 
     def __init__(self, message: str, results: Results) -> None:
@@ -91,14 +91,14 @@ class UnansweredError(DataError):
 
 @dataclass(frozen=True)
 class Evaluator:
-    """Answers questions.
+    """Evaluates requests on models and data sets.
 
     Attributes:
         context: workspace, seed and reporter.
         extraction: extraction settings, with the layers.
         force: recompute finished cells.
-        max_memory: GiB that probing one layer may take; half of what is free unless given. Features that need
-            more stay on the disk, and are gone through in pieces by the probes that can.
+        max_memory: GiB of memory to use per layer; by default half of the free memory. Features that need more
+            stay on disk, and the probes that support it read them in chunks.
     """
 
     context: RunContext
@@ -108,21 +108,21 @@ class Evaluator:
 
     def __post_init__(self) -> None:
         if self.max_memory is not None and not self.max_memory >= 0:
-            raise UsageError(f"--max-memory {self.max_memory:g} GiB is no amount: give 0 or more.")
+            raise UsageError(f"--max-memory {self.max_memory:g} GiB is invalid: give 0 or more.")
 
     def run(self, models: Sequence[str], datasets: Sequence[str], questions: Sequence[EvalRequest]) -> Results:
-        """The product of models, data sets, layers and questions.
+        """Evaluate all combinations of models, data sets, layers and requests.
 
-        Every model and data set is opened before the first image is run.
+        Every model and data set is opened before the first image is processed.
 
         Args:
             models: encoder specs; an empty list selects the default model.
             datasets: specs of data sets and groups of them.
-            questions: what is asked of each layer.
+            questions: requests to evaluate on each layer.
 
         Raises:
-            UsageError: if training views are augmented and all images are changed in another way.
-            UnansweredError: if a question cannot be put to some features; it holds the other results.
+            UsageError: if augmented training views are combined with a variant of the images.
+            UnansweredError: if a request cannot be evaluated on some features; it has all other results.
         """
         self._require_own_images(questions)
         workspace = self.context.workspace
@@ -149,33 +149,32 @@ class Evaluator:
         return Results(results)
 
     def _require_own_images(self, questions: Sequence[EvalRequest]) -> None:
-        """Refuse augmented views of images that a variant changes: training would not see its change."""
+        """Refuse augmented views together with a variant, because augmentation would not include the variant."""
         views = max((q.settings.views for q in questions if isinstance(q.settings, LinearSettings)), default=0)
         if views and self.extraction.variant != PLAIN:
             raise UsageError(
-                f"--views {views} trains on augmented views of the images as they are, and --variant "
-                f"{self.extraction.variant} would change only the others. Give one of the two."
+                f"--views {views} cannot be combined with --variant {self.extraction.variant}: augmented views "
+                "are made of unchanged images. Use one of the two options."
             )
 
     def extractor(self, encoder: Encoder) -> Extractor:
-        """What takes the features of ``encoder``."""
+        """Return the feature extractor of ``encoder``."""
         return Extractor(encoder, self.extraction, store=FeatureStore(self.context.workspace.features))
 
     def evaluate(
         self, extractor: Extractor, dataset: Dataset, questions: Sequence[EvalRequest], known: ScoreCache
     ) -> Iterator[Result | DataError]:
-        """One encoder on one data set: layer by layer, question by question; or why there is no answer.
+        """Evaluate one encoder on one data set, and yield a result or an error per layer and request.
 
         Args:
-            extractor: of the encoder.
-            dataset: whose features.
-            questions: what is asked of each layer.
-            known: semantic scores, kept for the next encoder; most are of floors that they share.
+            extractor: extractor of the encoder.
+            dataset: data set to evaluate on.
+            questions: requests to evaluate on each layer.
+            known: cache of semantic scores, which further encoders reuse for the baselines that they share.
         """
         note_seen(extractor.encoder, dataset.spec, self.context.reporter)
         entries = {name: extractor.open(split).run(self.context.reporter) for name, split in dataset.splits.items()}
-        asked = [q.settings.level for q in questions if isinstance(q.settings, SemanticSettings)]
-        levels = tuple(dict.fromkeys(asked))
+        levels = tuple(dict.fromkeys(q.settings.level for q in questions if isinstance(q.settings, SemanticSettings)))
         semantics = Semantics(extractor, dataset, self.context, levels, known, self.max_memory)
         semantics.precompute_scores(list(self._open_semantics(entries, questions, semantics)))
         for layer in extractor.names:
@@ -187,33 +186,33 @@ class Evaluator:
                     yield error
 
     def _load(self, entries: Mapping[str, Entry], layer: str) -> dict[str, Features]:
-        """All splits of a layer; in memory only if the memory holds them as float32, twice."""
+        """Load all splits of a layer, into memory only if two float32 copies fit."""
         needed = sum(8 * entry.rows * entry.layers[layer] for entry in entries.values())
         budget = self._budget(needed)
         return {split: entry.features(layer, memory_bytes=budget) for split, entry in entries.items()}
 
     def _budget(self, needed: int) -> float:
-        """Bytes that features may take: any number if ``needed`` bytes fit into memory, else 0."""
+        """Return the bytes of memory for features: unlimited if ``needed`` bytes fit, else 0."""
         free = free_memory_bytes() / 2 if self.max_memory is None else self.max_memory * 2**30
         return float("inf") if needed <= free else 0
 
     def _augmented(
         self, semantics: Semantics, layer: str, features: Mapping[str, Features], views: int
     ) -> dict[str, Features]:
-        """The rows that are trained on, with augmented views; these are extracted where they are missing."""
+        """Return the features with augmented views of the training rows; missing views are extracted."""
         require_one_label_for_sgd(features)
-        seen = dict(features)
+        with_views = dict(features)
         for split in features.keys() - {"test"}:
             rows = semantics.dataset.split(split)
-            looks = [semantics.extractor.looking(f"augment:{number}") for number in range(views)]
-            entries = [look.open(rows).run(self.context.reporter) for look in looks]
+            extractors = [semantics.extractor.with_variant(f"augment:{number}") for number in range(views)]
+            entries = [extractor.open(rows).run(self.context.reporter) for extractor in extractors]
             budget = self._budget(sum(8 * entry.rows * entry.layers[layer] for entry in entries))
             augmented = tuple(entry.features(layer, memory_bytes=budget).x for entry in entries)
-            seen[split] = replace(features[split], augmented=augmented)
-        return seen
+            with_views[split] = replace(features[split], augmented=augmented)
+        return with_views
 
     def _probe(self, protocol: str) -> Probe:
-        """The probe; episodes are kept in the workspace, to be replayed."""
+        """Return the probe; few-shot episodes are stored in the workspace and reused."""
         probe = PROBES[protocol]
         if isinstance(probe, FewshotProbe):
             return replace(probe, folder=self.context.workspace.episodes)
@@ -227,9 +226,9 @@ class Evaluator:
         features: dict[str, Features],
         semantics: Semantics,
     ) -> Result:
-        """The kept record, or a new one; ``features`` are loaded when first needed."""
+        """Return the stored record, or evaluate the request; ``features`` is filled when first needed."""
         cell = _cell(entries, layer, question, semantics)
-        if found := self._kept(cell):
+        if found := self._stored(cell):
             return found
         started = time.perf_counter()
         if not features:
@@ -238,10 +237,10 @@ class Evaluator:
         if isinstance(question.settings, SemanticSettings):
             score = semantics.score(layer, question.settings)
         else:
-            seen = features
+            scored = features
             if isinstance(question.settings, LinearSettings) and question.settings.views:
-                seen = self._augmented(semantics, layer, features, question.settings.views)
-            score = self._probe(question.protocol).score(seen, question.settings, seed=self.context.seed)
+                scored = self._augmented(semantics, layer, features, question.settings.views)
+            score = self._probe(question.protocol).score(scored, question.settings, seed=self.context.seed)
         score = with_source(score, semantics.extractor.encoder.trained_on, semantics.dataset.spec)
         skipped = sum(len(part.skipped) for part in features.values())
         dim = next(iter(features.values())).dim
@@ -249,25 +248,25 @@ class Evaluator:
         ResultStore(self.context.workspace.results).add(result)
         return result
 
-    def _kept(self, cell: Cell) -> Result | None:
-        """The record, unless it is to be computed again."""
+    def _stored(self, cell: Cell) -> Result | None:
+        """Return the stored record, unless ``force`` is set."""
         return None if self.force else ResultStore(self.context.workspace.results).find(cell)
 
     def _open_semantics(
         self, entries: Mapping[str, Entry], questions: Sequence[EvalRequest], semantics: Semantics
     ) -> Iterator[tuple[str, SemanticSettings]]:
-        """Layers, and semantic questions about them, that have no record yet."""
+        """Yield the layers and semantic settings without a record."""
         for layer in semantics.extractor.names:
             for question in questions:
                 settings = question.settings
                 if not isinstance(settings, SemanticSettings):
                     continue
-                if not self._kept(_cell(entries, layer, question, semantics)):
+                if not self._stored(_cell(entries, layer, question, semantics)):
                     yield layer, settings
 
 
 def _cell(entries: Mapping[str, Entry], layer: str, question: EvalRequest, semantics: Semantics) -> Cell:
-    """What defines the number: the keys of all splits, the question with its targets, the seed."""
+    """Return the cell of a result: the keys of all splits, the request with its targets, and the seed."""
     entry, settings = next(iter(entries.values())), question.settings.to_json()
     key = entry.key
     if isinstance(question.settings, SemanticSettings):

@@ -35,17 +35,17 @@ from .filling import SHARD_ROWS, fill
 from .reuse import is_named, keys_of_networks, library_versions, may_reuse
 from .settings import ExtractSettings
 
-LONG_SECONDS = 20  # an extraction expected to take longer announces itself
+LONG_SECONDS = 20  # an extraction with a longer estimated duration prints a note first
 
 
 @dataclass(frozen=True)
 class ExtractionPlan:
-    """What an extraction will take, before it begins.
+    """Estimated cost of an extraction.
 
     Attributes:
-        rows: images to run through the encoder.
-        bytes: that will be written.
-        seconds: expected from a short timing; None when nothing was timed.
+        rows: number of images to encode.
+        bytes: number of bytes to write.
+        seconds: duration estimated from a few images; None without timing.
     """
 
     rows: int
@@ -59,13 +59,13 @@ class ExtractionPlan:
 
 @dataclass(frozen=True, eq=False)
 class Extraction:
-    """One encoder × split × settings: the entry it fills and how.
+    """Extraction of the features of one encoder for one split.
 
     Attributes:
-        encoder, split: what is run over what; the encoder's view is the one in the key.
-        settings: as the user gave them.
-        layers: what the choice resolved to, in the order of execution.
-        entry: where the features lie.
+        encoder, split: the encoder and the images; the encoder's preprocessing is part of the key.
+        settings: extraction settings.
+        layers: resolved layers, in the order of execution.
+        entry: cache entry of the features.
         compute: device and precision.
     """
 
@@ -83,11 +83,11 @@ class Extraction:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Layers that are not complete yet."""
+        """Names of the layers that are not complete."""
         return self.entry.missing(self.names) if self.entry.begun else self.names
 
     def plan(self, *, timed: bool) -> ExtractionPlan:
-        """What is still to be done; ``timed`` runs a few images to say how long it will take."""
+        """Return the cost of the remaining work; ``timed`` encodes a few images to estimate the duration."""
         missing = self.missing
         if not missing:
             return ExtractionPlan(0, 0, 0.0 if timed else None)
@@ -97,10 +97,10 @@ class Extraction:
         return ExtractionPlan(rows, size, rows / self._images_per_second(missing) if timed else None)
 
     def run(self, reporter: Reporter = SILENT) -> Entry:
-        """Fill what is missing; returns at once when nothing is.
+        """Extract all missing features, and return the entry.
 
         Raises:
-            DiskSpaceError: if the features will not fit, before anything is computed.
+            DiskSpaceError: if the features do not fit on the disk, before computation starts.
             DataError: for an unreadable image, when ``on_error`` is ``stop``.
         """
         if self.missing:
@@ -118,15 +118,15 @@ class Extraction:
             while missing := self.missing:
                 self._fill(missing, reporter)
                 self.entry.wait()
-            self._tell_skipped(reporter)
+            self._report_skipped(reporter)
         return self.entry
 
-    def _tell_skipped(self, reporter: Reporter) -> None:
+    def _report_skipped(self, reporter: Reporter) -> None:
         if skipped := self.entry.skipped:
             (name, reason), split = skipped[0], self.split
             reporter.note(
                 f"{split.dataset} {split.name}: {len(skipped)} of {len(split)} images cannot be read and are "
-                f"left out, such as {name}: {reason}. 'transferkit datasets verify' names them all."
+                f"left out, such as {name}: {reason}. 'transferkit datasets verify' lists all of them."
             )
 
     def _announce(self, reporter: Reporter) -> None:
@@ -138,7 +138,7 @@ class Extraction:
     @property
     def _batch(self) -> int:
         if self.entry.begun:
-            return self.entry.batch  # a resumed run repeats the batches, and their bits
+            return self.entry.batch  # a resumed run repeats the same batches, for bitwise equal features
         return self.settings.batch or (256 if self.compute.device.type == "cuda" else 32)
 
     @property
@@ -150,25 +150,25 @@ class Extraction:
         return load_batches(self.split, self.encoder.view, rows, workers=workers, variant=variant)
 
     def compute_again(self, rows: NDArray[np.int64], layers: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        """Features ``[b, d]`` of some rows by layer, without the cache."""
+        """Return the features ``[b, d]`` of some rows by layer, computed without the cache."""
         batch = next(iter(self._batches([rows], workers=0)))
         with Taps(self.encoder, layers, self.settings.pooling) as taps:
             return _forward(taps, batch, self.encoder, self.compute)
 
     def _images_per_second(self, layers: Sequence[str]) -> float:
-        """Measured on one batch of the split's own images: the slower of decoding and forward pass."""
+        """Return the throughput on one batch of the split: the slower of decoding and forward pass."""
         rows = np.arange(min(self._batch, len(self.split)))
         started = time.perf_counter()
         batch = next(iter(self._batches([rows], workers=0)))
         decode = (time.perf_counter() - started) / max(1, self._workers)
         with Taps(self.encoder, layers, self.settings.pooling) as taps:
-            _forward(taps, batch, self.encoder, self.compute)  # the first pass also plans and allocates
+            _forward(taps, batch, self.encoder, self.compute)  # warm-up
             started = time.perf_counter()
             _forward(taps, batch, self.encoder, self.compute)
         return len(rows) / max(decode, time.perf_counter() - started)
 
     def _fill(self, layers: Sequence[str], reporter: Reporter) -> None:
-        """Run the shards that no other process is filling."""
+        """Fill the shards that no other process is filling."""
         label = f"{self.encoder.spec} on {self.split.dataset} {self.split.name}"
         with (
             Taps(self.encoder, layers, self.settings.pooling) as taps,
@@ -191,12 +191,12 @@ class Extraction:
             row, reason = next(iter(batch.reasons.items()))
             raise DataError(
                 f"{self.split.ids[row]} of {self.split.dataset} cannot be read: {reason}. "
-                "Mend or remove the file, or use --on-error keep to leave such rows out."
+                "Repair or remove the file, or use --on-error keep to leave such rows out."
             )
 
 
 def _forward(taps: Taps, batch: Batch, encoder: Encoder, compute: Compute) -> dict[str, NDArray[np.float32]]:
-    """Normalise on the device, run, pool: layer → ``[b, d]``."""
+    """Normalise a batch on the device, run the encoder, and return pooled features ``[b, d]`` by layer."""
     images = batch.images.to(compute.device, non_blocking=True)
     with torch.inference_mode(), compute.autocast():
         pooled = taps(normalised(images, encoder.view))
@@ -204,24 +204,26 @@ def _forward(taps: Taps, batch: Batch, encoder: Encoder, compute: Compute) -> di
 
 
 class Extractor:
-    """One encoder, ready to be run over any number of splits; its layers are resolved once.
+    """Feature extractor of one encoder for any number of splits; its layers are resolved once.
 
     Args:
-        encoder: moved to the device that the settings name.
-        settings: how features are taken.
-        store: where they are kept.
-        named: whether the encoder was loaded by its spec, and not changed since; where it is not, or comes
-            from no library, features in the cache are compared before they are reused.
+        encoder: the encoder; it is moved to the device of the settings.
+        settings: extraction settings.
+        store: feature cache.
+        named: True if the encoder was loaded by its spec and not changed since; otherwise, or if it comes
+            from no library, cached features are compared before they are reused.
 
-    Raises: UsageError, ModelError: for layers, pooling, size or device that cannot be had.
+    Raises: UsageError, ModelError: for layers, pooling, size or device that are not available.
     """
 
     def __init__(self, encoder: Encoder, settings: ExtractSettings, *, store: FeatureStore, named: bool = True) -> None:
-        encoder = replace(encoder, weights=weights_digest(encoder.module))  # it may have been trained since
+        encoder = replace(
+            encoder, weights=weights_digest(encoder.module)
+        )  # recomputed, because it may have been trained
         self.encoder = encoder.at(settings.size)
         self.settings, self.store = settings, store
         self._named = named and is_named(encoder)
-        _ = Variant(settings.variant)  # refused now rather than by the first image
+        _ = Variant(settings.variant)  # refuses an unknown variant before the first image
         self.pooling = settings.pooling or encoder.pooling
         self.layers = resolve_layers(self.encoder, settings.layers, settings.pooling)
         self._poolings = {one.name: one.pooling for one in self.layers if one.pooling not in ("", self.pooling)}
@@ -230,17 +232,17 @@ class Extractor:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the layers, in the order of execution."""
+        """Names of the layers, in the order of execution."""
         return tuple(layer.name for layer in self.layers)
 
-    def looking(self, variant: str) -> "Extractor":
-        """The same encoder and layers, shown another variant of the images."""
+    def with_variant(self, variant: str) -> "Extractor":
+        """Return an extractor with the same encoder and layers for another variant of the images."""
         other = copy(self)
         other.settings = replace(self.settings, variant=Variant(variant).name)
         return other
 
     def open(self, split: Split) -> Extraction:
-        """The extraction over ``split``; nothing is written yet, and at most one batch is computed."""
+        """Return the extraction for ``split``; nothing is written, and at most one batch is computed."""
         for key in keys_of_networks(self._key(split)):
             entry = self.store.entry(key, split.groups)
             entry.poolings = self._poolings
@@ -268,12 +270,12 @@ class Extractor:
 def extractions(
     models: Sequence[str], datasets: Sequence[str], settings: ExtractSettings, *, context: RunContext
 ) -> Iterator[Extraction]:
-    """Every model over every split of every data set, opened and not yet run.
+    """Yield the extraction of every model for every split of every data set; they are opened but not run.
 
     Args:
         models: encoder specs; an empty list selects the default model.
         datasets: specs of data sets and groups of them.
-        settings: how features are taken.
+        settings: extraction settings.
         context: workspace, seed and reporter.
     """
     workspace = context.workspace

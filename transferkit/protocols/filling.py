@@ -1,7 +1,7 @@
-"""Fill the missing shards of a cache entry, batch by batch, whatever the features are.
+"""Fill the missing shards of a cache entry, batch by batch, for any kind of features.
 
-Memory does not grow with the data set: what is alive at any moment is the loader's few batches, the
-shard being gathered, and the few finished shards that wait in the writer's bounded queue.
+Memory does not grow with the data set: it holds a few batches of the loader, the current shard, and the few
+finished shards in the writer's bounded queue.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,15 +19,15 @@ SHARD_ROWS = 2048
 
 
 class LoadedBatch(Protocol):
-    """What a loader gives for a batch of rows."""
+    """A loaded batch of rows."""
 
     @property
     def rows(self) -> NDArray[np.int64]:
-        """``[b]``, as they were asked for."""
+        """The requested rows ``[b]``."""
 
     @property
     def reasons(self) -> Mapping[int, str]:
-        """Row → why its image could not be read."""
+        """Row → error message, for images that could not be read."""
 
 
 B = TypeVar("B", bound=LoadedBatch)
@@ -45,11 +45,11 @@ def fill(
     """Fill the shards that lack some of ``layers`` and that no other process is filling.
 
     Args:
-        entry: begun.
-        layers: what is asked for.
-        load: gives what is needed of batches of rows, in their order; it reads them lazily.
-        features_of: layer → ``[b, d]`` of what was loaded, all layers asked for and perhaps more.
-        batch: rows a batch; batches do not cross shards, so that a resumed run repeats them.
+        entry: entry whose files exist.
+        layers: layers to fill.
+        load: loads batches of rows lazily, in their order.
+        features_of: returns layer → features ``[b, d]`` of a loaded batch, for ``layers`` at least.
+        batch: rows per batch; batches do not cross shards, so that a resumed run repeats them.
         task: receives the progress.
     """
     pending: list[_Shard] = []
@@ -68,7 +68,7 @@ def fill(
 
 @dataclass(eq=False)
 class _Shard:
-    """One shard's features while they come in."""
+    """The features of a shard that is being filled."""
 
     claim: Claim
     dtype: str
@@ -86,7 +86,7 @@ class _Shard:
             values = features[name]
             if name not in self.features:
                 self.features[name] = np.empty((len(self.claim.rows), values.shape[1]), self.dtype)
-            with np.errstate(over="ignore"):  # what overflows becomes infinite, and the cache refuses it
+            with np.errstate(over="ignore"):  # overflow becomes infinite, which the cache refuses
                 self.features[name][rows] = values
         self.reasons |= loaded.reasons
         self.filled = rows.stop
@@ -101,7 +101,7 @@ class _Shard:
 def _claimed_batches(
     entry: Entry, layers: Sequence[str], size: int, pending: list[_Shard]
 ) -> Iterator[NDArray[np.int64]]:
-    """Batches of the shards this process claims, aligned with them."""
+    """Yield batches of the shards that this process claims; no batch crosses shards."""
     for claim in entry.claim(layers):
         pending.append(_Shard(claim, entry.key.dtype))
         for start in range(0, len(claim.rows), size):

@@ -1,4 +1,4 @@
-"""Pictures of a representation: the nearest neighbours of some images, and all of them on a plane."""
+"""Figures of a representation: nearest neighbours of some images, and two-dimensional maps of many."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,18 +20,18 @@ from ..core.seeding import generator
 from ..data.dataset import Dataset
 from .context import RunContext
 
-_ROWS = 8192  # of the bank, compared together
+_ROWS = 8192  # rows of the bank per chunk
 
 
 @dataclass(frozen=True)
 class GallerySettings:
-    """How much is shown.
+    """Size of a gallery.
 
     Attributes:
-        queries: test images whose neighbours are looked for.
-        nearest: neighbours of each, among the training images.
-        points: test images on the plane, at most.
-        side: pixels of a thumbnail.
+        queries: number of test images with neighbours.
+        nearest: number of neighbours per query, among the training images.
+        points: maximum number of test images on the map.
+        side: side of a thumbnail in pixels.
     """
 
     queries: int = 8
@@ -42,12 +42,12 @@ class GallerySettings:
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """One image, small.
+    """Thumbnail of one image.
 
     Attributes:
-        split, id: which.
-        label: its class, by number.
-        image: uint8 ``[side, side, 3]``, the middle of it.
+        split, id: split and id of the image.
+        label: index of its class.
+        image: centre crop, uint8 ``[side, side, 3]``.
     """
 
     split: str
@@ -58,14 +58,14 @@ class Tile:
 
 @dataclass(frozen=True, eq=False)
 class EncoderGallery:
-    """How one encoder sees the images.
+    """Neighbours and maps of the images by the features of one encoder.
 
     Attributes:
-        model, layer: whose features.
-        queries: numbers of tiles.
-        nearest: ``[q][k]`` numbers of tiles, nearest first by cosine.
-        points: ``[p]`` numbers of tiles.
-        maps: ``PCA``, ``t-SNE``, and ``UMAP`` where it is installed → ``[p, 2]`` places.
+        model, layer: encoder and layer of the features.
+        queries: indices of the query tiles ``[q]``.
+        nearest: indices of the neighbours' tiles ``[q][k]``, nearest first by cosine similarity.
+        points: indices of the tiles on the map ``[p]``.
+        maps: method → coordinates ``[p, 2]``: ``PCA``, ``t-SNE``, and ``UMAP`` if it is installed.
     """
 
     model: str
@@ -78,13 +78,13 @@ class EncoderGallery:
 
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """One data set as some encoders see it.
+    """Galleries of several encoders for one data set.
 
     Attributes:
-        data: its spec.
-        classes: names.
-        tiles: every image that is shown, once.
-        seen: one an encoder; the same queries and points for all.
+        data: spec of the data set.
+        classes: names of the classes.
+        tiles: all images that appear, each once.
+        seen: galleries, one per encoder, with the same queries and points.
     """
 
     data: str
@@ -94,16 +94,16 @@ class Gallery:
 
 
 def gallery(records: Sequence[Result], *, context: RunContext, settings: GallerySettings | None = None) -> Gallery:
-    """Look at cached features; nothing is extracted.
+    """Build a gallery from cached features; nothing is extracted.
 
     Args:
-        records: one an encoder and layer, all of one data set; they name the features.
-        context: where these lie, and by which seed queries and maps are drawn.
-        settings: how much is shown.
+        records: records of one data set, one per encoder and layer, which identify the features.
+        context: workspace of the cache, and seed of the queries and maps.
+        settings: size of the gallery.
 
     Raises:
-        DataError: if the features of a record are not in the cache, or the images have changed since or have
-            several labels.
+        DataError: if the features of a record are not in the cache, the images have changed since, or they
+            have several labels.
     """
     settings = settings or GallerySettings()
     dataset = context.open(records[0].data)
@@ -111,7 +111,7 @@ def gallery(records: Sequence[Result], *, context: RunContext, settings: Gallery
         dataset.split("test").labels,
         data=dataset.spec,
         what="a gallery",
-        instead="Name another data set by --gallery, or none.",
+        instead="Choose another data set with --gallery, or none.",
     )
     found = [_cached(record, dataset, FeatureStore(context.workspace.features)) for record in records]
     album = _Album(dataset, settings.side)
@@ -121,9 +121,9 @@ def gallery(records: Sequence[Result], *, context: RunContext, settings: Gallery
     points = [test[i] for i in np.linspace(0, len(test) - 1, min(len(test), settings.points)).astype(int)]
     seen = []
     for record, features in zip(records, found, strict=True):
-        at_test, bank = features["test"], features["train"]
-        asked = np.asarray(_rows(at_test, queries).x)
-        near = nearest_rows(asked, bank.x, k=min(settings.nearest, len(bank))).tolist()
+        test_features, bank = features["test"], features["train"]
+        query_features = np.asarray(_rows(test_features, queries).x)
+        near = nearest_rows(query_features, bank.x, k=min(settings.nearest, len(bank))).tolist()
         seen.append(
             EncoderGallery(
                 model=record.model,
@@ -131,14 +131,14 @@ def gallery(records: Sequence[Result], *, context: RunContext, settings: Gallery
                 queries=tuple(album.tile("test", name) for name in queries),
                 nearest=tuple(tuple(album.tile("train", bank.ids[i]) for i in row) for row in near),
                 points=tuple(album.tile("test", name) for name in points),
-                maps=planes(np.asarray(_rows(at_test, points).x, np.float32), seed=context.seed),
+                maps=planes(np.asarray(_rows(test_features, points).x, np.float32), seed=context.seed),
             )
         )
     return Gallery(dataset.spec, dataset.classes, tuple(album.tiles), tuple(seen))
 
 
 def _cached(record: Result, dataset: Dataset, store: FeatureStore) -> dict[str, Features]:
-    """Features of the record's layer, by split.
+    """Return the cached features of the record's layer by split.
 
     Raises: DataError: if a split is missing or has changed.
     """
@@ -147,10 +147,12 @@ def _cached(record: Result, dataset: Dataset, store: FeatureStore) -> dict[str, 
         if split not in entries or record.layer not in entries[split].layers:
             raise DataError(
                 f"The features of {record.model} on {record.data} {split}, layer {record.layer}, are not in "
-                "the cache any more. Run the same transferkit probe again with --force, then the report."
+                "the cache any more. Run transferkit probe again with --force, then the report."
             )
         if entries[split].key.fingerprint != dataset.split(split).fingerprint:
-            raise DataError(f"The images of {record.data} have changed since they were probed: probe again.")
+            raise DataError(
+                f"The images of {record.data} have changed since they were probed: run transferkit probe again."
+            )
     return {split: entries[split].features(record.layer) for split in ("train", "test")}
 
 
@@ -162,27 +164,27 @@ def _is_of(entry: Entry, record: Result) -> bool:
 
 
 def _shared_ids(parts: Sequence[Features]) -> list[str]:
-    """Images that all encoders could read, in their order."""
+    """Return the ids of images that have features of all encoders, in order."""
     others = [set(part.ids) for part in parts[1:]]
     return [name for name in parts[0].ids if all(name in other for other in others)]
 
 
 def _rows(features: Features, ids: Sequence[str]) -> Features:
-    context = {name: row for row, name in enumerate(features.ids)}
-    return features.rows(np.array([context[name] for name in ids], dtype=np.int64))
+    row_of = {name: row for row, name in enumerate(features.ids)}
+    return features.rows(np.array([row_of[name] for name in ids], dtype=np.int64))
 
 
 def nearest_rows(queries: NDArray[np.floating], bank: Matrix, *, k: int) -> NDArray[np.int64]:
-    """The ``k`` rows of a bank nearest to each query by cosine, nearest first; the first of equal ones.
+    """Return the ``k`` rows of a bank with the highest cosine similarity to each query, highest first.
 
-    For a few queries: it holds every similarity, and loads no network library.
+    Of equal rows, the first comes first. The function stores all similarities, so it suits few queries.
 
     Args:
-        queries: ``[q, d]``.
-        bank: ``[n, d]``, n at least ``k``; read in pieces. A row of zeros is like nothing.
-        k: neighbours.
+        queries: features of the queries ``[q, d]``.
+        bank: features of the bank ``[n, d]`` with n ≥ k, read in chunks. A zero row has similarity 0.
+        k: number of neighbours.
 
-    Returns: ``[q, k]`` row numbers.
+    Returns: Row indices ``[q, k]``.
     """
     unit = _unit(queries)
     parts = [unit @ _unit(rows).T for rows in chunks(bank, _ROWS)]
@@ -195,25 +197,25 @@ def _unit(x: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 class _Album:
-    """Thumbnails, each made once.
+    """Thumbnails of a data set, each made once.
 
     Args:
-        dataset: whose images.
-        side: pixels.
+        dataset: data set of the images.
+        side: side of a thumbnail in pixels.
     """
 
     def __init__(self, dataset: Dataset, side: int) -> None:
         self._dataset, self._side = dataset, side
-        self._places: dict[tuple[str, str], int] = {}
+        self._index: dict[tuple[str, str], int] = {}
         self._rows: dict[str, dict[str, int]] = {}
         self.tiles: list[Tile] = []
 
     def tile(self, split: str, name: str) -> int:
-        """The number of an image's tile."""
-        if (split, name) not in self._places:
-            self._places[split, name] = len(self.tiles)
+        """Return the index of an image's tile."""
+        if (split, name) not in self._index:
+            self._index[split, name] = len(self.tiles)
             self.tiles.append(self._made(split, name))
-        return self._places[split, name]
+        return self._index[split, name]
 
     def _made(self, split: str, name: str) -> Tile:
         whole = self._dataset.split(split)
@@ -224,7 +226,7 @@ class _Album:
 
 
 def thumbnail(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """The largest square in the middle of ``[h, w, 3]``, as ``[side, side, 3]``."""
+    """Return the largest centred square of an image ``[h, w, 3]``, resized to ``[side, side, 3]``."""
     height, width = image.shape[:2]
     edge = min(height, width)
     top, left = (height - edge) // 2, (width - edge) // 2
@@ -233,17 +235,17 @@ def thumbnail(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def planes(x: NDArray[np.float32], *, seed: int) -> dict[str, NDArray[np.float64]]:
-    """Rows on a plane, by each method that is installed.
+    """Map rows to two dimensions, by each installed method.
 
     Args:
-        x: ``[p, d]``, at least three rows.
-        seed: of t-SNE and UMAP.
+        x: features ``[p, d]``, at least three rows.
+        seed: seed of t-SNE and UMAP.
 
-    Returns: method → ``[p, 2]``.
-    Raises: DataError: for fewer rows.
+    Returns: Method → coordinates ``[p, 2]``.
+    Raises: DataError: for fewer than three rows.
     """
     if len(x) < 3:
-        raise DataError(f"A map of {len(x)} images shows nothing: 3 or more are needed.")
+        raise DataError(f"A map needs 3 images or more, not {len(x)}. Use a data set with more test images.")
     found = {"PCA": principal_plane(x)}
     from sklearn.manifold import TSNE
 
@@ -258,10 +260,10 @@ def planes(x: NDArray[np.float32], *, seed: int) -> dict[str, NDArray[np.float64
 
 
 def principal_plane(x: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Rows on their two directions of largest variance ``[p, 2]``; the largest loading is positive."""
-    centred = x.astype(np.float64) - x.mean(axis=0, dtype=np.float64)
+    """Project rows ``[p, d]`` onto their first two principal components ``[p, 2]``; the largest loading is positive."""
+    centred = x.astype(np.float64) - x.mean(axis=0, dtype=np.float64)  # [p, d]
     _, _, directions = np.linalg.svd(centred, full_matrices=False)
-    two = np.zeros((2, x.shape[1]))
-    two[: min(2, len(directions))] = directions[:2]
-    signs = np.sign(two[np.arange(2), np.abs(two).argmax(axis=1)])
-    return np.asarray(centred @ (two * np.where(signs == 0, 1, signs)[:, None]).T)
+    components = np.zeros((2, x.shape[1]))
+    components[: min(2, len(directions))] = directions[:2]
+    signs = np.sign(components[np.arange(2), np.abs(components).argmax(axis=1)])  # of the largest loadings [2]
+    return np.asarray(centred @ (components * np.where(signs == 0, 1, signs)[:, None]).T)

@@ -1,9 +1,9 @@
-"""The inversion protocol: what layers keep of images, seen by looking for images that they cannot tell apart.
+"""The inversion protocol: reconstruct images from the features of layers, to see what the layers preserve.
 
-Every model is shown the same squares: the shorter side resized to ``size``, the centre cropped; only the
-normalisation is each model's own. A reconstruction is compared with the square itself: by its pixels (PSNR),
-their structure (SSIM), and to the eye of one network (perceptual). Nothing is fitted or selected. Each model
-and layer leaves a record among the results; the search is always made anew, for its pictures.
+Every model gets the same images: the shorter side resized to ``size``, the centre cropped; only the
+normalisation is each model's own. A reconstruction is compared with its image by pixels (PSNR), by structure
+(SSIM), and by the features of one network (perceptual). Nothing is fitted or selected. Each model and layer
+has a record among the results; the reconstructions are recomputed in every run, because they are not stored.
 """
 
 import math
@@ -43,23 +43,23 @@ from .context import RunContext
 from .invert_settings import InvertSettings
 
 LPIPS_BACKBONE = "imagenet-lite0"
-"""Whose maps at the ends of its stages ``perceptual`` compares. It favours reconstructions from itself."""
+"""Network whose stage outputs ``perceptual`` compares; it favours reconstructions from itself."""
 
-_GROUPS = ("stages", "all")  # choices of layers that may hold some without a map
+_GROUPS = ("stages", "all")  # choices of layers that may include some without a map
 
 
 @dataclass(frozen=True, eq=False)
 class Reconstructions:
-    """The images found behind one layer of one model. Shapes: ``n`` images of side ``s``.
+    """Reconstructions from one layer of one model. Shapes: ``n`` images of side ``s``.
 
     Attributes:
-        model, weights: the encoder's spec and the digest of its weights.
-        layer: name.
-        shape: of its output for one image.
-        measures: name → ``[n]``: ``distance`` of the features, ``psnr`` in decibels, ``ssim``, and
-            ``perceptual`` where the network for it is installed.
-        pictures: uint8 ``[n, 3, s, s]``.
-        seconds: that the search took.
+        model, weights: spec of the encoder, and digest of its weights.
+        layer: name of the layer.
+        shape: shape of the layer's output for one image.
+        measures: measure → values ``[n]``: ``distance`` of the features, ``psnr`` in decibels, ``ssim``, and
+            ``perceptual`` if its network is installed.
+        pictures: reconstructed images, uint8 ``[n, 3, s, s]``.
+        seconds: duration of the optimisation.
     """
 
     model: str
@@ -72,27 +72,27 @@ class Reconstructions:
 
     @property
     def means(self) -> dict[str, float]:
-        """Of each measure, over the images."""
+        """Mean of each measure over the images."""
         return {name: float(np.mean(values)) for name, values in self.measures.items()}
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, without the pictures."""
+        """Return plain values for JSON, without the pictures."""
         each = {name: list(values) for name, values in self.measures.items()}
-        told = {name: getattr(self, name) for name in ("model", "weights", "layer")}
-        return {**told, "shape": list(self.shape), **self.means, "each": each, "seconds": self.seconds}
+        names = {name: getattr(self, name) for name in ("model", "weights", "layer")}
+        return {**names, "shape": list(self.shape), **self.means, "each": each, "seconds": self.seconds}
 
 
 @dataclass(frozen=True, eq=False)
 class Inversions:
-    """Reconstructions from the layers of models, of the same images.
+    """Reconstructions of the same images from layers of several models.
 
     Attributes:
-        data, evaluated_on: the data set and the split that the images are of.
-        ids: ``[n]`` of the images.
-        originals: uint8 ``[n, 3, s, s]``.
-        rows: model by model, layer by layer.
-        settings, search: how it was asked and how it was looked.
-        seed: of what is drawn first.
+        data, evaluated_on: data set and split of the images.
+        ids: ids of the images ``[n]``.
+        originals: the images, uint8 ``[n, 3, s, s]``.
+        rows: reconstructions per model and layer.
+        settings, search: settings of the images and layers, and of the optimisation.
+        seed: seed of the initialisation.
     """
 
     data: str
@@ -106,15 +106,15 @@ class Inversions:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the rows of the picture: ``original``, then ``model layer``."""
+        """Names of the rows of ``pictures``: ``original``, then ``model layer``."""
         return ("original", *(f"{row.model} {row.layer}" for row in self.rows))
 
     def pictures(self) -> NDArray[np.uint8]:
-        """``[height, width, 3]``: the originals, then a row a model and layer; a column an image."""
+        """Return a grid ``[height, width, 3]``: the originals, then a row per model and layer; a column per image."""
         return picture_grid([self.originals, *(row.pictures for row in self.rows)])
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, without the pictures; measures are means over images, with ``each`` beside them."""
+        """Return plain values for JSON, without the pictures: means over images, and values in ``each``."""
         return {
             "data": self.data,
             "evaluated_on": self.evaluated_on,
@@ -158,22 +158,22 @@ def invert_layers(
     *,
     context: RunContext,
 ) -> Inversions:
-    """Look for images behind each layer of each model.
+    """Reconstruct images from each layer of each model.
 
-    Every model is loaded, its layers resolved and the images read before the first step.
+    Every model is loaded, its layers are resolved and the images are read before the first step.
 
     Args:
         models: encoder specs; an empty list selects the default model.
-        data: the spec of one data set.
-        settings: which images and layers.
-        search: how they are looked for.
+        data: spec of one data set.
+        settings: settings of the images and layers.
+        search: settings of the optimisation.
         context: workspace, seed and reporter.
 
     Raises:
-        UnknownNameError, UsageError: for a model, data set, layer, size or device that cannot be meant.
-        ModelError: for a layer without a map, or a network that does not take images of this size.
-        DataError: if there is no such split, or one of the images cannot be read.
-        NonFiniteError: if a search goes astray.
+        UnknownNameError, UsageError: for an invalid model, data set, layer, size or device.
+        ModelError: for a layer without a map, or a network that does not accept images of this size.
+        DataError: if the split does not exist, or an image cannot be read.
+        NonFiniteError: if an optimisation diverges.
     """
     split = context.open(data).split(settings.split)
     device = choose_compute(settings.device, "fp32").device
@@ -185,18 +185,18 @@ def invert_layers(
     ids, originals = _read(split, settings)
     records = ResultStore(context.workspace.results)
     rows = []
-    with _eye(settings.size, device, context.reporter) as maps_of:
+    with _perceptual_maps(settings.size, device, context.reporter) as maps_of:
         task = _Task(torch.from_numpy(originals).to(device).float() / 255, maps_of, search, context)
-        for encoder, some in zip(encoders, layers, strict=True):
-            for layer in some:
+        for encoder, chosen in zip(encoders, layers, strict=True):
+            for layer in chosen:
                 rows.append(task.run(encoder, layer))
-                asked = {**settings.to_json(), "search": search.to_json()}
-                records.add(_record(rows[-1], split, encoder, asked, seed=context.seed))
+                all_settings = {**settings.to_json(), "search": search.to_json()}
+                records.add(_record(rows[-1], split, encoder, all_settings, seed=context.seed))
     return Inversions(split.dataset, split.name, ids, originals, tuple(rows), settings, search, context.seed)
 
 
 def _record(row: Reconstructions, split: Split, encoder: Encoder, settings: Mapping[str, Any], *, seed: int) -> Result:
-    """The PSNR of one layer, with its spread over the images; fewer than five have no interval."""
+    """Return the record of one layer: the PSNR, with an interval over five images or more."""
     cell = Cell(
         protocol="inversion",
         model=row.model,
@@ -225,23 +225,24 @@ def _record(row: Reconstructions, split: Split, encoder: Encoder, settings: Mapp
 
 
 def spatial_layers(encoder: Encoder, choice: Sequence[str]) -> tuple[Layer, ...]:
-    """The layers with a map or tokens that a choice names; ``stages`` and ``all`` may name others too.
+    """Return the layers of a choice that have feature maps or tokens.
 
     Raises:
-        UnknownNameError: for a pattern that matches nothing.
-        ModelError: for a layer named otherwise that returns one vector per image, or if there is no other.
+        UnknownNameError: for a pattern that matches no layer.
+        ModelError: if a pattern other than ``stages`` and ``all`` matches a layer that returns one vector per
+            image, or if no layer remains.
     """
     named = [pattern for pattern in choice if pattern not in _GROUPS]
     for layer in resolve_layers(encoder, named, "avg") if named else ():
         if layer.kind == "vector":
             raise ModelError(
-                f"Layer {layer.name!r} of {encoder.spec} returns one vector per image: nothing in it has a "
-                f"place. {_remedy(encoder)}"
+                f"Layer {layer.name!r} of {encoder.spec} returns one vector per image, without spatial "
+                f"positions. {_remedy(encoder)}"
             )
     found = tuple(layer for layer in resolve_layers(encoder, choice, "avg") if layer.kind != "vector")
     if not found:
         raise ModelError(
-            f"{encoder.spec} has no layer among {', '.join(choice)} with a place for what it sees. {_remedy(encoder)}"
+            f"{encoder.spec} has no layer with a feature map or tokens among {', '.join(choice)}. {_remedy(encoder)}"
         )
     return found
 
@@ -250,19 +251,19 @@ def _remedy(encoder: Encoder) -> str:
     stages = [layer.name for layer in resolve_layers(encoder, ["stages"], "avg") if layer.kind != "vector"]
     names = stages or [layer.name for layer in list_layers(encoder) if layer.kind != "vector"]
     if not names:
-        return "Name another model: no layer of this one has a map."
+        return "Choose another model: no layer of this one has a map."
     return f"Give a layer with a map, such as {names[-1]}."
 
 
 def picture_grid(rows: Sequence[NDArray[np.uint8]], *, gap: int = 2) -> NDArray[np.uint8]:
-    """Rows of pictures as one, white between them.
+    """Join rows of images into one image with white gaps.
 
     Args:
-        rows: each uint8 ``[n, 3, s, s]``; one or more.
-        gap: pixels between two pictures.
+        rows: ``r`` rows of images, each uint8 ``[n, 3, s, s]``.
+        gap: gap between images in pixels.
 
-    Returns: ``[r·s + (r-1)·gap, n·s + (n-1)·gap, 3]``.
-    Raises: ShapeError: if there is no picture, or rows differ in shape.
+    Returns: The grid ``[r·s + (r-1)·gap, n·s + (n-1)·gap, 3]``.
+    Raises: ShapeError: if there is no image, or rows differ in shape.
     """
     shapes = {row.shape for row in rows}
     if len(shapes) != 1 or not all(row.size and row.ndim == 4 for row in rows):
@@ -270,28 +271,30 @@ def picture_grid(rows: Sequence[NDArray[np.uint8]], *, gap: int = 2) -> NDArray[
         raise ShapeError(f"A grid of pictures needs rows of the same [n, 3, s, s], not {shown}.")
     pictures = np.stack(rows).transpose(0, 1, 3, 4, 2)  # [r, n, s, s, 3]
     r, n, height, width, _ = pictures.shape
-    room = np.full((r, n, height + gap, width + gap, 3), 255, dtype=np.uint8)
-    room[:, :, :height, :width] = pictures
-    whole = room.transpose(0, 2, 1, 3, 4).reshape(r * (height + gap), n * (width + gap), 3)
-    return np.ascontiguousarray(whole[: len(whole) - gap, : whole.shape[1] - gap])
+    padded = np.full((r, n, height + gap, width + gap, 3), 255, dtype=np.uint8)
+    padded[:, :, :height, :width] = pictures
+    grid = padded.transpose(0, 2, 1, 3, 4).reshape(r * (height + gap), n * (width + gap), 3)
+    return np.ascontiguousarray(grid[: len(grid) - gap, : grid.shape[1] - gap])
 
 
 def _read(split: Split, settings: InvertSettings) -> tuple[tuple[str, ...], NDArray[np.uint8]]:
-    """Ids and squares ``[n, 3, s, s]`` of evenly spaced rows."""
+    """Return ids and preprocessed images ``[n, 3, s, s]`` of evenly spaced rows."""
     rows = np.unique(np.linspace(0, len(split) - 1, settings.num_images).astype(np.int64))
     view = Preprocessing(resize=settings.size, crop=settings.size)
     batch = next(iter(load_batches(split, view, [rows], workers=0)))
     for row, reason in batch.reasons.items():
         raise DataError(
             f"{split.ids[row]} of {split.dataset} cannot be read: {reason}. "
-            "Mend or remove the file, or ask for another number of --num-images."
+            "Repair or remove the file, or change --num-images."
         )
     return tuple(split.ids[row] for row in rows), batch.images.numpy()
 
 
 @contextmanager
-def _eye(size: int, device: torch.device, reporter: Reporter) -> Iterator[Callable[[Tensor], list[Tensor]] | None]:
-    """From images in 0 … 1 to the maps that ``perceptual`` compares; None where they cannot be had."""
+def _perceptual_maps(
+    size: int, device: torch.device, reporter: Reporter
+) -> Iterator[Callable[[Tensor], list[Tensor]] | None]:
+    """Yield a function from images in 0 … 1 to the maps that ``perceptual`` compares; None without its network."""
     try:
         encoder = load_encoder(LPIPS_BACKBONE).at(size)
     except MissingExtraError as error:
@@ -306,7 +309,7 @@ def _eye(size: int, device: torch.device, reporter: Reporter) -> Iterator[Callab
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    """The same images, looked for behind one layer after another: ``originals`` ``[n, 3, s, s]`` in 0 … 1."""
+    """Reconstruction of the same images, ``originals`` ``[n, 3, s, s]`` in 0 … 1, from layer after layer."""
 
     originals: Tensor
     maps_of: Callable[[Tensor], list[Tensor]] | None

@@ -1,4 +1,4 @@
-"""The same from Python: any network over any map-style data set, cached the same way."""
+"""The public Python API: extraction and probing for any network and any map-style data set, with the same cache."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -48,22 +48,21 @@ def extract(
     quiet: bool = False,
     **settings: Any,
 ) -> Extracted:
-    """Features of many layers, from the cache or by one pass over the images.
+    """Return features of many layers, from the cache or from one pass over the images.
 
     Args:
         model: a spec such as ``imagenet-lite0``, any ``nn.Module``, or an ``Encoder``. A module is left
             in evaluation mode, on the device that was used.
         data: a spec such as ``mini/digits`` or ``folder:photos``; a map-style data set of
             ``(image, label)``; or several of them by split, ``{"train": …, "test": …}``. A list in the data
-            set's attribute ``groups``, one name per image, says which images are not independent.
+            set's attribute ``groups``, one name per image, marks images that are not independent.
         layers: ``last``, ``stages``, ``all`` or module-name patterns.
-        view: what a plain module was trained to see; 224 pixels and ImageNet's mean and standard
-            deviation unless given.
-        workspace: the folder of the cache; as on the command line unless given.
-        quiet: show no progress.
+        view: preprocessing of a plain module; by default 224 pixels and ImageNet's mean and standard deviation.
+        workspace: folder of the cache; the default is that of the command line.
+        quiet: hide progress.
         settings: further fields of ``ExtractSettings``, such as ``size`` or ``precision``.
 
-    Returns: features by layer, then by split; a single data set is the split ``all``.
+    Returns: Features by layer, then by split; a single data set is the split ``all``.
 
     ::
 
@@ -94,46 +93,46 @@ def probe(
     """Evaluate features by a protocol; every layer gives one result.
 
     Args:
-        features: what ``extract`` returned; or one layer's features by split; or the features of one
-            split, of which a seeded, stratified 60 % train, 20 % select and 20 % score.
+        features: return value of ``extract``; or one layer's features by split; or the features of one split,
+            which is divided at random, stratified by class, into 60 % train, 20 % val and 20 % test.
         protocol: ``linear``, ``knn``, ``fewshot``, …
-        seed: of every draw.
+        seed: seed for random sampling.
         settings: fields of the protocol's settings, such as ``k=(20,)``, and ``shots=(1, 5, 20)`` for a curve
             over the same classes.
 
-    Returns: records that render themselves, also in a notebook.
+    Returns: Records that render as a table, also in a notebook.
     """
-    asked = [one.settings for one in questions(protocol, **settings)]
-    for one in asked:
+    requested = [one.settings for one in questions(protocol, **settings)]
+    for one in requested:
         if isinstance(one, LinearSettings) and one.views:
             raise UsageError(
-                f"views={one.views} needs the images, and these are features: leave it out, or use "
+                f"views={one.views} needs images, but probe() has only features: leave it out, or use "
                 "transferkit probe --views."
             )
-    return Results(_answer(s, protocol, one, seed) for s in _by_layer(features, seed) for one in asked)
+    return Results(_evaluate(s, protocol, one, seed) for s in _by_layer(features, seed) for one in requested)
 
 
 def _by_layer(features: Any, seed: int) -> list[dict[str, Features]]:
     if isinstance(features, Features):
         features = {"all": features}
     if not isinstance(features, Mapping) or not features:
-        raise UsageError("There are no features: give what extract returned, or Features by split.")
+        raise UsageError("There are no features: pass the return value of extract(), or Features by split.")
     layers = [features] if isinstance(next(iter(features.values())), Features) else list(features.values())
-    return [_parted(splits, seed) for splits in layers]
+    return [_train_val_test(splits, seed) for splits in layers]
 
 
-def _parted(splits: Mapping[str, Features], seed: int) -> dict[str, Features]:
-    """Train, val and test; the single split ``all`` is divided, and its skipped rows counted once.
+def _train_val_test(splits: Mapping[str, Features], seed: int) -> dict[str, Features]:
+    """Return train, val and test; the single split ``all`` is divided, and its skipped rows are counted once.
 
-    Raises: DataError: if there are too few groups, in all or of the classes, for each part to have rows.
+    Raises: DataError: if there are too few groups, in total or per class, for each split to have rows.
     """
     if set(splits) != {"all"}:
         return dict(splits)
     whole = splits["all"]
     if whole.groups is not None and (count := len(set(whole.groups))) < 3:
         raise DataError(
-            f"The {len(whole)} rows have {counted(count, 'group')} in all, and train, val and test need one each or "
-            "more. Give smaller groups, or features by split."
+            f"The {len(whole)} rows have {counted(count, 'group')} in total, but train, val and test need at least one "
+            "each. Use smaller groups, or features by split."
         )
     train, val, test = stratified_split(
         stratify_labels(whole.labels),
@@ -143,14 +142,14 @@ def _parted(splits: Mapping[str, Features], seed: int) -> dict[str, Features]:
     )
     if whole.groups is not None and not len(test):
         raise DataError(
-            f"The {len(whole)} rows have so few groups in each class that none is left for test. Give "
+            f"The {len(whole)} rows have so few groups per class that none is left for test. Use "
             "smaller groups, or features by split."
         )
     rest = replace(whole, skipped=())
     return {"train": whole.rows(train), "val": rest.rows(val), "test": rest.rows(test)}
 
 
-def _answer(splits: Mapping[str, Features], protocol: str, settings: Any, seed: int) -> Result:
+def _evaluate(splits: Mapping[str, Features], protocol: str, settings: Any, seed: int) -> Result:
     score = PROBES[protocol].score(splits, settings, seed=seed)
     first = next(iter(splits.values()))
     cell = Cell(
@@ -171,7 +170,7 @@ def _answer(splits: Mapping[str, Features], protocol: str, settings: Any, seed: 
 
 
 def _settings(layers: tuple[str, ...], given: dict[str, Any]) -> ExtractSettings:
-    """Settings by name, a wrong name answered with the nearest."""
+    """Return the extraction settings; the error for an unknown name suggests the closest one."""
     known = [field.name for field in fields(ExtractSettings)]
     for name in given:
         if name not in known:
@@ -187,18 +186,18 @@ def _encoder(model: Any, view: Preprocessing | None, workspace: Workspace) -> En
         return encoder_of(model, view=view, name=name, architecture=f"{name}-{_structure(model)[:16]}")
     if isinstance(model, Encoder):
         return model
-    raise UsageError(f"A {type(model).__name__} is no model: give a spec, an nn.Module or an Encoder.")
+    raise UsageError(f"A {type(model).__name__} is not a model: pass a spec, an nn.Module or an Encoder.")
 
 
 def _structure(module: nn.Module) -> str:
-    """Digest of what a network computes beside its weights: its modules, their settings and their code."""
+    """Return a digest of a network's computation without its weights: its modules, their settings and code."""
     classes = {type(part) for part in module.modules() if not type(part).__module__.startswith("torch.")}
     code = {f"{kind.__module__}.{kind.__qualname__}": _source(kind) for kind in classes}
     return digest_of({"modules": repr(module), "code": code})
 
 
 def _source(kind: type) -> str:
-    """The text of a class, or where that is not kept, the bytecode of its forward pass."""
+    """Return the source of a class, or the bytecode of its forward pass if the source is not available."""
     try:
         return inspect.getsource(kind)
     except (OSError, TypeError):
@@ -213,10 +212,10 @@ def _splits(data: Any, workspace: Workspace) -> list[Split]:
         return list(data.splits.values())
     parts = data if isinstance(data, Mapping) else {"all": data}
     if any(isinstance(part, str) for part in parts.values()):
-        raise UsageError("A spec names all splits of a data set: give it alone, not as one of several splits.")
+        raise UsageError("A spec includes all splits of a data set: pass it alone, not as one of several splits.")
     splits = [_split(part, name) for name, part in parts.items()]
     require_disjoint_groups({split.name: split.groups for split in splits}, data=splits[0].dataset)
-    return _alike(splits)
+    return _with_common_classes(splits)
 
 
 def _split(part: Any, name: str) -> Split:
@@ -225,10 +224,10 @@ def _split(part: Any, name: str) -> Split:
     return from_torch_dataset(part, name=type(part).__name__, split=name)
 
 
-def _alike(splits: list[Split]) -> list[Split]:
-    """The splits with one list of classes; where classes are only numbers, the longest list serves all.
+def _with_common_classes(splits: list[Split]) -> list[Split]:
+    """Return the splits with the same list of classes; of lists of numbers, the longest is used.
 
-    Raises: UsageError: if the splits name different classes, so that equal labels mean different things.
+    Raises: UsageError: if the splits have different classes, so that equal labels have different meanings.
     """
     longest = max((split.classes for split in splits), key=len)
     for split in splits:

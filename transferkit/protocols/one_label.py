@@ -1,4 +1,4 @@
-"""What protocols do that need one label an image: refuse data sets with several, before they compute."""
+"""Check of protocols that need one label per image: refuse data sets with several before computing."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,14 @@ PROBED = "Use transferkit probe --protocol linear or knn"
 
 
 def require_one_label_each(datasets: Sequence[Dataset], *, what: str, instead: str = PROBED) -> None:
-    """Refuse data sets whose images have several labels, naming the others.
+    """Refuse data sets whose images have several labels.
 
     Args:
-        datasets: that were asked for.
-        what: needs one label, to fill "… needs one label an image".
-        instead: what else can be done, without a full stop.
+        datasets: requested data sets.
+        what: subject that needs one label per image, for the message.
+        instead: alternative to suggest, without a full stop.
 
-    Raises: DataError: then.
+    Raises: DataError: for such data sets, with the remaining ones as a suggestion.
     """
     labels = {one.spec: [split.labels for split in one.splits.values()] for one in datasets}
     refused = [spec for spec, parts in labels.items() if any(map(is_multilabel, parts))]

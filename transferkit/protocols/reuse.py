@@ -1,16 +1,15 @@
-"""Compare before reuse: features of another network are never taken from the cache.
+"""Comparison before reuse: features of another network are never taken from the cache.
 
-The key of an entry holds the weights and the name of the architecture. That proves that the network is the
-same only where the name says how it is built, and only with the same versions of the libraries that build it.
-A network made in Python is also its attributes, helper functions, base classes and hooks, which no digest of
-its text and weights covers. So the first rows of an entry are computed again, and features that differ form
+The key of an entry contains the weights and the name of the architecture. That identifies the network only if
+the name determines how it is built, and only with the same versions of the libraries that build it. A network
+made in Python also depends on its attributes, helper functions, base classes and hooks, which no digest of
+its source and weights covers. So the first rows of an entry are recomputed, and features that differ form
 another entry.
 
-A digest of rounded outputs in the key would find the same differences, but a value that lies at an edge of
-the rounding falls on either side of it with another number of threads or another device, and then splits an
-entry for no reason. A comparison with a tolerance has no such edges, and it also covers entries that were
-made by earlier versions. Where two devices differ by more than the tolerance, features are computed once
-more, which is never wrong.
+A digest of rounded outputs in the key would find the same differences, but a value at a rounding boundary may
+be rounded differently with another number of threads or another device, which would split an entry for no
+reason. A comparison with a tolerance avoids this, and it also covers entries that were written by earlier
+versions. If two devices differ by more than the tolerance, features are recomputed, which is always correct.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,17 +25,17 @@ from ..cache.key import EntryKey
 from ..core.errors import ModelError, UnknownNameError
 from ..models.encoder import Encoder
 
-ROWS = 32  # that are compared; as many as a batch on a CPU, so that there the very same batch is repeated
+ROWS = 32  # number of compared rows; equal to the batch size on a CPU, so that the same batch is repeated
 
-_TOLERANCE = {"fp32": 1e-3, "bf16": 2e-2}  # of a layer's largest value; what is below counts as rounding
+_TOLERANCE = {"fp32": 1e-3, "bf16": 2e-2}  # relative to a layer's largest value; smaller differences are rounding
 
 Forward = Callable[[NDArray[np.int64], Sequence[str]], Mapping[str, NDArray[np.floating]]]
-"""From rows and layers to layer → ``[b, d]``."""
+"""Function of rows and layers that returns layer → features ``[b, d]``."""
 
 
 @cache
 def library_versions() -> str:
-    """The versions of the libraries that build and run networks, as a line of text."""
+    """Return the versions of the libraries that build and run networks, as a line of text."""
     found = []
     for name in ("torch", "torchvision", "timm"):
         try:
@@ -47,12 +46,12 @@ def library_versions() -> str:
 
 
 def is_named(encoder: Encoder) -> bool:
-    """Whether its architecture's name alone says how it is built."""
+    """Return True if the name of the architecture determines how the network is built."""
     return encoder.spec == "pixels" or encoder.architecture.startswith(("torchvision:", "timm:"))
 
 
 def keys_of_networks(key: EntryKey) -> Iterator[EntryKey]:
-    """The key, and those of further networks of the same name with the same weights."""
+    """Yield the key, and then the keys of further networks with the same name and weights."""
     yield key
     number = 2
     while True:
@@ -61,13 +60,13 @@ def keys_of_networks(key: EntryKey) -> Iterator[EntryKey]:
 
 
 def may_reuse(entry: Entry, layers: Sequence[str], forward: Forward, *, named: bool) -> bool:
-    """Whether the features in the entry, if there are any, are those of the network that ``forward`` runs.
+    """Return True if the entry is empty, or its features are those of the network that ``forward`` runs.
 
     Args:
-        entry: whose key is the network's.
-        layers: that are wanted.
-        forward: computes features of rows again.
-        named: whether the name of the network and the versions of the libraries prove that it is the same.
+        entry: entry with the key of the network.
+        layers: requested layers.
+        forward: recomputes features of rows.
+        named: True if the name of the network and the versions of the libraries identify it.
     """
     if not entry.begun or (named and library_versions() in entry.manifest.versions):
         return True
@@ -79,7 +78,7 @@ def may_reuse(entry: Entry, layers: Sequence[str], forward: Forward, *, named: b
 
 
 def _are_alike(entry: Entry, layers: Sequence[str], forward: Forward) -> bool:
-    """Compare the layers that the entry has of those wanted, or all that it has where it has none of them."""
+    """Compare the requested layers that the entry has, or all its layers if it has none of them."""
     dims = entry.manifest.dims
     compared = [layer for layer in layers if layer in dims] or list(dims)
     most = min(ROWS, entry.batch)
@@ -97,7 +96,7 @@ def _are_alike(entry: Entry, layers: Sequence[str], forward: Forward) -> bool:
 
 
 def _by_first_row(entry: Entry, layers: Sequence[str], most: int) -> dict[int, list[str]]:
-    """First stored row → the layers that begin there: one row, unless the entry is unfinished."""
+    """Group layers by their first stored row; all have the same row, unless the entry is unfinished."""
     manifest, found = entry.manifest, dict[int, list[str]]()
     for layer in layers:
         if files := manifest.holding(layer):

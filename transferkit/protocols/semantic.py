@@ -1,8 +1,9 @@
-"""The semantic protocol: targets from pixels, tasks from changed images, and the floors they stand against.
+"""The semantic protocol: targets measured on pixels, tasks of transformed images, and baselines.
 
-A score says how much of a target stands in a layer. That a layer is wide, or near the pixels, is worth
-something by itself; so every score stands beside its floors: that of ``pixels``, and that of the same layer
-of the same network untrained. Normalised, -1 is knowing nothing, 0 what the better floor knows, and 1 all.
+A score measures how well a layer predicts a target. Because a wide layer, or one close to the pixels, scores
+well without training, each score is reported with two baselines (``floors``): that of ``pixels``, and that of
+the same layer of the untrained network. Normalised scores are -1 for no prediction, 0 for the better baseline
+and 1 for perfect prediction.
 """
 
 import hashlib
@@ -46,26 +47,26 @@ CLASS = "class"
 """The target of level ``high``."""
 
 FACTORS = "factors"
-"""The level of what was recorded when images were drawn."""
+"""The level of the factors recorded when images were generated."""
 
 Scores = tuple[dict[str, TargetScore], tuple[str, ...]]
-"""By target, and the targets that are constant."""
+"""Scores by target, and the names of constant targets."""
 
 ScoreCache = dict[str, Scores]
-"""What was scored, by what ``Semantics`` calls it."""
+"""Key of a score request → scores."""
 
-_FEATURE_BYTES = 48  # of a feature of a row, in the copies that two fits make of it
+_FEATURE_BYTES = 48  # bytes per feature value, including the copies of two fits
 
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """What is asked of one layer at once.
+    """Scores of one layer that are computed together.
 
     Attributes:
-        spec, layer: of the encoder, or of a floor.
-        levels: whose targets are scored together, from one decomposition of the features.
-        task: the name of a task of changed images, in place of levels.
-        penalties: that are tried.
+        spec, layer: spec and layer of the encoder or of a baseline.
+        levels: levels whose targets are scored together, from one decomposition of the features.
+        task: name of a task of transformed images, instead of levels.
+        penalties: penalties to compare.
     """
 
     spec: str
@@ -77,16 +78,16 @@ class ScoreRequest:
 
 @dataclass(eq=False)
 class Semantics:
-    """Semantic questions about one encoder on one data set.
+    """Semantic scores of one encoder on one data set.
 
     Attributes:
-        extractor: of the encoder; its layers are asked about.
-        dataset: whose images.
+        extractor: extractor of the encoder, with the layers.
+        dataset: data set of the images.
         context: workspace, seed and reporter.
-        levels: that will be asked about; a layer's targets of all of them are scored together, from one
-            decomposition of its features.
-        known: filled here, and shared by the questions about several encoders: their floors are the same.
-        max_memory: GiB that scoring may take; half of what is free for None.
+        levels: all levels that will be requested; a layer's targets of all levels are scored together, from
+            one decomposition of its features.
+        known: cache of scores, shared by several encoders that have the same baselines.
+        max_memory: GiB of memory for scoring; None uses half of the free memory.
     """
 
     extractor: Extractor
@@ -99,22 +100,22 @@ class Semantics:
     _entries: dict[tuple[str, str, str], Entry] = field(default_factory=dict)
     _read: dict[tuple[str, ...], tuple[Sequence[str], dict[str, NDArray]]] = field(default_factory=dict)
     _keys: dict[ScoreRequest, str] = field(default_factory=dict)
-    _ahead: dict[str, float] = field(default_factory=dict)  # seconds that nobody has counted yet
+    _precomputed_seconds: dict[str, float] = field(default_factory=dict)  # not yet added to a score
 
     def score(self, layer: str, settings: SemanticSettings) -> Score:
-        """What ``layer`` says of the targets of a level, and what the floors say.
+        """Return the score of ``layer`` for the targets of a level, with the scores of the baselines.
 
-        Raises: UnknownNameError, DataError: for an unknown transform, or if nothing varies.
+        Raises: UnknownNameError, DataError: for an unknown task, or if all targets are constant.
         """
         started = time.perf_counter()
-        ahead = sum(self._ahead.pop(self._key(ask), 0.0) for ask in self._asks(layer, settings))
-        found = {name: self._level(context, settings) for name, context in self._places(layer).items()}
+        before = sum(self._precomputed_seconds.pop(self._key(one), 0.0) for one in self._requests(layer, settings))
+        found = {name: self._level(source, settings) for name, source in self._sources(layer).items()}
         scores, constant = found.pop(OWN)
         floors = {name: known for name, (known, _) in found.items()}
-        seconds = ahead + time.perf_counter() - started
+        seconds = before + time.perf_counter() - started
         score = summary(scores, constant, seed=self.context.seed, seconds=seconds)
         targets: dict[str, dict[str, Any]] = {
-            name: {**value, **_against(value["value"], {f: known[name].value for f, known in floors.items()})}
+            name: {**value, **_normalised(value["value"], {f: known[name].value for f, known in floors.items()})}
             for name, value in score.extra_metrics["targets"].items()
         }
         normalised = [value["normalised"] for value in targets.values() if "normalised" in value]
@@ -122,10 +123,9 @@ class Semantics:
         return replace(score, extra_metrics={**score.extra_metrics, **mean, "targets": targets})
 
     def definitions(self, settings: SemanticSettings) -> dict[str, str]:
-        """Name and definition of each target behind a score; a score of other definitions is another one.
+        """Return the definition of each target of a score by name; other definitions give another record.
 
-        A measured target and a task of changed images have their version, recorded factors a digest of their
-        values.
+        Measured targets and tasks of transformed images have a version, recorded factors a digest of values.
         """
         if settings.level == "high":
             return {CLASS: "1"}
@@ -137,136 +137,136 @@ class Semantics:
         versions = {name: str(TASKS[name].version) for name in tasks}
         return {name: f"{TARGETS[name].version}.{DEFINITION}" for name in targets_of(settings.level)} | versions
 
-    def precompute_scores(self, asked: Sequence[tuple[str, SemanticSettings]]) -> None:
-        """Score layers, ``asked`` with what is asked of each, in as many processes as torch has threads.
+    def precompute_scores(self, requests: Sequence[tuple[str, SemanticSettings]]) -> None:
+        """Score pairs of a layer and settings in as many processes as torch has threads.
 
-        Scoring a layer is thousands of small products, which gain nothing from a second thread. What is
-        missing is extracted first, here. ``score`` then knows the answers, and says why there is none.
+        Scoring a layer takes thousands of small products, which a second thread does not accelerate. Missing
+        features are extracted first, in this process. ``score`` then reads the scores, and raises the errors.
         """
         if torch.get_num_threads() < 2 or not can_fork():
             return
         todo: dict[str, ScoreRequest] = {}
-        for layer, settings in asked:
-            with suppress(TransferkitError):  # ``score`` says what
-                for ask in self._asks(layer, settings):
-                    if (key := self._key(ask)) not in self.known:
-                        self._prepare(ask)
-                        todo[key] = ask
-        needed = {key: self._bytes(ask) for key, ask in todo.items()}
+        for layer, settings in requests:
+            with suppress(TransferkitError):  # ``score`` raises it again
+                for request in self._requests(layer, settings):
+                    if (key := self._key(request)) not in self.known:
+                        self._prepare(request)
+                        todo[key] = request
+        needed = {key: self._bytes(request) for key, request in todo.items()}
         workers = self._workers(needed.values())
         if workers < 2:
             return
-        label = f"probing {self.extractor.encoder.spec} and its floors on {self.dataset.spec}"
+        label = f"probing {self.extractor.encoder.spec} and its baselines on {self.dataset.spec}"
         with self.context.reporter.task(label, len(todo), "scores") as task:
-            dearest_first = sorted(todo, key=lambda key: -needed[key])
+            largest_first = sorted(todo, key=lambda key: -needed[key])
             try:
-                for key, answer in map_in_forked_processes(
-                    _Scoring(todo, self._scored), dearest_first, workers=workers
+                for key, scored in map_in_forked_processes(
+                    _Scoring(todo, self._scored), largest_first, workers=workers
                 ):
-                    if answer is not None:
-                        self.known[key], self._ahead[key] = answer
+                    if scored is not None:
+                        self.known[key], self._precomputed_seconds[key] = scored
                     task.advance(1)
-            except RuntimeError:  # what torch makes of a process that was killed
+            except RuntimeError:  # torch's error for a process that was killed
                 self.context.reporter.note("A scoring process was killed: scoring one layer after another.")
 
     def _workers(self, needed: Collection[float]) -> int:
-        """Processes, for scores that need so many bytes each."""
+        """Return the number of processes, for scores that need ``needed`` bytes each."""
         free = free_memory_bytes() / 2 if self.max_memory is None else self.max_memory * 2**30
         return int(min(torch.get_num_threads(), len(needed), free / max(needed, default=1), MOST_WORKERS))
 
-    def _bytes(self, ask: ScoreRequest) -> float:
-        """That scoring ``ask`` takes at most."""
+    def _bytes(self, request: ScoreRequest) -> float:
+        """Return the maximum number of bytes that scoring ``request`` takes."""
         splits = self.dataset.splits
-        rows = sum(len(split) for split in splits.values()) if ask.levels else MOST_ROWS * len(splits)
-        width = self._filled(ask.spec, PLAIN, next(iter(splits))).layers[ask.layer]
-        return float(_FEATURE_BYTES * rows * width * (2 if ask.task == "patch" else 1))
+        rows = sum(len(split) for split in splits.values()) if request.levels else MOST_ROWS * len(splits)
+        width = self._filled(request.spec, PLAIN, next(iter(splits))).layers[request.layer]
+        return float(_FEATURE_BYTES * rows * width * (2 if request.task == "patch" else 1))
 
-    def _places(self, layer: str) -> dict[str, tuple[str, str]]:
-        """Spec and layer of the encoder itself, and of its floors: those that it is not itself."""
+    def _sources(self, layer: str) -> dict[str, tuple[str, str]]:
+        """Return spec and layer of the encoder and of its baselines, without those that are the encoder itself."""
         encoder = self.extractor.encoder
-        places = {OWN: (encoder.spec, layer)}
+        sources = {OWN: (encoder.spec, layer)}
         if encoder.spec != PIXELS:
-            places[PIXELS] = (PIXELS, LAST)
+            sources[PIXELS] = (PIXELS, LAST)
             if not encoder.spec.startswith("random:") and self._untrained is not None:
-                places[UNTRAINED] = (f"random:{encoder.architecture}", layer)
-        return places
+                sources[UNTRAINED] = (f"random:{encoder.architecture}", layer)
+        return sources
 
     @cached_property
     def _untrained(self) -> Encoder | None:
-        """The same network before training, shown what the encoder is shown; None if nobody can build it."""
+        """The untrained network with the encoder's preprocessing; None if its architecture is unknown."""
         encoder = self.extractor.encoder
         try:
             return replace(load_encoder(f"random:{encoder.architecture}"), view=encoder.view)
         except UnknownNameError:
             return None
 
-    def _level(self, context: tuple[str, str], settings: SemanticSettings) -> Scores:
-        """The score by one layer of every target of the level and of its tasks."""
+    def _level(self, source: tuple[str, str], settings: SemanticSettings) -> Scores:
+        """Return the scores of one layer for all targets and tasks of the level."""
         scores: dict[str, TargetScore] = {}
         constant: tuple[str, ...] = ()
-        for ask in self._asks_of(context, settings):
-            key = self._key(ask)
+        for request in self._requests_of(source, settings):
+            key = self._key(request)
             if key not in self.known:
-                self.known[key] = self._scored(ask)
-            known, never = self.known[key]
-            asked = {name for name in (*known, *never) if ask.task or _level_of(name) == settings.level}
-            scores |= {name: score for name, score in known.items() if name in asked}
-            constant += tuple(name for name in never if name in asked)
+                self.known[key] = self._scored(request)
+            known, unvarying = self.known[key]
+            wanted = {name for name in (*known, *unvarying) if request.task or _level_of(name) == settings.level}
+            scores |= {name: score for name, score in known.items() if name in wanted}
+            constant += tuple(name for name in unvarying if name in wanted)
         return scores, constant
 
-    def _asks(self, layer: str, settings: SemanticSettings) -> Iterator[ScoreRequest]:
-        """Everything that a score is made of."""
-        for context in self._places(layer).values():
-            yield from self._asks_of(context, settings)
+    def _requests(self, layer: str, settings: SemanticSettings) -> Iterator[ScoreRequest]:
+        """Yield all requests that the score of a layer needs."""
+        for source in self._sources(layer).values():
+            yield from self._requests_of(source, settings)
 
-    def _asks_of(self, context: tuple[str, str], settings: SemanticSettings) -> Iterator[ScoreRequest]:
+    def _requests_of(self, source: tuple[str, str], settings: SemanticSettings) -> Iterator[ScoreRequest]:
         others = (level for level in self.levels if self._has(level))
         levels, penalties = tuple(sorted({settings.level, *others})), tuple(settings.grid)
-        yield ScoreRequest(*context, levels, "", penalties)
+        yield ScoreRequest(*source, levels, "", penalties)
         if settings.level == "mid":
-            yield from (ScoreRequest(*context, (), task, penalties) for task in settings.mid_tasks if task != "none")
+            yield from (ScoreRequest(*source, (), task, penalties) for task in settings.mid_tasks if task != "none")
 
-    def _key(self, ask: ScoreRequest) -> str:
-        """The same for the same features and targets, whoever asks."""
-        if ask not in self._keys:
-            names = self._names(ask)
+    def _key(self, request: ScoreRequest) -> str:
+        """Return a key that is equal for the same features and targets."""
+        if request not in self._keys:
+            names = self._names(request)
             view = self.extractor.encoder.view
             entries = [
                 [
-                    self._filled(ask.spec, PLAIN, name).key.digest,
+                    self._filled(request.spec, PLAIN, name).key.digest,
                     targets_key(split, view, names).digest,
                     grouped_fingerprint(split.fingerprint, split.groups),
                 ]
                 for name, split in self.dataset.splits.items()
             ]
-            self._keys[ask] = digest_of([vars(ask), entries, self.context.seed])
-        return self._keys[ask]
+            self._keys[request] = digest_of([vars(request), entries, self.context.seed])
+        return self._keys[request]
 
-    def _names(self, ask: ScoreRequest) -> list[str]:
-        """Of the targets of ``ask`` that are measured."""
-        return [name for level in ask.levels for name in targets_of(level)]
+    def _names(self, request: ScoreRequest) -> list[str]:
+        """Return the names of the measured targets of ``request``."""
+        return [name for level in request.levels for name in targets_of(level)]
 
-    def _prepare(self, ask: ScoreRequest) -> None:
-        """Extract and measure what ``ask`` needs."""
+    def _prepare(self, request: ScoreRequest) -> None:
+        """Extract the features and measure the targets that ``request`` needs."""
         for split in self.dataset.splits:
-            for names in filter(None, map(targets_of, ask.levels)):
+            for names in filter(None, map(targets_of, request.levels)):
                 self._target_entry(names, split)
-            for view in TASKS[ask.task].variants if ask.task else ():
-                self._filled(ask.spec, view, split)
+            for view in TASKS[request.task].variants if request.task else ():
+                self._filled(request.spec, view, split)
 
-    def _scored(self, ask: ScoreRequest) -> Scores:
-        rows_of = self._stacked if ask.task else self._with_targets
-        splits = {split: rows_of(ask, split) for split in self.dataset.splits}
-        scores, constant = target_scores(splits, ask.penalties, seed=self.context.seed)
-        if ask.task:
-            rows = TASKS[ask.task].rows_per_image
+    def _scored(self, request: ScoreRequest) -> Scores:
+        rows_of = self._stacked if request.task else self._with_targets
+        splits = {split: rows_of(request, split) for split in self.dataset.splits}
+        scores, constant = target_scores(splits, request.penalties, seed=self.context.seed)
+        if request.task:
+            rows = TASKS[request.task].rows_per_image
             scores = {name: replace(score, n=score.n // rows) for name, score in scores.items()}
         return scores, constant
 
-    def _with_targets(self, ask: ScoreRequest, split: str) -> Features:
-        features = self._filled(ask.spec, PLAIN, split).features(ask.layer)
+    def _with_targets(self, request: ScoreRequest, split: str) -> Features:
+        features = self._filled(request.spec, PLAIN, split).features(request.layer)
         targets: dict[str, NDArray] = {}
-        for level in ask.levels:
+        for level in request.levels:
             if level == "high":
                 require_one_label(
                     features.labels,
@@ -282,30 +282,30 @@ class Semantics:
         return replace(features, targets=targets)
 
     def _has(self, level: str) -> bool:
-        """Whether the data set has what a level asks for."""
+        """Return True if the data set has targets of a level."""
         if level == "high":
             return not any(is_multilabel(split.labels) for split in self.dataset.splits.values())
         return level != FACTORS or bool(self._factors)
 
     def _recorded(self, ids: Sequence[str], split: str) -> dict[str, NDArray]:
-        """Of the rows ``ids`` of a split, what was chosen when they were drawn.
+        """Return the recorded factors of the rows ``ids`` of a split.
 
-        Raises: DataError: if nothing was recorded.
+        Raises: DataError: if the data set records no factors.
         """
         if not self._factors:
             raise DataError(f"{self.dataset.spec} records no factors: leave out the level {FACTORS}.")
-        context = {one: row for row, one in enumerate(self.dataset.split(split).ids)}
-        rows = [context[one] for one in ids]
+        row_of = {image_id: row for row, image_id in enumerate(self.dataset.split(split).ids)}
+        rows = [row_of[image_id] for image_id in ids]
         return {name: values[rows] for name, values in self._factors[split].items()}
 
     @cached_property
     def _factors(self) -> dict[str, dict[str, NDArray]]:
-        """Targets by split; empty where nothing was recorded."""
+        """Recorded factors by split; empty if the data set records none."""
         found = factor_targets({name: split.factors for name, split in self.dataset.splits.items()})
         return found if any(found.values()) else {}
 
     def _measured(self, ids: Sequence[str], names: Sequence[str], split: str) -> Mapping[str, NDArray]:
-        """Of the rows ``ids`` of a split; read once for all layers."""
+        """Return the measured targets of the rows ``ids`` of a split; they are read once for all layers."""
         known, targets = self._read.get((split, *names), ((), {}))
         if known != ids:
             targets = read_targets(self._target_entry(names, split), names, ids)
@@ -313,7 +313,7 @@ class Semantics:
         return targets
 
     def _target_entry(self, names: Sequence[str], split: str) -> Entry:
-        """Where they lie; measured where they are missing."""
+        """Return the cache entry of the targets; missing ones are measured."""
         return measured(
             self.dataset.split(split),
             self.extractor.encoder.view,
@@ -322,9 +322,9 @@ class Semantics:
             reporter=self.context.reporter,
         )
 
-    def _stacked(self, ask: ScoreRequest, split: str) -> Features:
-        task = TASKS[ask.task]
-        views = {view: self._filled(ask.spec, view, split).features(ask.layer) for view in task.variants}
+    def _stacked(self, request: ScoreRequest, split: str) -> Features:
+        task = TASKS[request.task]
+        views = {view: self._filled(request.spec, view, split).features(request.layer) for view in task.variants}
         rows = len(next(iter(views.values())))
         most = max(1, MOST_ROWS // len(task.variants))
         if rows > most:
@@ -333,15 +333,15 @@ class Semantics:
         return task.stacked(views)
 
     def _filled(self, spec: str, view: str, split: str) -> Entry:
-        """The complete entry; what is missing is extracted."""
+        """Return the complete cache entry; missing features are extracted."""
         key = (spec, view, split)
         if key not in self._entries:
-            extraction = self._extractor(spec).looking(view).open(self.dataset.split(split))
+            extraction = self._extractor(spec).with_variant(view).open(self.dataset.split(split))
             self._entries[key] = extraction.run(self.context.reporter)
         return self._entries[key]
 
     def _extractor(self, spec: str) -> Extractor:
-        """Of the encoder, or of a floor; built once."""
+        """Return the extractor of the encoder or of a baseline; each is built once."""
         own = self.extractor
         if spec == own.encoder.spec:
             return own
@@ -351,7 +351,7 @@ class Semantics:
                 encoder = load_encoder(PIXELS)
                 settings = replace(settings, layers=("last",), size=None, pooling=None)
             else:
-                assert self._untrained is not None  # or it is no floor
+                assert self._untrained is not None  # otherwise it is not among the baselines
                 encoder = self._untrained
             self._extractors[spec] = Extractor(encoder, settings, store=own.store)
         return self._extractors[spec]
@@ -359,32 +359,32 @@ class Semantics:
 
 @dataclass(frozen=True)
 class _Scoring:
-    """Asked for a key, gives it with its scores and seconds; in a process that was forked for it."""
+    """Scores requests by key, in forked processes; an item is the key with its scores and seconds."""
 
-    asks: Mapping[str, ScoreRequest]
+    requests: Mapping[str, ScoreRequest]
     scored: Callable[[ScoreRequest], Scores]
 
     def __getitem__(self, key: str) -> tuple[str, tuple[Scores, float] | None]:
         started = time.perf_counter()
         with suppress(TransferkitError):
-            return key, (self.scored(self.asks[key]), time.perf_counter() - started)
+            return key, (self.scored(self.requests[key]), time.perf_counter() - started)
         return key, None
 
 
 def _values_digest(parts: Sequence[NDArray]) -> str:
-    """Digest of the values of a recorded factor, split by split."""
+    """Return a digest of the values of a recorded factor over all splits."""
     return digest_of([hashlib.sha256(np.ascontiguousarray(part).tobytes()).hexdigest() for part in parts])[:16]
 
 
 def _level_of(target: str) -> str:
-    """The level that a target belongs to, from its name."""
+    """Return the level of a target."""
     if target == CLASS:
         return "high"
     return FACTORS if target.startswith(PREFIX) else TARGETS[target].level
 
 
-def _against(value: float, floors: Mapping[str, float]) -> dict[str, Any]:
-    """The floors, and where ``value`` lies: -1 knows nothing, 0 what the better floor knows, 1 all."""
+def _normalised(value: float, floors: Mapping[str, float]) -> dict[str, Any]:
+    """Return the baselines, and the normalised score: -1 if nothing is predicted, 0 for the better one, 1 at best."""
     if not floors:
         return {}
     known, floor = max(0.0, value), min(1.0, max(0.0, *floors.values()))

@@ -1,4 +1,4 @@
-"""Tasks made by changing images: each takes several views of an image, and asks which one it sees."""
+"""Tasks of transformed images: predict which of several transformations was applied to an image."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,19 +13,19 @@ from ..data.variants import GRID, PLAIN
 from ..semantics.target import semantics_digest
 
 MOST_ROWS = 2400
-"""Of a split that a task stacks, all views together; of larger splits an even selection takes part."""
+"""Maximum number of rows per split in a task, over all variants; larger splits are subsampled evenly."""
 
 
 @dataclass(frozen=True)
 class MidLevelTask:
-    """A question about changed images.
+    """A task of transformed images.
 
     Attributes:
-        variants: the views that it takes.
-        rows_per_image: stacked rows that it makes of each image.
-        stacked: from the features of each view to those of the task, with its targets. All rows of one image
-            are one group, so that they are held out together and intervals resample images.
-        version: of the definition; every change of a number needs a new one.
+        variants: variants of the images that the task uses.
+        rows_per_image: number of rows per image.
+        stacked: function from the features of each variant to those of the task, with its targets. All rows of
+            an image form one group, so that they are held out together and intervals resample images.
+        version: version of the definition; each change of results needs a new one.
     """
 
     variants: tuple[str, ...]
@@ -38,17 +38,17 @@ TASKS: Registry[MidLevelTask] = Registry("transform")
 
 
 def definitions_digest() -> str:
-    """Changes when a semantic target or task is added, removed, or has a new definition."""
+    """Return a digest that changes if a semantic target or task is added, removed or redefined."""
     return digest_of([semantics_digest(), {name: task.version for name, task in TASKS.items()}])
 
 
 def _rows(views: Mapping[str, Features], pairs: Sequence[tuple[str, ...]], **targets: Any) -> Features:
-    """For each of ``pairs`` the features of its views side by side, one stack after another.
+    """Concatenate the features of the variants of each tuple in ``pairs``, and stack the tuples.
 
     Args:
-        views: of the same rows.
-        pairs: names of views.
-        targets: of each pair, by name.
+        views: features of the same rows by variant.
+        pairs: tuples of names of variants.
+        targets: targets of each tuple, by name.
     """
     first = next(iter(views.values()))
     n, k = len(first), len(pairs)
@@ -63,30 +63,34 @@ def _rows(views: Mapping[str, Features], pairs: Sequence[tuple[str, ...]], **tar
     )
 
 
-_TURNS = (PLAIN, "rotate:90", "rotate:180", "rotate:270")
+_ROTATIONS = (PLAIN, "rotate:90", "rotate:180", "rotate:270")
 TASKS.register("rotation")(
-    MidLevelTask(_TURNS, len(_TURNS), lambda views: _rows(views, [(turn,) for turn in _TURNS], rotation=np.arange(4)))
-)
-
-_MIDDLE = f"patch:{GRID * GRID // 2}"
-_AROUND = tuple(f"patch:{place}" for place in range(GRID * GRID) if f"patch:{place}" != _MIDDLE)
-TASKS.register("patch")(
     MidLevelTask(
-        (_MIDDLE, *_AROUND),
-        len(_AROUND),
-        lambda views: _rows(views, [(_MIDDLE, other) for other in _AROUND], patch=np.arange(len(_AROUND))),
+        _ROTATIONS,
+        len(_ROTATIONS),
+        lambda views: _rows(views, [(rotation,) for rotation in _ROTATIONS], rotation=np.arange(4)),
     )
 )
 
-_DAMAGED = tuple(f"{kind}:{severity}" for kind in ("noise", "blur", "contrast", "jpeg") for severity in (1, 3, 5))
+_CENTRE = f"patch:{GRID * GRID // 2}"
+_NEIGHBOURS = tuple(f"patch:{index}" for index in range(GRID * GRID) if f"patch:{index}" != _CENTRE)
+TASKS.register("patch")(
+    MidLevelTask(
+        (_CENTRE, *_NEIGHBOURS),
+        len(_NEIGHBOURS),
+        lambda views: _rows(views, [(_CENTRE, other) for other in _NEIGHBOURS], patch=np.arange(len(_NEIGHBOURS))),
+    )
+)
+
+_CORRUPTIONS = tuple(f"{kind}:{severity}" for kind in ("noise", "blur", "contrast", "jpeg") for severity in (1, 3, 5))
 TASKS.register("corruption")(
     MidLevelTask(
-        _DAMAGED,
-        len(_DAMAGED),
+        _CORRUPTIONS,
+        len(_CORRUPTIONS),
         lambda views: _rows(
             views,
-            [(view,) for view in _DAMAGED],
-            corruption=np.arange(len(_DAMAGED)) // 3,
+            [(view,) for view in _CORRUPTIONS],
+            corruption=np.arange(len(_CORRUPTIONS)) // 3,
             severity=np.tile([[1.0], [3.0], [5.0]], (4, 1)),
         ),
     )

@@ -1,4 +1,4 @@
-"""What is read off the pixels: once a data set, split and view, kept beside the features by their rules."""
+"""Measurement of targets on pixels, once per data set, split and preprocessing, stored in the feature cache."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,13 +23,13 @@ from ..semantics.target import semantics_digest
 from .filling import SHARD_ROWS, fill
 
 SPEC = "semantics"
-"""What stands for the model in the key of such an entry."""
+"""Replaces the model's spec in the key of such an entry."""
 
 _BATCH = 32
 
 
 def targets_of(level: str) -> tuple[str, ...]:
-    """Names of the targets of a level that are measured: of ``low`` and ``mid``; of others none."""
+    """Return the names of the measured targets of a level; only ``low`` and ``mid`` have some."""
     return tuple(name for name, target in TARGETS.items() if target.level == level)
 
 
@@ -41,18 +41,18 @@ def measured(
     store: FeatureStore,
     reporter: Reporter = SILENT,
 ) -> Entry:
-    """The entry with the targets ``names`` of every image, measured now where they are missing.
+    """Return the cache entry with the targets ``names`` of every image; missing ones are measured.
 
-    The same names are the same entry; they are measured together, for they share most of their work.
+    Each set of names has its own entry; its targets are measured together, because they share most of the work.
 
     Args:
-        split: whose images.
-        view: how an encoder is shown them; its mean and deviation play no part.
-        names: of targets.
-        store: where it is kept.
+        split: split of the images.
+        view: preprocessing of the images; its mean and standard deviation have no effect.
+        names: names of the targets.
+        store: feature cache.
         reporter: receives progress and notes.
 
-    Raises: DiskSpaceError: if there is no room, before anything is computed.
+    Raises: DiskSpaceError: if the disk is too full, before computation starts.
     """
     entry = store.entry(targets_key(split, view, names))
     missing = entry.missing(names) if entry.begun else tuple(names)
@@ -62,7 +62,7 @@ def measured(
         entry.begin(split.ids, split.labels, split.classes, shard_rows=SHARD_ROWS, batch=_BATCH)
     while missing := entry.missing(names):
         load = partial(_load, _Measuring(Frames(split.reader, view), missing))
-        label = f"reading {len(missing)} targets off {split.dataset} {split.name}"
+        label = f"measuring {len(missing)} targets on {split.dataset} {split.name}"
         with reporter.task(label, entry.rows_missing(missing), "images") as task:
             fill(entry, missing, load, lambda loaded: loaded.values, batch=entry.batch, task=task)
         entry.wait()
@@ -70,9 +70,9 @@ def measured(
 
 
 def targets_key(split: Split, view: Preprocessing, names: Sequence[str]) -> EntryKey:
-    """What the entry of targets is named by: they are of an image as it is shown, whoever looks."""
-    mean = view.mean if view.fit == "border" else Preprocessing().mean  # it is also the colour of the border
-    seen = replace(view, mean=mean, std=Preprocessing().std)
+    """Return the key of an entry of targets, which depends on the preprocessing but not on the encoder."""
+    mean = view.mean if view.fit == "border" else Preprocessing().mean  # the mean is the colour of the border
+    preprocessing = replace(view, mean=mean, std=Preprocessing().std)
     return EntryKey(
         model=SPEC,
         weights=semantics_digest(names),
@@ -80,7 +80,7 @@ def targets_key(split: Split, view: Preprocessing, names: Sequence[str]) -> Entr
         data=split.dataset,
         fingerprint=split.fingerprint,
         split=split.name,
-        transform=seen.to_json(),
+        transform=preprocessing.to_json(),
         pooling="none",
         dtype="float32",
     )
@@ -88,7 +88,7 @@ def targets_key(split: Split, view: Preprocessing, names: Sequence[str]) -> Entr
 
 @dataclass(frozen=True, eq=False)
 class _Loaded:
-    """Of a batch of rows: ``values`` of every target ``[b, t]``, and why some have none."""
+    """Targets of a batch of rows: values ``[b, t]`` of each target, and error messages of unreadable rows."""
 
     rows: NDArray[np.int64]
     values: Mapping[str, NDArray[np.float32]]
@@ -97,7 +97,7 @@ class _Loaded:
 
 @dataclass(frozen=True)
 class _Measuring:
-    """Asked for the rows of a batch, measures them; in the process that decodes."""
+    """Measures the targets of a batch of rows, in the data-loading process."""
 
     frames: Frames
     names: tuple[str, ...]
@@ -115,14 +115,14 @@ def _load(measuring: _Measuring, batches: Iterable[NDArray[np.int64]]) -> Iterat
 
 
 def read_targets(entry: Entry, names: Sequence[str], ids: Sequence[str]) -> dict[str, NDArray]:
-    """What was measured of the images ``ids`` ``[n]``: ``[n, t]`` each.
+    """Return the measured targets of the images ``ids`` ``[n]``, each ``[n, t]``.
 
-    Raises: CacheError: if the rows are not those of the entry.
+    Raises: CacheError: if the entry has other rows.
     """
     columns = {name: entry.features(name) for name in names}
     if any(column.ids != ids for column in columns.values()):
         raise CacheError(
-            f"{entry.folder} holds other rows than the features of {entry.key.data} {entry.key.split}. "
-            "Remove it with `transferkit cache prune`, and measure again."
+            f"{entry.folder} has other rows than the features of {entry.key.data} {entry.key.split}. "
+            "Remove it with `transferkit cache prune`, and run the command again."
         )
     return {name: np.asarray(column.x) for name, column in columns.items()}

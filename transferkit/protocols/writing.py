@@ -1,4 +1,4 @@
-"""A thread that writes while the device computes."""
+"""A thread that writes shards while the device computes."""
 
 import queue
 import threading
@@ -6,15 +6,15 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-QUEUE_LENGTH = 2  # finished shards that may wait; more would let memory grow when the disk is slow
+QUEUE_LENGTH = 2  # maximum number of waiting shards, which limits memory if the disk is slow
 
 
 class ShardWriter:
-    """Runs the jobs it is given, one after another, in a thread of its own.
+    """Runs jobs one after another in a separate thread.
 
     The queue is bounded: ``put`` waits while the disk is slower than the device. The first error of a
-    job is raised by the next ``put``, or at the end of the block; later jobs still run, so that what
-    they hold is released.
+    job is raised by the next ``put``, or at the end of the ``with`` block; later jobs still run, so that
+    they release their resources.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class ShardWriter:
         self._thread = threading.Thread(target=self._work, name="shard-writer", daemon=True)
 
     def put(self, job: Callable[[], None]) -> None:
-        """Hand over ``job``; waits while the queue is full."""
+        """Add ``job`` to the queue; waits while the queue is full."""
         self._raise()
         self._jobs.put(job)
 

@@ -8,9 +8,9 @@ from transferkit.protocols.detecting.settings import DetectSettings
 def test_presets_have_the_numbers_of_their_sources():
     voc, coco = PRESETS["voc0712"].settings, PRESETS["coco"].settings
     assert (voc.iterations, voc.batch, voc.lr, voc.milestones) == (24_000, 16, 0.02, (18_000, 22_000))
-    assert (min(voc.sides), max(voc.sides), voc.test_side, voc.max_size) == (480, 800, 800, 1333)
+    assert (min(voc.min_size), max(voc.min_size), voc.test_min_size, voc.max_size) == (480, 800, 800, 1333)
     assert (coco.iterations, coco.batch, coco.lr, coco.milestones) == (90_000, 16, 0.02, (60_000, 80_000))
-    assert (coco.sides[0], coco.sides[-1], coco.detector, coco.trained_stages) == (640, 800, "fpn", 3)
+    assert (coco.min_size[0], coco.min_size[-1], coco.detector, coco.trained_stages) == (640, 800, "fpn", 3)
     for settings in (voc, coco):
         assert (settings.anchor_size, settings.fpn_channels, settings.head_width) == (32, 256, 1024)
         assert (settings.rpn_proposals, settings.roi_samples, settings.clip) == (2000, 512, 0.0)

@@ -1,1 +1,1 @@
-"""Looking inside representations: from specs to features, from features to numbers and records."""
+"""Analyses of representations: from specs to features, and from features to numbers and records."""

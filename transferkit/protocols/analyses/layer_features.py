@@ -1,4 +1,4 @@
-"""One model on one data set, ready to be looked at layer by layer; and how what is seen is recorded."""
+"""Features of one model on one data set by layer, and the records of analyses."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,11 +23,11 @@ from ..trained_on import note_seen, with_source
 
 @dataclass(frozen=True)
 class LayerFeatures:
-    """One model on one data set; what is missing is extracted when it is first asked for.
+    """Features of one model on one data set; missing ones are extracted on first use.
 
     Attributes:
-        extractor: of the model; its layers are looked at.
-        dataset: what it looks at.
+        extractor: extractor of the model, with the layers.
+        dataset: data set of the images.
         context: workspace, seed and reporter.
     """
 
@@ -37,31 +37,31 @@ class LayerFeatures:
 
     @property
     def model(self) -> str:
-        """Its spec."""
+        """Spec of the model."""
         return self.extractor.encoder.spec
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """In the order of execution."""
+        """Names of the layers, in the order of execution."""
         return self.extractor.names
 
     @cached_property
     def entries(self) -> dict[str, Entry]:
-        """By split, filled."""
+        """Complete cache entries by split."""
         return {
             name: self.extractor.open(split).run(self.context.reporter) for name, split in self.dataset.splits.items()
         }
 
     def splits(self, layer: str) -> dict[str, Features]:
-        """The features of a layer, by split."""
+        """Return the features of a layer by split."""
         return {name: entry.features(layer) for name, entry in self.entries.items()}
 
     def rows(self, layer: str) -> Features:
-        """All rows of all splits, one after another."""
+        """Return the features of a layer for all splits, concatenated."""
         return concatenate(list(self.splits(layer).values()), split="all")
 
     def fitting(self, layer: str) -> Features:
-        """Train, together with val where there is one: what scores of transferability may see."""
+        """Return the features of a layer for all splits except test, which transferability scores may use."""
         parts = [part for name, part in self.splits(layer).items() if name != "test"]
         return concatenate(parts, split="+".join(part.split for part in parts))
 
@@ -74,7 +74,7 @@ class LayerFeatures:
         *,
         force: bool = False,
     ) -> Result:
-        """The record of a cell that was finished before, else of what ``score`` finds out now."""
+        """Return the stored record of a cell, or store a new one with the return value of ``score``."""
         entry = next(iter(self.entries.values()))
         key = entry.key
         cell = Cell(
@@ -95,8 +95,8 @@ class LayerFeatures:
             return found
         dim = next(iter(self.entries.values())).layers[layer]
         skipped = sum(len(entry.skipped) for entry in self.entries.values())
-        found_out = with_source(score(), self.extractor.encoder.trained_on, self.dataset.spec)
-        result = Result.of(cell, found_out, dim=dim, skipped_rows=skipped, load_seconds=0.0)
+        new_score = with_source(score(), self.extractor.encoder.trained_on, self.dataset.spec)
+        result = Result.of(cell, new_score, dim=dim, skipped_rows=skipped, load_seconds=0.0)
         store.add(result)
         return result
 
@@ -109,16 +109,16 @@ def looks(
     context: RunContext,
     classified: str = "",
 ) -> Iterator[LayerFeatures]:
-    """Every model on every data set, data sets outermost; all are opened before the first is looked at.
+    """Yield every model on every data set, data sets in the outer loop; all are opened before the first is used.
 
     Args:
         models: encoder specs; an empty list selects the default model.
         datasets: specs of data sets and groups of them.
         settings: extraction settings, with the layers.
         context: workspace, seed and reporter.
-        classified: what needs one class per image; empty where nothing does.
+        classified: name of the analysis if it needs one class per image, for the message; else empty.
 
-    Raises: DataError: for a data set with several labels per image, where something needs one.
+    Raises: DataError: for a data set with several labels per image, if ``classified`` is given.
     """
     workspace = context.workspace
     opened = [context.open(name) for name in expand_datasets(datasets)]

@@ -1,4 +1,4 @@
-"""A linear probe fitted on clean features and scored on corrupted views: accuracy, and calibration."""
+"""Robustness: accuracy and calibration of a linear probe, fitted on clean and scored on corrupted images."""
 
 from collections.abc import Mapping, Sequence
 
@@ -31,13 +31,13 @@ def robustness(
     context: RunContext,
     force: bool = False,
 ) -> Results:
-    """One record per model, data set, layer, corruption and severity; its value is the accuracy.
+    """Return one record per model, data set, layer, corruption and severity; its value is the accuracy.
 
     Args:
         models: encoder specs; an empty list selects the default model.
         datasets: specs of data sets and groups of them.
         extraction: extraction settings, with the layers.
-        settings: what the test images suffer.
+        settings: corruptions of the test images, and penalties of the probe.
         context: workspace, seed and reporter.
         force: recompute finished cells.
 
@@ -52,11 +52,11 @@ def robustness(
 
 
 def _require_splits(look: LayerFeatures) -> None:
-    there = look.dataset.splits
+    splits = look.dataset.splits
     for name in ("train", "test"):
-        if name not in there:
+        if name not in splits:
             raise DataError(
-                f"{look.dataset.spec} has no split {name!r}, only {', '.join(there)}: the probe is fitted "
+                f"{look.dataset.spec} has no split {name!r}, only {', '.join(splits)}: the probe is fitted "
                 "on train and scored on test. Choose a data set with both."
             )
 
@@ -65,7 +65,7 @@ def _of_layer(look: LayerFeatures, layer: str, settings: RobustnessSettings, *, 
     fitted: list[LinearProbe] = []
 
     def probe() -> LinearProbe:
-        """Fitted when the first record asks for it."""
+        """Return the probe, fitted on first use."""
         if not fitted:
             fitted.append(_fit(look.splits(layer), settings))
         return fitted[0]
@@ -84,7 +84,7 @@ def _of_layer(look: LayerFeatures, layer: str, settings: RobustnessSettings, *, 
 
 
 def _fit(splits: Mapping[str, Features], settings: RobustnessSettings) -> LinearProbe:
-    """On clean train and val; a penalty is chosen on a fifth of them, never on test."""
+    """Fit the probe on clean train and val; the penalty is selected on a fifth of them, never on test."""
     parts = [part for name, part in splits.items() if name != "test"]
     x = np.concatenate([np.asarray(part.x, np.float32) for part in parts])
     penalties = np.geomspace(1e-6, 1e5, settings.penalties).tolist()
@@ -96,14 +96,14 @@ def _fit(splits: Mapping[str, Features], settings: RobustnessSettings) -> Linear
 def _test_rows(look: LayerFeatures, layer: str, variant: str) -> Features:
     if variant == PLAIN:
         return look.splits(layer)["test"]
-    extractor = look.extractor.looking(variant)
+    extractor = look.extractor.with_variant(variant)
     return extractor.open(look.dataset.split("test")).run(look.context.reporter).features(layer)
 
 
 def _score(probe: LinearProbe, test: Features) -> Score:
     probabilities = np.zeros((len(test), len(test.classes)))
     probabilities[:, probe.classes_] = probe.predict_proba(np.asarray(test.x, np.float32))
-    right = probabilities.argmax(1) == test.labels
+    right = probabilities.argmax(1) == test.labels  # correct predictions [n]
     return Score(
         metric="top1",
         value=float(right.mean()),
@@ -120,7 +120,7 @@ def _score(probe: LinearProbe, test: Features) -> Score:
 
 
 def robustness_table(records: Results) -> Table:
-    """One row per model, data set, layer and corruption; accuracy and calibration error by severity."""
+    """Return a table of accuracy and calibration error by severity, per model, data set, layer and corruption."""
     severities = sorted({int(record.settings["severity"]) for record in records})
     table = Table(title="Accuracy (calibration error) by severity", box=box.SIMPLE_HEAD, pad_edge=False)
     table.title_justify = "left"
@@ -140,9 +140,9 @@ def robustness_table(records: Results) -> Table:
 
 
 def severity_curves(records: Results, data: str) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """Corruption → model → ``[s, 5]`` at the last layer on ``data``.
+    """Return corruption → model → curve ``[s, 5]`` of the last layer on ``data``.
 
-    Columns are severity, accuracy, the ends of its interval, and the expected calibration error.
+    The columns are severity, accuracy, the bounds of its interval, and the expected calibration error.
     """
     last = {record.model: record.layer for record in records if record.data == data}
     here = [r for r in records if r.data == data and r.layer == last[r.model]]

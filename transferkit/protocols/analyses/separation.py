@@ -1,4 +1,4 @@
-"""How far classes lie apart in each layer, and how a layer's features fill their space."""
+"""Class separation of each layer, and the spread and rank of its features."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -20,7 +20,7 @@ from ..settings import ExtractSettings
 from .layer_features import LayerFeatures, looks
 
 MOST_ROWS = 10_000
-"""Of a data set, all splits together; of larger sets an even selection takes part."""
+"""Maximum number of rows over all splits; larger data sets are subsampled evenly."""
 
 COLUMNS = {
     "class_separation": "separation",
@@ -31,7 +31,7 @@ COLUMNS = {
     "effective_rank": "RankMe",
     "spectrum_decay": "α-ReQ",
 }
-"""What the table shows, by the names in the record."""
+"""Names in the record → headings of the table."""
 
 
 def separations(
@@ -42,7 +42,7 @@ def separations(
     context: RunContext,
     force: bool = False,
 ) -> Results:
-    """One record per model, data set and layer; its value is the class separation.
+    """Return one record per model, data set and layer; its value is the class separation.
 
     Args:
         models: encoder specs; an empty list selects the default model.
@@ -53,7 +53,7 @@ def separations(
 
     Raises:
         DataError: for a data set with several labels per image.
-        UnansweredError: if the class separation of a layer is undefined; it holds the other results.
+        UnansweredError: if the class separation of a layer is undefined; it has all other results.
     """
     found: list[Result] = []
     problems: list[str] = []

@@ -1,4 +1,4 @@
-"""How alike layers are, within a model and between models."""
+"""Similarity of layers (CKA), within a model and between models."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,18 +22,18 @@ from ..settings import ExtractSettings
 from .layer_features import LayerFeatures, looks
 
 MOST_ROWS = 10_000
-"""Of a data set, all splits together; of larger sets an even selection takes part."""
+"""Maximum number of rows over all splits; larger data sets are subsampled evenly."""
 
 
 @dataclass(frozen=True)
 class Similarity:
-    """CKA of every layer of every model with every other, on one data set.
+    """CKA between all layers of all models, on one data set.
 
     Attributes:
-        data: the data set.
-        names: ``model layer`` of each row and column, ``[l]``.
-        matrix: the values, and which layers are constant.
-        records: one for each pair of models, a model with itself too, that have a layer each to compare.
+        data: spec of the data set.
+        names: ``model layer`` of each row and column ``[l]``.
+        matrix: the values, and the names of constant layers.
+        records: one record per pair of models with layers to compare, including a model with itself.
     """
 
     data: str
@@ -43,7 +43,7 @@ class Similarity:
 
     @property
     def values(self) -> NDArray[np.float64]:
-        """``[l, l]``; NaN where a layer is constant."""
+        """The CKA matrix ``[l, l]``; NaN for constant layers."""
         lines = [[np.nan if value is None else value for value in line] for line in self.matrix.values]
         return np.array(lines, dtype=np.float64)
 
@@ -73,7 +73,7 @@ class Similarity:
 def similarity(
     models: Sequence[str], datasets: Sequence[str], settings: ExtractSettings, *, context: RunContext
 ) -> Iterator[Similarity]:
-    """CKA over all rows that every model could read, one data set after another.
+    """Yield the CKA of all models per data set, over the rows that all models could read.
 
     Args:
         models: encoder specs; an empty list selects the default model.
@@ -88,10 +88,10 @@ def similarity(
 
 
 def similarity_of(seen: Sequence[LayerFeatures]) -> Similarity:
-    """CKA of several models on one data set, over all rows that every one of them could read.
+    """Return the CKA of several models on one data set, over the rows that all models could read.
 
     Args:
-        seen: one look a model, each at layers and at a size of its own; all by one seed.
+        seen: features per model, each with its own layers and input size, all with the same seed.
 
     Raises: DataError: if the models' rows differ.
     """
@@ -106,7 +106,7 @@ def _matrix(features: dict[str, Features], *, seed: int) -> CkaMatrix:
         if list(rows.ids) != list(first.ids):
             raise DataError(
                 f"{name} could read {len(rows)} rows, {next(iter(features))} {len(first)}: CKA needs the "
-                "same ones. Mend the unreadable files, or compare the models on another data set."
+                "same rows. Repair the unreadable files, or compare the models on another data set."
             )
     chosen = np.linspace(0, len(first) - 1, min(len(first), MOST_ROWS)).astype(np.int64)
     sums = CkaSums(list(features))
@@ -117,17 +117,17 @@ def _matrix(features: dict[str, Features], *, seed: int) -> CkaMatrix:
 
 
 def _records(seen: Sequence[LayerFeatures], matrix: CkaMatrix) -> Iterator[Result]:
-    """For each pair of models the mean, over the layers of one, of the most alike layer of the other.
+    """Yield one record per pair of models: the mean, over layers of one, of the CKA with the most similar layer.
 
-    A layer is not compared with itself, unless it is its model's only one. Of a pair with nothing to compare,
-    for its layers are constant, there is no record but a note.
+    A layer is not compared with itself, unless its model has no other layer. A pair whose layers are constant
+    has no record; a note reports it.
     """
-    places = {name: context for context, name in enumerate(matrix.rows)}
+    index_of = {name: index for index, name in enumerate(matrix.rows)}
     for number, one in enumerate(seen):
         for other in seen[number:]:
             table = {
                 layer: {
-                    theirs: matrix.values[places[f"{one.model} {layer}"]][places[f"{other.model} {theirs}"]]
+                    theirs: matrix.values[index_of[f"{one.model} {layer}"]][index_of[f"{other.model} {theirs}"]]
                     for theirs in other.layers
                 }
                 for layer in one.layers
@@ -139,13 +139,13 @@ def _records(seen: Sequence[LayerFeatures], matrix: CkaMatrix) -> Iterator[Resul
                 yield _record(one, other, float(np.mean(best)), extra_metrics, matrix.n)
             else:
                 one.context.reporter.note(
-                    f"{one.dataset.spec}: {one.model} and {other.model} have no CKA and leave no record, for "
+                    f"{one.dataset.spec}: {one.model} and {other.model} have no CKA and no record, because "
                     f"layers are constant: {', '.join(constant)}."
                 )
 
 
 def _most_alike(table: Mapping[str, Mapping[str, float | None]], *, itself: bool) -> list[float]:
-    """The highest value of each layer that has one; of a model with ``itself`` among its other layers."""
+    """Return the highest value of each layer that has one; for ``itself``, among the model's other layers."""
     others = itself and len(table) > 1
     rest = [
         [value for theirs, value in line.items() if value is not None and not (others and theirs == layer)]

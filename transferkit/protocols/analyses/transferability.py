@@ -1,4 +1,4 @@
-"""Scores that predict transfer without training, and how well they ranked the models of this workspace."""
+"""Transferability scores, which predict transfer without training, and their agreement with measured accuracy."""
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -26,21 +26,21 @@ from ..settings import ExtractSettings
 from .layer_features import LayerFeatures, looks
 
 PROBED, TUNED = "linear", "finetune"
-"""Protocols whose accuracies the scores are held against, where the workspace has them.
+"""Protocols whose accuracies in the workspace are compared with the scores.
 
-A probe's accuracy is of one layer. Fine-tuning moves the whole network: its accuracy stands against the
-scores of the deepest layer that was scored.
+The accuracy of a probe belongs to one layer. Fine-tuning trains the whole network: its accuracy is compared
+with the scores of the deepest scored layer.
 """
 
 
 @dataclass(frozen=True)
 class ScoreAccuracy:
-    """What a score said, beside the accuracy that it is held against.
+    """A transferability score with the measured accuracy.
 
     Attributes:
-        data, model, layer: whose features were scored.
-        score, value: its name, and what it said.
-        protocol, reached: what was measured, and the accuracy: the mean over seeds.
+        data, model, layer: data set, model and layer of the scored features.
+        score, value: name and value of the score.
+        protocol, reached: protocol of the accuracy, and its mean over seeds.
     """
 
     data: str
@@ -54,14 +54,14 @@ class ScoreAccuracy:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How a score ranked models on one data set, against what they then reached.
+    """Agreement of a score with measured accuracy in ranking the models on one data set.
 
     Attributes:
-        data: the data set.
-        score: its name.
-        protocol: which accuracies it is held against.
-        tau: Kendall's τ, weighted; None for fewer than three models.
-        models: how many had both; each counts once, at its deepest layer that was scored and measured.
+        data: spec of the data set.
+        score: name of the score.
+        protocol: protocol of the accuracies.
+        tau: weighted Kendall's τ; None for fewer than three models.
+        models: number of models with both values, each at the deepest layer that has both.
     """
 
     data: str
@@ -73,12 +73,12 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Transferability:
-    """Scores, and how they agree with measured accuracies.
+    """Transferability scores, and their agreement with measured accuracies.
 
     Attributes:
-        records: one a model, data set, layer and score.
-        pairs: those scores beside accuracies of linear probes and fine-tuning, layer by layer.
-        agreements: one a data set, score and protocol.
+        records: one record per model, data set, layer and score.
+        pairs: scores with accuracies of linear probes and fine-tuning, per layer.
+        agreements: one agreement per data set, score and protocol.
     """
 
     records: Results
@@ -101,10 +101,10 @@ def transferability(
     context: RunContext,
     force: bool = False,
 ) -> Transferability:
-    """Every score that a model allows, from the rows that a user may look at: train and val.
+    """Compute all scores that apply to each model, from train and val.
 
-    LEEP and NCE need the classes that a model was trained on; they are left out where it has no classifier
-    of its own.
+    LEEP and NCE need the classes that a model was trained on; they are left out for models without their own
+    classifier.
 
     Args:
         models: encoder specs; an empty list selects the default model.
@@ -141,7 +141,7 @@ def _scored(look: LayerFeatures, *, force: bool) -> Iterator[Result]:
 
 
 def _plain(name: str, value: float, rows: Features) -> Score:
-    """A score is a number of these rows, and has no interval."""
+    """Return a Score without an interval."""
     return Score(
         metric=name,
         value=value,
@@ -153,14 +153,14 @@ def _plain(name: str, value: float, rows: Features) -> Score:
 
 
 def has_classifier(encoder: Encoder) -> bool:
-    """Whether the network still tells the classes apart that it was trained on."""
+    """Return True if the network has the classifier that it was trained with."""
     scheme = encoder.spec.partition(":")[0]
     trained = scheme in ("torchvision", "timm") or scheme.startswith("imagenet-")
     return trained and bool(trace(encoder).classifier)
 
 
 def _classified(look: LayerFeatures) -> LayerFeatures:
-    """The same, looked at where the network names its own classes."""
+    """Return the outputs of the network's own classifier on the same images."""
     return next(
         looks(
             [look.model],
@@ -172,14 +172,14 @@ def _classified(look: LayerFeatures) -> LayerFeatures:
 
 
 def paired(records: Sequence[Result], known: Iterable[Result]) -> Iterator[ScoreAccuracy]:
-    """The scores whose networks an accuracy was measured of, each beside it.
+    """Pair scores with measured accuracies of the same networks.
 
-    A probe's accuracy counts if it is of the very features that were scored. One recipe a data set and
-    protocol counts: of all settings but the seed, those that most models were measured under; of equals those
-    of most records, then those that come first as text. Over seeds, accuracies are averaged.
+    A probe's accuracy counts if it belongs to the scored features. One recipe (all settings except the seed)
+    counts per data set and protocol: the one with the most models, then with the most records, then the first
+    in alphabetical order. Accuracies are averaged over seeds.
 
     Args:
-        records: of the scores, layers in order of depth.
+        records: records of the scores, with layers in order of depth.
         known: any records, in any order.
     """
     deepest = {(r.data, r.model): r.layer for r in records}
@@ -188,10 +188,10 @@ def paired(records: Sequence[Result], known: Iterable[Result]) -> Iterator[Score
     kinds = ((PROBED, records, _features), (TUNED, last, _network))
     for data, (protocol, scores, of) in product(dict.fromkeys(r.data for r in records), kinds):
         scored = [(of(r), r) for r in scores if r.data == data]
-        asked = {key for key, _ in scored}
+        scored_keys = {key for key, _ in scored}
         here = [r for r in measured if (r.data, r.protocol) == (data, protocol)]
         reached: dict[Hashable, list[float]] = {}
-        for record in _one_recipe([r for r in here if of(r) in asked]):
+        for record in _one_recipe([r for r in here if of(r) in scored_keys]):
             reached.setdefault(of(record), []).append(record.value)
         for key, r in scored:
             if key in reached:
@@ -217,18 +217,18 @@ def _one_recipe(records: Sequence[Result]) -> list[Result]:
 
 
 def agreements_of(pairs: Iterable[ScoreAccuracy]) -> Iterator[Agreement]:
-    """How scores ranked models, each of them once: at the deepest layer of its pairs, which comes last."""
-    places: dict[tuple[str, str, str], dict[str, ScoreAccuracy]] = {}
+    """Yield the agreement of each score, with each model once: at the deepest layer of its pairs, which comes last."""
+    deepest: dict[tuple[str, str, str], dict[str, ScoreAccuracy]] = {}
     for pair in pairs:
-        places.setdefault((pair.data, pair.score, pair.protocol), {})[pair.model] = pair
-    for (data, score, protocol), own in places.items():
+        deepest.setdefault((pair.data, pair.score, pair.protocol), {})[pair.model] = pair
+    for (data, score, protocol), own in deepest.items():
         values, reached = [pair.value for pair in own.values()], [pair.reached for pair in own.values()]
         found = rank_correlation(values, reached)
         yield Agreement(data, score, protocol, found.value, found.models)
 
 
 def _score_table(records: Results) -> Table:
-    """One row per model, data set and layer; one column a score."""
+    """Return a table with one row per model, data set and layer, and one column per score."""
     names = list(dict.fromkeys(record.metric for record in records))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("model", "data", "layer"):
@@ -245,13 +245,13 @@ def _score_table(records: Results) -> Table:
 def _agreement_table(agreements: Sequence[Agreement]) -> Table | Text:
     if not agreements:
         return Text(
-            "No accuracy of these models is in the workspace: run transferkit probe for the same models, "
-            "data and layers, or transferkit finetune, and the scores are held against it."
+            "No accuracy of these models is in the workspace. To compare the scores with measured accuracy, run "
+            "transferkit probe for the same models, data and layers, or transferkit finetune."
         )
     table = Table(title="Agreement with measured accuracy: weighted Kendall's τ", box=box.SIMPLE_HEAD, pad_edge=False)
     table.title_justify = "left"
     scores = list(dict.fromkeys(one.score for one in agreements))
-    for heading in ("data", "against", "models"):
+    for heading in ("data", "protocol", "models"):
         table.add_column(heading)
     for name in scores:
         table.add_column(SCORES[name].title, justify="right")

@@ -1,1 +1,1 @@
-"""Detection transfer: a detector is put around a network, trained on boxes, and scored on them."""
+"""Detection transfer: train a detector with a network as its backbone on boxes, and score its detections."""

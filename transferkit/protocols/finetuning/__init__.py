@@ -1,1 +1,1 @@
-"""Full-network transfer: the whole network is trained on a target, then scored on its test split."""
+"""Full-network transfer: train the whole network on a target data set, and score it on the test split."""

@@ -1,1 +1,1 @@
-"""Pretraining: settings and presets, the trainer, and what a run needs to go on exactly."""
+"""Pretraining: settings and presets, the trainer, and checkpoints that resume a run exactly."""
