@@ -103,7 +103,7 @@ def test_what_is_no_model_is_refused(tmp_path):
         transferkit.extract(3, coloured(10, 0), workspace=tmp_path)
     with pytest.raises(UsageError, match="The linear protocol has no setting 'shots': it belongs to fewshot"):
         transferkit.probe({}, "linear", shots=5)
-    with pytest.raises(UsageError, match="views=4 needs images, but probe\(\) has only features"):
+    with pytest.raises(UsageError, match=r"views=4 needs images, but probe\(\) has only features"):
         transferkit.probe({}, "linear", solver="sgd", views=4)
 
 

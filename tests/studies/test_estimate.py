@@ -33,7 +33,7 @@ def test_images_and_bytes_are_those_of_the_extraction(tmp_path):
     assert found["extract"].images == 2 * 3 * (12 + 6 + 8)
     assert found["extract"].seconds > 0
     assert found["linear"].seconds is None
-    assert "Nothing says yet how long linear, fewshot, knn takes" in plan.caption
+    assert "Unknown duration: linear, fewshot, knn" in plan.caption
     carried_out(study, context)
     written = sum(path.stat().st_size for path in context.workspace.features.glob("*/*.h5"))
     assert written <= found["extract"].bytes <= 3 * written + 2**20

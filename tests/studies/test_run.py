@@ -111,7 +111,7 @@ def test_a_trace_that_cannot_be_written_does_not_stop_the_study(tmp_path):
     study = plain_study(tmp_path, '\n[[probe]]\nmodels = ["run:nothing"]\npenalties = 3\n')
     run, _ = carried_out(study, context)
     assert (run.count("done"), run.count("failed"), run.count("blocked")) == (10, 1, 1)
-    said = [note for note in notes.notes if note.startswith("Where in the code extract run:nothing")]
+    said = [note for note in notes.notes if note.startswith("The traceback of extract run:nothing")]
     assert len(said) == 1
     assert "is not kept" in said[0]
     assert "cannot be written" in said[0]
@@ -173,7 +173,7 @@ class Full:
 
 def test_tasks_that_nothing_takes_are_an_error_and_not_a_success(tmp_path):
     study, context = plain_study(tmp_path), place_at(tmp_path / "w")
-    words = r"Nothing runs, and no process takes any of the 10 tasks that are left \(extract pixels .*; …\)\. Run"
+    words = r"No task is running, and no process accepts any of the 10 remaining tasks \(extract pixels .*; …\)\. Run"
     with pytest.raises(StudyError, match=words):
         run_study(study, context=context, engine=Full)
     assert state_of(study, context).count("waiting") == 10
@@ -197,7 +197,7 @@ def test_a_run_with_other_settings_under_the_same_name(tmp_path):
     assert "epochs was 1 and is 2" in run.failed[0].error
     folder = context.workspace.runs / "small-ce"
     assert run.failed[0].error.endswith(
-        f"--name is name in [[pretrain]], and instead of --no-resume the folder {folder} is removed."
+        f"set name in [[pretrain]] instead of --name, and instead of --no-resume remove the folder {folder}."
     )
     assert run_study(small(tmp_path), context=context, engine=never).done == 0, "what was finished still is"
 
@@ -212,11 +212,11 @@ def test_a_changed_file_says_which_tasks_are_new_and_which_are_gone(tmp_path):
     assert len(here.began) == 2
     assert "2 tasks are new (knn · pixels" in notes.notes[0]
     listed = context.workspace.studies / "plain" / "change.txt"
-    assert notes.notes[0].endswith(f"What is finished is kept. Each is named in {listed}.")
+    assert notes.notes[0].endswith(f"Finished tasks are kept. All tasks are listed in {listed}.")
     assert len(listed.read_text().splitlines()) == 2
     carried_out(plain_study(tmp_path), context)
     assert "2 tasks are gone (knn · pixels" in notes.notes[-1]
-    assert "What is finished is kept" in notes.notes[-1]
+    assert "Finished tasks are kept" in notes.notes[-1]
 
 
 def test_two_runs_of_one_study_at_once_are_refused(tmp_path):

@@ -38,7 +38,7 @@ def test_a_change_names_what_is_new_and_what_is_gone(tmp_path):
     assert "ran: 1 task is to be done again (one). What is finished" in str(Change((), (), ("one",)))
     assert str(Change(("two",), ("one",))) == (
         "The study has changed since it last ran: 1 task is new (two), and 1 task is gone (one). "
-        "What is finished is kept."
+        "Finished tasks are kept."
     )
     assert "5 tasks are new (a; b; c; …)" in str(Change(tuple("abcde"), ()))
 

@@ -1,1 +1,1 @@
-"""The attic: study files, the grid of tasks that they make, and the engines that carry it out."""
+"""Studies: study files, the grid of tasks that they describe, and the engines that run it."""

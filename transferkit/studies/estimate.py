@@ -1,4 +1,4 @@
-"""What a study will take, before it begins: images, bytes, and time from a short timing of each network."""
+"""Estimate of a study: images, bytes, and time from a short timing of each network."""
 
 import time
 from collections.abc import Mapping
@@ -27,22 +27,22 @@ from .study import Study
 from .task_store import TaskStore, unfinished
 
 BACKWARD = 3
-"""Forward passes that a step of training takes the time of."""
+"""Duration of a training step in forward passes."""
 
-_BATCH = (16, 256)  # on a CPU, on a GPU
+_BATCH = (16, 256)  # batch size on a CPU and on a GPU
 _TIMINGS, _TIMING_SECONDS = 12, 3.0
 
 
 @dataclass(frozen=True)
 class EstimateLine:
-    """One kind of work.
+    """Estimate for one kind of work.
 
     Attributes:
-        work: what it is.
-        tasks: how many are left.
-        images: that pass through networks.
-        bytes: of features that will be written.
-        seconds: of all its tasks, one after another on this machine; None when nothing says how long.
+        work: kind of the tasks.
+        tasks: number of remaining tasks.
+        images: number of images that networks process.
+        bytes: bytes of features to write.
+        seconds: duration of all tasks in sequence on this machine; None if unknown.
     """
 
     work: str
@@ -54,13 +54,13 @@ class EstimateLine:
 
 @dataclass(frozen=True)
 class StudyEstimate:
-    """What is left of a study.
+    """Estimate of the remaining work of a study.
 
     Attributes:
-        study: its name.
-        done: tasks that are finished.
-        lines: the work that is left, kind by kind.
-        problems: models and data sets that could not be opened, and why; they are not counted.
+        study: name of the study.
+        done: number of finished tasks.
+        lines: remaining work per kind.
+        problems: error messages of models and data sets that could not be opened, which are not counted.
     """
 
     study: str
@@ -70,11 +70,11 @@ class StudyEstimate:
 
     @property
     def caption(self) -> str:
-        """Where the numbers come from, and which there are not."""
+        """Sources of the estimates, and a list of unknown durations."""
         unknown = [line.work for line in self.lines if line.seconds is None]
-        parts = ["Time: a short timing of each network on this machine; of probes, what their records took."]
+        parts = ["Time: a short timing of each network on this machine; for probes, the duration of earlier records."]
         if unknown:
-            parts.append(f"Nothing says yet how long {', '.join(unknown)} takes.")
+            parts.append(f"Unknown duration: {', '.join(unknown)}.")
         return " ".join([*parts, *self.problems])
 
     def to_json(self) -> dict[str, Any]:
@@ -83,7 +83,7 @@ class StudyEstimate:
 
 
 def estimate(study: Study, context: RunContext) -> StudyEstimate:
-    """Time networks for a moment, and count what is left; nothing is written but data that must be drawn."""
+    """Time networks briefly, and count the remaining work; nothing is written except generated data."""
     grid = grid_of(study)
     task_store = TaskStore(context)
     finished = task_store.finished(grid)
@@ -114,7 +114,7 @@ def _summed(lines: list[EstimateLine]) -> EstimateLine:
 
 @dataclass(eq=False)
 class _Counting:
-    """What is known while the tasks are gone through."""
+    """Caches for the estimates of all tasks."""
 
     study: Study
     context: RunContext
@@ -125,7 +125,7 @@ class _Counting:
     _known_widths: dict[tuple[str, int, tuple[str, ...]], list[int]] = field(default_factory=dict)
 
     def line(self, task: Task) -> EstimateLine:
-        """What one task takes."""
+        """Return the estimate of one task."""
         what = task.what
         if task.kind == "pretrain":
             return self._pretraining(what)
@@ -151,9 +151,9 @@ class _Counting:
         return EstimateLine(task.kind, 1, rows, written, rows * self._image_seconds(encoder, size))
 
     def _records(self, task: Task) -> int | None:
-        """How many a question leaves: one a layer, and a setting of a probe; None if a model cannot be had.
+        """Return the number of records of a task: one per layer and setting; None if a model cannot be loaded.
 
-        CKA leaves them for pairs of models, and takes its time before the first.
+        CKA counts as one, because it computes the records of all pairs of models together.
         """
         what, layers = task.what, 0
         if task.kind == "analyze" and what["analysis"] == "cka":
@@ -187,7 +187,7 @@ class _Counting:
             return None
 
     def _encoder(self, model: str) -> Encoder | None:
-        """The encoder; of a run that is not there yet, the network that it will be."""
+        """Return the encoder; for a run that does not exist yet, its network before training."""
         for run in self.study.pretrain:
             if model.removesuffix("@best") == f"run:{run.run}":
                 encoder = self._load(run.settings.model)
@@ -204,7 +204,7 @@ class _Counting:
         return self._encoders[model]
 
     def _widths(self, encoder: Encoder, size: int, layers: tuple[str, ...]) -> list[int]:
-        """Features of each layer; an unknown one has none, and is said by the task that asks for it."""
+        """Return the feature dimensions of the layers; an unknown layer is skipped, and its task reports it."""
         key = encoder.spec, size, layers
         if key not in self._known_widths:
             try:
@@ -217,7 +217,7 @@ class _Counting:
         return self._known_widths[key]
 
     def _image_seconds(self, encoder: Encoder, size: int) -> float:
-        """Of a forward pass, where and as precisely as the study will make it."""
+        """Return the seconds per image of a forward pass, on the device and with the precision of the study."""
         key = encoder.spec, size
         if key not in self._seconds:
             self._seconds[key] = _pass_seconds(encoder, size, choose_compute("auto", self.study.precision))
@@ -225,7 +225,7 @@ class _Counting:
 
     @cached_property
     def _measured(self) -> dict[str, float]:
-        """Protocol → mean seconds of the records in the workspace."""
+        """Mean seconds of the records in the workspace by protocol."""
         found: dict[str, list[float]] = {}
         for record in ResultStore(self.context.workspace.results):
             found.setdefault(record.protocol, []).append(sum(record.seconds.values()))
@@ -233,7 +233,7 @@ class _Counting:
 
 
 def _pass_seconds(encoder: Encoder, size: int, compute: Compute) -> float:
-    """Of one image of noise in a batch: the quickest of several, for a busy machine slows some of them."""
+    """Return the seconds per image in a batch of noise: the minimum of several timings, as other load slows some."""
     batch = _BATCH[compute.device.type == "cuda"]
     images = torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(0)).to(compute.device)
     module = encoder.module.to(compute.device)

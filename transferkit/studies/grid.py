@@ -1,7 +1,7 @@
-"""From a study to its tasks: plain values with stable names, and which of them wait for which.
+"""The grid of tasks of a study: plain values with stable ids and dependencies.
 
 ``pretrain → extract → probe, analyze``, and ``pretrain → finetune``. A task is one run, one model on one data
-set, or one question to it; what belongs to this machine (threads, memory, device) is no part of it.
+set, or one protocol for them; settings of the machine (threads, memory, device) are not part of it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,12 +17,12 @@ KINDS = ("pretrain", "extract", "probe", "finetune", "analyze")
 
 @dataclass(frozen=True)
 class Task:
-    """One piece of work.
+    """A task of a study.
 
     Attributes:
         kind: one of ``KINDS``.
-        title: for people.
-        what: everything that its results depend on, apart from contents of files; plain values.
+        title: title for display.
+        what: plain values that determine the results, except contents of files.
         after: ids of tasks that must be finished first.
     """
 
@@ -33,12 +33,12 @@ class Task:
 
     @property
     def id(self) -> str:
-        """The same for the same work, in every study."""
+        """Id of the task, equal for the same work in every study."""
         return f"{self.kind}-{digest_of(dict(self.what))[:20]}"
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Specs of the encoders that it looks at."""
+        """Specs of the encoders that the task uses."""
         return tuple(self.what.get("sizes", {}))
 
     def to_json(self) -> dict[str, Any]:
@@ -47,21 +47,21 @@ class Task:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Task":
-        """The inverse of ``to_json``."""
+        """Return the task of ``to_json``."""
         return cls(value["kind"], value["title"], value["what"], tuple(value["after"]))
 
 
 Grid = dict[str, Task]
-"""Tasks by id; whatever a task waits for stands before it."""
+"""Tasks by id; each task comes after its dependencies."""
 
 
 def plain(settings: Any) -> dict[str, Any]:
-    """The fields of settings as JSON has them."""
+    """Return the fields of settings as plain values for JSON."""
     return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(settings).items()}
 
 
 def grid_of(study: Study) -> Grid:
-    """The tasks of a study, data set by data set, so that what is open or loaded is used again."""
+    """Return the tasks of a study, grouped by data set, so that open data sets and loaded networks are reused."""
     runs: dict[str, Task] = {}
     for run in study.pretrain:
         what = {"run": run.run, "settings": plain(run.settings), "devices": run.devices}
@@ -86,13 +86,13 @@ def grid_of(study: Study) -> Grid:
 
 
 def _ids(runs: Mapping[str, Task], models: Iterable[str]) -> tuple[str, ...]:
-    """Of the pretraining of those models that this study makes, as they end or at their best."""
+    """Return the ids of the pretraining tasks of those models that this study trains."""
     made = (runs.get(model.removesuffix("@best")) for model in models)
     return tuple(task.id for task in made if task)
 
 
 def _asked(study: Study, data: str) -> Iterator[Task]:
-    """Every question about one data set."""
+    """Yield all tasks on the features of one data set."""
     for probing in study.probe:
         yield from _probes(study, probing, data)
     for finetuning in study.finetune:
@@ -102,7 +102,7 @@ def _asked(study: Study, data: str) -> Iterator[Task]:
 
 
 def _layers(study: Study) -> dict[tuple[str, str, int], tuple[str, ...]]:
-    """Model, data set and seed → the layers that anything asks of them; none for fine-tuning alone."""
+    """Return (model, data set, seed) → the layers that tasks need; none for fine-tuning only."""
     found: dict[tuple[str, str, int], dict[str, None]] = {}
     for one in study.asked:
         for data in one.scope.data:
@@ -162,7 +162,7 @@ def _finetunings(study: Study, finetuning: Finetuning, data: str) -> Iterator[Ta
 
 
 def _analyses(study: Study, analysis: Analysis, data: str) -> Iterator[Task]:
-    """CKA compares all models; the others look at one after another."""
+    """Yield the analyses of a data set: CKA of all models together, other analyses per model."""
     scope = analysis.scope
     if data not in scope.data:
         return

@@ -1,4 +1,4 @@
-"""A study in a terminal: how far it has come, what failed, what it will take."""
+"""Tables of a study for the terminal: progress, failures and estimates."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -13,13 +13,13 @@ from .run import StudyRun
 from .state import TaskState
 
 if TYPE_CHECKING:
-    from .estimate import StudyEstimate  # loads all that carries out tasks, which takes seconds
+    from .estimate import StudyEstimate  # its import takes seconds
 
 _BAR = 8  # characters
 
 
 def state_table(found: StudyRun) -> Table:
-    """One row per model, one column a protocol: how many tasks are done of how many; a bar for all of them."""
+    """Return a table of finished and total tasks, with one row and bar per model and one column per protocol."""
     counts: dict[str, dict[str, list[TaskState]]] = {}
     for mark in found.marks.values():
         column, row = _place_of(mark.title)
@@ -38,7 +38,7 @@ def state_table(found: StudyRun) -> Table:
 
 
 def _place_of(title: str) -> tuple[str, str]:
-    """Column and row of a task, from its title."""
+    """Return the column and row of a task, from its title."""
     first, *rest = title.split(" · ")
     word, _, model = first.partition(" ")
     if word == "pretrain":
@@ -64,7 +64,7 @@ def _colour(marks: list[TaskState]) -> str:
 
 
 def failures_table(found: StudyRun) -> Iterator[Table]:
-    """What failed and why, if anything did; and how many tasks wait for it."""
+    """Yield a table of failed tasks with their errors, if there are any, and the number of blocked tasks."""
     if not found.failed:
         return
     blocked = found.count("blocked")
@@ -79,10 +79,10 @@ def failures_table(found: StudyRun) -> Iterator[Table]:
 
 
 def plan_table(plan: "StudyEstimate") -> Table:
-    """What is to be done, kind by kind, with time and bytes."""
+    """Return a table of the remaining work per kind, with time and bytes."""
     title = f"{plan.study}: {plan.done} tasks are done, {sum(line.tasks for line in plan.lines)} are left"
     table = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    for heading in ("work", "tasks", "num_images", "bytes", "one after another"):
+    for heading in ("work", "tasks", "images", "bytes", "one after another"):
         table.add_column(heading, justify="left" if heading == "work" else "right")
     for line in plan.lines:
         table.add_row(

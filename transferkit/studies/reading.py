@@ -1,4 +1,4 @@
-"""From a study file, or the name of a preset, to the study. Nothing is opened or computed."""
+"""Parse a study file or preset into a study; no data set or model is opened."""
 
 import re
 import tomllib
@@ -30,52 +30,52 @@ _SCOPE = ("models", "data", "layers", "seeds")
 _TABLES = ("pretrain", "probe", "finetune", "analyze")
 _TOP = ("name", *_SCOPE, "precision", "workers_per_entry", "shown", *_TABLES)
 _PATHS = ("folder", "file", "imagenet", "miniimagenet")
-BATCHED_PROTOCOLS = ("semantic",)  # whose settings are answered from one decomposition
+BATCHED_PROTOCOLS = ("semantic",)  # protocols that evaluate several settings from one decomposition
 
 
 def read_study(spec: str) -> Study:
-    """The study that a preset's name or a path stands for.
+    """Read the study of a preset's name or a path.
 
     Raises:
-        UnknownNameError: for neither, with the nearest preset.
-        UsageError: for a file that is no study, in one line that names the file, the table and the key.
+        UnknownNameError: if ``spec`` is neither, with the closest preset.
+        UsageError: for an invalid study, with the file, the table and the key.
     """
     return parse_study(study_text(spec), where=spec)
 
 
 def study_text(spec: str) -> str:
-    """The text of a preset or of a file; raises as ``read_study`` does."""
+    """Return the text of a preset or file; raises as ``read_study`` does."""
     if spec in PRESETS:
         return preset_text(spec)
     path = Path(spec).expanduser()
     if not path.is_file():
         if path.suffix == ".toml" or len(path.parts) > 1:
-            raise UsageError(f"{spec} is no file. Write a study, or choose from: {', '.join(PRESETS)}.")
+            raise UsageError(f"{spec} is not a file. Write a study file, or choose from: {', '.join(PRESETS)}.")
         raise unknown_name("study", spec, list(PRESETS))
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{spec} cannot be read as text ({error}). Name a TOML file.") from error
+        raise UsageError(f"{spec} cannot be read as text ({error}). Give a TOML file.") from error
 
 
 def parse_study(text: str, *, where: str) -> Study:
-    """The study that ``text`` describes.
+    """Parse a study.
 
     Args:
-        text: TOML.
-        where: how errors begin; its stem is the name of a study that gives none.
+        text: text of a study file, in TOML.
+        where: file name for errors; its stem is the default name of the study.
 
-    Raises: UsageError: naming the file and the key.
+    Raises: UsageError: with the file and the key.
     """
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{where} is no TOML: {error}.") from error
+        raise UsageError(f"{where} is not valid TOML: {error}.") from error
     top = Table(where, values)
     top.require_known(*_TOP)
     name = top.get("name", str, Path(where).stem)
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", name):
-        raise top.refuse(f"name = {name!r} cannot name a folder: use at most 64 letters, digits, . _ + -")
+        raise top.refuse(f"name = {name!r} is not a valid folder name: use at most 64 letters, digits, . _ + -")
     runs = tuple(_pretrainings(top, name))
     base = _scope(top, Scope((), ()))
     base = replace(base, models=tuple(dict.fromkeys([*base.models, *(f"run:{run.run}" for run in runs)])))
@@ -90,24 +90,24 @@ def parse_study(text: str, *, where: str) -> Study:
         finetune=tuple(_each(top, "finetune", base, _finetunings)),
         analyze=tuple(_each(top, "analyze", base, _analyses)),
     )
-    _require_sense(study, top)
+    _require_valid(study, top)
     return study
 
 
-def _require_sense(study: Study, top: Table) -> None:
-    """Refuse grids without cells, and sizes of models that nothing is asked of."""
+def _require_valid(study: Study, top: Table) -> None:
+    """Refuse studies without tasks, and input sizes of models that no task uses."""
     if study.precision not in ("auto", "fp32", "bf16"):
         raise top.refuse(f"precision = {study.precision!r} is unknown. Choose from: auto, fp32, bf16.")
     if study.workers_per_entry < 1:
-        raise top.refuse(f"workers_per_entry = {study.workers_per_entry} is too few: give 1 or more.")
+        raise top.refuse(f"workers_per_entry = {study.workers_per_entry} is too small: give 1 or more.")
     if not study.asked and not study.pretrain:
         raise top.refuse("the grid is empty: add [[pretrain]], [[probe]], [[finetune]] or [[analyze]].")
     models = {model for one in study.asked for model in one.scope.models}
     for name in study.shown:
         if not any(fnmatchcase(model, name) for model in models):
             near = get_close_matches(name, models, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(sorted(models))}."
-            raise top.refuse(f"[shown] {name!r} is no model of this study. {hint}")
+            hint = f"Did you mean {near[0]!r}?" if near else f"Choose from: {', '.join(sorted(models))}."
+            raise top.refuse(f"[shown] {name!r} is not a model of this study. {hint}")
 
 
 def _shown(top: Table) -> Mapping[str, int]:
@@ -121,7 +121,7 @@ def _shown(top: Table) -> Mapping[str, int]:
 
 
 def _each(top: Table, kind: str, base: Scope, make: Callable[[Table, Scope], Iterator[Any]]) -> Iterator[Any]:
-    """What the tables ``[[kind]]`` make, each with its own scope."""
+    """Yield the parts of a study that the tables ``[[kind]]`` describe, each with its own scope."""
     for table in top.tables(kind):
         scope = _scope(table, base)
         for key, value in (("models", scope.models), ("data", scope.data)):
@@ -131,7 +131,7 @@ def _each(top: Table, kind: str, base: Scope, make: Callable[[Table, Scope], Ite
 
 
 def _scope(table: Table, base: Scope) -> Scope:
-    """What the table says, else ``base``; patterns choose among the models of ``base``."""
+    """Return the scope of a table, with defaults from ``base``; patterns select among the models of ``base``."""
     data = table.get("data", tuple[str, ...], ())
     models: dict[str, None] = {}
     for spec in table.get("models", tuple[str, ...], base.models):
@@ -145,15 +145,15 @@ def _scope(table: Table, base: Scope) -> Scope:
 
 
 def _models(table: Table, spec: str, among: Sequence[str]) -> Sequence[str]:
-    """A model's spec with an absolute path, or what a pattern chooses; ``latest`` changes, and is refused."""
+    """Return a model's spec with an absolute path, or the models of a pattern; ``latest`` is refused, as it changes."""
     if spec.partition("@")[0] == "latest":
-        raise table.refuse('models: "latest" changes with every run: name the run, as "run:NAME".')
+        raise table.refuse('models: "latest" changes with every run: give a run as "run:NAME".')
     if "*" not in spec:
         table.settled(require_known_model, spec)
         return [_absolute(spec)]
     found = [model for model in among if fnmatchcase(model, spec)]
     if not found:
-        raise table.refuse(f"models: {spec!r} fits none of: {', '.join(among) or 'no models at all'}.")
+        raise table.refuse(f"models: {spec!r} matches none of: {', '.join(among) or 'no models at all'}.")
     return found
 
 
@@ -163,13 +163,13 @@ def _absolute(spec: str) -> str:
 
 
 def _pretrainings(top: Table, study: str) -> Iterator[Pretraining]:
-    """Every run of every table, each under a name of its own."""
+    """Yield the pretraining runs of all tables, each with a unique name."""
     seen: dict[str, str] = {}
     for table in top.tables("pretrain"):
         preset = table.get("preset", str, "mini")
         devices = table.get("devices", int, 1)
         if devices < 1:
-            raise table.refuse(f"devices = {devices} is too few: give 1 or more.")
+            raise table.refuse(f"devices = {devices} is too small: give 1 or more.")
         variants = list(table.variants(PretrainSettings, "name", "preset", "devices"))
         varied = [key for key in variants[0] if len({str(one[key]) for one in variants}) > 1]
         for changes in variants:
@@ -179,14 +179,14 @@ def _pretrainings(top: Table, study: str) -> Iterator[Pretraining]:
             table.settled(expand_datasets, [settings.data])
             run = _run_name(table.get("name", str, ""), study, settings, varied)
             if run in seen:
-                raise table.refuse(f"two runs would be called {run}: give one of them another name.")
+                raise table.refuse(f"two runs have the name {run}: give one of them another name.")
             seen[run] = table.where
             table.settled(lambda settings=settings: settings.augmentation)
             yield Pretraining(run, settings, devices)
 
 
 def _run_name(name: str, study: str, settings: PretrainSettings, varied: list[str]) -> str:
-    """The name that was given, or the study's, and behind it whatever tells the runs apart."""
+    """Return the name of a run: the given name or the study's, followed by the values in which the runs differ."""
     parts = [name or study]
     if not name or "loss" in varied:
         parts.append(settings.loss.replace(" ", ""))
@@ -216,7 +216,7 @@ def _finetunings(table: Table, scope: Scope) -> Iterator[Finetuning]:
 def _analyses(table: Table, scope: Scope) -> Iterator[Analysis]:
     kind = table.get("kind", str, "")
     if kind not in ANALYSES:
-        raise table.refuse(f"kind = {kind!r} is no analysis. Choose from: {', '.join(ANALYSES)}.")
+        raise table.refuse(f"kind = {kind!r} is not an analysis. Choose from: {', '.join(ANALYSES)}.")
     if kind != "robustness":
         table.require_known("kind", *_SCOPE)
         yield Analysis(kind, None, scope)

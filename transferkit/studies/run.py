@@ -1,4 +1,4 @@
-"""Run a study: whatever is not finished, several tasks at a time, the rest of it when one fails."""
+"""Run a study: all unfinished tasks, in parallel; a failed task does not stop independent ones."""
 
 import os
 import socket
@@ -21,18 +21,18 @@ from .state import State, TaskState, some
 from .study import Study
 from .task_store import TaskRecord, TaskStore, unfinished
 
-LISTEN_SECONDS = 0.5  # between two looks at whoever pressed Ctrl-C
+LISTEN_SECONDS = 0.5  # maximum delay of the reaction to Ctrl-C
 
 
 @dataclass(frozen=True)
 class StudyRun:
-    """How a run of a study ended.
+    """State of a study after a run.
 
     Attributes:
-        study: its name.
-        marks: where each task stands.
+        study: name of the study.
+        marks: state of each task.
         cells: digests of the records of all finished tasks, in the order of the grid.
-        done: how many tasks were carried out now.
+        done: number of tasks that this run finished.
     """
 
     study: str
@@ -42,20 +42,20 @@ class StudyRun:
 
     @property
     def failed(self) -> list[TaskState]:
-        """Tasks that went wrong."""
+        """Failed tasks."""
         return [mark for mark in self.marks.values() if mark.state == "failed"]
 
     def count(self, state: str) -> int:
-        """How many tasks stand there."""
+        """Return the number of tasks in a state."""
         return sum(mark.state == state for mark in self.marks.values())
 
     def results(self, context: RunContext) -> Results:
-        """Their records, as they lie in the workspace."""
+        """Return the records of the finished tasks from the workspace."""
         store = ResultStore(context.workspace.results)
         return Results(store.named(cell) for cell in self.cells)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, without the records."""
+        """Return plain values for JSON, without the records."""
         states = ("done", "failed", "blocked", "waiting", "running")
         return {
             "study": self.study,
@@ -65,7 +65,7 @@ class StudyRun:
 
 
 def state_of(study: Study, context: RunContext) -> StudyRun:
-    """Where each task stands now, told by what is in the workspace; errors are of the last run."""
+    """Return the current state of each task from the workspace, with the errors of the last run."""
     grid = grid_of(study)
     finished = TaskStore(context).finished(grid)
     last = State.read(context.workspace.studies / study.name).marks
@@ -84,25 +84,25 @@ def state_of(study: Study, context: RunContext) -> StudyRun:
 
 
 def run_study(study: Study, *, context: RunContext, engine: Callable[[], Engine], fail_fast: bool = False) -> StudyRun:
-    """Carry out what is not finished.
+    """Run all unfinished tasks of a study.
 
     Args:
-        study: what is asked.
+        study: the study.
         context: workspace and reporter.
-        engine: makes what carries out the tasks; called only if there is anything to do.
-        fail_fast: stop at the first failure; what is running then is lost.
+        engine: factory of the engine; called only if tasks are left.
+        fail_fast: stop at the first failure, and cancel running tasks.
 
     Raises:
         UsageError: if another process runs this study.
-        StudyError: at the first failure, where ``fail_fast`` is on, and for tasks that no process can take.
+        StudyError: at the first failure, if ``fail_fast`` is set, and for tasks that no process can take.
     """
     folder = context.workspace.studies / study.name
     path = folder / "lock"
     lock = Lock(path)
     if not lock.acquire(wait=False):
         raise UsageError(
-            f"Another process{_named(path)} is running the study {study.name}. Wait for it, look at it with "
-            "transferkit study show, or give this one another name."
+            f"Another process{_named(path)} is running the study {study.name}. Wait until it has finished, follow it "
+            "with transferkit study show, or give this study another name."
         )
     try:
         with writing_to(path):
@@ -111,7 +111,7 @@ def run_study(study: Study, *, context: RunContext, engine: Callable[[], Engine]
         finished = task_store.finished(grid)
         left = {task.id: task for task in unfinished(grid, finished)}
         if change := state.change(grid, left):
-            context.reporter.note(f"{change} Each is named in {state.keep_change(change)}.")
+            context.reporter.note(f"{change} All tasks are listed in {state.keep_change(change)}.")
         state.begin(grid, {n: finished[n].seconds if n in finished else 0.0 for n in grid if n not in left})
         run = _Run(grid, task_store, state, context, fail_fast, finished, left)
         try:
@@ -124,11 +124,11 @@ def run_study(study: Study, *, context: RunContext, engine: Callable[[], Engine]
 
 
 def _named(lock: Path) -> str:
-    """Who holds the lock of a study, as it wrote there; nothing before it has."""
+    """Return the holder of the lock of a study in brackets; empty if it is unknown."""
     try:
         holder = lock.read_text(encoding="utf-8")
     except OSError:
-        return ""  # it has just been let go
+        return ""  # released in the meantime
     return f" ({holder})" if holder else ""
 
 
@@ -140,7 +140,7 @@ def _is_running(study: Study, context: RunContext) -> bool:
     try:
         mine = lock.acquire(wait=False)
     except TransferkitError:
-        return True  # a disk that cannot be written does not tell; what was last noted stands
+        return True  # unknown on a read-only disk: keep the stored state
     lock.release()
     return not mine
 
@@ -151,7 +151,7 @@ def _cells(grid: Grid, finished: Mapping[str, TaskRecord]) -> tuple[str, ...]:
 
 @dataclass(eq=False)
 class _Run:
-    """The tasks that are left, while they are carried out."""
+    """The remaining tasks while a study runs."""
 
     grid: Grid
     task_store: TaskStore
@@ -170,7 +170,7 @@ class _Run:
                 self.pace.know(self.grid[name], task_record.seconds)
 
     def carry_out(self, make: Callable[[], Engine]) -> None:
-        """Hand out whatever is ready until nothing is left."""
+        """Submit tasks whose dependencies are finished until none is left."""
         if not self.left:
             return
         with (
@@ -183,7 +183,7 @@ class _Run:
                 if not self.running:
                     titles = [task.title for task in self.left.values()]
                     raise StudyError(
-                        f"Nothing runs, and no process takes any of the {len(titles)} tasks that are left "
+                        f"No task is running, and no process accepts any of the {len(titles)} remaining tasks "
                         f"({some(titles)}). Run the study again, or with other --workers."
                     )
                 progress.foresee(self.pace.outlook([*self.left.values(), *self.running.values()]))
@@ -192,7 +192,7 @@ class _Run:
                 self.state.write()
 
     def settle(self) -> None:
-        """What was running is not, any more."""
+        """Reset running tasks to waiting, and write the state."""
         for task in self.running.values():
             self.state.set(task, "waiting")
         self.state.write(now=True)
@@ -213,7 +213,7 @@ class _Run:
         try:
             dataset = self.task_store.open(task.what["data"], task.what["seed"])
         except TransferkitError:
-            return 0  # said by the task
+            return 0  # the task reports the error
         return sum(map(len, dataset.splits.values()))
 
     def _take(self, outcome: Outcome, progress: ProgressTask) -> None:
@@ -238,17 +238,17 @@ class _Run:
             progress.advance()
 
     def _keep_trace(self, task: Task, trace: str) -> None:
-        """A disk that does not take the trace has perhaps failed the task, and need not end the study too."""
+        """Write the traceback of a task; an error of the disk must not end the study."""
         try:
             self.state.keep_trace(task, trace)
         except (OSError, TransferkitError) as error:
-            self.context.reporter.note(f"Where in the code {task.title} failed is not kept: {error}")
+            self.context.reporter.note(f"The traceback of {task.title} cannot be stored: {error}")
 
     def _dependents(self, name: str) -> list[Task]:
-        """All that wait for ``name``, or for something that does."""
+        """Return the tasks that depend on ``name``, directly or indirectly."""
         lost = {name}
         found = []
-        for other, task in self.left.items():  # in order, so that one pass is enough
+        for other, task in self.left.items():  # dependencies come first, so that one pass is enough
             if not lost.isdisjoint(task.after):
                 lost.add(other)
                 found.append(task)

@@ -1,4 +1,4 @@
-"""One task, carried out by the process that it was given to."""
+"""Run tasks in this process."""
 
 import os
 import socket
@@ -39,16 +39,16 @@ from .grid import Task
 from .outcome import Outcome, ResourceGrant
 from .task_store import TaskRecord, TaskStore
 
-MOST_LOADED = 4  # encoders that a process keeps for the tasks to come
+MOST_LOADED = 4  # maximum number of encoders that a process keeps for further tasks
 
 
 @dataclass(eq=False)
 class TaskRunner:
-    """What a process keeps between its tasks.
+    """Runs tasks, and keeps loaded encoders between them.
 
     Attributes:
-        workspace: where data, features and results lie.
-        share: what the process may take.
+        workspace: folders of data, features and results.
+        share: resources of the process.
     """
 
     workspace: Workspace
@@ -61,7 +61,7 @@ class TaskRunner:
         self.task_store = TaskStore(RunContext(self.workspace))
 
     def attempt(self, task: Task) -> Outcome:
-        """Carry ``task`` out; whatever goes wrong becomes a line."""
+        """Run ``task``, and return its outcome; any error becomes part of the outcome."""
         started = time.perf_counter()
         task_record, error, trace = None, "", ""
         try:
@@ -75,9 +75,9 @@ class TaskRunner:
         return Outcome(task.id, task_record, " ".join(error.split()), trace, socket.gethostname(), seconds)
 
     def perform(self, task: Task) -> TaskRecord:
-        """Carry ``task`` out, and leave a receipt.
+        """Run ``task``, and store its record.
 
-        Raises: TransferkitError: what its protocol raises.
+        Raises: TransferkitError: errors of its protocol.
         """
         started = time.perf_counter()
         stamp = None if task.kind == "pretrain" else self.task_store.stamp(task)
@@ -187,7 +187,7 @@ class TaskRunner:
         settings = replace(self._extraction(what), size=what["sizes"][model])
         key = repr((model, settings, self.task_store.weights(model)))
         if key in self._extractors:
-            self._extractors[key] = self._extractors.pop(key)  # the last used is the last to go
+            self._extractors[key] = self._extractors.pop(key)  # moves it to the end of the order of removal
         else:
             while len(self._extractors) >= MOST_LOADED:
                 self._extractors.pop(next(iter(self._extractors)))
@@ -206,7 +206,7 @@ _PERFORMED: dict[str, Callable[[TaskRunner, Mapping[str, Any]], Iterator[Result]
 
 
 def layers_had(encoder: Encoder, settings: ExtractSettings) -> tuple[str, ...]:
-    """Of the layers that several questions ask for, those that the encoder has; all, if it has none."""
+    """Return the requested layers that the encoder has; all requested layers if it has none of them."""
     had = []
     for layer in settings.layers:
         with suppress(TransferkitError):
@@ -216,9 +216,9 @@ def layers_had(encoder: Encoder, settings: ExtractSettings) -> tuple[str, ...]:
 
 
 def train(what: Mapping[str, Any], workspace: Workspace, trainer_config: TrainerConfig) -> None:
-    """Carry out a task of the kind ``pretrain``, in this process.
+    """Run a task of the kind ``pretrain`` in this process.
 
-    Raises: TransferkitError: what pretraining raises, with what its advice means in a study.
+    Raises: TransferkitError: errors of pretraining, with advice for studies.
     """
     settings = settings_of(PretrainSettings, what["settings"])
     try:
@@ -227,13 +227,13 @@ def train(what: Mapping[str, Any], workspace: Workspace, trainer_config: Trainer
         if "--name" not in str(error) and "--no-resume" not in str(error):
             raise
         raise StudyError(
-            f"{error} In a study, --name is name in [[pretrain]], and instead of --no-resume the folder "
-            f"{workspace.runs / what['run']} is removed."
+            f"{error} In a study, set name in [[pretrain]] instead of --name, and instead of --no-resume remove the "
+            f"folder {workspace.runs / what['run']}."
         ) from error
 
 
 def settings_of(settings_type: type, value: Mapping[str, Any]) -> Any:
-    """Settings from their plain values: lists become the tuples that they were."""
+    """Return settings from their plain values, with lists converted to tuples."""
     hints = get_type_hints(settings_type)
     names = [one.name for one in fields(settings_type) if one.name in value]
     return settings_type(
@@ -245,11 +245,11 @@ def settings_of(settings_type: type, value: Mapping[str, Any]) -> Any:
 
 
 def _train_together(what: Mapping[str, Any], workspace: Workspace, share: ResourceGrant) -> None:
-    """A run trained by several processes of this machine, started by torch's own launcher.
+    """Train a run in several processes of this machine, started by torch's launcher.
 
-    They end with this process, however it ends: their input is a pipe whose other end only it holds.
+    They end with this process: their standard input is a pipe whose other end only this process holds open.
 
-    Raises: ModelError: with what the processes said.
+    Raises: ModelError: with the error of the processes.
     """
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc-per-node", str(what["devices"]), "-m", "transferkit.studies.engines.ddp_worker"]
@@ -259,7 +259,7 @@ def _train_together(what: Mapping[str, Any], workspace: Workspace, share: Resour
         "TRANSFERKIT_DATA": str(workspace.data),
         "OMP_NUM_THREADS": str(max(1, share.threads // what["devices"])),
     }
-    if gpus := os.environ.get("TRANSFERKIT_GPUS"):  # all of the machine, where a process was given one
+    if gpus := os.environ.get("TRANSFERKIT_GPUS"):  # all GPUs of the machine, although this process may have one
         environment["CUDA_VISIBLE_DEVICES"] = gpus
     silent, held = os.pipe()
     try:
@@ -275,6 +275,6 @@ def _train_together(what: Mapping[str, Any], workspace: Workspace, share: Resour
         os.close(silent)
         os.close(held)
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
-        words = said[0].removeprefix("Error: ") if said else done.stderr.strip().splitlines()[-1]
-        raise ModelError(f"The {what['devices']} processes of the run {what['run']} ended: {words}")
+        errors = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+        reason = errors[0].removeprefix("Error: ") if errors else done.stderr.strip().splitlines()[-1]
+        raise ModelError(f"The {what['devices']} processes of the run {what['run']} ended: {reason}")

@@ -1,4 +1,4 @@
-"""What is shown of a study: where each task stands, what went wrong, how long it took. Decides nothing."""
+"""The displayed state of a study: state, error and duration of each task. It does not decide what is run."""
 
 import json
 import time
@@ -15,14 +15,14 @@ Phase = Literal["waiting", "running", "done", "failed", "blocked"]
 
 @dataclass(frozen=True)
 class TaskState:
-    """Where one task stands.
+    """State of one task.
 
     Attributes:
-        title: of the task.
-        state: ``waiting``, ``running``, ``done``, ``failed``, or ``blocked`` by a failure before it.
-        error: in one line.
-        seconds: that it took.
-        node: the machine that carried it out.
+        title: title of the task.
+        state: ``waiting``, ``running``, ``done``, ``failed``, or ``blocked`` by a failed dependency.
+        error: error message in one line.
+        seconds: duration.
+        node: machine that ran the task.
     """
 
     title: str
@@ -34,12 +34,12 @@ class TaskState:
 
 @dataclass(frozen=True)
 class Change:
-    """How a study differs from what it was when it last ran.
+    """Differences of a study from its last run.
 
     Attributes:
-        new: titles of tasks that it did not have.
-        gone: titles of those that it has no more; what they left stays in the workspace.
-        again: titles of those that were done: of other weights or images, or their records are gone.
+        new: titles of new tasks.
+        gone: titles of removed tasks; their results stay in the workspace.
+        again: titles of finished tasks to rerun, because weights or images changed or records are missing.
     """
 
     new: tuple[str, ...]
@@ -51,7 +51,7 @@ class Change:
         return {"new": self.new, "gone": self.gone, "to be done again": self.again}
 
     def listed(self) -> str:
-        """All titles, one a line, each behind what became of it."""
+        """Return all titles, one per line, each after its kind of change."""
         return "".join(f"{word}: {title}\n" for word, titles in self._named.items() for title in titles)
 
     def __str__(self) -> str:
@@ -60,11 +60,11 @@ class Change:
             for word, titles in self._named.items()
             if titles
         ]
-        return f"The study has changed since it last ran: {', and '.join(parts)}. What is finished is kept."
+        return f"The study has changed since it last ran: {', and '.join(parts)}. Finished tasks are kept."
 
 
 def some(titles: Sequence[str]) -> str:
-    """The first three of several titles."""
+    """Return the first three titles, separated by semicolons."""
     return "; ".join(titles[:3]) + ("; …" if len(titles) > 3 else "")
 
 
@@ -73,9 +73,9 @@ class State:
     """The file ``studies/NAME/tasks.json``.
 
     Attributes:
-        folder: of the study.
-        precision: of forward passes, as the first run settled it; empty before.
-        marks: task → where it stands.
+        folder: folder of the study.
+        precision: precision of forward passes, chosen by the first run; empty before.
+        marks: state of each task by id.
     """
 
     folder: Path
@@ -86,7 +86,7 @@ class State:
 
     @classmethod
     def read(cls, folder: Path) -> "State":
-        """As the last run left it; empty if there is none, or it cannot be read."""
+        """Read the state of the last run; empty if there is none, or it cannot be read."""
         try:
             value = json.loads((folder / "tasks.json").read_text(encoding="utf-8"))
             marks = {name: TaskState(**mark) for name, mark in value["tasks"].items()}
@@ -95,7 +95,7 @@ class State:
             return cls(folder)
 
     def change(self, grid: Grid, left: Container[str]) -> Change | None:
-        """What differs from the last run, if there was one; ``left`` are the tasks that must be done."""
+        """Return the differences from the last run, if there are any; ``left`` are the unfinished tasks."""
         new = tuple(task.title for name, task in grid.items() if name not in self.marks)
         gone = tuple(sorted(mark.title for name, mark in self.marks.items() if name not in grid))
         done = {name for name, mark in self.marks.items() if mark.state == "done"}
@@ -103,7 +103,7 @@ class State:
         return Change(new, gone, again) if self.marks and (new or gone or again) else None
 
     def begin(self, grid: Grid, done: Mapping[str, float]) -> None:
-        """Every task of ``grid`` as it stands before anything is done: done, with its seconds, or waiting."""
+        """Set all tasks of ``grid`` to done, with their seconds, or waiting."""
         self.marks = {
             name: TaskState(task.title, "done", seconds=done[name]) if name in done else TaskState(task.title)
             for name, task in grid.items()
@@ -111,24 +111,24 @@ class State:
         self.write(now=True)
 
     def set(self, task: Task, state: Phase, **more: Any) -> None:
-        """Note where ``task`` stands."""
+        """Set the state of ``task``."""
         self.marks[task.id] = TaskState(task.title, state, **more)
         self._changed = True
         self.write()
 
     def write(self, *, now: bool = False) -> None:
-        """Write the file if it has changed, at most once a second unless ``now``."""
+        """Write the file if it has changed, at most once per second unless ``now``."""
         if now or (self._changed and time.monotonic() - self._written >= 1):
             tasks = {name: asdict(mark) for name, mark in self.marks.items()}
             write_json(self.folder / "tasks.json", {"precision": self.precision, "tasks": tasks})
             self._written, self._changed = time.monotonic(), False
 
     def keep_trace(self, task: Task, trace: str) -> Path:
-        """Write where in the code ``task`` went wrong; the file's path."""
+        """Write the traceback of ``task``, and return the path of the file."""
         return _kept(self.folder / "errors" / f"{task.id}.txt", f"{task.title}\n\n{trace}")
 
     def keep_change(self, change: Change) -> Path:
-        """Write every title of ``change``, of which a message names three; the file's path."""
+        """Write all titles of ``change``, and return the path of the file."""
         return _kept(self.folder / "change.txt", change.listed())
 
 

@@ -1,4 +1,4 @@
-"""What a study is: models, data, and what is asked of them. Values only; nothing is opened here."""
+"""The description of a study: models, data sets, protocols and analyses, as plain values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,13 +15,13 @@ ANALYSES = ("cka", "separation", "transferability", "robustness")
 
 @dataclass(frozen=True)
 class Scope:
-    """What a question is put to.
+    """Models, data sets, layers and seeds of a part of a study.
 
     Attributes:
         models: specs of encoders.
         data: specs of single data sets.
         layers: ``last``, ``stages``, ``all`` or module-name patterns.
-        seeds: of splits and draws.
+        seeds: seeds of splits and random sampling.
     """
 
     models: tuple[str, ...]
@@ -32,12 +32,12 @@ class Scope:
 
 @dataclass(frozen=True)
 class Pretraining:
-    """A run to make first; its model is ``run:NAME``.
+    """A pretraining run of a study; its model is ``run:NAME``.
 
     Attributes:
-        run: its name.
-        settings: everything that its weights depend on.
-        devices: processes of one machine that train it together, one a GPU.
+        run: name of the run.
+        settings: settings that determine the weights.
+        devices: number of processes of one machine that train it, one per GPU.
     """
 
     run: str
@@ -47,12 +47,12 @@ class Pretraining:
 
 @dataclass(frozen=True)
 class Probing:
-    """One probe protocol.
+    """A probe protocol.
 
     Attributes:
-        protocol: a name in ``PROBES``.
-        settings: of that probe; several where they are answered together.
-        scope: what is asked.
+        protocol: name in ``PROBES``.
+        settings: settings of that probe; several if they are evaluated together.
+        scope: models, data sets, layers and seeds.
     """
 
     protocol: str
@@ -65,8 +65,8 @@ class Finetuning:
     """Fine-tuning of whole networks.
 
     Attributes:
-        settings: the grid, and what its settings have in common.
-        scope: models and data; the seeds are of the training.
+        settings: the grid, and the settings that its points share.
+        scope: models, data sets and seeds of the training.
     """
 
     settings: FinetuneSettings
@@ -75,12 +75,12 @@ class Finetuning:
 
 @dataclass(frozen=True)
 class Analysis:
-    """A look inside representations.
+    """An analysis of representations.
 
     Attributes:
         kind: one of ``ANALYSES``.
-        settings: what test images suffer, of ``robustness``.
-        scope: what is looked at.
+        settings: settings of ``robustness``; None for other analyses.
+        scope: models, data sets, layers and seeds.
     """
 
     kind: str
@@ -93,15 +93,15 @@ class Study:
     """A grid of cells, as a study file describes it.
 
     Attributes:
-        name: of the study, and of its folder in the workspace.
-        scope: what is asked where a table does not say otherwise.
-        shown: model spec or pattern → pixels of the square that the model is shown.
+        name: name of the study and of its folder in the workspace.
+        scope: default scope of the tables.
+        shown: model spec or pattern → input size in pixels per side.
         precision: ``auto``, ``fp32`` or ``bf16`` of the forward passes.
-        workers_per_entry: tasks that fill the features of one model and data set together.
-        pretrain: runs to make first.
-        probe: questions to cached features.
-        finetune: trainings of the whole network.
-        analyze: looks inside representations.
+        workers_per_entry: number of tasks that extract the features of one model and data set in parallel.
+        pretrain: pretraining runs.
+        probe: probes of cached features.
+        finetune: fine-tuning of whole networks.
+        analyze: analyses of representations.
     """
 
     name: str
@@ -116,11 +116,11 @@ class Study:
 
     @property
     def asked(self) -> tuple[Probing | Finetuning | Analysis, ...]:
-        """Every question, whatever its kind."""
+        """All probes, fine-tunings and analyses."""
         return (*self.probe, *self.finetune, *self.analyze)
 
     def size(self, model: str) -> int | None:
-        """Pixels of the square that ``model`` is shown; None for its own. Exact specs win over patterns."""
+        """Return the input size of ``model``; None for its own. Exact specs take precedence over patterns."""
         if model in self.shown:
             return self.shown[model]
         return next((size for name, size in self.shown.items() if fnmatchcase(model, name)), None)

@@ -1,4 +1,4 @@
-"""Tables of a TOML file, read strictly: every answer names the file, the table and the key."""
+"""Strict reading of tables of a TOML file: each error names the file, the table and the key."""
 
 import types
 from collections.abc import Iterator, Mapping
@@ -17,19 +17,19 @@ class Table:
     """One table of a file.
 
     Attributes:
-        where: the file and the table, as an error begins.
-        values: key → value, as TOML has it.
+        where: file and table, for error messages.
+        values: key → TOML value.
     """
 
     where: str
     values: Mapping[str, Any]
 
     def refuse(self, problem: str) -> UsageError:
-        """The error that says what is wrong with this table."""
+        """Return an error about this table."""
         return UsageError(f"{self.where}: {problem}")
 
     def require_known(self, *known: str) -> None:
-        """Refuse keys that mean nothing, with the nearest that does.
+        """Refuse unknown keys, with the closest known one.
 
         Raises: UsageError
         """
@@ -40,16 +40,16 @@ class Table:
                 raise self.refuse(f"no key is named {key!r}. {hint}")
 
     def get(self, key: str, hint: Any, default: T) -> T:
-        """The value of ``key``, of the type that ``hint`` says, else ``default``.
+        """Return the value of ``key``, checked against the type ``hint``, or ``default``.
 
         Raises: UsageError: for another type, or an empty list.
         """
         return self.typed(key, self.values[key], hint) if key in self.values else default
 
     def typed(self, key: str, value: Any, hint: Any) -> Any:
-        """``value`` as ``hint`` says; a single value stands for a tuple of one, a whole number for a float.
+        """Return ``value`` with the type ``hint``; a single value becomes a tuple of one, an integer a float.
 
-        Raises: UsageError: naming the key and what it may be.
+        Raises: UsageError: with the key and the allowed types.
         """
         if get_origin(hint) is tuple:
             return tuple(self._several(key, value if isinstance(value, list) else [value], get_args(hint)[0]))
@@ -61,29 +61,29 @@ class Table:
                 return float(value)
             if isinstance(kind, type) and isinstance(value, kind) and isinstance(value, bool) == (kind is bool):
                 return value
-        raise self.refuse(f"{key} = {_toml(value)} is of the wrong kind: give {_spoken(kinds)}.")
+        raise self.refuse(f"{key} = {_toml(value)} has the wrong type: give {_described(kinds)}.")
 
     def _several(self, key: str, values: list[Any], hint: Any) -> list[Any]:
         if not values:
-            raise self.refuse(f"{key} is an empty list: give one value or more, or leave it out.")
+            raise self.refuse(f"{key} is an empty list: give at least one value, or leave the key out.")
         return [self.typed(key, one, hint) for one in values]
 
     def tables(self, key: str) -> list["Table"]:
-        """The tables ``[[key]]``, numbered from 1 in what their errors begin with.
+        """Return the tables ``[[key]]``, numbered from 1 in their error messages.
 
-        Raises: UsageError: if ``key`` is something else.
+        Raises: UsageError: if ``key`` is not a list of tables.
         """
         found = self.values.get(key, [])
         if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-            raise self.refuse(f"{key} = {_toml(found)} is of the wrong kind: write tables, [[{key}]].")
+            raise self.refuse(f"{key} = {_toml(found)} has the wrong type: write tables, [[{key}]].")
         return [Table(f"{self.where} [[{key}]] {number}", one) for number, one in enumerate(found, 1)]
 
     def variants(self, settings_type: type, *others: str) -> Iterator[dict[str, Any]]:
-        """The fields of ``settings_type`` that the table gives; a list in place of one value makes a product.
+        """Yield the fields of ``settings_type`` in the table; lists of values yield all combinations.
 
         Args:
             settings_type: a frozen dataclass of settings.
-            others: keys that the table may have besides.
+            others: further keys that the table may have.
 
         Raises: UsageError: for an unknown key or a wrong type.
         """
@@ -102,7 +102,7 @@ class Table:
             yield dict(zip(given, chosen, strict=True))
 
     def settled(self, make: Any, *values: Any, **named: Any) -> Any:
-        """What ``make`` makes of the values; its refusal begins with this table.
+        """Return ``make(*values, **named)``; its errors are prefixed with the file and this table.
 
         Raises: UsageError
         """
@@ -116,7 +116,7 @@ def _kinds(hint: Any) -> tuple[Any, ...]:
     return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
 
 
-def _spoken(kinds: list[Any]) -> str:
+def _described(kinds: list[Any]) -> str:
     words = {
         int: "a whole number",
         float: "a number",

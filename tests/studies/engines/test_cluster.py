@@ -50,7 +50,7 @@ def test_an_address_that_does_not_answer_is_said_within_seconds(tmp_path):
 
 
 def test_a_cluster_that_runs_has_the_workers_it_has(tmp_path):
-    with pytest.raises(UsageError, match="--workers 3 is for a cluster that is started; the one at auto"):
+    with pytest.raises(UsageError, match="--workers 3 applies to a cluster that is started, not to the one at auto"):
         RayEngine(Workspace.at(tmp_path), address="auto", workers=3)
     with pytest.raises(UsageError, match="--workers 0 is too few"):
         RayEngine(Workspace.at(tmp_path), workers=0)
@@ -73,7 +73,7 @@ def test_a_node_that_does_not_see_the_workspace_says_so(tmp_path):
     }
     outcome = json.loads(carry_out(json.dumps(given)))
     assert outcome["task_record"] is None
-    assert "does not see the workspace" in outcome["error"]
+    assert "has no access to the workspace" in outcome["error"]
     assert not (tmp_path / "elsewhere").exists()
 
 

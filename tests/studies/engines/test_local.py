@@ -20,7 +20,7 @@ def engine_at(context, workers=1):
 
 
 def test_no_workers_are_refused(tmp_path):
-    with pytest.raises(UsageError, match="--workers 0 is too few: give 1 or more"):
+    with pytest.raises(UsageError, match="--workers 0 is too small: give 1 or more"):
         engine_at(place_at(tmp_path), workers=0)
 
 
@@ -183,7 +183,7 @@ def test_the_task_of_a_killed_process_is_begun_once_more_and_then_fails(tmp_path
         kill(engine)
         outcome = ended(engine)
         assert outcome.task_record is None
-        assert "ended by signal 9, 2 times; a lack of memory does that" in outcome.error
+        assert "ended by signal 9, 2 times, probably because of too little memory" in outcome.error
 
 
 @pytest.mark.slow

@@ -1,1 +1,1 @@
-"""What carries out tasks: processes of this machine, or a Ray cluster."""
+"""Engines that run tasks: worker processes of this machine, or a Ray cluster."""

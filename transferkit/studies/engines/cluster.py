@@ -1,8 +1,8 @@
-"""A Ray cluster: one that runs already, by its address, or one that is started for the call.
+"""Engine on a Ray cluster: a running one, given by its address, or one that is started for the call.
 
-Each task is a Ray task that declares its cores, GPUs and memory; Ray begins it again on another node when one
-dies. Whatever a task leaves, it leaves in the workspace, which must lie on a disk that all nodes see; a node
-that does not see it says so instead of filling a folder of its own.
+Each task is a Ray task that declares its cores, GPUs and memory; Ray restarts it on another node if a node
+dies. Tasks write all output to the workspace, which must be on a disk that all nodes share; on a node without
+access to it, tasks fail with an error instead of writing to a local folder.
 """
 
 import json
@@ -27,14 +27,14 @@ from .engine import PROCESS_BYTES, ResourceRequest, cores_of, runs_networks
 from .local import default_workers
 
 RETRIES = 3
-"""How often a task is begun again whose node or process died."""
+"""Number of restarts of a task whose node or process died."""
 
 MOST_WAITING = 2
-"""Tasks handed over for each that the cluster can run at once, so that none of it waits for this process."""
+"""Submitted tasks per core of the cluster, so that no node waits for this process."""
 
 
 def _beacon(root: Path, token: str) -> Path:
-    """The file by which a node knows that it sees the workspace; of one engine, while that lives."""
+    """Return the file by which a node checks its access to the workspace; it exists as long as its engine."""
     return root / "studies" / f"beacon-{token}"
 
 
@@ -43,9 +43,9 @@ class RayEngine:
     """Tasks on a Ray cluster.
 
     Attributes:
-        workspace: where they work; on a disk that all nodes see.
-        address: of a running cluster, ``auto`` for the one of this machine; one is started unless given.
-        workers: tasks at a time of a cluster that is started; as many as this machine carries unless given.
+        workspace: workspace of the tasks, on a disk that all nodes share.
+        address: address of a running cluster, ``auto`` for the one of this machine; None starts one.
+        workers: number of parallel tasks of a started cluster; by default chosen from cores and memory.
     """
 
     workspace: Workspace
@@ -60,14 +60,14 @@ class RayEngine:
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
-            raise UsageError(f"--workers {self.workers} is too few: give 1 or more.")
+            raise UsageError(f"--workers {self.workers} is too small: give 1 or more.")
         if self.workers and self.address:
             raise UsageError(
-                f"--workers {self.workers} is for a cluster that is started; the one at {self.address} "
-                "has as many as it has. Leave out one of the two."
+                f"--workers {self.workers} applies to a cluster that is started, not to the one at {self.address}. "
+                "Use one of the two options."
             )
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # which would send reports home
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a task without a GPU sees none
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # disables usage reports
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # hides GPUs from tasks without one
         try:
             import ray
         except ImportError as error:
@@ -82,7 +82,7 @@ class RayEngine:
         self._gpus = int(resources.get("GPU", 0))
         self._feeding = feeding_cores(node["Resources"] for node in self._ray.nodes() if node["Alive"])
         with appearing(_beacon(self.workspace.root, self._token)):
-            pass  # that it is there is all it says
+            pass  # an empty file is enough
         return self
 
     def __exit__(
@@ -95,14 +95,14 @@ class RayEngine:
         _beacon(self.workspace.root, self._token).unlink(missing_ok=True)
 
     def precision(self) -> str:
-        """What suits the nodes that run networks."""
-        asked = self._ray.remote(suited_precision).options(num_gpus=1 if self._gpus else 0)
-        return str(self._ray.get(asked.remote()))
+        """Return the precision that suits the nodes that run networks."""
+        remote = self._ray.remote(suited_precision).options(num_gpus=1 if self._gpus else 0)
+        return str(self._ray.get(remote.remote()))
 
     def accepts(self, task: Task) -> bool:
-        """Whether fewer tasks are handed over than keep the cluster busy.
+        """Return True if more tasks are needed to keep the cluster busy.
 
-        While GPUs are asked for, what only reads features leaves them the cores that feed them.
+        While tasks use GPUs, tasks that only read features leave the cores that load data for the GPUs free.
         """
         readers = [other for other in self._running.values() if not runs_networks(other)]
         if self._gpus and len(readers) < len(self._running) and not runs_networks(task):
@@ -110,13 +110,13 @@ class RayEngine:
         return len(self._running) < MOST_WAITING * max(1, self._cpus)
 
     def submit(self, task: Task, need: ResourceRequest, precision: str) -> None:
-        """Hand it over, with what it declares; what no node has is a failure, not a wait without end."""
+        """Submit a task with its resources; if no node has enough, the task fails instead of waiting forever."""
         gpus = need.gpus if self._gpus else 0
         cpus = max(need.cpus, gpus * self._feeding)
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         if not any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):
-            asked = f"{cpus} cores and {gpus} GPUs" if gpus else f"{cpus} cores"
-            error = f"No node of the cluster has the {asked} that it needs. Add one, or ask for fewer devices."
+            required = f"{cpus} cores and {gpus} GPUs" if gpus else f"{cpus} cores"
+            error = f"No node of the cluster has the required {required}. Add such a node, or use fewer devices."
             self._refused.append(Outcome(task.id, None, error))
             return
         memory = int(min(need.memory_bytes, 0.9 * max(node.get("memory", 0) for node in nodes)))
@@ -138,7 +138,7 @@ class RayEngine:
         self._running[remote.remote(json.dumps(given))] = task
 
     def wait(self, timeout_seconds: float) -> list[Outcome]:
-        """What the tasks answered; one that died as often as it may is a failure."""
+        """Return the outcomes of finished tasks; a task that died too often has failed."""
         refused, self._refused = self._refused, []
         if refused or not self._running:
             return refused
@@ -152,10 +152,10 @@ class RayEngine:
             return Outcome.from_json(json.loads(self._ray.get(reference)))
         except self._ray.exceptions.RayError as error:
             first = str(error).strip().splitlines()[0]
-            return Outcome(task.id, None, f"It was begun {RETRIES + 1} times and ended so: {first}", str(error))
+            return Outcome(task.id, None, f"The task was started {RETRIES + 1} times and failed: {first}", str(error))
 
     def _connect(self) -> None:
-        """Join the cluster, or start one.
+        """Connect to the cluster, or start one.
 
         Raises: StudyError: if the address does not answer.
         """
@@ -170,41 +170,41 @@ class RayEngine:
                 warnings.simplefilter("ignore")
                 self._ray.init(**options)
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-            where, why = self.address or "this machine", str(error).splitlines()[0].rstrip(".")
+            where, reason = self.address or "this machine", str(error).splitlines()[0].rstrip(".")
             raise StudyError(
-                f"No Ray cluster can be had at {where}: {why}. Start one with ray start --head, and give its "
-                "address as --address."
+                f"Cannot connect to a Ray cluster at {where}: {reason}. Start one with ray start --head, and give "
+                "its address with --address."
             ) from error
 
 
 def feeding_cores(nodes: Iterable[Mapping[str, float]]) -> int:
-    """Cores that a task declares for each GPU, so that each node's GPUs can all be fed at once.
+    """Return the number of cores per GPU that a task declares, so that all GPUs of a node can be used at once.
 
     Args:
-        nodes: the resources of each, as Ray names them.
+        nodes: resources of each node, with Ray's names.
     """
-    shares = []
+    cores_per_gpu = []
     for node in nodes:
         if gpus := int(node.get("GPU", 0)):
-            feeding, _ = cores_of(int(node.get("CPU", 0)), gpus, gpus + 1)  # something is left to others
-            shares.append(feeding)
-    return min(shares, default=1)
+            feeding, _ = cores_of(int(node.get("CPU", 0)), gpus, gpus + 1)  # leaves cores for other tasks
+            cores_per_gpu.append(feeding)
+    return min(cores_per_gpu, default=1)
 
 
 def _require_answer(address: str, *, timeout_seconds: float = 5) -> None:
-    """Knock at an address before Ray does, which would knock for minutes.
+    """Check that the address accepts connections, because Ray would try for minutes.
 
     Raises: StudyError
     """
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
-        return  # auto, local and the like are Ray's to understand
+        return  # Ray resolves auto, local and similar names
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_seconds).close()
     except OSError as error:
         raise StudyError(
             f"No Ray cluster answers at {address} ({error.strerror or error}). "
-            "Start one with ray start --head, and give the address that it says."
+            "Start one with ray start --head, and give the address that it prints."
         ) from error
 
 
@@ -212,7 +212,7 @@ _BENCHES: dict[tuple[str, str], TaskRunner] = {}
 
 
 def carry_out(text: str) -> str:
-    """On a node: the outcome of a task; both as JSON. The process keeps what it loaded for the next one."""
+    """Run a task on a node, and return its outcome, both as JSON; loaded networks are kept for further tasks."""
     import torch
 
     given = json.loads(text)
@@ -221,8 +221,8 @@ def carry_out(text: str) -> str:
     if not _beacon(root, given["token"]).exists():
         node = socket.gethostname()
         error = (
-            f"The node {node} does not see the workspace {root}. Put it on a disk that all nodes see, and "
-            "name it with --workspace."
+            f"The node {node} has no access to the workspace {root}. Use a disk that all nodes share, and "
+            "give the folder with --workspace."
         )
         return json.dumps(Outcome(task.id, None, error, node=node).to_json())
     torch.set_num_threads(share.threads)
@@ -233,5 +233,5 @@ def carry_out(text: str) -> str:
 
 
 def suited_precision() -> str:
-    """On a node: what its processor computes fast."""
+    """Return the precision that suits a node."""
     return choose_compute().precision

@@ -1,4 +1,4 @@
-"""One of several processes that train a run: ``torchrun -m transferkit.studies.engines.ddp_worker``."""
+"""A process of distributed training: ``torchrun -m transferkit.studies.engines.ddp_worker``."""
 
 import json
 import os
@@ -12,8 +12,8 @@ from .stdin_protocol import orders
 
 
 def main() -> int:
-    """Train the run that the environment describes; 0 if that went well."""
-    _ = orders()  # there are none; but whoever started this process is gone when they end
+    """Train the run that the environment describes; return 0 on success."""
+    _ = orders()  # there are none, but the end of the input terminates this process
     what = json.loads(os.environ["TRANSFERKIT_TASK"])
     try:
         train(what, Workspace.at(), TrainerConfig(device=what["device"], devices=what["devices"]))

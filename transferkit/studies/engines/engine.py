@@ -1,7 +1,4 @@
-"""The contract of this room: an engine is handed tasks, and says how each ended.
-
-Read this first, then any sibling.
-"""
+"""The interface of engines: an engine runs tasks and returns their outcomes."""
 
 from dataclasses import dataclass
 from types import TracebackType
@@ -11,20 +8,20 @@ from ..grid import Task
 from ..outcome import Outcome
 
 PROCESS_BYTES = 3 << 29
-"""Of a process with torch in it and a network or two: 1.5 GiB."""
+"""Memory of a process with torch and one or two networks: 1.5 GiB."""
 
 ROW_BYTES = 2048 * 16
-"""Of a row while it is probed: 2 048 features as float32, and working space as large three times over."""
+"""Memory per row during probing: 2 048 float32 features, and three times as much working memory."""
 
 
 @dataclass(frozen=True)
 class ResourceRequest:
-    """What a task declares that it takes.
+    """Resources that a task declares.
 
     Attributes:
-        cpus: cores, at least.
-        gpus: of one machine; 0 for a task that only reads features.
-        memory_bytes: of main memory.
+        cpus: minimum number of cores.
+        gpus: number of GPUs of one machine; 0 for a task that only reads features.
+        memory_bytes: main memory in bytes.
     """
 
     cpus: int
@@ -33,10 +30,10 @@ class ResourceRequest:
 
 
 def cores_of(cores: int, gpus: int, workers: int) -> tuple[int, int]:
-    """Of each process with a GPU, and of each without, where ``workers`` processes share a machine.
+    """Return the cores per process with a GPU and per process without, for ``workers`` processes on a machine.
 
-    A GPU's process needs many cores, which decode images to feed it. A quarter of the machine is left to the
-    processes without one, if there are any; they only read features.
+    A process with a GPU needs many cores to decode images. A quarter of the cores is reserved for processes
+    without a GPU, if there are any; these only read features.
 
     >>> cores_of(128, 8, 24)
     (12, 2)
@@ -48,11 +45,11 @@ def cores_of(cores: int, gpus: int, workers: int) -> tuple[int, int]:
 
 
 def need_of(task: Task, *, rows: int) -> ResourceRequest:
-    """What ``task`` takes where there are GPUs; an engine that knows its machines adds what feeds a GPU.
+    """Return the resources of ``task`` on machines with GPUs; engines add the cores that load data for a GPU.
 
     Args:
-        task: what is to be done.
-        rows: of its data set.
+        task: task to run.
+        rows: number of rows of its data set.
     """
     devices = int(task.what.get("devices", 1))
     features = rows * ROW_BYTES if task.kind in ("probe", "analyze") else 0
@@ -64,9 +61,9 @@ def need_of(task: Task, *, rows: int) -> ResourceRequest:
 
 
 def runs_networks(task: Task) -> bool:
-    """Whether the task shows images to a network, and so wants a GPU.
+    """Return True if the task runs a network on images, and therefore uses a GPU.
 
-    Most questions only read features; some take further views of the images.
+    Most tasks only read cached features; some need further variants of the images.
     """
     if task.kind == "probe":
         views = any(settings.get("views") for settings in task.what["settings"])
@@ -75,7 +72,7 @@ def runs_networks(task: Task) -> bool:
 
 
 class Engine(Protocol):
-    """Carries out tasks, several at a time; a context, so that nothing is left running behind it."""
+    """Runs tasks in parallel; a context manager, which stops all processes at its end."""
 
     def __enter__(self) -> Self: ...
 
@@ -84,13 +81,13 @@ class Engine(Protocol):
     ) -> None: ...
 
     def precision(self) -> str:
-        """``fp32`` or ``bf16``: of forward passes, where the study leaves it open."""
+        """Return the precision of forward passes, ``fp32`` or ``bf16``, for studies with ``auto``."""
 
     def accepts(self, task: Task) -> bool:
-        """Whether there is room for it now."""
+        """Return True if the engine can take the task now."""
 
     def submit(self, task: Task, need: ResourceRequest, precision: str) -> None:
-        """Begin it; there must be room."""
+        """Start the task; ``accepts`` must be true."""
 
     def wait(self, timeout_seconds: float) -> list[Outcome]:
         """Tasks that have ended since the last call; waits for the first one no longer than that."""

@@ -76,7 +76,7 @@ class LocalEngine:
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
-            raise UsageError(f"--workers {self.workers} is too few: give 1 or more.")
+            raise UsageError(f"--workers {self.workers} is too small: give 1 or more.")
         self._gpus = torch.cuda.device_count()
         self._count = self.workers or default_workers(self._gpus)
 
@@ -188,7 +188,7 @@ class LocalEngine:
         return worker
 
     def _replace_dead_worker(self, worker: _Worker) -> list[Outcome]:
-        """Another process takes over from one that was killed, unless its task has killed two."""
+        """Restart the task of a killed process in another process, unless it has failed twice."""
         self._selector.unregister(worker.answers)
         code = worker.process.wait()
         worker.answers.close()
@@ -202,21 +202,21 @@ class LocalEngine:
             return []
         ended = f"by signal {-code}" if code < 0 else f"with code {code}"
         error = (
-            f"Its process ended {ended}, {ATTEMPTS} times; a lack of memory does that. Give fewer --workers; "
+            f"Its process ended {ended}, {ATTEMPTS} times, probably because of too little memory. Use fewer --workers; "
             f"the log is in {self.logs}."
         )
         return [Outcome(task.id, None, error, seconds=time.perf_counter() - worker.began)]
 
 
 def cores() -> int:
-    """That this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def default_workers(gpus: int = 0) -> int:
-    """Half of the cores, as far as the memory carries them.
+    """Return the default number of workers: half of the cores, limited by memory.
 
-    Where there are GPUs: one for each, and half of the quarter of the cores that is not theirs, at least one.
+    With GPUs, it is one per GPU, plus half of the quarter of the cores that is reserved for other processes.
     """
     most = gpus + (cores() // 4 + 1) // 2 if gpus else cores() // 2
     return max(1, gpus, min(most, free_memory_bytes() // (2 * PROCESS_BYTES)))

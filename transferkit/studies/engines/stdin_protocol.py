@@ -1,4 +1,4 @@
-"""What a process is told by the one that gives it work: lines, and with their end that it must end too."""
+"""Communication with a worker process: tasks as lines on standard input, whose end terminates the process."""
 
 import os
 import queue
@@ -7,13 +7,13 @@ import threading
 
 
 def orders() -> queue.Queue[str]:
-    """The lines of the standard input, as they come.
+    """Return a queue that receives the lines of the standard input.
 
-    When it ends, whoever gave the work is gone, however that came about, and this process goes too, at once,
-    whatever it is doing. Nothing else can read the standard input from then on.
+    The end of the input means that the parent process has ended; this process then exits immediately. No other
+    code can read the standard input after this call.
     """
     given = os.dup(0)
-    # forked decoders close their standard input, and would wait for a thread that reads it
+    # forked data-loading processes close their standard input, and would wait for a thread that reads it
     sys.stdin = os.fdopen(os.open(os.devnull, os.O_RDONLY))
     lines: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_read, args=(given, lines), daemon=True).start()

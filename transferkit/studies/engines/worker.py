@@ -1,8 +1,8 @@
-"""A process that carries out tasks: JSON lines in, JSON lines out. Started by the local engine.
+"""A worker process of the local engine, which reads tasks and writes outcomes as JSON lines.
 
-The first line says where and with what share; each further one is a task, and is answered by its outcome.
-When its input ends, whoever gave the tasks is gone, and the process goes too, at once: what it was doing is
-begun again by the next run, from the last checkpoint or shard.
+The first line contains the workspace and the resources; each further line is a task, answered by its outcome.
+When its input ends, the parent process has ended, and the worker exits immediately: the next run restarts the
+task from the last checkpoint or shard.
 """
 
 import json
@@ -20,9 +20,9 @@ from .stdin_protocol import orders
 
 
 def main() -> None:
-    """Answer tasks until the input ends."""
+    """Run tasks until the input ends."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever a library prints goes to the log
+    os.dup2(2, 1)  # output of libraries goes to the log
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     lines = orders()
     start = json.loads(lines.get())

@@ -1,4 +1,4 @@
-"""Study files that come with the package; each begins with its command, what it takes, and what it gives."""
+"""Preset study files; each begins with its command, its cost, and its results."""
 
 from importlib import resources
 
@@ -6,12 +6,12 @@ PRESETS = ("demo", "mini", "paper", "kornblith12")
 
 
 def preset_text(name: str) -> str:
-    """The study file that comes with the package under ``name``."""
+    """Return the text of the preset ``name``."""
     return resources.files(__name__).joinpath(f"{name}.toml").read_text("utf-8")
 
 
 def preset_notes() -> list[dict[str, str]]:
-    """The first three lines of every preset."""
+    """Return the first three lines of every preset: command, cost and results."""
     found = []
     for name in PRESETS:
         command, takes, gives = (line.lstrip("# ") for line in preset_text(name).splitlines()[:3])
