@@ -11,7 +11,7 @@ from torch.utils.data import TensorDataset
 import transferkit
 from transferkit.core.errors import DataError, UsageError
 from transferkit.data.arrays import from_arrays
-from transferkit.protocols.notebook import _parted
+from transferkit.protocols.notebook import _train_val_test
 
 
 class Tiny(nn.Module):
@@ -145,7 +145,7 @@ def test_images_of_one_patient_are_divided_together(tmp_path):
     features = transferkit.extract(Tiny(), data, workspace=tmp_path, **SETTINGS)
     whole = features["last"]["all"]
     assert whole.groups == tuple(data.groups)
-    parts = _parted({"all": whole}, 0)
+    parts = _train_val_test({"all": whole}, 0)
     groups = [set(part.groups) for part in parts.values()]
     assert sum(map(len, groups)) == 25
     assert [len(part) for part in parts.values()] == [60, 20, 20]

@@ -22,7 +22,7 @@ from ..protocols.finetuning.settings import FinetuneSettings
 from ..protocols.pretraining.settings import PretrainSettings
 from ..protocols.settings import ExtractSettings
 from .grid import Task, grid_of
-from .runner import layers_had, settings_of
+from .runner import available_layers, settings_of
 from .study import Study
 from .task_store import TaskStore, unfinished
 
@@ -211,8 +211,8 @@ class _Counting:
                 found = resolve_layers(encoder.at(size), layers, None)
             except TransferkitError as error:
                 self.problems[str(error)] = None
-                had = layers_had(encoder, ExtractSettings(layers=layers, size=size))
-                found = resolve_layers(encoder.at(size), had, None) if had != layers else ()
+                available = available_layers(encoder, ExtractSettings(layers=layers, size=size))
+                found = resolve_layers(encoder.at(size), available, None) if available != layers else ()
             self._known_widths[key] = [layer.dim for layer in found]
         return self._known_widths[key]
 

@@ -1,4 +1,4 @@
-"""How long the rest of a study takes, told by what tasks like those that are left have taken."""
+"""Estimate of the remaining time of a study, from the durations of similar tasks."""
 
 import time
 from collections.abc import Collection, Iterable
@@ -10,11 +10,11 @@ from .grid import Task
 
 @dataclass(eq=False)
 class Eta:
-    """What tasks took, work by work: a training takes minutes, a probe a second.
+    """Durations of tasks per kind of work, and the remaining time that follows from them.
 
     Attributes:
-        began: when the run did, in seconds of ``time.monotonic``.
-        worked: seconds of the tasks that have ended since.
+        began: start of the run, in seconds of ``time.monotonic``.
+        worked: total seconds of the tasks that have finished since.
     """
 
     began: float = field(default_factory=time.monotonic)
@@ -22,30 +22,30 @@ class Eta:
     _took: dict[str, list[float]] = field(default_factory=dict)
 
     def know(self, task: Task, seconds: float) -> None:
-        """Take into account what ``task`` took, now or in a former run."""
+        """Add the duration of ``task``, in this or an earlier run."""
         self._took.setdefault(work_of(task), []).append(seconds)
 
     def end(self, task: Task, seconds: float) -> None:
-        """``task`` has ended in this run."""
+        """Add the duration of a task that finished in this run."""
         self.know(task, seconds)
         self.worked += seconds
 
     def outlook(self, tasks: Iterable[Task]) -> str:
-        """In words, how long ``tasks`` take; at least, where some are of a work that nobody has done yet.
+        """Return the remaining time of ``tasks`` as text; a minimum if the duration of some work is unknown.
 
-        They are carried out several at a time: as many as seconds of tasks have ended in each second so far.
+        The degree of parallelism is the total duration of finished tasks divided by the elapsed time.
         """
         works = [work_of(task) for task in tasks]
         mean = {work: _mean(took) for work, took in self._took.items()}
-        together = max(1.0, self.worked / max(1e-9, time.monotonic() - self.began))
-        seconds = sum(mean.get(work, 0.0) for work in works) / together
+        parallel = max(1.0, self.worked / max(1e-9, time.monotonic() - self.began))
+        seconds = sum(mean.get(work, 0.0) for work in works) / parallel
         if mean.keys() >= set(works):
             return f"{readable_seconds(seconds)} left"
         return f"at least {readable_seconds(seconds)} left" if seconds else "time left not known yet"
 
 
 def work_of(task: Task) -> str:
-    """The protocol or analysis, else the kind: tasks of the same work take about as long as each other."""
+    """Return the protocol, analysis or kind of a task; tasks of the same work have similar durations."""
     return str(task.what.get("protocol") or task.what.get("analysis") or task.kind)
 
 

@@ -1,4 +1,4 @@
-"""What a task may take, and how it ended: all that those who hand out tasks know of carrying them out."""
+"""Resources and outcomes of tasks, which scheduler and worker processes exchange."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -9,13 +9,13 @@ from .task_store import TaskRecord
 
 @dataclass(frozen=True)
 class ResourceGrant:
-    """What one task may take of the machine that carries it out.
+    """Resources of the machine that a task may use.
 
     Attributes:
-        threads: that compute.
-        loaders: decoding processes; a number that suits the cores for None.
-        memory: GiB that probing a layer may take; half of what is free for None.
-        precision: of forward passes, where the study leaves it open.
+        threads: number of compute threads.
+        loaders: number of data-loading processes; None chooses it from the number of cores.
+        memory: GiB of memory for probing a layer; None uses half of the free memory.
+        precision: precision of forward passes, for studies with ``auto``.
         device: ``auto``, ``cpu`` or ``cuda``.
     """
 
@@ -28,15 +28,15 @@ class ResourceGrant:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a task ended.
+    """Outcome of a task.
 
     Attributes:
-        task: its id.
-        task_record: what it left; None if it failed.
-        error: in one line, fit for a user.
-        trace: where in the code, for whoever mends it.
-        node: the machine.
-        seconds: that it took.
+        task: id of the task.
+        task_record: record of the task; None if it failed.
+        error: error message for users, in one line.
+        trace: traceback for developers.
+        node: machine that ran the task.
+        seconds: duration.
     """
 
     task: str
@@ -52,9 +52,11 @@ class Outcome:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Outcome":
-        """The inverse of ``to_json``."""
-        left = value["task_record"]
+        """Return the outcome of ``to_json``."""
+        stored = value["task_record"]
         task_record = (
-            TaskRecord(**{**left, "cells": tuple(left["cells"]), "entries": tuple(left["entries"])}) if left else None
+            TaskRecord(**{**stored, "cells": tuple(stored["cells"]), "entries": tuple(stored["entries"])})
+            if stored
+            else None
         )
         return cls(**{**value, "task_record": task_record})

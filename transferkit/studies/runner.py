@@ -96,7 +96,7 @@ class TaskRunner:
     def _extract(self, what: Mapping[str, Any]) -> Iterator[str]:
         dataset = self.task_store.open(what["data"], what["seed"])
         for model in what["sizes"]:
-            extractor = self._had(model, what)
+            extractor = self._available(model, what)
             for split in dataset.splits.values():
                 yield extractor.open(split).run().key.digest
 
@@ -112,7 +112,7 @@ class TaskRunner:
         kind = PROBES[what["protocol"]].settings_type
         questions = [EvalRequest(what["protocol"], settings_of(kind, one)) for one in what["settings"]]
         extraction = self._extraction(what)
-        evaluator = Evaluator(self._place(what), extraction, max_memory=self.share.memory)
+        evaluator = Evaluator(self._context(what), extraction, max_memory=self.share.memory)
         dataset = self.task_store.open(what["data"], what["seed"])
         problems: dict[str, None] = {}
         for model in what["sizes"]:
@@ -127,7 +127,7 @@ class TaskRunner:
     def _finetune(self, what: Mapping[str, Any]) -> Iterator[Result]:
         settings = settings_of(FinetuneSettings, what["settings"])
         trainer_config = TrainerConfig(device=self._device, workers=self.share.loaders)
-        context, run_options = self._place(what), RunOptions(yes=True)
+        context, run_options = self._context(what), RunOptions(yes=True)
         found = finetune(
             list(what["sizes"]),
             [what["data"]],
@@ -139,7 +139,7 @@ class TaskRunner:
         return iter(found.results)
 
     def _analyze(self, what: Mapping[str, Any]) -> Iterator[Result]:
-        models, data, context, kind = list(what["sizes"]), [what["data"]], self._place(what), what["analysis"]
+        models, data, context, kind = list(what["sizes"]), [what["data"]], self._context(what), what["analysis"]
         if kind == "cka":
             dataset = self.task_store.open(what["data"], what["seed"])
             return iter(
@@ -155,7 +155,7 @@ class TaskRunner:
         settings = settings_of(RobustnessSettings, what["settings"])
         return iter(robustness(models, data, extraction, settings, context=context))
 
-    def _place(self, what: Mapping[str, Any]) -> RunContext:
+    def _context(self, what: Mapping[str, Any]) -> RunContext:
         return RunContext(self.workspace, what["seed"])
 
     @property
@@ -163,7 +163,7 @@ class TaskRunner:
         return self.share.device
 
     def _extraction(self, what: Mapping[str, Any]) -> ExtractSettings:
-        """How features are taken of the first model; its size is its own."""
+        """Return the extraction settings of a task, with the input size of its first model."""
         precision = what["precision"]
         return ExtractSettings(
             layers=tuple(what["layers"]),
@@ -173,17 +173,17 @@ class TaskRunner:
             workers=self.share.loaders,
         )
 
-    def _had(self, model: str, what: Mapping[str, Any]) -> Extractor:
-        """Of those layers that the model has; whoever asks for another one is told by itself."""
+    def _available(self, model: str, what: Mapping[str, Any]) -> Extractor:
+        """Return the extractor for the layers that the model has; tasks that need other layers report them."""
         try:
             return self._extractor(model, what)
         except TransferkitError:
             encoder = load_encoder(model, runs=self.workspace.runs)
-            had = layers_had(encoder, replace(self._extraction(what), size=what["sizes"][model]))
-            return self._extractor(model, {**what, "layers": had})
+            available = available_layers(encoder, replace(self._extraction(what), size=what["sizes"][model]))
+            return self._extractor(model, {**what, "layers": available})
 
     def _extractor(self, model: str, what: Mapping[str, Any]) -> Extractor:
-        """Of a model, loaded anew when its weights have changed."""
+        """Return the extractor of a model; the model is loaded again if its weights have changed."""
         settings = replace(self._extraction(what), size=what["sizes"][model])
         key = repr((model, settings, self.task_store.weights(model)))
         if key in self._extractors:
@@ -205,7 +205,7 @@ _PERFORMED: dict[str, Callable[[TaskRunner, Mapping[str, Any]], Iterator[Result]
 }
 
 
-def layers_had(encoder: Encoder, settings: ExtractSettings) -> tuple[str, ...]:
+def available_layers(encoder: Encoder, settings: ExtractSettings) -> tuple[str, ...]:
     """Return the requested layers that the encoder has; all requested layers if it has none of them."""
     had = []
     for layer in settings.layers:

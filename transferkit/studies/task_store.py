@@ -1,8 +1,8 @@
-"""Which tasks are finished: told by what they left, never by a list of deeds.
+"""Detection of finished tasks, from their records and outputs.
 
-A task that ends well leaves a receipt: on which weights and images it worked, and which records or features
-came of it. It is finished as long as the weights and images are those, and every record is there. A receipt
-that is lost costs a moment: the protocols themselves skip what is finished, and the task leaves another.
+A successful task stores a task record: the weights and images that it used, and the results or features that
+it wrote. It counts as finished as long as weights and images are unchanged and all results exist. A lost task
+record costs little: the protocols reuse finished results, and the task stores a new record.
 """
 
 import json
@@ -24,19 +24,19 @@ from ..protocols.semantic_tasks import definitions_digest
 from .grid import Grid, Task
 
 Stamp = dict[str, Any]
-"""What a task's results depend on besides the task: contents of weights and images, versions, and the
+"""Values besides the task that determine its results: contents of weights and images, versions, and
 definitions of semantic targets."""
 
 
 @dataclass(frozen=True)
 class TaskRecord:
-    """What a finished task left.
+    """Record of a finished task.
 
     Attributes:
-        stamp: on what it worked.
-        cells: digests of its records.
-        entries: digests of the features that it filled.
-        seconds: that it took.
+        stamp: weights, images and versions that the task used.
+        cells: digests of the result records.
+        entries: digests of the cache entries that the task filled.
+        seconds: duration.
     """
 
     stamp: Stamp
@@ -47,17 +47,17 @@ class TaskRecord:
 
 @dataclass(eq=False)
 class TaskStore:
-    """Stamps and receipts in one workspace.
+    """Task records in one workspace.
 
     Attributes:
-        context: the workspace.
+        context: context of the workspace.
     """
 
     context: RunContext
     _opened: dict[tuple[str, int], Dataset | None] = field(default_factory=dict)
 
     def stamp(self, task: Task) -> Stamp | None:
-        """As things are now; None while a run or a data set is not there."""
+        """Return the current stamp of a task; None while a run or data set does not exist."""
         if task.kind == "pretrain":
             models = {f"run:{task.what['run']}": self._run(f"run:{task.what['run']}", finished=True)}
             data = None
@@ -74,7 +74,7 @@ class TaskStore:
         return stamp
 
     def task_record(self, task: Task) -> TaskRecord | None:
-        """What ``task`` left, if it is finished."""
+        """Return the record of ``task`` if it is finished, else None."""
         path = self._path(task)
         if not path.exists():
             return None
@@ -84,12 +84,12 @@ class TaskStore:
                 value["stamp"], tuple(value["cells"]), tuple(value["entries"]), float(value["seconds"])
             )
         except (OSError, ValueError, TypeError, KeyError):
-            return None  # the task leaves another
-        whole = all(self._files(task_record))
-        return task_record if whole and task_record.stamp == self.stamp(task) else None
+            return None  # the task will store a new one
+        complete = all(self._files(task_record))
+        return task_record if complete and task_record.stamp == self.stamp(task) else None
 
     def keep(self, task: Task, task_record: TaskRecord) -> None:
-        """Leave the receipt of ``task``."""
+        """Store the record of ``task``."""
         write_json(
             self._path(task),
             {
@@ -102,10 +102,10 @@ class TaskStore:
         )
 
     def finished(self, grid: Grid) -> dict[str, TaskRecord]:
-        """The receipts of all tasks that are finished.
+        """Return the records of all finished tasks.
 
-        Nothing is finished that comes of a run which must be trained, whatever lies there under its name.
-        Features that are gone are not missed by what was found out with them.
+        Tasks that depend on a run to be trained are not finished, even if files of that name exist. Missing
+        features do not invalidate tasks whose results exist.
         """
         found: dict[str, TaskRecord] = {}
         untrained: set[str] = set()
@@ -118,9 +118,9 @@ class TaskStore:
         return found
 
     def open(self, data: str, seed: int) -> Dataset:
-        """The data set, opened once.
+        """Open a data set, once.
 
-        Raises: TransferkitError: if it cannot be had.
+        Raises: TransferkitError: if it cannot be opened.
         """
         found = self._opened.get((data, seed))
         if found is None:
@@ -145,14 +145,14 @@ class TaskStore:
         try:
             dataset = self.open(data, seed)
         except TransferkitError:
-            self._opened[data, seed] = None  # said by the task that needs it
+            self._opened[data, seed] = None  # the task that needs it reports the error
             return None
         return dataset.fingerprint
 
     def weights(self, spec: str) -> Any:
-        """What tells the weights of a model from others, as cheap as can be; None while there are none.
+        """Return a cheap identifier of a model's weights; None while they do not exist.
 
-        Of what a hub offers under a name it is the name.
+        For models of a hub, it is the spec.
         """
         scheme, _, rest = spec.partition(":")
         if scheme == "run":
@@ -162,7 +162,7 @@ class TaskStore:
         return spec
 
     def _run(self, spec: str, *, finished: bool) -> Any:
-        """The identity of a run's weights as cheap as can be; None while there are none."""
+        """Return a cheap identifier of a run's weights; None while they do not exist."""
         name, _, weights = spec.partition(":")[2].partition("@")
         try:
             run = Run.named(name, self.context.workspace.runs)
@@ -176,7 +176,7 @@ class TaskStore:
 
 
 def _file(path: Path) -> list[int] | None:
-    """Size and time of change, in nanoseconds."""
+    """Return size and modification time in nanoseconds; None if the file does not exist."""
     try:
         state = path.stat()
     except OSError:
@@ -186,7 +186,7 @@ def _file(path: Path) -> list[int] | None:
 
 @cache
 def _versions() -> dict[str, str]:
-    """Of what computes, and of what weights come with."""
+    """Return the versions of transferkit and of the libraries that run networks."""
     found = {"transferkit": __version__}
     for package in ("torch", "torchvision", "timm"):
         try:
@@ -197,7 +197,7 @@ def _versions() -> dict[str, str]:
 
 
 def unfinished(grid: Grid, finished: Mapping[str, TaskRecord]) -> list[Task]:
-    """What is left to do, in order: features are wanted only where something that needs them is left."""
+    """Return the unfinished tasks in order; extraction counts only if an unfinished task needs the features."""
     left: set[str] = set()
     wanted: set[str] = set()
     for name, task in reversed(grid.items()):

@@ -17,7 +17,7 @@ class DetectSettings:
         detector: detector: Faster R-CNN with a feature pyramid (``fpn``), or on the third stage of a ResNet (``c4``).
         iterations: number of training steps.
         batch: batch size in images per step, over all processes together.
-        lr: peak learning rate for the whole batch, whatever the number of processes.
+        lr: peak learning rate for the whole batch, independent of the number of processes.
         milestones: steps after which the learning rate is divided by 10.
         warmup_iterations: number of steps with linear warmup of the learning rate, starting from 0.1 % of the peak.
         weight_decay: weight decay; it does not apply to the scale and shift of batch normalisation layers.

@@ -1,4 +1,4 @@
-"""Processes of this machine: as many as its cores and its memory carry, each with its share of both."""
+"""Engine with worker processes on this machine; their number is limited by cores and memory, which they divide."""
 
 import json
 import os
@@ -24,12 +24,12 @@ from ..outcome import Outcome, ResourceGrant
 from .engine import PROCESS_BYTES, ResourceRequest, cores_of, runs_networks
 
 ATTEMPTS = 2
-"""How often a task is begun whose process is killed: by a lack of memory, for instance."""
+"""Maximum number of attempts of a task whose process is killed, for example because of too little memory."""
 
 
 @dataclass(eq=False)
 class _Worker:
-    """A process, its number among those that live, and what it is doing."""
+    """A worker process, its number, and its current task."""
 
     process: subprocess.Popen[bytes]
     number: int
@@ -44,27 +44,27 @@ class _Worker:
         return self.process.stdout
 
     def say(self, value: object) -> None:
-        """Send one line; a process that is gone is noticed by whoever listens."""
+        """Send one line; ``wait`` detects a dead process."""
         assert self.process.stdin is not None
         with suppress(BrokenPipeError):
             self.process.stdin.write(json.dumps(value).encode() + b"\n")
             self.process.stdin.flush()
 
     def dismiss(self) -> None:
-        """Say that nothing more comes, which ends it, whatever it is doing."""
+        """Close the input of the process, which ends it immediately."""
         assert self.process.stdin is not None
-        with suppress(BrokenPipeError):  # what it was last told may still wait to be sent
+        with suppress(BrokenPipeError):  # the last message may not have been sent
             self.process.stdin.close()
 
 
 @dataclass(eq=False)
 class LocalEngine:
-    """Tasks in processes of this machine.
+    """Runs tasks in worker processes of this machine.
 
     Attributes:
-        workspace: where they work.
-        logs: folder of what the processes say; one file each.
-        workers: how many processes; as many as the machine carries unless given.
+        workspace: workspace of the tasks.
+        logs: folder of log files, one per process.
+        workers: number of processes; by default chosen from cores and memory.
     """
 
     workspace: Workspace
@@ -95,11 +95,11 @@ class LocalEngine:
         self._selector.close()
 
     def precision(self) -> str:
-        """What suits this machine."""
+        """Return the precision that suits this machine."""
         return choose_compute().precision
 
     def accepts(self, task: Task) -> bool:
-        """Whether a process is idle that can do it; several devices are asked for when nothing else runs."""
+        """Return True if a suitable process is idle; a task on several devices needs all processes idle."""
         busy = [worker.task for worker in self._running if worker.task]
         if any(_devices(other) > 1 for other in busy):
             return False
@@ -108,14 +108,14 @@ class LocalEngine:
         return self._idle(task) is not None or self._vacant(task) is not None
 
     def submit(self, task: Task, need: ResourceRequest, precision: str) -> None:
-        """Hand it to an idle process, or to a new one."""
+        """Send the task to an idle process, or to a new one."""
         worker = self._idle(task) or self._started(task)
         self._attempts[task.id] = self._attempts.get(task.id, 0) + 1
         worker.task, worker.precision, worker.began = task, precision, time.perf_counter()
         worker.say({"task": task.to_json(), "precision": precision})
 
     def wait(self, timeout_seconds: float) -> list[Outcome]:
-        """What the processes answered; a task whose process was killed is begun once more."""
+        """Return the outcomes of finished tasks; a task whose process was killed is restarted once."""
         ended = []
         for key, _ in self._selector.select(timeout_seconds):
             worker: _Worker = key.data
@@ -130,23 +130,23 @@ class LocalEngine:
         return ended
 
     def _idle(self, task: Task) -> _Worker | None:
-        """A process with a GPU for what runs networks, rather one without for the rest."""
+        """Return an idle process: one with a GPU for tasks that run networks, preferably one without for others."""
         idle = {worker.number: worker for worker in self._running if worker.task is None}
         number = self._suited(task, idle)
         return None if number is None else idle[number]
 
     def _vacant(self, task: Task) -> int | None:
-        """The number of a process that could be started for it."""
+        """Return the number of a process that could be started for the task."""
         return self._suited(task, set(range(self._count)) - {worker.number for worker in self._running})
 
     def _suited(self, task: Task, numbers: Iterable[int]) -> int | None:
-        """The lowest number with a GPU, which those below ``_gpus`` have, or rather one without."""
+        """Return the lowest suitable number; processes with a number below ``_gpus`` have a GPU."""
         if self._gpus and runs_networks(task):
             return min((number for number in numbers if number < self._gpus), default=None)
         return min(numbers, key=lambda number: (number < self._gpus, number), default=None)
 
     def share(self, number: int) -> ResourceGrant:
-        """What the process of that number may take."""
+        """Return the resources of the process with that number."""
         owner = number < self._gpus
         feeding, reading = cores_of(cores(), self._gpus, self._count)
         threads = feeding if owner else reading
@@ -162,7 +162,7 @@ class LocalEngine:
 
     def _started(self, task: Task) -> _Worker:
         number = self._vacant(task)
-        assert number is not None, "there is room"
+        assert number is not None, "accepts() is true"
         share = self.share(number)
         visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(self._gpus)))
         environment = {
