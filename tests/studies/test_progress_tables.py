@@ -59,5 +59,5 @@ def test_the_plan_shows_what_is_known():
     assert "12 345" in text
     assert "1.0 MiB" in text
     assert "75 s" in text
-    assert "how long linear takes" in " ".join(text.split())
+    assert "Unknown duration: linear" in " ".join(text.split())
     assert "No data here." in text

@@ -167,7 +167,7 @@ def test_a_question_without_models_or_data_is_an_empty_grid():
 def test_a_preset_or_a_file_that_is_not_there(tmp_path):
     with pytest.raises(UnknownNameError, match=r"No study named 'mimi'\. Did you mean 'mini'"):
         read_study("mimi")
-    with pytest.raises(UsageError, match=r"nothing\.toml is no file"):
+    with pytest.raises(UsageError, match=r"nothing\.toml is not a file"):
         read_study(str(tmp_path / "nothing.toml"))
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="cannot be read as text"):

@@ -35,7 +35,7 @@ def test_a_change_names_what_is_new_and_what_is_gone(tmp_path):
     state.begin(GRID, {ONE.id: 1.0})
     assert state.change(GRID, {TWO.id}) is None
     assert state.change(GRID, GRID) == Change((), (), ("one",))
-    assert "ran: 1 task is to be done again (one). What is finished" in str(Change((), (), ("one",)))
+    assert "ran: 1 task is to be done again (one). Finished tasks" in str(Change((), (), ("one",)))
     assert str(Change(("two",), ("one",))) == (
         "The study has changed since it last ran: 1 task is new (two), and 1 task is gone (one). "
         "Finished tasks are kept."
