@@ -32,7 +32,7 @@ def test_presets_are_listed_with_command_and_cost():
     ("arguments", "words"),
     [
         (["run", "mimi"], "Did you mean 'mini'?"),
-        (["run", "no.toml"], "no.toml is no file"),
+        (["run", "no.toml"], "no.toml is not a file"),
         (["run", "demo", "--address", "auto"], "add --engine ray"),
         (["show", "mimi"], "Did you mean 'mini'?"),
     ],
