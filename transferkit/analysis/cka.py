@@ -1,14 +1,14 @@
 """Linear centred kernel alignment (CKA) of layers [1], debiased [2, 3] and streamed.
 
-A layer's kernel over ``m`` rows is ``K = X Xᵀ`` with its diagonal set to zero. *U-centring* takes from
-every entry off the diagonal what its row and its column have in common with all: with ``r`` the sums of
-rows and ``s`` that of all, ``K̃ᵢⱼ = Kᵢⱼ - rᵢ/(m-2) - rⱼ/(m-2) + s/((m-1)(m-2))``. Then
+A layer's kernel over ``m`` rows is ``K = X Xᵀ`` with its diagonal set to zero. *U-centring* subtracts
+row and column effects from all off-diagonal entries: with ``r`` the row sums and ``s`` the total sum,
+``K̃ᵢⱼ = Kᵢⱼ - rᵢ/(m-2) - rⱼ/(m-2) + s/((m-1)(m-2))``. Then
 ``HSIC(K, L) = ⟨K̃, L̃⟩ / (m(m-3))`` is the unbiased estimate of [2], and
 ``CKA = HSIC(K, L) / √(HSIC(K, K) HSIC(L, L))``.
 
 Each batch of rows gives an unbiased estimate of all three, whatever its size; their means over batches,
-weighted by rows, go into the ratio [3]. No matrix of ``d × d`` or ``n × n`` is ever held: the work is
-``O(n m Σd)`` and the memory ``O(m² L)``. One batch of all rows is the definition itself.
+weighted by rows, go into the ratio [3]. No matrix of ``d × d`` or ``n × n`` is in memory: the time is
+``O(n m Σd)`` and the memory ``O(m² L)``. A single batch of all rows gives the exact definition.
 
 [1] Kornblith et al., Similarity of neural network representations revisited, ICML 2019.
 [2] Song et al., Feature selection via dependence maximization, JMLR 2012.
@@ -25,27 +25,27 @@ from ..core.errors import ShapeError, UsageError
 from .labelled import Array, matrix
 
 FEWEST = 4
-"""Rows below which the unbiased estimate does not exist."""
+"""Minimum number of rows of the unbiased estimate."""
 
 BATCH = 512
-"""Rows of one batch. More make the estimate a little sharper, and cost time and memory in proportion."""
+"""Rows per batch. Larger batches reduce the variance slightly; time and memory grow in proportion."""
 
 _ROUNDING = 1e-12  # of a kernel's largest entry: what is left of one that centring should have emptied
 
 
 @dataclass(frozen=True)
 class CkaMatrix:
-    """How alike layers are: 1 for equal up to rotation and scale, about 0 for unrelated.
+    """CKA of layers: 1 for equal up to rotation and scale, about 0 for unrelated.
 
     Attributes:
         rows: names of the layers down the side, ``L1``.
         columns: names of the layers along the top, ``L2``.
-        values: ``[L1][L2]`` in ``-1 … 1``; None where a layer is constant. Unbiased estimates of 0 fall on
-            both sides of it.
+        values: ``[L1][L2]`` in ``-1 … 1``; None if a layer is constant. Unbiased estimates of 0 may be
+            negative.
         constant: ``(rows, columns)`` whose features do not vary within any batch, or in one row only: they
             have no CKA with anything.
-        n: rows of features.
-        batches: how many batches they came in.
+        n: number of rows.
+        batches: number of batches.
     """
 
     rows: tuple[str, ...]
@@ -57,7 +57,7 @@ class CkaMatrix:
 
 
 class CkaSums:
-    """What is known of layers after the batches so far.
+    """Sums over the batches so far, from which CKA is computed.
 
     Args:
         rows: names of the layers down the side.
@@ -74,9 +74,9 @@ class CkaSums:
         self._n = self._batches = 0
 
     def add(self, rows: Mapping[str, ArrayLike], columns: Mapping[str, ArrayLike] | None = None) -> None:
-        """Count one batch in: the same ``m`` samples in every layer, in the same order.
+        """Add one batch: the same ``m`` samples in every layer, in the same order.
 
-        Batches should be draws at random: where rows lie sorted by class, permute them first.
+        Batches should be random samples: permute rows that are sorted by class.
 
         Args:
             rows: ``[m, d]`` of every layer named as a row, each with its own ``d``; ``m`` at least 4.
@@ -84,7 +84,7 @@ class CkaSums:
 
         Raises:
             ShapeError: if layers are missing, differ in ``m``, or have fewer than 4 rows.
-            NonFiniteError: naming the layer and the row.
+            NonFiniteError: if a feature is not finite; the message names the layer and the row.
         """
         m = _batch_rows(rows, self._rows, "rows")
         k = self._kernels(rows, self._rows, "rows")  # [L1, m²]
@@ -101,9 +101,9 @@ class CkaSums:
         self._batches += 1
 
     def matrix(self) -> CkaMatrix:
-        """CKA of every row with every column.
+        """Return the CKA of each row layer and each column layer.
 
-        Raises: ShapeError: if no batch was counted in.
+        Raises: ShapeError: if no batch was added.
         """
         if not self._n:
             raise ShapeError("CKA of no rows is undefined: add a batch of at least 4.")
@@ -136,13 +136,13 @@ def cka(
     batch: int = BATCH,
     rng: np.random.Generator,
 ) -> CkaMatrix:
-    """CKA of layers that lie in memory, in batches drawn at random.
+    """Compute CKA of layers in memory, in random batches.
 
     Args:
         rows: ``[n, d]`` of each layer, the same samples in all; ``n`` at least 4.
         columns: the layers to compare them with, of another model; None compares ``rows`` with themselves.
-        batch: rows at once, at least 8; ``n`` or more is exact, and holds ``n × n`` a layer.
-        rng: where the order of rows comes from.
+        batch: rows per batch, at least 8; ``n`` or more is exact, and needs ``n × n`` memory per layer.
+        rng: random generator of the order of the rows.
 
     Raises:
         UsageError: if ``batch`` is too small.
@@ -166,7 +166,7 @@ def cka(
 
 
 def row_batches(n: int, *, batch: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
-    """``0 … n-1`` in an order drawn from ``rng``, in parts of ``batch`` or fewer but at least 4 rows.
+    """Split ``0 … n-1``, in random order, into batches of at most ``batch`` and at least 4 rows.
 
     Raises:
         UsageError: if ``batch`` is below 8, of which no part of any ``n`` need be below 4.

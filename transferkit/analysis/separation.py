@@ -1,6 +1,6 @@
-"""How far classes lie apart, and how features fill their space.
+"""Class separation, alignment and uniformity of features.
 
-Shapes: ``n`` rows, ``d`` features, ``c`` classes. All is exact: sums over pairs are closed forms of class
+Shapes: ``n`` rows, ``d`` features, ``c`` classes. All results are exact: sums over pairs are closed forms of class
 means, ``O(n d)``, except uniformity, ``O(n² d)`` in time and never ``n × n`` in memory.
 """
 
@@ -15,7 +15,7 @@ from ..core.statistics import Z95, Interval
 from .labelled import Array, Labelled, labelled, matrix
 
 CHUNK = 2**24
-"""Similarities that uniformity holds at once: 64 MiB."""
+"""Number of similarities of uniformity in memory at once (64 MiB)."""
 
 NO_SECOND_GROUP = "none: no class has two groups"
 """The method of an interval that cannot be known."""
@@ -25,9 +25,9 @@ _ROUNDING = 1e-24  # the variance of unit rows that differ by rounding alone
 
 @dataclass(frozen=True)
 class Separation:
-    """What pairs of rows say of classes. A number whose pairs do not exist is None.
+    """Statistics of pairs of rows. A number is None if no such pair exists.
 
-    *Cosine* numbers are of rows scaled to unit length; rows of zeros have no direction and are left out.
+    *Cosine* numbers use rows of unit length; rows of zeros have no direction and are ignored.
 
     Attributes:
         intra_squared: mean squared Euclidean distance of two rows of one class, over all such pairs.
@@ -39,7 +39,7 @@ class Separation:
         alignment: mean squared distance of unit rows of one class: that of [2], with pairs of one class for
             its pairs of views. Twice ``intra_cosine``.
         uniformity: log mean exp(-2 ‖u - v‖²) over all pairs of unit rows [2]; lower is more uniform.
-        zero_rows: how many rows the cosine numbers leave out.
+        zero_rows: number of rows that the cosine numbers ignore.
 
     [1] Kornblith et al., Why do better loss functions lead to less transferable features?, NeurIPS 2021.
     [2] Wang and Isola, Understanding contrastive representation learning through alignment and uniformity on
@@ -57,7 +57,7 @@ class Separation:
 
 
 def separation(x: ArrayLike, labels: ArrayLike) -> Separation:
-    """How far the classes of ``x`` ``[n, d]`` lie apart; ``labels`` ``[n]`` are integers.
+    """Measure the separation of the classes of ``x`` ``[n, d]``; ``labels`` ``[n]`` are integers.
 
     Raises:
         ShapeError: if they do not fit.
@@ -122,18 +122,18 @@ def class_separation_interval(x: ArrayLike, labels: ArrayLike, groups: Groups = 
 
 
 def uniformity(x: ArrayLike) -> float | None:
-    """Log mean exp(-2 ‖u - v‖²) over all pairs of the directions of ``x`` ``[n, d]`` [2 of Separation].
+    """Compute log mean exp(-2 ‖u - v‖²) over all pairs of the directions of ``x`` ``[n, d]`` [2 of Separation].
 
-    Similarities are taken in float32, which the result shares to six digits.
+    Similarities are in float32, so the result has six correct digits.
 
-    Returns: at most 0; None where fewer than two rows have a direction.
+    Returns: at most 0; None if fewer than two rows have a direction.
     Raises: ShapeError, NonFiniteError: if ``x`` is no finite matrix.
     """
     return _uniformity(_directions(matrix(x))[0])
 
 
 def _directions(x: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """Unit rows ``[m, d]`` of those that are not zero, and which these are, ``[n]``."""
+    """Return unit rows ``[m, d]`` of the nonzero rows, and a mask ``[n]`` of these."""
     largest = np.abs(x).max(axis=1)
     kept = largest > 0
     u = x[kept] / largest[kept, None]  # so that no square under- or overflows
@@ -142,7 +142,7 @@ def _directions(x: Array) -> tuple[Array, NDArray[np.bool_]]:
 
 
 def _pair_means(rows: Labelled) -> tuple[float | None, float | None]:
-    """Mean squared distance over pairs of one class, and over pairs of two.
+    """Return the mean squared distance over pairs of the same class, and over pairs of different classes.
 
     With ``S`` a class's sum of squares around its mean ``μ``: ordered pairs of one class sum to ``2 n S``,
     and those of classes a, b to ``n_b S_a + n_a S_b + n_a n_b ‖μ_a - μ_b‖²``. All terms are positive:
@@ -158,7 +158,7 @@ def _pair_means(rows: Labelled) -> tuple[float | None, float | None]:
 
 
 def _class_separation(unit: Labelled) -> float | None:
-    """R² of [1]: the share of balanced variance that lies between classes.
+    """Compute R² of [1]: the fraction of the balanced variance that is between classes.
 
     For unit rows, 1 - cosine is half the squared distance, so a mean over pairs is a variance. None if no
     class has two rows, or all rows point the same way.
@@ -187,7 +187,7 @@ def _strata(y: NDArray[np.int64], group: NDArray[np.int64]) -> NDArray[np.int64]
 
 
 def _without_each(unit: Labelled, group: NDArray[np.int64]) -> Array:
-    """The class separation without the rows of each group in turn, ``[g]``.
+    """Compute the class separation without the rows of each group in turn, ``[g]``.
 
     Without ``k`` of its ``m`` rows, whose deviations from their class's mean sum to ``s`` and whose squared
     lengths to ``q``, that mean moves by ``-s / (m - k)``, and the sum of squares around it falls by
@@ -217,7 +217,7 @@ def _without_each(unit: Labelled, group: NDArray[np.int64]) -> Array:
 
 
 def _sums(number: NDArray[np.int64], count: int) -> csr_array:
-    """``[count, n]``, which sums rows of one number."""
+    """Return the matrix ``[count, n]`` that sums rows with the same number."""
     n = len(number)
     return csr_array((np.ones(n), (number, np.arange(n))), shape=(count, n))
 
