@@ -1,6 +1,6 @@
-"""Imports point down: cli, then studies and reports, then protocols, rooms, core. Never sideways, never up.
+"""Imports point down: cli, then studies and reports, then protocols, packages, core. Never sideways, never up.
 
-Anything that needs two rooms is a protocol.
+Code that needs two packages of one level is a protocol.
 """
 
 import ast
@@ -11,8 +11,9 @@ import pytest
 
 from tests.tree import PACKAGES, modules
 
-FLOORS = {
+LEVELS = {
     "transferkit": 0,  # the package itself: its version
+    "transferkit.__main__": 6,
     "transferkit.core": 1,
     "transferkit.data": 2,
     "transferkit.models": 2,
@@ -29,16 +30,16 @@ FLOORS = {
 }
 
 
-def room_of(module: str) -> str:
-    """The longest entry of the table that ``module`` lies in."""
+def package_of(module: str) -> str:
+    """The longest entry of the table that contains ``module``."""
     parts = module.split(".")
-    return next(name for size in (2, 1) if (name := ".".join(parts[:size])) in FLOORS)
+    return next(name for size in (2, 1) if (name := ".".join(parts[:size])) in LEVELS)
 
 
 def imported_modules(source: str, module: str, *, is_package: bool) -> set[str]:
-    """Full dotted names of all that ``source`` imports, at its top or inside functions.
+    """Return the full dotted names that ``source`` imports, at its top or inside functions.
 
-    ``from a import b`` counts as ``a.b``: module or not, it lies in the same room.
+    ``from a import b`` counts as ``a.b``: it belongs to the same package whether or not it is a module.
     """
     found: set[str] = set()
     package = module.split(".") if is_package else module.split(".")[:-1]
@@ -52,19 +53,19 @@ def imported_modules(source: str, module: str, *, is_package: bool) -> set[str]:
     return found
 
 
-def trespasses(source: str, module: str, *, is_package: bool = False) -> list[str]:
-    """What ``module`` imports and may not: another room of its own floor, or one above."""
-    here = room_of(module)
+def forbidden_imports(source: str, module: str, *, is_package: bool = False) -> list[str]:
+    """Return what ``module`` imports from another package of its own level, or from a higher one."""
+    here = package_of(module)
     ours = {
         name
         for name in imported_modules(source, module, is_package=is_package)
         if name.split(".")[0] in ("transferkit", "transferkit_cli")
     }
-    return sorted(name for name in ours if room_of(name) != here and FLOORS[room_of(name)] >= FLOORS[here])
+    return sorted(name for name in ours if package_of(name) != here and LEVELS[package_of(name)] >= LEVELS[here])
 
 
-def test_the_front_door_loads_nothing_before_it_is_used():
-    """The package itself names what the floors above offer, and anyone may ask it for its version."""
+def test_importing_the_package_loads_no_module():
+    """The package names functions of higher levels, which are imported when they are used."""
     script = "import sys, transferkit; assert not {m for m in sys.modules if m.startswith('transferkit.')}"
     subprocess.run([sys.executable, "-c", script], check=True)
 
@@ -72,13 +73,13 @@ def test_the_front_door_loads_nothing_before_it_is_used():
 @pytest.mark.parametrize("module", sorted(modules().keys() - {"transferkit"}))
 def test_imports_point_down(module):
     path = modules()[module]
-    found = trespasses(path.read_text(encoding="utf-8"), module, is_package=path.name == "__init__.py")
-    assert not found, f"{module} may not import {', '.join(found)}: what needs two rooms is a protocol"
+    found = forbidden_imports(path.read_text(encoding="utf-8"), module, is_package=path.name == "__init__.py")
+    assert not found, f"{module} may not import {', '.join(found)}: code that needs two packages is a protocol"
 
 
-def test_every_room_stands_in_the_table():
-    rooms = {f"transferkit.{path.parent.name}" for path in PACKAGES["transferkit"].glob("*/*.py")}
-    assert rooms <= FLOORS.keys(), "give the new room a floor"
+def test_every_package_has_a_level():
+    packages = {f"transferkit.{path.parent.name}" for path in PACKAGES["transferkit"].glob("*/*.py")}
+    assert packages <= LEVELS.keys(), "give the new package a level"
 
 
 @pytest.mark.parametrize(
@@ -103,9 +104,9 @@ def test_every_room_stands_in_the_table():
     ],
 )
 def test_the_rule_itself(module, source, found):
-    assert trespasses(source, module) == found
+    assert forbidden_imports(source, module) == found
 
 
 def test_relative_imports_of_a_package_start_at_the_package():
-    assert trespasses("from ..cache import store", "transferkit.probes", is_package=True) == ["transferkit.cache.store"]
-    assert trespasses("from . import knn", "transferkit.probes", is_package=True) == []
+    assert forbidden_imports("from ..cache import store", "transferkit.probes", is_package=True) == ["transferkit.cache.store"]
+    assert forbidden_imports("from . import knn", "transferkit.probes", is_package=True) == []
