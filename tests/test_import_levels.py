@@ -108,5 +108,7 @@ def test_the_rule_itself(module, source, found):
 
 
 def test_relative_imports_of_a_package_start_at_the_package():
-    assert forbidden_imports("from ..cache import store", "transferkit.probes", is_package=True) == ["transferkit.cache.store"]
+    assert forbidden_imports("from ..cache import store", "transferkit.probes", is_package=True) == [
+        "transferkit.cache.store"
+    ]
     assert forbidden_imports("from . import knn", "transferkit.probes", is_package=True) == []

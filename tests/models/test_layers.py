@@ -244,7 +244,7 @@ def test_a_size_that_the_network_does_not_take():
     swin = "random:swin_tiny_patch4_window7_224?depths=(1,1,1,1)&embed_dim=12&num_heads=(1,2,3,4)"
     with pytest.raises(
         ModelError,
-        match=r"cannot run on 96×96 images: .* a size it takes with --size, .* \?img_size=96 behind",
+        match=r"cannot run on 96×96 images: .* a size it takes with --size, .* \?img_size=96 after its name",
     ):
         list_layers(load_encoder(swin).at(96))
     assert list_layers(load_encoder(f"{swin}&img_size=96"))

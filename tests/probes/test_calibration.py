@@ -171,8 +171,8 @@ def test_the_fitted_temperature_is_where_the_reference_finds_it(sharpness):
 def test_the_temperature_is_found_in_few_steps(monkeypatch):
     from transferkit.probes import calibration as module
 
-    slope, calls = module._slope, []
-    monkeypatch.setattr(module, "_slope", lambda z, beta: calls.append(beta) or slope(z, beta))
+    moments, calls = module._moments, []
+    monkeypatch.setattr(module, "_moments", lambda z, beta: calls.append(beta) or moments(z, beta))
     assert fitted_temperature(PROBABILITIES, HONEST[:300]) is not None
     assert len(calls) < 12  # halving alone would take about 40
 

@@ -241,5 +241,5 @@ def test_a_penalty_is_chosen_on_rows_of_other_groups(kind):
     assert fitted.penalty_ in penalties
     with pytest.raises(ShapeError, match="360 labels need as many groups, not 2"):
         kind(penalties).fit(x, labels, groups=["a", "b"])
-    with pytest.raises(ShapeError, match="every class has one group only"):
+    with pytest.raises(ShapeError, match="every class has only one group"):
         kind(penalties).fit(x, labels, groups=labels)

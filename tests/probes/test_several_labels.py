@@ -237,7 +237,7 @@ def test_knn_ranks_by_shares_of_votes():
     ],
 )
 def test_what_needs_one_label_refuses(protocol, settings, words):
-    with pytest.raises(DataError, match=f"array has several labels (an|per) image, and {words}"):
+    with pytest.raises(DataError, match=f"array has several labels per image, (and|but) {words}"):
         PROBES[protocol].score(SPLITS, settings, seed=0)
 
 

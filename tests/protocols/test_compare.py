@@ -99,7 +99,7 @@ def test_one_model_has_no_pair():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"outcomes": rows("fair", "y")}, "The 60 rows are not the same ones"),
+        ({"outcomes": rows("fair", "y")}, "The two models were scored on 60 different rows"),
         ({"outcomes": rows("fair", "x", 59)}, "60 rows of 1 answers, the other on 59"),
         ({"outcomes": episode_outcomes("e", [3], answers=5)}, "on rows and the other on episodes"),
         ({"fingerprint": "g"}, "The images changed between the two"),

@@ -211,7 +211,7 @@ def test_what_is_not_there_is_refused(photos, context):
     with pytest.raises(DataError, match="has no split 'val'"):
         invert_layers([MODEL], spec, replace(SMALL, split="val"), QUICK, context=context)
     (photos / "test" / "dog" / "2.png").write_bytes(b"not an image")
-    with pytest.raises(DataError, match=r"dog/2.png of folder:.* cannot be read: .*another number of --num-images"):
+    with pytest.raises(DataError, match=r"dog/2.png of folder:.* cannot be read: .*or change --num-images"):
         invert_layers([MODEL], spec, SMALL, QUICK, context=context)
 
 

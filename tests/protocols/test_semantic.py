@@ -170,7 +170,7 @@ def test_recorded_factors_are_targets_of_their_own_level(root, discs):
 
 
 def test_rows_keep_their_factors_where_others_could_not_be_read(root, discs):
-    asked = with_factors(semantics(root, discs), context=lambda ids: np.arange(len(ids)) / 2)
+    asked = with_factors(semantics(root, discs), place=lambda ids: np.arange(len(ids)) / 2)
     found = asked._recorded(asked.dataset.split("test").ids[1:4], "test")
     assert_allclose(found["factor:place"], [[0.5], [1], [1.5]])
 
@@ -327,8 +327,8 @@ def test_the_pixels_floor_of_another_view_is_another(root, discs):
     other.extractor.encoder, other.known = cropped, one.known
     before = one.score("layer1", low).extra_metrics["targets"]
     keys = set(one.known)
-    other._key(next(iter(other._asks_of(("pixels", "pixels"), low))))
-    assert other._key(next(iter(other._asks_of(("pixels", "pixels"), low)))) not in keys
+    other._key(next(iter(other._requests_of(("pixels", "pixels"), low))))
+    assert other._key(next(iter(other._requests_of(("pixels", "pixels"), low)))) not in keys
     assert before
 
 

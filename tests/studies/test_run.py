@@ -113,7 +113,7 @@ def test_a_trace_that_cannot_be_written_does_not_stop_the_study(tmp_path):
     assert (run.count("done"), run.count("failed"), run.count("blocked")) == (10, 1, 1)
     said = [note for note in notes.notes if note.startswith("The traceback of extract run:nothing")]
     assert len(said) == 1
-    assert "is not kept" in said[0]
+    assert "cannot be stored" in said[0]
     assert "cannot be written" in said[0]
 
 

@@ -123,7 +123,7 @@ def test_the_training_view_draws_scales_and_flips():
     [
         ({"shorter": ()}, "The shorter side cannot be none"),
         ({"shorter": (0,)}, "cannot be 0 with 1333"),
-        ({"longest": 799}, "none above the longer side's"),
+        ({"max_size": 799}, "none above the longer side's"),
         ({"flip_prob": 1.5}, r"mirroring of 1\.5 is not in 0 … 1"),
     ],
 )

@@ -205,5 +205,5 @@ def test_labels_and_images_without_each_other(name, planted, data_root, notes):
     picture(picked.with_name("stray.jpg"), 0)
     picked.unlink()
     open_dataset(name, root=data_root, reporter=notes)
-    assert any("1 labels left out, of images that are not there, such as" in note for note in notes.notes)
+    assert any("1 label left out, of images that are not there, such as" in note for note in notes.notes)
     assert any(note.endswith("stray.jpg") for note in notes.notes)

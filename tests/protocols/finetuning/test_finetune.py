@@ -203,7 +203,7 @@ torch.set_num_threads(1)
 remove_checkpoint = TrainingLoop.remove_checkpoint
 
 def kept(fit):
-    weights = {name: value.contiguous() for name, value in fit.network.trunk.weights(None).items()}
+    weights = {name: value.contiguous() for name, value in fit.network.backbone.weights(None).items()}
     save_file(weights, f"{folder}/rank{fit.fabric.global_rank}.safetensors")
     remove_checkpoint(fit)
 

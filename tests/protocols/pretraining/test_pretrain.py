@@ -172,7 +172,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bits(pictures, tmp_path):
     )  # its name is enough
     parts, errors = last.communicate(timeout=240)
     assert last.returncode == 0, errors
-    assert "Going on" in errors
+    assert "Resuming the run" in errors
     assert_close(weights(tmp_path / "parts", "r"), weights(tmp_path / "whole", "r"), rtol=0, atol=0)
     assert [e["total"] for e in json.loads(parts)["history"]] == [e["total"] for e in json.loads(output)["history"]]
 
@@ -182,7 +182,7 @@ def test_a_finished_run_is_not_trained_again_unless_asked(pictures, tmp_path):
     before = weights(tmp_path, "r")
     notes = Notes()
     assert run(small(pictures), tmp_path, name="r", reporter=notes).history == first.history
-    assert any("finished; --no-resume" in note for note in notes.notes)
+    assert any("is finished; use --no-resume" in note for note in notes.notes)
     anew = run(small(pictures), tmp_path, name="r", resume=False)
     assert [line["seconds"] for line in anew.history] != [line["seconds"] for line in first.history]
     assert_close(weights(tmp_path, "r"), before, rtol=0, atol=0)  # all draws are named
@@ -260,7 +260,7 @@ def test_a_run_that_is_being_trained_is_left_alone(begun, pictures):
 def test_a_run_whose_description_was_lost_goes_on_only_with_its_own_settings(pictures, tmp_path):
     run(small(pictures), tmp_path, name="r")
     (tmp_path / "runs" / "r" / "run.json").unlink()
-    with pytest.raises(UsageError, match=r"begun with other settings: lr was 0\.02 and is 0\.5"):
+    with pytest.raises(UsageError, match=r"started with other settings: lr was 0\.02 and is 0\.5"):
         run(small(pictures, lr=0.5), tmp_path, name="r")
     assert not (tmp_path / "runs" / "r" / "run.json").exists()
     assert len(run(small(pictures), tmp_path, name="r").history) == 2
