@@ -21,17 +21,17 @@ def invoke(workspace, *arguments):
 
 
 def test_a_full_inversion_has_the_size_that_its_depth_needs(discs, tmp_path):
-    asked = ("inversion", "--full", "--model", MODEL, "--data", discs, "--layers", "layer1", "--images", "1")
-    quick = ("--steps", "1", "--width", "1")
+    asked = ("inversion", "--full", "--model", MODEL, "--data", discs, "--layers", "layer1", "--num-images", "1")
+    quick = ("--steps", "1", "--decoder-width", "1")
     found = invoke(tmp_path, *asked, *quick)
     assert found.exit_code == 0, found.output
     told = json.loads(found.stdout)
-    assert (told["settings"]["size"], told["search"]["depth"], told["search"]["lr"]) == (224, 6, 0.001)
+    assert (told["settings"]["size"], told["search"]["decoder_depth"], told["search"]["lr"]) == (224, 6, 0.001)
     smaller = json.loads(invoke(tmp_path, *asked, *quick, "--size", "128").stdout)
     assert smaller["settings"]["size"] == 128
     refused = invoke(tmp_path, *asked, *quick, "--size", "64")
     assert refused.exit_code == 2
-    assert "128 pixels or more, not 64. Lower --depth or raise --size." in refused.stderr
+    assert "128 pixels or more, not 64. Lower --decoder-depth or raise --size." in refused.stderr
 
 
 def test_robustness_draws_accuracy_and_calibration_error(discs, tmp_path):

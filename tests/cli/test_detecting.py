@@ -14,8 +14,19 @@ from transferkit_cli.detecting import detection_settings, require_own_options
 from transferkit_cli.main import cli
 
 SMALL = (
-    *("--model", "random:test_resnet", "--iterations", "2", "--batch", "4", "--sides", "64"),
-    *("--test-side", "64", "--depth", "16", "--width", "32", "--proposals", "40", "--samples", "16"),
+    *("--model", "random:test_resnet", "--iterations", "2", "--batch", "4", "--min-size", "64"),
+    *(
+        "--test-min-size",
+        "64",
+        "--fpn-channels",
+        "16",
+        "--head-width",
+        "32",
+        "--rpn-proposals",
+        "40",
+        "--roi-samples",
+        "16",
+    ),
 )
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -93,14 +104,14 @@ def test_classification_accepts_budgets(tmp_path, monkeypatch):
 
 
 def test_detection_rejects_several_values_of_a_setting():
-    assert detection_settings(["mini/scenes"], None, {"lr": (0.1,), "sides": (64, 96)}) == DetectSettings(
-        lr=0.1, sides=(64, 96)
+    assert detection_settings(["mini/scenes"], None, {"lr": (0.1,), "min_size": (64, 96)}) == DetectSettings(
+        lr=0.1, min_size=(64, 96)
     )
     assert detection_settings(["voc0712:x"], None, {}).iterations == 24_000
     assert detection_settings(["voc0712:x"], "quick", {}) == DetectSettings()
     with pytest.raises(UsageError, match=r"--lr 0\.1,0\.2 has several values: --task detection takes one"):
         detection_settings(["mini/scenes"], None, {"lr": (0.1, 0.2)})
-    with pytest.raises(UsageError, match="the presets coco, quick: give one --preset"):
+    with pytest.raises(UsageError, match="the default presets coco, quick: a run uses one"):
         detection_settings(["mini/scenes", "coco"], None, {})
 
 

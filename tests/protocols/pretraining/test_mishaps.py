@@ -84,7 +84,7 @@ def test_too_little_memory_is_answered_with_what_takes_less(place, pictures, tmp
             run(small(pictures), tmp_path, name="r")
     less = small(pictures, batch=4, accumulate=2)
     if (tmp_path / "runs" / "r" / "run.json").exists():
-        with pytest.raises(UsageError, match="begun with other settings: batch was 8"):
+        with pytest.raises(UsageError, match="started with other settings: batch was 8"):
             run(less, tmp_path, name="r")
     assert len(run(less, tmp_path, name="r", resume=False).history) == 2
     assert len(run(less, tmp_path, name="other").history) == 2

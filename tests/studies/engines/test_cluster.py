@@ -52,7 +52,7 @@ def test_an_address_that_does_not_answer_is_said_within_seconds(tmp_path):
 def test_a_cluster_that_runs_has_the_workers_it_has(tmp_path):
     with pytest.raises(UsageError, match="--workers 3 applies to a cluster that is started, not to the one at auto"):
         RayEngine(Workspace.at(tmp_path), address="auto", workers=3)
-    with pytest.raises(UsageError, match="--workers 0 is too few"):
+    with pytest.raises(UsageError, match="--workers 0 is too small"):
         RayEngine(Workspace.at(tmp_path), workers=0)
 
 
@@ -195,4 +195,4 @@ def test_what_no_node_has_is_a_failure_and_not_a_wait_without_end(tmp_path):
     task = next(iter(grid_of(plain_study(tmp_path)).values()))
     engine.submit(task, ResourceRequest(8, 8, 2**30), "fp32")
     (outcome,) = engine.wait(1)
-    assert "No node of the cluster has the 8 cores that it needs" in outcome.error
+    assert "No node of the cluster has the required 8 cores" in outcome.error
