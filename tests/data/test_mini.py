@@ -9,7 +9,7 @@ from transferkit.core.errors import DamagedError, UnreadableImageError, UsageErr
 from transferkit.data.dataset import DATASETS
 from transferkit.data.mini import DOWNSTREAM, SOURCE, suite
 from transferkit.data.mini.digests import DIGESTS
-from transferkit.data.mini.rendered import SetPlan, drawn, load_results
+from transferkit.data.mini.rendered import SetPlan, drawn, stack_pictures
 from transferkit.data.mini.storage import path_of
 from transferkit.data.mini.suite import MEMBERS, Member
 
@@ -175,7 +175,7 @@ def test_a_set_is_rendered_once(tiny, tmp_path):
 def test_splits_read_their_own_rows(tiny, tmp_path):
     member, _ = tiny
     dataset = member("", root=tmp_path, seed=0)
-    expected = load_results(TINY, drawn(TINY, draw_flat))
+    expected = stack_pictures(TINY, drawn(TINY, draw_flat))
     read = [split.reader.image(row) for split in dataset.splits.values() for row in range(len(split))]
     assert (np.stack(read) == expected.images).all()
     level = np.concatenate([split.factors["level"] for split in dataset.splits.values()])
@@ -185,7 +185,7 @@ def test_splits_read_their_own_rows(tiny, tmp_path):
 
 def test_fingerprints_see_every_pixel(tiny, tmp_path):
     member, _ = tiny
-    changed = load_results(TINY, drawn(TINY, draw_flat))
+    changed = stack_pictures(TINY, drawn(TINY, draw_flat))
     changed.images[-1, 63, 63, 2] ^= 1
 
     def render():
@@ -222,13 +222,13 @@ def test_a_damaged_set_is_rendered_again(tiny, tmp_path, suffix, harm):
 
 def test_a_disk_that_keeps_nothing_is_named(tiny, tmp_path, monkeypatch):
     member, _ = tiny
-    monkeypatch.setattr(suite, "keep", lambda root, plan, rendered: None)
-    with pytest.raises(DamagedError, match=r"tiny\.rgb does not hold what was just written.*--workspace"):
+    monkeypatch.setattr(suite, "store", lambda root, plan, rendered: None)
+    with pytest.raises(DamagedError, match=r"tiny\.rgb does not contain what was just written.*--workspace"):
         member("", root=tmp_path, seed=0)
 
 
 def test_nothing_may_stand_behind_the_name(tmp_path):
-    with pytest.raises(UsageError, match="mini/leaves is one data set: leave out 'oak' behind it"):
+    with pytest.raises(UsageError, match="mini/leaves has no option 'oak'"):
         DATASETS["mini/leaves"]("oak", root=tmp_path, seed=0)
     assert not list(tmp_path.iterdir())
 

@@ -21,7 +21,7 @@ from transferkit.data.mini.patches import (
     photograph,
     rescaled,
 )
-from transferkit.data.mini.rendered import SPLITS, SetPlan, load_results
+from transferkit.data.mini.rendered import SPLITS, SetPlan, stack_pictures
 from transferkit.data.mini.texture import MATERIALS, SURFACES, render_materials
 
 SETS = {
@@ -39,7 +39,7 @@ def overlap(a, b):
 def patched(request):
     """Each set that is cut from photographs: its plan and what rendering gives."""
     plan, _, render = SETS[request.param]
-    return plan, load_results(plan, render())
+    return plan, stack_pictures(plan, render())
 
 
 def test_patches_of_different_groups_share_no_pixel(patched):
@@ -108,7 +108,7 @@ def test_patches_that_overlap_by_one_pixel_or_over_a_third_are_one_group():
 def test_cells_take_turns():
     plan = SetPlan("probe", ("brick",), (16, 4, 8))
     areas = {"brick": (Area("brick", (0, 0, 512, 512), (4, 4)),)}
-    box = load_results(plan, cut(plan, Cut(areas, lambda canvas, rng: canvas))).factors["box"]
+    box = stack_pictures(plan, cut(plan, Cut(areas, lambda canvas, rng: canvas))).factors["box"]
     cells, counts = np.unique(box[:, :2] // 128, axis=0, return_counts=True)
     assert len(cells) == 16
     assert counts.max() <= 2
@@ -169,7 +169,7 @@ def test_rescaling_rounds_halves_up():
 def test_a_patch_is_its_box_turned():
     plan = SetPlan("probe", ("brick",), (12, 1, 1))
     areas = {"brick": (Area("brick", (0, 0, 512, 512), (4, 4)),)}
-    rendered = load_results(plan, cut(plan, Cut(areas, lambda canvas, rng: canvas)))
+    rendered = stack_pictures(plan, cut(plan, Cut(areas, lambda canvas, rng: canvas)))
     for image, (x0, y0, x1, y1), turn in zip(
         rendered.images, rendered.factors["box"], rendered.factors["turn"], strict=True
     ):
@@ -198,12 +198,12 @@ def test_a_rule_that_no_patch_meets_is_named():
         accepts=lambda kind, patch: False,
     )
     with pytest.raises(DataError, match="No patch of the train cells shows 'brick'"):
-        load_results(plan, cut(plan, how))
+        stack_pictures(plan, cut(plan, how))
 
 
 def test_a_package_without_the_photograph_is_named(monkeypatch):
     monkeypatch.setattr(patches, "PHOTOGRAPHS", ("skimage/data/no-such.png", "no_such_package/a.png"))
-    with pytest.raises(DataError, match=r"This version of skimage does not carry data/no-such\.png"):
+    with pytest.raises(DataError, match=r"This version of skimage does not contain data/no-such\.png"):
         photograph.__wrapped__("no-such")
-    with pytest.raises(DataError, match="comes with no_such_package, which is not installed"):
+    with pytest.raises(DataError, match="is part of no_such_package, which is not installed"):
         photograph.__wrapped__("a")

@@ -53,7 +53,7 @@ def test_boxes_are_those_of_the_pixels_that_an_object_changes(monkeypatch):
                 return np.broadcast_to([0.0, 1.0, 0.0], (64, 64, 3)), alpha
 
             patch.setattr(scenes, "_object", green)
-            patch.setattr(scenes, "MOST_OBJECTS", 1)
+            patch.setattr(scenes, "MAX_OBJECTS", 1)
             scene = draw_scene("train", number)
         if len(scene.labels) == 1:
             found += 1

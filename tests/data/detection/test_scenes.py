@@ -78,13 +78,13 @@ def test_a_full_disk_is_one_line(few, data_root):
 
 
 def test_a_disk_that_keeps_nothing_is_named(few, data_root, monkeypatch):
-    monkeypatch.setattr(kept, "_keep", lambda root, reporter: None)
-    with pytest.raises(DamagedError, match=r"scenes\.rgb does not hold what was just written.*--workspace"):
+    monkeypatch.setattr(kept, "_store", lambda root, reporter: None)
+    with pytest.raises(DamagedError, match=r"scenes\.rgb does not contain what was just written.*--workspace"):
         open_detection("mini/scenes", root=data_root)
 
 
 def test_nothing_may_stand_behind_the_name(data_root):
-    with pytest.raises(UsageError, match="mini/scenes is one data set: leave out 'x' behind it"):
+    with pytest.raises(UsageError, match="mini/scenes has no option 'x'"):
         open_detection("mini/scenes:x", root=data_root)
 
 

@@ -1,6 +1,6 @@
-"""``mini/scenes`` on disk and as a detection set; ``mini.scenes`` draws it.
+"""Storage of ``mini/scenes`` and its detection set; ``mini.scenes`` draws the images.
 
-``scenes.rgb`` is the pictures' bytes, ``scenes.npz`` the marks and the checksum.
+``scenes.rgb`` contains the bytes of the images, ``scenes.npz`` the annotations and the checksum.
 """
 
 from collections.abc import Mapping
@@ -14,16 +14,16 @@ from ...core.progress import SILENT, Reporter
 from ..fingerprints import pixels_digest
 from ..mini import scenes
 from ..mini.rendered import SPLITS
-from ..mini.storage import KeptImages, keep_images, kept_arrays
+from ..mini.storage import StoredImages, load_arrays, store_images
 from .boxed import DETECTION, DetectionDataset, DetectionSplit, ImageBoxes, OnFault, detection_fingerprint
 
 SPEC = f"mini/{scenes.NAME}"
 
 
 class Scenes:
-    """The opener of ``mini/scenes``."""
+    """Opener of ``mini/scenes``."""
 
-    description = f"drawn pictures with boxes, for detection: {', '.join(scenes.CLASSES)}"
+    description = f"drawn images with boxes, for detection: {', '.join(scenes.CLASSES)}"
     class_count = len(scenes.CLASSES)
     image_count = sum(scenes.COUNTS)
     licence = "Apache-2.0, as transferkit"
@@ -32,21 +32,21 @@ class Scenes:
     def __call__(
         self, rest: str, *, root: Path, on_error: OnFault = "skip", reporter: Reporter = SILENT
     ) -> DetectionDataset:
-        """As ``DetectionOpener``; drawn first if ``root`` does not hold it whole.
+        """Open the detection set as ``DetectionOpener`` does; draw it first if ``root`` does not contain it.
 
         Raises:
-            UsageError: if anything stands behind the name.
-            DamagedError: if the disk does not keep what is written.
+            UsageError: If the spec has an option.
+            DamagedError: If the written files cannot be read back.
         """
         if rest:
-            raise UsageError(f"{SPEC} is one data set: leave out {rest!r} behind it.")
-        arrays = kept_arrays(path_of(root))
+            raise UsageError(f"{SPEC} has no option {rest!r}. Remove it.")
+        arrays = load_arrays(path_of(root))
         if arrays is None:
-            _keep(root, reporter)
-            arrays = kept_arrays(path_of(root))
+            _store(root, reporter)
+            arrays = load_arrays(path_of(root))
         if arrays is None:
             raise DamagedError(
-                f"{path_of(root)} does not hold what was just written there: the disk may be failing. "
+                f"{path_of(root)} does not contain what was just written: the disk may be failing. "
                 "Name another folder with --workspace."
             )
         splits = {name: _split(name, arrays, path_of(root)) for name in SPLITS}
@@ -63,18 +63,18 @@ DETECTION.register(SPEC)(Scenes())
 
 
 def path_of(root: Path) -> Path:
-    """Where the pictures lie below the data folder ``root``."""
+    """Return the path of the image file in the data folder ``root``."""
     return root / f"mini-{scenes.NAME}-v{scenes.VERSION}" / f"{scenes.NAME}.rgb"
 
 
-def _keep(root: Path, reporter: Reporter) -> None:
-    """Draw and write; the file that vouches for the pictures is written after them."""
+def _store(root: Path, reporter: Reporter) -> None:
+    """Draw and store the images; the file with the checksum is written last."""
     n = sum(scenes.COUNTS)
     images = np.empty((n, scenes.SIDE, scenes.SIDE, 3), np.uint8)
     drawn = []
     with reporter.task(f"Drawing {SPEC}", n, "images") as task:
-        for place, scene in zip(images, scenes.render(), strict=True):
-            place[:] = scene.image
+        for target, scene in zip(images, scenes.render(), strict=True):
+            target[:] = scene.image
             drawn.append(scene)
             task.advance()
     arrays = {
@@ -83,7 +83,7 @@ def _keep(root: Path, reporter: Reporter) -> None:
     }
     arrays["counts"] = np.array([len(scene.labels) for scene in drawn])
     arrays["contents"] = np.array([pixels_digest(image) for image in images])
-    keep_images(path_of(root), images, arrays)
+    store_images(path_of(root), images, arrays)
 
 
 def _split(name: str, arrays: Mapping[str, NDArray], path: Path) -> DetectionSplit:
@@ -104,7 +104,7 @@ def _split(name: str, arrays: Mapping[str, NDArray], path: Path) -> DetectionSpl
         objects=objects,
         classes=scenes.CLASSES,
         fingerprint=detection_fingerprint(ids, sizes, objects, scenes.CLASSES, contents),
-        reader=KeptImages(path, first, scenes.SIDE),
+        reader=StoredImages(path, first, scenes.SIDE),
     )
 
 

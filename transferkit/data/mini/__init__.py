@@ -1,4 +1,4 @@
-"""The embedded suite: the study in miniature, offline. ``suite`` is the table of contents."""
+"""The embedded suite: small offline data sets for the domains of the study; ``suite`` lists them."""
 
 from .suite import DOWNSTREAM, SOURCE
 

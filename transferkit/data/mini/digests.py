@@ -1,6 +1,6 @@
-"""SHA-256 of every set's images, all splits one after another.
+"""SHA-256 of the images of each data set, with all splits concatenated.
 
-Drawn sets depend on this package alone. Sets cut from photographs also depend on the files, pinned here with
+Drawn data sets depend only on this package. Data sets of photographs also depend on their files, here those of
 scikit-image 0.26 and scikit-learn 1.9, and for ``.jpg`` files on the decoder of Pillow.
 """
 

@@ -1,7 +1,7 @@
-"""Signed distances from simple shapes: negative inside, in the units of the coordinates.
+"""Signed distances from simple shapes, negative inside, in the units of the coordinates.
 
-Planes ``u, v`` are coordinates; distances of unions are minima, of intersections maxima, and negated to cut
-out. The formulas are Inigo Quilez's (2D distance functions).
+Planes ``u, v`` are coordinates. The distance of a union is the minimum, that of an intersection the maximum, and
+negation gives the complement. The formulas are those of Inigo Quilez (2D distance functions).
 """
 
 import math
@@ -16,12 +16,12 @@ Points = Sequence[tuple[float, float]]
 
 
 def disc(u: Plane, v: Plane, radius: float = 1.0, x: float = 0.0, y: float = 0.0) -> Plane:
-    """Distance from a disc."""
+    """Compute the distance from a disc."""
     return np.hypot(u - x, v - y) - radius
 
 
 def ellipse(u: Plane, v: Plane, radii: tuple[float, float], x: float = 0.0, y: float = 0.0) -> Plane:
-    """Distance from an ellipse, to first order near its edge."""
+    """Compute the distance from an ellipse, to first order near its edge."""
     p, q = (u - x) / radii[0], (v - y) / radii[1]
     level = np.hypot(p, q)
     slope = np.hypot(p / radii[0], q / radii[1])
@@ -29,12 +29,12 @@ def ellipse(u: Plane, v: Plane, radii: tuple[float, float], x: float = 0.0, y: f
 
 
 def box(u: Plane, v: Plane, half: tuple[float, float], x: float = 0.0, y: float = 0.0) -> Plane:
-    """Distance from an upright rectangle; corners are measured along the axes."""
+    """Compute the distance from an axis-aligned rectangle in the maximum norm."""
     return np.maximum(np.abs(u - x) - half[0], np.abs(v - y) - half[1])
 
 
 def segment(u: Plane, v: Plane, a: tuple[float, float], b: tuple[float, float]) -> Plane:
-    """Distance from the line between ``a`` and ``b``; never negative."""
+    """Compute the distance from the segment between ``a`` and ``b``; it is never negative."""
     ex, ey = b[0] - a[0], b[1] - a[1]
     length = max(ex * ex + ey * ey, 1e-12)
     px, py = u - a[0], v - a[1]
@@ -43,7 +43,7 @@ def segment(u: Plane, v: Plane, a: tuple[float, float], b: tuple[float, float]) 
 
 
 def polyline(u: Plane, v: Plane, points: Points) -> Plane:
-    """Distance from a chain of lines; never negative."""
+    """Compute the distance from a polyline; it is never negative."""
     nearest = segment(u, v, points[0], points[1])
     for a, b in pairwise(points[1:]):
         np.minimum(nearest, segment(u, v, a, b), out=nearest)
@@ -51,7 +51,7 @@ def polyline(u: Plane, v: Plane, points: Points) -> Plane:
 
 
 def polygon(u: Plane, v: Plane, points: Points) -> Plane:
-    """Distance from the area inside a closed chain of lines."""
+    """Compute the distance from the area inside a closed polyline."""
     inside = np.zeros(u.shape, dtype=bool)
     for (ax, ay), (bx, by) in zip(points, [*points[1:], points[0]], strict=True):
         if ay != by:
@@ -62,17 +62,17 @@ def polygon(u: Plane, v: Plane, points: Points) -> Plane:
 
 
 def polar(u: Plane, v: Plane, radius: Plane) -> Plane:
-    """Distance from the area inside a curve ``radius(angle)``, by its local slope."""
+    """Compute the distance from the area inside a curve ``radius(angle)``, by its local slope."""
     return level_set(np.hypot(u, v) - radius, u, v)
 
 
 def level_set(level: Plane, u: Plane, v: Plane) -> Plane:
-    """Distance from where ``level`` is negative, to first order near its edge.
+    """Compute the distance from the area with negative ``level``, to first order near its edge.
 
     Args:
-        level: any smooth function of place.
-        u: the coordinates, whose spacing gives the unit.
-        v: the other ones.
+        level: Smooth function of the coordinates.
+        u: First coordinates, whose spacing defines the unit.
+        v: Second coordinates.
     """
     step = math.hypot(u[0, 1] - u[0, 0], v[0, 1] - v[0, 0])
     down, across = np.gradient(level, step)
@@ -80,13 +80,13 @@ def level_set(level: Plane, u: Plane, v: Plane) -> Plane:
 
 
 def arc(radius: float, start: float, stop: float, x: float = 0.0, y: float = 0.0) -> list[tuple[float, float]]:
-    """Points on a circle between two angles, a chord at most every 0.4 radians."""
+    """Return points on a circle between two angles, at most 0.4 radians apart."""
     angles = np.linspace(start, stop, max(3, math.ceil(abs(stop - start) / 0.4) + 1))
     return [(x + radius * math.cos(a), y + radius * math.sin(a)) for a in angles.tolist()]
 
 
 def regular(corners: int, radius: float = 1.0, *, inner: float | None = None) -> list[tuple[float, float]]:
-    """Corners of a regular polygon, first one up; with ``inner``, of a star."""
+    """Return the corners of a regular polygon with the first corner at the top; with ``inner``, of a star."""
     radii = [radius] if inner is None else [radius, inner]
     count = corners * len(radii)
     turns = [math.tau * k / count - math.pi / 2 for k in range(count)]

@@ -1,4 +1,4 @@
-"""``mini/sketches``: things in a few wobbly strokes. ``mini/cartoons``: animals in flat colour."""
+"""``mini/sketches``: sketches of things in a few strokes. ``mini/cartoons``: animals in flat colours."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -121,13 +121,13 @@ THINGS: dict[str, tuple[Points, ...]] = {
         arc(0.15, 0, math.pi, 0.15, 0.7),
     ),
 }
-"""Strokes of each thing, upright, in coordinates of -1 … 1."""
+"""Strokes of each thing in coordinates of -1 … 1."""
 
 SKETCHES = SetPlan("sketches", tuple(THINGS), (22, 7, 15))
 
 
 def draw_sketch(kind: str, rng: np.random.Generator) -> tuple[Plane, Factors]:
-    """The thing ``kind`` in a few strokes, on paper that was used before."""
+    """Draw the thing ``kind`` in a few strokes, on used paper."""
     pose = any_pose(rng, size=(0.55, 0.9), turn=0.4, stray=1.0)
     ink, paper, lighter = ink_and_paper(rng, contrast=0.3)
     canvas, width, mirrored = _paper(ink, paper, rng), rng.uniform(0.008, 0.02), int(rng.random() < 0.5)
@@ -157,7 +157,7 @@ def draw_sketch(kind: str, rng: np.random.Generator) -> tuple[Plane, Factors]:
 
 
 def _paper(ink: Plane, paper: Plane, rng: np.random.Generator) -> Plane:
-    """Paper with smudges, and the lines of a ruler or of earlier strokes."""
+    """Draw paper with smudges, and with ruled lines or remains of strokes."""
     canvas = mixed(paper, paper + 0.35 * (ink - paper), np.clip(2 * fractal_noise(rng, 3) - 0.8, 0, 1))
     for _ in range(int(rng.integers(2, 6))):
         a, b = rng.uniform(-0.1, 1.1, 2), rng.uniform(-0.1, 1.1, 2)
@@ -172,7 +172,7 @@ def render_sketches() -> Iterator[Picture]:
 
 
 class Palette:
-    """The flat colours of one cartoon: fur, a lighter second colour, and dark lines."""
+    """Flat colours of one cartoon: fur, a lighter second colour, and dark lines."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         hue = rng.random()
@@ -183,7 +183,7 @@ class Palette:
 
 
 class Face:
-    """A canvas in the coordinates of a head whose radius is about 1; pieces are laid on with outlines."""
+    """A canvas with the coordinates of a head whose radius is about 1; shapes are drawn with outlines."""
 
     def __init__(self, canvas: Plane, pose: Pose, palette: Palette) -> None:
         self.canvas, self.pose, self.palette = canvas, pose, palette
@@ -191,22 +191,22 @@ class Face:
         self.s = np.abs(self.u)
 
     def lay(self, distance: Plane, colour: Plane, *, outline: float = 0.06) -> None:
-        """One piece of flat colour, with a dark line around it."""
+        """Draw one shape in a flat colour with a dark outline."""
         over(self.canvas, self.palette.line, self.pose.cover(distance - outline))
         over(self.canvas, colour, self.pose.cover(distance))
 
     def pair(self, radii: tuple[float, float], x: float, y: float, colour: Plane, *, tilt: float = 0.0) -> None:
-        """Two mirrored ellipses, such as ears; ``tilt`` leans their tops outwards."""
+        """Draw two mirrored ellipses, such as ears; ``tilt`` moves their tops outwards."""
         self.lay(d.ellipse(self.s - tilt * (y - self.v), self.v, radii, x, y), colour)
 
     def eyes(self, x: float, y: float, *, white: float = 0.0, size: float = 0.1) -> None:
-        """Two eyes; ``white`` is the radius of the eyeball, 0 for dots."""
+        """Draw two eyes; ``white`` is the radius of the eyeball, 0 for dots."""
         if white:
             self.lay(d.disc(self.s, self.v, white, x, y), np.ones(3), outline=0.04)
         self.lay(d.disc(self.s, self.v, size, x, y), np.full(3, 0.06), outline=0.0)
 
     def mouth(self, y: float, width: float) -> None:
-        """A smile."""
+        """Draw a smile."""
         curve = np.abs(self.v - y + 0.5 * self.s**2 / width) - 0.03
         over(self.canvas, self.palette.line, self.pose.cover(np.maximum(curve, self.s - width)))
 
@@ -336,7 +336,7 @@ CARTOONS = SetPlan("cartoons", tuple(ANIMALS), (26, 8, 18))
 
 
 def draw_cartoon(kind: str, rng: np.random.Generator) -> tuple[Plane, Factors]:
-    """The face of the animal ``kind``, in any flat colours, on a poster."""
+    """Draw the face of the animal ``kind`` in random flat colours on a poster."""
     pose, palette = any_pose(rng, size=(0.5, 0.82), turn=0.5, stray=1.0), Palette(rng)
     canvas = _poster(rng)
     ANIMALS[kind](Face(canvas, pose, palette))
@@ -345,7 +345,7 @@ def draw_cartoon(kind: str, rng: np.random.Generator) -> tuple[Plane, Factors]:
 
 
 def _poster(rng: np.random.Generator) -> Plane:
-    """Sun rays, bands or confetti in two flat colours."""
+    """Draw sun rays, bands or confetti in two flat colours."""
     low, high = any_colour(rng), any_colour(rng)
     u, v = any_pose(rng, size=(0.5, 1.5), stray=1.0).local()
     match int(rng.integers(3)):

@@ -41,11 +41,11 @@ TISSUE = SetPlan("tissue", tuple(REGIONS), (42, 14, 28))
 
 
 def shows_region(kind: str, patch: NDArray[np.uint8]) -> bool:
-    """Whether a patch is of the region ``kind``, by the shares of its stains.
+    """Return whether a patch shows the region ``kind``, by the fractions of its stains.
 
-    In the section, brown (DAB) marks the epithelium of glands, blue (haematoxylin) the nuclei between them,
-    and the rest is pale. In the fundus, the rim is where the black mask begins, and larger vessels are
-    darker than what lies around them in the green channel; where there are none, fine ones show.
+    In the section, brown (DAB) marks the epithelium of glands, blue (haematoxylin) marks the nuclei between them, and
+    the rest is pale. In the fundus, the rim is the edge of the black mask, and larger vessels are darker than their
+    surroundings in the green channel; other patches show only fine vessels.
     """
     red, green, blue = (patch[..., k].astype(np.int16) for k in range(3))
     if kind == "section-epithelium":
@@ -63,7 +63,7 @@ def shows_region(kind: str, patch: NDArray[np.uint8]) -> bool:
 
 
 def _stained(canvas: Plane, rng: np.random.Generator) -> Plane:
-    """The patch in another stain, at its own brightness: colour does not tell the region."""
+    """Give a patch a random stain and brightness, so that the colour does not reveal the region."""
     tone = hsv(rng.uniform(0.55, 1.1), rng.uniform(0.1, 0.6), rng.uniform(0.4, 0.9))
     return photographed(toned(canvas, rng, tone=tone, contrast=(0.1, 0.22)), rng)[0]
 
@@ -74,7 +74,7 @@ def render_tissue() -> Iterator[Picture]:
 
 
 class Stain:
-    """The colours of one slide: plasma, nucleus and ground, dark on light or glowing on dark."""
+    """Colours of one slide: plasma, nucleus and background, dark on light or fluorescent on dark."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.glowing = int(rng.random() < 0.35)
@@ -90,7 +90,7 @@ Cell = Callable[[Plane, Pose, Stain, np.random.Generator], None]
 
 
 def _body(canvas: Plane, pose: Pose, colour: Plane, distance: Plane) -> None:
-    """Cytoplasm: paler inside, a darker membrane."""
+    """Draw the cytoplasm with a darker membrane."""
     over(canvas, colour, 0.85 * pose.cover(distance))
     over(canvas, colour * 0.75, 0.7 * pose.cover(np.abs(distance) - 0.06))
 
@@ -210,7 +210,7 @@ CELLS = SetPlan("cells", tuple(TYPES), (26, 8, 18))
 
 
 def draw_cell(kind: str, rng: np.random.Generator) -> tuple[Plane, Factors]:
-    """A cell of the type ``kind`` in its stain, faded and among debris; ``fading`` 1 would leave nothing."""
+    """Draw a stained cell of the type ``kind``, faded and among debris; with ``fading`` 1 it would be invisible."""
     stain, pose, fading = Stain(rng), any_pose(rng, size=(0.34, 0.75), stray=1.0), rng.uniform(0.0, 0.45)
     canvas = blank(stain.ground)
     canvas += 0.12 * (fractal_noise(rng, 4) - 0.5)[..., None]

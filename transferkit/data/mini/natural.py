@@ -1,6 +1,6 @@
-"""``mini/leaves``: drawn leaves of ten species, told apart by outline and veins, in any season's colour.
+"""``mini/leaves``: drawn leaves of ten species with different outlines and veins, in the colours of all seasons.
 
-``mini/photos``: patches of real photographs; the class is what was photographed.
+``mini/photos``: patches of real photographs; the class is the subject of the photograph.
 """
 
 import math
@@ -32,12 +32,12 @@ Outline = Callable[[Plane, Plane, np.random.Generator], Plane]
 
 
 def _blade(u: Plane, v: Plane, half: Plane) -> Plane:
-    """A leaf along ``u`` from -1 (stalk) to 1 (tip) whose half width is ``half``."""
+    """Compute the distance from a leaf along ``u`` from -1 (stalk) to 1 (tip) with the half width ``half``."""
     return d.level_set(np.where(np.abs(u) < 1, np.abs(v) - half, np.abs(v) + np.abs(u) - 1), u, v)
 
 
 def _along(u: Plane) -> Plane:
-    """Place along the blade, 0 at the stalk and 1 at the tip."""
+    """Compute the position along the blade, 0 at the stalk and 1 at the tip."""
     return np.clip((u + 1) / 2, 0.0, 1.0)
 
 
@@ -128,7 +128,7 @@ LEAVES = SetPlan("leaves", tuple(SPECIES), (26, 8, 18))
 
 
 def _veins(kind: str, u: Plane, v: Plane) -> Plane:
-    """Distance from the veins: fanned from the stalk, or feathered along the midrib."""
+    """Compute the distance from the veins, which start at the stalk or along the midrib."""
     midrib = np.abs(v)
     if kind in _FANNED:
         rays = np.abs(np.sin(3 * np.arctan2(v, u + 0.75))) * np.hypot(u + 0.75, v) / 3
@@ -139,7 +139,7 @@ def _veins(kind: str, u: Plane, v: Plane) -> Plane:
 
 
 def draw_leaf(kind: str, rng: np.random.Generator) -> tuple[Plane, Factors]:
-    """A leaf of the species ``kind`` lying on soil, stone, snow or grass, among fallen bits."""
+    """Draw a leaf of the species ``kind`` on soil, stone, snow or grass with twigs."""
     pose = any_pose(rng, size=(0.62, 0.95), stray=0.9)
     season = rng.uniform(-0.02, 0.36)
     canvas = _ground(rng)
@@ -191,7 +191,7 @@ PHOTOS = SetPlan("photos", tuple(SUBJECTS), (28, 9, 19))
 
 
 def _printed(canvas: Plane, rng: np.random.Generator) -> Plane:
-    """Another white balance, and any saturation down to none: colour alone does not tell the subject."""
+    """Change white balance and saturation at random, so that colour alone does not reveal the subject."""
     grey = luminance(canvas)[..., None]
     canvas = grey + rng.uniform(0.0, 0.8) * (canvas - grey)
     canvas = 0.5 + rng.uniform(0.6, 1.1) * (canvas - rng.uniform(0.3, 0.6))
@@ -199,7 +199,7 @@ def _printed(canvas: Plane, rng: np.random.Generator) -> Plane:
 
 
 def _has_contours(kind: str, patch: NDArray[np.uint8]) -> bool:
-    """Whether a patch shows more than one even surface, and so some of what was photographed."""
+    """Return whether a patch shows more than one uniform surface, and so part of the subject."""
     return float(patch[..., 1].std()) > 14
 
 

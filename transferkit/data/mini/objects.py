@@ -1,4 +1,4 @@
-"""The source set ``mini/objects``: shapes in any colour, texture, place, size, turn and light."""
+"""The source data set ``mini/objects``: shapes with random colour, texture, position, size, rotation and light."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -96,7 +96,7 @@ BACKGROUNDS = ("plain", "gradient", "clouds", "stripes", "tiles", "blobs")
 
 
 def texture(kind: int, u: Plane, v: Plane, rng: np.random.Generator) -> Plane:
-    """A plane in 0 … 1 for ``TEXTURES[kind]``, in the object's own coordinates."""
+    """Draw the texture ``TEXTURES[kind]`` as a plane in 0 … 1, in the coordinates of the object."""
     pitch = rng.uniform(7.0, 13.0)
     match TEXTURES[kind]:
         case "plain":
@@ -114,7 +114,7 @@ def texture(kind: int, u: Plane, v: Plane, rng: np.random.Generator) -> Plane:
 
 
 def background(kind: int, rng: np.random.Generator) -> Plane:
-    """A canvas for ``BACKGROUNDS[kind]``."""
+    """Draw the background ``BACKGROUNDS[kind]`` as a canvas."""
     low = any_colour(rng, saturation=(0.05, 0.6), value=(0.15, 0.9))
     high = any_colour(rng, saturation=(0.05, 0.6), value=(0.15, 0.9))
     u, v = Pose(0.5, 0.5, 1.0, rng.uniform(0, math.tau)).local()
@@ -143,7 +143,7 @@ def _blobs(colour: Plane, rng: np.random.Generator) -> Plane:
 
 
 def draw(kind: str, rng: np.random.Generator) -> tuple[Plane, Factors]:
-    """An object of the shape ``kind``, embossed by its light, with a soft shadow."""
+    """Draw an object of the shape ``kind`` with shading and a soft shadow."""
     pose = any_pose(rng, size=(0.42, 0.85), stray=0.85)
     weave, ground, hue = int(rng.integers(len(TEXTURES))), int(rng.integers(len(BACKGROUNDS))), rng.random()
     canvas = background(ground, rng)
@@ -166,5 +166,5 @@ def draw(kind: str, rng: np.random.Generator) -> tuple[Plane, Factors]:
 
 
 def render() -> Iterator[Picture]:
-    """Draw the whole set."""
+    """Draw ``mini/objects``."""
     return drawn(PLAN, draw)

@@ -1,9 +1,9 @@
-"""Patches of the photographs that scikit-image and scikit-learn carry, with every split in its own cells.
+"""Patches of the photographs in scikit-image and scikit-learn, with separate cells for each split.
 
-An area of a photograph is divided into a grid of cells, each cell belongs to one split, and a patch lies
-inside one cell: patches of different splits never share a pixel. The cells that show a class take turns, so
-that as few patches as possible are in one cell. Those that share pixels are one group: most photographs are
-too small to give every image pixels of its own. Cutting, scaling and turning are exact integer arithmetic.
+An area of a photograph is divided into a grid of cells, each cell belongs to one split, and each patch is inside one
+cell: patches of different splits never share a pixel. Patches of a class are distributed evenly over its cells.
+Patches that share pixels form one group, because most photographs are too small for disjoint patches. Cropping,
+scaling and rotation use exact integer arithmetic.
 """
 
 from collections import Counter
@@ -38,23 +38,23 @@ PHOTOGRAPHS = (
     "sklearn/datasets/images/china.jpg",
     "sklearn/datasets/images/flower.jpg",
 )
-"""What the factor ``photograph`` counts; the first part is the package that carries the file."""
+"""Photographs, indexed by the factor ``photograph``; the first part of the path is the package of the file."""
 
 CYCLE = ("train", "test", "train", "val", "train", "test")
-"""Whose cell it is, by (column + 2 row) modulo 6: every 2x3 grid holds all three splits."""
+"""Split of a cell, indexed by (column + 2 row) modulo 6: every 2x3 grid contains all three splits."""
 
 
-_TRIES = 10  # patches of a cell that are looked at before it is passed over
+_TRIES = 10  # random patches that are tried per cell
 
 
 @dataclass(frozen=True)
 class Area:
-    """A rectangle of a photograph, and how many cells it is divided into.
+    """A rectangle of a photograph, and its grid of cells.
 
     Attributes:
-        name: the file's stem.
-        box: left, top, right, bottom in pixels.
-        grid: columns and rows of cells; at least 2x3 or 3x2.
+        name: File name without extension.
+        box: Left, top, right and bottom in pixels.
+        grid: Number of columns and rows of cells; at least 2x3 or 3x2.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Area:
     grid: tuple[int, int]
 
     def cells(self, split: str) -> list[tuple[int, int, int, int]]:
-        """The boxes of the cells that belong to ``split``."""
+        """Return the boxes of the cells of ``split``."""
         left, top, right, bottom = self.box
         columns, rows = self.grid
         width, height = (right - left) // columns, (bottom - top) // rows
@@ -77,13 +77,14 @@ class Area:
 
 @dataclass(frozen=True)
 class Cut:
-    """How patches are taken.
+    """Settings of the patches of a data set.
 
     Attributes:
-        areas: of each class.
-        finish: what becomes of a patch as a canvas.
-        sides: the patch's side as a fraction of the cell's shorter side, least and most.
-        accepts: whether a patch ``[s, s, 3]`` of bytes shows the class; else another one is tried.
+        areas: Areas of each class.
+        finish: Function that processes the canvas of a patch.
+        sides: Minimum and maximum side of a patch as a fraction of the shorter side of its cell.
+        accepts: Function that returns whether a patch, uint8 ``[s, s, 3]``, shows the class; rejected patches are
+            redrawn.
     """
 
     areas: Mapping[str, Sequence[Area]]
@@ -93,38 +94,38 @@ class Cut:
 
 
 def index_of(name: str) -> int:
-    """Where the photograph with this stem stands in ``PHOTOGRAPHS``."""
+    """Return the index of a photograph in ``PHOTOGRAPHS`` by its file name without extension."""
     return next(k for k, path in enumerate(PHOTOGRAPHS) if Path(path).stem == name)
 
 
 @cache
 def photograph(name: str) -> NDArray[np.uint8]:
-    """The photograph with this stem: ``[height, width, 3]``.
+    """Load a photograph by its file name without extension: ``[height, width, 3]``.
 
-    Raises: DataError: if the package no longer carries it.
+    Raises: DataError: If the package does not contain it.
     """
     from PIL import Image
 
     package, _, inside = PHOTOGRAPHS[index_of(name)].partition("/")
     spec = find_spec(package)
     if spec is None or spec.origin is None:
-        raise DataError(f"The photograph {name!r} comes with {package}, which is not installed.")
+        raise DataError(f"The photograph {name!r} is part of {package}, which is not installed. Install it.")
     path = Path(spec.origin).parent / inside
     if not path.exists():
-        raise DataError(f"This version of {package} does not carry {inside}. Install the version of the docs.")
+        raise DataError(f"This version of {package} does not contain {inside}. Install the version of the docs.")
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB"))
 
 
 def rescaled(patch: NDArray[np.uint8], size: int = SIZE) -> NDArray[np.uint8]:
-    """The square ``patch`` as ``size`` pixels across: each the exact mean of its area, halves rounded up."""
+    """Rescale a square patch to ``size`` pixels per side by exact area averages, with halves rounded up."""
     area = len(patch) ** 2
     total = _sums_down(_sums_down(patch.astype(np.int64), size).swapaxes(0, 1), size).swapaxes(0, 1)
     return ((2 * total + area) // (2 * area)).astype(np.uint8)
 
 
 def _sums_down(rows: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """Sums over ``size`` equal stretches of the rows, in units of 1 / ``size`` of a row."""
+    """Sum ``size`` equal intervals of the rows, in units of 1 / ``size`` of a row."""
     whole, part = np.divmod(np.arange(size + 1) * len(rows), size)
     none = np.zeros_like(rows[:1])
     before = np.concatenate([none, rows.cumsum(0)])[whole] * size
@@ -133,13 +134,13 @@ def _sums_down(rows: NDArray[np.int64], size: int) -> NDArray[np.int64]:
 
 
 Box = tuple[int, int, int, int]
-"""Left, top, right, bottom in pixels of a photograph."""
+"""Left, top, right and bottom in pixels of a photograph."""
 
 
 def cut(plan: SetPlan, how: Cut) -> Iterator[Picture]:
-    """Cut every image of ``plan``, each with its own generator; the cells of its split and class take turns.
+    """Cut out every image of ``plan`` with its own random generator, in turn from the cells of its split and class.
 
-    Raises: DataError: if the cells of a split show nothing of a class.
+    Raises: DataError: If no cell of a split shows a class.
     """
     cells = {
         (split, kind): _cells_that_show(kind, how, split, plan.rng(split, kind, "cells"))
@@ -152,7 +153,7 @@ def cut(plan: SetPlan, how: Cut) -> Iterator[Picture]:
 
 
 def _cells_that_show(kind: str, how: Cut, split: str, rng: np.random.Generator) -> list[tuple[str, Box]]:
-    """Photograph and box of the cells of ``split`` in which patches of the class are found, shuffled."""
+    """Return the photograph and box of the cells of ``split`` that show the class, shuffled."""
     cells = [(area.name, cell) for area in how.areas[kind] for cell in area.cells(split)]
     found = [cell for cell in cells if _found(kind, how, cell, rng, tries=_TRIES) is not None]
     if not found:
@@ -161,7 +162,7 @@ def _cells_that_show(kind: str, how: Cut, split: str, rng: np.random.Generator) 
 
 
 def _found(kind: str, how: Cut, cell: tuple[str, Box], rng: np.random.Generator, *, tries: int) -> Box | None:
-    """The box of the first of some random patches of a cell that shows the class."""
+    """Return the box of the first random patch of a cell that shows the class, or None after ``tries`` patches."""
     name, (left, top, right, bottom) = cell
     for _ in range(tries):
         side = int(min(right - left, bottom - top) * rng.uniform(*how.sides)) // 4 * 4
@@ -184,19 +185,19 @@ def _one(kind: str, how: Cut, cell: tuple[str, Box], rng: np.random.Generator) -
 
 
 def overlapping(factors: Mapping[str, NDArray]) -> tuple[str, ...]:
-    """The group of each patch: patches that share a pixel are in one group, also by way of others.
+    """Compute the group of each patch: connected components of patches that share pixels.
 
     Args:
-        factors: ``photograph`` ``[n]`` and ``box`` ``[n, 4]``, as ``cut`` records them.
+        factors: Factors ``photograph`` ``[n]`` and ``box`` ``[n, 4]`` of ``cut``.
 
-    Returns: ``[n]`` names such as ``coins/3``.
+    Returns: Group names ``[n]``, such as ``coins/3``.
     """
     which, box = factors["photograph"], factors["box"]
     low, high = box[:, :2], box[:, 2:]
     inside = (low[:, None] < high) & (low < high[:, None])  # [n, n, 2] for each axis
     touches = inside.all(2) & (which[:, None] == which)
     group = np.arange(len(which))
-    while True:  # the lowest row that can be reached
+    while True:  # propagate the lowest row of each connected component
         lowest = np.where(touches, group, len(group)).min(1)
         if (lowest == group).all():
             break
@@ -212,19 +213,19 @@ def overlapping(factors: Mapping[str, NDArray]) -> tuple[str, ...]:
 
 
 def has_structure(kind: str, patch: NDArray[np.uint8]) -> bool:
-    """Whether a patch shows more than an even sky or a blurred background."""
+    """Return whether a patch shows more than a uniform sky or a blurred background."""
     return float(patch[..., 1].std()) > 7
 
 
 def luminance(canvas: Plane) -> Plane:
-    """Brightness of a canvas: ``[64, 64]``."""
+    """Compute the luminance of a canvas: ``[64, 64]``."""
     return canvas @ np.array([0.299, 0.587, 0.114])
 
 
 def toned(canvas: Plane, rng: np.random.Generator, *, tone: Plane, contrast: tuple[float, float]) -> Plane:
-    """A print of the canvas in shades of ``tone``, with its own brightness and contrast.
+    """Convert a canvas to shades of ``tone`` with random brightness and contrast.
 
-    The mean and spread of the patch are replaced by drawn ones, so that neither tells the class.
+    The mean and standard deviation of the patch are replaced by random ones, so that neither reveals the class.
     """
     grey = luminance(canvas)
     spread = max(float(grey.std()), 0.01)

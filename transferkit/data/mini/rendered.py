@@ -1,4 +1,4 @@
-"""What rendering a set gives, and the loop that draws one."""
+"""Plans of data sets, and the rendering of their images."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,19 +10,19 @@ from ...core.progress import SILENT, Reporter
 from ...core.seeding import generator
 from .canvas import SIZE, Draw, Factors, quantised
 
-VERSION = 2  # of the suite: a change of any byte needs a new one
-SEED = 1  # of every image; not raised with VERSION, so that sets that did not change keep their bytes
+VERSION = 2  # version of the suite, which increases with any change of a byte
+SEED = 1  # seed of all images; independent of VERSION, so that unchanged data sets keep their bytes
 SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
 class SetPlan:
-    """Which images a set has.
+    """Classes and numbers of images of a data set.
 
     Attributes:
-        name: behind ``mini/``.
-        classes: ``[c]`` names.
-        counts: images of each class in train, val and test.
+        name: Name after ``mini/``.
+        classes: Class names ``[c]``.
+        counts: Number of images per class in train, val and test.
     """
 
     name: str
@@ -30,7 +30,7 @@ class SetPlan:
     counts: tuple[int, int, int]
 
     def rows(self) -> list[tuple[str, str, int]]:
-        """``(split, class, number)`` of every image: split by split, classes taking turns."""
+        """List ``(split, class, number)`` of every image: split by split, with alternating classes."""
         return [
             (split, kind, number)
             for split, count in zip(SPLITS, self.counts, strict=True)
@@ -39,45 +39,45 @@ class SetPlan:
         ]
 
     def ids(self) -> tuple[str, ...]:
-        """``[n]`` names such as ``train/oak-0012``."""
+        """Return the image ids ``[n]``, such as ``train/oak-0012``."""
         return tuple(f"{split}/{kind}-{number:04d}" for split, kind, number in self.rows())
 
     def labels(self) -> NDArray[np.int64]:
-        """``[n]`` integers in ``0 … c-1``."""
+        """Return the labels ``[n]`` in ``0 … c-1``."""
         return np.tile(np.arange(len(self.classes)), sum(self.counts))
 
     def extent(self, split: str) -> slice:
-        """The rows of ``split``."""
+        """Return the range of the rows of ``split``."""
         at = SPLITS.index(split)
         size = len(self.classes)
         return slice(size * sum(self.counts[:at]), size * sum(self.counts[: at + 1]))
 
     def rng(self, *labels: str | int) -> np.random.Generator:
-        """The generator of one image, or of one class."""
+        """Return the random generator of one image or of one class."""
         return generator(SEED, "mini", self.name, *labels)
 
 
 @dataclass(frozen=True, eq=False)
 class Rendered:
-    """The images of a plan: ``[n, 64, 64, 3]`` bytes, and factors ``[n]`` or ``[n, k]`` each."""
+    """Images of a plan, uint8 ``[n, 64, 64, 3]``, and their factors, each ``[n]`` or ``[n, k]``."""
 
     images: NDArray[np.uint8]
     factors: Mapping[str, NDArray]
 
 
 Picture = tuple[NDArray[np.uint8], Factors]
-"""One image ``[64, 64, 3]``, and what was chosen for it."""
+"""One image ``[64, 64, 3]`` and its factors."""
 
 
 def drawn(plan: SetPlan, draw: Draw) -> Iterator[Picture]:
-    """Draw every image of ``plan``, each with its own generator."""
+    """Draw every image of ``plan``, each with its own random generator."""
     for split, kind, number in plan.rows():
         canvas, factors = draw(kind, plan.rng(split, kind, number))
         yield quantised(canvas), factors
 
 
-def load_results(plan: SetPlan, pictures: Iterable[Picture], *, reporter: Reporter = SILENT) -> Rendered:
-    """Stack the images of ``plan`` as they come, and their factors by name."""
+def stack_pictures(plan: SetPlan, pictures: Iterable[Picture], *, reporter: Reporter = SILENT) -> Rendered:
+    """Stack the images of ``plan``, and their factors by name."""
     labels = plan.labels()
     images = np.empty((len(labels), SIZE, SIZE, 3), np.uint8)
     factors: list[Factors] = []

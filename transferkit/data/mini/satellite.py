@@ -1,4 +1,4 @@
-"""Seen from above. ``mini/landuse``: what people made of the land. ``mini/terrain``: the relief itself."""
+"""``mini/landuse``: drawn aerial images of land use."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -27,11 +27,11 @@ from .canvas import (
 from .rendered import Picture, SetPlan, drawn
 
 View = tuple[Plane, Plane]
-"""Coordinates ``u, v`` turned at random, in widths, around the middle of the image."""
+"""Coordinates ``u, v`` in widths around the image centre, with a random rotation."""
 
 
 def _soil(rng: np.random.Generator) -> Plane:
-    """Open ground of any land: ochre, green, grey; a canvas."""
+    """Draw open ground in ochre, green or grey as a canvas."""
     low = hsv(rng.uniform(0.05, 0.4), rng.uniform(0.08, 0.5), rng.uniform(0.3, 0.7))
     return mixed(low, low * rng.uniform(0.55, 0.85), np.clip(1.8 * fractal_noise(rng, 5) - 0.4, 0, 1))
 
@@ -42,7 +42,7 @@ def _water(rng: np.random.Generator) -> Plane:
 
 
 def _crowns(canvas: Plane, at: Plane, rng: np.random.Generator, radius: float) -> None:
-    """Trees with their shadows at the places ``at`` ``[k, 2]``."""
+    """Draw trees with their shadows at the positions ``at`` ``[k, 2]``."""
     green = hsv(rng.uniform(0.2, 0.42), rng.uniform(0.25, 0.6), rng.uniform(0.25, 0.5))
     reach = math.ceil(2 * radius * SIZE) + 2
     for (x, y), size, tint in zip(at, rng.uniform(0.7, 1.2, len(at)), rng.uniform(0.75, 1.3, len(at)), strict=True):
@@ -55,7 +55,7 @@ def _crowns(canvas: Plane, at: Plane, rng: np.random.Generator, radius: float) -
 
 
 def _houses(canvas: Plane, view: View, rng: np.random.Generator, *, pitch: float, half: tuple[float, float]) -> None:
-    """Roofs with a ridge, one a lattice cell, some cells left empty."""
+    """Draw roofs with a ridge, one per lattice cell; some cells are empty."""
     u, v = view
     column, row = u / pitch, v / pitch
     shift = rng.uniform(-0.12, 0.12, (2, 9, 9))
@@ -236,7 +236,7 @@ LANDUSE = SetPlan("landuse", tuple(USES), (22, 7, 15))
 
 
 def draw_use(kind: str, rng: np.random.Generator) -> tuple[Plane, Factors]:
-    """Land used as ``kind``, at any bearing, through haze."""
+    """Draw the land use ``kind`` with a random bearing and haze."""
     bearing = rng.uniform(0, math.tau)
     altitude, haze = rng.uniform(0.75, 1.5), rng.uniform(0.1, 0.55)
     view = Pose(rng.uniform(0.3, 0.7), rng.uniform(0.3, 0.7), 2 / altitude, bearing).local()

@@ -1,9 +1,8 @@
-"""The detection set ``mini/scenes``: up to six drawn objects a picture, with exact boxes.
+"""The detection set ``mini/scenes``: up to six drawn objects per image, with exact boxes.
 
-Pictures of 128×128 pixels. Each object is drawn on a tile of 64×64 as in ``objects`` and laid over those
-before it. Its box is that of what stays visible: of the pixels that it covers by half or more and that no
-later object covers so. An object less than half of which is visible is marked as difficult; none is hidden
-by more than 70 %.
+Images have 128×128 pixels. Each object is drawn on a tile of 64×64 pixels as in ``objects``, over earlier objects. Its
+box encloses its visible pixels, which it covers by half or more and which no later object covers by half or more. An
+object that is less than half visible is marked as difficult; no object is hidden by more than 70 %.
 """
 
 import math
@@ -23,32 +22,32 @@ NAME = "scenes"
 SIDE = 2 * TILE
 CLASSES = ("cross", "fish", "heart", "ring", "star", "triangle")
 COUNTS = (400, 100, 100)
-"""Pictures in train, val and test."""
+"""Number of images in train, val and test."""
 
-VERSION = 1  # of every picture and box: a change of any byte needs a new one
-MOST_OBJECTS = 6
+VERSION = 1  # version of the images and boxes, which increases with any change of a byte
+MAX_OBJECTS = 6
 
-_EMPTY = 0.08  # share of pictures without objects
-_LEAST_VISIBLE = 0.3
+_EMPTY = 0.08  # fraction of images without objects
+_MIN_VISIBLE = 0.3
 _DIFFICULT = 0.5
 _TRIES = 12
 
 Placed = tuple[int, NDArray[np.bool_]]
-"""Class and the pixels covered by half or more, ``[128, 128]``."""
+"""Class, and mask of the pixels covered by half or more ``[128, 128]``."""
 
 
 @dataclass(frozen=True, eq=False)
 class DrawnScene:
-    """One picture and what is visible in it.
+    """One image and its visible objects.
 
     Shapes: ``m`` objects.
 
     Attributes:
-        image: uint8 ``[128, 128, 3]``.
-        boxes: float32 ``[m, 4]`` left, top, right, bottom of what is visible, in pixels.
-        labels: int64 ``[m]`` into ``CLASSES``.
-        difficult: bool ``[m]`` less than half is visible.
-        areas: float32 ``[m]`` visible pixels.
+        image: Image, uint8 ``[128, 128, 3]``.
+        boxes: Left, top, right and bottom of the visible pixels, float32 ``[m, 4]``.
+        labels: Indices into ``CLASSES``, int64 ``[m]``.
+        difficult: Whether less than half of the object is visible, bool ``[m]``.
+        areas: Number of visible pixels, float32 ``[m]``.
     """
 
     image: NDArray[np.uint8]
@@ -59,12 +58,12 @@ class DrawnScene:
 
 
 def draw_scene(split: str, number: int) -> DrawnScene:
-    """The picture ``number`` of ``split``, whatever was drawn before."""
+    """Draw the image ``number`` of ``split``, independently of other images."""
     rng = generator(VERSION, "mini", NAME, split, number)
     canvas = doubled(background(int(rng.integers(len(BACKGROUNDS))), rng))
-    wide = np.pad(canvas, [(TILE, TILE), (TILE, TILE), (0, 0)])  # tiles may hang over the edge
+    wide = np.pad(canvas, [(TILE, TILE), (TILE, TILE), (0, 0)])  # tiles may extend over the edge
     placed: list[Placed] = []
-    wanted = 0 if rng.random() < _EMPTY else int(rng.integers(1, MOST_OBJECTS + 1))
+    wanted = 0 if rng.random() < _EMPTY else int(rng.integers(1, MAX_OBJECTS + 1))
     for _ in range(wanted):
         _add(wide, placed, rng)
     canvas = wide[TILE:-TILE, TILE:-TILE]
@@ -73,14 +72,14 @@ def draw_scene(split: str, number: int) -> DrawnScene:
 
 
 def render() -> Iterator[DrawnScene]:
-    """All pictures, split by split."""
+    """Draw all images, split by split."""
     for split, count in zip(SPLITS, COUNTS, strict=True):
         for number in range(count):
             yield draw_scene(split, number)
 
 
 def doubled(canvas: Plane) -> Plane:
-    """``[h, w, 3]`` to ``[2h, 2w, 3]``, each pixel three quarters its own and one quarter its neighbour's."""
+    """Upsample ``[h, w, 3]`` to ``[2h, 2w, 3]``; each pixel mixes 3/4 of its source pixel and 1/4 of a neighbour."""
     for axis in (0, 1):
         padded = np.pad(canvas, [(1, 1) if axis == one else (0, 0) for one in range(3)], mode="edge")
         before, after = (padded.take(range(s, s + canvas.shape[axis]), axis) for s in (0, 2))
@@ -90,7 +89,7 @@ def doubled(canvas: Plane) -> Plane:
 
 
 def visible(placed: list[Placed]) -> list[NDArray[np.bool_]]:
-    """What stays visible of each, ``[128, 128]``: later ones lie above."""
+    """Compute the visible mask ``[128, 128]`` of each object; later objects are above earlier ones."""
     above = np.zeros((SIDE, SIDE), bool)
     seen = []
     for _, cover in reversed(placed):
@@ -100,18 +99,18 @@ def visible(placed: list[Placed]) -> list[NDArray[np.bool_]]:
 
 
 def extent(cover: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of the true pixels, of which there is at least one."""
+    """Compute left, top, right and bottom of a mask with at least one true pixel."""
     rows, columns = np.flatnonzero(cover.any(1)), np.flatnonzero(cover.any(0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def _add(wide: Plane, placed: list[Placed], rng: np.random.Generator) -> None:
-    """Lay one more object over the canvas, where it does not hide another; none if there is no room.
+    """Draw one more object where it does not hide another one; skip it if no position is found.
 
     Args:
-        wide: the canvas with a tile's width around it.
-        placed: those before it.
-        rng: draws it.
+        wide: Canvas with a margin of one tile.
+        placed: Earlier objects, to which this one is appended.
+        rng: Random generator.
     """
     label = int(rng.integers(len(CLASSES)))
     paint, alpha = _object(CLASSES[label], rng)
@@ -124,14 +123,14 @@ def _add(wide: Plane, placed: list[Placed], rng: np.random.Generator) -> None:
         cover[place] = alpha >= 0.5
         later = [*placed, (label, cover[TILE:-TILE, TILE:-TILE])]
         shares = [seen.sum() / whole.sum() for seen, (_, whole) in zip(visible(later), later, strict=True)]
-        if min(shares) >= _LEAST_VISIBLE:
+        if min(shares) >= _MIN_VISIBLE:
             over(wide[place], paint, alpha)
             placed.append(later[-1])
             return
 
 
 def _object(kind: str, rng: np.random.Generator) -> tuple[Plane, Plane]:
-    """An object on a tile: its paint ``[64, 64, 3]``, and how much of each pixel it covers."""
+    """Draw an object on a tile: its paint ``[64, 64, 3]`` and its coverage of each pixel ``[64, 64]``."""
     pose = any_pose(rng, size=(0.3, 0.9), stray=0.85)
     u, v = pose.local()
     distance = SHAPES[kind](u, v)

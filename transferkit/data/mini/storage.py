@@ -1,4 +1,4 @@
-"""Rendered sets on disk: ``NAME.rgb`` is the images' bytes, ``NAME.npz`` their factors and checksum."""
+"""Storage of rendered data sets: ``NAME.rgb`` contains the image bytes, ``NAME.npz`` factors and checksum."""
 
 import zlib
 from collections.abc import Mapping
@@ -17,13 +17,13 @@ from .rendered import SPLITS, VERSION, Rendered, SetPlan
 
 
 @dataclass(frozen=True)
-class KeptImages:
-    """Reads the images of one split from the file of its set, which needs no open handle between reads.
+class StoredImages:
+    """Reads the images of one split from the image file of the data set, without an open file handle between reads.
 
     Attributes:
-        path: of the ``.rgb`` file.
-        first: the file's image that is row 0.
-        side: pixels of an image's sides.
+        path: Path of the ``.rgb`` file.
+        first: Index of the image of row 0 in the file.
+        side: Side of an image in pixels.
     """
 
     path: Path
@@ -31,9 +31,9 @@ class KeptImages:
     side: int = SIZE
 
     def image(self, row: int) -> NDArray[np.uint8]:
-        """The image of ``row``: ``[side, side, 3]``.
+        """Read the image of ``row``: ``[side, side, 3]``.
 
-        Raises: UnreadableImageError: if the file has been removed or cut short meanwhile.
+        Raises: UnreadableImageError: If the file was removed or truncated meanwhile.
         """
         size = self.side * self.side * 3
         at = (self.first + row) * size
@@ -47,13 +47,13 @@ class KeptImages:
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
-    """What is known of a set without reading its images.
+class StoredSet:
+    """Metadata of a stored data set.
 
     Attributes:
-        path: of the ``.rgb`` file.
-        fingerprints: of each split.
-        factors: by name, ``[n]`` or ``[n, k]``, all splits one after another.
+        path: Path of the ``.rgb`` file.
+        fingerprints: Fingerprint of each split.
+        factors: Factors by name, each ``[n]`` or ``[n, k]``, for the concatenated splits.
     """
 
     path: Path
@@ -62,44 +62,44 @@ class Kept:
 
 
 def path_of(root: Path, name: str) -> Path:
-    """Where the images of ``name`` lie below the data folder ``root``."""
+    """Return the path of the image file of ``name`` in the data folder ``root``."""
     return root / f"mini-v{VERSION}" / f"{name}.rgb"
 
 
-def keep(root: Path, plan: SetPlan, rendered: Rendered) -> None:
-    """Write a rendered set; the file that vouches for the images is written after them."""
+def store(root: Path, plan: SetPlan, rendered: Rendered) -> None:
+    """Store a rendered data set; the file with the checksum is written last."""
     images = np.ascontiguousarray(rendered.images)
     arrays = {f"factor-{name}": values for name, values in rendered.factors.items()}
     hashes = {f"fingerprint-{name}": np.array(_fingerprint(plan, images, name)) for name in SPLITS}
-    keep_images(path_of(root, plan.name), images, {**hashes, **arrays})
+    store_images(path_of(root, plan.name), images, {**hashes, **arrays})
 
 
-def kept(root: Path, plan: SetPlan) -> Kept | None:
-    """The set as it was written, or None if it was not, or is damaged."""
+def load_stored(root: Path, plan: SetPlan) -> StoredSet | None:
+    """Load the metadata of a stored data set; None if it is absent or damaged."""
     path = path_of(root, plan.name)
-    arrays = kept_arrays(path)
+    arrays = load_arrays(path)
     if arrays is None:
         return None
     hashes = {name: str(value) for name, value in _named(arrays, "fingerprint-").items()}
-    return Kept(path, hashes, _named(arrays, "factor-"))
+    return StoredSet(path, hashes, _named(arrays, "factor-"))
 
 
-def keep_images(path: Path, images: NDArray[np.uint8], arrays: Mapping[str, NDArray]) -> None:
-    """Write images and what belongs to them; the file that vouches for the images is written after them.
+def store_images(path: Path, images: NDArray[np.uint8], arrays: Mapping[str, NDArray]) -> None:
+    """Store images and arrays; the file with the arrays and the checksum is written last.
 
     Args:
-        path: of the ``.rgb`` file.
-        images: ``[n, side, side, 3]``, contiguous.
-        arrays: by name.
+        path: Path of the ``.rgb`` file.
+        images: Contiguous images ``[n, side, side, 3]``.
+        arrays: Arrays by name.
     """
     with appearing(path) as part, part.open("wb") as file:
-        file.write(images.data)  # not tofile, whose error does not say that the disk is full
+        file.write(images.data)  # not tofile, whose error does not report a full disk
     with appearing(path.with_suffix(".npz")) as part, part.open("wb") as file:
         np.savez(file, allow_pickle=False, checksum=np.array(zlib.crc32(images.data)), **arrays)
 
 
-def kept_arrays(path: Path) -> dict[str, NDArray] | None:
-    """What belongs to the images at ``path``, or None if they were not written, or anything is damaged."""
+def load_arrays(path: Path) -> dict[str, NDArray] | None:
+    """Load the arrays stored with the images at ``path``; None if a file is absent or damaged."""
     try:
         with path.with_suffix(".npz").open("rb") as file, np.load(file, allow_pickle=False) as members:
             arrays = dict(members)

@@ -1,4 +1,4 @@
-"""The thirteen sets, where they come from, and how one is opened."""
+"""The thirteen data sets of the suite, their sources and their opener."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from ...core.progress import SILENT, Reporter
 from ..dataset import DATASETS, Dataset, Split
 from . import illustrative, medical, natural, objects, satellite, symbolic, terrain, texture
 from .patches import overlapping
-from .rendered import SPLITS, Picture, SetPlan, load_results
-from .storage import Kept, KeptImages, keep, kept, path_of
+from .rendered import SPLITS, Picture, SetPlan, stack_pictures
+from .storage import StoredImages, StoredSet, load_stored, path_of, store
 
 _DRAWN = "drawn by transferkit"
 _OURS = "Apache-2.0, as transferkit"
@@ -21,15 +21,15 @@ _OURS = "Apache-2.0, as transferkit"
 
 @dataclass(frozen=True)
 class Member:
-    """One set of the suite, and its opener.
+    """One data set of the suite, and its opener.
 
     Attributes:
-        plan: which images it has.
-        render: makes them.
-        domain: of the study's six; empty for the source set.
-        source, licence: for people.
-        groups: gives the group of each image from the factors of the whole set; None where no two images
-            share anything.
+        plan: Classes and numbers of images.
+        render: Function that renders the images.
+        domain: One of the six domains of the study; empty for the source data set.
+        source, licence: Origin and licence of the images, as text.
+        groups: Function that returns the group of each image from the factors of the data set; None if all images
+            are independent.
     """
 
     plan: SetPlan
@@ -41,43 +41,43 @@ class Member:
 
     @property
     def spec(self) -> str:
-        """The name on the command line."""
+        """Name on the command line."""
         return f"mini/{self.plan.name}"
 
     def __call__(self, rest: str, *, root: Path, seed: int, reporter: Reporter = SILENT) -> Dataset:
-        """Open the set, rendering it first if ``root`` does not hold it whole; ``seed`` changes nothing.
+        """Open the data set, and render it first if ``root`` does not contain it; ``seed`` has no effect.
 
-        Raises: UsageError: if anything stands behind the name.
+        Raises: UsageError: If the spec has an option.
         """
         if rest:
-            raise UsageError(f"{self.spec} is one data set: leave out {rest!r} behind it.")
-        whole = self.rendered(root, reporter=reporter)
-        groups = None if self.groups is None else self.groups(whole.factors)
-        splits = {name: self._split(name, whole, groups) for name in SPLITS}
+            raise UsageError(f"{self.spec} has no option {rest!r}. Remove it.")
+        stored = self.rendered(root, reporter=reporter)
+        groups = None if self.groups is None else self.groups(stored.factors)
+        splits = {name: self._split(name, stored, groups) for name in SPLITS}
         return Dataset(self.spec, splits, self.domain, self.source, self.licence)
 
-    def rendered(self, root: Path, *, reporter: Reporter = SILENT) -> Kept:
-        """The set on disk, rendered now if it is absent or damaged.
+    def rendered(self, root: Path, *, reporter: Reporter = SILENT) -> StoredSet:
+        """Load the stored data set; render it if it is absent or damaged.
 
-        Raises: DamagedError: if the disk does not keep what is written.
+        Raises: DamagedError: If the written files cannot be read back.
         """
-        whole = kept(root, self.plan)
-        if whole is None:
-            keep(root, self.plan, load_results(self.plan, self.render(), reporter=reporter))
-            whole = kept(root, self.plan)
-        if whole is None:
+        stored = load_stored(root, self.plan)
+        if stored is None:
+            store(root, self.plan, stack_pictures(self.plan, self.render(), reporter=reporter))
+            stored = load_stored(root, self.plan)
+        if stored is None:
             raise DamagedError(
-                f"{path_of(root, self.plan.name)} does not hold what was just written there: "
+                f"{path_of(root, self.plan.name)} does not contain what was just written: "
                 "the disk may be failing. Name another folder with --workspace."
             )
-        return whole
+        return stored
 
     def digest(self, root: Path) -> str:
-        """Hex SHA-256 of the images on disk, to be compared with ``DIGESTS``."""
+        """Compute the hex SHA-256 of the stored images, for comparison with ``DIGESTS``."""
         self.rendered(root)
         return digest_file(path_of(root, self.plan.name))
 
-    def _split(self, name: str, whole: Kept, groups: tuple[str, ...] | None) -> Split:
+    def _split(self, name: str, stored: StoredSet, groups: tuple[str, ...] | None) -> Split:
         extent = self.plan.extent(name)
         return Split(
             dataset=self.spec,
@@ -85,9 +85,9 @@ class Member:
             ids=self.plan.ids()[extent],
             labels=self.plan.labels()[extent],
             classes=self.plan.classes,
-            fingerprint=whole.fingerprints[name],
-            reader=KeptImages(whole.path, extent.start),
-            factors={factor: values[extent] for factor, values in whole.factors.items()},
+            fingerprint=stored.fingerprints[name],
+            reader=StoredImages(stored.path, extent.start),
+            factors={factor: values[extent] for factor, values in stored.factors.items()},
             groups=groups and groups[extent],
         )
 

@@ -1,4 +1,4 @@
-"""``mini/digits``: scikit-learn's handwritten digits, inked anew. ``mini/glyphs``: an invented alphabet."""
+"""``mini/digits``: redrawn handwritten digits of scikit-learn. ``mini/glyphs``: an invented alphabet."""
 
 import math
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ DIGITS = SetPlan("digits", tuple("0123456789"), (28, 9, 19))
 
 
 def _page(paper: Plane, ink: Plane, rng: np.random.Generator) -> Plane:
-    """Paper with stains, and the ghosts of other strokes in a colour between paper and ink."""
+    """Draw paper with stains, and with faint strokes in a colour between paper and ink."""
     canvas = mixed(paper, paper * rng.uniform(0.6, 1.3), np.clip(2 * fractal_noise(rng, 3) - 0.5, 0, 1))
     for _ in range(rng.integers(0, 3)):
         u, v = any_pose(rng, size=(0.3, 0.9), stray=1.0).local()
@@ -39,7 +39,7 @@ def _page(paper: Plane, ink: Plane, rng: np.random.Generator) -> Plane:
 
 @cache
 def _handwriting() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """All of scikit-learn's digits: ``[1797, 8, 8]`` in 0 … 1, and what they are."""
+    """Load the digits of scikit-learn: images ``[1797, 8, 8]`` in 0 … 1, and labels."""
     from sklearn.datasets import load_digits
 
     data = load_digits()
@@ -47,7 +47,7 @@ def _handwriting() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
 
 def _sampled(image: Plane, u: Plane, v: Plane) -> Plane:
-    """The 8x8 ``image`` at coordinates in -1 … 1, between pixels smoothly, 0 outside."""
+    """Interpolate the 8x8 ``image`` bilinearly at coordinates in -1 … 1; it is 0 outside."""
     padded = np.pad(image, 2)
     x, y = np.clip((u + 1) * 4 + 1.5, 0, 10.999), np.clip((v + 1) * 4 + 1.5, 0, 10.999)
     j, i = np.floor(x).astype(int), np.floor(y).astype(int)
@@ -57,7 +57,7 @@ def _sampled(image: Plane, u: Plane, v: Plane) -> Plane:
 
 
 def render_digits() -> Iterator[Picture]:
-    """Ink ``mini/digits``, each image another handwritten digit; ``sample`` is its row in scikit-learn."""
+    """Draw ``mini/digits``; each image uses a different digit, and ``sample`` is its row in scikit-learn."""
     images, target = _handwriting()
     rows = {kind: iter(np.flatnonzero(target == int(kind)).tolist()) for kind in DIGITS.classes}
     for split, kind, number in DIGITS.rows():
@@ -67,7 +67,7 @@ def render_digits() -> Iterator[Picture]:
 
 
 def _inked(image: Plane, rng: np.random.Generator) -> tuple[Plane, Factors]:
-    """A digit of 8x8 pixels as a stroke of dark ink on paper."""
+    """Draw a digit of 8x8 pixels as a stroke of dark ink on paper."""
     pose = any_pose(rng, size=(0.68, 0.95), turn=0.15, stray=1.0)
     ink, paper = sorted(ink_and_paper(rng, contrast=0.45)[:2], key=np.max)
     canvas = _page(paper, ink, rng)
@@ -105,7 +105,7 @@ GLYPHS = SetPlan(
 
 @cache
 def skeleton(kind: str) -> NDArray[np.float64]:
-    """The letter ``kind``: ``[s, 3, 2]``, each stroke a curve over a 3x3 lattice of places in -1 … 1."""
+    """Make the strokes of the letter ``kind``: curves ``[s, 3, 2]`` over a 3x3 lattice in -1 … 1."""
     rng = GLYPHS.rng("skeleton", kind)
     strokes = []
     start = rng.integers(-1, 2, 2)
@@ -119,7 +119,7 @@ def skeleton(kind: str) -> NDArray[np.float64]:
 
 
 def draw_glyph(kind: str, rng: np.random.Generator) -> tuple[Plane, Factors]:
-    """The letter ``kind``, written by a hand of its own."""
+    """Draw the letter ``kind`` in an individual handwriting."""
     pose = any_pose(rng, size=(0.65, 0.95), turn=0.25, stray=1.0)
     ink, paper, lighter = ink_and_paper(rng, contrast=0.45)
     canvas, width = _page(paper, ink, rng), rng.uniform(0.05, 0.13)

@@ -1,4 +1,4 @@
-"""``mini/terrain``: relief seen from above, told apart by its form, on any planet under any sun."""
+"""``mini/terrain``: drawn relief from above; classes differ in form, but not in colour or light."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ from .canvas import (
 from .rendered import Picture, SetPlan, drawn
 
 Relief = Callable[[Plane, Plane, np.random.Generator], Plane]
-"""Height in 0 … about 1, over coordinates in widths, turned at random."""
+"""Function of the height, between 0 and about 1, of randomly rotated coordinates in widths."""
 
 
 def _ridged(rng: np.random.Generator, cells: int, octaves: int = 4) -> Plane:
@@ -99,7 +99,7 @@ TERRAIN = SetPlan("terrain", tuple(FORMS), (32, 10, 22))
 
 
 def draw_terrain(kind: str, rng: np.random.Generator) -> tuple[Plane, Factors]:
-    """A relief of the form ``kind`` under a low sun."""
+    """Draw a relief of the form ``kind`` under a low sun."""
     bearing, sun, low = rng.uniform(0, math.tau), rng.uniform(0, math.tau), rng.uniform(0.35, 0.8)
     altitude, haze = rng.uniform(0.6, 1.5), rng.uniform(0.2, 0.65)
     u, v = Pose(rng.uniform(0.3, 0.7), rng.uniform(0.3, 0.7), 2 / altitude, bearing).local()

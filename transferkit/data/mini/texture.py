@@ -1,4 +1,4 @@
-"""``mini/materials``: patches of photographed surfaces. ``mini/patterns``: drawn ones."""
+"""``mini/materials``: patches of photographed surfaces. ``mini/patterns``: drawn patterns."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -43,7 +43,7 @@ def _lit(canvas: Plane, rng: np.random.Generator) -> Plane:
 
 
 def render_materials() -> Iterator[Picture]:
-    """Cut ``mini/materials``."""
+    """Cut out ``mini/materials``."""
     return cut(MATERIALS, Cut(SURFACES, _lit, accepts=has_structure))
 
 
@@ -122,7 +122,7 @@ PATTERNS = SetPlan("patterns", tuple(PATTERNS_BY_NAME), (24, 8, 16))
 
 
 def draw_pattern(kind: str, rng: np.random.Generator) -> tuple[Plane, Factors]:
-    """The pattern ``kind`` at any scale and angle, slightly warped, in two colours."""
+    """Draw the pattern ``kind`` in two colours with a random scale, rotation and slight warp."""
     scale, rotation = rng.uniform(0.2, 0.7), rng.uniform(0, math.tau)
     u, v = Pose(rng.uniform(-2, 3), rng.uniform(-2, 3), scale * 2, rotation).local()
     warp = rng.uniform(0.0, 0.8)
