@@ -65,7 +65,7 @@ def test_verify_counts_images_and_objects_per_class(invoke, tmp_path):
     result = invoke("verify", f"voc0712:{tmp_path / 'mine'}")
     assert result.exit_code == 1
     lines = result.stdout.splitlines()
-    assert "  train: 5 images, published 16551; 10 objects, of them 5 difficult and 0 crowds" in result.stdout
+    assert "  train: 5 images, published 16551; 10 objects, including 5 difficult and 0 crowds" in result.stdout
     assert [line.split() for line in lines if line.startswith("  class ")] == [
         ["class", "train", "images", "train", "objects", "test", "images", "test", "objects"]
     ]
@@ -107,12 +107,12 @@ def test_faults_are_listed_by_kind(invoke, tmp_path):
     result = invoke("verify", f"coco:{tree}")
     assert result.exit_code == 1
     for line in (
-        "  wrong: 1 at fault: no area",
+        "  wrong: 1 invalid: no area",
         "  no area: val2017/000000000004.jpg annotation 40 (3, 3, 3, 7)",
-        "  wrong: 1 at fault: cannot be decoded",
-        "  wrong: 1 at fault: image of another size than its annotation",
+        "  wrong: 1 invalid: cannot be decoded",
+        "  wrong: 1 invalid: image of another size than its annotation",
         "  image of another size than its annotation: train2017/000000000001.jpg (20×12, annotated 40×24)",
-        "  wrong: 1 image that lies in two splits",
+        "  wrong: 1 images that are in two splits",
         "  in two splits: train/train2017/000000000003.jpg (no object) and val/val2017/000000000005.jpg "
         "(no object), the same bytes",
     ):
@@ -141,7 +141,7 @@ def test_another_set(invoke, tmp_path):
     result = invoke("prepare", "voc0712", "--from", str(archives))
     assert result.exit_code == 1
     assert "has no VOCtrainval_06-Nov-2007.tar, VOCtest_06-Nov-2007.tar" in result.stderr
-    assert "but annotations_trainval2017.zip, train2017.zip, val2017.zip. Name those of voc" in result.stderr
+    assert "but annotations_trainval2017.zip, train2017.zip, val2017.zip. Give only those of voc" in result.stderr
     assert not (tmp_path / "ws/data/voc0712").exists()
 
 
@@ -154,7 +154,7 @@ def test_a_missing_archive_is_an_error(name, missing, invoke, tmp_path):
     (archives / missing).unlink()
     result = invoke("prepare", name, "--from", str(archives))
     assert result.exit_code == 1
-    assert f"this is not {name}, or not all of it" in result.stderr
+    assert f"this is not {name}, or it is incomplete" in result.stderr
     assert not (tmp_path / "ws/data" / name).exists()
 
 
@@ -176,7 +176,7 @@ def test_a_truncated_annotation_file_is_an_error(invoke, tmp_path):
             packed.writestr(f"annotations/instances_{part}.json", '{"images": [')
     result = invoke("prepare", "coco", "--from", str(archives))
     assert result.exit_code == 1
-    assert "this is not coco: annotations/instances_train2017.json is no JSON" in result.stderr
+    assert "this is not coco: what was given/annotations/instances_train2017.json is not valid JSON" in result.stderr
     assert not (tmp_path / "ws/data/coco").exists()
 
 
@@ -193,8 +193,8 @@ def test_a_folder_is_linked_to(invoke, tmp_path):
         ("info", "vocc0712", 2, "No data set named 'vocc0712'. Did you mean 'voc0712'?"),
         ("verify", "cocoo", 2, "Did you mean 'coco'?"),
         ("prepare", "mini/scene", 2, "Did you mean 'mini/scenes'?"),
-        ("prepare", "coco:photos", 2, "coco:photos is your own and needs no preparing"),
-        ("verify", "voc0712@shots=5", 2, "voc0712 is a detection set, and shots=5 a budget of labels"),
+        ("prepare", "coco:photos", 2, "coco:photos is a path and needs no preparation"),
+        ("verify", "voc0712@shots=5", 2, "voc0712 is a detection set and cannot have the budget shots=5"),
         ("verify", "voc0712", 1, "Get it with: transferkit datasets prepare voc0712"),
         ("verify", "coco:nowhere", 1, "instances_train2017.json cannot be read (No such file"),
     ],

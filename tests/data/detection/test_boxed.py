@@ -8,7 +8,7 @@ from transferkit.core.errors import DataError, NonFiniteError, ShapeError, Unkno
 from transferkit.data.catalog import expand_datasets, known_detection, open_dataset
 from transferkit.data.detection import DETECTION, open_detection
 from transferkit.data.detection.boxed import Annotation, DetectionDataset, Fault, ImageBoxes, detection_fingerprint
-from transferkit.data.detection.checking import SLACK, Faults, box_fault, finite_number, flag, whole_number
+from transferkit.data.detection.checking import EDGE_TOLERANCE, FaultList, box_fault, finite_number, flag, whole_number
 
 TWO = ImageBoxes.of([Annotation((0, 1, 4, 3), 1), Annotation((2, 2, 5, 9), 0, difficult=True, crowd=True, area=7)])
 
@@ -33,7 +33,7 @@ def test_arrays_that_do_not_fit(name):
 def test_values_that_are_not_finite_are_refused(name, value):
     values = getattr(TWO, name).copy()
     values[0] = value
-    with pytest.raises(NonFiniteError, match="A box or an area of an object is NaN or infinite: leave such"):
+    with pytest.raises(NonFiniteError, match=r"A box or an area of an object is NaN or infinite\. Leave such"):
         replace(TWO, **{name: values})
 
 
@@ -72,13 +72,13 @@ def test_a_box_has_an_area_and_overlaps_its_image(box, expected):
 
 
 def test_boxes_over_an_edge_are_kept_and_told(notes):
-    faults = Faults("tiny train", "stop")
-    for number, box in enumerate([(-SLACK, 0, 10 + SLACK, 8), (-3, 0, 5, 5), (0, 0, 5, 14.5)]):
+    faults = FaultList("tiny train", "stop")
+    for number, box in enumerate([(-EDGE_TOLERANCE, 0, 10 + EDGE_TOLERANCE, 8), (-3, 0, 5, 5), (0, 0, 5, 14.5)]):
         assert faults.accepts(f"{number}.jpg", box, 8, 10)
-    assert faults.told(notes) == ()
+    assert faults.report(notes) == ()
     assert notes.notes == [
-        "tiny train: 2 boxes extend over the edge of their image, by up to 6.5 pixels (2.jpg). They are cut "
-        "there in training, and scored as annotated."
+        "tiny train: 2 boxes extend over the edge of their image, by up to 6.5 pixels (2.jpg). They are clipped "
+        "in training, and scored as annotated."
     ]
 
 
@@ -132,22 +132,22 @@ def test_classes_of_one_name_and_labels_of_no_class_are_refused(data_root):
     names = (*split.classes[:-1], split.classes[0])
     with pytest.raises(DataError, match=f"mini/scenes has two classes with the name '{split.classes[0]}'"):
         replace(split, classes=names)
-    with pytest.raises(DataError, match=r"has the labels \[.*\], but labels of 1 classes are 0 … 0\."):
+    with pytest.raises(DataError, match=r"has the labels \[.*\], but the labels of 1 classes are 0 … 0\."):
         replace(split, classes=split.classes[:1])
 
 
 def test_faults_are_counted_listed_and_told(notes):
-    faults = Faults("tiny train", "skip")
+    faults = FaultList("tiny train", "skip")
     faults.add("a.jpg", "no area", "1, 1, 1, 2")
     faults.add("b.jpg", "missing image")
     faults.add("c.jpg", "no area", "3, 1, 3, 2")
-    assert faults.told(notes)[1] == Fault("b.jpg", "missing image")
+    assert faults.report(notes)[1] == Fault("b.jpg", "missing image")
     assert notes.notes == [
         "tiny train: 2 left out, no area, such as a.jpg: no area (1, 1, 1, 2)",
         "tiny train: 1 left out, missing image, such as b.jpg: missing image",
     ]
     with pytest.raises(DataError, match=r"tiny: a\.jpg: no area \(1\)\. Mend .*--on-error skip"):
-        Faults("tiny", "stop").add("a.jpg", "no area", "1")
+        FaultList("tiny", "stop").add("a.jpg", "no area", "1")
 
 
 def test_what_is_known(data_root):
@@ -175,7 +175,7 @@ def test_what_is_known(data_root):
 
 def test_a_detection_set_has_no_labels_to_probe(data_root):
     for ask in (lambda: expand_datasets(["mini/scenes"]), lambda: open_dataset("coco:x", root=data_root)):
-        with pytest.raises(UsageError, match=r"is a detection set: its images have boxes, and no label"):
+        with pytest.raises(UsageError, match=r"is a detection set: its images have boxes instead of class labels"):
             ask()
 
 
@@ -187,7 +187,7 @@ def test_where_boxes_are_meant_too_their_names_are_taken(tmp_path):
         expand_datasets(["vocc0712"], boxed=True)
     with pytest.raises(UsageError, match=r"Choose from: mini, .*, coco, mini/scenes, voc0712\."):
         expand_datasets([], boxed=True)
-    with pytest.raises(UsageError, match=r"coco is a detection set, and shots=5 a budget of labels"):
+    with pytest.raises(UsageError, match=r"coco is a detection set and cannot have the budget shots=5"):
         expand_datasets(["coco@shots=5"], boxed=True)
 
 
@@ -202,5 +202,5 @@ def test_splits_by_name(tmp_path):
     assert dataset.label_of_category == {3: 0, 7: 1}
     assert dataset.scored_on == "val"
     assert DetectionDataset("tiny", {"val": 1, "test": 2}, ()).scored_on == "test"
-    with pytest.raises(DataError, match="tiny has no split 'test', only train, val"):
+    with pytest.raises(DataError, match=r"tiny has no split 'test'\. Choose from: train, val"):
         dataset.split("test")

@@ -182,14 +182,14 @@ def test_two_categories_of_one_name_are_refused(coco, data_root):
     twice = [*CATEGORIES, {"id": 7, "name": " person"}]
     for part in ("train2017", "val2017"):
         coco[1](part, [], categories=twice)
-    with pytest.raises(DataError, match=r"has two categories with the name 'person': give each a name of its own"):
+    with pytest.raises(DataError, match=r"has two categories with the name 'person'\. Give them different names"):
         open_detection("coco", root=data_root)
 
 
 @pytest.mark.parametrize("broken", [{"id": 1.5}, {"id": True}, {"id": None}, {"name": None}, {"name": " "}])
 def test_categories_without_id_or_name_are_refused(coco, data_root, broken):
     coco[1]("train2017", [], categories=[{"id": 1, "name": "person", **broken}])
-    with pytest.raises(DataError, match=r"has a category without id and name: \{"):
+    with pytest.raises(DataError, match=r"has a category without id or name: \{"):
         open_detection("coco", root=data_root)
 
 
@@ -236,17 +236,17 @@ def test_images_that_cannot_be_meant(coco, data_root, second, kind):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{", "is no JSON, perhaps a part of a download"),
-        ("[]", "is no COCO annotation: it lacks the lists images, annotations, categories"),
-        ('{"images": [], "annotations": {}, "categories": []}', "is no COCO annotation"),
-        ('{"images": [], "annotations": [], "categories": [{"id": 1}]}', "a category without id and name"),
-        ('{"images": ["x"], "annotations": [], "categories": []}', "is no COCO annotation"),
-        ('{"images": [], "annotations": [], "categories": []}', "has no category, or two of one id"),
+        ("{", "is not valid JSON; the download may be incomplete"),
+        ("[]", "is not a COCO annotation: it lacks the lists images, annotations, categories"),
+        ('{"images": [], "annotations": {}, "categories": []}', "is not a COCO annotation"),
+        ('{"images": [], "annotations": [], "categories": [{"id": 1}]}', "a category without id or name"),
+        ('{"images": ["x"], "annotations": [], "categories": []}', "is not a COCO annotation"),
+        ('{"images": [], "annotations": [], "categories": []}', "has no category, or two with one id"),
         (
             '{"images": [], "annotations": [], "categories": [{"id": 1, "name": 1}, {"id": 1, "name": 1}]}',
-            "has no category, or two of one id",
+            "has no category, or two with one id",
         ),
-        (None, r"instances_train2017\.json cannot be read \(No such file.*unpack annotations_trainval2017"),
+        (None, r"instances_train2017\.json cannot be read \(No such file.*Unpack annotations_trainval2017"),
     ],
 )
 def test_other_files(coco, data_root, text, words):
@@ -258,9 +258,7 @@ def test_other_files(coco, data_root, text, words):
 
 def test_a_set_that_is_there_in_part(coco, data_root):
     (coco[0] / "annotations/instances_val2017.json").unlink()
-    with pytest.raises(
-        DataError, match=r"coco is there only in part: .*instances_val2017.json, .*datasets prepare coco"
-    ):
+    with pytest.raises(DataError, match=r"coco is incomplete: .*instances_val2017.json, .*datasets prepare coco"):
         open_detection("coco", root=data_root)
 
 

@@ -122,9 +122,9 @@ def test_the_training_view_draws_scales_and_flips():
     ("options", "words"),
     [
         ({"shorter": ()}, "The shorter side cannot be none"),
-        ({"shorter": (0,)}, "cannot be 0 with 1333"),
-        ({"max_size": 799}, "none above the longer side's"),
-        ({"flip_prob": 1.5}, r"mirroring of 1\.5 is not in 0 … 1"),
+        ({"shorter": (0,)}, "cannot be 0 with a longer side of 1333"),
+        ({"max_size": 799}, "none above the longer side"),
+        ({"flip_prob": 1.5}, r"flip probability 1\.5 is invalid"),
     ],
 )
 def test_training_views_that_cannot_be_meant(options, words):

@@ -51,7 +51,7 @@ def test_published_sets_are_compared_with_what_is_published(name, data_root):
 def test_a_set_of_the_users_own_is_not_compared(tmp_path, data_root):
     coco_tree(tmp_path / "own")
     told = list(verify(f"coco:{tmp_path / 'own'}", data_root).lines())
-    assert f"  not compared: no counts are published of coco:{tmp_path / 'own'}" in told
+    assert f"  not compared: no published counts of coco:{tmp_path / 'own'}" in told
 
 
 def test_the_summary_can_be_pasted(coco, data_root, notes):
@@ -65,19 +65,19 @@ def test_the_summary_can_be_pasted(coco, data_root, notes):
     )
     assert notes.tasks[-1] == ("Decoding coco", 5, "images")
     (coco / "val2017/000000000004.jpg").write_bytes(b"")
-    assert "Of its images and annotations 1 are at fault (1 cannot be decoded)." in (verify("coco", data_root).summary)
+    assert "1 of its images and annotations are invalid (1 cannot be decoded)." in (verify("coco", data_root).summary)
 
 
 def test_flaws_as_published_are_told_and_not_wrong(coco, data_root):
     """COCO's train2017 has two annotations whose box has no height."""
     found = verify("coco", data_root)
     two = dataclasses.replace(found, faults=(Fault("a", "no area"), Fault("b", "no area", "1, 1, 1, 2")))
-    assert [one for one in two.problems if "at fault" in one] == []
+    assert [one for one in two.problems if "invalid" in one] == []
     assert {"  no area: a", "  no area: b (1, 1, 1, 2)"} <= set(two.lines())
     three = dataclasses.replace(two, faults=(*two.faults, Fault("c", "no area")))
-    assert "3 at fault: no area, published are 2" in three.problems
+    assert "3 invalid: no area, published are 2" in three.problems
     other = dataclasses.replace(two, flaws={})
-    assert "2 at fault: no area" in other.problems
+    assert "2 invalid: no area" in other.problems
 
 
 def test_every_kind_of_fault_is_listed(data_root):
@@ -94,14 +94,14 @@ def test_every_kind_of_fault_is_listed(data_root):
         "unknown category": ["VOC2007/JPEGImages/000007.jpg object 0 ('unicorn')"],
         "image of another size than its annotation": ["VOC2007/JPEGImages/000007.jpg (40×24, annotated 41×24)"],
     }
-    assert sum("at fault" in problem for problem in found.problems) == 5
+    assert sum("invalid" in problem for problem in found.problems) == 5
 
 
 def test_long_lists_are_cut_for_people(coco, data_root):
     found = verify("coco", data_root)
     many = dataclasses.replace(found, faults=tuple(Fault(f"{n}.jpg", "no area") for n in range(30)))
     lines = list(many.lines())
-    assert lines[-1] == "  … and 10 more: --json lists all of them"
+    assert lines[-1] == "  … and 10 more; --json lists all of them"
     assert sum(line.startswith("  no area: ") for line in lines) == 20
     assert len(many.to_json()["faults"]["no area"]) == 30
 

@@ -7,7 +7,7 @@ from PIL import Image
 from tests.data.detection.trees import an_object, annotation
 from transferkit.core.errors import DataError, UnreadableImageError
 from transferkit.data.detection import open_detection
-from transferkit.data.detection.voc import CLASSES, parsed
+from transferkit.data.detection.voc import CLASSES, parse_xml
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ def test_boxes_of_another_picture_are_never_put_on_an_image(voc, data_root, turn
     split = open_detection("voc0712", root=data_root).split("test")
     assert split.reader.image(0).shape == (12, 20, 3)
     own = "12×20" if turned else "40×24"
-    with pytest.raises(UnreadableImageError, match=f"it has {own} pixels, and its boxes are of 20×12"):
+    with pytest.raises(UnreadableImageError, match=f"it has {own} pixels, but its annotation 20×12"):
         split.reader.image(1)
 
 
@@ -193,15 +193,15 @@ def test_an_image_without_objects_is_kept(voc, data_root):
 def test_entities_are_refused_before_they_grow(voc, data_root, encoding):
     bomb = '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "bb"><!ENTITY c "&b;&b;">]><a>&c;</a>'
     with pytest.raises(DataError, match="declares a document type"):
-        parsed(bomb.encode(encoding))
+        parse_xml(bomb.encode(encoding))
     outside = '<!DOCTYPE a SYSTEM "file:///etc/passwd"><a/>'
     with pytest.raises(DataError, match="declares a document type"):
-        parsed(outside.encode(encoding))
-    assert parsed(b"<a><b>1</b></a>").findtext("b") == "1"
+        parse_xml(outside.encode(encoding))
+    assert parse_xml(b"<a><b>1</b></a>").findtext("b") == "1"
 
 
 def test_absent_and_partial_sets(voc, data_root, tmp_path):
-    with pytest.raises(DataError, match=r"nowhere lacks VOC2007 and VOC2012: expected are VOCdevkit/VOC2007"):
+    with pytest.raises(DataError, match=r"nowhere lacks VOC2007 or VOC2012\. Expected are VOCdevkit/VOC2007"):
         open_detection(f"voc0712:{tmp_path / 'nowhere'}", root=data_root)
     listed = voc / "VOC2007/ImageSets/Main/test.txt"
     text = listed.read_text()
@@ -211,8 +211,8 @@ def test_absent_and_partial_sets(voc, data_root, tmp_path):
     listed.write_text(text)
     for image in (voc / "VOC2007/JPEGImages").glob("00000[789].jpg"):
         image.unlink()
-    with pytest.raises(DataError, match=r"no image; the first was left out: VOC2007/JPEGImages/000007.jpg: missing"):
+    with pytest.raises(DataError, match=r"no image; the first fault is: VOC2007/JPEGImages/000007.jpg: missing"):
         open_detection("voc0712", root=data_root)
     listed.unlink()
-    with pytest.raises(DataError, match=r"test\.txt is missing: unpack the archive that holds it"):
+    with pytest.raises(DataError, match=r"test\.txt is missing\. Unpack the archive that contains it"):
         open_detection(f"voc0712:{voc}", root=data_root)

@@ -1,4 +1,4 @@
-"""Detection sets: images with boxes. ``boxed`` holds the contract, ``opening`` opens a spec."""
+"""Detection sets: images with boxes. ``boxed`` defines the data structures, ``opening`` opens a spec."""
 
 from . import coco, scenes, voc  # noqa: F401  (register themselves)
 from .boxed import DETECTION

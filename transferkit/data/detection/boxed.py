@@ -1,6 +1,6 @@
-"""The contract of detection sets: a split has rows, a row has an image and the objects marked in it.
+"""The contract of detection sets: a split has rows, and each row has an image and its annotated objects.
 
-Read this first, then any sibling.
+All other modules of this package depend on these classes.
 """
 
 from collections import Counter
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
     from .listing import PublishedBoxes
 
 OnFault = Literal["skip", "stop"]
-"""What becomes of an annotation that cannot be meant: it is left out and listed, or the set is refused."""
+"""Handling of an invalid annotation: it is left out and listed, or opening the data set raises an error."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImageBoxes:
-    """What is marked in one image.
+    """Annotated objects of one image.
 
-    Shapes: ``m`` objects, perhaps none.
+    Shapes: ``m`` objects, possibly 0.
 
     Attributes:
-        boxes: ``[m, 4]`` left, top, right, bottom in pixels, as annotated: ``left < right``, and so down the
-            image. A box overlaps its image and may extend over its edge. One that holds the first pixel
-            alone is 0, 0, 1, 1.
-        labels: ``[m]`` integers in ``0 … c-1``.
-        difficult: ``[m]`` objects that a detector is neither rewarded nor punished for, as of VOC.
-        crowd: ``[m]`` boxes around many objects of a kind, as of COCO.
-        areas: ``[m]`` square pixels that the object covers, where its outline is known; else its box's.
+        boxes: Left, top, right and bottom in pixels as annotated ``[m, 4]``, with ``left < right`` and
+            ``top < bottom``. A box overlaps its image and may extend over its edge. The box of only the first pixel
+            is 0, 0, 1, 1.
+        labels: Integers ``[m]`` in ``0 … c-1``.
+        difficult: Objects that do not count as detected or missed, as in VOC ``[m]``.
+        crowd: Boxes around many objects of a class, as in COCO ``[m]``.
+        areas: Area of each object in square pixels if its outline is known, else of its box ``[m]``.
 
-    Raises:
-        ShapeError: if the arrays are not those.
-        NonFiniteError: if a box or an area is not finite.
+        es:
+        ShapeError: If an array has another shape.
+        NonFiniteError: If a box or an area is not finite.
     """
 
     boxes: NDArray[np.float32]
@@ -59,41 +59,47 @@ class ImageBoxes:
             if getattr(self, name).shape != (m,):
                 raise ShapeError(f"{m} objects need {name} [{m}], not {list(getattr(self, name).shape)}.")
         if not (np.isfinite(self.boxes).all() and np.isfinite(self.areas).all()):
-            raise NonFiniteError("A box or an area of an object is NaN or infinite: leave such objects out.")
+            raise NonFiniteError("A box or an area of an object is NaN or infinite. Leave such objects out.")
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @classmethod
-    def of(cls, marks: Sequence["Annotation"]) -> "ImageBoxes":
-        """The objects of a list of marks, in its order."""
+    def of(cls, annotations: Sequence["Annotation"]) -> "ImageBoxes":
+        """Collect the objects of a list of annotations, in its order."""
         return cls(
-            np.array([mark.box for mark in marks], np.float32).reshape(-1, 4),
-            np.array([mark.label for mark in marks], np.int64),
-            np.array([mark.difficult for mark in marks], bool),
-            np.array([mark.crowd for mark in marks], bool),
-            np.array([box_area(mark.box) if mark.area is None else mark.area for mark in marks], np.float32),
+            np.array([annotation.box for annotation in annotations], np.float32).reshape(-1, 4),
+            np.array([annotation.label for annotation in annotations], np.int64),
+            np.array([annotation.difficult for annotation in annotations], bool),
+            np.array([annotation.crowd for annotation in annotations], bool),
+            np.array(
+                [
+                    box_area(annotation.box) if annotation.area is None else annotation.area
+                    for annotation in annotations
+                ],
+                np.float32,
+            ),
         )
 
     def to_json(self) -> list[list[float]]:
-        """Plain values, for digests."""
+        """Return plain values, for digests."""
         columns = (self.labels, self.difficult, self.crowd, self.areas)
         return [[*box, *rest] for box, *rest in zip(self.boxes.tolist(), *(c.tolist() for c in columns), strict=True)]
 
 
 Box = tuple[float, float, float, float]
-"""Left, top, right, bottom in pixels."""
+"""Left, top, right and bottom in pixels."""
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """One object as an annotation gives it.
+    """Annotation of one object.
 
     Attributes:
-        box: left, top, right, bottom.
-        label: in ``0 … c-1``.
-        difficult, crowd: as of ``ImageBoxes``.
-        area: in square pixels; None for the box's.
+        box: Left, top, right and bottom in pixels.
+        label: Class in ``0 … c-1``.
+        difficult, crowd: Flags, see ``ImageBoxes``.
+        area: Area in square pixels; None for the area of the box.
     """
 
     box: Box
@@ -104,18 +110,18 @@ class Annotation:
 
 
 def box_area(box: Box) -> float:
-    """Square pixels."""
+    """Compute the area of a box in square pixels."""
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
 @dataclass(frozen=True)
 class Fault:
-    """An annotation, or an image, that was left out.
+    """An invalid annotation or image, which was left out.
 
     Attributes:
-        where: the image's id, perhaps with the number of the object.
-        kind: a few words that many faults share, such as ``no area``.
-        detail: the values at fault; may be empty.
+        where: Id of the image, with the number of the object if there is one.
+        kind: Kind of fault in a few words, such as ``no area``.
+        detail: Invalid values; may be empty.
     """
 
     where: str
@@ -133,18 +139,18 @@ class DetectionSplit:
     Shapes: ``n`` rows, ``c`` classes.
 
     Attributes:
-        dataset: the data set's canonical spec, such as ``mini/scenes`` or ``voc0712``.
+        dataset: Canonical spec of the data set, such as ``mini/scenes`` or ``voc0712``.
         name: ``train``, ``val`` or ``test``.
-        ids: ``[n]`` stable, readable, unique: the image's path below the root, with ``/``.
-        sizes: ``[n, 2]`` height and width of each image, in pixels.
-        objects: ``[n]`` what is marked in each.
-        classes: ``[c]`` names; the same for every split of the data set.
-        fingerprint: hex digest over ids, sizes, objects, class names and every image's bytes.
-        reader: decodes row ``i``.
-        faults: what was left out.
+        ids: Stable, readable and unique image ids ``[n]``: paths relative to the root, with ``/``.
+        sizes: Height and width of each image in pixels ``[n, 2]``.
+        objects: Annotated objects of each image ``[n]``.
+        classes: Class names ``[c]``; they are the same in every split of the data set.
+        fingerprint: Hex digest of ids, sizes, objects, class names and the bytes of every image.
+        reader: Decoder of the rows.
+        faults: Annotations and images that were left out.
 
-    Raises: DataError: if two classes have one name, as tables by class would lose one of them, or if a label
-        is of no class.
+        es: DataError: If two classes have the same name, because results are listed by class name, or if a label is
+        out of range.
     """
 
     dataset: str
@@ -158,21 +164,23 @@ class DetectionSplit:
     faults: tuple[Fault, ...] = ()
 
     def __post_init__(self) -> None:
-        if twice := [name for name, count in Counter(self.classes).items() if count > 1]:
-            raise DataError(f"{self.dataset} has two classes with the name {twice[0]!r}: give each a name of its own.")
+        if repeated := [name for name, count in Counter(self.classes).items() if count > 1]:
+            raise DataError(
+                f"{self.dataset} has two classes with the name {repeated[0]!r}. Give each class a different name."
+            )
         for one, objects in zip(self.ids, self.objects, strict=True):
             if len(objects) and not 0 <= objects.labels.min() <= objects.labels.max() < len(self.classes):
                 labels = sorted(set(objects.labels.tolist()))
                 raise DataError(
-                    f"{self.dataset}: {one} has the labels {labels}, but labels of {len(self.classes)} "
-                    f"classes are 0 … {len(self.classes) - 1}."
+                    f"{self.dataset}: {one} has the labels {labels}, but the labels of {len(self.classes)} "
+                    f"classes are 0 … {len(self.classes) - 1}. Correct the labels."
                 )
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def boxes_per_class(self) -> dict[str, int]:
-        """Class → how many objects of it are marked, difficult ones and crowds too."""
+        """Count the annotated objects of each class, including difficult ones and crowds."""
         labels = np.concatenate([one.labels for one in self.objects]) if self.objects else np.empty(0, int)
         counts = np.bincount(labels, minlength=len(self.classes))
         return {name: int(count) for name, count in zip(self.classes, counts, strict=True)}
@@ -185,29 +193,29 @@ def detection_fingerprint(
     classes: Sequence[str],
     contents: Sequence[str],
 ) -> str:
-    """The fingerprint of a split: hex, 64 characters.
+    """Compute the fingerprint of a split: 64 hex characters.
 
     Args:
-        ids: ``[n]``.
-        sizes: ``[n, 2]``.
-        objects: ``[n]``.
-        classes: ``[c]`` names.
-        contents: ``[n]`` digests of the images.
+        ids: Image ids ``[n]``.
+        sizes: Heights and widths ``[n, 2]``.
+        objects: Annotated objects ``[n]``.
+        classes: Class names ``[c]``.
+        contents: Digests of the images ``[n]``.
     """
-    marks = [one.to_json() for one in objects]
-    return digest_of([list(ids), sizes.tolist(), marks, list(classes), list(contents)])
+    annotations = [one.to_json() for one in objects]
+    return digest_of([list(ids), sizes.tolist(), annotations, list(classes), list(contents)])
 
 
 @dataclass(frozen=True, eq=False)
 class DetectionDataset:
-    """A named thing with splits of images with boxes.
+    """A named detection set with its splits.
 
     Attributes:
-        spec: canonical; a folder's path is absolute in it.
-        splits: by name, in the order ``train``, ``val``, ``test``.
-        category_ids: ``[c]`` the number that the published annotations have for each class; COCO's have gaps.
-        source: where the images come from, for people.
-        licence: under which they may be used.
+        spec: Canonical spec, in which the path of a folder is absolute.
+        splits: Splits by name, in the order ``train``, ``val``, ``test``.
+        category_ids: Category id of each class in the published annotations ``[c]``; those of COCO have gaps.
+        source: Origin of the images, as text.
+        licence: Licence of the images.
     """
 
     spec: str
@@ -218,62 +226,62 @@ class DetectionDataset:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes."""
+        """Class names, in the order of the labels."""
         return next(iter(self.splits.values())).classes
 
     @property
     def label_of_category(self) -> dict[int, int]:
-        """The reverse of ``category_ids``."""
+        """Category id → label, the inverse of ``category_ids``."""
         return {category: label for label, category in enumerate(self.category_ids)}
 
     @property
     def scored_on(self) -> str:
-        """The split that publications score: ``test`` where there is one, else ``val``."""
+        """Split on which results are published: ``test`` if it exists, else ``val``."""
         return "test" if "test" in self.splits else "val"
 
     def split(self, name: str) -> DetectionSplit:
-        """The split called ``name``.
+        """Return the split ``name``.
 
-        Raises: DataError: if there is none, naming those there are.
+        Raises: DataError: If the split does not exist; the message names the existing splits.
         """
         if name not in self.splits:
-            raise DataError(f"{self.spec} has no split {name!r}, only {', '.join(self.splits)}.")
+            raise DataError(f"{self.spec} has no split {name!r}. Choose from: {', '.join(self.splits)}.")
         return self.splits[name]
 
 
 class DetectionOpener(Protocol):
-    """Opens the detection set that ``rest`` (what follows the registered name) stands for."""
+    """Opens one kind of detection set from ``rest``, the part of a spec after the registered name."""
 
     @property
     def description(self) -> str:
-        """What it is, for people."""
+        """Description for users."""
 
     @property
     def class_count(self) -> int:
-        """How many classes it has."""
+        """Number of classes."""
 
     @property
     def image_count(self) -> int:
-        """How many images are published, in all splits."""
+        """Published number of images in all splits."""
 
     @property
     def licence(self) -> str:
-        """Under which the images may be used."""
+        """Licence of the images."""
 
     @property
     def published(self) -> "PublishedBoxes | None":
-        """What its authors published, and how it is got; None for what is drawn."""
+        """Publication of the data set; None if its images are drawn."""
 
     def __call__(
         self, rest: str, *, root: Path, on_error: OnFault = "skip", reporter: Reporter = SILENT
     ) -> DetectionDataset:
-        """Open it.
+        """Open the detection set.
 
         Args:
-            rest: what stands behind the colon of the spec; empty for a plain name.
-            root: the data folder, for sets that are kept there.
-            on_error: what becomes of annotations that cannot be meant.
-            reporter: told how far long work has come, and what was left out.
+            rest: Part of the spec after the colon; empty for a plain name.
+            root: Data folder, where prepared data sets are stored.
+            on_error: Handling of invalid annotations.
+            reporter: Receives the progress, and notes on omitted annotations.
         """
 
 

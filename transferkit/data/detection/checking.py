@@ -1,4 +1,4 @@
-"""Annotations that cannot be meant: found, counted, listed; left out or refused."""
+"""Validation of annotations: invalid ones are counted and listed, or raise an error."""
 
 import math
 import re
@@ -10,40 +10,41 @@ from ...core.errors import DataError
 from ...core.progress import Reporter
 from .boxed import Box, Fault, OnFault
 
-SLACK = 1.0
-"""Pixels by which a box may extend over the edge of its image without a note: what rounding does."""
+EDGE_TOLERANCE = 1.0
+"""Maximum extent of a box over the edge of its image in pixels without a note, because of rounding."""
 
 
 @dataclass
-class Faults:
-    """Gathers what is left out of one split.
+class FaultList:
+    """Collects the invalid annotations and images of one split.
 
     Attributes:
-        name: of the split, such as ``voc0712 train``.
-        on_error: ``stop`` refuses the first one.
-        found: so far.
-        over: where a box extends over the edge of its image by more than ``SLACK``, and by how many pixels.
+        name: Name of the split, such as ``voc0712 train``.
+        on_error: ``skip`` lists faults, ``stop`` raises an error at the first one.
+        found: Faults so far.
+        over_edge: Location of a box that extends over the edge of its image by more than ``EDGE_TOLERANCE`` → extent
+            in pixels.
     """
 
     name: str
     on_error: OnFault
     found: list[Fault] = field(default_factory=list)
-    over: dict[str, float] = field(default_factory=dict)
+    over_edge: dict[str, float] = field(default_factory=dict)
 
     def add(self, where: str, kind: str, detail: str = "") -> None:
-        """List one.
+        """Add one fault.
 
-        Raises: DataError: with ``stop``.
+        Raises: DataError: If ``on_error`` is ``stop``.
         """
         fault = Fault(where, kind, detail)
         if self.on_error == "stop":
-            raise DataError(f"{self.name}: {fault}. Mend the annotation, or leave such ones out with --on-error skip.")
+            raise DataError(f"{self.name}: {fault}. Correct the annotation, or skip invalid ones with --on-error skip.")
         self.found.append(fault)
 
     def accepts(self, where: str, box: Box, height: float, width: float) -> bool:
-        """Whether a box can be meant; lists it if not, and notes one that extends over the image's edge.
+        """Return whether a box is valid; list an invalid one, and record one that extends over the edge.
 
-        Raises: DataError: as ``add``.
+        Raises: DataError: If the box is invalid and ``on_error`` is ``stop``.
         """
         fault = box_fault(box, height, width)
         if fault is not None:
@@ -51,32 +52,32 @@ class Faults:
             return False
         left, top, right, bottom = box
         over = max(-left, -top, right - width, bottom - height)
-        if over > SLACK:
-            self.over[where] = over
+        if over > EDGE_TOLERANCE:
+            self.over_edge[where] = over
         return True
 
-    def told(self, reporter: Reporter) -> tuple[Fault, ...]:
-        """All of them, once ``reporter`` was told of each kind and of boxes over an edge."""
+    def report(self, reporter: Reporter) -> tuple[Fault, ...]:
+        """Report each kind of fault and the boxes over an edge; return all faults."""
         for kind, count in Counter(fault.kind for fault in self.found).items():
             example = next(fault for fault in self.found if fault.kind == kind)
             reporter.note(f"{self.name}: {count} left out, {kind}, such as {example}")
-        if self.over:
-            where = max(self.over, key=lambda one: self.over[one])
+        if self.over_edge:
+            where = max(self.over_edge, key=lambda one: self.over_edge[one])
             reporter.note(
-                f"{self.name}: {len(self.over)} boxes extend over the edge of their image, by up to "
-                f"{self.over[where]:g} pixels ({where}). They are cut there in training, and scored as "
+                f"{self.name}: {len(self.over_edge)} boxes extend over the edge of their image, by up to "
+                f"{self.over_edge[where]:g} pixels ({where}). They are clipped in training, and scored as "
                 "annotated."
             )
         return tuple(self.found)
 
 
 def box_fault(box: Box, height: float, width: float) -> tuple[str, str] | None:
-    """The kind of a box's fault and its values; None for a box that has an area and overlaps its image.
+    """Return the kind of fault of a box and its values; None if it has an area and overlaps its image.
 
     Args:
-        box: left, top, right, bottom in pixels.
-        height: of the image.
-        width: of the image.
+        box: Left, top, right and bottom in pixels.
+        height: Height of the image.
+        width: Width of the image.
     """
     left, top, right, bottom = box
     if 0 <= left < right <= width and 0 <= top < bottom <= height:
@@ -95,9 +96,9 @@ _WHOLE = re.compile(r"\s*([+-]?[0-9]+)(?:\.0*)?\s*")
 
 
 def whole_number(value: Any) -> int | None:
-    """The integer that a value of an annotation stands for: 90, 90.0, "90" or "90.0"; None for anything else.
+    """Convert 90, 90.0, "90" or "90.0" to an integer; return None for other values.
 
-    True and false are no numbers.
+    Booleans are not numbers.
     """
     if isinstance(value, int):
         return None if isinstance(value, bool) else value
@@ -108,10 +109,10 @@ def whole_number(value: Any) -> int | None:
 
 
 def finite_number(value: Any) -> float | None:
-    """The number that a value stands for: 1.5, "1.5" or a list of one of them; None for anything else."""
+    """Convert 1.5, "1.5" or a list of one such value to a finite number; return None for other values."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):  # a union takes longer
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):  # a union is slower
         return None
     try:
         number = float(value)
@@ -121,13 +122,13 @@ def finite_number(value: Any) -> float | None:
 
 
 def flag(value: Any, where: str) -> bool:
-    """What 0, 1, false or true stands for, as a number or as text of one.
+    """Convert 0, 1, false or true, as a number or text, to a boolean.
 
     Args:
-        value: of an annotation.
-        where: the file or annotation, and the field's name.
+        value: Value of an annotation.
+        where: File or annotation, and name of the field.
 
-    Raises: DataError: for anything else, as it would decide silently what a detector is trained on.
+        es: DataError: For other values, because they would silently affect the training of detectors.
     """
     number = int(value) if isinstance(value, bool) else whole_number(value)
     if number not in (0, 1):

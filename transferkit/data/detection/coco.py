@@ -1,7 +1,7 @@
 """``coco``: Microsoft COCO 2017 in its original layout [1].
 
-``annotations/instances_train2017.json``, ``annotations/instances_val2017.json``, ``train2017`` and
-``val2017``. Train is train2017; val2017 is the split that publications score.
+The folder contains ``annotations/instances_train2017.json``, ``annotations/instances_val2017.json``, ``train2017``
+and ``val2017``. Train is train2017; results are published on val2017, which is val.
 
 [1] Lin et al., Microsoft COCO: common objects in context, ECCV 2014.
 """
@@ -16,7 +16,7 @@ from typing import Any
 from ...core.errors import DataError
 from ..downstream.published import Download, top_of
 from .boxed import DETECTION, Annotation, ImageBoxes
-from .checking import Faults, finite_number, flag, whole_number
+from .checking import FaultList, finite_number, flag, whole_number
 from .listing import BoxListing, ListedImage, PublishedBoxes
 from .opening import BoxesOpener
 
@@ -24,22 +24,22 @@ SPLITS = {"train": "train2017", "val": "val2017"}
 
 
 def read(folder: Path) -> BoxListing:
-    """``train2017/000000000009.jpg`` and so on, as ``annotations/instances_train2017.json`` has them.
+    """List ``train2017/000000000009.jpg`` and so on from ``annotations/instances_train2017.json``.
 
-    Raises: DataError: if a file is missing, is no COCO annotation, or the files' categories differ.
+    Raises: DataError: If a file is missing or not a COCO annotation, or if the categories of the files differ.
     """
-    top = top_of(COCO, folder)
+    root = top_of(COCO, folder)
     rows = {}
     categories: dict[int, str] = {}
     for name, part in SPLITS.items():
-        path = top / "annotations" / f"instances_{part}.json"
+        path = root / "annotations" / f"instances_{part}.json"
         content = _content(path)
         found = _categories(path, content)
         if categories and found != categories:
-            raise DataError(f"{path} has other categories than the file of train: use one release.")
+            raise DataError(f"{path} has other categories than the file of train. Use files of one release.")
         categories = found
         rows[name] = partial(_rows, content, part, categories)
-    return BoxListing(top, tuple(categories.values()), tuple(categories), rows)
+    return BoxListing(root, tuple(categories.values()), tuple(categories), rows)
 
 
 _URL = "http://images.cocodataset.org"
@@ -53,7 +53,7 @@ COCO = PublishedBoxes(
     citation="Lin et al., Microsoft COCO: common objects in context, ECCV 2014",
     homepage="https://cocodataset.org",
     layout="train2017/*.jpg, val2017/*.jpg, annotations/instances_train2017.json, instances_val2017.json",
-    split_rule="train2017 and val2017, which publications score; coco:PATH is a folder elsewhere",
+    split_rule="train2017 and val2017, on which results are published; coco:PATH is another folder",
     read=read,
     marks=(*(f"annotations/instances_{part}.json" for part in SPLITS.values()), *SPLITS.values()),
     downloads=(
@@ -83,13 +83,13 @@ def _content(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_bytes())
     except OSError as error:
         raise DataError(
-            f"{path} cannot be read ({error.strerror}): unpack annotations_trainval2017.zip there."
+            f"{path} cannot be read ({error.strerror}). Unpack annotations_trainval2017.zip there."
         ) from error
     except ValueError as error:
-        raise DataError(f"{path} is no JSON, perhaps a part of a download: fetch it again.") from error
+        raise DataError(f"{path} is not valid JSON; the download may be incomplete. Fetch it again.") from error
     lists = ("images", "annotations", "categories")
     if not (isinstance(content, dict) and all(_is_list_of_objects(content.get(name)) for name in lists)):
-        raise DataError(f"{path} is no COCO annotation: it lacks the lists {', '.join(lists)}.")
+        raise DataError(f"{path} is not a COCO annotation: it lacks the lists {', '.join(lists)}.")
     return content
 
 
@@ -98,32 +98,32 @@ def _is_list_of_objects(value: Any) -> bool:
 
 
 def _categories(path: Path, content: Mapping[str, Any]) -> dict[int, str]:
-    """Category's number → name, by number."""
+    """Map category ids to names, sorted by id."""
     found: dict[int, str] = {}
     for one in content["categories"]:
         number, name = whole_number(one.get("id")), _class_name(one.get("name"))
         if number is None or not name:
-            raise DataError(f"{path} has a category without id and name: {json.dumps(one)}.")
+            raise DataError(f"{path} has a category without id or name: {json.dumps(one)}. Correct the file.")
         if name in found.values() and number not in found:
             raise DataError(
-                f"{path} has two categories with the name {name!r}: give each a name of its own, or both one id."
+                f"{path} has two categories with the name {name!r}. Give them different names, or the same id."
             )
         found[number] = name
     if not found or len(found) < len(content["categories"]):
-        raise DataError(f"{path} has no category, or two of one id: take the file from the published archive.")
+        raise DataError(f"{path} has no category, or two with one id. Take the file from the published archive.")
     return dict(sorted(found.items()))
 
 
 def _class_name(value: Any) -> str:
-    """A category's name, less blanks around it; empty where there is none."""
+    """Return the name of a category without surrounding blanks; empty if there is none."""
     named = isinstance(value, str | int) and not isinstance(value, bool)
     return str(value).strip() if named else ""
 
 
 def _rows(
-    content: Mapping[str, Any], part: str, categories: Mapping[int, str], faults: Faults
+    content: Mapping[str, Any], part: str, categories: Mapping[int, str], faults: FaultList
 ) -> Iterator[ListedImage]:
-    """By file name."""
+    """Yield the images of a part, sorted by file name."""
     label_of = {category: label for label, category in enumerate(categories)}
     annotations = defaultdict(list)
     for one in content["annotations"]:
@@ -140,16 +140,16 @@ def _rows(
         if height is None or width is None or min(height, width) < 1:
             faults.add(path, "no image size", f"{image.get('width')}×{image.get('height')}")
             continue
-        marks = [
-            mark
+        annotations_of_image = [
+            annotation
             for one in sorted(annotations[key], key=lambda one: str(one.get("id")))
-            if (mark := _mark(one, path, (height, width), label_of, faults)) is not None
+            if (annotation := _annotation(one, path, (height, width), label_of, faults)) is not None
         ]
-        yield ListedImage(path, height, width, ImageBoxes.of(marks))
+        yield ListedImage(path, height, width, ImageBoxes.of(annotations_of_image))
 
 
-def _images(listed: Sequence[Mapping[str, Any]], part: str, faults: Faults) -> dict[str, Mapping[str, Any]]:
-    """Number, as text → image."""
+def _images(listed: Sequence[Mapping[str, Any]], part: str, faults: FaultList) -> dict[str, Mapping[str, Any]]:
+    """Map image keys to images."""
     images: dict[str, Mapping[str, Any]] = {}
     for one in listed:
         key = _image_key(one.get("id"))
@@ -162,7 +162,7 @@ def _images(listed: Sequence[Mapping[str, Any]], part: str, faults: Faults) -> d
 
 
 def _image_key(value: Any) -> str | None:
-    """What images are joined with annotations by: 1, 1.0 and "1" are one, "0001" is a name of its own."""
+    """Normalize the image id that joins images and annotations: 1, 1.0 and "1" are equal, "0001" is different."""
     number = whole_number(value)
     if isinstance(value, str) and not (number is not None and value.strip().startswith(str(number))):
         return value
@@ -170,22 +170,22 @@ def _image_key(value: Any) -> str | None:
 
 
 def _path(part: str, image: Mapping[str, Any]) -> str:
-    """Of the file below the root; ``./`` in its name means nothing."""
+    """Return the path of an image relative to the root; ``./`` in its name is removed."""
     names = str(image.get("file_name")).split("/")
     return "/".join([part, *(name for name in names if name != ".")])
 
 
 def _is_name(value: Any) -> bool:
-    """Whether a file of that name lies in the folder of the part, or below it."""
+    """Return whether a file name is valid and inside the folder of the part."""
     return isinstance(value, str) and value.strip("./") != "" and not {"", ".."} & set(value.split("/"))
 
 
-def _mark(
-    one: Mapping[str, Any], path: str, size: tuple[int, int], label_of: Mapping[int, int], faults: Faults
+def _annotation(
+    one: Mapping[str, Any], path: str, size: tuple[int, int], label_of: Mapping[int, int], faults: FaultList
 ) -> Annotation | None:
-    """The object of an annotation, unless it is at fault.
+    """Parse an annotation; return None if it is invalid.
 
-    Raises: DataError: if ``iscrowd`` is neither 0 nor 1.
+    Raises: DataError: If ``iscrowd`` is neither 0 nor 1.
     """
     where = f"{path} annotation {one.get('id')}"
     crowd = flag(one.get("iscrowd", 0), f"{faults.name}: iscrowd of {where}")
@@ -201,8 +201,8 @@ def _mark(
     if len(sides) != 4 or len(values) != 4 or (own is not None and (area is None or area < 0)):
         faults.add(where, "no box", f"{listed}, area {own}")
         return None
-    left, top, width, height = sides
-    box = (left, top, left + width, top + height)
+    left, root, width, height = sides
+    box = (left, root, left + width, root + height)
     if not faults.accepts(where, box, *size):
         return None
     return Annotation(box, label_of[category], crowd=crowd, area=area)

@@ -1,4 +1,4 @@
-"""What a folder of images with boxes lists, before any image's bytes are read."""
+"""Listing of a folder of images with boxes, before image files are read."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,17 +9,17 @@ from ...core.errors import DataError
 from ..downstream.published import Publication
 from ..fingerprints import Stamp
 from .boxed import ImageBoxes
-from .checking import Faults
+from .checking import FaultList
 
 
 @dataclass(frozen=True, eq=False)
 class ListedImage:
-    """One image of a split and what is marked in it.
+    """One image of a split and its annotated objects.
 
     Attributes:
-        path: of the image below the root, with ``/``; also the row's id.
-        height, width: in pixels.
-        objects: marked in it.
+        path: Path of the image relative to the root, with ``/``; also the id of the row.
+        height, width: Size in pixels.
+        objects: Annotated objects.
     """
 
     path: str
@@ -30,34 +30,34 @@ class ListedImage:
 
 @dataclass(frozen=True, eq=False)
 class BoxListing:
-    """What lies in a folder; the annotations are read when a split is asked for.
+    """Contents of a folder; the annotations of a split are read on demand.
 
     Attributes:
-        folder: what the rows' paths are relative to; perhaps one in the folder that was given.
-        classes: ``[c]`` names.
-        category_ids: ``[c]`` as of ``DetectionDataset``.
-        rows: split → reads its rows, and lists what cannot be meant.
+        folder: Folder that the paths of the rows are relative to; possibly a subfolder of the given folder.
+        classes: Class names ``[c]``.
+        category_ids: Category ids ``[c]``, see ``DetectionDataset``.
+        rows: Split → function that reads its rows and lists faults.
     """
 
     folder: Path
     classes: tuple[str, ...]
     category_ids: tuple[int, ...]
-    rows: Mapping[str, Callable[[Faults], Iterable[ListedImage]]]
+    rows: Mapping[str, Callable[[FaultList], Iterable[ListedImage]]]
 
-    def part(self, name: str, faults: Faults) -> list[tuple[ListedImage, Stamp]]:
-        """The rows of a split whose image is there, each with what the disk says of that file.
+    def part(self, name: str, faults: FaultList) -> list[tuple[ListedImage, Stamp]]:
+        """Return the rows of a split whose image file exists, each with the status of the file.
 
         Args:
-            name: of the split.
-            faults: gathers what is left out.
+            name: Name of the split.
+            faults: Collects the faults.
 
-        Raises: DataError: if no row is left, or as ``faults`` raises it.
+            es: DataError: If no row is left, or ``faults`` raises it.
         """
         found: dict[str, tuple[ListedImage, Stamp]] = {}
         for row in self.rows[name](faults):
             try:
                 status = (self.folder / row.path).stat()
-            except (OSError, ValueError) as error:  # a name may hold what no name of a file can
+            except (OSError, ValueError) as error:  # a listed name may be invalid as a file name
                 faults.add(row.path, "missing image", getattr(error, "strerror", None) or str(error))
                 continue
             if not S_ISREG(status.st_mode):
@@ -68,24 +68,24 @@ class BoxListing:
                 continue
             found[row.path] = row, Stamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         if not found:
-            why = f"; the first was left out: {faults.found[0]}" if faults.found else ""
+            why = f"; the first fault is: {faults.found[0]}" if faults.found else ""
             raise DataError(f"{self.folder}: {faults.name} has no image{why}.")
         return list(found.values())
 
     def count_images(self) -> int:
-        """How many images are there, in all splits.
+        """Count the existing images of all splits.
 
-        Raises: DataError: if a split has none.
+        Raises: DataError: If a split has none.
         """
-        return sum(len(self.part(name, Faults(name, "skip"))) for name in self.rows)
+        return sum(len(self.part(name, FaultList(name, "skip"))) for name in self.rows)
 
 
 @dataclass(frozen=True)
 class PublishedBoxes(Publication):
-    """A data set of images with boxes, as its authors published it.
+    """A published data set of images with boxes.
 
     Attributes:
-        flaws: kind of fault → how many the publication itself has, in all splits.
+        flaws: Kind of fault → number of such faults in the publication itself, in all splits.
     """
 
     read: Callable[[Path], BoxListing]

@@ -1,4 +1,4 @@
-"""From a spec to a detection set, and from a listing to its splits."""
+"""Opening of detection sets by their specs, and of the splits of a listing."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,24 +14,24 @@ from ..downstream.opening import require_present
 from ..fingerprints import content_digests
 from ..folder import FolderReader, absolute
 from .boxed import DETECTION, DetectionDataset, DetectionSplit, OnFault, detection_fingerprint
-from .checking import Faults
+from .checking import FaultList
 from .listing import BoxListing, PublishedBoxes
 
 
 def open_detection(
     spec: str, *, root: Path, on_error: OnFault = "skip", reporter: Reporter = SILENT
 ) -> DetectionDataset:
-    """The detection set that ``spec`` names.
+    """Open the detection set that ``spec`` names.
 
     Args:
-        spec: a registered name such as ``mini/scenes``, or ``voc0712:PATH``.
-        root: the data folder.
-        on_error: ``skip`` leaves out annotations that cannot be meant, and lists them; ``stop`` refuses them.
-        reporter: told how far long work has come, and what was left out.
+        spec: Registered name such as ``mini/scenes``, or ``voc0712:PATH``.
+        root: Data folder.
+        on_error: ``skip`` leaves out invalid annotations and lists them; ``stop`` raises an error.
+        reporter: Receives the progress, and notes on omitted annotations.
 
-    Raises:
-        UnknownNameError: if no detection set has this name.
-        DataError: if the set is absent or malformed, or with ``stop`` has an annotation that cannot be meant.
+        es:
+        UnknownNameError: If no detection set has this name.
+        DataError: If the data set is absent or malformed, or with ``stop`` if an annotation is invalid.
     """
     name, _, rest = spec.partition(":")
     if name not in DETECTION:
@@ -40,72 +40,72 @@ def open_detection(
 
 
 @dataclass(frozen=True, eq=False)
-class MarkedReader:
-    """Decodes files, and refuses those whose boxes are of another picture, such as of a larger copy.
+class BoxedReader:
+    """Decodes files, and rejects images whose size differs from their annotation, such as larger copies.
 
     Attributes:
-        files: decodes them.
-        sizes: ``[n, 2]`` height and width that the boxes are of.
+        files: Decoder of the files.
+        sizes: Annotated height and width of each image ``[n, 2]``.
     """
 
     files: FolderReader
     sizes: NDArray[np.int64]
 
     def image(self, row: int) -> NDArray[np.uint8]:
-        """As ``Reader.image``.
+        """Decode a row as ``Reader.image`` does.
 
-        Raises: UnreadableImageError: also if the image, once upright, is of another size.
+        Raises: UnreadableImageError: Also if the upright image has another size than its annotation.
         """
         image = self.files.image(row)
         (height, width), (own_height, own_width) = self.sizes[row].tolist(), image.shape[:2]
         if (height, width) != (own_height, own_width):
-            raise UnreadableImageError(f"it has {own_width}×{own_height} pixels, and its boxes are of {width}×{height}")
+            raise UnreadableImageError(f"it has {own_width}×{own_height} pixels, but its annotation {width}×{height}")
         return image
 
 
 @dataclass(frozen=True)
 class BoxesOpener:
-    """Opens a published set from ``<data folder>/<name>``, or from the path behind the colon.
+    """Opens a published data set from ``<data folder>/<name>``, or from the path after the colon.
 
     Attributes:
-        published: which.
+        published: Publication of the data set.
     """
 
     published: PublishedBoxes
 
     @property
     def description(self) -> str:
-        """As of ``DetectionOpener``."""
+        """See ``DetectionOpener``."""
         return f"{self.published.layout}; {self.published.split_rule}"
 
     @property
     def class_count(self) -> int:
-        """As of ``DetectionOpener``."""
+        """See ``DetectionOpener``."""
         return self.published.n_classes
 
     @property
     def image_count(self) -> int:
-        """As of ``DetectionOpener``."""
+        """See ``DetectionOpener``."""
         return sum(self.published.counts.values())
 
     @property
     def licence(self) -> str:
-        """As of ``DetectionOpener``."""
+        """See ``DetectionOpener``."""
         return self.published.licence
 
     def __call__(
         self, rest: str, *, root: Path, on_error: OnFault = "skip", reporter: Reporter = SILENT
     ) -> DetectionDataset:
-        """As ``DetectionOpener``.
+        """Open the detection set as ``DetectionOpener`` does.
 
-        Raises: DataError: if the set is absent, or the folder is laid out in another way.
+        Raises: DataError: If the data set is absent, or the folder has another layout.
         """
         published = self.published
         folder = absolute(rest) if rest else root / published.name
         if not rest:
             require_present(published, folder)
         listing = published.read(folder)
-        opening = Opening(
+        opener = SplitOpener(
             f"{published.name}:{listing.folder}" if rest else published.name,
             listing,
             root / "fingerprints",
@@ -113,8 +113,8 @@ class BoxesOpener:
             reporter,
         )
         return DetectionDataset(
-            spec=opening.spec,
-            splits={name: opening.split(name) for name in listing.rows},
+            spec=opener.spec,
+            splits={name: opener.split(name) for name in listing.rows},
             category_ids=listing.category_ids,
             source=published.homepage,
             licence=published.licence,
@@ -122,37 +122,37 @@ class BoxesOpener:
 
 
 @dataclass(frozen=True)
-class Opening:
-    """What the splits of one set share while it is opened.
+class SplitOpener:
+    """Opens the splits of one listing.
 
     Attributes:
-        spec: canonical.
-        listing: what the folder holds.
-        memory: folder for what is remembered of the files' bytes.
-        on_error: what becomes of annotations that cannot be meant.
-        reporter: told how far the work has come.
+        spec: Canonical spec.
+        listing: Listing of the folder.
+        cache_dir: Folder of cached file digests.
+        on_error: Handling of invalid annotations.
+        reporter: Receives the progress.
     """
 
     spec: str
     listing: BoxListing
-    memory: Path
+    cache_dir: Path
     on_error: OnFault
     reporter: Reporter
 
     def split(self, name: str) -> DetectionSplit:
-        """One of the listing's splits, less the rows whose image is missing.
+        """Open one split, without rows whose image is missing.
 
-        Raises: DataError: if none is left, or with ``stop`` for what cannot be meant.
+        Raises: DataError: If no row is left, or with ``stop`` if an annotation is invalid.
         """
         folder, classes = self.listing.folder, self.listing.classes
-        faults = Faults(f"{self.spec} {name}", self.on_error)
+        faults = FaultList(f"{self.spec} {name}", self.on_error)
         part = self.listing.part(name, faults)
         rows = [row for row, _ in part]
         ids = tuple(row.path for row in rows)
         stamps = {row.path: stamp for row, stamp in part}
-        memo = self.memory / f"{digest_of([str(folder), self.spec, name])[:32]}.json"
-        told = faults.told(self.reporter)
-        digests = content_digests(folder, stamps, memo=memo, reporter=self.reporter)
+        cache_file = self.cache_dir / f"{digest_of([str(folder), self.spec, name])[:32]}.json"
+        found = faults.report(self.reporter)
+        digests = content_digests(folder, stamps, cache_file=cache_file, reporter=self.reporter)
         sizes = np.array([[row.height, row.width] for row in rows], np.int64)
         objects = tuple(row.objects for row in rows)
         contents = [digests[one] for one in ids]
@@ -165,6 +165,6 @@ class Opening:
             objects=objects,
             classes=classes,
             fingerprint=detection_fingerprint(ids, sizes, objects, classes, contents),
-            reader=MarkedReader(FolderReader(folder, ids, modified_ns), sizes),
-            faults=told,
+            reader=BoxedReader(FolderReader(folder, ids, modified_ns), sizes),
+            faults=found,
         )

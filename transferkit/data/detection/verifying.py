@@ -1,4 +1,4 @@
-"""Whether a detection set is what its authors published: counts, faults, decoding, sizes, duplicates."""
+"""Verification of a detection set: published counts, faults, decoding, image sizes and duplicates."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
@@ -9,24 +9,31 @@ import numpy as np
 
 from ... import __version__
 from ...core.progress import SILENT, Reporter
-from ...core.wording import counted
-from ..duplicate_pairs import NEAR, Decoded, DuplicatePair, decoded, duplicates_between, exact_ones, first_lines
+from ..duplicate_pairs import (
+    NEAR,
+    DecodedSplits,
+    DuplicatePair,
+    decode_splits,
+    duplicates_between,
+    exact_duplicates,
+    truncated_lines,
+)
 from ..verifying import count_problems
 from .boxed import DETECTION, DetectionDataset, DetectionSplit, Fault
 from .listing import PublishedBoxes
-from .opening import MarkedReader
+from .opening import BoxedReader
 
 
 @dataclass(frozen=True)
 class SplitCounts:
-    """What one split has.
+    """Counts of one split.
 
     Attributes:
-        images: how many.
-        empty: of them, without objects.
-        objects: how many, difficult ones and crowds too.
-        difficult: of the objects.
-        crowds: of the objects.
+        images: Number of images.
+        empty: Number of images without objects.
+        objects: Number of objects, including difficult ones and crowds.
+        difficult: Number of difficult objects.
+        crowds: Number of crowds.
     """
 
     images: int
@@ -38,11 +45,11 @@ class SplitCounts:
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """What one class has in one split.
+    """Counts of one class in one split.
 
     Attributes:
-        images: in which it is marked.
-        objects: of it.
+        images: Number of images that show the class.
+        objects: Number of objects of the class.
     """
 
     images: int
@@ -51,19 +58,19 @@ class ClassCounts:
 
 @dataclass(frozen=True)
 class BoxVerification:
-    """What was found.
+    """Result of a verification.
 
     Attributes:
-        name: spec of the data set.
-        splits: split → what it has.
-        classes: class → split → what it has there.
-        published: images in each split, as the authors say; empty for sets that are not published.
-        published_classes: how many; None for sets that are not published.
-        faults: annotations and images that cannot be meant, or images that are not as annotated.
-        flaws: kind of fault → how many the publication itself has.
-        leaks: twins in two splits.
-        fingerprints: of each split.
-        version: of transferkit.
+        name: Spec of the data set.
+        splits: Split → counts.
+        classes: Class → split → counts.
+        published: Published number of images per split; empty if the data set is not published.
+        published_classes: Published number of classes; None if the data set is not published.
+        faults: Invalid annotations and images, and images that differ from their annotation.
+        flaws: Kind of fault → number of such faults in the publication itself.
+        leaks: Duplicates in two splits.
+        fingerprints: Fingerprint of each split.
+        version: Version of transferkit.
     """
 
     name: str
@@ -79,7 +86,7 @@ class BoxVerification:
 
     @property
     def faults_by_kind(self) -> dict[str, list[str]]:
-        """Kind → where, and the values at fault."""
+        """Kind of fault → locations and invalid values."""
         kinds = defaultdict(list)
         for fault in self.faults:
             kinds[fault.kind].append(fault.where + (f" ({fault.detail})" if fault.detail else ""))
@@ -87,34 +94,37 @@ class BoxVerification:
 
     @property
     def problems(self) -> list[str]:
-        """What is wrong, a sentence each; near duplicates, and flaws as published, are told but not wrong."""
+        """Problems, one phrase each; near duplicates and published flaws are reported but are not problems."""
         found = count_problems(
-            {name: tally.images for name, tally in self.splits.items()},
+            {name: counts.images for name, counts in self.splits.items()},
             self.published,
-            {label: {name: share.images for name, share in per.items()} for label, per in self.classes.items()},
+            {
+                label: {name: class_counts.images for name, class_counts in per.items()}
+                for label, per in self.classes.items()
+            },
             self.published_classes,
         )
         for kind, count in Counter(fault.kind for fault in self.faults).items():
             flaws = self.flaws.get(kind, 0)
             if count > flaws:
-                found.append(f"{count} at fault: {kind}" + (f", published are {flaws}" if flaws else ""))
-        if exact := exact_ones(self.leaks):
-            found.append(counted(len(exact), "image that lies in two splits", "images that lie in two splits"))
+                found.append(f"{count} invalid: {kind}" + (f", published are {flaws}" if flaws else ""))
+        if exact := exact_duplicates(self.leaks):
+            found.append(f"{len(exact)} images that are in two splits")
         return found
 
     @property
     def summary(self) -> str:
-        """A sentence or three for a paper."""
-        images = sum(tally.images for tally in self.splits.values())
-        objects = sum(tally.objects for tally in self.splits.values())
+        """Summary in one to three sentences, for a paper."""
+        images = sum(counts.images for counts in self.splits.values())
+        objects = sum(counts.objects for counts in self.splits.values())
         parts = ", ".join(f"{name} {one.images} with {one.objects}" for name, one in self.splits.items())
         kinds = ", ".join(f"{len(found)} {kind}" for kind, found in self.faults_by_kind.items())
         state = (
-            f"Of its images and annotations {len(self.faults)} are at fault ({kinds})."
+            f"{len(self.faults)} of its images and annotations are invalid ({kinds})."
             if kinds
             else "All images decode and have the size of their annotation."
         )
-        exact = len(exact_ones(self.leaks))
+        exact = len(exact_duplicates(self.leaks))
         hashes = ", ".join(f"{name} {digest[:12]}" for name, digest in self.fingerprints.items())
         return (
             f"{self.name} has {counted(images, 'image')} with {counted(objects, 'object')} of "
@@ -124,7 +134,7 @@ class BoxVerification:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """All fields, the faults by kind, the problems and the summary."""
+        """Return all fields, the faults by kind, the problems and the summary."""
         return {
             **asdict(self),
             "faults": self.faults_by_kind,
@@ -133,82 +143,81 @@ class BoxVerification:
         }
 
     def lines(self) -> Iterator[str]:
-        """For people: the summary, images and objects of each class, what is wrong, and examples of it."""
+        """Yield the lines of the report: the summary, counts per class, the problems, and examples."""
         yield self.summary
-        for name, tally in self.splits.items():
+        for name, counts in self.splits.items():
             published = f", published {self.published[name]}" if name in self.published else ""
             yield (
-                f"  {name}: {counted(tally.images, 'image')}{published}; {counted(tally.objects, 'object')}, of them "
-                f"{tally.difficult} difficult and {counted(tally.crowds, 'crowd')}; "
-                f"{counted(tally.empty, 'image')} without any"
+                f"  {name}: {counts.images} images{published}; {counts.objects} objects, including "
+                f"{counts.difficult} difficult and {counts.crowds} crowds; {counts.empty} images without objects"
             )
         if not self.published:
-            yield f"  not compared: no counts are published of {self.name}"
+            yield f"  not compared: no published counts of {self.name}"
         yield from self._table()
         yield from (f"  wrong: {problem}" for problem in self.problems)
         for kind, found in self.faults_by_kind.items():
-            yield from first_lines([f"  {kind}: {one}" for one in found])
-        yield from first_lines([f"  in two splits: {twin}" for twin in self.leaks])
+            yield from truncated_lines([f"  {kind}: {one}" for one in found])
+        yield from truncated_lines([f"  in two splits: {pair}" for pair in self.leaks])
 
     def _table(self) -> Iterator[str]:
-        """A line a class: images that show it, and objects of it, in each split."""
+        """Yield one line per class: the images that show it and its objects in each split."""
         width = max(map(len, ("class", *self.classes)))
         heads = [f"{name} {what}" for name in self.splits for what in ("images", "objects")]
         yield "  ".join([f"  {'class':{width}}", *heads])
-        for label, shares in self.classes.items():
-            numbers = [n for name in self.splits for n in (shares[name].images, shares[name].objects)]
+        for label, counts_by_split in self.classes.items():
+            numbers = [n for name in self.splits for n in (counts_by_split[name].images, counts_by_split[name].objects)]
             cells = [f"{number:{len(head)}}" for number, head in zip(numbers, heads, strict=True)]
             yield "  ".join([f"  {label:{width}}", *cells])
 
 
 def verified_boxes(dataset: DetectionDataset, *, reporter: Reporter = SILENT) -> BoxVerification:
-    """Decode every image of a detection set, hold it against its annotation, count, look for duplicates.
+    """Decode all images of a detection set, compare them with their annotations, and search for duplicates.
 
-    Shapes: memory grows by 0.8 KB an image.
+    Memory grows by 0.8 KB per image.
 
     Args:
-        dataset: any, opened with ``skip``, so that it lists its faults.
-        reporter: told how far it has come.
+        dataset: Detection set, opened with ``skip`` so that it lists its faults.
+        reporter: Receives the progress.
 
-    Raises: DataError: if a file changes meanwhile.
+    Raises: DataError: If a file changes meanwhile.
     """
-    splits = {name: _of_any_size(split) for name, split in dataset.splits.items()}
-    seen = decoded(dataset.spec, splits, reporter=reporter)
+    splits = {name: _without_size_check(split) for name, split in dataset.splits.items()}
+    decoded = decode_splits(dataset.spec, splits, reporter=reporter)
     published = _published(dataset)
     return BoxVerification(
         name=dataset.spec,
-        splits={name: _tally(split) for name, split in splits.items()},
-        classes=_per_class(splits, dataset.classes),
+        splits={name: _split_counts(split) for name, split in splits.items()},
+        classes=_counts_per_class(splits, dataset.classes),
         published=dict(published.counts) if published else {},
         published_classes=published.n_classes if published else None,
-        faults=tuple(fault for split in splits.values() for fault in (*split.faults, *_damage(split, seen))),
+        faults=tuple(fault for split in splits.values() for fault in (*split.faults, *_image_faults(split, decoded))),
         flaws=dict(published.flaws) if published else {},
-        leaks=duplicates_between(splits, seen, _shown),
+        leaks=duplicates_between(splits, decoded, _class_names),
         fingerprints={name: split.fingerprint for name, split in splits.items()},
         version=__version__,
     )
 
 
 def _published(dataset: DetectionDataset) -> PublishedBoxes | None:
-    """What the set is compared with; a folder elsewhere with other classes is a user's own."""
+    """Return the publication of a detection set; a folder of the user with other classes has none."""
     name, _, rest = dataset.spec.partition(":")
     published = DETECTION[name].published
     own = published is not None and bool(rest) and len(dataset.classes) != published.n_classes
     return None if own else published
 
 
-def _of_any_size(split: DetectionSplit) -> DetectionSplit:
-    """The split, whose images are decoded whether or not their boxes are of another size."""
+def _without_size_check(split: DetectionSplit) -> DetectionSplit:
+    """Return the split with a reader that does not compare image sizes with the annotation."""
     reader = split.reader
-    return replace(split, reader=reader.files) if isinstance(reader, MarkedReader) else split
+    return replace(split, reader=reader.files) if isinstance(reader, BoxedReader) else split
 
 
-def _damage(split: DetectionSplit, seen: Decoded) -> Iterator[Fault]:
-    """Images that do not decode, or are of another size than their annotation says."""
-    for row, reason in seen.unreadable[split.name].items():
+def _image_faults(split: DetectionSplit, decoded: DecodedSplits) -> Iterator[Fault]:
+    """Yield images that cannot be decoded, or whose size differs from their annotation."""
+    for row, reason in decoded.unreadable[split.name].items():
         yield Fault(split.ids[row], "cannot be decoded", reason)
-    rows = seen.rows[split.name]
-    own, stated = seen.sizes[split.name], split.sizes[rows]
+    rows = decoded.rows[split.name]
+    own, stated = decoded.sizes[split.name], split.sizes[rows]
     for at in np.flatnonzero((own != stated).any(1)).tolist():
         (height, width), (said_height, said_width) = own[at].tolist(), stated[at].tolist()
         yield Fault(
@@ -218,7 +227,7 @@ def _damage(split: DetectionSplit, seen: Decoded) -> Iterator[Fault]:
         )
 
 
-def _tally(split: DetectionSplit) -> SplitCounts:
+def _split_counts(split: DetectionSplit) -> SplitCounts:
     return SplitCounts(
         images=len(split),
         empty=sum(not len(one) for one in split.objects),
@@ -228,7 +237,9 @@ def _tally(split: DetectionSplit) -> SplitCounts:
     )
 
 
-def _per_class(splits: Mapping[str, DetectionSplit], classes: tuple[str, ...]) -> dict[str, dict[str, ClassCounts]]:
+def _counts_per_class(
+    splits: Mapping[str, DetectionSplit], classes: tuple[str, ...]
+) -> dict[str, dict[str, ClassCounts]]:
     objects = {name: split.boxes_per_class() for name, split in splits.items()}
     images = {
         name: Counter(label for one in split.objects for label in np.unique(one.labels).tolist())
@@ -240,7 +251,7 @@ def _per_class(splits: Mapping[str, DetectionSplit], classes: tuple[str, ...]) -
     }
 
 
-def _shown(split: DetectionSplit, row: int) -> str:
-    """The classes that are marked in an image."""
+def _class_names(split: DetectionSplit, row: int) -> str:
+    """List the annotated classes of an image."""
     names = [split.classes[label] for label in np.unique(split.objects[row].labels)]
     return ", ".join(names) or "no object"

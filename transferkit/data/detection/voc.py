@@ -1,7 +1,7 @@
 """``voc0712``: PASCAL VOC 2007 and 2012 in their original layout [1].
 
-``VOCdevkit/VOC2007`` and ``VOCdevkit/VOC2012``, each with ``Annotations``, ``ImageSets/Main`` and
-``JPEGImages``. Train is both years' ``trainval``, test is the ``test`` of 2007.
+The folders ``VOCdevkit/VOC2007`` and ``VOCdevkit/VOC2012`` each contain ``Annotations``, ``ImageSets/Main`` and
+``JPEGImages``. Train is ``trainval`` of both years, test is ``test`` of 2007.
 
 [1] Everingham et al., The PASCAL visual object classes challenge: a retrospective, IJCV 2015.
 """
@@ -13,29 +13,29 @@ from xml.etree import ElementTree
 
 from ...core.errors import DataError
 from ..downstream.published import top_of
-from ..vocdevkit import CITATION, CLASSES, HOMEPAGE, LICENCE, OF_2007, OF_2012, listed
+from ..vocdevkit import CITATION, CLASSES, DOWNLOADS_2007, DOWNLOADS_2012, HOMEPAGE, LICENCE, read_list
 from .boxed import DETECTION, Annotation, ImageBoxes
-from .checking import Faults, finite_number, flag, whole_number
+from .checking import FaultList, finite_number, flag, whole_number
 from .listing import BoxListing, ListedImage, PublishedBoxes
 from .opening import BoxesOpener
 
 LISTS = {"train": (("VOC2007", "trainval"), ("VOC2012", "trainval")), "test": (("VOC2007", "test"),)}
-"""Split → the years and lists that make it."""
+"""Split → years and lists of its images."""
 
 
 def read(folder: Path) -> BoxListing:
-    """``VOC2007/JPEGImages/000005.jpg`` and so on, as the lists of both years have them.
+    """List ``VOC2007/JPEGImages/000005.jpg`` and so on from the lists of both years.
 
-    Raises: DataError: if a year is missing.
+    Raises: DataError: If a year is missing.
     """
-    top = top_of(VOC, folder)
-    if not all((top / year).is_dir() for year in ("VOC2007", "VOC2012")):
+    root_folder = top_of(VOC, folder)
+    if not all((root_folder / year).is_dir() for year in ("VOC2007", "VOC2012")):
         raise DataError(
-            f"{folder} lacks VOC2007 and VOC2012: expected are VOCdevkit/VOC2007 and VOCdevkit/VOC2012, as "
-            "the archives VOCtrainval_06-Nov-2007, VOCtest_06-Nov-2007 and VOCtrainval_11-May-2012 unpack."
+            f"{folder} lacks VOC2007 or VOC2012. Expected are VOCdevkit/VOC2007 and VOCdevkit/VOC2012: unpack "
+            "the archives VOCtrainval_06-Nov-2007, VOCtest_06-Nov-2007 and VOCtrainval_11-May-2012 there."
         )
-    rows = {name: partial(_rows, top, lists) for name, lists in LISTS.items()}
-    return BoxListing(top, CLASSES, tuple(range(1, len(CLASSES) + 1)), rows)
+    rows = {name: partial(_rows, root_folder, lists) for name, lists in LISTS.items()}
+    return BoxListing(root_folder, CLASSES, tuple(range(1, len(CLASSES) + 1)), rows)
 
 
 VOC = PublishedBoxes(
@@ -47,23 +47,23 @@ VOC = PublishedBoxes(
     citation=CITATION,
     homepage=HOMEPAGE,
     layout="VOCdevkit/VOC2007 and VOCdevkit/VOC2012, each with Annotations, ImageSets/Main, JPEGImages",
-    split_rule="trainval of both years are train, the test of 2007 is test; voc0712:PATH is a VOCdevkit elsewhere",
+    split_rule="trainval of both years is train, test of 2007 is test; voc0712:PATH is another VOCdevkit folder",
     read=read,
     marks=tuple(f"{year}/ImageSets/Main/{name}.txt" for lists in LISTS.values() for year, name in lists),
-    downloads=(*OF_2007, *OF_2012),
+    downloads=(*DOWNLOADS_2007, *DOWNLOADS_2012),
     size_bytes=2_900_000_000,
 )
 
 DETECTION.register(VOC.name)(BoxesOpener(VOC))
 
 
-def _rows(folder: Path, lists: Sequence[tuple[str, str]], faults: Faults) -> Iterator[ListedImage]:
+def _rows(folder: Path, lists: Sequence[tuple[str, str]], faults: FaultList) -> Iterator[ListedImage]:
     for year, name in lists:
-        for stem in listed(folder / year / "ImageSets" / "Main" / f"{name}.txt"):
+        for stem in read_list(folder / year / "ImageSets" / "Main" / f"{name}.txt"):
             path = f"{year}/JPEGImages/{stem}.jpg"
-            place = folder / year / "Annotations" / f"{stem}.xml"
+            annotation_file = folder / year / "Annotations" / f"{stem}.xml"
             try:
-                root = parsed(place.read_bytes())
+                root = parse_xml(annotation_file.read_bytes())
             except FileNotFoundError:
                 faults.add(path, "no annotation")
                 continue
@@ -78,34 +78,34 @@ def _rows(folder: Path, lists: Sequence[tuple[str, str]], faults: Faults) -> Ite
 
 class _NoDoctype(ElementTree.TreeBuilder):
     def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
-        raise DataError("it declares a document type, which may hide entities that grow without end")
+        raise DataError("it declares a document type, which may contain entities that expand without limit")
 
 
-def parsed(data: bytes) -> ElementTree.Element:
-    """The root element of XML that declares no document type, and so no entities.
+def parse_xml(data: bytes) -> ElementTree.Element:
+    """Parse XML without a document type, and so without entities; return the root element.
 
     Raises:
-        DataError: if it declares one.
-        ElementTree.ParseError: if it is no XML.
+        DataError: If it declares a document type.
+        ElementTree.ParseError: If it is not XML.
     """
     parser = ElementTree.XMLParser(target=_NoDoctype())
     parser.feed(data)
     root = parser.close()
-    assert isinstance(root, ElementTree.Element)  # as TreeBuilder gives
+    assert isinstance(root, ElementTree.Element)  # TreeBuilder returns an element
     return root
 
 
-def _row(path: str, root: ElementTree.Element, faults: Faults) -> ListedImage | None:
-    """The image of an annotation, unless its size is at fault.
+def _row(path: str, root: ElementTree.Element, faults: FaultList) -> ListedImage | None:
+    """Parse an annotation file; return None if the size is invalid.
 
-    Raises: DataError: if ``difficult`` of an object is neither 0 nor 1.
+    Raises: DataError: If ``difficult`` of an object is neither 0 nor 1.
     """
     stated = [root.findtext(f"size/{side}") for side in ("height", "width")]
     height, width = (whole_number(text) or 0 for text in stated)
     if min(height, width) < 1:
         faults.add(path, "no image size", f"{stated[1]}×{stated[0]}")
         return None
-    marks = []
+    annotations = []
     for number, element in enumerate(root.iter("object")):
         where = f"{path} object {number}"
         difficult = element.findtext("difficult", "").strip() or "0"
@@ -114,14 +114,14 @@ def _row(path: str, root: ElementTree.Element, faults: Faults) -> ListedImage | 
         if name not in CLASSES:
             faults.add(where, "unknown category", repr(name))
             continue
-        left, top, right, bottom = (_number(element, edge) for edge in ("xmin", "ymin", "xmax", "ymax"))
-        box = (left - 1, top - 1, right, bottom)  # pixels count from 1
+        left, root_folder, right, bottom = (_number(element, edge) for edge in ("xmin", "ymin", "xmax", "ymax"))
+        box = (left - 1, root_folder - 1, right, bottom)  # pixels start at 1 in the file
         if faults.accepts(where, box, height, width):
-            marks.append(Annotation(box, CLASSES.index(name), difficult=is_difficult))
-    return ListedImage(path, height, width, ImageBoxes.of(marks))
+            annotations.append(Annotation(box, CLASSES.index(name), difficult=is_difficult))
+    return ListedImage(path, height, width, ImageBoxes.of(annotations))
 
 
 def _number(element: ElementTree.Element, edge: str) -> float:
-    """An edge of an object's box; NaN where there is none."""
+    """Return an edge of the box of an object; NaN if it is missing."""
     number = finite_number(element.findtext(f"bndbox/{edge}"))
     return float("nan") if number is None else number
