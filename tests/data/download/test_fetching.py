@@ -27,7 +27,7 @@ def patient(waits=None):
 
 def got(server, folder, path, *, size=SIZE, digest=MD5, **options):
     download = Download(server.url(path), "a.bin", size, digest)
-    place = fetch(download, folder, patience=options.pop("patience", patient()), **options)
+    place = fetch(download, folder, retry_policy=options.pop("retry_policy", patient()), **options)
     assert place.read_bytes() == CONTENT
     assert [one.name for one in folder.iterdir()] == ["a.bin"]  # no part, no memo
 
@@ -67,7 +67,7 @@ def test_two_versions_of_a_file_are_never_joined(server, tmp_path):
     """The server has another file meanwhile: the old bytes are dropped, though nobody published a digest."""
     server.content, server.etag = b"old" * 50_000, '"old"'
     with pytest.raises(DataError, match=r"sent 100000 of 150000 bytes"):
-        got(server, tmp_path, "drops/", size=None, digest="", patience=RetryPolicy(0.3, 1))
+        got(server, tmp_path, "drops/", size=None, digest="", retry_policy=RetryPolicy(0.3, 1))
     assert (tmp_path / "a.bin.part").stat().st_size == 100_000
     server.content, server.etag = CONTENT, '"one"'
     got(server, tmp_path, "good/", size=None, digest="")
@@ -81,10 +81,10 @@ def test_a_part_of_unknown_origin_is_dropped(server, tmp_path):
 
 def test_joined_bytes_that_are_wrong_start_over(server, tmp_path):
     with pytest.raises(DataError):
-        got(server, tmp_path, "drops/", patience=RetryPolicy(0.3, 1))
+        got(server, tmp_path, "drops/", retry_policy=RetryPolicy(0.3, 1))
     part = tmp_path / "a.bin.part"
     part.write_bytes(b"!" + part.read_bytes()[1:])
-    got(server, tmp_path, "drops/", patience=patient())
+    got(server, tmp_path, "drops/", retry_policy=patient())
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_joined_bytes_that_are_wrong_start_over(server, tmp_path):
         ("circle/", {}, "circle/ answers 302 The HTTP server returned a redirect error"),
         ("login/", {"digest": ""}, "offers 27 bytes, not the published 307200"),
         ("login/", {"size": None}, "sends another file: it has the md5 [0-9a-f]{32}, not the published"),
-        ("good file/", {}, r"good file/ is no address \(URL can't contain control characters"),
+        ("good file/", {}, r"good file/ is not a valid address \(URL can't contain control characters"),
         ("down/", {}, "answers 500 Internal Server Error, 3 times"),
         ("good/", {"digest": "sha256:" + "0" * 64}, "has the sha256 .*, not the published 0000"),
     ],
@@ -110,7 +110,7 @@ def test_nobody_listens(tmp_path, server):
     server.server_close()
     waits = []
     with pytest.raises(DataError, match=r"broke off \(.*refused.*\), 3 times"):
-        fetch(Download(url, "a.bin"), tmp_path, patience=patient(waits))
+        fetch(Download(url, "a.bin"), tmp_path, retry_policy=patient(waits))
     assert waits == [1, 2]  # seconds: twice as long each time
 
 
@@ -146,7 +146,7 @@ def test_a_network_that_goes_away_is_tried_again(server, tmp_path, monkeypatch, 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://a/b", "good.zip", "https://"])
 def test_only_the_web_is_asked(tmp_path, url):
-    with pytest.raises(UsageError, match=r"is not an address of the web. Give one that starts with https://"):
+    with pytest.raises(UsageError, match=r"is not a web address. Give one that starts with https://"):
         fetch(Download(url, "a.bin"), tmp_path)
 
 

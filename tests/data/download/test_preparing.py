@@ -21,7 +21,7 @@ from transferkit.data.detection import DETECTION, open_detection
 from transferkit.data.download.fetching import RetryPolicy
 from transferkit.data.download.named import prepare_named
 from transferkit.data.download.preparing import Request, prepare
-from transferkit.data.download.preparing import _alone as alone
+from transferkit.data.download.preparing import _lock as alone
 from transferkit.data.downstream.published import PUBLISHED, Download, Published
 
 
@@ -132,7 +132,7 @@ def test_in_a_folder_only_the_archives_of_the_set_are_taken(tmp_path, data_root)
         shutil.make_archive(str(downloads / name), "zip", tree(source, tmp_path / source))
     assert prepare(PUBLISHED["eurosat"], data_root, Request((downloads,))).images == 36
     (downloads / "EuroSAT.zip").rename(downloads / "EuroSAT_RGB.zip")
-    words = r"has no EuroSAT\.zip, but EuroSAT_RGB\.zip, trip\.zip\. Name those of eurosat alone, as --from A"
+    words = r"has no EuroSAT\.zip, but EuroSAT_RGB\.zip, trip\.zip\. Give only those of eurosat, as --from A"
     with pytest.raises(DataError, match=words):
         prepare(PUBLISHED["eurosat"], data_root / "other", Request((downloads,)))
     (downloads / "trip.zip").unlink()
@@ -143,7 +143,7 @@ def test_single_files_that_are_whole_need_no_archive(tmp_path, data_root):
     mine = tree("svhn", tmp_path / "mine")
     (mine / "train_32x32.mat").rename(tmp_path / "kept.mat")
     shutil.make_archive(str(mine / "trip"), "zip", tree("eurosat", tmp_path / "trip"))
-    with pytest.raises(DataError, match="not svhn, or not all of it"):
+    with pytest.raises(DataError, match="not svhn, or it is incomplete"):
         prepare(PUBLISHED["svhn"], data_root, Request((mine,)))
     (tmp_path / "kept.mat").rename(mine / "train_32x32.mat")
     prepare(PUBLISHED["svhn"], data_root, Request((mine, mine / "test_32x32.mat")))
@@ -155,7 +155,7 @@ def test_more_classes_than_published_are_refused(tmp_path, data_root, packed):
     mine = tree("eurosat", tmp_path / "mine")
     for number in range(8):
         shutil.copytree(mine / "2750/Forest", mine / f"2750/trip{number}")
-    words = r"this is not eurosat alone: it has 11 classes, published are 10\. Leave out what does not belong"
+    words = r"this is not eurosat: it has 11 classes instead of the published 10\. Remove files of other"
     with pytest.raises(DataError, match=words):
         prepare(PUBLISHED["eurosat"], data_root, Request((archive(mine) if packed else mine,)))
     assert not (data_root / "eurosat").exists()
@@ -163,21 +163,21 @@ def test_more_classes_than_published_are_refused(tmp_path, data_root, packed):
 
 def test_fewer_classes_than_published_are_told(tmp_path, data_root, notes):
     prepare(PUBLISHED["omniglot"], data_root, Request((tree("omniglot", tmp_path / "x"),)), reporter=notes)
-    assert notes.notes == ["omniglot: 4 classes, published are 659."]
+    assert notes.notes == ["omniglot: 4 classes instead of the published 659."]
 
 
 def test_several_archives_make_one_set(tmp_path, data_root):
     mine = tree("isic", tmp_path / "mine")
     parts = [Path(shutil.make_archive(str(tmp_path / path.name), "zip", mine, path.name)) for path in mine.iterdir()]
     assert len(parts) == 2
-    with pytest.raises(DataError, match=r"not isic, or not all of it; .*several archives are given"):
+    with pytest.raises(DataError, match=r"not isic, or it is incomplete; .*several archives are given"):
         prepare(PUBLISHED["isic"], data_root, Request((parts[0],)))
     assert prepare(PUBLISHED["isic"], data_root, Request(tuple(parts))).how == "unpacked"
 
 
 def test_another_set_is_refused_and_nothing_is_left(tmp_path, data_root):
     source = archive(tree("dtd", tmp_path / "mine"))
-    message = r"mine.tar.gz: this is not eurosat, .*; found were dtd. Expected is 2750/CLASS"
+    message = r"mine.tar.gz: this is not eurosat, .*; found: dtd. Expected is 2750/CLASS"
     with pytest.raises(DataError, match=message):
         prepare(PUBLISHED["eurosat"], data_root, Request((source,)))
     assert not (data_root / "eurosat").exists()
@@ -205,9 +205,9 @@ def test_names_that_fit_are_not_enough(tmp_path, data_root):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: None, "mine is not there. Give an archive or a folder with --from"),
-        (lambda path: path.mkdir(), "mine is not eurosat, nor has it archives. Expected is 2750"),
-        (lambda path: path.write_bytes(b"Rar!"), "not eurosat, or not all of it; found were mine"),
+        (lambda path: None, "mine does not exist. Give an archive or a folder with --from"),
+        (lambda path: path.mkdir(), "mine is not eurosat and contains no archives. Expected is 2750"),
+        (lambda path: path.write_bytes(b"Rar!"), "not eurosat, or it is incomplete; found: mine"),
     ],
 )
 def test_sources_that_are_nothing(tmp_path, data_root, make, message):
@@ -218,19 +218,19 @@ def test_sources_that_are_nothing(tmp_path, data_root, make, message):
 
 def test_kinds_that_are_not_unpacked(tmp_path, data_root):
     (tmp_path / "NWPU.rar").write_bytes(b"Rar!")
-    with pytest.raises(DataError, match=r"NWPU.rar is no zip or tar. Unpack it by hand, and give the folder"):
+    with pytest.raises(DataError, match=r"NWPU.rar is not a zip or tar archive. Unpack it by hand and give the folder"):
         prepare(PUBLISHED["resisc45"], data_root, Request((tmp_path / "NWPU.rar",)))
 
 
 def test_the_folder_around_the_data_folder_is_refused(tmp_path):
     mine = tree("eurosat", tmp_path / "mine")
-    with pytest.raises(DataError, match=r"mine holds the data folder itself"):
+    with pytest.raises(DataError, match=r"mine contains the data folder itself"):
         prepare(PUBLISHED["eurosat"], mine / "data", Request((mine,)))
 
 
 def test_a_folder_that_is_there_in_part_is_left_alone(tmp_path, data_root):
     (data_root / "dtd/images").mkdir(parents=True)
-    message = r"dtd is there, but is not the whole of dtd, and is left alone. .* Move or remove the folder"
+    message = r"dtd exists, but dtd in it is incomplete; it is not changed. .* Move or remove the folder"
     with pytest.raises(DataError, match=message):
         prepare(PUBLISHED["dtd"], data_root, Request((archive(tree("dtd", tmp_path / "mine")),)))
     assert (data_root / "dtd/images").exists()
@@ -295,8 +295,8 @@ def test_files_without_a_published_checksum_are_remembered(mirror, tmp_path, dat
     assert json.loads(memo.read_text()) == {"dtd.tar.gz": first}
     said = [note for note in notes.notes if "SHA-256" in note]
     assert said == [
-        f"dtd.tar.gz: no checksum of it is published. Its SHA-256 is {first}; this is kept in {memo} and "
-        "compared when it is fetched again."
+        f"dtd.tar.gz has no published checksum. Its SHA-256 is {first}; it is recorded in {memo} and "
+        "compared when the file is fetched again."
     ]
     with source.open("ab") as file:
         file.write(bytes(512))  # another file, of the same images
@@ -305,7 +305,7 @@ def test_files_without_a_published_checksum_are_remembered(mirror, tmp_path, dat
         notes.notes.clear()
         prepare(published, data_root, reporter=notes)
         (said,) = (note for note in notes.notes if "SHA-256" in note)
-        assert said.startswith("dtd.tar.gz is not what was first fetched: its SHA-256 is ")
+        assert said.startswith("dtd.tar.gz differs from the first download: its SHA-256 is ")
         assert f"{digest_file(source)}, and was {first}. " in said
         assert "verify dtd" in said
     memo.write_text("{")
@@ -358,7 +358,7 @@ def test_a_set_that_is_not_offered_from_an_address(mirror, tmp_path, data_root):
         (
             "flowers102",
             "https://a/other.zip",
-            r"other.zip is none of the files of flowers102: 102flowers.tgz, ",
+            r"other.zip is not one of the files of flowers102: 102flowers.tgz, ",
         ),
         ("kaokore", "https://a/b/", r"https://a/b/ ends in no file name"),
     ],
@@ -424,9 +424,9 @@ def test_names_of_all_kinds(tmp_path, data_root):
     assert prepare_named("deepweeds:0@shots=5", data_root, Request((mine,))).how == "linked"
     drawn = prepare_named("mini/digits", data_root)
     assert (drawn.how, drawn.images) == ("drawn", 560)
-    with pytest.raises(UsageError, match=r"folder:x is your own and needs no preparing"):
+    with pytest.raises(UsageError, match=r"folder:x is a path and needs no preparation"):
         prepare_named("folder:x", data_root)
-    with pytest.raises(UsageError, match=r"mini/digits is embedded and comes from nowhere else"):
+    with pytest.raises(UsageError, match=r"mini/digits is embedded and has no other source"):
         prepare_named("mini/digits", data_root, Request((mine,)))
 
 
@@ -434,5 +434,5 @@ def test_a_server_that_is_not_there(data_root, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     published = offered("dtd", Download("http://127.0.0.1:9/d.tar.gz", "d.tar.gz"))
     with pytest.raises(DataError, match=r"d.tar.gz could not be fetched: .*refused"):
-        prepare(published, data_root, Request(patience=RetryPolicy(attempts=1)))
+        prepare(published, data_root, Request(retry_policy=RetryPolicy(attempts=1)))
     assert not (data_root / "dtd").exists()

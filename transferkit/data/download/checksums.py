@@ -1,7 +1,7 @@
-"""What files are like that nobody publishes a checksum of: their SHA-256, kept when they are first fetched.
+"""Recorded SHA-256 checksums of files without a published checksum.
 
-So a publisher's change, or a damaged file, does not go unseen at the next fetching, and whoever publishes
-numbers can say what they were computed on.
+The checksum of the first download is stored, so that a changed or damaged file is detected at the next download,
+and results can be reported with the checksum of their data.
 """
 
 import json
@@ -14,41 +14,41 @@ from ...core.files import digest_file, write_json
 from ...core.progress import SILENT, Reporter
 
 
-def remember_digests(name: str, files: Mapping[str, Path], root: Path, *, reporter: Reporter = SILENT) -> None:
-    """Keep the SHA-256 of files in ``<root>/digests/<name>.json``, and say what they are.
+def record_digests(name: str, files: Mapping[str, Path], root: Path, *, reporter: Reporter = SILENT) -> None:
+    """Record the SHA-256 of files in ``<root>/digests/<name>.json``, and report it.
 
-    A file that is not as it was when it was first fetched is told too; what was kept of that stays.
+    A file that differs from its first download is reported; the recorded checksum does not change.
 
     Args:
-        name: of the data set.
-        files: name → where it lies.
-        root: the data folder.
-        reporter: told.
+        name: Name of the data set.
+        files: File name → path.
+        root: Data folder.
+        reporter: Receives the notes.
     """
-    memo = root / "digests" / f"{name}.json"
-    known = _known(memo)
+    record = root / "digests" / f"{name}.json"
+    recorded = _read_record(record)
     for file, path in files.items():
         found = digest_file(path)
-        first = known.setdefault(file, found)
+        first = recorded.setdefault(file, found)
         if first == found:
             reporter.note(
-                f"{file}: no checksum of it is published. Its SHA-256 is {found}; this is kept in {memo} and "
-                "compared when it is fetched again."
+                f"{file} has no published checksum. Its SHA-256 is {found}; it is recorded in {record} and "
+                "compared when the file is fetched again."
             )
         else:
             reporter.note(
-                f"{file} is not what was first fetched: its SHA-256 is {found}, and was {first}. Either its "
-                "publisher changed it, or one of the two is damaged: look with transferkit datasets verify "
-                f"{name}. Remove {memo} to take it as it is now."
+                f"{file} differs from the first download: its SHA-256 is {found}, and was {first}. Either its "
+                "publisher changed it, or one of the two is damaged. Check with transferkit datasets verify "
+                f"{name}. Remove {record} to accept the new file."
             )
     with suppress(DiskSpaceError):
-        write_json(memo, known)
+        write_json(record, recorded)
 
 
-def _known(memo: Path) -> dict[str, str]:
-    """File → SHA-256, as kept; nothing where nothing is, or it cannot be read."""
+def _read_record(record: Path) -> dict[str, str]:
+    """Read the recorded checksums; the result is empty if there are none or they cannot be read."""
     try:
-        kept = json.loads(memo.read_bytes())
+        kept = json.loads(record.read_bytes())
     except (OSError, ValueError):
         return {}
     return {str(file): str(digest) for file, digest in kept.items()} if isinstance(kept, dict) else {}

@@ -1,7 +1,7 @@
-"""Unpacking archives of strangers: nothing is written outside the folder, and no more than was announced.
+"""Safe extraction of untrusted archives: it writes only inside the folder, and at most the allowed size.
 
-Links are never made. A link to a file of the same archive becomes that file under a second name; every other
-link, and whatever is neither file nor folder, is refused.
+No symbolic links are created. A link to a file of the same archive becomes a hard link to that file; every other
+link, and every entry that is neither a file nor a folder, is rejected.
 """
 
 import errno
@@ -25,32 +25,32 @@ from typing import IO, Any, Literal
 from ...core.errors import DataError
 from ...core.files import readable_bytes, require_space, writing_to
 from ...core.progress import SILENT, Reporter
-from .fetching import ROOM
-from .progress import Meter, metered
+from .fetching import DATA_FOLDER_REMEDY
+from .progress import ByteCounter, byte_progress
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 ENDINGS = (".zip", *TARS)
-"""Of file names that are taken for archives."""
+"""Extensions of supported archives."""
 
 UNSUPPORTED = (".rar", ".7z", ".zst", ".gz")
-"""Of archives that a person has to unpack."""
+"""Extensions of archives that users have to unpack."""
 
 _BLOCK = 2**20
-_LONGEST_LINK = 4096
-_LONGEST_REMARK = 2**20
+_MAX_LINK_LENGTH = 4096
+_MAX_METADATA_BYTES = 2**20
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
-_FLOOR_BYTES = 2**28  # below which no ratio is suspicious
-_DEEPEST = 3  # archives in archives
+_FLOOR_BYTES = 2**28  # extracted size below which the compression ratio is not checked
+_MAX_DEPTH = 3  # nesting depth of archives in archives
 
 
 @dataclass(frozen=True)
 class ArchiveLimits:
-    """What an honest archive stays under.
+    """Limits that protect against malicious archives.
 
     Attributes:
-        bytes: of all that is unpacked.
-        files: that are unpacked.
-        ratio: of unpacked bytes to those of the archive, beyond the first 256 MiB.
+        bytes: Maximum total size of the extracted files.
+        files: Maximum number of extracted files.
+        ratio: Maximum ratio of the extracted size to the size of the archive, if more than 256 MiB are extracted.
     """
 
     bytes: int = 2**40
@@ -63,13 +63,13 @@ class ArchiveLimits:
 
 @dataclass
 class Unpacked:
-    """What has been written so far, by one archive or several.
+    """Files that one or several archives have written so far.
 
     Attributes:
-        folder: all of it lies below.
-        limits: as announced.
-        bytes: written.
-        files: path of each file below the folder, with ``/``, by its spelling on a disk that folds case.
+        folder: Folder of all files.
+        limits: Limits of all archives together.
+        bytes: Number of bytes written.
+        files: Case-folded path of each file → its path relative to the folder, with ``/``.
     """
 
     folder: Path
@@ -80,12 +80,12 @@ class Unpacked:
 
 @dataclass(frozen=True)
 class _Entry:
-    """One thing in an archive.
+    """One entry of an archive.
 
     Attributes:
-        name: as the archive spells it.
-        kind: what it is.
-        target: of a link, as a path from the archive's top.
+        name: Name in the archive.
+        kind: Type of the entry.
+        target: Target of a link, relative to the root of the archive.
     """
 
     name: str
@@ -94,58 +94,58 @@ class _Entry:
 
 
 def is_archive(path: Path | str) -> bool:
-    """Whether a file is taken for an archive, by its name."""
+    """Return whether a file name has the extension of an archive."""
     return str(path).lower().endswith(ENDINGS)
 
 
 def stem(name: str) -> str:
-    """The name of an archive without what says that it is one."""
+    """Return the name of an archive without its extension."""
     ending = next(ending for ending in sorted(ENDINGS, key=len, reverse=True) if name.lower().endswith(ending))
     return name[: -len(ending)]
 
 
 def unpack(archive: Path, done: Unpacked, *, into: str = "", reporter: Reporter = SILENT) -> None:
-    """Unpack an archive below ``done.folder``, and the archives in it, each into a folder of its name.
+    """Unpack an archive into ``done.folder``, and its inner archives into folders of their names.
 
     Args:
-        archive: a zip or a tar, as its bytes say.
-        done: what earlier archives wrote there; this one is added.
-        into: folder below it, with ``/``.
-        reporter: told how far it has come.
+        archive: Path of a zip or tar archive; the content determines its type.
+        done: Files of earlier archives, to which the files of this archive are added.
+        into: Target folder relative to ``done.folder``, with ``/``.
+        reporter: Receives the progress.
 
-    Raises:
-        DataError: if it is no archive, is damaged or encrypted; or has an entry that would lie elsewhere, a
-            link that leads elsewhere, a device, two files of one name, or more than the limits.
-        DiskSpaceError: if there is not enough room.
+        es:
+        DataError: If the file is not an archive, is damaged or encrypted; or contains an entry or a link outside of
+            the folder, a device, or two different files of one name; or exceeds the limits.
+        DiskSpaceError: If the disk has too little free space.
     """
     packed_bytes = archive.stat().st_size
-    most = min(done.limits.bytes, done.bytes + max(_FLOOR_BYTES, done.limits.ratio * packed_bytes))
-    require_space(done.folder, min(most, _declared_bytes(archive)), remedy=ROOM)
+    max_bytes = min(done.limits.bytes, done.bytes + max(_FLOOR_BYTES, done.limits.ratio * packed_bytes))
+    require_space(done.folder, min(max_bytes, _declared_bytes(archive)), remedy=DATA_FOLDER_REMEDY)
     earlier = set(done.files)
-    _unpack(_Writer(archive, done, into, most), archive, reporter)
-    for _ in range(_DEEPEST - 1):
+    _unpack(_Writer(archive, done, into, max_bytes), archive, reporter)
+    for _ in range(_MAX_DEPTH - 1):
         inner = [key for key in done.files if key not in earlier and is_archive(key)]
         earlier = set(done.files)
         for key in inner:
             place = done.folder / done.files[key]
-            if _opens(place):
-                _unpack(_Writer(archive, done, stem(done.files.pop(key)), most), place, reporter)
+            if _has_archive_content(place):
+                _unpack(_Writer(archive, done, stem(done.files.pop(key)), max_bytes), place, reporter)
                 place.unlink()
 
 
 def _unpack(writer: "_Writer", archive: Path, reporter: Reporter) -> None:
-    """Write what one archive holds, links last."""
+    """Write the entries of one archive, links last."""
     links = []
     try:
-        with metered(reporter, f"Unpacking {archive.name}", archive.stat().st_size) as meter:
-            for entry, content in _entries(archive, meter):
+        with byte_progress(reporter, f"Unpacking {archive.name}", archive.stat().st_size) as counter:
+            for entry, content in _entries(archive, counter):
                 if entry.kind == "link":
                     links.append(entry)
-                elif not _is_litter(entry.name):
+                elif not _is_macos_metadata(entry.name):
                     writer.write(entry, content)
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
-        raise DataError(f"{archive} is damaged ({error}). Get it again.") from error
-    except (RuntimeError, NotImplementedError) as error:  # zipfile: a password, a method that it lacks
+        raise DataError(f"{archive} is damaged ({error}). Download it again.") from error
+    except (RuntimeError, NotImplementedError) as error:  # zipfile raises these for passwords and unsupported methods
         raise DataError(f"{archive} cannot be unpacked: {error}. Unpack it by hand and give the folder.") from error
     for link in links:
         writer.link(link)
@@ -153,119 +153,124 @@ def _unpack(writer: "_Writer", archive: Path, reporter: Reporter) -> None:
 
 @dataclass(frozen=True)
 class _Writer:
-    """Writes entries below a folder.
+    """Writes the entries of an archive.
 
     Attributes:
-        archive: named in errors.
-        done: what was written so far.
-        into: folder below, for all entries.
-        most_bytes: that may have been written at the end.
+        archive: Path of the archive, for error messages.
+        done: Files written so far.
+        into: Target folder relative to ``done.folder``.
+        max_bytes: Maximum total number of written bytes.
     """
 
     archive: Path
     done: Unpacked
     into: str
-    most_bytes: int
+    max_bytes: int
 
     def write(self, entry: _Entry, content: IO[bytes] | None) -> None:
-        """A file or a folder.
+        """Write a file or a folder.
 
-        Raises: DataError: if it is neither, or would lie elsewhere, or is too much.
+        Raises: DataError: If the entry is neither, is outside of the folder, or exceeds the limits.
         """
-        path = self._place(entry.name)
+        path = self._target_path(entry.name)
         if entry.kind == "other":
-            raise DataError(f"{self.archive} holds {entry.name!r}, which is neither file nor folder. {_HAND}")
-        with writing_to(self.done.folder / path), self._naming(entry.name):
+            raise DataError(
+                f"{self.archive} contains {entry.name!r}, which is neither a file nor a folder. {_MANUAL_REMEDY}"
+            )
+        with writing_to(self.done.folder / path), self._name_errors(entry.name):
             if content is None:
                 (self.done.folder / path).mkdir(parents=True, exist_ok=True)
                 return
             (self.done.folder / path).parent.mkdir(parents=True, exist_ok=True)
             if self._known(path):
-                self._compare(path, content)
+                self._require_identical(path, content)
                 return
             with (self.done.folder / path).open("xb") as file:
-                self._pour(content, file)
+                self._copy(content, file)
         self._add(path)
 
     def link(self, entry: _Entry) -> None:
-        """A second name of a file that was written.
+        """Write a link as a second name of a written file.
 
-        Raises: DataError: if the link leads to anything else.
+        Raises: DataError: If the link has another target.
         """
-        if _is_litter(entry.name):
+        if _is_macos_metadata(entry.name):
             return
-        path, target = self._place(entry.name), self._place(entry.target)
+        path, target = self._target_path(entry.name), self._target_path(entry.target)
         if not self._known(target):
             raise DataError(
-                f"{self.archive} holds {entry.name!r}, a link to {entry.target!r}, "
-                f"which is no file of the archive. {_HAND}"
+                f"{self.archive} contains {entry.name!r}, a link to {entry.target!r}, "
+                f"which is not a file of the archive. {_MANUAL_REMEDY}"
             )
         if not self._known(path):
-            with writing_to(self.done.folder / path), self._naming(entry.name):
+            with writing_to(self.done.folder / path), self._name_errors(entry.name):
                 (self.done.folder / path).parent.mkdir(parents=True, exist_ok=True)
                 os.link(self.done.folder / target, self.done.folder / path)
             self._add(path)
 
-    def _place(self, name: str) -> str:
-        """Where an entry lies below the folder.
+    def _target_path(self, name: str) -> str:
+        """Return the path of an entry relative to the folder.
 
-        Raises: DataError: if it would lie elsewhere, or cannot be a name.
+        Raises: DataError: If the path is outside of the folder, or the name is invalid.
         """
         spelled = name.replace("\\", "/")
         parts = [part for part in spelled.split("/") if part not in ("", ".")]
         if spelled.startswith("/") or ".." in parts or re.match("[A-Za-z]:", spelled):
-            raise DataError(f"{self.archive} holds {name!r}, which would lie outside its folder. {_HAND}")
+            raise DataError(f"{self.archive} contains {name!r}, which is outside of its folder. {_MANUAL_REMEDY}")
         if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
-            raise DataError(f"{self.archive} holds the unprintable name {name!r}. {_HAND}")
+            raise DataError(f"{self.archive} contains the unprintable name {name!r}. {_MANUAL_REMEDY}")
         return "/".join([*filter(None, self.into.split("/")), *parts])
 
     def _known(self, path: str) -> bool:
-        """Whether there is a file of that name; one whose name differs by case only is refused."""
+        """Return whether the file exists; a name that differs only in case raises a DataError."""
         spelled = self.done.files.get(_folded(path), path)
         if spelled != path:
-            raise DataError(f"{self.archive} holds {path!r} and {spelled!r}, which are one file on many disks. {_HAND}")
+            raise DataError(
+                f"{self.archive} contains {path!r} and {spelled!r}, which are one file on case-insensitive disks. "
+                f"{_MANUAL_REMEDY}"
+            )
         return _folded(path) in self.done.files
 
-    def _compare(self, path: str, content: IO[bytes]) -> None:
-        """Accept the same file again, as when every archive of a set has its licence."""
+    def _require_identical(self, path: str, content: IO[bytes]) -> None:
+        """Accept an identical second file, such as the licence in every archive of a data set."""
         again = self.done.folder / f"{path}.again"
         try:
             with again.open("xb") as file:
-                self._pour(content, file)
+                self._copy(content, file)
             if not filecmp.cmp(again, self.done.folder / path, shallow=False):
-                raise DataError(f"{self.archive} holds a second, other file named {path!r}. {_HAND}")
+                raise DataError(f"{self.archive} contains two different files named {path!r}. {_MANUAL_REMEDY}")
         finally:
             again.unlink(missing_ok=True)
 
-    def _pour(self, content: IO[bytes], file: IO[bytes]) -> None:
+    def _copy(self, content: IO[bytes], file: IO[bytes]) -> None:
         while block := content.read(_BLOCK):
             self.done.bytes += len(block)
-            if self.done.bytes > self.most_bytes:
+            if self.done.bytes > self.max_bytes:
                 raise DataError(
-                    f"{self.archive} holds more than {readable_bytes(self.most_bytes)}, the most that an "
-                    f"honest archive of its size does. {_HAND}"
+                    f"{self.archive} contains more than {readable_bytes(self.max_bytes)}, the limit for an "
+                    f"archive of its size. {_MANUAL_REMEDY}"
                 )
             file.write(block)
 
     def _add(self, path: str) -> None:
         self.done.files[_folded(path)] = path
         if len(self.done.files) > self.done.limits.files:
-            raise DataError(f"{self.archive} holds more than {self.done.limits.files} files. {_HAND}")
+            raise DataError(f"{self.archive} contains more than {self.done.limits.files} files. {_MANUAL_REMEDY}")
 
     @contextmanager
-    def _naming(self, name: str) -> Iterator[None]:
-        """Turn a name that the disk cannot have into an error fit for a user."""
+    def _name_errors(self, name: str) -> Iterator[None]:
+        """Raise a DataError for a name that the disk does not support."""
         try:
             yield
         except OSError as error:
-            if error.errno not in _NAMES:
+            if error.errno not in _NAME_ERRNOS:
                 raise
             why = f"which this disk refuses ({error.strerror})"
-            raise DataError(f"{self.archive} holds {_short(name)}, {why}. {_HAND}") from error
+            raise DataError(f"{self.archive} contains {_short(name)}, {why}. {_MANUAL_REMEDY}") from error
 
 
-_HAND = "If you trust it, unpack it by hand and give the folder with --from."
-_NAMES = (errno.ENAMETOOLONG, errno.EINVAL, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EILSEQ)
+_MANUAL_REMEDY = "If you trust it, unpack it by hand and give the folder with --from."
+_NAME_ERRNOS = (errno.ENAMETOOLONG, errno.EINVAL, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EILSEQ)
 
 
 def _short(name: str) -> str:
@@ -276,14 +281,14 @@ def _folded(path: str) -> str:
     return unicodedata.normalize("NFC", path).casefold()
 
 
-def _is_litter(name: str) -> bool:
-    """What macOS leaves in archives."""
+def _is_macos_metadata(name: str) -> bool:
+    """Return whether a name is metadata that macOS adds to archives."""
     parts = name.split("/")
     return "__MACOSX" in parts or parts[-1] == ".DS_Store" or parts[-1].startswith("._")
 
 
-def _opens(path: Path) -> bool:
-    """Whether it is an archive by its bytes."""
+def _has_archive_content(path: Path) -> bool:
+    """Return whether the content of a file is an archive."""
     return _is_zip(path) or tarfile.is_tarfile(path)
 
 
@@ -293,45 +298,45 @@ def _is_zip(path: Path) -> bool:
 
 
 def _declared_bytes(archive: Path) -> int:
-    """Of all that is in it, as a zip says; of a tar at least its own."""
+    """Return the total size that a zip declares; for a tar its own size, which is a lower bound."""
     if not _is_zip(archive):
         return archive.stat().st_size
     try:
         with zipfile.ZipFile(archive) as opened:
             return sum(info.file_size for info in opened.infolist())
     except zipfile.BadZipFile:
-        return 0  # said when it is unpacked
+        return 0  # reported when it is unpacked
 
 
-def _entries(archive: Path, meter: Meter) -> Iterator[tuple[_Entry, IO[bytes] | None]]:
-    """What an archive holds, in its order; the content of a file can be read until the next is asked for."""
+def _entries(archive: Path, counter: ByteCounter) -> Iterator[tuple[_Entry, IO[bytes] | None]]:
+    """Yield the entries of an archive; the content of a file can be read until the next entry is requested."""
     if _is_zip(archive):
-        yield from _zip_entries(archive, meter)
+        yield from _zip_entries(archive, counter)
         return
-    with _Counted(archive, meter) as raw, io.BufferedReader(raw, _BLOCK) as file:
+    with _CountedFile(archive, counter) as raw, io.BufferedReader(raw, _BLOCK) as file:
         try:
-            tar = tarfile.open(fileobj=file, mode="r:*", tarinfo=_Header)  # noqa: SIM115  (closed below)
+            tar = tarfile.open(fileobj=file, mode="r:*", tarinfo=_LimitedTarInfo)  # noqa: SIM115  (closed below)
         except tarfile.ReadError as error:
             raise DataError(
-                f"{archive} is neither a zip nor a tar, or is cut off at its start. Get it again; "
-                "if it is of another kind, unpack it by hand and give the folder."
+                f"{archive} is neither a zip nor a tar, or is truncated at its start. Download it again; "
+                "if it is of another type, unpack it by hand and give the folder."
             ) from error
         with tar:
             for member in tar:
                 yield _tar_entry(member), tar.extractfile(member) if member.isfile() else None
 
 
-class _Header(tarfile.TarInfo):
-    """An entry of a tar whose name and remarks, which are read into memory whole, are of an honest size."""
+class _LimitedTarInfo(tarfile.TarInfo):
+    """A tar entry with a limited size of its metadata, which tarfile reads into memory as a whole."""
 
     def _proc_member(self, archive: tarfile.TarFile) -> Any:
-        if self.type in _REMARKS and self.size > _LONGEST_REMARK:
-            raise RuntimeError(f"it has {readable_bytes(self.size)} of remarks on one file")
+        if self.type in _METADATA_TYPES and self.size > _MAX_METADATA_BYTES:
+            raise RuntimeError(f"it has {readable_bytes(self.size)} of metadata for one file")
         return super()._proc_member(archive)  # type: ignore[misc]
 
 
 _PAX = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
-_REMARKS = (*_PAX, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+_METADATA_TYPES = (*_PAX, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 
 
 def _tar_entry(member: tarfile.TarInfo) -> _Entry:
@@ -344,12 +349,12 @@ def _tar_entry(member: tarfile.TarInfo) -> _Entry:
 
 
 def _target(name: str, target: str) -> str:
-    """Of a symbolic link, from the archive's top."""
+    """Return the target of a symbolic link relative to the root of the archive."""
     return posixpath.normpath(posixpath.join(posixpath.dirname(name), target))
 
 
 def _text(name: str) -> str:
-    """A name of a tar; what is not UTF-8 is taken for Latin-1, as old archives have it."""
+    """Decode a name of a tar; names that are not UTF-8 are decoded as Latin-1, as in old archives."""
     data = name.encode("utf-8", "surrogateescape")
     try:
         return data.decode()
@@ -357,7 +362,7 @@ def _text(name: str) -> str:
         return data.decode("latin-1")
 
 
-def _zip_entries(archive: Path, meter: Meter) -> Iterator[tuple[_Entry, IO[bytes] | None]]:
+def _zip_entries(archive: Path, counter: ByteCounter) -> Iterator[tuple[_Entry, IO[bytes] | None]]:
     with zipfile.ZipFile(archive) as opened:
         for info in opened.infolist():
             mode = info.external_attr >> 16
@@ -366,24 +371,24 @@ def _zip_entries(archive: Path, meter: Meter) -> Iterator[tuple[_Entry, IO[bytes
                 yield _Entry(name, "folder"), None
             elif stat.S_ISLNK(mode):
                 with opened.open(info) as content:
-                    target = _text(content.read(_LONGEST_LINK).decode("utf-8", "surrogateescape"))
+                    target = _text(content.read(_MAX_LINK_LENGTH).decode("utf-8", "surrogateescape"))
                 yield _Entry(name, "link", _target(name, target)), None
             elif stat.S_IFMT(mode) not in (0, stat.S_IFREG):
                 yield _Entry(name, "other"), None
             else:
                 with opened.open(info) as content:
                     yield _Entry(name, "file"), content
-            meter.advance(info.compress_size)
+            counter.advance(info.compress_size)
 
 
-class _Counted(io.FileIO):
-    """A file that tells a meter what is read of it."""
+class _CountedFile(io.FileIO):
+    """A file that counts the bytes read from it."""
 
-    def __init__(self, path: Path, meter: Meter) -> None:
+    def __init__(self, path: Path, counter: ByteCounter) -> None:
         super().__init__(path)
-        self._meter = meter
+        self._counter = counter
 
     def readinto(self, buffer: Any) -> int:
         count = super().readinto(buffer) or 0
-        self._meter.advance(count)
+        self._counter.advance(count)
         return count

@@ -1,7 +1,7 @@
-"""Fetching one file: continued where it stopped, from several places, and there only when whole and right.
+"""Resumable download of one file from one of several URLs; the file appears only when complete and verified.
 
-While it is under way the file is called ``NAME.part``. ``NAME.part.json`` beside it says where the bytes come
-from and how the server told versions of them apart, so that two versions are never joined.
+During the download the file is named ``NAME.part``. ``NAME.part.json`` records the URL and the validator (ETag or
+date) of the bytes, so that two versions are never joined.
 """
 
 import hashlib
@@ -25,27 +25,27 @@ from ...core.errors import DataError, UsageError
 from ...core.files import flush, require_space, writing_to
 from ...core.progress import SILENT, Reporter
 from ..downstream.published import Download
-from .progress import metered
+from .progress import byte_progress
 
 _BLOCK = 2**18
-_PASSING = {408, 425, 429, 500, 502, 503, 504}  # a server that says so may say something else later
+_TRANSIENT = {408, 425, 429, 500, 502, 503, 504}  # status codes of errors that may be temporary
 _ABSENT = {
     HTTPStatus.FORBIDDEN,
     HTTPStatus.NOT_FOUND,
     HTTPStatus.GONE,
-}  # object stores forbid what is not there
+}  # object stores also answer FORBIDDEN for missing files
 _HEADERS = {"User-Agent": f"transferkit/{__version__}", "Accept-Encoding": "identity"}
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long a server is waited for.
+    """Timeouts and number of attempts.
 
     Attributes:
-        timeout_seconds: without a byte.
-        attempts: one after another that bring nothing, before the next place is asked.
-        pause_seconds: after the first such attempt; twice as long after each later one, a minute at most.
-        sleep: waits so many seconds.
+        timeout_seconds: Maximum time without a byte.
+        attempts: Number of consecutive attempts without progress before the next URL is tried.
+        pause_seconds: Pause after the first failed attempt; it doubles after each further one, up to 60 seconds.
+        sleep: Function that waits for a number of seconds.
     """
 
     timeout_seconds: float = 30
@@ -54,20 +54,20 @@ class RetryPolicy:
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
 
     def pause(self, failures: int) -> None:
-        """Wait after so many failures, at least one."""
+        """Wait after the given number of failures, which is at least 1."""
         self.sleep(min(60, self.pause_seconds * 2 ** (failures - 1)))
 
 
 class AbsentError(DataError):
-    """No place has the file, and all of them say so."""
+    """Every URL answers that the file does not exist."""
 
 
 class _Refused(Exception):
-    """This place does not give the file; the message is the reason.
+    """The URL does not provide the file; the message is the reason.
 
     Args:
-        reason: for people.
-        absent: whether the place says that there is no such file.
+        reason: Reason for users.
+        absent: Whether the server answers that the file does not exist.
     """
 
     def __init__(self, reason: str, *, absent: bool = False) -> None:
@@ -75,18 +75,18 @@ class _Refused(Exception):
         self.absent = absent
 
 
-class _Broken(Exception):
-    """The transfer stopped; the message is the reason. It can go on."""
+class _Interrupted(Exception):
+    """The transfer stopped and can be resumed; the message is the reason."""
 
 
 @dataclass(frozen=True)
 class _Origin:
-    """Where the bytes of a part come from.
+    """Origin of the bytes of a partial download.
 
     Attributes:
-        url: as it was asked for.
-        validator: the server's ETag or date of change; empty where it gave none.
-        size_bytes: of the whole file; None where the server did not say.
+        url: Requested URL.
+        validator: ETag or modification date from the server; empty if there is none.
+        size_bytes: Size of the complete file; None if the server does not report it.
     """
 
     url: str
@@ -94,11 +94,11 @@ class _Origin:
     size_bytes: int | None
 
 
-OTHERWISE = (
-    "Try again later, name another place with --url or $TRANSFERKIT_MIRROR, or get the file by hand and give "
-    "it with --from."
+DEFAULT_REMEDY = (
+    "Try again later, give another address with --url or $TRANSFERKIT_MIRROR, or download the file manually and "
+    "pass it with --from."
 )
-"""What a user can do about a set of the registry that cannot be fetched."""
+"""Advice for users if a registered data set cannot be fetched."""
 
 
 def fetch(
@@ -106,55 +106,55 @@ def fetch(
     folder: Path,
     *,
     urls: Sequence[str] = (),
-    patience: RetryPolicy | None = None,
-    remedy: str = OTHERWISE,
+    retry_policy: RetryPolicy | None = None,
+    remedy: str = DEFAULT_REMEDY,
     reporter: Reporter = SILENT,
 ) -> Path:
-    """The file of ``download`` in ``folder``; it is fetched unless it is there and right.
+    """Return the path of ``download`` in ``folder``; the file is fetched unless it is present and correct.
 
     Args:
-        download: its address, size and digest.
-        folder: where it will lie, and what has come so far already lies.
-        urls: asked instead of the publisher's address, one after another.
-        patience: how long servers are waited for.
-        remedy: what a user can do where it cannot be fetched.
-        reporter: told how far it has come, and what went wrong on the way.
+        download: URL, size and digest of the file.
+        folder: Folder of the file and of a partial download.
+        urls: URLs that are tried in order in place of the publisher's URL.
+        retry_policy: Timeouts and number of attempts.
+        remedy: Advice for users if the file cannot be fetched.
+        reporter: Receives the progress, and transient errors.
 
-    Raises:
-        UsageError: if an address is not one of the web.
-        AbsentError: if no place has it.
-        DataError: if none answers, or all send another file; each place with its reason.
-        DiskSpaceError: if it would not fit.
+        es:
+        UsageError: If an address is not a web address.
+        AbsentError: If no URL has the file.
+        DataError: If no server answers, or all send another file; the message lists each URL with its reason.
+        DiskSpaceError: If the disk has too little free space.
     """
-    places = tuple(urls) or (download.url,)
-    for url in places:
+    candidates = tuple(urls) or (download.url,)
+    for url in candidates:
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
-            raise UsageError(f"{url} is not an address of the web. Give one that starts with https://.")
+            raise UsageError(f"{url} is not a web address. Give one that starts with https://.")
     path = folder / download.file
-    if path.is_file() and not wrong(path, download):
+    if path.is_file() and not mismatch(path, download):
         return path
     with writing_to(path):
         folder.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
-    transfer = _Transfer(download, path, patience or RetryPolicy(), reporter)
+    transfer = _Transfer(download, path, retry_policy or RetryPolicy(), reporter)
     refusals = []
-    for place, url in enumerate(places, start=1):
+    for number, url in enumerate(candidates, start=1):
         try:
-            transfer.whole_from(url)
+            transfer.fetch_from(url)
             return path
         except _Refused as refusal:
             refusals.append(refusal)
-            if place < len(places):
+            if number < len(candidates):
                 reporter.note(f"{download.file}: {url} {refusal}")
     kind = AbsentError if all(refusal.absent for refusal in refusals) else DataError
-    reasons = "; ".join(f"{url} {refusal}" for url, refusal in zip(places, refusals, strict=True))
+    reasons = "; ".join(f"{url} {refusal}" for url, refusal in zip(candidates, refusals, strict=True))
     raise kind(f"{download.file} could not be fetched: {reasons}. {remedy}")
 
 
-def wrong(path: Path, download: Download) -> str:
-    """What is wrong with a file that was fetched, or nothing, as far as its publisher says.
+def mismatch(path: Path, download: Download) -> str:
+    """Describe the difference between a fetched file and its publication; the text is empty if there is none.
 
-    A digest says all; only without one does the size count.
+    The size is compared only if there is no digest.
     """
     size = path.stat().st_size
     if download.required_bytes not in (None, size):
@@ -170,11 +170,11 @@ def wrong(path: Path, download: Download) -> str:
 
 @dataclass(frozen=True)
 class _Transfer:
-    """One file under way."""
+    """The transfer of one file."""
 
     download: Download
     path: Path
-    patience: RetryPolicy
+    retry_policy: RetryPolicy
     reporter: Reporter
 
     @property
@@ -182,100 +182,100 @@ class _Transfer:
         return self.path.with_name(f"{self.path.name}.part")
 
     @property
-    def memo(self) -> Path:
+    def origin_file(self) -> Path:
         return self.path.with_name(f"{self.path.name}.part.json")
 
     @property
-    def have(self) -> int:
+    def received_bytes(self) -> int:
         return self.part.stat().st_size if self.part.exists() else 0
 
-    def whole_from(self, url: str) -> None:
-        """Fetch from one place, and check; once more from the start where joined bytes are wrong.
+    def fetch_from(self, url: str) -> None:
+        """Fetch from one URL and verify; if resumed bytes are wrong, fetch once more from the start.
 
-        Raises: _Refused: if the place does not have the file.
+        Raises: _Refused: If the URL does not provide the file.
         """
-        joined = self.have > 0
+        joined = self.received_bytes > 0
         self._complete(url)
-        fault = wrong(self.part, self.download)
+        fault = mismatch(self.part, self.download)
         if fault and joined:
-            self.reporter.note(f"{self.path.name} {fault}: it starts over.")
-            self._forget()
+            self.reporter.note(f"{self.path.name} {fault}; starting over.")
+            self._remove_part()
             self._complete(url)
-            fault = wrong(self.part, self.download)
+            fault = mismatch(self.part, self.download)
         if fault:
-            self._forget()
+            self._remove_part()
             raise _Refused(f"sends another file: it {fault}")
         with writing_to(self.path):
             flush(self.part)
             self.part.replace(self.path)
-            self.memo.unlink(missing_ok=True)
+            self.origin_file.unlink(missing_ok=True)
 
     def _complete(self, url: str) -> None:
-        """Attempt until all bytes are there, as long as some attempts bring some."""
+        """Repeat attempts until all bytes are received, or too many attempts make no progress."""
         failures = 0
         while True:
-            before = self.have
+            before = self.received_bytes
             try:
                 self._attempt(url)
                 return
-            except _Broken as broken:
-                failures = 1 if self.have > before else failures + 1
-                if failures >= self.patience.attempts:
+            except _Interrupted as broken:
+                failures = 1 if self.received_bytes > before else failures + 1
+                if failures >= self.retry_policy.attempts:
                     raise _Refused(f"{broken}, {failures} times") from broken
                 self.reporter.note(f"{self.path.name}: {broken}; trying again.")
-                self.patience.pause(failures)
+                self.retry_policy.pause(failures)
 
     def _attempt(self, url: str) -> None:
-        """Ask once, for what is missing.
+        """Request the missing bytes once.
 
         Raises:
-            _Broken: if the connection fails, stalls, or ends early.
-            _Refused: if the server says no, or offers a file of another size.
+            _Interrupted: If the connection fails, stalls, or ends early.
+            _Refused: If the server refuses, or offers a file of another size.
         """
-        have, origin = self.have, self._origin()
-        if have and origin is None:
-            have = self._start_over()  # nobody knows whose bytes these are
-        if have and origin and have == origin.size_bytes and origin.url == url:
+        received_bytes, origin = self.received_bytes, self._origin()
+        if received_bytes and origin is None:
+            received_bytes = self._start_over()  # the origin of these bytes is unknown
+        if received_bytes and origin and received_bytes == origin.size_bytes and origin.url == url:
             return
-        request = Request(url, headers={**_HEADERS, **_continuation(have, origin, url)})
+        request = Request(url, headers={**_HEADERS, **_range_headers(received_bytes, origin, url)})
         try:
-            with urlopen(request, timeout=self.patience.timeout_seconds) as response:
-                self._receive(response, url, have)
+            with urlopen(request, timeout=self.retry_policy.timeout_seconds) as response:
+                self._receive(response, url, received_bytes)
         except HTTPError as error:
             error.close()
-            if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and have:
+            if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and received_bytes:
                 self._start_over()
-                raise _Broken("the server does not continue") from error
-            said = f"answers {error.code} {str(error.reason).partition('.')[0]}"
-            if error.code in _PASSING:
-                raise _Broken(said) from error
-            raise _Refused(said, absent=error.code in _ABSENT) from error
+                raise _Interrupted("the server does not resume") from error
+            answer = f"answers {error.code} {str(error.reason).partition('.')[0]}"
+            if error.code in _TRANSIENT:
+                raise _Interrupted(answer) from error
+            raise _Refused(answer, absent=error.code in _ABSENT) from error
         except TimeoutError as error:
-            raise _Broken(f"sent nothing for {self.patience.timeout_seconds:g} seconds") from error
+            raise _Interrupted(f"sent nothing for {self.retry_policy.timeout_seconds:g} seconds") from error
         except InvalidURL as error:
-            raise _Refused(f"is no address ({error})") from error
+            raise _Refused(f"is not a valid address ({error})") from error
         except (URLError, HTTPException, ConnectionError, ssl.SSLError) as error:
-            raise _Broken(f"broke off ({getattr(error, 'reason', None) or error!r})") from error
+            raise _Interrupted(f"broke off ({getattr(error, 'reason', None) or error!r})") from error
 
-    def _receive(self, response: HTTPResponse, url: str, have: int) -> None:
-        """Append what the server sends, or start over where it sends the whole."""
+    def _receive(self, response: HTTPResponse, url: str, received_bytes: int) -> None:
+        """Append the response, or start over if the server sends the complete file."""
         partial = response.status == HTTPStatus.PARTIAL_CONTENT
         start = _start(response.headers) if partial else 0
         total = _total(response.headers, start)
-        if have and not (partial and start == have and self._same_size(total)):
-            have = self._start_over()
+        if received_bytes and not (partial and start == received_bytes and self._same_size(total)):
+            received_bytes = self._start_over()
             if partial:
-                raise _Broken("the server continues another file, or elsewhere")
+                raise _Interrupted("the server resumes another file, or at another position")
         published = self.download.required_bytes
         if published is not None and total is not None and total != published:
             raise _Refused(f"offers {total} bytes, not the published {published}")
         expected = total or self.download.size_bytes or 0
-        require_space(self.path.parent, expected - have, remedy=ROOM)
+        require_space(self.path.parent, expected - received_bytes, remedy=DATA_FOLDER_REMEDY)
         validator = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
-        self._remember(_Origin(url, "" if validator.startswith("W/") else validator, total))
-        self._append(response, expected - have)
-        if total is not None and self.have != total:
-            raise _Broken(f"sent {self.have - have} of {total - have} bytes")
+        self._write_origin(_Origin(url, "" if validator.startswith("W/") else validator, total))
+        self._append(response, expected - received_bytes)
+        if total is not None and self.received_bytes != total:
+            raise _Interrupted(f"sent {self.received_bytes - received_bytes} of {total - received_bytes} bytes")
 
     def _same_size(self, total: int | None) -> bool:
         origin = self._origin()
@@ -283,8 +283,8 @@ class _Transfer:
 
     def _append(self, response: HTTPResponse, missing: int) -> None:
         label = f"Fetching {self.path.name}"
-        with metered(self.reporter, label, missing) as meter, self.part.open("ab") as file:
-            while block := _received(response):
+        with byte_progress(self.reporter, label, missing) as meter, self.part.open("ab") as file:
+            while block := _read_block(response):
                 with writing_to(self.path):
                     file.write(block)
                     file.flush()
@@ -292,59 +292,59 @@ class _Transfer:
 
     def _origin(self) -> _Origin | None:
         with suppress(OSError, ValueError, TypeError):
-            return _Origin(**json.loads(self.memo.read_bytes()))
+            return _Origin(**json.loads(self.origin_file.read_bytes()))
         return None
 
-    def _remember(self, origin: _Origin) -> None:
+    def _write_origin(self, origin: _Origin) -> None:
         with writing_to(self.path):
-            scratch = self.memo.with_suffix(".new")
+            scratch = self.origin_file.with_suffix(".new")
             scratch.write_text(json.dumps(asdict(origin)), encoding="utf-8")
-            scratch.replace(self.memo)
+            scratch.replace(self.origin_file)
 
     def _start_over(self) -> Literal[0]:
         with writing_to(self.path):
             self.part.write_bytes(b"")
         return 0
 
-    def _forget(self) -> None:
+    def _remove_part(self) -> None:
         self.part.unlink(missing_ok=True)
-        self.memo.unlink(missing_ok=True)
+        self.origin_file.unlink(missing_ok=True)
 
 
-def _received(response: HTTPResponse) -> bytes:
-    """What has come, up to a block; nothing at the end.
+def _read_block(response: HTTPResponse) -> bytes:
+    """Read up to one block; the result is empty at the end.
 
-    Raises: _Broken: if the network fails; what fails in writing is another matter.
+    Raises: _Interrupted: If the network fails.
     """
     try:
         return response.read1(_BLOCK)
     except TimeoutError:
         raise
     except OSError as error:
-        raise _Broken(f"broke off ({error})") from error
+        raise _Interrupted(f"broke off ({error})") from error
 
 
-ROOM = "name another folder with $TRANSFERKIT_DATA"
+DATA_FOLDER_REMEDY = "name another folder with $TRANSFERKIT_DATA"
 
 
-def _continuation(have: int, origin: _Origin | None, url: str) -> Mapping[str, str]:
-    """Headers that ask for what is missing, if the file is still the one that was begun."""
-    if not have or origin is None:
+def _range_headers(received_bytes: int, origin: _Origin | None, url: str) -> Mapping[str, str]:
+    """Return headers that request the missing bytes, if the file on the server is unchanged."""
+    if not received_bytes or origin is None:
         return {}
     if origin.validator:
-        return {"Range": f"bytes={have}-", "If-Range": origin.validator}
-    return {"Range": f"bytes={have}-"} if origin.url == url else {}
+        return {"Range": f"bytes={received_bytes}-", "If-Range": origin.validator}
+    return {"Range": f"bytes={received_bytes}-"} if origin.url == url else {}
 
 
 def _start(headers: Message) -> int:
-    """Where a part of a file starts, by ``Content-Range: bytes 5-9/10``; 0 where that is not said."""
+    """Parse the first byte from ``Content-Range: bytes 5-9/10``; 0 if there is none."""
     _, _, span = (headers.get("Content-Range") or "").partition(" ")
     first, _, _ = span.partition("-")
     return int(first) if first.isdigit() else 0
 
 
 def _total(headers: Message, start: int) -> int | None:
-    """Bytes of the whole file, or None."""
+    """Return the size of the complete file in bytes, or None."""
     total = (headers.get("Content-Range") or "").rpartition("/")[2]
     if total.isdigit():
         return int(total)

@@ -1,4 +1,4 @@
-"""Keeping a second process of this machine from the work that one is at."""
+"""Lock files between processes of one machine."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,17 +8,17 @@ from ...core.files import writing_to
 
 try:
     import fcntl
-except ImportError:  # Windows: two processes at one work are the user's to avoid
+except ImportError:  # on Windows there is no lock between processes
     fcntl = None  # type: ignore[assignment]
 
 
 @contextmanager
-def holding(path: Path, *, busy: Callable[[], None]) -> Iterator[None]:
-    """Hold the lock ``path``, a file that stays; the kernel lets go of it however this process ends.
+def hold_lock(path: Path, *, busy: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock file ``path`` inside the block; the kernel releases the lock when this process ends.
 
     Args:
-        path: of the lock; its folder is made.
-        busy: called where another process holds it, before that is waited for; it may raise instead.
+        path: Path of the lock file, which is kept; its folder is created.
+        busy: Function that is called before waiting for another process; it may raise instead.
     """
     with writing_to(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Preparing whatever a user can name."""
+"""Preparation of a data set by its spec."""
 
 from pathlib import Path
 
@@ -12,17 +12,17 @@ from .preparing import Prepared, Request, prepare
 
 
 def prepare_named(spec: str, root: Path, request: Request | None = None, *, reporter: Reporter = SILENT) -> Prepared:
-    """Have the data set that ``spec`` names: a published one is prepared, an embedded one is drawn.
+    """Prepare the data set ``spec``: published data sets are fetched, embedded ones are drawn.
 
     Args:
-        spec: of one data set, as ``expand_datasets`` gives it; options and budgets behind it change nothing.
-        root: the data folder.
-        request: where a published set comes from.
-        reporter: told how far it has come.
+        spec: Spec of one data set, as ``expand_datasets`` returns it; options and budgets have no effect.
+        root: Data folder.
+        request: Source of a published data set.
+        reporter: Receives the progress.
 
-    Raises:
-        UsageError: if the set is a path of the user's, or an embedded one shall come from somewhere.
-        DataError, DiskSpaceError: as of ``prepare``.
+        es:
+        UsageError: If the spec is a path, or a source is given for an embedded data set.
+        DataError, DiskSpaceError: See ``prepare``.
     """
     request = request or Request()
     whole, _ = split_spec(spec)
@@ -31,9 +31,9 @@ def prepare_named(spec: str, root: Path, request: Request | None = None, *, repo
     if published is not None and not (colon and is_boxed(name)):
         return prepare(published, root, request, reporter=reporter)
     if colon:
-        raise UsageError(f"{whole} is your own and needs no preparing. Use it with --data {whole}.")
+        raise UsageError(f"{whole} is a path and needs no preparation. Use it with --data {whole}.")
     if request.sources or request.urls:
-        raise UsageError(f"{name} is embedded and comes from nowhere else. Leave out --from and --url.")
+        raise UsageError(f"{name} is embedded and has no other source. Remove --from and --url.")
     drawn = open_detection if is_boxed(name) else open_dataset
     dataset = drawn(whole, root=root, reporter=reporter)
     images = sum(map(len, dataset.splits.values()))
@@ -41,5 +41,5 @@ def prepare_named(spec: str, root: Path, request: Request | None = None, *, repo
 
 
 def _published(name: str) -> Publication | None:
-    """What stands behind a name; None for what is drawn, or a path."""
+    """Return the publication of a name; None for embedded data sets and paths."""
     return DETECTION[name].published if is_boxed(name) else PUBLISHED.get(name)

@@ -1,7 +1,7 @@
-"""From a published name to a folder that is whole: fetched, or from archives and folders that a user has.
+"""Preparation of a published data set from downloads, or from archives and folders of the user.
 
-All that is unpacked goes to ``<data folder>/.preparing/<name>`` and becomes ``<data folder>/<name>`` in one
-step, once the reader of the set has understood it. So that folder is never there in part.
+Archives are unpacked into ``<data folder>/.preparing/<name>``, which is renamed to ``<data folder>/<name>`` after the
+reader of the data set has validated it. An incomplete folder therefore never appears under the final name.
 """
 
 import os
@@ -18,45 +18,45 @@ from ...core.files import require_space, writing_to
 from ...core.progress import SILENT, Reporter
 from ...core.wording import counted
 from ..downstream.published import Download, Publication, state_of
-from .checksums import remember_digests
+from .checksums import record_digests
 from .extract_archive import UNSUPPORTED, ArchiveLimits, Unpacked, is_archive, unpack
-from .fetching import ROOM, RetryPolicy, fetch
-from .file_lock import holding
+from .fetching import DATA_FOLDER_REMEDY, RetryPolicy, fetch
+from .file_lock import hold_lock
 
 MIRROR = "TRANSFERKIT_MIRROR"
-"""Environment variable: an address below which ``<name>/<file>`` lies."""
+"""Environment variable with the base address of ``<name>/<file>``."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks for.
+    """Options of a preparation.
 
     Attributes:
-        sources: archives or folders that a user has; none to fetch.
-        urls: addresses of archives, or of folders of them where they end in ``/``.
-        copy: whether a folder is copied instead of linked to.
-        keep_archives: whether what was fetched is kept after it was unpacked.
-        patience: how long servers are waited for.
+        sources: Local archives or folders; empty to fetch the data set.
+        urls: Addresses of archives, or of folders of archives if they end in ``/``.
+        copy: Copy a folder instead of linking to it.
+        keep_archives: Keep fetched archives after they are unpacked.
+        retry_policy: Timeouts and number of attempts.
     """
 
     sources: tuple[Path, ...] = ()
     urls: tuple[str, ...] = ()
     copy: bool = False
     keep_archives: bool = False
-    patience: RetryPolicy = field(default_factory=RetryPolicy)
+    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A data set that is there.
+    """A prepared data set.
 
     Attributes:
-        name: of the set.
-        how: ``ready`` if it was there before; else ``linked``, ``copied`` or ``unpacked``.
-        folder: where.
-        images: that its reader lists; None where it was there before.
-        published: images, as its authors say.
-        classes: that its reader lists; None where it was there before.
+        name: Name of the data set.
+        how: ``ready`` if it existed before; else ``linked``, ``copied``, ``unpacked`` or ``drawn``.
+        folder: Folder of the data set.
+        images: Number of images that its reader lists; None if it existed before.
+        published: Published number of images.
+        classes: Number of classes that its reader lists; None if it existed before.
     """
 
     name: str
@@ -70,39 +70,39 @@ class Prepared:
 def prepare(
     published: Publication, root: Path, request: Request | None = None, *, reporter: Reporter = SILENT
 ) -> Prepared:
-    """Have a set in ``<root>/<name>``; nothing is done where it is.
+    """Prepare a data set in ``<root>/<name>``, unless it already exists.
 
     Args:
-        published: which.
-        root: the data folder.
-        request: where it comes from.
-        reporter: told how far it has come.
+        published: Publication of the data set.
+        root: Data folder.
+        request: Sources and options.
+        reporter: Receives the progress.
 
-    Raises:
-        UsageError: if an address cannot be meant.
-        DataError: if it cannot be fetched; what a person does then is in the message. If what was given or
-            fetched is another set, or damaged, or could write elsewhere. If the folder is there in part.
-        DiskSpaceError: if the data folder is full, or cannot be written.
+        es:
+        UsageError: If an address is invalid.
+        DataError: If the data set cannot be fetched; the message describes the manual steps. If the source is
+            another data set, damaged or unsafe. If the folder exists but is incomplete.
+        DiskSpaceError: If the data folder is full, or cannot be written.
     """
     request = request or Request()
     folder = root / published.name
     if state_of(published, folder) == "ready":
         return _prepared(published, folder, "ready")
     if not request.sources:
-        wanted = _wanted(published, request.urls)
-        if not wanted:
+        downloads = _requested_downloads(published, request.urls)
+        if not downloads:
             raise DataError(by_hand(published, folder))
-    with _alone(root, published.name):
+    with _lock(root, published.name):
         if state_of(published, folder) == "ready":
             return _prepared(published, folder, "ready")
         _require_free(published, folder)
         if request.sources:
             return _from_sources(published, folder, request, reporter)
-        return _from_the_web(published, folder, request, reporter)
+        return _from_downloads(published, folder, request, reporter)
 
 
 def by_hand(published: Publication, folder: Path) -> str:
-    """What a person does for a set that no program may fetch."""
+    """Describe the manual steps for a data set that cannot be fetched automatically."""
     steps = published.steps or (f"Get it from {published.homepage}.",)
     numbered = "\n".join(f"  {number}. {step}" for number, step in enumerate(steps, start=1))
     return (
@@ -114,58 +114,59 @@ def by_hand(published: Publication, folder: Path) -> str:
 
 
 def _from_sources(published: Publication, folder: Path, request: Request, reporter: Reporter) -> Prepared:
-    """From archives and folders that are there; they stay as they are."""
+    """Prepare from local archives and folders, which are not changed."""
     sources = [Path(os.path.abspath(source.expanduser())) for source in request.sources]  # noqa: PTH100  (keeps links)
     for source in sources:
         if not source.exists():
-            raise DataError(f"{source} is not there. Give an archive or a folder with --from.")
+            raise DataError(f"{source} does not exist. Give an archive or a folder with --from.")
     if len(sources) == 1 and sources[0].is_dir() and state_of(published, sources[0]) == "ready":
-        return _adopted(published, folder, sources[0], request, reporter)
+        return _link_or_copy(published, folder, sources[0], request, reporter)
     files = [file for source in sources for file in _files_of(published, source)]
     into = {download.file: download.into for download in published.downloads}
-    return _unpacked(published, folder, [(file, into.get(file.name, "")) for file in files], reporter)
+    return _unpack_all(published, folder, [(file, into.get(file.name, "")) for file in files], reporter)
 
 
-def _from_the_web(published: Publication, folder: Path, request: Request, reporter: Reporter) -> Prepared:
-    """Fetched, unpacked, and the archives removed unless they shall be kept."""
-    place = folder.parent / "downloads" / published.name
-    wanted = _wanted(published, request.urls)
-    known = sum(one.size_bytes or 0 for one, _ in wanted)
-    missing = known - _bytes_below(place)
-    require_space(folder.parent, missing + (published.size_bytes or known), remedy=ROOM)
+def _from_downloads(published: Publication, folder: Path, request: Request, reporter: Reporter) -> Prepared:
+    """Fetch and unpack the archives, and remove them unless they are to be kept."""
+    download_folder = folder.parent / "downloads" / published.name
+    downloads = _requested_downloads(published, request.urls)
+    total_bytes = sum(one.size_bytes or 0 for one, _ in downloads)
+    missing_bytes = total_bytes - _bytes_below(download_folder)
+    require_space(folder.parent, missing_bytes + (published.size_bytes or total_bytes), remedy=DATA_FOLDER_REMEDY)
     fetched = [
-        (fetch(one, place, urls=urls, patience=request.patience, reporter=reporter), one.into) for one, urls in wanted
+        (fetch(one, download_folder, urls=urls, retry_policy=request.retry_policy, reporter=reporter), one.into)
+        for one, urls in downloads
     ]
     try:
-        prepared = _unpacked(published, folder, fetched, reporter)
+        prepared = _unpack_all(published, folder, fetched, reporter)
     except DataError:
-        for one, _ in wanted:
-            if not one.digest:  # nothing else says that the file is not the right one
-                (place / one.file).unlink(missing_ok=True)
+        for one, _ in downloads:
+            if not one.digest:  # without a digest, only unpacking detects a wrong file
+                (download_folder / one.file).unlink(missing_ok=True)
         raise
-    bare = {one.file: place / one.file for one, _ in wanted if not one.digest}
-    remember_digests(published.name, bare, folder.parent, reporter=reporter)
+    unverified = {one.file: download_folder / one.file for one, _ in downloads if not one.digest}
+    record_digests(published.name, unverified, folder.parent, reporter=reporter)
     if not request.keep_archives:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(download_folder, ignore_errors=True)
     return prepared
 
 
-def _wanted(published: Publication, urls: Sequence[str]) -> list[tuple[Download, list[str]]]:
-    """What is fetched, each with its addresses in the order in which they are asked.
+def _requested_downloads(published: Publication, urls: Sequence[str]) -> list[tuple[Download, list[str]]]:
+    """Return the downloads, each with its addresses in the order in which they are tried.
 
-    Raises: UsageError: if it is not clear which file an address is.
+    Raises: UsageError: If the file of an address is ambiguous.
     """
     if not published.downloads:
         return [(Download(url, _name_in(url)), [url]) for url in urls]
-    wanted = [(download, _urls(published, download, urls)) for download in published.downloads]
-    meant = {url for _, places in wanted for url in places}
-    if stray := [url for url in urls if url not in meant and not url.endswith("/")]:
+    downloads = [(download, _urls(published, download, urls)) for download in published.downloads]
+    known_urls = {url for _, places in downloads for url in places}
+    if unknown_urls := [url for url in urls if url not in known_urls and not url.endswith("/")]:
         files = ", ".join(download.file for download in published.downloads)
         raise UsageError(
-            f"{stray[0]} is none of the files of {published.name}: {files}. "
-            "Name one of them, or a folder that holds them and ends in /."
+            f"{unknown_urls[0]} is not one of the files of {published.name}: {files}. "
+            "Give the address of one of them, or of their folder with a final /."
         )
-    return wanted
+    return downloads
 
 
 def _urls(published: Publication, download: Download, urls: Sequence[str]) -> list[str]:
@@ -181,9 +182,9 @@ def _urls(published: Publication, download: Download, urls: Sequence[str]) -> li
 
 
 def _name_in(url: str) -> str:
-    """The file's name at the end of an address.
+    """Return the file name at the end of an address.
 
-    Raises: UsageError: if there is none.
+    Raises: UsageError: If there is none.
     """
     name = unquote(urlsplit(url).path).rpartition("/")[2]
     if not name or name in (".", ".."):
@@ -192,37 +193,39 @@ def _name_in(url: str) -> str:
 
 
 def _files_of(published: Publication, source: Path) -> list[Path]:
-    """The archives and single files of the set, in a folder or as given.
+    """Return the archives and single files of the data set, in a folder or as given.
 
-    Archives under other names than the published are taken where they can be meant: one alone, or all of them
-    for a set whose archives have no published names.
+    Archives with unpublished names are accepted if they are unambiguous: a single archive, or all archives of a
+    data set whose archives have no published names.
 
-    Raises: DataError: if a folder holds none, or several of which it is not clear what they are.
+    Raises: DataError: If a folder contains no archive, or several archives with unknown names.
     """
     if source.is_file():
         if source.name.lower().endswith(UNSUPPORTED) and not is_archive(source):
-            raise DataError(f"{source} is no zip or tar. Unpack it by hand, and give the folder.")
+            raise DataError(f"{source} is not a zip or tar archive. Unpack it by hand and give the folder.")
         return [source]
     archives = [download.file for download in published.downloads]
     names = {*archives, *(name for mark in published.marks for name in mark.split("|"))}
     found = [path for path in sorted(source.iterdir()) if path.is_file()]
     files = [path for path in found if path.name in names]
-    whole = bool(archives) and {path.name for path in files} >= set(archives)
-    if not whole and not any(map(is_archive, files)):
-        others = [path for path in found if is_archive(path)]
-        if archives and len(others) > 1:
+    complete = bool(archives) and {path.name for path in files} >= set(archives)
+    if not complete and not any(map(is_archive, files)):
+        other_archives = [path for path in found if is_archive(path)]
+        if archives and len(other_archives) > 1:
             raise DataError(
-                f"{source} has no {_some(archives)}, but {_some([path.name for path in others])}. "
-                f"Name those of {published.name} alone, as --from A --from B."
+                f"{source} has no {_some(archives)}, but {_some([path.name for path in other_archives])}. "
+                f"Give only those of {published.name}, as --from A --from B."
             )
-        files += others
+        files += other_archives
     if not files:
-        raise DataError(f"{source} is not {published.name}, nor has it archives. {_expected(published)}")
+        raise DataError(f"{source} is not {published.name} and contains no archives. {_expected(published)}")
     return files
 
 
-def _unpacked(published: Publication, folder: Path, files: Sequence[tuple[Path, str]], reporter: Reporter) -> Prepared:
-    """Archives unpacked and single files copied, below the folder that each belongs into."""
+def _unpack_all(
+    published: Publication, folder: Path, files: Sequence[tuple[Path, str]], reporter: Reporter
+) -> Prepared:
+    """Unpack archives and copy single files, each into its target folder."""
     scratch = folder.parent / ".preparing" / published.name
     limits = ArchiveLimits(bytes=max(2**34, 4 * (published.size_bytes or 0)))
     reporter.note(f"{published.name}: unpacking {counted(len(files), 'file')}, to at most {limits}.")
@@ -239,62 +242,61 @@ def _unpacked(published: Publication, folder: Path, files: Sequence[tuple[Path, 
                     (scratch / into).mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(file, scratch / into / file.name)
         names = _some([file.name for file, _ in files])
-        found = _understood(published, scratch, names, reporter)
-        _appear(scratch, folder)
+        found = _validate(published, scratch, names, reporter)
+        _move_into_place(scratch, folder)
     finally:
         _remove(scratch)
     return _prepared(published, folder, "unpacked", found)
 
 
-def _adopted(published: Publication, folder: Path, source: Path, request: Request, reporter: Reporter) -> Prepared:
-    """A folder that is the set already: linked to, or copied."""
+def _link_or_copy(published: Publication, folder: Path, source: Path, request: Request, reporter: Reporter) -> Prepared:
+    """Link to or copy a folder that already contains the data set."""
     if folder.parent.resolve().is_relative_to(source.resolve()):
-        raise DataError(f"{source} holds the data folder itself. Give the folder of {published.name} alone.")
-    found = _understood(published, source, str(source), reporter)
+        raise DataError(f"{source} contains the data folder itself. Give only the folder of {published.name}.")
+    found = _validate(published, source, str(source), reporter)
     scratch = folder.parent / ".preparing" / published.name
     try:
         with writing_to(folder):
             _remove(scratch)
             scratch.parent.mkdir(parents=True, exist_ok=True)
         if request.copy:
-            require_space(folder.parent, _bytes_below(source), remedy=ROOM)
+            require_space(folder.parent, _bytes_below(source), remedy=DATA_FOLDER_REMEDY)
             with writing_to(folder):
                 shutil.copytree(source, scratch)
         else:
             with writing_to(folder):
                 scratch.symlink_to(source, target_is_directory=True)
-        _appear(scratch, folder)
+        _move_into_place(scratch, folder)
     finally:
         _remove(scratch)
     return _prepared(published, folder, "copied" if request.copy else "linked", found)
 
 
-def _understood(published: Publication, place: Path, names: str, reporter: Reporter) -> tuple[int, int]:
-    """How many images and classes the reader of the set finds there; fewer classes than published are told.
+def _validate(published: Publication, download_folder: Path, names: str, reporter: Reporter) -> tuple[int, int]:
+    """Count the images and classes that the reader finds; fewer classes than published are reported.
 
-    Raises: DataError: if it is another set, only a part, or has more classes than were published.
+    Raises: DataError: If it is another data set, incomplete, or has more classes than published.
     """
-    if state_of(published, place) != "ready":
-        found = sorted(path.name for path in place.iterdir())[:5]
+    if state_of(published, download_folder) != "ready":
+        found = sorted(path.name for path in download_folder.iterdir())[:5]
         raise DataError(
-            f"{names}: this is not {published.name}, or not all of it; "
-            f"found were {', '.join(found) or 'no files'}. {_expected(published)}"
+            f"{names}: this is not {published.name}, or it is incomplete; "
+            f"found: {', '.join(found) or 'no files'}. {_expected(published)}"
         )
     try:
-        inventory = published.read(place)
+        inventory = published.read(download_folder)
         images, classes = inventory.count_images(), len(inventory.classes)
     except DataError as error:
-        told = str(error)
-        if names != str(place):  # what was unpacked is named as the archive names it
-            told = told.replace(f"{place}/", "").replace(str(place), names)
-        raise DataError(f"{names}: this is not {published.name}: {told}") from error
+        raise DataError(
+            f"{names}: this is not {published.name}: {str(error).replace(str(download_folder), 'what was given')}"
+        ) from error
     if classes > published.n_classes:
         raise DataError(
-            f"{names}: this is not {published.name} alone: it has {classes} classes, published are "
-            f"{published.n_classes}. Leave out what does not belong to it."
+            f"{names}: this is not {published.name}: it has {classes} classes instead of the published "
+            f"{published.n_classes}. Remove files of other data sets."
         )
     if classes < published.n_classes:
-        reporter.note(f"{published.name}: {classes} classes, published are {published.n_classes}.")
+        reporter.note(f"{published.name}: {classes} classes instead of the published {published.n_classes}.")
     return images, classes
 
 
@@ -309,9 +311,9 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _require_free(published: Publication, folder: Path) -> None:
-    """Refuse to touch what a user has; an empty folder and a dead link are nothing.
+    """Check that the target does not exist; an empty folder and a broken link are removed.
 
-    Raises: DataError: then.
+    Raises: DataError: If it exists.
     """
     if folder.is_symlink() and not folder.exists():
         with writing_to(folder):
@@ -322,18 +324,18 @@ def _require_free(published: Publication, folder: Path) -> None:
         folder.rmdir()
     except OSError as error:
         raise DataError(
-            f"{folder} is there, but is not the whole of {published.name}, and is left alone. "
+            f"{folder} exists, but {published.name} in it is incomplete; it is not changed. "
             f"{_expected(published)} Move or remove the folder, then run this again."
         ) from error
 
 
-def _appear(scratch: Path, folder: Path) -> None:
+def _move_into_place(scratch: Path, folder: Path) -> None:
     with writing_to(folder):
         scratch.rename(folder)
 
 
 def _remove(scratch: Path) -> None:
-    """A folder or a link, if it is there."""
+    """Remove a folder or a link, if it exists."""
     if scratch.is_symlink() or scratch.is_file():
         scratch.unlink()
     elif scratch.exists():
@@ -345,21 +347,21 @@ def _prepared(published: Publication, folder: Path, how: str, found: tuple[int, 
     return Prepared(published.name, how, str(folder), images, sum(published.counts.values()), classes)
 
 
-def _bytes_below(place: Path) -> int:
-    if not place.is_dir():
+def _bytes_below(download_folder: Path) -> int:
+    if not download_folder.is_dir():
         return 0
-    return sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
+    return sum(path.stat().st_size for path in download_folder.rglob("*") if path.is_file())
 
 
 @contextmanager
-def _alone(root: Path, name: str) -> Iterator[None]:
-    """Hold what keeps a second process from preparing the same set.
+def _lock(root: Path, name: str) -> Iterator[None]:
+    """Hold the lock that prevents two processes from preparing the same data set.
 
-    Raises: DataError: if another holds it.
+    Raises: DataError: If another process holds it.
     """
 
     def refuse() -> NoReturn:
         raise DataError(f"{name} is being prepared by another process. Wait for it.")
 
-    with holding(root / ".preparing" / f"{name}.lock", busy=refuse):
+    with hold_lock(root / ".preparing" / f"{name}.lock", busy=refuse):
         yield

@@ -1,4 +1,4 @@
-"""Progress by bytes, told in megabytes."""
+"""Progress of byte counts in megabytes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,26 +10,26 @@ _UNIT = 10**6
 
 
 @dataclass
-class Meter:
+class ByteCounter:
     """Counts bytes, and advances a task that counts megabytes.
 
     Attributes:
-        task: told of every whole megabyte.
-        count: bytes so far.
+        task: Task that is advanced by each megabyte.
+        count: Number of bytes so far.
     """
 
     task: ProgressTask
     count: int = 0
 
     def advance(self, count: int) -> None:
-        """Say that ``count`` more bytes are done."""
+        """Add ``count`` bytes."""
         before, self.count = self.count, self.count + count
         if whole := self.count // _UNIT - before // _UNIT:
             self.task.advance(whole)
 
 
 @contextmanager
-def metered(reporter: Reporter, label: str, size_bytes: int) -> Iterator[Meter]:
-    """Work on ``size_bytes`` bytes, named ``label`` while it lasts."""
+def byte_progress(reporter: Reporter, label: str, size_bytes: int) -> Iterator[ByteCounter]:
+    """Report the progress of ``size_bytes`` bytes as a task ``label``."""
     with reporter.task(label, max(1, size_bytes // _UNIT), "MB") as task:
-        yield Meter(task)
+        yield ByteCounter(task)
