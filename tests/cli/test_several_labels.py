@@ -32,7 +32,7 @@ def test_archives_are_prepared_and_scored_by_mean_average_precision(answered, tm
     (tmp_path / "packed").mkdir()
     trainval, test = archives(tmp_path / "mine", tmp_path / "packed")
     code, _, said = answered("datasets", "prepare", "voc2007", "--from", trainval)
-    assert (code, "this is not voc2007, or not all of it" in said) == (1, True)
+    assert (code, "this is not voc2007, or it is incomplete" in said) == (1, True)
     code, (prepared,), _ = answered("datasets", "prepare", "voc2007", "--from", trainval, "--from", test)
     assert (code, prepared["how"], prepared["images"], prepared["classes"]) == (0, "unpacked", 70, 20)
 

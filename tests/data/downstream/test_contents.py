@@ -4,7 +4,7 @@ import pytest
 
 from tests.data.downstream.trees import picture, table
 from transferkit.core.errors import DataError
-from transferkit.data.downstream.contents import Contents, class_folders, named_images, placed_images
+from transferkit.data.downstream.contents import Contents, class_folders, images_by_name, images_by_path_end
 
 
 def test_hidden_files_are_not_there(tmp_path):
@@ -33,7 +33,7 @@ def test_two_roots_that_disagree(tmp_path):
         picture(tmp_path / top / "River/1.jpg", 0)
     contents = Contents.of(tmp_path)
     words = r"the same image twice, 2750/River/1\.jpg and EuroSAT_RGB/River/1\.jpg\. Keep one"
-    for look in (lambda: placed_images(contents, 2), lambda: named_images(contents)):
+    for look in (lambda: images_by_path_end(contents, 2), lambda: images_by_name(contents)):
         with pytest.raises(DataError, match=words):
             look()
 
@@ -41,7 +41,7 @@ def test_two_roots_that_disagree(tmp_path):
 def test_a_file_in_two_places(tmp_path):
     for place in ("a", "b"):
         table(tmp_path / place / "labels.csv", ("x",), [])
-    with pytest.raises(DataError, match=r"has labels\.csv in 2 places, such as a/labels\.csv and b/labels\.csv"):
+    with pytest.raises(DataError, match=r"has labels\.csv in 2 folders, such as a/labels\.csv and b/labels\.csv"):
         Contents.of(tmp_path).find("labels.csv")
 
 
@@ -49,7 +49,7 @@ def test_a_file_that_is_missing(tmp_path):
     contents = Contents.of(tmp_path)
     assert contents.find("labels.csv") is None
     with pytest.raises(
-        DataError, match=r"lacks the file a\.csv or b\.csv: it is another data set.*whole of it again\."
+        DataError, match=r"lacks the file a\.csv or b\.csv: it is another data set.*prepare the complete data set\."
     ):
         contents.file("a.csv", "b.csv")
 
@@ -76,8 +76,8 @@ def test_no_class_folders(tmp_path):
 
 def test_what_to_do_where_a_file_is_missing(tmp_path):
     """``prepare`` does nothing where a folder is there: it has to be moved away first."""
-    for name, end in (("dtd", "again with: transferkit datasets prepare dtd"), ("mine", "of it again.")):
+    for name, end in (("dtd", "data set with: transferkit datasets prepare dtd"), ("mine", "data set.")):
         (tmp_path / name).mkdir()
-        with pytest.raises(DataError, match=r"lacks the file train1\.txt: .* Move it away, and get") as caught:
+        with pytest.raises(DataError, match=r"lacks the file train1\.txt: .* Move it away, and prepare") as caught:
             Contents.of(tmp_path / name).file("train1.txt")
         assert str(caught.value).endswith(end)

@@ -10,7 +10,7 @@ import pytest
 from tests.data.downstream.trees import TREES, picture
 from transferkit.core.errors import DataError
 from transferkit.data.catalog import open_dataset
-from transferkit.data.downstream.opening import divided, opened
+from transferkit.data.downstream.opening import open_listing, split_rows
 from transferkit.data.downstream.published import Listing, Published, state_of
 
 # the last three of each class by: printf eurosat/x00.jpg | sha256sum
@@ -24,7 +24,7 @@ def listing_of(n, classes=2, name="x"):
 
 
 def test_the_rule_is_frozen():
-    parts = divided(listing_of(20), "eurosat")
+    parts = split_rows(listing_of(20), "eurosat")
     assert list(parts["test"]) == FROZEN
     assert sorted([*parts["train"], *parts["test"]]) == sorted(listing_of(20).parts["all"])
 
@@ -33,7 +33,7 @@ def test_the_rule_is_frozen_for_classes_of_all_sizes():
     """One digest of 70/30 parts, so that no version of Python or NumPy can change them unseen."""
     sizes = (1, 2, 3, 10, 33, 101)
     rows = {f"{label}/x{n:03}ö.jpg": label for label, size in enumerate(sizes) for n in range(size)}
-    parts = divided(Listing({"all": rows}, tuple("abcdef")), "eurosat")
+    parts = split_rows(Listing({"all": rows}, tuple("abcdef")), "eurosat")
     test = list(parts["test"].values())
     assert [test.count(label) for label in range(6)] == [0, 1, 1, 3, 10, 30]
     text = "\n".join(f"{part} {one}" for part, ids in parts.items() for one in ids)
@@ -41,7 +41,7 @@ def test_the_rule_is_frozen_for_classes_of_all_sizes():
 
 
 def test_each_class_is_divided():
-    parts = divided(listing_of(40), "leaves")
+    parts = split_rows(listing_of(40), "leaves")
     for label in (0, 1):
         assert list(parts["train"].values()).count(label) == 14
         assert list(parts["test"].values()).count(label) == 6
@@ -56,12 +56,12 @@ def test_the_seed_changes_nothing(data_root):
 
 def test_official_parts_stay():
     parts = {"test": {"b": 0}, "train": {"a": 0}}
-    assert divided(Listing(parts, ("x",)), "n") == parts
+    assert split_rows(Listing(parts, ("x",)), "n") == parts
 
 
 def test_a_split_without_images(tmp_path):
     with pytest.raises(DataError, match="the split test of n has no image"):
-        opened(Listing({"train": {"a": 0}, "test": {}}, ("x",)), tmp_path, "n", memory=tmp_path / "m")
+        open_listing(Listing({"train": {"a": 0}, "test": {}}, ("x",)), tmp_path, "n", cache_dir=tmp_path / "m")
 
 
 def test_bytes_make_the_fingerprint_and_are_remembered(data_root, notes):

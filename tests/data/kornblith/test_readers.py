@@ -46,7 +46,7 @@ def test_every_set_opens_from_its_tree(name, planted, data_root, notes):
     assert state_of(PUBLISHED[name], data_root / name) == "ready"
     dataset = open_dataset(name, root=data_root, reporter=notes)
     (note,) = notes.notes
-    assert re.fullmatch(rf"{name}: \d+ images, not the published \d+\. Look closer: .* verify {name}", note)
+    assert re.fullmatch(rf"{name}: \d+ images, not the published \d+\. Check with: .* verify {name}", note)
     rows = [one for split in dataset.splits.values() for one in split.ids]
     assert len(rows) == len(set(rows))
     for split in dataset.splits.values():
@@ -79,7 +79,7 @@ def test_cifar(name, kind, planted, data_root):
 def test_cifar_that_is_not_as_published(data_root):
     """Without the fixture that makes torchvision trust the tree: its sums are wrong, no pickle is opened."""
     TREES["cifar10"](data_root / "cifar10")
-    with pytest.raises(DataError, match="does not hold CIFAR10 as published: Dataset not found or corrupted"):
+    with pytest.raises(DataError, match="does not contain CIFAR10 as published: Dataset not found or corrupted"):
         open_dataset("cifar10", root=data_root)
 
 
@@ -107,7 +107,7 @@ def test_sun397(planted, data_root):
 
 def test_sun397_without_its_partitions(planted, data_root):
     shutil.rmtree(planted("sun397") / "Partitions")
-    with pytest.raises(DataError, match=r"sun397 is there only in part: .*Training_01\.txt"):
+    with pytest.raises(DataError, match=r"sun397 is incomplete: .*Training_01\.txt"):
         open_dataset("sun397", root=data_root)
 
 
@@ -194,7 +194,7 @@ def test_cub200(planted, data_root):
 def test_birds_whose_files_disagree(planted, data_root):
     path = planted("cub200") / "CUB_200_2011/image_class_labels.txt"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
-    with pytest.raises(DataError, match=r"images\.txt, image_class_labels\.txt.* disagree"):
+    with pytest.raises(DataError, match=r"images\.txt, image_class_labels\.txt.* are inconsistent"):
         open_dataset("cub200", root=data_root)
 
 
@@ -205,5 +205,5 @@ def test_labels_and_images_without_each_other(name, planted, data_root, notes):
     picture(picked.with_name("stray.jpg"), 0)
     picked.unlink()
     open_dataset(name, root=data_root, reporter=notes)
-    assert any("1 label left out, of images that are not there, such as" in note for note in notes.notes)
+    assert any("1 labels of missing images are left out, such as" in note for note in notes.notes)
     assert any(note.endswith("stray.jpg") for note in notes.notes)

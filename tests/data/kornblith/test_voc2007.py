@@ -51,7 +51,7 @@ def test_a_missing_image_is_left_out_and_told(tree, data_root, notes):
     train = open_dataset("voc2007", root=data_root, reporter=notes).split("train")
     assert (len(train), "000003.jpg" in train.ids) == (23, False)
     assert train.labels[2].tolist() == [voc_label(name, 4) for name in CLASSES]
-    assert notes.notes[0] == "voc2007: 1 label left out, of images that are not there, such as 000003.jpg"
+    assert notes.notes[0] == "voc2007: 1 labels of missing images are left out, such as 000003.jpg"
 
 
 def test_another_year_beside_it_changes_nothing(tree, data_root):
@@ -64,18 +64,18 @@ def test_another_year_beside_it_changes_nothing(tree, data_root):
 @pytest.mark.parametrize(
     ("name", "change", "words"),
     [
-        ("dog_val.txt", lambda text: text.replace("000030  1\n", ""), "says nothing of 000030 and 0 more"),
+        ("dog_val.txt", lambda text: text.replace("000030  1\n", ""), "lacks 000030 and 0 more"),
         (
             "dog_val.txt",
             lambda text: text.replace("000030  1", "000030  2"),
-            "says '2' of 000030, not 1, 0 or",
+            "has the label '2' for 000030; allowed are 1, 0",
         ),
         (
             "dog_val.txt",
             lambda text: text.replace("000030  1", "000030"),
-            "says 'nothing' of 000030, not 1, 0",
+            "has the label '' for 000030; allowed are 1, 0",
         ),
-        ("cat_test.txt", lambda text: None, r"cat_test\.txt is missing: unpack the archive that holds it"),
+        ("cat_test.txt", lambda text: None, r"cat_test\.txt is missing\. Unpack the archive that contains it"),
         ("val.txt", lambda text: "\n", r"JPEGImages has no image of val\. Unpack"),
         (
             "val.txt",

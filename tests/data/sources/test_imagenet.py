@@ -107,24 +107,24 @@ def test_the_archives_hold_the_same_images(folders, archives, data_root):
 def test_the_index_is_remembered(archives, data_root, notes):
     for _ in range(2):
         open_dataset(f"imagenet:{archives}", root=data_root, reporter=notes)
-    assert len([note for note in notes.notes if note.startswith("Looking through")]) == 2, "one an archive"
+    assert len([note for note in notes.notes if note.startswith("Indexing the images of")]) == 2, "one an archive"
 
 
 def test_a_damaged_index_is_made_anew(archives, data_root, notes):
     path = archives / "ILSVRC2012_img_val.tar"
-    first = tar_index(path, memory=data_root)
+    first = tar_index(path, cache_dir=data_root)
     (memo,) = data_root.glob("*.npz")
     memo.write_bytes(b"PK\x03\x04 no index")
-    again = tar_index(path, memory=data_root, reporter=notes)
+    again = tar_index(path, cache_dir=data_root, reporter=notes)
     assert again.names == first.names
     assert len(notes.notes) == 1
 
 
 def test_an_index_that_cannot_be_kept(archives, tmp_path, notes):
     (tmp_path / "file").write_text("")
-    index = tar_index(archives / "ILSVRC2012_img_val.tar", memory=tmp_path / "file", reporter=notes)
+    index = tar_index(archives / "ILSVRC2012_img_val.tar", cache_dir=tmp_path / "file", reporter=notes)
     assert len(index.names) == 6
-    assert any("is not remembered" in note for note in notes.notes)
+    assert any("is not cached" in note for note in notes.notes)
 
 
 def test_without_validation_images_there_is_train(archives, data_root):
@@ -135,22 +135,22 @@ def test_without_validation_images_there_is_train(archives, data_root):
 def test_an_archive_that_is_cut_off(archives, data_root):
     path = archives / "ILSVRC2012_img_train.tar"
     os.truncate(path, path.stat().st_size // 2)
-    with pytest.raises(DataError, match=r"ILSVRC2012_img_train\.tar (cannot be read|is cut off)"):
+    with pytest.raises(DataError, match=r"ILSVRC2012_img_train\.tar (cannot be read|is truncated)"):
         open_dataset(f"imagenet:{archives}", root=data_root)
 
 
 def test_an_archive_that_ends_within_an_image(archives, tmp_path):
     path = packed(tmp_path / "short.tar", {"1.jpg": b"x" * 5000})
     os.truncate(path, 2000)
-    with pytest.raises(DataError, match=r"short\.tar (cannot be read|is cut off)"):
-        tar_index(path, memory=tmp_path / "memory")
+    with pytest.raises(DataError, match=r"short\.tar (cannot be read|is truncated)"):
+        tar_index(path, cache_dir=tmp_path / "memory")
 
 
 def test_an_archive_that_ends_between_two_files(tmp_path):
     path = packed(tmp_path / "short.tar", {"1.jpg": b"x" * 512, "2.jpg": b"x" * 512})
     os.truncate(path, 1024)
-    with pytest.raises(DataError, match=r"short\.tar cannot be read .*the mark that ends a tar is missing"):
-        tar_index(path, memory=tmp_path / "memory")
+    with pytest.raises(DataError, match=r"short\.tar cannot be read .*the end-of-archive block is missing"):
+        tar_index(path, cache_dir=tmp_path / "memory")
 
 
 def test_an_archive_that_changes_is_not_read_at_old_places(archives, data_root):
@@ -173,7 +173,7 @@ def test_what_is_no_archive_of_images(archives, data_root):
 def test_the_devkit_is_needed(archives, data_root):
     path = archives / "ILSVRC2012_devkit_t12.tar.gz"
     path.unlink()
-    with pytest.raises(DataError, match=r"devkit_t12\.tar\.gz is missing: it says what the images"):
+    with pytest.raises(DataError, match=r"devkit_t12\.tar\.gz is missing: it contains the labels"):
         open_dataset(f"imagenet:{archives}", root=data_root)
     path.write_bytes(b"x")
     with pytest.raises(DataError, match=r"devkit_t12\.tar\.gz cannot be read"):
@@ -218,9 +218,9 @@ def test_the_archives_of_classes_in_train(tmp_path, data_root, beside):
 
 
 def test_other_folders(tmp_path, data_root):
-    with pytest.raises(DataError, match=r"is not ImageNet: expected are .*/train/n01440764/x\.JPEG"):
+    with pytest.raises(DataError, match=r"is not ImageNet\. Expected are .*/train/n01440764/x\.JPEG"):
         open_dataset(f"imagenet:{tmp_path}", root=data_root)
-    with pytest.raises(UsageError, match="imagenet: stands before a path"):
+    with pytest.raises(UsageError, match="imagenet: has no path"):
         open_dataset("imagenet:", root=data_root)
 
 

@@ -44,7 +44,7 @@ def test_missing_images_are_counted(tmp_path, data_root, notes):
     picture(tmp_path / "images/a.jpg", 0)
     picture(tmp_path / "images/b.jpg", 0)
     open_dataset(f"miniimagenet:{tmp_path}", root=data_root, reporter=notes)
-    assert any("1 label left out, of images that are not there, such as c.jpg" in n for n in notes.notes)
+    assert any("1 labels of missing images are left out, such as c.jpg" in n for n in notes.notes)
     (tmp_path / "images/a.jpg").unlink()
     (tmp_path / "images/b.jpg").unlink()
     with pytest.raises(DataError, match=r"lacks the images that train\.csv names"):
@@ -52,8 +52,8 @@ def test_missing_images_are_counted(tmp_path, data_root, notes):
 
 
 def test_other_folders(tmp_path, data_root):
-    with pytest.raises(DataError, match=r"is not mini-ImageNet: expected are train\.csv and images"):
+    with pytest.raises(DataError, match=r"is not mini-ImageNet\. Expected are train\.csv and images"):
         open_dataset(f"miniimagenet:{tmp_path}", root=data_root)
     for rest in ("", f"{tmp_path}#base"):
-        with pytest.raises(UsageError, match="is not miniimagenet:PATH, miniimagenet:PATH#val"):
+        with pytest.raises(UsageError, match=r"is invalid\. Use miniimagenet:PATH, miniimagenet:PATH#val"):
             open_dataset(f"miniimagenet:{rest}", root=data_root)

@@ -1,4 +1,4 @@
-"""The study's twelve downstream sets, as their authors published them; one small file each."""
+"""The twelve downstream data sets of the study, as published; one module each."""
 
 from ..dataset import DATASETS
 from . import (  # noqa: F401  (each registers itself)
@@ -32,7 +32,7 @@ PAPER12 = (
     "sketch",
     "dtd",
 )
-"""In the order of the study's table: by domain."""
+"""Names in the order of the table of the study, by domain."""
 
 for _name in PAPER12:
     DATASETS.register(_name)(PublishedOpener(PUBLISHED[_name]))

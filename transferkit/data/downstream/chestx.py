@@ -1,15 +1,13 @@
 """ChestX: frontal X-rays of the chest with one of seven findings (NIH ChestX-ray14).
 
-Kept are images with exactly one finding, of the seven that the study uses: ``A|B`` has several, and neither
-Pneumonia nor ``No Finding`` is among the seven. Images of one patient can lie in train and in test, as in
-the study.
+Only images with exactly one of the seven findings of the study are used: ``A|B`` has several, and Pneumonia and
+``No Finding`` are not among the seven. Images of one patient can be in train and in test, as in the study.
 """
 
 from collections import Counter
 from pathlib import Path
 
-from ...core.wording import counted
-from .contents import Contents, left_out, named_images, only_present, require_unique
+from .contents import Contents, images_by_name, left_out, only_present, require_unique
 from .published import PUBLISHED, WHOLE, Listing, Published
 
 CLASSES = ("Atelectasis", "Cardiomegaly", "Effusion", "Infiltration", "Mass", "Nodule", "Pneumothorax")
@@ -17,7 +15,7 @@ _TABLES = ("Data_Entry_2017.csv", "Data_Entry_2017_v2020.csv")
 
 
 def read(folder: Path) -> Listing:
-    """``Data_Entry_2017.csv`` and images in ``images`` or in ``images_001`` to ``images_012``."""
+    """List ``Data_Entry_2017.csv`` and the images in ``images`` or in ``images_001`` to ``images_012``."""
     contents = Contents.of(folder)
     table = contents.table(*_TABLES, columns=("Image Index", "Finding Labels"))
     require_unique(contents, (row["Image Index"] for row in table), "the table of findings")
@@ -28,8 +26,8 @@ def read(folder: Path) -> Listing:
             rows[row["Image Index"]] = CLASSES.index(finding)
         else:
             others["several findings" if "|" in finding else finding] += 1
-    named = named_images(contents)
-    notes = [f"{counted(count, 'image')} left out: {finding}" for finding, count in others.most_common()]
+    named = images_by_name(contents)
+    notes = [f"{count} images left out: {finding}" for finding, count in others.most_common()]
     listed = {row["Image Index"] for row in table}
     notes += left_out({WHOLE: rows}, (name for name in named if name in rows or name not in listed))
     return Listing({WHOLE: only_present(rows, named)}, CLASSES, tuple(notes), named)
@@ -46,7 +44,7 @@ PUBLISHED.register("chestx")(
         "weakly-supervised classification and localization of common thorax diseases, CVPR 2017",
         homepage="https://nihcc.app.box.com/v/ChestXray-NIHCC",
         layout="Data_Entry_2017.csv (or …_v2020.csv), images/*.png or images_001/images/*.png …",
-        split_rule="70 % train, 30 % test of each class, by the SHA-256 of chestx/ID; patients are mixed",
+        split_rule="70 % train, 30 % test of each class, by the SHA-256 of chestx/ID; one patient can be in both",
         read=read,
         marks=("|".join(_TABLES), "images|images_001"),
         steps=(

@@ -1,4 +1,4 @@
-"""What lies in a published set's folder, however many folders an unpacker wrapped around it."""
+"""Listing of the folder of a published data set, with or without extra parent folders from unpacking."""
 
 import csv
 import os
@@ -13,16 +13,16 @@ from ...core.wording import counted
 from ..decoding import IMAGE_EXTENSIONS
 from .published import PUBLISHED, Label, Listing
 
-L = TypeVar("L")
+LabelType = TypeVar("LabelType")
 
 
 @dataclass(frozen=True)
 class Contents:
-    """Every file below a folder, without hidden ones; none has been opened.
+    """All files below a folder except hidden ones; the files are not opened.
 
     Attributes:
-        folder: where.
-        files: paths below it, with ``/``, sorted.
+        folder: Path of the folder.
+        files: Sorted paths relative to the folder, with ``/``.
     """
 
     folder: Path
@@ -30,9 +30,9 @@ class Contents:
 
     @classmethod
     def of(cls, folder: Path) -> "Contents":
-        """Look once.
+        """List the files of a folder.
 
-        Raises: DataError: if the folder cannot be listed, or a name is not text.
+        Raises: DataError: If the folder cannot be listed, or a name is not valid UTF-8.
         """
         files = tuple(sorted(_walk(folder, "")))
         try:
@@ -43,47 +43,47 @@ class Contents:
 
     @property
     def images(self) -> Iterator[str]:
-        """Paths of what is an image by its name."""
+        """Paths of files with an image extension."""
         return (path for path in self.files if PurePosixPath(path).suffix.lower() in IMAGE_EXTENSIONS)
 
     def file(self, *names: str) -> str:
-        """The path of the only file that has one of these names, in any folder.
+        """Return the path of the only file with one of these names, in any folder.
 
-        Raises: DataError: if there is none, or there are several.
+        Raises: DataError: If there is none, or there are several.
         """
         found = self.find(*names)
         if found is None:
-            raise self.lacks(f"the file {' or '.join(names)}")
+            raise self.missing(f"the file {' or '.join(names)}")
         return found
 
     def find(self, *names: str) -> str | None:
-        """The same, or None where there is none.
+        """Return the path of the only file with one of these names, or None if there is none.
 
-        A name of several parts, ``labels/train1.txt``, is that file in that folder.
+        A name with a folder, such as ``labels/train1.txt``, matches that file in that folder.
         """
         for name in names:
             found = [path for path in self.files if path == name or path.endswith(f"/{name}")]
             if len(found) > 1:
                 raise DataError(
-                    f"{self.folder} has {name} in {len(found)} places, such as {found[0]} and {found[1]}. Keep one."
+                    f"{self.folder} has {name} in {len(found)} folders, such as {found[0]} and {found[1]}. Keep one."
                 )
             if found:
                 return found[0]
         return None
 
-    def lacks(self, what: str) -> DataError:
-        """The error that says what was looked for in vain."""
+    def missing(self, what: str) -> DataError:
+        """Make the error for a missing part of the data set."""
         name = self.folder.name
         command = f" with: transferkit datasets prepare {name}" if name in PUBLISHED else "."
         return DataError(
-            f"{self.folder} lacks {what}: it is another data set, or was unpacked in part. "
-            f"Move it away, and get the whole of it again{command}"
+            f"{self.folder} lacks {what}: it is another data set, or incomplete. "
+            f"Move it away, and prepare the complete data set{command}"
         )
 
     def table(self, *names: str, columns: Iterable[str]) -> list[dict[str, str]]:
-        """Rows of a CSV file with a header line.
+        """Read the rows of a CSV file with a header line.
 
-        Raises: DataError: if there is no such file, it cannot be read, or lacks a column.
+        Raises: DataError: If the file is missing, cannot be read, or lacks a column.
         """
         path = self.folder / self.file(*names)
         try:
@@ -101,9 +101,9 @@ class Contents:
             raise DataError(f"{path} cannot be read: {error}. Take it from the published archive.") from error
 
     def lines(self, name: str) -> list[str]:
-        """Lines of a text file that are not empty.
+        """Read the non-empty lines of a text file.
 
-        Raises: DataError: if there is no such file, or it cannot be read.
+        Raises: DataError: If the file is missing or cannot be read.
         """
         path = self.folder / self.file(name)
         try:
@@ -113,24 +113,24 @@ class Contents:
         return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def named_images(contents: Contents) -> dict[str, str]:
-    """Name of an image file → its path, for sets whose names are unique.
+def images_by_name(contents: Contents) -> dict[str, str]:
+    """Map the names of image files to their paths, for data sets with unique names.
 
-    Raises: DataError: if a name occurs in two folders.
+    Raises: DataError: If a name occurs in two folders.
     """
     named: dict[str, str] = {}
     for path in contents.images:
         name = path.rpartition("/")[2]
         if name in named:
-            raise _twice(contents, named[name], path)
+            raise _duplicate_error(contents, named[name], path)
         named[name] = path
     return named
 
 
-def placed_images(contents: Contents, parts: int) -> dict[str, str]:
-    """The last ``parts`` parts of an image's path → the whole path; shallower ones are left out.
+def images_by_path_end(contents: Contents, parts: int) -> dict[str, str]:
+    """Map the last ``parts`` parts of the path of each image to the whole path; shorter paths are left out.
 
-    Raises: DataError: if two images have the same, as when a set lies there twice.
+    Raises: DataError: If two images have the same key, such as in two copies of a data set.
     """
     placed: dict[str, str] = {}
     for path in contents.images:
@@ -138,42 +138,42 @@ def placed_images(contents: Contents, parts: int) -> dict[str, str]:
         if len(pieces) >= parts:
             one = "/".join(pieces[-parts:])
             if one in placed:
-                raise _twice(contents, placed[one], path)
+                raise _duplicate_error(contents, placed[one], path)
             placed[one] = path
     return placed
 
 
 def class_folders(contents: Contents, *, ending: str = "") -> Listing:
-    """A set that is one folder a class, without official split; ids are ``class/file``.
+    """List a data set with one folder per class and no official split; ids are ``class/file``.
 
     Args:
-        contents: where.
-        ending: of the names of its images, where others may lie beside them.
+        contents: Contents of the folder.
+        ending: Extension of the images, if the folders also contain other images.
 
-    Raises: DataError: if there are no two such folders.
+        es: DataError: If there are fewer than two class folders.
     """
-    placed = {one: path for one, path in placed_images(contents, 2).items() if one.endswith(ending)}
+    placed = {one: path for one, path in images_by_path_end(contents, 2).items() if one.endswith(ending)}
     classes = tuple(sorted({one.partition("/")[0] for one in placed}))
     if len(classes) < 2:
-        raise contents.lacks("class folders with images")
+        raise contents.missing("class folders with images")
     number = {name: label for label, name in enumerate(classes)}
     rows = {one: number[one.partition("/")[0]] for one in sorted(placed)}
     return Listing({"all": rows}, classes, paths=placed)
 
 
-def only_present(rows: Mapping[str, L], named: Mapping[str, str]) -> dict[str, L]:
-    """The rows whose image is there."""
+def only_present(rows: Mapping[str, LabelType], named: Mapping[str, str]) -> dict[str, LabelType]:
+    """Select the rows whose image exists."""
     return {one: label for one, label in rows.items() if one in named}
 
 
 def left_out(parts: Mapping[str, Mapping[str, Label]], named: Iterable[str]) -> tuple[str, ...]:
-    """Notes on labels without an image, and images without a label."""
+    """Describe labels without an image, and images without a label."""
     labelled = {one for rows in parts.values() for one in rows}
     images = set(named)
     notes = []
-    for names, noun, what in (
-        (labelled - images, "label", "of images that are not there"),
-        (images - labelled, "image", "without a label"),
+    for names, what in (
+        (labelled - images, "labels of missing images are left out"),
+        (images - labelled, "images without a label are left out"),
     ):
         if names:
             notes.append(f"{counted(len(names), noun)} left out, {what}, such as {min(names)}")
@@ -181,9 +181,9 @@ def left_out(parts: Mapping[str, Mapping[str, Label]], named: Iterable[str]) -> 
 
 
 def require_unique(contents: Contents, ids: Iterable[str], where: str) -> None:
-    """Refuse a label file that names an image twice.
+    """Check that a label file names each image once.
 
-    Raises: DataError: then.
+    Raises: DataError: If it names an image twice.
     """
     if repeated := [one for one, count in Counter(ids).items() if count > 1]:
         raise DataError(
@@ -192,9 +192,9 @@ def require_unique(contents: Contents, ids: Iterable[str], where: str) -> None:
         )
 
 
-def _twice(contents: Contents, first: str, second: str) -> DataError:
+def _duplicate_error(contents: Contents, first: str, second: str) -> DataError:
     return DataError(
-        f"{contents.folder} holds the same image twice, {first} and {second}. Keep one of the two folders."
+        f"{contents.folder} contains the same image twice, {first} and {second}. Keep one of the two folders."
     )
 
 

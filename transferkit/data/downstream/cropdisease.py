@@ -1,28 +1,28 @@
 """CropDisease: leaves of 14 crops, healthy and diseased, photographed one by one (PlantVillage).
 
-The published copy is augmented by nobody, and divided into ``train`` and ``test`` by its editor. Photographs
-of one leaf are not kept together.
+The published copy is not augmented, and its editor divided it into ``train`` and ``test``. Photographs of one leaf
+can be in both.
 """
 
 from pathlib import Path
 
-from .contents import Contents, placed_images
+from .contents import Contents, images_by_path_end
 from .published import PUBLISHED, Listing, Published, Rows
 
 
 def read(folder: Path) -> Listing:
-    """``train/CLASS/x.jpg`` and ``test/CLASS/y.jpg``, in any outer folder."""
+    """List ``train/CLASS/x.jpg`` and ``test/CLASS/y.jpg``, in any outer folder."""
     contents = Contents.of(folder)
-    placed = placed_images(contents, 3)
-    sides = {split: [one for one in sorted(placed) if one.startswith(f"{split}/")] for split in _SPLITS}
-    classes = tuple(sorted({one.split("/")[1] for one in sides["train"]}))
+    placed = images_by_path_end(contents, 3)
+    ids_of_split = {split: [one for one in sorted(placed) if one.startswith(f"{split}/")] for split in _SPLITS}
+    classes = tuple(sorted({one.split("/")[1] for one in ids_of_split["train"]}))
     number = {name: label for label, name in enumerate(classes)}
     parts: dict[str, Rows] = {}
-    for split, ids in sides.items():
+    for split, ids in ids_of_split.items():
         if not ids:
-            raise contents.lacks(f"images in {split}/CLASS")
+            raise contents.missing(f"images in {split}/CLASS")
         if foreign := {one.split("/")[1] for one in ids} - number.keys():
-            raise contents.lacks(f"the class {min(foreign)!r} in train, which {split} has")
+            raise contents.missing(f"the class {min(foreign)!r} in train, which {split} has")
         parts[split] = {one: number[one.split("/")[1]] for one in ids}
     return Listing(parts, classes, paths=placed)
 

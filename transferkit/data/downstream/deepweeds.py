@@ -1,7 +1,7 @@
-"""DeepWeeds: eight weeds of northern Australia where they grow, and what is none of them.
+"""DeepWeeds: eight weeds of northern Australia in their natural surroundings, and negative images.
 
-``deepweeds`` is the study's split; ``deepweeds:0`` to ``deepweeds:4`` are the authors' five folds, which need
-their label files.
+``deepweeds`` uses the split of the study; ``deepweeds:0`` to ``deepweeds:4`` use the five folds of the authors, which
+need their label files.
 """
 
 from collections.abc import Mapping
@@ -9,23 +9,26 @@ from functools import partial
 from pathlib import Path
 
 from ...core.errors import DataError
-from .contents import Contents, left_out, named_images, only_present, require_unique
+from .contents import Contents, images_by_name, left_out, only_present, require_unique
 from .published import PUBLISHED, WHOLE, Download, Listing, Option, Published, Rows
 
 _FOLDS = range(5)
 
 
 def read(folder: Path, fold: int | None = None) -> Listing:
-    """``images/20160928-140314-0.jpg`` and ``labels/labels.csv``; the class is the species."""
+    """List ``images/20160928-140314-0.jpg`` and ``labels/labels.csv``; the class is the species."""
     contents = Contents.of(folder)
     table = contents.table("labels.csv", columns=("Filename", "Label", "Species"))
     require_unique(contents, (row["Filename"] for row in table), "labels.csv")
     species = {row["Label"]: row["Species"] for row in table}
     if len(set(species.values())) < len(species) or not all(map(str.isdigit, species)):
-        raise DataError(f"{folder}: labels.csv has labels that are no numbers, or two of one species.")
-    number = {label: place for place, label in enumerate(sorted(species, key=int))}
+        raise DataError(
+            f"{folder}: labels.csv has labels that are not numbers, or two labels for one species. "
+            "Take the file from the published archive."
+        )
+    number = {label: index for index, label in enumerate(sorted(species, key=int))}
     labels = {row["Filename"]: number[row["Label"]] for row in table}
-    named = named_images(contents)
+    named = images_by_name(contents)
     parts = {WHOLE: labels} if fold is None else _fold(contents, fold, labels)
     present = {split: only_present(rows, named) for split, rows in parts.items()}
     classes = tuple(species[label] for label in number)
@@ -33,7 +36,7 @@ def read(folder: Path, fold: int | None = None) -> Listing:
 
 
 def _fold(contents: Contents, fold: int, labels: Mapping[str, int]) -> dict[str, Rows]:
-    """The authors' split of one fold."""
+    """Read the published split of one fold."""
     parts: dict[str, Rows] = {}
     for split in ("train", "val", "test"):
         name = f"{split}_subset{fold}.csv"

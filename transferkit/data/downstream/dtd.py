@@ -1,21 +1,21 @@
-"""DTD: textures by the words that describe them; ten folds of a third train, val and test each.
+"""DTD: describable textures; ten folds with equal parts for train, val and test.
 
-``dtd`` is fold 1, as most report it; ``dtd:3`` is another.
+``dtd`` is fold 1, on which most papers report; ``dtd:3`` is fold 3.
 """
 
 from functools import partial
 from pathlib import Path
 
-from .contents import Contents, left_out, only_present, placed_images
+from .contents import Contents, images_by_path_end, left_out, only_present
 from .published import PUBLISHED, Download, Listing, Option, Published
 
 _FOLDS = range(1, 11)
 
 
 def read(folder: Path, fold: int = 1) -> Listing:
-    """``images/banded/banded_0002.jpg`` and ``labels/train1.txt``; the class is the folder."""
+    """List ``images/banded/banded_0002.jpg`` and ``labels/train1.txt``; the class is the folder."""
     contents = Contents.of(folder)
-    placed = placed_images(contents, 2)
+    placed = images_by_path_end(contents, 2)
     names = {split: contents.lines(f"{split}{fold}.txt") for split in ("train", "val", "test")}
     classes = tuple(sorted({one.partition("/")[0] for ids in names.values() for one in ids}))
     number = {name: label for label, name in enumerate(classes)}
@@ -34,7 +34,7 @@ PUBLISHED.register("dtd")(
         citation="Cimpoi et al., Describing textures in the wild, CVPR 2014",
         homepage="https://www.robots.ox.ac.uk/~vgg/data/dtd/",
         layout="dtd/images/CLASS/*.jpg, dtd/labels/train1.txt … test10.txt",
-        split_rule="train, val and test of fold 1; dtd:2 to dtd:10 are the others",
+        split_rule="train, val and test of fold 1; dtd:2 to dtd:10 are the other folds",
         read=read,
         marks=("images/banded", "labels"),
         class_folders=True,

@@ -7,7 +7,7 @@ from .published import PUBLISHED, Download, Listing, Published
 
 
 def read(folder: Path) -> Listing:
-    """``2750/CLASS/CLASS_1.jpg``, or ``EuroSAT_RGB/…`` of the later archive; not the TIFFs of all bands."""
+    """List ``2750/CLASS/CLASS_1.jpg``, or ``EuroSAT_RGB/…`` of the later archive; multispectral TIFFs are ignored."""
     return class_folders(Contents.of(folder), ending=".jpg")
 
 

@@ -1,4 +1,4 @@
-"""Flowers-102: flowers of Britain. Ids and labels count from one in the archive, labels from zero here."""
+"""Flowers-102: flowers of Britain. Ids and labels start at 1 in the archive; labels start at 0 here."""
 
 from pathlib import Path
 
@@ -6,26 +6,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import DataError
-from .contents import Contents, left_out, named_images, only_present
-from .matlab import matlab
+from .contents import Contents, images_by_name, left_out, only_present
+from .matlab import read_matlab
 from .published import PUBLISHED, Download, Listing, Published
 
 _SPLITS = {"train": "trnid", "val": "valid", "test": "tstid"}
 
 
 def read(folder: Path) -> Listing:
-    """``jpg/image_00001.jpg``, ``imagelabels.mat`` and ``setid.mat``.
+    """List ``jpg/image_00001.jpg``, ``imagelabels.mat`` and ``setid.mat``.
 
-    The archive names no classes: they are called by their published numbers, ``1`` to ``102``.
+    The archive does not name classes: their names are the published numbers, ``1`` to ``102``.
     """
     contents = Contents.of(folder)
     labels = _integers(contents, "imagelabels.mat", "labels")
     if labels.min(initial=1) < 1:
         raise DataError(
-            f"{contents.folder}: imagelabels.mat has the label {labels.min()}, and labels count from 1. "
+            f"{contents.folder}: imagelabels.mat has the label {labels.min()}, but labels start at 1. "
             "Take the file from the published archive."
         )
-    named = {name: path for name, path in named_images(contents).items() if name.startswith("image_")}
+    named = {name: path for name, path in images_by_name(contents).items() if name.startswith("image_")}
     classes = tuple(str(number) for number in range(1, int(labels.max(initial=0)) + 1))
     parts = {}
     for split, key in _SPLITS.items():
@@ -33,7 +33,7 @@ def read(folder: Path) -> Listing:
         if len(numbers) and not 1 <= numbers[0] <= numbers[-1] <= len(labels):
             raise DataError(
                 f"{contents.folder}: setid.mat names the images {numbers[0]} to {numbers[-1]}, "
-                f"imagelabels.mat has labels of 1 to {len(labels)}. Take both from the published archive."
+                f"but imagelabels.mat has labels of 1 to {len(labels)}. Take both from the published archive."
             )
         parts[split] = {f"image_{number:05}.jpg": int(labels[number - 1]) - 1 for number in numbers}
     present = {split: only_present(rows, named) for split, rows in parts.items()}
@@ -41,8 +41,8 @@ def read(folder: Path) -> Listing:
 
 
 def _integers(contents: Contents, name: str, key: str) -> NDArray[np.int64]:
-    """The row vector ``key`` of a MATLAB file."""
-    return np.asarray(matlab(contents, name, key)).ravel().astype(np.int64)
+    """Read the row vector ``key`` of a MATLAB file."""
+    return np.asarray(read_matlab(contents, name, key)).ravel().astype(np.int64)
 
 
 _URL = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/"

@@ -1,12 +1,12 @@
 """ISIC 2018, task 3: skin lesions under the dermatoscope (HAM10000).
 
-Several images can show one lesion; the study's split, by images, does not keep them together.
+Several images can show one lesion; the split of the study is by image, so that a lesion can be in train and test.
 """
 
 from pathlib import Path
 
 from ...core.errors import DataError
-from .contents import Contents, left_out, named_images, only_present, require_unique
+from .contents import Contents, images_by_name, left_out, only_present, require_unique
 from .published import PUBLISHED, WHOLE, Download, Listing, Published
 
 CLASSES = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
@@ -14,17 +14,17 @@ _TRUTH = "ISIC2018_Task3_Training_GroundTruth"
 
 
 def read(folder: Path) -> Listing:
-    """``ISIC2018_Task3_Training_Input/ISIC_0024306.jpg`` and the one-hot table of the ground truth."""
+    """List ``ISIC2018_Task3_Training_Input/ISIC_0024306.jpg`` and the one-hot table of the ground truth."""
     contents = Contents.of(folder)
     table = contents.table(f"{_TRUTH}.csv", columns=("image", *CLASSES))
     require_unique(contents, (row["image"] for row in table), f"{_TRUTH}.csv")
     rows = {f"{row['image']}.jpg": _label(row, folder) for row in table}
-    named = named_images(contents)
+    named = images_by_name(contents)
     return Listing({WHOLE: only_present(rows, named)}, CLASSES, left_out({WHOLE: rows}, named), named)
 
 
 def _label(row: dict[str, str], folder: Path) -> int:
-    """The only class whose column is 1."""
+    """Return the only class whose column is 1."""
     try:
         marked = [label for label, name in enumerate(CLASSES) if float(row[name])]
     except (TypeError, ValueError):
@@ -50,7 +50,7 @@ PUBLISHED.register("isic")(
         "Tschandl, Rosendahl and Kittler, The HAM10000 dataset, Scientific Data 2018",
         homepage="https://challenge.isic-archive.com/data/#2018",
         layout="ISIC2018_Task3_Training_Input/*.jpg, ISIC2018_Task3_Training_GroundTruth/*.csv",
-        split_rule="70 % train, 30 % test of each class, by the SHA-256 of isic/ID; lesions are mixed",
+        split_rule="70 % train, 30 % test of each class, by the SHA-256 of isic/ID; one lesion can be in both",
         read=read,
         marks=("ISIC2018_Task3_Training_Input", f"{_TRUTH}|{_TRUTH}.csv"),
         downloads=(

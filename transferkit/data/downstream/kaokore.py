@@ -1,13 +1,13 @@
 """KaoKore: faces from Japanese picture scrolls of the 16th and 17th century.
 
-The images are fetched one by one from libraries, and some have vanished: labels without an image are left
-out and counted. The class is the gender and the status together.
+The images are fetched one by one from libraries, and some no longer exist: labels without an image are left out
+and counted. The class combines the gender and the status.
 """
 
 from pathlib import Path
 
 from ...core.errors import DataError
-from .contents import Contents, left_out, named_images, only_present, require_unique
+from .contents import Contents, images_by_name, left_out, only_present, require_unique
 from .published import PUBLISHED, Listing, Published, Rows
 
 GENDERS = ("male", "female")
@@ -17,21 +17,21 @@ _SPLITS = {"train": "train", "dev": "val", "test": "test"}
 
 
 def read(folder: Path) -> Listing:
-    """``labels.csv`` with the columns image, gender, status and set; ``images_256/00000001.jpg``."""
+    """List ``labels.csv`` with the columns image, gender, status and set, and ``images_256/00000001.jpg``."""
     contents = Contents.of(folder)
     table = contents.table("labels.csv", columns=("image", "gender", "status", "set"))
     require_unique(contents, (row["image"] for row in table), "labels.csv")
     parts: dict[str, Rows] = {split: {} for split in _SPLITS.values()}
     for row in table:
-        split, label = _meant(row, folder)
+        split, label = _parse_row(row, folder)
         parts[split][row["image"]] = label
-    named = named_images(contents)
+    named = images_by_name(contents)
     present = {split: only_present(rows, named) for split, rows in parts.items()}
     return Listing(present, CLASSES, left_out(parts, named), named)
 
 
-def _meant(row: dict[str, str], folder: Path) -> tuple[str, int]:
-    """The split and the label of a row of the table."""
+def _parse_row(row: dict[str, str], folder: Path) -> tuple[str, int]:
+    """Return the split and the label of a row of the table."""
     try:
         gender, status = int(row["gender"]), int(row["status"])
         if gender not in (0, 1) or status not in (0, 1, 2, 3):
@@ -40,7 +40,8 @@ def _meant(row: dict[str, str], folder: Path) -> tuple[str, int]:
     except (KeyError, TypeError, ValueError) as error:
         words = ", ".join(f"{name} {row[name]}" for name in ("gender", "status", "set"))
         raise DataError(
-            f"{folder}: labels.csv says of {row['image']}: {words}. Take the file from the published archive."
+            f"{folder}: labels.csv has invalid values for {row['image']}: {words}. "
+            "Take the file from the published archive."
         ) from error
 
 

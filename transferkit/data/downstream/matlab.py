@@ -1,4 +1,4 @@
-"""Variables of MATLAB files, in which several sets keep their labels."""
+"""Reader of variables in MATLAB files, which contain the labels of several data sets."""
 
 from typing import Any
 
@@ -6,16 +6,16 @@ from ...core.errors import DataError
 from .contents import Contents
 
 
-def matlab(contents: Contents, name: str, key: str) -> Any:
-    """One variable of a MATLAB file.
+def read_matlab(contents: Contents, name: str, key: str) -> Any:
+    """Read one variable of a MATLAB file.
 
-    Raises: DataError: if there is no such file or variable, or it cannot be read.
+    Raises: DataError: If the file or variable is missing, or cannot be read.
     """
     from scipy.io import loadmat
 
     path = contents.folder / contents.file(name)
     try:
         return loadmat(path, variable_names=[key], squeeze_me=True)[key]
-    except Exception as error:  # its parser raises whatever it stumbles over
+    except Exception as error:  # its parser raises many types of errors
         reason = f"it has no {key}" if isinstance(error, KeyError) else str(error) or type(error).__name__
         raise DataError(f"{path} cannot be read: {reason}. Take it from the published archive.") from error

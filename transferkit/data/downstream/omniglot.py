@@ -1,26 +1,26 @@
 """Omniglot: characters of many alphabets, each drawn by twenty people; dark ink on white, as published.
 
-``omniglot`` is the 20 evaluation alphabets, as in the study; ``omniglot:all`` adds the 30 of the background.
-Images are left as they are: networks that were trained on light digits on black see them inverted.
+``omniglot`` contains the 20 evaluation alphabets, as in the study; ``omniglot:all`` adds the 30 background alphabets.
+Images are not inverted: for networks trained on light digits on black, the contrast is reversed.
 """
 
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 
-from .contents import Contents, placed_images
+from .contents import Contents, images_by_path_end
 from .published import PUBLISHED, WHOLE, Download, Listing, Option, Published
 
 
-def read(folder: Path, sides: Collection[str] = ("images_evaluation",)) -> Listing:
-    """``images_evaluation/ALPHABET/character01/0965_01.png``; a class is a character of an alphabet."""
+def read(folder: Path, folders: Collection[str] = ("images_evaluation",)) -> Listing:
+    """List ``images_evaluation/ALPHABET/character01/0965_01.png``; a class is a character of an alphabet."""
     contents = Contents.of(folder)
-    placed = placed_images(contents, 4)
+    placed = images_by_path_end(contents, 4)
     paths: dict[str, str] = {}
-    for side in sides:
-        inside = {one.partition("/")[2]: path for one, path in placed.items() if one.startswith(f"{side}/")}
+    for name in folders:
+        inside = {one.partition("/")[2]: path for one, path in placed.items() if one.startswith(f"{name}/")}
         if not inside:
-            raise contents.lacks(f"{side}/ALPHABET/CHARACTER/*.png")
+            raise contents.missing(f"{name}/ALPHABET/CHARACTER/*.png")
         paths |= inside
     classes = tuple(sorted({one.rpartition("/")[0] for one in paths}))
     number = {name: label for label, name in enumerate(classes)}
@@ -60,7 +60,7 @@ PUBLISHED.register("omniglot")(
         ),
         options={
             "all": Option(
-                partial(read, sides=("images_evaluation", "images_background")),
+                partial(read, folders=("images_evaluation", "images_background")),
                 n_classes=1_623,
                 counts={"all": 32_460},
             )

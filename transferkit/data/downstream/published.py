@@ -1,6 +1,6 @@
-"""The contract of this room: a published data set states what it is, and reads its archive's layout as it is.
+"""Description of a published data set: its properties, downloads, layout and reader.
 
-Read this first, then any sibling.
+All other modules of this package depend on these classes.
 """
 
 import os
@@ -16,23 +16,23 @@ Rows = dict[str, int]
 """Id → label, in the order of the split."""
 
 Label = int | tuple[int, ...]
-"""The number of a class; or what an image says of each class, ``[c]`` as of ``core.labels``."""
+"""Number of a class; or one label per class ``[c]``, see ``core.labels``."""
 
 WHOLE = "all"
-"""The only part of a set without an official split."""
+"""Name of the only part of a data set without an official split."""
 
 
 @dataclass(frozen=True)
 class Download:
-    """One file that the publisher offers.
+    """One downloadable file.
 
     Attributes:
-        url: where it lies.
-        file: its name on the disk.
-        size_bytes: as published; None where that is not stated.
-        digest: ``sha256:…`` or ``md5:…``, of exactly this file; empty where nobody states one, and then what
-            was fetched first is remembered.
-        into: folder below the set's own that an archive is unpacked into; empty for the set's folder.
+        url: Address of the file.
+        file: Name of the file on disk.
+        size_bytes: Published size; None if unknown.
+        digest: Digest of the file as ``sha256:…`` or ``md5:…``; if it is empty, the digest of the first download is
+            recorded.
+        into: Target folder of an archive, relative to the folder of the data set; empty for that folder.
     """
 
     url: str
@@ -43,33 +43,33 @@ class Download:
 
     @property
     def required_bytes(self) -> int | None:
-        """The size that a file must have where no digest says whether it is the right one."""
+        """Size that the file must have; None if a digest identifies the file."""
         return None if self.digest else self.size_bytes
 
 
 class Inventory(Protocol):
-    """What a folder in the archive's layout holds, as far as preparing it asks."""
+    """Classes and number of images in a folder, which preparation validates."""
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """``[c]`` names."""
+        """Class names ``[c]``."""
 
     def count_images(self) -> int:
-        """How many images there are, in all splits."""
+        """Count the images of all splits."""
 
 
 @dataclass(frozen=True, eq=False)
 class Listing:
-    """What a folder in the archive's layout holds; no image has been decoded.
+    """Contents of a folder in the layout of the archive; images are not decoded.
 
     Attributes:
-        parts: official split → id → label, in the order of the split; the only part is ``all`` where there is
-            no official split.
-        classes: ``[c]`` names.
-        notes: what was left out, and why; for people.
-        paths: id → path below the folder, of images whose id is not that path.
-        reader: makes the reader of some ids, for images that are not files; None for files below the folder.
-        files: files whose bytes make the fingerprint; the images themselves unless given.
+        parts: Official split → id → label, in the order of the split; the only part is ``all`` if there is no official
+            split.
+        classes: Class names ``[c]``.
+        notes: Notes for users on omitted images and labels.
+        paths: Id → path relative to the folder, for images whose id is not that path.
+        reader: Function that makes the reader of given ids, for images that are not files; None for image files.
+        files: Files whose bytes determine the fingerprint; by default the images.
     """
 
     parts: Mapping[str, Mapping[str, Label]]
@@ -80,32 +80,32 @@ class Listing:
     files: tuple[str, ...] = ()
 
     def count_images(self) -> int:
-        """How many rows all parts have."""
+        """Count the rows of all parts."""
         return sum(map(len, self.parts.values()))
 
 
 @dataclass(frozen=True)
 class Publication:
-    """What authors published, and how it is got; of images with a label or with boxes.
+    """A published data set of images with labels or boxes, and how to get it.
 
     Attributes:
-        name: on the command line, and of its folder in the data folder.
-        domain: of the study's six, or ``detection``; empty where none fits.
-        n_classes: how many.
-        counts: images in each official split; ``all`` where there is none.
-        licence: under which the images may be used.
-        citation: of the paper.
-        homepage: where people find it.
-        layout: the archive's, in one line.
-        split_rule: which rows are train, val and test, in one line.
-        read: lists a folder in that layout; ``DataError`` where it is another.
-        marks: files or folders that must be there, at most two folders deep; with some of them the set is
-            partial, with none absent. ``A|B`` is either of two.
-        class_folders: whether the first mark is the folder of a class, and those of all others lie beside it;
-            with fewer of them than classes the set is partial.
-        downloads: what ``prepare`` may fetch; empty where the licence or a login forbids it.
-        steps: what a person does by hand where there are no downloads.
-        size_bytes: of the unpacked archive, about; None where nobody says.
+        name: Name on the command line, and of the folder in the data folder.
+        domain: One of the six domains of the study, or ``detection``; empty for other domains.
+        n_classes: Number of classes.
+        counts: Number of images per official split; ``all`` if there is no official split.
+        licence: Licence of the images.
+        citation: Citation of the paper.
+        homepage: Address of the homepage.
+        layout: Layout of the archive, in one line.
+        split_rule: Definition of train, val and test, in one line.
+        read: Function that lists a folder in that layout, and raises a ``DataError`` for other layouts.
+        marks: Required files or folders, at most two folders deep; if some are missing the data set is ``partial``,
+            if all are missing it is ``absent``. ``A|B`` means either of two.
+        class_folders: Whether the first mark is a class folder next to all other class folders; with fewer folders
+            than classes the data set is ``partial``.
+        downloads: Files that ``prepare`` fetches; empty if the licence or a login prevents it.
+        steps: Manual steps for users if there are no downloads.
+        size_bytes: Approximate size of the unpacked archive; None if unknown.
     """
 
     name: str
@@ -126,19 +126,19 @@ class Publication:
 
     @property
     def expected(self) -> str:
-        """What must be there, for people."""
+        """Required files and folders, as text."""
         marks = ", ".join(mark.replace("|", " or ") for mark in self.marks)
         return f"{marks} ({self.n_classes} class folders in all)" if self.class_folders else marks
 
 
 @dataclass(frozen=True)
 class Option:
-    """Another reading of a set: what stands behind the colon of its spec.
+    """An option of a data set, which follows the colon of its spec.
 
     Attributes:
-        read: lists the folder so.
-        n_classes: of this reading; None where it has those of the set.
-        counts: images of this reading; None where it has those of the set.
+        read: Function that lists the folder with this option.
+        n_classes: Number of classes with this option; None if unchanged.
+        counts: Number of images per split with this option; None if unchanged.
     """
 
     read: Callable[[Path], Listing]
@@ -148,12 +148,12 @@ class Option:
 
 @dataclass(frozen=True)
 class Published(Publication):
-    """A data set of images with a label each, or several, as its authors published it.
+    """A published data set of images with one or several labels.
 
     Attributes:
-        metric: ``top1``, ``mean_per_class`` or ``map11``, as Kornblith et al. report this set.
-        options: what may stand behind the colon of the spec → that reading of the set.
-        group: of the catalog, that the set belongs to.
+        metric: Metric of this data set in Kornblith et al.: ``top1``, ``mean_per_class`` or ``map11``.
+        options: Option name after the colon of the spec → option.
+        group: Group of the data set in the catalog.
     """
 
     read: Callable[[Path], Listing]
@@ -162,7 +162,7 @@ class Published(Publication):
     group: str = "paper12"
 
     def reading(self, option: str) -> "Published":
-        """The set as ``NAME:OPTION`` reads it, with what is published of that; itself without an option."""
+        """Return the publication with an option; without an option, return it unchanged."""
         if not option:
             return self
         other = self.options[option]
@@ -181,28 +181,28 @@ State = Literal["ready", "partial", "absent"]
 
 
 def state_of(published: Publication, folder: Path) -> State:
-    """Whether ``folder`` holds the set, as far as the presence of a few names tells."""
-    tops = list(_tops(folder))
-    present = [_has(tops, mark) for mark in published.marks]
+    """Return the state of the data set in ``folder``, judged by the presence of a few names."""
+    roots = list(_candidate_roots(folder))
+    present = [_has(roots, mark) for mark in published.marks]
     if published.class_folders:
-        present.append(_folders_beside(tops, published.marks[0]) >= published.n_classes)
+        present.append(_folders_beside(roots, published.marks[0]) >= published.n_classes)
     return "ready" if all(present) else "partial" if any(present) else "absent"
 
 
 def top_of(published: Publication, folder: Path) -> Path:
-    """The folder, or one that an unpacker made in it: the shallowest that has most of the set's marks."""
-    return max(_tops(folder), key=lambda top: sum(_has([top], mark) for mark in published.marks))
+    """Return the root of the data set: ``folder``, or the shallowest folder in it with the most marks."""
+    return max(_candidate_roots(folder), key=lambda root: sum(_has([root], mark) for mark in published.marks))
 
 
-def _has(tops: Sequence[Path], mark: str) -> bool:
-    """Whether ``mark`` lies in the folder, or in one or two folders that an unpacker made around it."""
+def _has(roots: Sequence[Path], mark: str) -> bool:
+    """Return whether a mark exists in one of the candidate roots."""
     names = mark.split("|")
-    return any((place / name).exists() for place in tops for name in names)
+    return any((place / name).exists() for place in roots for name in names)
 
 
-def _folders_beside(tops: Sequence[Path], mark: str) -> int:
-    """How many folders lie where ``mark`` is, itself among them; the most, where it is in several places."""
-    places = [(top / mark).parent for top in tops if (top / mark).is_dir()]
+def _folders_beside(roots: Sequence[Path], mark: str) -> int:
+    """Count the folders next to a mark, including itself; if there are several candidates, return the maximum."""
+    places = [(root / mark).parent for root in roots if (root / mark).is_dir()]
     return max((sum(map(_is_folder, os.scandir(place))) for place in places), default=0)
 
 
@@ -210,8 +210,8 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     return entry.is_dir() and not _hidden(entry.name)
 
 
-def _tops(folder: Path, *, depth: int = 2) -> Iterator[Path]:
-    """The folder and those in it, the shallow ones first; as many as a wrapped archive can have."""
+def _candidate_roots(folder: Path, *, depth: int = 2) -> Iterator[Path]:
+    """Yield the folder and its subfolders as candidate roots, shallow ones first."""
     yield folder
     if not depth:
         return
@@ -220,12 +220,12 @@ def _tops(folder: Path, *, depth: int = 2) -> Iterator[Path]:
             inner = [Path(entry) for entry in entries if _is_folder(entry)]
     except OSError:
         return
-    for one in sorted(inner)[:_MOST_TOPS]:
-        yield from _tops(one, depth=depth - 1)
+    for one in sorted(inner)[:_MAX_ROOTS]:
+        yield from _candidate_roots(one, depth=depth - 1)
 
 
 def _hidden(name: str) -> bool:
     return name.startswith((".", "__MACOSX"))
 
 
-_MOST_TOPS = 64
+_MAX_ROOTS = 64

@@ -1,4 +1,4 @@
-"""NWPU-RESISC45: scenes from the air, 700 images of 256×256 a class."""
+"""NWPU-RESISC45: aerial scenes, 700 images of 256×256 per class."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from .published import PUBLISHED, Download, Listing, Published
 
 
 def read(folder: Path) -> Listing:
-    """``NWPU-RESISC45/airplane/airplane_001.jpg``."""
+    """List ``NWPU-RESISC45/airplane/airplane_001.jpg``."""
     return class_folders(Contents.of(folder))
 
 

@@ -1,4 +1,4 @@
-"""ImageNet-Sketch: drawings in black and white of the thousand classes of ImageNet."""
+"""ImageNet-Sketch: black-and-white drawings of the 1000 classes of ImageNet."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from .published import PUBLISHED, Download, Listing, Published
 
 
 def read(folder: Path) -> Listing:
-    """``sketch/n01440764/sketch_0.JPEG``; classes are WordNet ids, in ImageNet's order."""
+    """List ``sketch/n01440764/sketch_0.JPEG``; classes are WordNet ids, in the order of ImageNet."""
     return class_folders(Contents.of(folder))
 
 
@@ -31,7 +31,7 @@ PUBLISHED.register("sketch")(
                 "https://huggingface.co/datasets/songweig/imagenet_sketch/resolve/main/data/ImageNet-Sketch.zip",
                 "ImageNet-Sketch.zip",
                 7_593_573_012,
-                # as dataset_infos.json in Hugging Face's datasets states it for this file of this repository
+                # from dataset_infos.json in Hugging Face's datasets, for this file of this repository
                 "sha256:4d3ce6b82a7c48aabf14aeac105eb533e75707f152cc858f55bfc022031a72ed",
             ),
         ),

@@ -1,4 +1,4 @@
-"""SVHN: house numbers from the street, cropped to one digit of 32×32; ``extra_32x32.mat`` is not used."""
+"""SVHN: street-view house numbers, cropped to one digit of 32×32; ``extra_32x32.mat`` is not used."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 
 from ...core.errors import DataError
 from .contents import Contents
-from .matlab import matlab
+from .matlab import read_matlab
 from .published import PUBLISHED, Download, Listing, Published
 
-_ZERO = 10  # how the files write the digit 0
+_ZERO = 10  # label of the digit 0 in the files
 
 
 @dataclass(eq=False)
 class SvhnReader:
-    """Hands out images of one MATLAB file, which is loaded when the first is asked for.
+    """Reads images of one MATLAB file, which is loaded at the first access.
 
     Attributes:
-        contents: of the folder that holds the file.
-        name: of the file.
-        rows: ``[n]`` which images of the file.
+        contents: Contents of the folder.
+        name: Name of the file.
+        rows: Indices of the images in the file ``[n]``.
     """
 
     contents: Contents
@@ -32,25 +32,25 @@ class SvhnReader:
     _images: NDArray[np.uint8] | None = field(default=None, repr=False)
 
     def image(self, row: int) -> NDArray[np.uint8]:
-        """As ``Reader.image``."""
+        """Decode a row as ``Reader.image`` does."""
         if self._images is None:
-            self._images = matlab(self.contents, self.name, "X")  # [32, 32, 3, n]
+            self._images = read_matlab(self.contents, self.name, "X")  # [32, 32, 3, n]
         return np.ascontiguousarray(self._images[..., self.rows[row]])
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a worker process gets: not the images."""
+        """Return the state for worker processes, without the images."""
         return {**self.__dict__, "_images": None}
 
 
 def read(folder: Path) -> Listing:
-    """``train_32x32.mat`` and ``test_32x32.mat``; the label 10 is the digit 0."""
+    """List ``train_32x32.mat`` and ``test_32x32.mat``; the label 10 is the digit 0."""
     contents = Contents.of(folder)
     parts = {}
     for split in ("train", "test"):
-        labels = np.asarray(matlab(contents, f"{split}_32x32.mat", "y")).ravel().astype(np.int64)
+        labels = np.asarray(read_matlab(contents, f"{split}_32x32.mat", "y")).ravel().astype(np.int64)
         if len(labels) and not 0 <= labels.min() <= labels.max() <= _ZERO:
             raise DataError(
-                f"{folder}: {split}_32x32.mat has the label {labels.max()}, beyond the digits. "
+                f"{folder}: {split}_32x32.mat has the label {labels.max()}; labels are 0 to {_ZERO}. "
                 "Take the file from the published archive."
             )
         parts[split] = {f"{split}/{row:05}": int(label) % _ZERO for row, label in enumerate(labels)}

@@ -1,6 +1,6 @@
-"""The sets of Kornblith et al. [1] as their authors published them, for the wider comparisons.
+"""The twelve data sets of Kornblith et al. [1], as published.
 
-Birds are CUB-200, as Birdsnap has vanished. VOC2007 has several labels an image.
+CUB-200 replaces Birdsnap, which is no longer available. VOC2007 has several labels per image.
 
 [1] Kornblith, Shlens and Le, Do better ImageNet models transfer better?, CVPR 2019.
 """
@@ -24,7 +24,7 @@ KORNBLITH12 = (
     "caltech101",
     "flowers102",
 )
-"""In the order of their tables; ``dtd`` and ``flowers102`` are the study's too."""
+"""Names in the order of their tables; ``dtd`` and ``flowers102`` are also in ``PAPER12``."""
 
 for _name in KORNBLITH12:
     if _name not in DATASETS:

@@ -1,4 +1,4 @@
-"""Caltech-101: objects in one folder a class; the background is a class, as Kornblith et al. count."""
+"""Caltech-101: objects in one folder per class; the background is a class, as in Kornblith et al."""
 
 from pathlib import Path
 
@@ -12,22 +12,22 @@ _TRAIN_PER_CLASS = 30
 
 
 def read(folder: Path) -> Listing:
-    """``101_ObjectCategories/accordion/image_0001.jpg``; 30 of each class are train, the rest test."""
-    whole = class_folders(Contents.of(folder))
-    rows = whole.parts[WHOLE]
+    """List ``101_ObjectCategories/accordion/image_0001.jpg``; 30 images per class are train, the rest test."""
+    listing = class_folders(Contents.of(folder))
+    rows = listing.parts[WHOLE]
     ids = tuple(rows)
-    seen = np.zeros(len(whole.classes), dtype=int)
+    counts = np.zeros(len(listing.classes), dtype=int)
     train = set()
-    for place in hashed_order(ids, "caltech101").tolist():
-        label = rows[ids[place]]
-        if seen[label] < _TRAIN_PER_CLASS:
-            seen[label] += 1
-            train.add(ids[place])
+    for row in hashed_order(ids, "caltech101").tolist():
+        label = rows[ids[row]]
+        if counts[label] < _TRAIN_PER_CLASS:
+            counts[label] += 1
+            train.add(ids[row])
     parts = {
         "train": {one: label for one, label in rows.items() if one in train},
         "test": {one: label for one, label in rows.items() if one not in train},
     }
-    return Listing(parts, whole.classes, paths=whole.paths)
+    return Listing(parts, listing.classes, paths=listing.paths)
 
 
 PUBLISHED.register("caltech101")(

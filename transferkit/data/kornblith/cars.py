@@ -1,28 +1,28 @@
-"""Stanford Cars: models of cars. The devkit's MATLAB files say which image shows which, counting from one."""
+"""Stanford Cars: car models. The MATLAB files of the devkit contain the labels, which start at 1."""
 
 from pathlib import Path
 
 import numpy as np
 
-from ..downstream.contents import Contents, left_out, only_present, placed_images
-from ..downstream.matlab import matlab
+from ..downstream.contents import Contents, images_by_path_end, left_out, only_present
+from ..downstream.matlab import read_matlab
 from ..downstream.published import PUBLISHED, Listing, Published, Rows
 
 _TABLES = {"train": "cars_train_annos.mat", "test": "cars_test_annos_withlabels.mat"}
 
 
 def read(folder: Path) -> Listing:
-    """``cars_train/00001.jpg``, ``cars_test``, ``devkit/*.mat`` and the labels of test beside them."""
+    """List ``cars_train/00001.jpg``, ``cars_test``, ``devkit/*.mat`` and the labels of test."""
     contents = Contents.of(folder)
-    names = np.atleast_1d(matlab(contents, "cars_meta.mat", "class_names"))
+    names = np.atleast_1d(read_matlab(contents, "cars_meta.mat", "class_names"))
     parts: dict[str, Rows] = {}
     for split, table in _TABLES.items():
-        rows = np.atleast_1d(matlab(contents, table, "annotations"))
+        rows = np.atleast_1d(read_matlab(contents, table, "annotations"))
         labels = {f"cars_{split}/{row['fname']}": int(row["class"]) - 1 for row in rows}
         if labels and not 0 <= min(labels.values()) <= max(labels.values()) < len(names):
-            raise contents.lacks(f"a name in cars_meta.mat for every class in {table}")
+            raise contents.missing(f"a name in cars_meta.mat for every class in {table}")
         parts[split] = dict(sorted(labels.items()))
-    placed = placed_images(contents, 2)
+    placed = images_by_path_end(contents, 2)
     present = {split: only_present(rows, placed) for split, rows in parts.items()}
     return Listing(present, tuple(map(str, names)), left_out(parts, placed), placed)
 

@@ -1,6 +1,6 @@
-"""CIFAR-10 and CIFAR-100: 32×32 photographs. The archives hold pickles, which torchvision reads.
+"""CIFAR-10 and CIFAR-100: 32×32 photographs. The archives contain pickle files, which torchvision reads.
 
-It opens them only if their MD5 sums are the published ones, so that nobody else's code is run.
+torchvision opens them only if their MD5 sums are the published ones, so that no untrusted code is run.
 """
 
 from collections.abc import Sequence
@@ -15,20 +15,22 @@ from ..downstream.published import PUBLISHED, Download, Listing, Published, Rows
 
 
 def read(folder: Path, *, kind: str, base: str, meta: str) -> Listing:
-    """``cifar-10-batches-py`` or ``cifar-100-python``, as their archives unpack.
+    """List ``cifar-10-batches-py`` or ``cifar-100-python``, as their archives unpack.
 
     Args:
-        folder: that it lies in, at whatever depth.
-        kind: torchvision's class.
-        base: name of the folder in the archive.
-        meta: a file in it.
+        folder: Folder that contains it at any depth.
+        kind: Name of the torchvision class.
+        base: Name of the folder in the archive.
+        meta: Name of the metadata file in it.
     """
     contents = Contents.of(folder)
-    place = (folder / contents.file(f"{base}/{meta}")).parent
-    sides = {split: _side(kind, place.parent, train=split == "train") for split in ("train", "test")}
+    base_folder = (folder / contents.file(f"{base}/{meta}")).parent
+    datasets_by_split = {
+        split: _torchvision_dataset(kind, base_folder.parent, train=split == "train") for split in ("train", "test")
+    }
     parts: dict[str, Rows] = {
-        split: {f"{split}/{row:05}": int(label) for row, label in enumerate(side.targets)}
-        for split, side in sides.items()
+        split: {f"{split}/{row:05}": int(label) for row, label in enumerate(dataset.targets)}
+        for split, dataset in datasets_by_split.items()
     }
     files = tuple(path for path in contents.files if f"/{path}".rpartition("/")[0].endswith(f"/{base}"))
 
@@ -36,20 +38,20 @@ def read(folder: Path, *, kind: str, base: str, meta: str) -> Listing:
         from ..arrays import ArrayReader
 
         split = ids[0].partition("/")[0]
-        return ArrayReader(sides[split].data[[int(one.partition("/")[2]) for one in ids]])
+        return ArrayReader(datasets_by_split[split].data[[int(one.partition("/")[2]) for one in ids]])
 
-    return Listing(parts, tuple(sides["train"].classes), reader=reader, files=files)
+    return Listing(parts, tuple(datasets_by_split["train"].classes), reader=reader, files=files)
 
 
-def _side(kind: str, root: Path, *, train: bool) -> Any:
-    """The data set as torchvision reads it."""
+def _torchvision_dataset(kind: str, root: Path, *, train: bool) -> Any:
+    """Open one split with torchvision."""
     from torchvision import datasets
 
     try:
         return getattr(datasets, kind)(root, train=train, download=False)
     except (RuntimeError, OSError, ValueError) as error:
         raise DataError(
-            f"{root} does not hold {kind} as published: {error}. Take it from the published archive."
+            f"{root} does not contain {kind} as published: {error}.  Take it from the published archive."
         ) from error
 
 

@@ -1,52 +1,54 @@
-"""Food-101, SUN397, Aircraft, Pets and CUB-200: text files say which image is of what, and in which split."""
+"""Food-101, SUN397, Aircraft, Pets and CUB-200: text files list the classes and splits of the images."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ...core.errors import DataError
-from ..downstream.contents import Contents, left_out, only_present, placed_images
+from ..downstream.contents import Contents, images_by_path_end, left_out, only_present
 from ..downstream.published import PUBLISHED, WHOLE, Download, Listing, Option, Published, Rows
 
 
 def read_food101(folder: Path) -> Listing:
-    """``food-101/images/CLASS/1.jpg`` and ``meta/train.txt``, ``meta/test.txt``."""
+    """List ``food-101/images/CLASS/1.jpg``, ``meta/train.txt`` and ``meta/test.txt``."""
     contents = Contents.of(folder)
-    sides = {split: [f"{line}.jpg" for line in contents.lines(f"meta/{split}.txt")] for split in ("train", "test")}
-    return _by_folder(sides, placed_images(contents, 2))
+    ids_of_split = {
+        split: [f"{line}.jpg" for line in contents.lines(f"meta/{split}.txt")] for split in ("train", "test")
+    }
+    return _by_folder(ids_of_split, images_by_path_end(contents, 2))
 
 
 def read_sun397(folder: Path) -> Listing:
-    """``SUN397/a/abbey/sun_1.jpg``, ``ClassName.txt``, and ``Training_01.txt``, ``Testing_01.txt``."""
+    """List ``SUN397/a/abbey/sun_1.jpg``, ``ClassName.txt``, ``Training_01.txt`` and ``Testing_01.txt``."""
     contents = Contents.of(folder)
     files = {"train": "Training_01.txt", "test": "Testing_01.txt"}
     return _sun397(contents, {split: contents.lines(name) for split, name in files.items()})
 
 
 def read_all_of_sun397(folder: Path) -> Listing:
-    """The same without the partitions: all images."""
+    """List all images of SUN397, without the partitions."""
     return _sun397(Contents.of(folder), None)
 
 
-def _sun397(contents: Contents, sides: Mapping[str, Sequence[str]] | None) -> Listing:
+def _sun397(contents: Contents, ids_of_split: Mapping[str, Sequence[str]] | None) -> Listing:
     names = [line.lstrip("/") for line in contents.lines("ClassName.txt")]  # a/abbey, a/apartment_building/outdoor
     number = {name: label for label, name in enumerate(names)}
     images = _below(contents, number)
-    ids = {WHOLE: sorted(images)} if sides is None else sides
+    ids = {WHOLE: sorted(images)} if ids_of_split is None else ids_of_split
     parts: dict[str, Rows] = {}
     for split, lines in ids.items():
         parts[split] = {}
         for line in sorted(one.lstrip("/") for one in lines):
             if line.rpartition("/")[0] not in number:
-                raise contents.lacks(f"the class of {line} in ClassName.txt")
+                raise contents.missing(f"the class of {line} in ClassName.txt")
             parts[split][line] = number[line.rpartition("/")[0]]
     present = {split: only_present(rows, images) for split, rows in parts.items()}
     labelled = {one for rows in parts.values() for one in rows}
-    notes = left_out(parts, labelled & images.keys())  # a partition leaves most images out
+    notes = left_out(parts, labelled & images.keys())  # most images are in no partition
     return Listing(present, tuple(name[2:] for name in names), notes, images)
 
 
 def _below(contents: Contents, classes: Iterable[str]) -> dict[str, str]:
-    """``CLASS/x.jpg`` → path, where a class may be two or three folders deep."""
+    """Map ``CLASS/x.jpg`` to the path, where a class is two or three folders deep."""
     known, found = set(classes), {}
     for path in contents.images:
         pieces = path.split("/")
@@ -58,7 +60,7 @@ def _below(contents: Contents, classes: Iterable[str]) -> dict[str, str]:
 
 
 def read_aircraft(folder: Path) -> Listing:
-    """``data/images/0034309.jpg``, ``data/variants.txt`` and ``data/images_variant_train.txt`` and so on."""
+    """List ``data/images/0034309.jpg``, ``data/variants.txt``, ``data/images_variant_train.txt`` and so on."""
     contents = Contents.of(folder)
     classes = tuple(contents.lines("variants.txt"))
     number = {name: label for label, name in enumerate(classes)}
@@ -66,64 +68,66 @@ def read_aircraft(folder: Path) -> Listing:
     for split in ("train", "val", "test"):
         rows = [line.partition(" ") for line in contents.lines(f"images_variant_{split}.txt")]
         if unknown := [variant for _, _, variant in rows if variant not in number]:
-            raise contents.lacks(f"the variant {unknown[0]!r} in variants.txt")
+            raise contents.missing(f"the variant {unknown[0]!r} in variants.txt")
         parts[split] = {f"{name}.jpg": number[variant] for name, _, variant in sorted(rows)}
     return _present(parts, classes, _inside_images(contents))
 
 
 def read_pets(folder: Path) -> Listing:
-    """``images/Abyssinian_1.jpg``, ``annotations/trainval.txt`` and ``annotations/test.txt``."""
+    """List ``images/Abyssinian_1.jpg``, ``annotations/trainval.txt`` and ``annotations/test.txt``."""
     contents = Contents.of(folder)
-    sides = {
+    ids_of_split = {
         split: [line.split() for line in contents.lines(f"annotations/{name}.txt")]
         for split, name in {"train": "trainval", "test": "test"}.items()
     }
-    breeds = {int(row[1]): row[0].rpartition("_")[0] for rows in sides.values() for row in rows}
-    number = {label: place for place, label in enumerate(sorted(breeds))}  # from one in the files
-    parts = {split: {f"{row[0]}.jpg": number[int(row[1])] for row in sorted(rows)} for split, rows in sides.items()}
+    breeds = {int(row[1]): row[0].rpartition("_")[0] for rows in ids_of_split.values() for row in rows}
+    number = {label: index for index, label in enumerate(sorted(breeds))}  # labels start at 1 in the files
+    parts = {
+        split: {f"{row[0]}.jpg": number[int(row[1])] for row in sorted(rows)} for split, rows in ids_of_split.items()
+    }
     return _present(parts, tuple(breeds[label] for label in number), _inside_images(contents))
 
 
 def read_cub200(folder: Path) -> Listing:
-    """``images/CLASS/x.jpg``, ``images.txt``, ``image_class_labels.txt``, ``train_test_split.txt``."""
+    """List ``images/CLASS/x.jpg``, ``images.txt``, ``image_class_labels.txt`` and ``train_test_split.txt``."""
     contents = Contents.of(folder)
     names = _numbered(contents, "images.txt")
     labels, in_train = (_numbered(contents, f"{name}.txt") for name in ("image_class_labels", "train_test_split"))
     species = _numbered(contents, "classes.txt")
-    number = {label: place for place, label in enumerate(sorted(species, key=int))}
+    number = {label: index for index, label in enumerate(sorted(species, key=int))}
     if not names.keys() == labels.keys() == in_train.keys() or not set(labels.values()) <= species.keys():
         raise DataError(
-            f"{folder}: images.txt, image_class_labels.txt, train_test_split.txt and classes.txt disagree. "
+            f"{folder}: images.txt, image_class_labels.txt, train_test_split.txt and classes.txt are inconsistent. "
             "Take all of them from the published archive."
         )
     parts: dict[str, Rows] = {"train": {}, "test": {}}
     for key, name in names.items():
         parts["train" if in_train[key] == "1" else "test"][name] = number[labels[key]]
     classes = tuple(species[label].partition(".")[2].replace("_", " ") for label in number)
-    return _present(parts, classes, placed_images(contents, 2))
+    return _present(parts, classes, images_by_path_end(contents, 2))
 
 
 def _inside_images(contents: Contents) -> dict[str, str]:
-    """Name → path of what lies in ``images``; not the masks that lie elsewhere."""
-    placed = placed_images(contents, 2)
+    """Map names to paths for files in ``images``, without masks in other folders."""
+    placed = images_by_path_end(contents, 2)
     return {one.partition("/")[2]: path for one, path in placed.items() if one.startswith("images/")}
 
 
 def _numbered(contents: Contents, name: str) -> dict[str, str]:
-    """Number → the rest of its line."""
+    """Map each number to the rest of its line."""
     return {line.split(" ", 1)[0]: line.partition(" ")[2] for line in contents.lines(name)}
 
 
-def _by_folder(sides: Mapping[str, Sequence[str]], placed: Mapping[str, str]) -> Listing:
-    """The class of an image is its folder."""
-    classes = tuple(sorted({one.partition("/")[0] for ids in sides.values() for one in ids}))
+def _by_folder(ids_of_split: Mapping[str, Sequence[str]], placed: Mapping[str, str]) -> Listing:
+    """Build a listing in which the class of an image is its folder."""
+    classes = tuple(sorted({one.partition("/")[0] for ids in ids_of_split.values() for one in ids}))
     number = {name: label for label, name in enumerate(classes)}
-    parts = {split: {one: number[one.partition("/")[0]] for one in sorted(ids)} for split, ids in sides.items()}
+    parts = {split: {one: number[one.partition("/")[0]] for one in sorted(ids)} for split, ids in ids_of_split.items()}
     return _present(parts, classes, placed)
 
 
 def _present(parts: Mapping[str, Rows], classes: tuple[str, ...], placed: Mapping[str, str]) -> Listing:
-    """What has an image, and notes on the rest."""
+    """Build a listing of the existing images, with notes on the missing ones."""
     present = {split: only_present(rows, placed) for split, rows in parts.items()}
     return Listing(present, classes, left_out(parts, placed), placed)
 
@@ -172,7 +176,7 @@ for _one in (
         marks=("ClassName.txt", "Training_01.txt", "Testing_01.txt"),
         downloads=(
             Download(f"{_SUN}/SUN397.tar.gz", "SUN397.tar.gz", digest="md5:8ca2778205c41d23104230ba66911c7a"),
-            Download(  # the digest as in torchvision's prototype of this set
+            Download(  # digest from torchvision's prototype of this data set
                 f"{_SUN}/download/Partitions.zip",
                 "Partitions.zip",
                 digest="sha256:e3311ea5f812d4cc6faef194688343d1111f6cd6f70f2c62f393c2b8d6ba1ec9",
@@ -199,7 +203,7 @@ for _one in (
                 f"{_OXFORD}fgvc-aircraft/archives/fgvc-aircraft-2013b.tar.gz",
                 "fgvc-aircraft-2013b.tar.gz",
                 2_753_340_328,
-                "md5:d4acdd33327262359767eeaa97a4f732",  # as R's torchvision and NEVIS'22 check this address
+                "md5:d4acdd33327262359767eeaa97a4f732",  # as R's torchvision and NEVIS'22 verify this address
             ),
         ),
         metric="mean_per_class",

@@ -1,3 +1,3 @@
-"""Sets to pretrain on that lie wherever their owner put them: ``imagenet:PATH``, ``miniimagenet:PATH``."""
+"""Data sets for pretraining at any path: ``imagenet:PATH`` and ``miniimagenet:PATH``."""
 
 from . import imagenet, miniimagenet  # noqa: F401  (each registers itself)

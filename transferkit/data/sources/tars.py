@@ -1,6 +1,6 @@
-"""Images inside tar archives, read where they lie: an index says at which byte each begins.
+"""Random access to images in tar archives by an index of their offsets.
 
-The index is made by one pass over the headers, and remembered with the archive's size and time.
+The index is made by one pass over the headers, and cached with the size and the modification time of the archive.
 """
 
 import os
@@ -20,13 +20,13 @@ from ..decoding import IMAGE_EXTENSIONS, decode
 
 
 @dataclass(frozen=True, eq=False)
-class Index:
-    """Where images lie in an archive.
+class TarIndex:
+    """Index of the images in an archive.
 
     Attributes:
-        names: ``[n]``; of an image in an inner archive ``INNER/NAME``, without ``.tar``.
-        offsets: ``[n]`` first byte of each.
-        sizes: ``[n]`` bytes.
+        names: Names of the images ``[n]``; images in an inner archive are ``INNER/NAME``, without ``.tar``.
+        offsets: Offset of the first byte of each image ``[n]``.
+        sizes: Size of each image in bytes ``[n]``.
     """
 
     names: tuple[str, ...]
@@ -36,13 +36,13 @@ class Index:
 
 @dataclass(frozen=True, eq=False)
 class TarReader:
-    """Decodes images out of one archive.
+    """Decodes images directly from one archive.
 
     Attributes:
-        path: of the archive.
-        offsets: ``[n]``.
-        sizes: ``[n]``.
-        modified_ns: when it last changed.
+        path: Path of the archive.
+        offsets: Offset of the first byte of each image ``[n]``.
+        sizes: Size of each image in bytes ``[n]``.
+        modified_ns: Modification time of the archive in nanoseconds.
     """
 
     path: Path
@@ -51,9 +51,9 @@ class TarReader:
     modified_ns: int
 
     def image(self, row: int) -> NDArray[np.uint8]:
-        """As ``Reader.image``.
+        """Decode a row as ``Reader.image`` does.
 
-        Raises: DataError: if the archive changed after it was opened.
+        Raises: DataError: If the archive changed after it was opened.
         """
         try:
             with self.path.open("rb") as file:
@@ -65,53 +65,53 @@ class TarReader:
             raise UnreadableImageError(error.strerror or str(error)) from error
 
 
-def tar_index(path: Path, *, memory: Path, reporter: Reporter = SILENT) -> Index:
-    """Every image of an archive, and of the archives in it, in their order.
+def tar_index(path: Path, *, cache_dir: Path, reporter: Reporter = SILENT) -> TarIndex:
+    """Index every image of an archive and of its inner archives, in their order.
 
     Args:
-        path: an uncompressed tar.
-        memory: folder for the index that is remembered; one that cannot be written costs only time.
-        reporter: told when a pass begins.
+        path: Path of an uncompressed tar archive.
+        cache_dir: Folder of the cached index; a folder that cannot be written only costs time.
+        reporter: Receives a note when the pass begins.
 
-    Raises: DataError: if it is no such archive, or is cut off.
+        es: DataError: If the file is not an uncompressed tar archive, or is truncated.
     """
     status = path.stat()
     stamp = [str(path), status.st_size, status.st_mtime_ns]
-    memo = memory / f"{digest_of(stamp)[:32]}.npz"
-    if (known := _remembered(memo)) is not None:
-        return known
-    reporter.note(f"Looking through {path} once, for where its images lie.")
+    cache_file = cache_dir / f"{digest_of(stamp)[:32]}.npz"
+    if (cached := _read_cache(cache_file)) is not None:
+        return cached
+    reporter.note(f"Indexing the images of {path}.")
     try:
         with tarfile.open(path, mode="r:") as archive:
             found = list(_images(archive))
             _require_end(archive)
     except (tarfile.TarError, OSError, EOFError) as error:
         raise DataError(
-            f"{path} cannot be read as an uncompressed tar: {error}. It may be cut off; get it again."
+            f"{path} cannot be read as an uncompressed tar: {error}. It may be truncated; download it again."
         ) from error
     if not found:
-        raise DataError(f"{path} holds no images. It is another archive, or cut off; get it again.")
+        raise DataError(f"{path} contains no images. It is another archive, or truncated; download it again.")
     if found[-1][1] + found[-1][2] > status.st_size:
-        raise DataError(f"{path} is cut off after {status.st_size} bytes. Get it again.")
+        raise DataError(f"{path} is truncated after {status.st_size} bytes. Download it again.")
     names, offsets, sizes = zip(*found, strict=True)
-    index = Index(names, np.array(offsets, np.int64), np.array(sizes, np.int64))
-    _remember(memo, index, reporter)
+    index = TarIndex(names, np.array(offsets, np.int64), np.array(sizes, np.int64))
+    _write_cache(cache_file, index, reporter)
     return index
 
 
 def _require_end(archive: tarfile.TarFile) -> None:
-    """A tar ends with a block of zeros; one that was cut off between two of its files does not.
+    """Check that a tar archive ends with a block of zeros; one that was truncated between two files does not.
 
-    Raises: EOFError: then.
+    Raises: EOFError: If it does not.
     """
     assert archive.fileobj is not None
     archive.fileobj.seek(archive.offset)
     if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-        raise EOFError("the mark that ends a tar is missing")
+        raise EOFError("the end-of-archive block is missing")
 
 
 def _images(archive: tarfile.TarFile) -> Iterator[tuple[str, int, int]]:
-    """Name, first byte and size of each image."""
+    """Yield the name, the offset and the size of each image."""
     for member in archive:
         name = PurePosixPath(member.name)
         if not member.isfile() or name.name.startswith("."):
@@ -126,19 +126,19 @@ def _images(archive: tarfile.TarFile) -> Iterator[tuple[str, int, int]]:
                         yield f"{name.stem}/{one}", member.offset_data + offset, size
 
 
-def _remembered(memo: Path) -> Index | None:
+def _read_cache(cache_file: Path) -> TarIndex | None:
     try:
-        with memo.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        with cache_file.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             names: Sequence[str] = arrays["names"].astype(str).tolist()
-            return Index(tuple(names), arrays["offsets"], arrays["sizes"])
+            return TarIndex(tuple(names), arrays["offsets"], arrays["sizes"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
 
 
-def _remember(memo: Path, index: Index, reporter: Reporter) -> None:
+def _write_cache(cache_file: Path, index: TarIndex, reporter: Reporter) -> None:
     try:
-        with appearing(memo) as part, part.open("wb") as file:
+        with appearing(cache_file) as part, part.open("wb") as file:
             encoded = np.array([name.encode() for name in index.names])
             np.savez(file, names=encoded, offsets=index.offsets, sizes=index.sizes)
     except (DiskSpaceError, OSError) as error:
-        reporter.note(f"The index of the archive is not remembered, and will be made again: {error}")
+        reporter.note(f"The index of the archive is not cached, and will be computed again: {error}")
