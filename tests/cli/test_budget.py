@@ -46,9 +46,9 @@ def test_the_record_contains_the_budget(tmp_path):
     ("arguments", "words"),
     [
         (("--limit", "5", "--budget", "vtab1k"), "--limit, --shots-per-class and --budget exclude each other"),
-        (("--limit", "many"), "@limit=many is no budget"),
+        (("--limit", "many"), "@limit=many is not a budget"),
         (("--shots-per-class", "0"), "0 is not in the range x>=1"),
-        (("--limit", "5", "--data", "mini@shots=3"), "mini@shots=3 has a budget of its own"),
+        (("--limit", "5", "--data", "mini@shots=3"), "mini@shots=3 already has a budget"),
     ],
 )
 def test_invalid_budgets_are_rejected(tmp_path, arguments, words):

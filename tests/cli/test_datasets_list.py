@@ -80,5 +80,5 @@ def test_groups_are_expanded_to_the_specs_of_records(given, meant):
 
 def test_a_group_with_an_invalid_budget_is_rejected():
     context = click.Context(click.Command("x"))
-    with pytest.raises(UsageError, match="@limit=x is no budget"):
+    with pytest.raises(UsageError, match="@limit=x is not a budget"):
         canonical(context, click.Option(["--data"]), ("paper12@limit=x",))

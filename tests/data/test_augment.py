@@ -52,7 +52,7 @@ def test_defaults_are_the_study_s():
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("size", 0, "A view of 0 pixels cannot be drawn: give a size of 1 or more"),
+        ("size", 0, "A view cannot have a size of 0 pixels. Give a size of 1 or more"),
         ("scale", (0.0, 1.0), "two finite numbers above 0"),
         ("scale", (0.5, 0.2), "the smaller first"),
         ("scale", (0.2, 1.5), "the larger at most 1"),
@@ -66,7 +66,7 @@ def test_defaults_are_the_study_s():
         ("jitter", (0.4, 0.4, 0.4, 0.6), "hue in 0 … 0.5"),
         ("jitter_prob", -0.1, "jitter_prob = -0.1 is not a probability"),
         ("gray_prob", 1.1, "gray_prob = 1.1"),
-        ("blur_prob", 2, "give 0 to 1"),
+        ("blur_prob", 2, "Give a number from 0 to 1"),
         ("flip_prob", float("nan"), "flip_prob = nan"),
     ],
 )

@@ -264,5 +264,5 @@ def test_a_gpu_makes_the_same_views(images):
     ],
 )
 def test_what_is_not_rgb_bytes_is_refused(images):
-    with pytest.raises(ShapeError, match=r"need uint8 images \[b, 3, h, w\], not torch.*normalise after"):
+    with pytest.raises(ShapeError, match=r"need uint8 images \[b, 3, h, w\], not torch.*normalize after"):
         augment_batch(images, SMALL, generator(0))

@@ -60,7 +60,7 @@ def test_spellings(text, budget, written):
 
 @pytest.mark.parametrize("text", ["limit=0", "limit=1.5", "limit=0.0", "limit=-3", "shots=0.5", "shots=", "x"])
 def test_what_is_no_budget(text):
-    with pytest.raises(UsageError, match=f"@{text} is no budget. Write one of @limit=1000"):
+    with pytest.raises(UsageError, match=f"@{text} is not a budget. Use one of @limit=1000"):
         parse_budget(text)
 
 
@@ -107,7 +107,9 @@ def test_shots_are_all_train(whole):
 
 def test_classes_with_fewer_images_than_shots_are_told(whole, notes):
     budgeted(whole, parse_budget("shots=400"), seed=0, reporter=notes)
-    assert notes.notes == ["d@shots=400: 2 of 3 classes have fewer than 400 images in train, and give all they have."]
+    assert notes.notes == [
+        "d@shots=400: 2 of 3 classes have fewer than 400 images in train; all images of these classes are used."
+    ]
     budgeted(whole, parse_budget("shots=100"), seed=0, reporter=notes)
     assert len(notes.notes) == 1
 
@@ -179,9 +181,9 @@ def test_the_catalog_takes_budgets(data_root, notes):
     assert group_members("paper12@limit=0.10")[-1] == "dtd@limit=0.1"
     assert expand_datasets(["paper12@vtab1k"])[0] == "cropdisease@vtab1k"
     for ask in (lambda s: open_dataset(s, root=data_root), lambda s: expand_datasets([s])):
-        with pytest.raises(UsageError, match="@shots=x is no budget"):
+        with pytest.raises(UsageError, match="@shots=x is not a budget"):
             ask("mini/digits@shots=x")
-        with pytest.raises(UsageError, match="@limit=x is no budget"):
+        with pytest.raises(UsageError, match="@limit=x is not a budget"):
             expand_datasets(["mini@limit=x"])
 
 
@@ -191,7 +193,7 @@ def test_budgets_are_appended():
         "mini@limit=0.1",
         "dtd:3@limit=0.1",
     ]
-    with pytest.raises(UsageError, match="dtd@shots=5 has a budget of its own"):
+    with pytest.raises(UsageError, match="dtd@shots=5 already has a budget"):
         with_budget(["mini", "dtd@shots=5"], "vtab1k")
 
 
@@ -230,5 +232,5 @@ def test_vtab_holds_out_whole_groups(without_val):
 def test_groups_too_large_for_vtab_are_named(without_val):
     train = without_val.split("train")
     tied = replace(train, groups=tuple(f"{label}" for label in train.labels.tolist()))
-    with pytest.raises(UsageError, match=r"needs 200 images of val, and the groups of d leave \d+, because no"):
+    with pytest.raises(UsageError, match=r"needs 200 images of val, but the groups of d leave \d+, because no"):
         budgeted(replace(without_val, splits={**without_val.splits, "train": tied}), Budget("vtab1k"), seed=0)

@@ -76,7 +76,7 @@ def test_a_bare_path(make_folder, tmp_path, monkeypatch, data_root):
 
 
 def test_a_group_is_not_one_data_set(data_root):
-    with pytest.raises(UsageError, match=r"mini is a group of data sets\. Open one of it: mini/"):
+    with pytest.raises(UsageError, match=r"mini is a group of data sets\. Choose one of them: mini/"):
         open_dataset("mini", root=data_root)
 
 
@@ -112,7 +112,7 @@ def test_what_is_there(data_root):
 
 def test_sizes_of_many_files_are_not_asked_for(data_root, monkeypatch):
     TREES["eurosat"](data_root / "eurosat")
-    monkeypatch.setattr(catalog, "_MOST_FILES", 5)
+    monkeypatch.setattr(catalog, "_MAX_FILES", 5)
     known = {one.name: one for one in known_datasets(data_root)}
     assert known["eurosat"].size_bytes == PUBLISHED["eurosat"].size_bytes
 

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from transferkit.core.errors import UnreadableImageError
 from transferkit.data import decoding
-from transferkit.data.decoding import IMAGE_EXTENSIONS, MOST_PIXELS, decode, rgb, unreadable
+from transferkit.data.decoding import IMAGE_EXTENSIONS, MAX_PIXELS, decode, rgb, unreadable
 
 
 def encoded(image, kind="PNG", **options):
@@ -165,16 +165,16 @@ def test_absent_files_and_folders(tmp_path):
 
 
 def test_absurd_sizes_are_refused_by_the_header(huge_png):
-    with pytest.raises(UnreadableImageError, match=f"^it claims more than {MOST_PIXELS} pixels"):
+    with pytest.raises(UnreadableImageError, match=f"^it declares more than {MAX_PIXELS} pixels"):
         decode(huge_png)
 
 
 def test_the_limit_is_ours_and_not_pillows():
     """Between the two limits of Pillow's, where it would only warn."""
-    side = int(MOST_PIXELS**0.5) + 2
+    side = int(MAX_PIXELS**0.5) + 2
     assert Image.MAX_IMAGE_PIXELS < side * side < 2 * Image.MAX_IMAGE_PIXELS
     header = b"P5 %d %d 255\n" % (side, side)
-    with pytest.raises(UnreadableImageError, match="it claims more than"):
+    with pytest.raises(UnreadableImageError, match="it declares more than"):
         decode(header + b"\0" * 64)
 
 

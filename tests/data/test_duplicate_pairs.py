@@ -6,11 +6,11 @@ import pytest
 from transferkit.core.errors import UnreadableImageError
 from transferkit.data.duplicate_pairs import (
     DuplicatePair,
-    decoded,
+    decode_splits,
     duplicates_between,
-    exact_ones,
-    first_lines,
-    twins_within,
+    duplicates_within,
+    exact_duplicates,
+    truncated_lines,
 )
 
 
@@ -69,7 +69,7 @@ def slow_exact(splits):
 
 
 def test_every_image_is_decoded_once_and_keeps_its_row(splits, notes):
-    seen = decoded("mine", splits, reporter=notes)
+    seen = decode_splits("mine", splits, reporter=notes)
     assert {name: rows.tolist() for name, rows in seen.rows.items()} == {
         "train": [0, 2, 3],
         "val": [0, 1],
@@ -81,14 +81,14 @@ def test_every_image_is_decoded_once_and_keeps_its_row(splits, notes):
 
 
 def test_between_splits_it_finds_what_a_slow_look_finds(splits):
-    duplicates = exact_ones(duplicates_between(splits, decoded("mine", splits), shown))
+    duplicates = exact_duplicates(duplicates_between(splits, decode_splits("mine", splits), shown))
     assert {(twin.first, twin.second) for twin in duplicates} == slow_exact(splits)
     assert len(duplicates) == 2
     assert {(twin.same, twin.first_class) for twin in duplicates} == {("pixels", "train class")}
 
 
 def test_within_one_split(splits):
-    (twin,) = exact_ones(twins_within(splits["test"], decoded("mine", splits), shown))
+    (twin,) = exact_duplicates(duplicates_within(splits["test"], decode_splits("mine", splits), shown))
     assert (twin.first, twin.second) == ("test/2.png", "test/3.png")
 
 
@@ -99,6 +99,6 @@ def test_it_reads_as_a_sentence():
 
 @pytest.mark.parametrize("count", [0, 20, 21])
 def test_a_person_reads_twenty_lines(count):
-    lines = list(first_lines([f"line {number}" for number in range(count)]))
+    lines = list(truncated_lines([f"line {number}" for number in range(count)]))
     assert len(lines) == count
-    assert (lines[-1:] == ["  … and 1 more: --json lists all of them"]) == (count == 21)
+    assert (lines[-1:] == ["  … and 1 more; --json lists all of them"]) == (count == 21)

@@ -35,8 +35,8 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def memo(tmp_path):
-    return tmp_path / "fingerprints" / "memo.json"
+def cache_file(tmp_path):
+    return tmp_path / "fingerprints" / "cache_file.json"
 
 
 @pytest.fixture
@@ -57,8 +57,8 @@ def opened_names(monkeypatch):
     return names
 
 
-def test_digests_are_those_of_the_bytes(folder, memo):
-    digests = content_digests(folder, stamps_of(folder), memo=memo)
+def test_digests_are_those_of_the_bytes(folder, cache_file):
+    digests = content_digests(folder, stamps_of(folder), cache_file=cache_file)
     assert list(digests) == list(stamps_of(folder))
     for name, digest in digests.items():
         assert digest == hashlib.blake2b((folder / name).read_bytes(), digest_size=16).hexdigest()
@@ -71,62 +71,62 @@ def test_large_files_are_hashed_whole(tmp_path):
 
 
 @pytest.mark.usefixtures("settled")
-def test_known_files_are_not_opened_again(folder, memo, monkeypatch):
-    first = content_digests(folder, stamps_of(folder), memo=memo)
+def test_known_files_are_not_opened_again(folder, cache_file, monkeypatch):
+    first = content_digests(folder, stamps_of(folder), cache_file=cache_file)
     names = opened_names(monkeypatch)
-    assert content_digests(folder, stamps_of(folder), memo=memo) == first
+    assert content_digests(folder, stamps_of(folder), cache_file=cache_file) == first
     assert names == []
     (folder / "7.jpg").write_bytes(b"other")
     (folder / "new.jpg").write_bytes(b"new")
     (folder / "8.jpg").unlink()
-    second = content_digests(folder, stamps_of(folder), memo=memo)
+    second = content_digests(folder, stamps_of(folder), cache_file=cache_file)
     assert sorted(names) == ["7.jpg", "new.jpg"]
     assert second["7.jpg"] != first["7.jpg"]
-    assert len(json.loads(memo.read_text())["files"]) == 200
+    assert len(json.loads(cache_file.read_text())["files"]) == 200
 
 
 @pytest.mark.usefixtures("settled")
-def test_a_change_that_keeps_size_and_date_is_seen(folder, memo):
-    first = content_digests(folder, stamps_of(folder), memo=memo)
+def test_a_change_that_keeps_size_and_date_is_seen(folder, cache_file):
+    first = content_digests(folder, stamps_of(folder), cache_file=cache_file)
     path = folder / "7.jpg"
     status = path.stat()
     path.write_bytes(b"8" * status.st_size)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert content_digests(folder, stamps_of(folder), memo=memo)["7.jpg"] != first["7.jpg"]
+    assert content_digests(folder, stamps_of(folder), cache_file=cache_file)["7.jpg"] != first["7.jpg"]
 
 
-def test_files_that_are_still_moving_are_not_remembered(folder, memo):
-    content_digests(folder, stamps_of(folder), memo=memo)
-    assert not memo.exists()
+def test_files_that_are_still_moving_are_not_remembered(folder, cache_file):
+    content_digests(folder, stamps_of(folder), cache_file=cache_file)
+    assert not cache_file.exists()
     old = {name: Stamp(stamp.size_bytes, 1, 1) for name, stamp in stamps_of(folder).items()}
     recent = {"7.jpg": stamps_of(folder)["7.jpg"]}
-    content_digests(folder, old | recent, memo=memo)
-    assert len(json.loads(memo.read_text())["files"]) == 199
+    content_digests(folder, old | recent, cache_file=cache_file)
+    assert len(json.loads(cache_file.read_text())["files"]) == 199
 
 
 @pytest.mark.usefixtures("settled")
 @pytest.mark.parametrize(
     "damage", [b"", b"{", b"\xff\xfe", b"[]", b"{}", b'{"files": []}', b'{"files": {"x": 3}}', b"null"]
 )
-def test_a_damaged_memo_is_made_anew(folder, memo, damage):
-    first = content_digests(folder, stamps_of(folder), memo=memo)
-    whole = memo.read_bytes()
-    memo.write_bytes(damage)
-    assert content_digests(folder, stamps_of(folder), memo=memo) == first
-    assert memo.read_bytes() == whole
+def test_a_damaged_memo_is_made_anew(folder, cache_file, damage):
+    first = content_digests(folder, stamps_of(folder), cache_file=cache_file)
+    whole = cache_file.read_bytes()
+    cache_file.write_bytes(damage)
+    assert content_digests(folder, stamps_of(folder), cache_file=cache_file) == first
+    assert cache_file.read_bytes() == whole
 
 
 @pytest.mark.usefixtures("settled")
-def test_a_memo_that_cannot_be_written_costs_only_time(folder, memo, notes):
-    memo.parent.write_text("a file where the folder should be")
-    digests = content_digests(folder, stamps_of(folder), memo=memo, reporter=notes)
+def test_a_memo_that_cannot_be_written_costs_only_time(folder, cache_file, notes):
+    cache_file.parent.write_text("a file where the folder should be")
+    digests = content_digests(folder, stamps_of(folder), cache_file=cache_file, reporter=notes)
     assert len(digests) == 200
     (note,) = notes.notes
-    assert "are not remembered, and will be computed again" in note
+    assert "are not cached, and will be computed again" in note
 
 
 @pytest.mark.usefixtures("settled")
-def test_an_interruption_stops_soon_and_loses_little(folder, memo, monkeypatch):
+def test_an_interruption_stops_soon_and_loses_little(folder, cache_file, monkeypatch):
     stamps = stamps_of(folder)
     hashed = []
 
@@ -140,25 +140,25 @@ def test_an_interruption_stops_soon_and_loses_little(folder, memo, monkeypatch):
     monkeypatch.setattr(fingerprints, "_FILES_A_TASK", 1)
     monkeypatch.setattr(fingerprints, "file_digest", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        content_digests(folder, stamps, memo=memo)
+        content_digests(folder, stamps, cache_file=cache_file)
     assert len(hashed) < 199
-    assert len(json.loads(memo.read_text())["files"]) == 50
+    assert len(json.loads(cache_file.read_text())["files"]) == 50
     monkeypatch.setattr(fingerprints, "file_digest", file_digest)
     names = opened_names(monkeypatch)
-    assert len(content_digests(folder, stamps, memo=memo)) == 200
+    assert len(content_digests(folder, stamps, cache_file=cache_file)) == 200
     assert sorted(names) == sorted(list(stamps)[50:])
 
 
 @pytest.mark.usefixtures("settled")
-def test_what_cannot_be_read_is_marked_and_not_remembered(folder, memo):
+def test_what_cannot_be_read_is_marked_and_not_remembered(folder, cache_file):
     stamps = stamps_of(folder) | {"absent.jpg": Stamp(1, 1, 1), "broken link.jpg": None}
-    digests = content_digests(folder, stamps, memo=memo)
+    digests = content_digests(folder, stamps, cache_file=cache_file)
     assert digests["absent.jpg"] == digests["broken link.jpg"] == UNREADABLE
-    assert UNREADABLE not in json.loads(memo.read_text())["files"].values()
+    assert UNREADABLE not in json.loads(cache_file.read_text())["files"].values()
 
 
-def test_hashing_says_how_far_it_is(folder, memo, notes):
-    content_digests(folder, stamps_of(folder), memo=memo, reporter=notes)
+def test_hashing_says_how_far_it_is(folder, cache_file, notes):
+    content_digests(folder, stamps_of(folder), cache_file=cache_file, reporter=notes)
     assert notes.tasks == [(f"Hashing {folder}", 200, "images")]
     assert notes.advanced == 200
 

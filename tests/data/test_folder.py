@@ -79,7 +79,9 @@ def test_without_test_a_fifth_of_train_is_set_apart(make_folder, data_root, note
     dataset = opened(folder, data_root, reporter=notes)
     assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 16, "val": 2, "test": 4}
     assert list(dataset.splits) == ["train", "val", "test"]
-    assert notes.notes == [f"{folder} has no test: a fifth of train is set apart. To score on val, rename it to test."]
+    assert notes.notes == [
+        f"{folder} has no test folder: 20 % of train become test. To score on val, rename it to test."
+    ]
 
 
 def test_train_alone_is_divided_like_a_whole(make_folder, data_root):
@@ -147,7 +149,7 @@ def test_images_without_class_folders_are_all_train_and_of_no_class(make_folder,
     assert {name: part.ids for name, part in dataset.splits.items()} == {"train": ("0.png", "1.png", "2.png")}
     assert dataset.classes == ("unlabelled",)
     assert dataset.split("train").labels.tolist() == [0, 0, 0]
-    assert notes.notes == [f"{folder} has no class folders: its images have no labels, and are all train."]
+    assert notes.notes == [f"{folder} has no class folders: its images have no labels, and all are train."]
 
 
 def test_corrupt_files_keep_their_rows(make_folder, data_root):
@@ -302,7 +304,7 @@ def refusal(folder, root):
 
 
 def test_no_path(data_root):
-    with pytest.raises(UsageError, match="stands before a path, as in folder:photos"):
+    with pytest.raises(UsageError, match="Give the path of a folder, as in folder:photos"):
         opened("", data_root)
 
 
@@ -332,7 +334,7 @@ def test_a_split_without_images(make_folder, data_root):
 
 def test_one_class(make_folder, data_root):
     words = refusal(make_folder({"cat": 9}), data_root)
-    assert "has one class, 'cat'; two are the fewest." in words
+    assert "has one class, 'cat', but two or more are needed." in words
 
 
 def test_too_few_images_of_a_class(make_folder, data_root, tmp_path):

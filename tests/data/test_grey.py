@@ -119,20 +119,20 @@ def test_fractions_are_scaled_from_0_to_1():
     [
         (
             np.array([0, 2**31 - 1], "<i4"),
-            r"^its grey values span 0 … 2.14748e\+09, which is none of 0 … 255, 0",
+            r"^its grey values span 0 … 2.14748e\+09, which is within none of 0 … 255, 0",
         ),
         (
             np.array([-1, 200], "<i4"),
-            r"^its grey values span -1 … 200, which is none of 0 … 255, 0 … 65535: save",
+            r"^its grey values span -1 … 200, which is within none of 0 … 255, 0 … 65535: save",
         ),
-        (np.array([-1, 200], "<i2"), r"^its grey values span -1 … 200, which is none of"),
-        (np.array([0, 65536], "<i4"), r"span 0 … 65536, which is none of"),
+        (np.array([-1, 200], "<i2"), r"^its grey values span -1 … 200, which is within none of"),
+        (np.array([0, 65536], "<i4"), r"span 0 … 65536, which is within none of"),
         (
             np.array([-1, 1], "<f4"),
-            r"span -1 … 1, which is none of 0 … 1, 0 … 255, 0 … 65535: save it as 8 or",
+            r"span -1 … 1, which is within none of 0 … 1, 0 … 255, 0 … 65535: save it as 8 or",
         ),
-        (np.array([0, np.nan], "<f4"), r"span nan … nan, which is none of"),
-        (np.array([0, np.inf], "<f4"), r"span 0 … inf, which is none of"),
+        (np.array([0, np.nan], "<f4"), r"span nan … nan, which is within none of"),
+        (np.array([0, np.inf], "<f4"), r"span 0 … inf, which is within none of"),
     ],
 )
 def test_other_spans_are_refused_by_name(values, message):

@@ -23,7 +23,7 @@ def test_names_configurations_splits_and_folders(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert parse_source("saved#train") == Source(str(tmp_path / "saved"), "", "train", True)
     assert parse_source("./saved").spec == f"hf:{tmp_path}/saved"
-    with pytest.raises(UsageError, match="hf: stands before a name or a path"):
+    with pytest.raises(UsageError, match=r"hf: has no name\. Give a name or a path"):
         parse_source("")
     with pytest.raises(UsageError, match=r"hf:\./nowhere: there is no folder .*/nowhere"):
         parse_source("./nowhere")

@@ -8,7 +8,7 @@ from PIL import Image
 from tests.reference.duplicates import close_pairs, hash_bits
 from transferkit.data.catalog import open_dataset
 from transferkit.data.image_hashes import (
-    MOST_BITS,
+    MAX_BITS,
     ImageHashes,
     close_hashes,
     contrast,
@@ -86,8 +86,8 @@ def test_hamming_is_the_reference(numpy, monkeypatch):
 
 
 @pytest.mark.usefixtures("search")
-@pytest.mark.parametrize("most_bits", [0, 3, 24])
-def test_close_hashes_are_the_reference(most_bits, monkeypatch):
+@pytest.mark.parametrize("max_bits", [0, 3, 24])
+def test_close_hashes_are_the_reference(max_bits, monkeypatch):
     monkeypatch.setattr("transferkit.data.image_hashes._QUERIES", 7)
     monkeypatch.setattr("transferkit.data.image_hashes._BANK", 11)
     bank = random_hashes(40, seed=0)
@@ -95,18 +95,18 @@ def test_close_hashes_are_the_reference(most_bits, monkeypatch):
     queries = np.concatenate([random_hashes(20, seed=1), *(bank[:6] ^ flip for flip in flips)])
     found = {
         pair
-        for rows, matches in close_hashes(queries, bank, most_bits=most_bits)
+        for rows, matches in close_hashes(queries, bank, max_bits=max_bits)
         for pair in zip(rows.tolist(), matches.tolist(), strict=True)
     }
-    assert found == close_pairs(queries, bank, most_bits)
+    assert found == close_pairs(queries, bank, max_bits)
     assert found
 
 
 @pytest.mark.usefixtures("search")
 def test_nothing_has_no_duplicates():
     none = np.zeros(0, np.uint64)
-    assert list(close_hashes(none, random_hashes(3, seed=0), most_bits=6)) == []
-    assert list(close_hashes(random_hashes(3, seed=0), none, most_bits=6)) == []
+    assert list(close_hashes(none, random_hashes(3, seed=0), max_bits=6)) == []
+    assert list(close_hashes(random_hashes(3, seed=0), none, max_bits=6)) == []
     assert len(duplicates(ImageHashes.empty(0), hashes(scenes(2)))) == 0
     assert len(duplicates(ImageHashes.empty(0))) == 0
 
@@ -118,7 +118,7 @@ def test_copies_are_found_beside_their_originals(change):
     pairs = duplicates(hashes(originals), hashes([copy(image, **change) for image in originals]))
     np.testing.assert_array_equal(pairs.rows, np.stack([np.arange(40)] * 2, 1))
     assert not pairs.exact.any()
-    assert pairs.bits.max() <= MOST_BITS
+    assert pairs.bits.max() <= MAX_BITS
 
 
 @pytest.mark.parametrize(

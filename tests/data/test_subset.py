@@ -6,7 +6,7 @@ import pytest
 from transferkit.core.errors import DataError, ShapeError
 from transferkit.data.arrays import from_arrays
 from transferkit.data.dataset import Dataset
-from transferkit.data.splits import divided
+from transferkit.data.splits import add_missing_splits
 from transferkit.data.subset import chosen_rows, joined
 
 
@@ -77,7 +77,7 @@ def test_missing_splits_are_cut_along_groups():
     groups = [f"patient {row % 2}{row // 8}" for row in range(80)]  # 10 of each class, of 4 images each
     whole = grouped(split("train", 80, 0), *groups)
     for given in ({"train": whole}, {"train": whole, "val": split("val", 4, 90)}):
-        cut = divided(given, seed=0, draw="test")
+        cut = add_missing_splits(given, seed=0, draw="test")
         dataset = Dataset("d", cut)  # refuses groups in two splits
         assert set(dataset.splits) == {"train", "val", "test"}
         assert all(set(part.labels.tolist()) == {0, 1} for part in cut.values())
@@ -89,9 +89,9 @@ def test_too_few_groups_to_be_divided_are_named():
     with pytest.raises(
         DataError,
         match=r"class 'a' has 4 images in 2 groups, too few to be divided: each class needs 3 or more "
-        r"groups\. Add images of other groups, or bring a test split",
+        r"groups\. Add images of other groups, or provide a test split",
     ):
-        divided({"train": grouped(split("train", 8, 0), *groups)}, seed=0, draw="test")
+        add_missing_splits({"train": grouped(split("train", 8, 0), *groups)}, seed=0, draw="test")
 
 
 def test_groups_that_leave_a_class_out_of_a_split_are_named():
@@ -104,4 +104,4 @@ def test_groups_that_leave_a_class_out_of_a_split_are_named():
         groups=tuple(group for _, group in rows),
     )
     with pytest.raises(DataError, match=r"every class is in every split: \w+ would have no image of '\w'\. Use"):
-        divided({"train": whole}, seed=0, draw="test")
+        add_missing_splits({"train": whole}, seed=0, draw="test")

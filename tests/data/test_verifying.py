@@ -59,7 +59,7 @@ def test_the_summary_can_be_pasted(folder, tmp_path):
         "two labels (near: 64-bit DCT hashes that differ by at most 6 bits, confirmed on thumbnails). "
         f"Fingerprints: {hashes}; transferkit {__version__}."
     )
-    assert list(found.lines())[1] == "  train: 10 images; 5 per class"
+    assert list(found.lines())[1] == "  train: 10 images; 5 to 5 per class"
 
 
 def test_every_copy_between_splits_is_found(folder, tmp_path):
@@ -73,10 +73,10 @@ def test_every_copy_between_splits_is_found(folder, tmp_path):
         ("train/train/dog/1.png", "test/test/dog/pixels.bmp", "pixels"),
         ("train/train/dog/2.png", "test/test/dog/near.jpg", "near"),
     }
-    assert found.problems == ["2 images that lie in two splits"]
-    assert "there are 2 exact and 1 near duplicate," in found.summary
+    assert found.problems == ["2 images that are in two splits"]
+    assert "there are 2 exact and 1 near duplicates" in found.summary
     told = "\n".join(found.lines())
-    assert "  wrong: 2 images that lie in two splits\n" in told
+    assert "  wrong: 2 images that are in two splits\n" in told
     assert "  in two splits: train/train/cat/0.png (cat) and test/test/cat/bytes.png (cat), the same bytes" in told
 
 
@@ -94,7 +94,7 @@ def test_one_image_under_two_labels(folder, tmp_path):
     assert [dataclasses.astuple(twin)[:5] for twin in found.conflicts] == [
         ("train/train/cat/3.png", "train/train/dog/same.png", "cat", "dog", "bytes")
     ]
-    assert found.problems == ["1 image of train under two labels"]
+    assert found.problems == ["1 images that are in train under two labels"]
 
 
 def test_images_that_cannot_be_decoded_are_listed(folder, tmp_path):
@@ -142,7 +142,7 @@ def test_counts_that_are_as_published_are_no_problem(folder, tmp_path):
     by_split = dataclasses.replace(found, published={"train": 10, "test": 6}, published_classes=2)
     whole = dataclasses.replace(found, published={"all": 16}, published_classes=2)
     assert by_split.problems == whole.problems == []
-    assert "  test: 6 images, published 6; 3 per class" in list(by_split.lines())
+    assert "  test: 6 images, published 6; 3 to 3 per class" in list(by_split.lines())
     wrong = dataclasses.replace(found, published={"train": 9, "val": 4, "test": 6}, published_classes=3)
     assert wrong.problems == [
         "10 images in train, published are 9",
@@ -173,12 +173,12 @@ def test_options_are_compared_with_what_they_mean(spec, problems, data_root, not
     found = verified(open_dataset(spec, root=data_root, reporter=notes))
     assert found.problems[: len(problems)] == problems
     assert "not compared" not in "\n".join(found.lines())
-    assert any(note.endswith(f"Look closer: transferkit datasets verify {spec}") for note in notes.notes)
+    assert any(note.endswith(f"Check with: transferkit datasets verify {spec}") for note in notes.notes)
 
 
 def test_what_nobody_published_is_not_compared(folder, tmp_path):
     found = verify(folder, tmp_path)
-    assert f"  not compared: no counts are published of folder:{folder}" in list(found.lines())
+    assert f"  not compared: no published counts of folder:{folder}" in list(found.lines())
 
 
 def test_a_budget_is_not_compared(data_root):
@@ -186,14 +186,14 @@ def test_a_budget_is_not_compared(data_root):
     found = verified(open_dataset("eurosat@shots=2", root=data_root))
     assert not found.published
     assert found.problems == []
-    assert "  not compared: no counts are published of eurosat@shots=2" in list(found.lines())
+    assert "  not compared: no published counts of eurosat@shots=2" in list(found.lines())
 
 
 def test_long_lists_are_cut_for_people(folder, tmp_path):
     found = verify(folder, tmp_path)
     many = tuple(DuplicatePair(f"a/{n}", f"b/{n}", "cat", "cat", "pixels", 0) for n in range(30))
     lines = list(dataclasses.replace(found, leaks=many).lines())
-    assert lines[-1] == "  … and 10 more: --json lists all of them"
+    assert lines[-1] == "  … and 10 more; --json lists all of them"
     assert len(lines) == 1 + 2 + 1 + 1 + 20 + 1
 
 

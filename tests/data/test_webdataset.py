@@ -19,8 +19,8 @@ from transferkit.data.catalog import expand_datasets
 from transferkit.data.dataset import DATASETS
 from transferkit.data.download.fetching import RetryPolicy
 from transferkit.data.loading import load_batches
-from transferkit.data.webdataset import expanded
-from transferkit.data.webdataset_copies import copied
+from transferkit.data.webdataset import expand_braces
+from transferkit.data.webdataset_copies import local_copies
 from transferkit.data.webdataset_index import shard_index
 
 VIEW = Preprocessing(resize=4, crop=4)
@@ -119,14 +119,14 @@ def test_labels_in_json_and_names(tmp_path, data_root):
         return [("1.jpg", picture(1, "JPEG")), ("1.json", json.dumps(value).encode())]
 
     def only(files):
-        return shard_index(write_shard(tmp_path / "s.tar", files), memory=data_root).labels
+        return shard_index(write_shard(tmp_path / "s.tar", files), cache_dir=data_root).labels
 
     assert only(told({"label": 3, "cls": 4})) == [3]
     assert only(told({"cls": 4})) == [4]
     assert only(told("cat")) == ["cat"]
     assert only(told({"caption": "a cat"})) == [None]
     assert only([*told({"label": 3}), ("1.cls", b" 7\n")]) == [7]
-    with pytest.raises(DataError, match=r"1\.json has the label 1\.5: a label is a whole number or a name"):
+    with pytest.raises(DataError, match=r"1\.json has the label 1\.5\. Use a whole number or a name"):
         only(told(1.5))
     with pytest.raises(DataError, match=r"1\.json has the label True"):
         only(told({"label": True}))
@@ -161,7 +161,7 @@ def test_samples_are_told_apart_by_name_up_to_the_first_dot(tmp_path, data_root)
         (".hidden", b""),
         ("README", b""),
     ]
-    index = shard_index(write_shard(tmp_path / "s.tar", files), memory=data_root)
+    index = shard_index(write_shard(tmp_path / "s.tar", files), cache_dir=data_root)
     assert index.keys == ["x/1", "y/1"]
     assert index.labels == [0, None]
     assert index.imageless == ["y/2"]
@@ -172,17 +172,17 @@ def test_samples_are_told_apart_by_name_up_to_the_first_dot(tmp_path, data_root)
 
 def test_an_index_is_made_once(tmp_path, data_root, monkeypatch):
     path = write_shards(tmp_path, [3]) / "a-00.tar"
-    first = shard_index(path, memory=data_root)
+    first = shard_index(path, cache_dir=data_root)
     (memo,) = data_root.iterdir()
     with monkeypatch.context() as patch:
         patch.setattr(tarfile, "open", None)
-        assert shard_index(path, memory=data_root) == first
+        assert shard_index(path, cache_dir=data_root) == first
     memo.write_bytes(memo.read_bytes()[:-20])
-    assert shard_index(path, memory=data_root) == first, "a damaged memory is made anew"
+    assert shard_index(path, cache_dir=data_root) == first, "a damaged memory is made anew"
     write_shards(tmp_path, [4])
-    assert len(shard_index(path, memory=data_root).keys) == 4, "a changed shard is read again"
+    assert len(shard_index(path, cache_dir=data_root).keys) == 4, "a changed shard is read again"
     write_shards(tmp_path, [3], start=5)
-    assert shard_index(path, memory=data_root).contents != first.contents
+    assert shard_index(path, cache_dir=data_root).contents != first.contents
 
 
 def test_an_image_that_cannot_be_decoded_is_one_row(tmp_path, data_root):
@@ -236,16 +236,16 @@ def broken(tmp_path, kind):
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("gzip", r"a-00\.tar is no whole tar file .* If it is compressed, unpack it to \.tar"),
-        ("cut in a sample", r"a-00\.tar is no whole tar file"),
-        ("cut between samples", r"a-00\.tar ends without the mark that ends a tar file: fetch it again"),
-        ("text", "is no whole tar file"),
-        ("twice", "has the sample '0001' twice: keys must be unique"),
-        ("no images", "hold no samples with images"),
-        ("half labelled", "has labels, but none for 0002 and perhaps others"),
+        ("gzip", r"a-00\.tar is not a complete tar file .* If it is compressed, decompress it to \.tar"),
+        ("cut in a sample", r"a-00\.tar is not a complete tar file"),
+        ("cut between samples", r"a-00\.tar has no end-of-archive block, so it is truncated\. Fetch it again"),
+        ("text", "is not a complete tar file"),
+        ("twice", "has the sample '0001' twice. Keys must be unique"),
+        ("no images", "contain no samples with images"),
+        ("half labelled", "has labels, but 0002 has none"),
         ("mixed", "mixes numbers and names as labels"),
         ("negative", r"has labels -1 … 1, not 0 …"),
-        ("few", r"comes without test, and its class '0' has 1 image, too few .* each class needs 3 or more"),
+        ("few", r"has no test split, and its class '0' has 1 images, too few .* each class needs 3 or more"),
     ],
 )
 def test_broken_shards(tmp_path, data_root, kind, words):
@@ -257,19 +257,19 @@ def test_missing_shards(tmp_path, data_root):
     with pytest.raises(DataError, match=r"There is no shard .*a-00\.tar"):
         opened(tmp_path / "a-{00..03}.tar", data_root)
     write_shards(tmp_path, [2, 2])
-    with pytest.raises(DataError, match=r"2 of 4 shards are missing, such as .*a-02\.tar\. Bring them, or narrow"):
+    with pytest.raises(DataError, match=r"2 of 4 shards are missing, such as .*a-02\.tar\. Add them, or narrow"):
         opened(tmp_path / "a-{00..03}.tar", data_root)
 
 
 @pytest.mark.parametrize(
     ("pattern", "words"),
     [
-        ("", "wds: stands before shards"),
-        ("a-{000..012.tar", "a brace without its other half"),
-        ("a-000}.tar", "a brace without its other half"),
-        ("a-{x}.tar", r"\{x\} of .* is no range such as \{000\.\.012\} and no list"),
-        ("a-{5..2}.tar", "is no range"),
-        ("a-{0..999}{0..999}.tar", "stands for 1000000 shards, more than 100000"),
+        ("", "wds: has no shards. Give a pattern"),
+        ("a-{000..012.tar", "has an unmatched brace"),
+        ("a-000}.tar", "has an unmatched brace"),
+        ("a-{x}.tar", r"\{x\} of .* is invalid\. Use a range such as \{000\.\.012\} or a list"),
+        ("a-{5..2}.tar", "is invalid"),
+        ("a-{0..999}{0..999}.tar", "stands for 1000000 shards; at most 100000"),
     ],
 )
 def test_patterns_that_cannot_be_meant(pattern, words, data_root):
@@ -278,9 +278,9 @@ def test_patterns_that_cannot_be_meant(pattern, words, data_root):
 
 
 def test_patterns_are_those_of_the_shell():
-    assert expanded("p{a,b}-{8..10}.tar") == [f"p{x}-{n}.tar" for x in "ab" for n in (8, 9, 10)]
-    assert expanded("plain.tar") == ["plain.tar"]
-    assert expanded("{098..101}") == ["098", "099", "100", "101"]
+    assert expand_braces("p{a,b}-{8..10}.tar") == [f"p{x}-{n}.tar" for x in "ab" for n in (8, 9, 10)]
+    assert expand_braces("plain.tar") == ["plain.tar"]
+    assert expand_braces("{098..101}") == ["098", "099", "100", "101"]
 
 
 def test_commas_in_braces_do_not_end_a_spec():
@@ -462,11 +462,11 @@ def test_of_two_processes_one_fetches(tmp_path, data_root, server, notes):
     server.files = {"a-00.tar": (tmp_path / "a-00.tar").read_bytes()}
     urls = [server.url("stalls/a-00.tar")]
     with ThreadPoolExecutor(2) as pool:
-        both = [pool.submit(copied, urls, data_root, reporter=notes) for _ in range(2)]
+        both = [pool.submit(local_copies, urls, data_root, reporter=notes) for _ in range(2)]
         while not any("waiting" in note for note in notes.notes):
             assert not all(one.done() for one in both)
             time.sleep(0.01)
         server.released.set()
         assert both[0].result() == both[1].result()
     assert len([asked for asked in server.ranges if asked is None]) == 1
-    assert notes.notes[0] == f"Another process fetches {urls[0]} and the shards after it: waiting for it."
+    assert notes.notes[0] == f"Another process is fetching {urls[0]} and the shards after it; waiting for it."

@@ -1,1 +1,1 @@
-"""Data sets: what images there are, in which splits, and how they are decoded."""
+"""Data sets: their images and splits, and the decoding of image files."""

@@ -1,4 +1,4 @@
-"""Images that are in memory, or that a torch data set hands out, as splits."""
+"""Splits of images in memory or of a torch data set."""
 
 import operator
 from collections.abc import Sequence
@@ -16,22 +16,22 @@ from .dataset import Split
 from .decoding import rgb, unreadable
 from .fingerprints import UNREADABLE, fingerprint_of, pixels_digest
 
-_MOST_CLASSES = 1_000_000  # labels above are identifiers; their classes would fill the memory
-_LOOKED_AT_TWICE = 8  # images at the start, to notice random augmentation
+_MAX_CLASSES = 1_000_000  # larger labels are identifiers, and their classes would exhaust the memory
+_REPEATED_READS = 8  # images that are read twice to detect random augmentation
 
 
 @dataclass(frozen=True, eq=False)
 class ArrayReader:
-    """Hands out images that are in memory.
+    """Reads images in memory.
 
     Attributes:
-        images: ``[n, h, w, 3]``.
+        images: RGB images ``[n, h, w, 3]``.
     """
 
     images: NDArray[np.uint8]
 
     def image(self, row: int) -> NDArray[np.uint8]:
-        """As ``Reader.image``."""
+        """Decode a row as ``Reader.image`` does."""
         return self.images[row]
 
 
@@ -44,19 +44,19 @@ def from_arrays(
     classes: Sequence[str] | None = None,
     ids: Sequence[str] | None = None,
 ) -> Split:
-    """Images in memory as a split.
+    """Make a split of images in memory.
 
     Args:
-        images: ``[n, h, w, 3]``.
-        labels: ``[n]`` integers in ``0 … c-1``.
-        name: of the data set.
+        images: RGB images, uint8 ``[n, h, w, 3]``.
+        labels: Integers ``[n]`` in ``0 … c-1``.
+        name: Name of the data set.
         split: ``train``, ``val``, ``test`` or ``all``.
-        classes: ``[c]`` names; numbers unless given.
-        ids: ``[n]`` unique; row numbers unless given.
+        classes: Class names ``[c]``; defaults to numbers.
+        ids: Unique image ids ``[n]``; defaults to row numbers.
 
-    Raises:
-        ShapeError: if shapes or types are not those.
-        DataError: if a label or an id cannot be meant.
+        es:
+        ShapeError: If a shape or type is invalid.
+        DataError: If a label or an id is invalid.
     """
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
         raise ShapeError(f"Images are uint8 [n, h, w, 3], not {images.dtype} {list(images.shape)}.")
@@ -70,23 +70,23 @@ def from_arrays(
 
 @dataclass(frozen=True, eq=False)
 class TorchReader:
-    """Hands out the images of a map-style torch data set.
+    """Reads the images of a map-style torch data set.
 
     Attributes:
-        dataset: items are ``(image, label)``.
+        dataset: Data set whose items are ``(image, label)``.
     """
 
     dataset: Any
 
     def image(self, row: int) -> NDArray[np.uint8]:
-        """As ``Reader.image``; an ``OSError`` of the data set means that the row cannot be read."""
+        """Decode a row as ``Reader.image`` does; an ``OSError`` of the data set marks the row as unreadable."""
         return self.item(row)[0]
 
     def item(self, row: int) -> tuple[NDArray[np.uint8], Any]:
-        """The image ``[h, w, 3]`` and the label as the data set gives it."""
+        """Return the image ``[h, w, 3]`` and the label of a row, as the data set returns it."""
         try:
             image, label = self.dataset[row]
-        except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # of broken files
+        except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow raises these for broken files
             raise unreadable(error) from error
         return _pixels(image), label
 
@@ -99,21 +99,22 @@ def from_torch_dataset(
     fingerprint: str | None = None,
     classes: Sequence[str] | None = None,
 ) -> Split:
-    """A map-style torch data set of ``(image, label)`` as a split.
+    """Make a split of a map-style torch data set of ``(image, label)``.
 
-    Images are Pillow's; arrays uint8 ``[h, w, 3]`` or ``[h, w]``; or tensors, uint8 or floating point in
-    0 … 1, ``[3, h, w]`` or ``[1, h, w]``. Leave normalisation and random augmentation out of the data
-    set's transform: the encoder's view normalises. A list in ``dataset.groups``, one name or number per
-    image, says which images are not independent, such as those of one patient.
+    Images are Pillow images; uint8 arrays ``[h, w, 3]`` or ``[h, w]``; or tensors ``[3, h, w]`` or ``[1, h, w]``,
+    uint8 or floating point in 0 … 1. Leave normalization and random augmentation out of the transform of the data
+    set: the preprocessing of the encoder normalizes. A list ``dataset.groups``, with one name or number per
+    image, states which images are not independent, such as those of one patient.
 
     Args:
-        dataset: has ``__len__`` and ``__getitem__``.
-        name: of the data set.
+        dataset: Data set with ``__len__`` and ``__getitem__``.
+        name: Name of the data set.
         split: ``train``, ``val``, ``test`` or ``all``.
-        fingerprint: changes whenever the content does; unless given, every image is read once for it.
-        classes: ``[c]`` names; else those in ``dataset.classes``, else numbers.
+        fingerprint: Text that changes whenever the content changes; by default it is computed by reading every
+            image once.
+        classes: Class names ``[c]``; defaults to ``dataset.classes``, else to numbers.
 
-    Raises: DataError: if images or labels are not those, or an image differs when read again.
+    Raises: DataError: If images or labels are invalid, or an image differs when it is read again.
     """
     reader = TorchReader(dataset)
     _require_repeatable(reader, len(dataset))
@@ -131,9 +132,9 @@ def from_torch_dataset(
 
 
 def _listed_groups(dataset: Any) -> tuple[str, ...] | None:
-    """The names that ``groups`` lists, one per image; None where the data set has no such list.
+    """Return the names in ``groups``, one per image; None if the data set has no such list.
 
-    Raises: DataError: if there is not one per image.
+    Raises: DataError: If the list does not have one entry per image.
     """
     listed = getattr(dataset, "groups", None)
     if listed is None:
@@ -148,7 +149,7 @@ def _listed_groups(dataset: Any) -> tuple[str, ...] | None:
 
 
 def _pixels(image: Any) -> NDArray[np.uint8]:
-    """``[h, w, 3]`` of whatever a data set may give."""
+    """Convert an image of any supported type to uint8 ``[h, w, 3]``."""
     if isinstance(image, Image.Image):
         return np.array(rgb(image))
     if isinstance(image, torch.Tensor):
@@ -167,7 +168,7 @@ def _pixels(image: Any) -> NDArray[np.uint8]:
 
 
 def _bytes_of(image: torch.Tensor) -> torch.Tensor:
-    """A tensor ``[c, h, w]`` as uint8."""
+    """Convert a tensor ``[c, h, w]`` to uint8."""
     if image.ndim != 3 or image.shape[0] not in (1, 3):
         raise DataError(f"An image tensor is [3, h, w] or [1, h, w], not {list(image.shape)}.")
     if image.dtype == torch.uint8:
@@ -178,26 +179,26 @@ def _bytes_of(image: torch.Tensor) -> torch.Tensor:
     if not (low >= 0 and high <= 1):
         raise DataError(
             f"An image's values span {low:.3g} … {high:.3g}, not 0 … 1. If the data set's transform ends "
-            "in Normalize, drop it: the encoder's view normalises."
+            "in Normalize, remove it: the preprocessing of the encoder normalizes."
         )
     return (image.double() * 255).round().to(torch.uint8)
 
 
 def _require_repeatable(reader: TorchReader, n: int) -> None:
-    for row in range(min(n, _LOOKED_AT_TWICE)):
+    for row in range(min(n, _REPEATED_READS)):
         try:
             again = np.array_equal(reader.image(row), reader.image(row))
         except UnreadableImageError:
             continue
         if not again:
             raise DataError(
-                f"Image {row} of the data set differs when read again. Drop random augmentation from its "
+                f"Image {row} of the data set differs when it is read again. Remove random augmentation from its "
                 "transform: features are computed once."
             )
 
 
 def _read_once(reader: TorchReader, n: int, listed: Sequence[Any] | None) -> tuple[list[Any], list[str]]:
-    """Labels and digests of all images; a row that cannot be read has the label that is listed."""
+    """Return the labels and digests of all images; the label of an unreadable row is its listed label."""
     labels, contents = [], []
     for row in range(n):
         try:
@@ -206,7 +207,7 @@ def _read_once(reader: TorchReader, n: int, listed: Sequence[Any] | None) -> tup
         except UnreadableImageError as error:
             if listed is None:
                 raise DataError(
-                    f"Image {row} of the data set cannot be read ({error}), and no list says its label. "
+                    f"Image {row} of the data set cannot be read ({error}), and its label is not listed. "
                     "Leave the row out, or give the data set a list named targets."
                 ) from error
             label = listed[row]
@@ -216,7 +217,7 @@ def _read_once(reader: TorchReader, n: int, listed: Sequence[Any] | None) -> tup
 
 
 def _listed_labels(dataset: Any) -> list[int] | None:
-    """The integers that ``targets`` or ``labels`` list, unless the data set hands out others."""
+    """Return the integers in ``targets`` or ``labels``, unless a target transform changes them."""
     if getattr(dataset, "target_transform", None) is not None:
         return None
     for attribute in ("targets", "labels"):
@@ -227,7 +228,7 @@ def _listed_labels(dataset: Any) -> list[int] | None:
 
 
 def _listed_classes(dataset: Any) -> Sequence[str] | None:
-    """The names in ``classes``; synonyms, as of ImageNet, are joined."""
+    """Return the names in ``classes``; synonyms, as in ImageNet, are joined."""
     listed = getattr(dataset, "classes", None)
     if not isinstance(listed, list | tuple):
         return None
@@ -235,7 +236,7 @@ def _listed_classes(dataset: Any) -> Sequence[str] | None:
 
 
 def _paths(dataset: Any) -> list[str] | None:
-    """Paths below ``root`` of the files in ``samples`` or ``imgs``, where the data set has them."""
+    """Return the paths in ``samples`` or ``imgs`` relative to ``root``, or None if the data set lists none."""
     samples: Any = getattr(dataset, "samples", None) or getattr(dataset, "imgs", ())
     try:
         return [Path(sample[0]).relative_to(dataset.root).as_posix() for sample in samples]
@@ -258,7 +259,7 @@ def _unique_ids(ids: Sequence[str], n: int) -> tuple[str, ...]:
 
 
 def _class_names(labels: NDArray[np.int64], classes: Sequence[str] | None) -> tuple[str, ...]:
-    """``classes``, or numbers, for labels that have been checked."""
+    """Return ``classes``, or numbers, for checked labels."""
     count = int(labels.max(initial=-1)) + 1
     if classes is None:
         return tuple(map(str, range(count)))
@@ -268,7 +269,7 @@ def _class_names(labels: NDArray[np.int64], classes: Sequence[str] | None) -> tu
 
 
 def _checked_labels(labels: Sequence[Any] | NDArray, n: int) -> NDArray[np.int64]:
-    """``[n]`` integers, none negative; yes and no are 1 and 0."""
+    """Convert labels to non-negative integers ``[n]``; booleans become 1 and 0."""
     if len(labels) != n:
         raise ShapeError(f"{n} images need {n} labels, not {len(labels)}.")
     numbers = np.empty(n, np.int64)
@@ -278,14 +279,14 @@ def _checked_labels(labels: Sequence[Any] | NDArray, n: int) -> NDArray[np.int64
         except (TypeError, OverflowError) as error:
             plain = label.item() if isinstance(label, np.generic) else label
             raise DataError(
-                f"The label of image {row} is {plain!r}: labels must be integers 0 … c-1. "
-                "A torch data set can map others with target_transform."
+                f"The label of image {row} is {plain!r}. Labels must be integers in 0 … c-1. "
+                "A torch data set can convert other labels with target_transform."
             ) from error
         if numbers[row] < 0:
-            raise DataError(f"The label of image {row} is {label}: labels must not be negative.")
-        if numbers[row] >= _MOST_CLASSES:
+            raise DataError(f"The label of image {row} is {label}. Labels must be integers in 0 … c-1.")
+        if numbers[row] >= _MAX_CLASSES:
             raise DataError(
-                f"The label of image {row} is {label}: labels must be integers 0 … c-1, and below "
-                f"{_MOST_CLASSES}. Number the classes consecutively."
+                f"The label of image {row} is {label}. Labels must be integers in 0 … c-1, and below "
+                f"{_MAX_CLASSES}. Number the classes consecutively."
             )
     return numbers

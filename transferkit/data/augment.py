@@ -1,7 +1,7 @@
-"""The random views of pretraining: what may be drawn, the draws, and one view at a time on the CPU.
+"""Random augmentation for pretraining: settings, random draws, and single views on the CPU.
 
-Two roads lead from an image to a view, and both start from the same draws: ``augment_cpu`` here, for the
-worker processes that decode files, and ``augment_batch`` in ``augment_device``, for batches that are decoded.
+Two functions make views, both from the same random draws: ``augment_cpu`` in this module is for worker processes
+that decode files, and ``augment_batch`` in ``augment_device`` is for batches of decoded images.
 """
 
 import math
@@ -15,32 +15,32 @@ from numpy.typing import NDArray
 from ..core.errors import ShapeError, UsageError
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
-NEUTRAL = (1.0, 1.0, 1.0, 0.0)  # the factors that change nothing
+NEUTRAL = (1.0, 1.0, 1.0, 0.0)  # factors of the identity
 
-Sides = int | NDArray[np.int64]
+ImageSide = int | NDArray[np.int64]
 
-_ATTEMPTS = 10  # how often torchvision's RandomResizedCrop tries to fit a crop into the image
-_UNIFORMS = 2 * _ATTEMPTS + 15  # random numbers that one view takes, whatever the settings
+_ATTEMPTS = 10  # attempts of torchvision's RandomResizedCrop to fit a crop into the image
+_UNIFORMS = 2 * _ATTEMPTS + 15  # random numbers per view, independent of the settings
 
 
 @dataclass(frozen=True)
 class AugmentSettings:
-    """From which distributions views are drawn; the defaults are the study's, and MoCo v2's [1].
+    """Distributions of the augmentations; the defaults are those of the study and of MoCo v2 [1].
 
-    A view is a random resized crop, then jitter (its four steps in random order), grayscale, blur and flip.
-    The blur's kernel follows sigma, not the image: it ends at three of the largest sigmas. At 64 pixels a
-    sigma of 2 therefore hides far more of an object than at 224: narrow ``blur_sigma`` where it is too much.
+    A view is a random resized crop, followed by jitter (four steps in random order), grayscale, blur and flip.
+    The size of the blur kernel depends on sigma, not on the image: it ends at three times the largest sigma. At 64
+    pixels a sigma of 2 therefore removes far more detail than at 224: reduce ``blur_sigma`` for small views.
 
     [1] Chen, Fan, Girshick, He, Improved baselines with momentum contrastive learning, arXiv 2003.04297.
 
     Attributes:
-        size: pixels of a side of the view.
-        scale: smallest and largest share of the image's area that a crop keeps.
-        ratio: smallest and largest width by height of a crop; log-uniform between.
-        jitter: brightness, contrast and saturation are scaled by 1 ± these; hue is shifted by ± the last
-            one, in turns of the colour circle.
-        jitter_prob, gray_prob, blur_prob, flip_prob: with which probability each happens to a view.
-        blur_sigma: smallest and largest standard deviation of the blur, in pixels of the view.
+        size: Side of the view in pixels.
+        scale: Minimum and maximum fraction of the image area in a crop.
+        ratio: Minimum and maximum aspect ratio (width / height) of a crop; the ratio is log-uniform.
+        jitter: Strengths for brightness, contrast and saturation, which are scaled by 1 ± the strength, and for
+            hue, which is shifted by ± the strength in turns of the colour circle.
+        jitter_prob, gray_prob, blur_prob, flip_prob: Probability of each augmentation.
+        blur_sigma: Minimum and maximum standard deviation of the blur, in pixels of the view.
     """
 
     size: int = 224
@@ -55,35 +55,35 @@ class AugmentSettings:
 
     def __post_init__(self) -> None:
         if self.size < 1:
-            raise UsageError(f"A view of {self.size} pixels cannot be drawn: give a size of 1 or more.")
+            raise UsageError(f"A view cannot have a size of {self.size} pixels. Give a size of 1 or more.")
         _require_range("scale", self.scale, highest=1.0)
         _require_range("ratio", self.ratio)
         _require_range("blur_sigma", self.blur_sigma)
         _require_jitter(self.jitter)
         for name in ("jitter_prob", "gray_prob", "blur_prob", "flip_prob"):
             if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} = {getattr(self, name)} is not a probability: give 0 to 1.")
+                raise UsageError(f"{name} = {getattr(self, name)} is not a probability. Give a number from 0 to 1.")
 
     @property
     def never_changes(self) -> bool:
-        """Whether every view is the image itself, resized."""
+        """Whether every view is the resized image itself."""
         probabilities = (self.flip_prob, self.gray_prob, self.blur_prob, self.jitter_prob if any(self.jitter) else 0)
         return self.scale == (1.0, 1.0) and not any(probabilities)
 
     @property
     def blur_radius(self) -> int:
-        """Pixels on either side that the blur reads; inside the view, however small that is."""
+        """Radius of the blur kernel in pixels, smaller than the view."""
         return min(math.ceil(3 * self.blur_sigma[1]), self.size - 1)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for keys and records."""
+        """Return plain values, for cache keys and records."""
         return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
 
 
 def _require_range(name: str, limits: tuple[float, float], *, highest: float = math.inf) -> None:
     if len(limits) != 2 or not 0 < limits[0] <= limits[1] <= highest or math.isinf(limits[1]):
         most = "" if math.isinf(highest) else f", the larger at most {highest:g}"
-        raise UsageError(f"{name} = {limits} is not a range: give two finite numbers above 0, the smaller first{most}.")
+        raise UsageError(f"{name} = {limits} is not a range. Give two finite numbers above 0, the smaller first{most}.")
 
 
 def _require_jitter(jitter: tuple[float, ...]) -> None:
@@ -99,15 +99,15 @@ STUDY = AugmentSettings()
 
 @dataclass(frozen=True, eq=False)
 class ViewDraws:
-    """What was drawn for ``n`` views; what does not happen to a view stands here as a neutral value.
+    """Random draws of ``n`` views; an augmentation that is not applied has its neutral value.
 
     Attributes:
-        boxes: ``[n, 4]`` top, left, height and width of the crop in pixels, whole as they are drawn.
-        factors: ``[n, 4]`` brightness, contrast, saturation, hue; ``NEUTRAL`` without jitter.
-        orders: ``[n, 4]`` the four steps of the jitter in the order they are taken.
-        gray: ``[n]`` whether all colour goes.
-        sigmas: ``[n]`` standard deviation of the blur in pixels; 0 without blur.
-        flipped: ``[n]`` whether left and right change places.
+        boxes: Top, left, height and width of the crop in pixels ``[n, 4]``, drawn as whole numbers.
+        factors: Brightness, contrast, saturation and hue ``[n, 4]``; ``NEUTRAL`` without jitter.
+        orders: Order of the four jitter steps ``[n, 4]``.
+        gray: Whether the view is converted to grayscale ``[n]``.
+        sigmas: Standard deviation of the blur in pixels ``[n]``; 0 without blur.
+        flipped: Whether the view is flipped horizontally ``[n]``.
     """
 
     boxes: NDArray[np.int64] | NDArray[np.float64]
@@ -122,19 +122,19 @@ class ViewDraws:
 
 
 def draw_views(
-    settings: AugmentSettings, rng: np.random.Generator, *, n: int, height: Sides, width: Sides
+    settings: AugmentSettings, rng: np.random.Generator, *, n: int, height: ImageSide, width: ImageSide
 ) -> ViewDraws:
-    """Independent draws for ``n`` views of images of ``height`` × ``width`` pixels.
+    """Draw ``n`` independent views of images of ``height`` × ``width`` pixels.
 
-    Every view takes the same number of random numbers, one row after another: the first ``k`` of ``n``
-    views are the ``k`` views that an equal generator draws alone.
+    Every view uses the same number of random numbers, view by view: the first ``k`` of ``n`` views equal the ``k``
+    views that an identical generator draws alone.
 
     Args:
-        settings: what may be drawn.
-        rng: gives the random numbers.
-        n: how many views.
-        height: of the images, one number or ``[n]``.
-        width: likewise.
+        settings: Distributions of the augmentations.
+        rng: Random generator.
+        n: Number of views.
+        height: Height of the images, one number or ``[n]``.
+        width: Width of the images, one number or ``[n]``.
     """
     crops, chances, strengths, orders = np.split(rng.random((n, _UNIFORMS)), np.cumsum([22, 4, 5]), axis=1)
     jittered, gray, blurred, flipped = (
@@ -157,20 +157,25 @@ def _crop_boxes(
     heights: NDArray[np.int64],
     widths: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """As torchvision's RandomResizedCrop: the first attempt that fits, else the largest central crop.
+    """Choose crops as torchvision's RandomResizedCrop does: the first fitting attempt, else the largest central crop.
 
-    From ``[n, 22]`` uniform numbers (ten areas, ten ratios, the two of the corner) to ``[n, 4]`` top, left,
-    height, width, for images of ``heights`` × ``widths``, each ``[n]``.
+    Args:
+        settings: Scale and ratio of the crops.
+        uniforms: Uniform random numbers ``[n, 22]``: ten areas, ten ratios, and two for the corner.
+        heights: Heights of the images ``[n]``.
+        widths: Widths of the images ``[n]``.
+
+    Returns: Top, left, height and width of each crop ``[n, 4]``.
     """
-    whole = np.stack([heights, widths], axis=-1)  # [n, 2]
-    area = whole.prod(axis=1, keepdims=True) * _between(settings.scale, uniforms[:, :_ATTEMPTS])
+    image_sides = np.stack([heights, widths], axis=-1)  # [n, 2]
+    area = image_sides.prod(axis=1, keepdims=True) * _between(settings.scale, uniforms[:, :_ATTEMPTS])  # [n, 10]
     low, high = settings.ratio
-    ratio = np.exp(_between((math.log(low), math.log(high)), uniforms[:, _ATTEMPTS:-2]))
-    sides = np.stack([np.rint(np.sqrt(area / ratio)), np.rint(np.sqrt(area * ratio))], axis=-1)
-    fits = ((sides >= 1) & (sides <= whole[:, None])).all(axis=-1)  # [n, attempts]
-    chosen = sides[np.arange(len(sides)), fits.argmax(axis=1)]  # [n, 2]
-    corner = np.floor(uniforms[:, -2:] * (whole - chosen + 1))
-    boxes = np.concatenate([corner, chosen], axis=1)
+    ratio = np.exp(_between((math.log(low), math.log(high)), uniforms[:, _ATTEMPTS:-2]))  # log-uniform [n, 10]
+    sides = np.stack([np.rint(np.sqrt(area / ratio)), np.rint(np.sqrt(area * ratio))], axis=-1)  # [n, 10, 2]
+    fits = ((sides >= 1) & (sides <= image_sides[:, None])).all(axis=-1)  # [n, 10]
+    chosen = sides[np.arange(len(sides)), fits.argmax(axis=1)]  # first fitting height and width [n, 2]
+    corner = np.floor(uniforms[:, -2:] * (image_sides - chosen + 1))  # top and left [n, 2]
+    boxes = np.concatenate([corner, chosen], axis=1)  # [n, 4]
     for row in np.flatnonzero(~fits.any(axis=-1)):
         boxes[row] = _central_box(settings.ratio, int(heights[row]), int(widths[row]))
     return boxes.astype(np.int64)
@@ -187,15 +192,16 @@ def _between(limits: tuple[float, float], uniforms: NDArray[np.float64]) -> NDAr
 
 
 def augment_cpu(image: NDArray[np.uint8], settings: AugmentSettings, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """One random view of one image, with torchvision's operators.
+    """Make one random view of one image with torchvision's operators.
 
     Args:
-        image: ``[h, w, 3]`` RGB.
-        settings: what may be drawn.
-        rng: named by seed, epoch, sample and view, it makes the view independent of the worker.
+        image: RGB image ``[h, w, 3]``.
+        settings: Distributions of the augmentations.
+        rng: Random generator; if it is derived from seed, epoch, sample and view, the view does not depend on the
+            worker.
 
-    Returns: ``[3, size, size]``.
-    Raises: ShapeError: if the image is not RGB bytes.
+        rns: The view ``[3, size, size]``.
+        es: ShapeError: If the image is not 8-bit RGB.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise ShapeError(f"A view needs a uint8 image [h, w, 3], not {image.dtype} {list(image.shape)}.")
@@ -204,12 +210,12 @@ def augment_cpu(image: NDArray[np.uint8], settings: AugmentSettings, rng: np.ran
 
 
 def render_view(image: NDArray[np.uint8], draws: ViewDraws, settings: AugmentSettings) -> NDArray[np.uint8]:
-    """The view ``[3, size, size]`` of an image ``[h, w, 3]`` that the first of ``draws`` describes."""
-    from torchvision.transforms.v2 import functional as transforms  # seconds to load; settings need none
+    """Apply the first of ``draws`` to an image ``[h, w, 3]``; return the view ``[3, size, size]``."""
+    from torchvision.transforms.v2 import functional as transforms  # imported here, because it takes seconds
 
     top, left, tall, wide = map(int, draws.boxes[0].tolist())
     crop = torch.tensor(image[top : top + tall, left : left + wide]).permute(2, 0, 1)
-    view = transforms.resize(crop, [settings.size] * 2, antialias=True) / 255  # bytes are resized faster
+    view = transforms.resize(crop, [settings.size] * 2, antialias=True) / 255  # resizing bytes is faster
     for step in draws.orders[0].tolist():
         if (factor := float(draws.factors[0, step])) != NEUTRAL[step]:
             view = getattr(transforms, _JITTER[step])(view, factor)

@@ -1,12 +1,12 @@
 """Fewer labelled images: ``eurosat@limit=1000``, ``@limit=0.1``, ``@shots=5``, ``@vtab1k``.
 
-A budget is all the labels there are: it is drawn from train, and from val where there is one, so that
-nothing is chosen by labels that were not paid for. Shots are all train. Test is whole, so that scores
-compare, and keeps its cached features.
+A budget limits all labels that are used: it is drawn from train, and from val if the data set has one, so that
+hyperparameters are also chosen with labels of the budget. With ``shots``, all drawn images are train. Test stays
+complete, so that scores are comparable, and keeps its cached features.
 
-Rows are drawn class by class in the order of a hash of the seed and the id. So a smaller budget lies within a
-larger one, and another seed draws others. Images with several labels are drawn in that order whatever they
-show, for ``limit`` only: their classes cannot be had in chosen numbers.
+Rows are drawn per class in the order of a hash of the seed and the id. A smaller budget is therefore a subset of
+a larger one, and another seed draws other images. Images with several labels are drawn in that order without
+regard to their labels, and only for ``limit``, because a number per class is not defined for them.
 """
 
 import re
@@ -26,7 +26,7 @@ from .dataset import Dataset, Split
 from .subset import chosen_rows
 
 VTAB = {"train": 800, "val": 200}
-"""As many images as VTAB-1k [1] has, to choose on 200 of 1000; others than its own, drawn class by class.
+"""Number of images per split as in VTAB-1k [1]; the images are drawn per class and are not those of VTAB-1k.
 
 [1] Zhai et al., A large-scale study of representation learning with the visual task adaptation benchmark,
 arXiv 1910.04867, 2019.
@@ -37,11 +37,12 @@ FORMS = "@limit=1000, @limit=0.1, @shots=5, @vtab1k"
 
 @dataclass(frozen=True)
 class Budget:
-    """How many labelled images may be used.
+    """A limit on the number of labelled images.
 
     Attributes:
-        kind: ``limit`` of images in all, ``fraction`` of them, ``shots`` a class, or ``vtab1k``.
-        amount: images, the fraction, or images a class; 0 for vtab1k.
+        kind: ``limit`` is a number of images, ``fraction`` a fraction of them, ``shots`` a number of images per
+            class; ``vtab1k`` is 800 images for training and 200 for validation.
+        amount: Number of images, fraction, or number of images per class; 0 for ``vtab1k``.
     """
 
     kind: Literal["limit", "fraction", "shots", "vtab1k"]
@@ -57,12 +58,12 @@ class Budget:
 
 
 def parse_budget(text: str) -> Budget:
-    """The budget that stands behind the ``@`` of a spec.
+    """Parse the budget after the ``@`` of a spec.
 
     >>> parse_budget("limit=0.10"), str(parse_budget("limit=1000")), str(parse_budget("limit=0.10"))
     (Budget(kind='fraction', amount=0.1), 'limit=1000', 'limit=0.1')
 
-    Raises: UsageError: if it is none.
+    Raises: UsageError: If the text is not a budget.
     """
     if text == "vtab1k":
         return Budget("vtab1k")
@@ -71,11 +72,11 @@ def parse_budget(text: str) -> Budget:
             return Budget("limit" if match[1] == "limit" else "shots", int(match[2]))
     elif (match := re.fullmatch(r"limit=(\d*\.\d+)", text)) and 0 < float(match[1]) <= 1:
         return Budget("fraction", float(match[1]))
-    raise UsageError(f"@{text} is no budget. Write one of {FORMS}: whole numbers from 1, or fractions up to 1.0.")
+    raise UsageError(f"@{text} is not a budget. Use one of {FORMS}: whole numbers from 1, or fractions up to 1.0.")
 
 
 def split_spec(spec: str) -> tuple[str, str]:
-    """A spec without its budget, and what stands behind the ``@``; empty where there is none.
+    """Split a spec into the data set and the budget after the ``@``; the budget is empty if there is none.
 
     >>> split_spec("dtd:3@shots=5"), split_spec("folder:a@b")
     (('dtd:3', 'shots=5'), ('folder:a@b', ''))
@@ -85,72 +86,72 @@ def split_spec(spec: str) -> tuple[str, str]:
 
 
 def budgeted(dataset: Dataset, budget: Budget, *, seed: int, reporter: Reporter = SILENT) -> Dataset:
-    """The data set with as many labelled images as the budget has.
+    """Reduce a data set to the labelled images of a budget.
 
     Args:
-        dataset: with all of its labels.
-        budget: how many are left.
-        seed: of what is drawn.
-        reporter: told how many classes have fewer images than the shots that are asked for.
+        dataset: Complete data set.
+        budget: Number of labelled images to keep.
+        seed: Seed of the random selection.
+        reporter: Receives the number of classes that have fewer images than the requested shots.
 
     Raises:
-        UsageError: if the budget has fewer images than there are classes, or vtab1k more than the set.
-        DataError: if it is of images a class, and the images have several labels.
+        UsageError: If the budget has fewer images than classes, or vtab1k needs more images than the data set has.
+        DataError: If the budget is a number of images per class, and the images have several labels.
     """
     if budget.kind in ("shots", "vtab1k"):
         for split in dataset.splits.values():
             require_one_label(split.labels, data=dataset.spec, what=f"@{budget}", instead="Use @limit=N (--limit N).")
     spec = f"{dataset.spec}@{budget}"
-    fitting = {name: split for name, split in dataset.splits.items() if name != "test"}
-    drawn = _drawn(fitting, budget, spec=spec, seed=seed)
+    labelled = {name: split for name, split in dataset.splits.items() if name != "test"}
+    drawn = _drawn(labelled, budget, spec=spec, seed=seed)
     if budget.kind == "shots" and (few := np.count_nonzero(_counts(drawn["train"]) < budget.amount)):
         reporter.note(
-            f"{spec}: {few} of {len(dataset.classes)} classes have fewer than "
-            f"{counted(int(budget.amount), 'image')} in train, and give all they have."
+            f"{spec}: {few} of {len(dataset.classes)} classes have fewer than {int(budget.amount)} images in "
+            "train; all images of these classes are used."
         )
     splits = {name: replace(split, dataset=spec) for name, split in drawn.items()}
     splits |= {name: split for name, split in dataset.splits.items() if name == "test"}
     return replace(dataset, spec=spec, splits=splits)
 
 
-def _drawn(fitting: dict[str, Split], budget: Budget, *, spec: str, seed: int) -> dict[str, Split]:
-    train, val = fitting["train"], fitting.get("val")
+def _drawn(labelled: dict[str, Split], budget: Budget, *, spec: str, seed: int) -> dict[str, Split]:
+    train, val = labelled["train"], labelled.get("val")
     if budget.kind == "shots":
         per_class = np.minimum(_counts(train), int(budget.amount))
         return {"train": _taken(train, per_class, seed)}
     if budget.kind == "vtab1k":
         return _vtab(train, val, spec=spec, seed=seed)
-    present = [len(split) for split in fitting.values()]
+    present = [len(split) for split in labelled.values()]
     total = sum(present)
-    wanted = round(budget.amount * total) if budget.kind == "fraction" else min(int(budget.amount), total)
-    sizes = shares(wanted, [count / total for count in present])
+    requested = round(budget.amount * total) if budget.kind == "fraction" else min(int(budget.amount), total)
+    sizes = shares(requested, [count / total for count in present])
     _require_each_class(train, sizes[0], spec)
     return {
-        name: _taken(split, _apportioned(split, size), seed)
-        for (name, split), size in zip(fitting.items(), sizes, strict=True)
+        name: _taken(split, _allocated(split, size), seed)
+        for (name, split), size in zip(labelled.items(), sizes, strict=True)
         if size
     }
 
 
 def _vtab(train: Split, val: Split | None, *, spec: str, seed: int) -> dict[str, Split]:
-    """800 images of train, and 200 of val or of the rest of train."""
+    """Draw 800 images of train, and 200 of val or of the remaining images of train."""
     needed = VTAB if val is not None else {"train": sum(VTAB.values())}
     for split in (train, val):
         if split is not None and len(split) < needed[split.name]:
             raise UsageError(
-                f"{spec} needs {counted(needed[split.name], 'image')} of {split.name}, there are {len(split)}. "
+                f"{spec} needs {needed[split.name]} images of {split.name}, but there are {len(split)}. "
                 "Use @limit=N or @shots=N."
             )
     _require_each_class(train, VTAB["train"], spec)
     if val is None and train.groups is not None:
         train, val = _disjoint(train, spec, seed)
-    first = _rows(train, _apportioned(train, VTAB["train"]), seed)
+    first = _rows(train, _allocated(train, VTAB["train"]), seed)
     if val is not None:
-        second, source = _rows(val, _apportioned(val, VTAB["val"]), seed), val
+        second, source = _rows(val, _allocated(val, VTAB["val"]), seed), val
     else:
         rest = np.setdiff1d(np.arange(len(train)), first)
         remaining = chosen_rows(train, rest, name="train")
-        second, source = rest[_rows(remaining, _apportioned(remaining, VTAB["val"]), seed)], train
+        second, source = rest[_rows(remaining, _allocated(remaining, VTAB["val"]), seed)], train
     return {
         "train": chosen_rows(train, first, name="train"),
         "val": chosen_rows(source, second, name="val"),
@@ -158,24 +159,24 @@ def _vtab(train: Split, val: Split | None, *, spec: str, seed: int) -> dict[str,
 
 
 def _disjoint(train: Split, spec: str, seed: int) -> tuple[Split, Split]:
-    """Train in two parts that share no group, from which the images of train and of val are drawn.
+    """Divide train into two parts without common groups, from which train and val are drawn.
 
-    Raises: UsageError: if a part has too few images.
+    Raises: UsageError: If a part has too few images.
     """
     fractions = [count / sum(VTAB.values()) for count in VTAB.values()]
     cut = hashed_split(train.ids, stratify_labels(train.labels), fractions, name=f"budget/{seed}", groups=train.groups)
     for rows, (name, count) in zip(cut, VTAB.items(), strict=True):
         if len(rows) < count:
             raise UsageError(
-                f"{spec} needs {counted(count, 'image')} of {name}, and the groups of {train.dataset} leave "
+                f"{spec} needs {count} images of {name}, but the groups of {train.dataset} leave "
                 f"{len(rows)}, because no group may be in train and in val. Use @limit=N or @shots=N."
             )
     kept, held = (chosen_rows(train, rows, name="train") for rows in cut)
     return kept, held
 
 
-def _apportioned(split: Split, size: int) -> NDArray[np.int64]:
-    """How many of each stratum, as nearly in proportion as whole numbers are."""
+def _allocated(split: Split, size: int) -> NDArray[np.int64]:
+    """Allocate ``size`` images to the strata in proportion to their numbers of images."""
     counts = _counts(split)
     present = np.flatnonzero(counts)
     sizes = np.zeros_like(counts)
@@ -188,10 +189,10 @@ def _taken(split: Split, per_class: Iterable[int], seed: int) -> Split:
 
 
 def _rows(split: Split, per_class: Iterable[int], seed: int) -> NDArray[np.int64]:
-    """The first of each class by the hashes of seed and id; row numbers, ascending."""
+    """Select the first rows of each class by the hash of seed and id; return ascending row numbers."""
     order = hashed_order(split.ids, f"budget/{seed}")
     by_class = np.argsort(stratify_labels(split.labels)[order], kind="stable")
-    ranked = order[by_class]  # class by class, each in that order
+    ranked = order[by_class]  # grouped by class, in hash order within each class
     ends = np.cumsum(_counts(split))
     starts = ends - _counts(split)
     chosen = [ranked[start : start + size] for start, size in zip(starts, per_class, strict=True)]
@@ -199,7 +200,7 @@ def _rows(split: Split, per_class: Iterable[int], seed: int) -> NDArray[np.int64
 
 
 def _counts(split: Split) -> NDArray[np.int64]:
-    """Of each class; or all in one, where images have several labels."""
+    """Count the images per class; for images with several labels, count all images in one entry."""
     return np.bincount(
         stratify_labels(split.labels), minlength=1 if is_multilabel(split.labels) else len(split.classes)
     )
@@ -209,5 +210,5 @@ def _require_each_class(split: Split, size: int, spec: str) -> None:
     classes = int(np.count_nonzero(_counts(split)))
     if size < classes:
         raise UsageError(
-            f"{spec} leaves {counted(size, 'image')} of {split.name} for {classes} classes. Give one a class or more."
+            f"{spec} leaves {size} images of {split.name} for {classes} classes. Use at least one image per class."
         )

@@ -1,4 +1,4 @@
-"""From specs to data sets."""
+"""Opening and listing of data sets by their specs."""
 
 import os
 import re
@@ -22,27 +22,27 @@ from .kornblith import KORNBLITH12
 from .mini.suite import DOWNSTREAM, MEMBERS, Member
 
 GROUPS: dict[str, tuple[str, ...]] = {"mini": DOWNSTREAM, "paper12": PAPER12, "kornblith12": KORNBLITH12}
-"""Name of a group → specs of its members."""
+"""Group name → specs of its members."""
 
 
 def open_dataset(spec: str, *, root: Path, seed: int = 0, reporter: Reporter = SILENT) -> Dataset:
-    """The data set that ``spec`` names.
+    """Open the data set that ``spec`` names.
 
     Args:
-        spec: a registered name such as ``mini/digits``, or ``folder:PATH``; perhaps with a budget behind it,
-            such as ``eurosat@shots=5``.
-        root: the data folder, for sets that are kept there and for what is remembered of folders.
-        seed: of the split, where the set has no official one, and of what a budget draws.
-        reporter: told how far long work has come.
+        spec: Registered name such as ``mini/digits``, or ``folder:PATH``; optionally followed by a budget, such as
+            ``eurosat@shots=5``.
+        root: Data folder, which stores prepared data sets and caches.
+        seed: Seed of budgets, and of the split of data sets without an official split.
+        reporter: Receives the progress of long work.
 
-    Raises:
-        UsageError: if the spec is a group or a bare path, or its budget cannot be meant.
-        UnknownNameError: if no data set has this name.
-        DataError: if the data set is absent or malformed.
+        es:
+        UsageError: If the spec is a group or a bare path, or its budget is invalid.
+        UnknownNameError: If no data set has this name.
+        DataError: If the data set is absent or malformed.
     """
     whole, budget = split_spec(spec)
     if whole in GROUPS:
-        raise UsageError(f"{whole} is a group of data sets. Open one of it: {', '.join(GROUPS[whole])}.")
+        raise UsageError(f"{whole} is a group of data sets. Choose one of them: {', '.join(GROUPS[whole])}.")
     name, rest = _parsed(whole)
     drawn = parse_budget(budget) if budget else None
     dataset = DATASETS[name](rest, root=root, seed=seed, reporter=reporter)
@@ -50,15 +50,15 @@ def open_dataset(spec: str, *, root: Path, seed: int = 0, reporter: Reporter = S
 
 
 def expand_datasets(specs: Iterable[str], *, boxed: bool = False) -> list[str]:
-    """The specs of single data sets that specs, comma lists and groups name, each once, in their order.
+    """Expand specs, comma-separated lists and groups to specs of single data sets without repetitions.
 
     Args:
-        specs: as people write them.
-        boxed: whether detection sets may be among them.
+        specs: Specs as users write them.
+        boxed: Whether detection sets are allowed.
 
-    Raises:
-        UsageError: if there is none, or a bare path, or a detection set that may not be or has a budget.
-        UnknownNameError: if no data set or group has a name.
+        es:
+        UsageError: If there is no spec, or one is a bare path, or a detection set that is not allowed or has a budget.
+        UnknownNameError: If no data set or group has the name.
     """
     expanded: dict[str, None] = {}
     for part in (part for spec in specs for part in _listed(spec)):
@@ -67,7 +67,7 @@ def expand_datasets(specs: Iterable[str], *, boxed: bool = False) -> list[str]:
             whole, budget = split_spec(part)
             if boxed and is_boxed(whole):
                 if budget:
-                    raise UsageError(f"{whole} is a detection set, and {budget} a budget of labels. Leave it out.")
+                    raise UsageError(f"{whole} is a detection set and cannot have the budget {budget}. Remove it.")
             else:
                 _parsed(whole, boxed=boxed)
             members = [f"{whole}@{parse_budget(budget)}" if budget else whole]
@@ -78,14 +78,14 @@ def expand_datasets(specs: Iterable[str], *, boxed: bool = False) -> list[str]:
 
 
 def is_boxed(spec: str) -> bool:
-    """Whether a spec names a detection set."""
+    """Return whether a spec names a detection set."""
     return spec.partition(":")[0] in DETECTION
 
 
 def group_members(spec: str) -> list[str]:
-    """The specs of a group's members, each with the budget behind the group's name; none if it is no group.
+    """Return the specs of the members of a group, each with the budget of the group; empty if it is not a group.
 
-    Raises: UsageError: if the budget cannot be meant.
+    Raises: UsageError: If the budget is invalid.
     """
     name, budget = split_spec(spec)
     suffix = f"@{parse_budget(budget)}" if budget and name in GROUPS else ""
@@ -93,30 +93,30 @@ def group_members(spec: str) -> list[str]:
 
 
 def with_budget(specs: Iterable[str], budget: str) -> list[str]:
-    """Every data set and group that ``specs`` name, each with this budget.
+    """Add a budget to each data set and group in ``specs``.
 
-    Raises: UsageError: if the budget cannot be meant, or a spec has one of its own.
+    Raises: UsageError: If the budget is invalid, or a spec already has one.
     """
     parsed = parse_budget(budget)
     parts = [part for spec in specs for part in _listed(spec)]
     if twice := [part for part in parts if split_spec(part)[1]]:
-        raise UsageError(f"{twice[0]} has a budget of its own: leave out one of the two.")
+        raise UsageError(f"{twice[0]} already has a budget. Remove one of the two.")
     return [f"{part}@{parsed}" for part in parts]
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What ``--data`` takes, without opening it.
+    """Description of a value of ``--data``, without opening it.
 
     Attributes:
-        name: as it is written.
-        domain: as of ``Dataset``.
-        classes: how many; None where that depends.
-        images: in all splits; None where that depends.
-        state: ``embedded``, ``ready``, ``partial`` or ``absent``; empty of groups and paths.
-        size_bytes: on the disk of what is there, else as published, about; None where nobody says.
-        licence: under which the images may be used; empty of groups and paths.
-        description: for people.
+        name: Name on the command line.
+        domain: Domain, see ``Dataset``.
+        classes: Number of classes; None for groups and paths.
+        images: Number of images in all splits; None for groups and paths.
+        state: ``embedded``, ``ready``, ``partial`` or ``absent``; empty for groups and paths.
+        size_bytes: Size on disk if present, else the approximate published size; None if unknown.
+        licence: Licence of the images; empty for groups and paths.
+        description: Description for users.
     """
 
     name: str
@@ -130,33 +130,35 @@ class DatasetInfo:
 
 
 PATHS = {
-    "folder:PATH": "your own images, in one folder a class",
+    "folder:PATH": "your own images, in one folder per class",
     "imagenet:PATH": "ImageNet as class folders, or as the archives of ILSVRC2012",
     "miniimagenet:PATH": "mini-ImageNet's base classes; PATH#val and PATH#test are the novel ones",
     "wds:PATH": "WebDataset tar shards, also by URL; braces stand for ranges, as in photos-{000..012}.tar",
     "hf:PATH": "a data set of Hugging Face, by its name or the folder that save_to_disk wrote",
 }
-"""Names that stand before a path → what lies there."""
+"""Prefix of a path → description of the supported contents."""
 
 
 def known_datasets(root: Path | None = None) -> list[DatasetInfo]:
-    """Groups, names that stand before a path, embedded sets, published sets.
+    """List groups, prefixes of paths, embedded data sets and published data sets.
 
     Args:
-        root: the data folder; without it no published set is looked for, and all are ``absent``.
+        root: Data folder; without it, all published data sets are reported as ``absent``.
     """
     groups = {name: f"{len(members)} data sets" for name, members in GROUPS.items()}
-    unopened = [DatasetInfo(name, "", None, None, "", None, "", words) for name, words in (groups | PATHS).items()]
+    unopened = [
+        DatasetInfo(name, "", None, None, "", None, "", description) for name, description in (groups | PATHS).items()
+    ]
     names = dict.fromkeys((*PAPER12, *KORNBLITH12, *PUBLISHED))
     published = [_known_published(PUBLISHED[name], root) for name in names if name in DATASETS]
     return [*unopened, *map(_known_member, MEMBERS), *published]
 
 
 def known_detection(root: Path | None = None) -> list[DatasetInfo]:
-    """The sets of images with boxes.
+    """List the detection sets.
 
     Args:
-        root: the data folder; without it no published set is looked for, and all are ``absent``.
+        root: Data folder; without it, all published data sets are reported as ``absent``.
     """
     return [_known_boxed(name, opener, root) for name, opener in DETECTION.items()]
 
@@ -206,44 +208,46 @@ def _known_published(published: Published, root: Path | None) -> DatasetInfo:
     )
 
 
-def _size_bytes(place: Path) -> int | None:
-    """Of all files in a folder; None where there are too many to ask for, in a list that should be quick."""
+def _size_bytes(folder_path: Path) -> int | None:
+    """Sum the sizes of all files in a folder; None if there are too many files for a quick answer."""
     total = count = 0
-    for folder, _, names in os.walk(place):
+    for folder, _, names in os.walk(folder_path):
         count += len(names)
-        if count > _MOST_FILES:
+        if count > _MAX_FILES:
             return None
         with suppress(OSError):
             total += sum(os.lstat(f"{folder}/{name}").st_size for name in names)
     return total
 
 
-_MOST_FILES = 10_000
+_MAX_FILES = 10_000
 
 
 def _listed(spec: str) -> list[str]:
-    """The parts of a comma list; a folder whose path has commas is one."""
+    """Split a comma-separated list; an existing folder whose path has commas is one part."""
     scheme, colon, path = spec.partition(":")
     if colon and (scheme in DATASETS or scheme in DETECTION) and Path(path).is_dir():
         return [spec]
     return [part for part in map(str.strip, _COMMA.split(spec)) if part]
 
 
-_COMMA = re.compile(r",(?![^{}]*\})")  # not between braces, which name shards
+_COMMA = re.compile(r",(?![^{}]*\})")  # but not between braces, which name shards
 
 
 def _parsed(spec: str, *, boxed: bool = False) -> tuple[str, str]:
-    """The registered name in a spec, and what stands behind its colon.
+    """Split a spec into the registered name and the part after the colon.
 
     Raises:
-        UsageError: if it is a detection set, or a bare path.
-        UnknownNameError: else; with ``boxed`` a detection set may have been meant.
+        UsageError: If the spec is a detection set or a bare path.
+        UnknownNameError: If the name is not registered; with ``boxed`` the message also suggests detection sets.
     """
     name, _, rest = spec.partition(":")
     if name in DATASETS:
         return name, rest
     if is_boxed(spec):
-        raise UsageError(f"{spec} is a detection set: its images have boxes, and no label of their own.")
+        raise UsageError(
+            f"{spec} is a detection set: its images have boxes instead of class labels. Choose a classification set."
+        )
     if Path(spec).exists():
         raise UsageError(f"{spec} is a path. To use the images in it, write folder:{spec}.")
     known = [one.replace("PATH", rest or "PATH") for one in _known_names(boxed=boxed)]

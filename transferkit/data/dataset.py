@@ -1,6 +1,6 @@
-"""The contract of this room: a data set has splits, a split has rows, a row has an image.
+"""The data set contract: a data set has splits, a split has rows, and each row has an image.
 
-Read this first, then any sibling.
+All other modules of this package depend on these classes.
 """
 
 from collections.abc import Mapping
@@ -19,12 +19,12 @@ from ..core.registry import Registry
 
 
 class Reader(Protocol):
-    """Decodes the rows of one split. Picklable, so that worker processes can have it."""
+    """Decodes the rows of one split; it is picklable, so that worker processes can receive it."""
 
     def image(self, row: int) -> NDArray[np.uint8]:
-        """The image of ``row``: ``[height, width, 3]``, upright RGB.
+        """Decode the image of ``row``: upright RGB ``[height, width, 3]``.
 
-        Raises: UnreadableImageError: if the file cannot be decoded; the message is the reason.
+        Raises: UnreadableImageError: If the file cannot be decoded; the message is the reason.
         """
 
 
@@ -35,18 +35,17 @@ class Split:
     Shapes: ``n`` rows, ``c`` classes.
 
     Attributes:
-        dataset: the data set's canonical spec, such as ``mini/digits`` or ``folder:/data/leaves``.
+        dataset: Canonical spec of the data set, such as ``mini/digits`` or ``folder:/data/leaves``.
         name: ``train``, ``val`` or ``test``.
-        ids: ``[n]`` stable, readable, unique; for folders the path below the root, with ``/``.
-        labels: ``[n]`` integers in ``0 … c-1``; or ``[n, c]`` where an image may have several, as of
-            ``core.labels``.
-        classes: ``[c]`` names; the same for every split of the data set.
-        fingerprint: hex digest over ids, labels, class names and every image's bytes.
-        reader: decodes row ``i``.
-        factors: recorded ground truth of drawn images, each ``[n]`` or ``[n, k]``.
-        groups: ``[n]`` name of the group of each sample, the same in every split. Samples of one group are
-            not independent: they never lie in two splits, nor in the support and the queries of one episode.
-            None where each sample is a group of its own.
+        ids: Stable, readable and unique image ids ``[n]``; for folders the path relative to the root, with ``/``.
+        labels: Integers ``[n]`` in ``0 … c-1``; or ``[n, c]`` for images with several labels, see ``core.labels``.
+        classes: Class names ``[c]``; they are the same in every split of the data set.
+        fingerprint: Hex digest of ids, labels, class names and the bytes of every image.
+        reader: Decoder of the rows.
+        factors: Recorded generative factors of drawn images, each ``[n]`` or ``[n, k]``.
+        groups: Group name of each sample ``[n]``. Samples of one group are not independent: no group occurs in two
+            splits, or in both the support and the query images of one episode. None if every sample is its own
+            group.
     """
 
     dataset: str
@@ -72,16 +71,16 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A named thing with splits.
+    """A named data set with its splits.
 
     Attributes:
-        spec: canonical; a folder's path is absolute in it.
-        splits: by name, in the order ``train``, ``val``, ``test``; ``val`` may be absent.
+        spec: Canonical spec, in which the path of a folder is absolute.
+        splits: Splits by name, in the order ``train``, ``val``, ``test``; ``val`` may be absent.
         domain: ``natural``, ``satellite``, ``symbolic``, ``medical``, ``illustrative``, ``texture`` or empty.
-        source: where the images come from, for people.
-        licence: under which they may be used.
+        source: Origin of the images, as text.
+        licence: Licence of the images.
 
-    Raises: DataError: if two splits share a group.
+    Raises: DataError: If two splits share a group.
     """
 
     spec: str
@@ -95,37 +94,37 @@ class Dataset:
 
     @property
     def fingerprint(self) -> str:
-        """Hex digest over the fingerprints and the groups of all splits."""
+        """Hex digest of the fingerprints and the groups of all splits."""
         return digest_of(
             {name: grouped_fingerprint(split.fingerprint, split.groups) for name, split in self.splits.items()}
         )
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes."""
+        """Class names, in the order of the labels."""
         return next(iter(self.splits.values())).classes
 
     def split(self, name: str) -> Split:
-        """The split called ``name``.
+        """Return the split ``name``.
 
-        Raises: DataError: if there is none, naming those there are.
+        Raises: DataError: If the split does not exist; the message names the existing splits.
         """
         if name not in self.splits:
-            raise DataError(f"{self.spec} has no split {name!r}, only {', '.join(self.splits)}.")
+            raise DataError(f"{self.spec} has no split {name!r}. Choose from: {', '.join(self.splits)}.")
         return self.splits[name]
 
 
 class Opener(Protocol):
-    """Opens the data set that ``rest`` (what follows the registered name) stands for."""
+    """Opens one kind of data set from ``rest``, the part of a spec after the registered name."""
 
     def __call__(self, rest: str, *, root: Path, seed: int, reporter: Reporter = SILENT) -> Dataset:
-        """Open it.
+        """Open the data set.
 
         Args:
-            rest: what stands behind the colon of the spec; empty for a plain name.
-            root: the data folder, for sets that are kept there.
-            seed: of the split, where the set has no official one.
-            reporter: told how far long work, such as drawing or hashing, has come.
+            rest: Part of the spec after the colon; empty for a plain name.
+            root: Data folder, where prepared data sets are stored.
+            seed: Seed of the split, for data sets without an official split.
+            reporter: Receives the progress of long work such as drawing or hashing.
         """
 
 

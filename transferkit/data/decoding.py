@@ -1,8 +1,8 @@
-"""From bytes to upright 8-bit RGB, whatever the file holds; or the reason why not.
+"""Decoding of image files to upright 8-bit RGB.
 
-Pillow opens every file and judges it. The pixels of plain JPEGs come from torchvision's decoder, which is
-faster, on machines where both decoders give the same pixels; everywhere else, and of all other files, they
-are Pillow's. So the pixels do not tell which decoder was at work.
+Pillow opens and checks every file. torchvision decodes plain JPEGs, because it is faster, on machines where
+both decoders give the same pixels; Pillow decodes everything else. The pixels therefore do not depend on the
+decoder.
 """
 
 import os
@@ -19,16 +19,16 @@ from PIL import Image, UnidentifiedImageError
 from ..core.errors import UnreadableImageError
 from .grey import grey_bytes
 
-MOST_PIXELS = 2**27
-"""Of one image, as its header claims them: 400 MB once decoded."""
+MAX_PIXELS = 2**27
+"""Maximum number of pixels that the header of an image may declare: 400 MB once decoded."""
 
 _JPEG = {".jpg", ".jpeg", ".jpe", ".jfif"}
 _NETPBM = {".pbm", ".pgm", ".pnm", ".ppm"}
 IMAGE_EXTENSIONS = frozenset({".bmp", ".gif", ".jp2", ".png", ".tif", ".tiff", ".webp"} | _JPEG | _NETPBM)
 
-_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP", "JPEG2000")  # none that runs a program
-_ORIENTATION = 0x0112  # of EXIF
-_UPRIGHT = {
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP", "JPEG2000")  # formats that cannot run a program
+_ORIENTATION = 0x0112  # EXIF tag
+_TRANSPOSE_OF_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -40,17 +40,17 @@ _UPRIGHT = {
 
 
 def decode(source: Path | bytes) -> NDArray[np.uint8]:
-    """The first frame of an image, upright, as a viewer on a white page would show it.
+    """Decode the first frame of an image, upright and on a white background.
 
-    EXIF rotation is applied. What is transparent shows white. Grey of more than 8 bits is scaled, not
-    clipped, as of ``grey``. CMYK, palettes and grey become RGB.
+    EXIF rotation is applied, and transparent pixels become white. Grey values of more than 8 bits are scaled, not
+    clipped, by the rules of ``grey``. CMYK, palette and grey images become RGB.
 
     Args:
-        source: a file, or its bytes.
+        source: Path of a file, or its bytes.
 
-    Returns: ``[h, w, 3]``, writable.
-    Raises: UnreadableImageError: if it is absent, empty, truncated, no image, or claims more than
-        ``MOST_PIXELS``; the message is a short reason, the same on every run.
+    Returns: Writable pixels ``[h, w, 3]``.
+    Raises: UnreadableImageError: If the file is absent, empty, truncated or not an image, or declares more than
+        ``MAX_PIXELS`` pixels; the message is a short reason, the same on every run.
     """
     try:
         if isinstance(source, bytes):
@@ -59,12 +59,12 @@ def decode(source: Path | bytes) -> NDArray[np.uint8]:
             return _decode(file, os.fstat(file.fileno()).st_size)
     except (UnreadableImageError, MemoryError):
         raise
-    except Exception as error:  # parsers of broken files raise whatever they stumble over
+    except Exception as error:  # parsers raise many types of errors on broken files
         raise unreadable(error) from error
 
 
 def unreadable(error: Exception) -> UnreadableImageError:
-    """The same error with a reason that names neither the file nor a place in memory."""
+    """Convert an error; the new message contains neither the file name nor a memory address."""
     if isinstance(error, UnidentifiedImageError):
         return UnreadableImageError("not an image of a known format")
     if isinstance(error, Image.DecompressionBombError):
@@ -74,49 +74,49 @@ def unreadable(error: Exception) -> UnreadableImageError:
     return UnreadableImageError(str(error) or type(error).__name__)
 
 
-_TOO_LARGE = f"it claims more than {MOST_PIXELS} pixels, the most that are decoded"
+_TOO_LARGE = f"it declares more than {MAX_PIXELS} pixels, the maximum that is decoded"
 
 
 def _decode(file: IO[bytes], size_bytes: int) -> NDArray[np.uint8]:
     if not size_bytes:
         raise UnreadableImageError("the file is empty")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of odd metadata, and of sizes that are judged here
+        warnings.simplefilter("ignore")  # about odd metadata, and about sizes that are checked here
         with Image.open(file, formats=_FORMATS) as image:
-            if image.width * image.height > MOST_PIXELS:
+            if image.width * image.height > MAX_PIXELS:
                 raise UnreadableImageError(_TOO_LARGE)
             if _is_plain_jpeg(image) and _decoders_agree():
-                place = file.tell()
+                position = file.tell()
                 file.seek(0)
                 try:
                     return _jpeg_pixels(file.read())
                 except RuntimeError:
-                    file.seek(place)  # Pillow says what is wrong with it, or shows what can be shown
+                    file.seek(position)  # Pillow reports the error or decodes what it can
             image.load()
-            shown = rgb(image)  # first, as an image that was turned has lost its file's type
-            return np.array(shown if (turn := _turn(image)) is None else shown.transpose(turn))
+            upright = rgb(image)  # first, as a transposed image has lost its format
+            return np.array(upright if (transpose := _exif_transpose(image)) is None else upright.transpose(transpose))
 
 
 def _is_plain_jpeg(image: Image.Image) -> bool:
-    """Whether the file holds the usual three channels and lies as it is shown, by its header."""
+    """Return whether the header declares three plain channels and no rotation."""
     plain = image.format == "JPEG" and image.mode == "RGB" and "adobe" not in image.info
-    return plain and _turn(image) is None
+    return plain and _exif_transpose(image) is None
 
 
-def _turn(image: Image.Image) -> Image.Transpose | None:
-    """What EXIF says; metadata that cannot be read says nothing."""
+def _exif_transpose(image: Image.Image) -> Image.Transpose | None:
+    """Return the EXIF rotation, or None if there is none or the metadata cannot be read."""
     try:
-        return _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # as above
+        return _TRANSPOSE_OF_ORIENTATION.get(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # parsers raise many types of errors on broken metadata
         return None
 
 
 def _jpeg_pixels(data: bytes) -> NDArray[np.uint8]:
-    """``[h, w, 3]``, by torchvision.
+    """Decode a JPEG with torchvision to ``[h, w, 3]``.
 
-    Raises: RuntimeError: if it cannot.
+    Raises: RuntimeError: If torchvision cannot decode it.
     """
-    import torch  # here, as listing data sets reads no image
+    import torch  # here, as listing data sets does not decode images
     from torchvision.io import ImageReadMode, decode_jpeg
 
     pixels = decode_jpeg(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=ImageReadMode.RGB)
@@ -125,10 +125,10 @@ def _jpeg_pixels(data: bytes) -> NDArray[np.uint8]:
 
 @cache
 def _decoders_agree() -> bool:
-    """Whether both decoders give the same pixels here: of each kind of subsampling, and progressive.
+    """Return whether both decoders give the same pixels on this machine.
 
-    They do where they are built on the same library. Some builds of torchvision have another, or none, and
-    releases after 0.29 may lack the decoder.
+    The check covers each kind of chroma subsampling, baseline and progressive. Both decoders agree if they are
+    built on the same library; some builds of torchvision use another library or lack the decoder.
     """
     noise = np.random.default_rng(0).integers(0, 256, (37, 43, 3), dtype=np.uint8)
     picture = Image.fromarray(noise).resize((215, 185), Image.Resampling.BICUBIC)
@@ -148,9 +148,9 @@ def _decoders_agree() -> bool:
 
 
 def rgb(image: Image.Image) -> Image.Image:
-    """Any mode of Pillow's as 8-bit RGB.
+    """Convert an image of any Pillow mode to 8-bit RGB.
 
-    Raises: UnreadableImageError: for grey values whose scale cannot be told, as of ``grey``.
+    Raises: UnreadableImageError: If the scale of its grey values is ambiguous, see ``grey``.
     """
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
@@ -164,7 +164,7 @@ def rgb(image: Image.Image) -> Image.Image:
 
 
 def _eight_bit_key(image: Image.Image) -> Image.Image:
-    """The image whose transparent colour, if it is of 16 bits, has the 8 that Pillow keeps of a pixel."""
+    """Reduce a 16-bit transparent colour to 8 bits, as Pillow reduces the pixels."""
     key = image.info.get("transparency")
     if image.mode == "RGB" and isinstance(key, tuple) and max(key) > 255:
         image = image.copy()

@@ -1,4 +1,4 @@
-"""Every image of a data set decoded once, and those of them that are the same in two places."""
+"""Decoding of all images of a data set, and the search for duplicates among them."""
 
 import os
 import warnings
@@ -16,18 +16,18 @@ from ..core.progress import SILENT, ProgressTask, Reporter
 from .dataset import Reader
 from .folder import FolderReader
 from .grey import Grey, grey_warnings, observed_greys
-from .image_hashes import MOST_BITS, ImageHashes, duplicates
+from .image_hashes import MAX_BITS, ImageHashes, duplicates
 
 _THREADS = min(16, os.cpu_count() or 1)
-_AHEAD = 64 * _THREADS  # images asked for before the first of them is done
-_MOST_LISTED = 20  # of each kind, for people; JSON has all
+_QUEUE_SIZE = 64 * _THREADS  # maximum number of queued images
+_MAX_LISTED = 20  # maximum number of printed lines per kind; JSON lists all
 
-NEAR = f"near: 64-bit DCT hashes that differ by at most {MOST_BITS} bits, confirmed on thumbnails"
-"""What near duplicates are, for people."""
+NEAR = f"near: 64-bit DCT hashes that differ by at most {MAX_BITS} bits, confirmed on thumbnails"
+"""Definition of near duplicates, for reports."""
 
 
-class Imaged(Protocol):
-    """A split of images, with a label or with boxes."""
+class ImageSplit(Protocol):
+    """A split of images with labels or boxes."""
 
     @property
     def name(self) -> str:
@@ -35,27 +35,27 @@ class Imaged(Protocol):
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """``[n]`` unique."""
+        """Unique image ids ``[n]``."""
 
     @property
     def reader(self) -> Reader:
-        """Decodes row ``i``."""
+        """Decoder of the rows."""
 
     def __len__(self) -> int: ...
 
 
-S = TypeVar("S", bound=Imaged)
+SplitType = TypeVar("SplitType", bound=ImageSplit)
 
 
 @dataclass(frozen=True, eq=False)
-class Decoded:
-    """What is kept of the images of each split. Shapes: ``m`` images of a split that could be decoded.
+class DecodedSplits:
+    """Hashes and sizes of the images of each split. Shapes: ``m`` decoded images per split.
 
     Attributes:
-        rows: split → ``[m]`` their rows, ascending.
-        hashes: split → ``[m]`` what they are compared by.
-        sizes: split → ``[m, 2]`` height and width in pixels.
-        unreadable: split → row → why it could not be decoded.
+        rows: Split → rows of the decoded images ``[m]``, ascending.
+        hashes: Split → hashes of ``m`` images.
+        sizes: Split → height and width in pixels ``[m, 2]``.
+        unreadable: Split → row → reason of the decoding error.
     """
 
     rows: Mapping[str, NDArray[np.int64]]
@@ -66,13 +66,13 @@ class Decoded:
 
 @dataclass(frozen=True)
 class DuplicatePair:
-    """Two images that are the same, or nearly.
+    """Two images that are exact or near duplicates.
 
     Attributes:
-        first, second: ``split/id``.
-        first_class, second_class: names.
-        same: ``bytes`` of the files, ``pixels``, or ``near``.
-        bits: by which the perceptual hashes differ, of 64.
+        first, second: Images as ``split/id``.
+        first_class, second_class: Class names.
+        same: ``bytes`` if the files are identical, ``pixels`` if the pixels are, or ``near``.
+        bits: Number of different bits of the perceptual hashes, of 64.
     """
 
     first: str
@@ -87,36 +87,34 @@ class DuplicatePair:
         return f"{self.first} ({self.first_class}) and {self.second} ({self.second_class}), {how}"
 
 
-def decoded(spec: str, splits: Mapping[str, Imaged], *, reporter: Reporter = SILENT) -> Decoded:
-    """Decode every image, once.
+def decode_splits(spec: str, splits: Mapping[str, ImageSplit], *, reporter: Reporter = SILENT) -> DecodedSplits:
+    """Decode every image once, and compute its hashes.
 
-    Shapes: memory grows by 0.8 KB an image.
+    Memory grows by 0.8 KB per image.
 
     Args:
-        spec: of the data set.
-        splits: by name.
-        reporter: told how far it has come.
+        spec: Spec of the data set.
+        splits: Splits by name.
+        reporter: Receives the progress, and warnings about dark grey values and about different scales.
 
-    ``reporter`` is also warned of grey that is dark or was read on different scales.
-
-    Raises: DataError: if a file changes meanwhile.
+    Raises: DataError: If a file changes meanwhile.
     """
     rows, hashes, sizes, unreadable = {}, {}, {}, {}
     with reporter.task(f"Decoding {spec}", sum(map(len, splits.values())), "images") as task:
         for name, split in splits.items():
-            filled, shapes, unreadable[name], greys = _printed(split, task)
+            filled, shapes, unreadable[name], greys = _hash_split(split, task)
             for warning in grey_warnings(greys):
                 reporter.note(f"{spec} {name}: {warning}")
             rows[name] = np.setdiff1d(np.arange(len(split)), list(unreadable[name]))
             hashes[name], sizes[name] = filled.take(rows[name]), shapes[rows[name]]
     reporter.note(f"{spec}: looking for duplicates.")
-    return Decoded(rows, hashes, sizes, unreadable)
+    return DecodedSplits(rows, hashes, sizes, unreadable)
 
 
-def _printed(
-    split: Imaged, task: ProgressTask
+def _hash_split(
+    split: ImageSplit, task: ProgressTask
 ) -> tuple[ImageHashes, NDArray[np.int64], dict[int, str], dict[str, Grey]]:
-    """What is kept of each image, its size, row → why it cannot be decoded, and id → how grey was read."""
+    """Return the hashes and sizes of all images, row → reason of a decoding error, and id → scale of grey."""
     hashes, sizes = ImageHashes.empty(len(split)), np.zeros((len(split), 2), np.int64)
     failures: dict[int, str] = {}
     greys: dict[str, Grey] = {}
@@ -134,9 +132,9 @@ def _printed(
         return None
 
     with warnings.catch_warnings(), ThreadPoolExecutor(_THREADS) as pool:
-        warnings.simplefilter("ignore")  # here: decoding silences them too, but threads undo each other's
+        warnings.simplefilter("ignore")  # set here, because threads overwrite each other's filters
         rows = iter(range(len(split)))
-        while block := list(islice(rows, _AHEAD)):
+        while block := list(islice(rows, _QUEUE_SIZE)):
             for row, reason in zip(block, pool.map(put, block), strict=True):
                 if reason is not None:
                     failures[row] = reason
@@ -145,33 +143,39 @@ def _printed(
 
 
 def duplicates_between(
-    splits: Mapping[str, S], seen: Decoded, class_of: Callable[[S, int], str]
+    splits: Mapping[str, SplitType], decoded: DecodedSplits, class_of: Callable[[SplitType, int], str]
 ) -> tuple[DuplicatePair, ...]:
-    """Images that lie in two splits.
+    """Find images that occur in two splits.
 
     Args:
-        splits: by name.
-        seen: what is kept of them.
-        class_of: what a row of a split shows, for people.
+        splits: Splits by name.
+        decoded: Hashes of their images.
+        class_of: Returns the class names of a row of a split.
     """
     return tuple(
-        twin for one, other in combinations(splits, 2) for twin in _twins((splits[one], splits[other]), seen, class_of)
+        pair
+        for one, other in combinations(splits, 2)
+        for pair in _find_pairs((splits[one], splits[other]), decoded, class_of)
     )
 
 
-def twins_within(split: S, seen: Decoded, class_of: Callable[[S, int], str]) -> tuple[DuplicatePair, ...]:
-    """Images that lie twice in one split; arguments as of ``duplicates_between``."""
-    return tuple(_twins((split, split), seen, class_of))
+def duplicates_within(
+    split: SplitType, decoded: DecodedSplits, class_of: Callable[[SplitType, int], str]
+) -> tuple[DuplicatePair, ...]:
+    """Find images that occur twice in one split; for the arguments see ``duplicates_between``."""
+    return tuple(_find_pairs((split, split), decoded, class_of))
 
 
-def _twins(pair: tuple[S, S], seen: Decoded, class_of: Callable[[S, int], str]) -> Iterator[DuplicatePair]:
+def _find_pairs(
+    pair: tuple[SplitType, SplitType], decoded: DecodedSplits, class_of: Callable[[SplitType, int], str]
+) -> Iterator[DuplicatePair]:
     one, other = pair
-    pairs = duplicates(seen.hashes[one.name], None if one is other else seen.hashes[other.name])
+    pairs = duplicates(decoded.hashes[one.name], None if one is other else decoded.hashes[other.name])
     for (i, j), exact, bits in zip(pairs.rows.tolist(), pairs.exact, pairs.bits, strict=True):
-        first, second = int(seen.rows[one.name][i]), int(seen.rows[other.name][j])
+        first, second = int(decoded.rows[one.name][i]), int(decoded.rows[other.name][j])
         yield DuplicatePair(
-            first=named(one, first),
-            second=named(other, second),
+            first=image_name(one, first),
+            second=image_name(other, second),
             first_class=class_of(one, first),
             second_class=class_of(other, second),
             same="near" if not exact else "bytes" if _same_bytes(pair, (first, second)) else "pixels",
@@ -179,8 +183,8 @@ def _twins(pair: tuple[S, S], seen: Decoded, class_of: Callable[[S, int], str]) 
         )
 
 
-def _same_bytes(pair: tuple[S, S], rows: tuple[int, int]) -> bool:
-    """Whether two images are files of the same bytes; those that are no files have none."""
+def _same_bytes(pair: tuple[SplitType, SplitType], rows: tuple[int, int]) -> bool:
+    """Return whether two images are files with the same bytes; other images are never the same."""
     contents = []
     for split, row in zip(pair, rows, strict=True):
         if not isinstance(split.reader, FolderReader):
@@ -189,18 +193,18 @@ def _same_bytes(pair: tuple[S, S], rows: tuple[int, int]) -> bool:
     return contents[0] == contents[1]
 
 
-def exact_ones(duplicates: Sequence[DuplicatePair]) -> list[DuplicatePair]:
-    """Those whose pixels are the same."""
-    return [twin for twin in duplicates if twin.same != "near"]
+def exact_duplicates(duplicates: Sequence[DuplicatePair]) -> list[DuplicatePair]:
+    """Select the pairs with the same pixels."""
+    return [pair for pair in duplicates if pair.same != "near"]
 
 
-def named(split: Imaged, row: int) -> str:
-    """``split/id``."""
+def image_name(split: ImageSplit, row: int) -> str:
+    """Format an image as ``split/id``."""
     return f"{split.name}/{split.ids[row]}"
 
 
-def first_lines(lines: Sequence[str]) -> Iterator[str]:
-    """As many as a person reads, and how many there are besides."""
-    yield from lines[:_MOST_LISTED]
-    if len(lines) > _MOST_LISTED:
-        yield f"  … and {len(lines) - _MOST_LISTED} more: --json lists all of them"
+def truncated_lines(lines: Sequence[str]) -> Iterator[str]:
+    """Yield the first lines, and the number of omitted ones."""
+    yield from lines[:_MAX_LISTED]
+    if len(lines) > _MAX_LISTED:
+        yield f"  … and {len(lines) - _MAX_LISTED} more; --json lists all of them"

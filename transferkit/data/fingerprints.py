@@ -1,7 +1,7 @@
-"""Digests of content: what changes when any image, name or label changes, and at no other time.
+"""Content digests, which change exactly if an image, a name or a label changes.
 
-Every file's bytes are hashed once and remembered with its size and times, so that opening a folder again
-only asks the disk for those.
+The bytes of each file are hashed once, and the digest is cached with the size and the times of the file, so that
+opening a folder again reads only the file status.
 """
 
 import hashlib
@@ -20,16 +20,16 @@ from ..core.files import appearing
 from ..core.progress import SILENT, Reporter
 
 UNREADABLE = "unreadable"
-"""Stands for the content of a file that cannot be read."""
+"""Digest of a file that cannot be read."""
 
-_SETTLED_NS = 2 * 10**9  # a file changed so lately may change again within the clock's step
+_SETTLED_NS = 2 * 10**9  # a more recent change may be followed by another within the resolution of the clock
 _THREADS = 4
-_FILES_A_TASK = 64
+_FILES_PER_TASK = 64
 _BLOCK_BYTES = 2**20
 
 
 class Stamp(NamedTuple):
-    """What the disk says of a file without opening it; times in nanoseconds."""
+    """Status of a file, which is known without opening it; times are in nanoseconds."""
 
     size_bytes: int
     modified_ns: int
@@ -39,27 +39,27 @@ class Stamp(NamedTuple):
 def fingerprint_of(
     ids: Sequence[str], labels: NDArray[np.integer], classes: Sequence[str], contents: Sequence[str]
 ) -> str:
-    """The fingerprint of a split: hex, 64 characters.
+    """Compute the fingerprint of a split: 64 hex characters.
 
     Args:
-        ids: ``[n]``.
-        labels: ``[n]``.
-        classes: ``[c]`` names.
-        contents: ``[n]`` digests of the images.
+        ids: Image ids ``[n]``.
+        labels: Labels ``[n]`` or ``[n, c]``.
+        classes: Class names ``[c]``.
+        contents: Digests of the images ``[n]``.
     """
     value = [list(ids), labels.tolist(), list(classes), list(contents)]
     return hashlib.sha256(json.dumps(value, separators=(",", ":")).encode()).hexdigest()
 
 
 def pixels_digest(image: NDArray) -> str:
-    """Hex digest of an array's shape, type and values, 32 characters."""
+    """Compute a hex digest of the shape, type and values of an array: 32 characters."""
     digest = hashlib.blake2b(f"{image.shape} {image.dtype.str} ".encode(), digest_size=16)
     digest.update(np.ascontiguousarray(image).data)
     return digest.hexdigest()
 
 
 def file_digest(path: Path) -> str:
-    """Hex digest of a file's bytes, 32 characters, or ``UNREADABLE``."""
+    """Compute a hex digest of the bytes of a file: 32 characters, or ``UNREADABLE``."""
     digest = hashlib.blake2b(digest_size=16)
     try:
         with path.open("rb", buffering=0) as file:
@@ -71,40 +71,40 @@ def file_digest(path: Path) -> str:
 
 
 def content_digests(
-    folder: Path, stamps: Mapping[str, Stamp | None], *, memo: Path, reporter: Reporter = SILENT
+    folder: Path, stamps: Mapping[str, Stamp | None], *, cache_file: Path, reporter: Reporter = SILENT
 ) -> dict[str, str]:
-    """The digest of every file's bytes; files that ``memo`` knows as they are now are not opened.
+    """Compute the digest of each file; files whose status is as in ``cache_file`` are not opened.
 
-    Interrupted, it remembers what was hashed so far. A damaged memo is made anew, and one that cannot be
-    written costs only time.
+    If it is interrupted, the digests so far are cached. A damaged cache file is replaced, and a cache file that
+    cannot be written only costs time.
 
     Args:
-        folder: what the names are relative to.
-        stamps: name → stamp; None for a file the disk says nothing of.
-        memo: the file that remembers.
-        reporter: told how far hashing has come.
+        folder: Folder that the names are relative to.
+        stamps: Name → stamp; None for a file without status.
+        cache_file: File of the cached digests.
+        reporter: Receives the progress of hashing.
 
-    Returns: name → digest, or ``UNREADABLE``.
+        rns: Name → digest, or ``UNREADABLE``.
     """
-    known = _read_memo(memo)
+    cached = _read_cache(cache_file)
     keys = {name: _key(name, stamp) for name, stamp in stamps.items() if stamp}
-    digests = {name: known[key] for name, key in keys.items() if key in known}
-    unknown = [name for name in stamps if name not in digests]
+    digests = {name: cached[key] for name, key in keys.items() if key in cached}
+    missing = [name for name in stamps if name not in digests]
     settled_ns = time.time_ns() - _SETTLED_NS
     try:
-        if unknown:
-            with reporter.task(f"Hashing {folder}", len(unknown), "images") as task:
-                for hashed in _hashed(folder, unknown):
+        if missing:
+            with reporter.task(f"Hashing {folder}", len(missing), "images") as task:
+                for hashed in _hash_files(folder, missing):
                     digests |= hashed
                     task.advance(len(hashed))
     finally:
-        remembered = {
+        updated = {
             key: digests[name]
             for name, key in keys.items()
-            if name in digests and (key in known or _worth_keeping(digests[name], stamps[name], settled_ns))
+            if name in digests and (key in cached or _can_be_cached(digests[name], stamps[name], settled_ns))
         }
-        if remembered != known:
-            _write_memo(memo, folder, remembered, reporter)
+        if updated != cached:
+            _write_cache(cache_file, folder, updated, reporter)
     return digests
 
 
@@ -112,22 +112,22 @@ def _key(name: str, stamp: Stamp) -> str:
     return f"{stamp.size_bytes} {stamp.modified_ns} {stamp.changed_ns} {name}"
 
 
-def _worth_keeping(digest: str, stamp: Stamp | None, settled_ns: int) -> bool:
+def _can_be_cached(digest: str, stamp: Stamp | None, settled_ns: int) -> bool:
     settled = stamp is not None and max(stamp.modified_ns, stamp.changed_ns) < settled_ns
     return settled and digest != UNREADABLE
 
 
-def _hashed(folder: Path, names: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Name → digest, a few files at a time."""
+def _hash_files(folder: Path, names: Sequence[str]) -> Iterator[dict[str, str]]:
+    """Yield name → digest, for a few files at a time."""
 
     def digests(start: int) -> dict[str, str]:
-        return {name: file_digest(folder / name) for name in names[start : start + _FILES_A_TASK]}
+        return {name: file_digest(folder / name) for name in names[start : start + _FILES_PER_TASK]}
 
     with ThreadPoolExecutor(_THREADS) as pool:
-        yield from pool.map(digests, range(0, len(names), _FILES_A_TASK))  # interrupted, it cancels the rest
+        yield from pool.map(digests, range(0, len(names), _FILES_PER_TASK))  # an interrupt cancels the remaining tasks
 
 
-def _read_memo(path: Path) -> dict[str, str]:
+def _read_cache(path: Path) -> dict[str, str]:
     try:
         files = json.loads(path.read_bytes())["files"]
         return dict(files) if all(isinstance(digest, str) for digest in files.values()) else {}
@@ -135,9 +135,9 @@ def _read_memo(path: Path) -> dict[str, str]:
         return {}
 
 
-def _write_memo(path: Path, folder: Path, files: Mapping[str, str], reporter: Reporter) -> None:
+def _write_cache(path: Path, folder: Path, files: Mapping[str, str], reporter: Reporter) -> None:
     try:
         with appearing(path) as part:
             part.write_text(json.dumps({"folder": str(folder), "files": files}), encoding="ascii")
     except (DiskSpaceError, OSError) as error:
-        reporter.note(f"The digests of {folder} are not remembered, and will be computed again: {error}")
+        reporter.note(f"The digests of {folder} are not cached, and will be computed again: {error}")

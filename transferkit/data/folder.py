@@ -1,14 +1,14 @@
-"""``folder:PATH``: images in one folder a class.
+"""``folder:PATH``: images in one folder per class.
 
 Layouts:
 
 - ``PATH/cat/1.jpg``: a seeded, stratified 60 % train, 20 % val and 20 % test.
-- ``PATH/train/cat/1.jpg`` and ``PATH/test``, with or without ``PATH/val``: as they are. ``valid`` and
+- ``PATH/train/cat/1.jpg`` and ``PATH/test``, with or without ``PATH/val``: used unchanged. ``valid`` and
   ``validation`` are other names of ``val``.
 - ``PATH/train`` and ``PATH/val`` without ``PATH/test``: a stratified 20 % of train become test.
-- ``PATH/train`` alone: divided like the first.
-- ``PATH/1.jpg`` without any folder: all of it is train, of the one class ``unlabelled``. That is enough to
-  pretrain by a loss that reads no labels, and to extract.
+- ``PATH/train`` alone: divided as in the first layout.
+- ``PATH/1.jpg`` without any folder: all images are train and have the one class ``unlabelled``. This suffices
+  for pretraining without labels and for extraction.
 """
 
 import os
@@ -27,7 +27,7 @@ from ..core.splitting import stratified_split
 from .dataset import DATASETS, Dataset, Split
 from .decoding import decode
 from .fingerprints import content_digests, fingerprint_of
-from .scanning import UNLABELLED, WHOLE, Part, Scan, expected, scan
+from .scanning import UNLABELLED, WHOLE, ClassImages, Scan, expected, scan
 
 THREE_WAYS = {"train": 0.6, "val": 0.2, "test": 0.2}
 TWO_WAYS = {"train": 0.8, "test": 0.2}
@@ -38,12 +38,12 @@ Rows = dict[str, int]
 
 @dataclass(frozen=True, eq=False)
 class FolderReader:
-    """Decodes files, and notices those that are no longer what was fingerprinted.
+    """Decodes files, and raises an error for files that changed after they were fingerprinted.
 
     Attributes:
-        folder: what the ids are relative to.
-        ids: ``[n]``.
-        modified_ns: ``[n]`` when each file last changed; −1 where the disk did not say.
+        folder: Folder that the ids are relative to.
+        ids: Image ids ``[n]``.
+        modified_ns: Modification time of each file ``[n]`` in nanoseconds; −1 if unknown.
     """
 
     folder: Path
@@ -51,9 +51,9 @@ class FolderReader:
     modified_ns: NDArray[np.int64]
 
     def image(self, row: int) -> NDArray[np.uint8]:
-        """As ``Reader.image``.
+        """Decode a row as ``Reader.image`` does.
 
-        Raises: DataError: if the file changed after the folder was opened.
+        Raises: DataError: If the file changed after the folder was opened.
         """
         path = self.folder / self.ids[row]
         try:
@@ -67,21 +67,23 @@ class FolderReader:
 
 @DATASETS.register("folder")
 def open_folder(rest: str, *, root: Path, seed: int, reporter: Reporter = SILENT) -> Dataset:
-    """The data set made of the images below the folder ``rest``.
+    """Open the data set of the images below the folder ``rest``.
 
     Raises:
-        UsageError: if no path is given.
-        DataError: if there is no such folder, or its images do not make classes and splits.
+        UsageError: If no path is given.
+        DataError: If the folder does not exist, or its images do not form classes and splits.
     """
     if not rest:
-        raise UsageError("folder: stands before a path, as in folder:photos.")
+        raise UsageError("folder: has no path. Give the path of a folder, as in folder:photos.")
     folder = absolute(rest)
     found = scan(folder)
     classes = _class_names(folder, found.parts)
-    divided = _divided(folder, {name: _rows(part, classes) for name, part in found.parts.items()}, classes, seed)
-    _tell(folder, found, reporter)
-    memo = root / "fingerprints" / f"{digest_of(str(folder))[:32]}.json"
-    digests = content_digests(folder, found.stamps, memo=memo, reporter=reporter)
+    divided = _add_missing_splits(
+        folder, {name: _rows(part, classes) for name, part in found.parts.items()}, classes, seed
+    )
+    _report_excluded(folder, found, reporter)
+    cache_file = root / "fingerprints" / f"{digest_of(str(folder))[:32]}.json"
+    digests = content_digests(folder, found.stamps, cache_file=cache_file, reporter=reporter)
     splits = {}
     for name, rows in divided.items():
         ids, labels = tuple(rows), np.fromiter(rows.values(), np.int64)
@@ -100,15 +102,15 @@ def open_folder(rest: str, *, root: Path, seed: int, reporter: Reporter = SILENT
 
 
 def absolute(path: str) -> Path:
-    """Without ``~`` and ``..``; links are not followed, so that a data set can move behind one."""
-    place = Path.home() / path[2:] if path.startswith("~/") else Path(path)
-    return Path(os.path.normpath(place.absolute()))
+    """Make a path absolute, without ``~`` and ``..``; links are not resolved, so that their targets can move."""
+    expanded = Path.home() / path[2:] if path.startswith("~/") else Path(path)
+    return Path(os.path.normpath(expanded.absolute()))
 
 
-def _class_names(folder: Path, parts: Mapping[str, Part]) -> tuple[str, ...]:
-    """Sorted names of the classes, which are those of the first part.
+def _class_names(folder: Path, parts: Mapping[str, ClassImages]) -> tuple[str, ...]:
+    """Return the sorted class names of the first part.
 
-    Raises: DataError: if there are fewer than two, or a later part has others or no images.
+    Raises: DataError: If there are fewer than two classes, or a later part has other classes or no images.
     """
     first = next(iter(parts))
     classes = tuple(sorted(parts[first]))
@@ -123,7 +125,7 @@ def _class_names(folder: Path, parts: Mapping[str, Part]) -> tuple[str, ...]:
                 f"Add images of them to {first}, or remove them from {part}."
             )
     if len(classes) == 1 and not _unlabelled(parts):
-        raise DataError(f"{folder} has one class, {classes[0]!r}; two are the fewest. {expected(folder)}")
+        raise DataError(f"{folder} has one class, {classes[0]!r}, but two or more are needed. {expected(folder)}")
     return classes
 
 
@@ -137,29 +139,29 @@ def require_class_folders(dataset: Dataset) -> None:
 
 
 def _unlabelled(parts: Mapping[str, Collection[str]]) -> bool:
-    """Whether these parts, each with its classes, are those of a folder without class folders."""
+    """Return whether the parts are those of a folder without class folders."""
     return list(parts) == ["train"] and UNLABELLED in parts["train"]
 
 
-def _rows(part: Part, classes: Sequence[str]) -> Rows:
+def _rows(part: ClassImages, classes: Sequence[str]) -> Rows:
     numbers = {name: number for number, name in enumerate(classes)}
     return dict(sorted((one, numbers[name]) for name, ids in part.items() if ids for one in ids))
 
 
-def _divided(folder: Path, parts: Mapping[str, Rows], classes: Sequence[str], seed: int) -> dict[str, Rows]:
-    """Train, perhaps val, and test."""
+def _add_missing_splits(folder: Path, parts: Mapping[str, Rows], classes: Sequence[str], seed: int) -> dict[str, Rows]:
+    """Divide the images of train into the missing splits."""
     first, *later = parts
     if tuple(classes) == (UNLABELLED,):
         return dict(parts)
-    ways = {} if "test" in parts else TWO_WAYS if later else THREE_WAYS
-    _require_each_class(folder, parts[first], classes, fewest=max(1, len(ways)))
-    if not ways:
+    fractions = {} if "test" in parts else TWO_WAYS if later else THREE_WAYS
+    _require_each_class(folder, parts[first], classes, fewest=max(1, len(fractions)))
+    if not fractions:
         return dict(parts)
     ids, labels = tuple(parts[first]), np.fromiter(parts[first].values(), np.int64)
-    index = stratified_split(labels, tuple(ways.values()), rng=generator(seed, "folder", "split"))
-    cut = {name: {ids[i]: int(labels[i]) for i in rows} for name, rows in zip(ways, index, strict=True)}
-    whole = {**parts, **cut}
-    return {name: whole[name] for name in THREE_WAYS}
+    index = stratified_split(labels, tuple(fractions.values()), rng=generator(seed, "folder", "split"))
+    drawn = {name: {ids[i]: int(labels[i]) for i in rows} for name, rows in zip(fractions, index, strict=True)}
+    complete = {**parts, **drawn}
+    return {name: complete[name] for name in THREE_WAYS}
 
 
 def _require_each_class(folder: Path, rows: Rows, classes: Sequence[str], *, fewest: int) -> None:
@@ -176,12 +178,12 @@ def _some(names: Sequence[str], *, most: int = 5) -> str:
     return ", ".join(names[:most]) + more
 
 
-def _tell(folder: Path, found: Scan, reporter: Reporter) -> None:
-    """What a user would want to know, and did not ask for."""
-    for names, why in ((found.loose, "in no class folder"), (found.others, "not an image by its name")):
+def _report_excluded(folder: Path, found: Scan, reporter: Reporter) -> None:
+    """Report excluded files, missing labels and missing splits."""
+    for names, why in ((found.unclassified, "in no class folder"), (found.non_images, "not an image by its name")):
         if names:
             reporter.note(f"{folder}: {len(names)} left out, {why}, such as {min(names)}")
     if _unlabelled(found.parts):
-        reporter.note(f"{folder} has no class folders: its images have no labels, and are all train.")
+        reporter.note(f"{folder} has no class folders: its images have no labels, and all are train.")
     if "test" not in found.parts and "val" in found.parts:
-        reporter.note(f"{folder} has no test: a fifth of train is set apart. To score on val, rename it to test.")
+        reporter.note(f"{folder} has no test folder: 20 % of train become test. To score on val, rename it to test.")

@@ -1,8 +1,8 @@
-"""Grey values of more than 8 bits, brought to 0 … 255.
+"""Conversion of grey values of more than 8 bits to 0 … 255.
 
-The scale is the one that the file's type declares. Signed, 32-bit and floating-point grey declares none: its
-values say it, and what could be read on two scales is refused. ``observed_greys`` lets a caller compare the
-scales of many images, as one image cannot tell the scale of its data set.
+The file type declares the scale. Signed, 32-bit and floating-point grey has no declared scale: the scale follows
+from the values, and ambiguous values raise an error. ``observed_greys`` records the scales of many images,
+because one image does not determine the scale of its data set.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,18 +17,18 @@ from PIL import Image
 
 from ..core.errors import UnreadableImageError
 
-_BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # tags of TIFF
-_DARK = 2**14  # 16-bit grey that never reaches this was made of 14 bits or fewer
+_BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # TIFF tags
+_DARK = 2**14  # a lower maximum of 16-bit grey suggests that its values have 14 bits or fewer
 
 
 @dataclass(frozen=True)
 class Grey:
-    """How the grey values of one image were read.
+    """Scale of the grey values of one image.
 
     Attributes:
-        declared: whether the file's type says what is white.
-        largest: value of the image.
-        white: the value that became 255.
+        declared: Whether the file type declares the value of white.
+        largest: Largest value of the image.
+        white: Value that became 255.
     """
 
     declared: bool
@@ -41,7 +41,7 @@ _OBSERVED: ContextVar[list[Grey] | None] = ContextVar("observed greys", default=
 
 @contextmanager
 def observed_greys() -> Iterator[list[Grey]]:
-    """Gather how grey of more than 8 bits is read inside the block, an element per image."""
+    """Record the scale of each image with grey of more than 8 bits that is decoded inside the block."""
     found: list[Grey] = []
     token = _OBSERVED.set(found)
     try:
@@ -51,12 +51,12 @@ def observed_greys() -> Iterator[list[Grey]]:
 
 
 def grey_bytes(image: Image.Image) -> NDArray[np.uint8]:
-    """The values ``[h, w]`` of an image of mode ``I``, ``I;16`` or ``F``, rounded to 0 … 255.
+    """Convert an image of mode ``I``, ``I;16`` or ``F`` to values ``[h, w]`` rounded to 0 … 255.
 
     Args:
-        image: as it was opened, not turned or changed. Pixels of its transparent value become white.
+        image: Image as opened, not transposed or converted. Pixels of its transparent value become white.
 
-    Raises: UnreadableImageError: if no scale is declared, and the values say none or fit two.
+    Raises: UnreadableImageError: If no scale is declared, and the values fit no scale or two.
     """
     values = np.asarray(image)
     low, high = float(values.min()), float(values.max())
@@ -66,16 +66,16 @@ def grey_bytes(image: Image.Image) -> NDArray[np.uint8]:
         found.append(Grey(declared is not None, high, white))
     grey = np.rint((values * (255 / white)).clip(0, 255)).astype(np.uint8)
     if _tags(image).get(_PHOTOMETRIC) == 0 and image.mode.startswith("I;16"):
-        grey = 255 - grey  # white is 0, which Pillow heeds in 8-bit files alone
-    if (clear := image.info.get("transparency")) is not None:
-        grey[values == clear] = 255
+        grey = 255 - grey  # white is 0; Pillow handles this only for 8-bit files
+    if (transparent := image.info.get("transparency")) is not None:
+        grey[values == transparent] = 255
     return grey
 
 
 def _declared_white(image: Image.Image) -> float | None:
-    """What is white by the file's type; None where it says nothing.
+    """Return the value of white that the file type declares, or None.
 
-    PGM files are scaled to 65535 by Pillow, whatever their own largest value is.
+    Pillow scales PGM files to 65535, regardless of their own maximum.
     """
     if image.mode.startswith("I;16"):
         return 4095 if _tags(image).get(_BITS_PER_SAMPLE) == (12,) else 65535
@@ -83,23 +83,23 @@ def _declared_white(image: Image.Image) -> float | None:
 
 
 def _tags(image: Image.Image) -> Mapping[int, Any]:
-    """Of a TIFF file."""
+    """Return the tags of a TIFF file; other files have none."""
     tags: Mapping[int, Any] = getattr(image, "tag_v2", {})
     return tags
 
 
 def _white_of(values: NDArray, low: float, high: float) -> float:
-    """What is white in values without a declared scale: whole numbers mean 0 … 255 or 0 … 65535.
+    """Infer the value of white without a declared scale: the range of integers is 0 … 255 or 0 … 65535.
 
-    Floating-point values may also mean 0 … 1. What would be almost black on one scale and white on the
-    smaller one is refused: floating-point values that are only 0 and 1, and values slightly above a scale.
+    The range of floating-point values may also be 0 … 1. Values that would be almost black on one scale and white on
+    the smaller one are rejected: floating-point values that are only 0 and 1, and values slightly above a scale.
     """
     floating = np.issubdtype(values.dtype, np.floating)
     scales = (1, 255, 65535) if floating else (255, 65535)
     span = f"its grey values span {low:.6g} … {high:.6g}"
-    if not 0 <= low <= high <= 65535:  # NaN is refused too
-        meant = ", ".join(f"0 … {white}" for white in scales)
-        raise UnreadableImageError(f"{span}, which is none of {meant}: save it as 8 or 16 bits")
+    if not 0 <= low <= high <= 65535:  # also rejects NaN
+        allowed = ", ".join(f"0 … {white}" for white in scales)
+        raise UnreadableImageError(f"{span}, which is within none of {allowed}: save it as 8 or 16 bits")
     at = next(at for at, white in enumerate(scales) if high <= white)
     if at and high < 2 * scales[at - 1]:
         raise UnreadableImageError(
@@ -115,10 +115,10 @@ def _white_of(values: NDArray, low: float, high: float) -> float:
 
 
 def grey_warnings(greys: Mapping[str, Grey]) -> Iterator[str]:
-    """What is suspect about the grey values of a split's images, a sentence each.
+    """Yield a sentence for each suspicious property of the grey values of a split.
 
     Args:
-        greys: image's id → how it was read, of those with grey of more than 8 bits.
+        greys: Image id → scale, for images with grey of more than 8 bits.
     """
     largest = [one.largest for one in greys.values() if one.white == 65535]
     if largest and 0 < max(largest) < _DARK:

@@ -1,9 +1,9 @@
 """``hf:NAME`` and ``hf:PATH``: a data set of the Hugging Face hub, or a folder that ``save_to_disk`` wrote.
 
-``hf:NAME#SPLIT`` takes one of its splits alone, and ``hf:NAME:CONFIG`` one of its configurations. Its
-``validation`` is our val. Splits that are missing are cut from train, as for ``wds:``.
+``hf:NAME#SPLIT`` selects one split, and ``hf:NAME:CONFIG`` one configuration. The split ``validation`` is read
+as val. Missing splits are drawn from train, as for ``wds:``.
 
-Needs the package ``datasets``, which the extra ``hf`` brings. Scripts that come with data sets are not run.
+This module needs the package ``datasets``, which the extra ``hf`` installs. Scripts of data sets are not run.
 """
 
 import hashlib
@@ -26,18 +26,18 @@ from .decoding import decode
 from .fingerprints import UNREADABLE, file_digest, fingerprint_of
 from .folder import absolute
 from .scanning import SPLIT_FOLDERS, UNLABELLED
-from .splits import divided
+from .splits import add_missing_splits
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a spec names.
+    """A parsed spec.
 
     Attributes:
-        name: on the hub, or the folder's absolute path.
-        config: of the hub's data set; empty for its only one.
-        split: the one that is taken; empty for all.
-        local: whether ``name`` is a folder.
+        name: Name on the hub, or absolute path of a folder.
+        config: Configuration of the data set; empty for its only one.
+        split: Name of the selected split; empty for all splits.
+        local: Whether ``name`` is a folder.
     """
 
     name: str
@@ -47,22 +47,22 @@ class Source:
 
     @property
     def spec(self) -> str:
-        """Canonical."""
+        """Canonical spec."""
         config, split = self.config and f":{self.config}", self.split and f"#{self.split}"
         return f"hf:{self.name}{config}{split}"
 
 
 def parse_source(rest: str) -> Source:
-    """What stands behind ``hf:``.
+    """Parse the part of a spec after ``hf:``.
 
     >>> parse_source("beans#train").spec, parse_source("user/birds:small").config
     ('hf:beans#train', 'small')
 
-    Raises: UsageError: if nothing stands there.
+    Raises: UsageError: If it is empty, or a path of a folder that does not exist.
     """
     name, _, split = rest.partition("#")
     if not name:
-        raise UsageError("hf: stands before a name or a path, as in hf:beans or hf:/data/saved.")
+        raise UsageError("hf: has no name. Give a name or a path, as in hf:beans or hf:/data/saved.")
     folder = absolute(name)
     if folder.is_dir():
         return Source(str(folder), "", split, True)
@@ -73,19 +73,19 @@ def parse_source(rest: str) -> Source:
 
 
 @dataclass(frozen=True, eq=False)
-class HuggingReader:
-    """Decodes the rows of a table whose images are not decoded.
+class HuggingFaceReader:
+    """Decodes the rows of a table with encoded images.
 
     Attributes:
-        table: of ``datasets``; its rows hold the bytes of an image, or its path.
-        column: that holds the images.
+        table: Table of ``datasets``; each row contains the bytes of an image, or its path.
+        column: Name of the image column.
     """
 
     table: Any
     column: str
 
     def image(self, row: int) -> NDArray[np.uint8]:
-        """As ``Reader.image``."""
+        """Decode a row as ``Reader.image`` does."""
         return decode(_source_of(self.table[row][self.column]))
 
 
@@ -98,13 +98,13 @@ def _source_of(cell: Mapping[str, Any] | None) -> Path | bytes:
 
 
 @DATASETS.register("hf")
-def open_hugging(rest: str, *, root: Path, seed: int, reporter: Reporter = SILENT) -> Dataset:
-    """The data set that ``rest`` names.
+def open_hugging_face(rest: str, *, root: Path, seed: int, reporter: Reporter = SILENT) -> Dataset:
+    """Open the data set that ``rest`` names.
 
     Raises:
-        UsageError: if nothing is named, or a folder that does not exist.
-        MissingExtraError: if ``datasets`` is not installed.
-        DataError: if the set cannot be had, has no column of images, or labels that make no classes.
+        UsageError: If the name is empty, or is a path of a folder that does not exist.
+        MissingExtraError: If ``datasets`` is not installed.
+        DataError: If the data set cannot be loaded, has no image column, or has invalid labels.
     """
     source = parse_source(rest)
     parts = _loaded(source)
@@ -115,10 +115,10 @@ def open_hugging(rest: str, *, root: Path, seed: int, reporter: Reporter = SILEN
     for name, table in parts.items():
         table = table.cast_column(image, _library().Image(decode=False))
         splits[name] = _split(source.spec, name, table, (image, label), classes)
-        memo = root / "fingerprints" / f"hf-{digest_of([source.spec, name])[:32]}.json"
-        splits[name] = _fingerprinted(splits[name], memo, reporter)
+        cache_file = root / "fingerprints" / f"hf-{digest_of([source.spec, name])[:32]}.json"
+        splits[name] = _fingerprinted(splits[name], cache_file, reporter)
     licence = str(getattr(first.info, "license", "") or "")
-    return Dataset(source.spec, divided(splits, seed=seed, draw="hf"), source=source.name, licence=licence)
+    return Dataset(source.spec, add_missing_splits(splits, seed=seed, draw="hf"), source=source.name, licence=licence)
 
 
 def _library() -> Any:
@@ -130,9 +130,9 @@ def _library() -> Any:
 
 
 def _loaded(source: Source) -> dict[str, Any]:
-    """Our name of each split → its table, train first.
+    """Load the table of each split, with train first.
 
-    Raises: DataError: if they cannot be had.
+    Raises: DataError: If the tables cannot be loaded.
     """
     library = _library()
     try:
@@ -140,7 +140,7 @@ def _loaded(source: Source) -> dict[str, Any]:
             loaded = library.load_from_disk(source.name)
         else:
             loaded = library.load_dataset(source.name, source.config or None)
-    except Exception as error:  # of the network, the hub, or broken files: whatever the library raises
+    except Exception as error:  # the library raises many types of errors
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{source.spec} cannot be loaded: {reason}") from error
     tables = dict(loaded) if isinstance(loaded, dict) else {source.split or "train": loaded}
@@ -155,9 +155,9 @@ def _loaded(source: Source) -> dict[str, Any]:
 
 
 def _columns(spec: str, features: Mapping[str, Any]) -> tuple[str, str]:
-    """The columns of images and of labels; the second is empty where there is none.
+    """Return the image column and the label column; the second is empty if there is none.
 
-    Raises: DataError: if the images are not in one column, or several columns could be labels.
+    Raises: DataError: If there is not exactly one image column, or several columns could be labels.
     """
     library = _library()
     images = [name for name, feature in features.items() if isinstance(feature, library.Image)]
@@ -173,9 +173,9 @@ def _columns(spec: str, features: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _classes(spec: str, parts: Mapping[str, Any], label: str) -> tuple[str, ...]:
-    """The names that the column declares, else those in train, sorted, or numbers up to the largest label.
+    """Return the class names that the column declares, else the sorted names in train, or numbers.
 
-    Raises: DataError: if a label is neither a name nor a whole number, or is of another kind than in train.
+    Raises: DataError: If a label is neither a name nor a whole number, or its type differs from train.
     """
     if not label:
         return (UNLABELLED,)
@@ -198,15 +198,15 @@ def _classes(spec: str, parts: Mapping[str, Any], label: str) -> tuple[str, ...]
 
 
 def _values(table: Any, column: str) -> list[Any]:
-    """One column, without touching the others."""
+    """Return the values of one column without decoding the other columns."""
     return list(table.select_columns([column])[:][column])
 
 
 def _split(spec: str, name: str, table: Any, columns: tuple[str, str], classes: tuple[str, ...]) -> Split:
-    """Without fingerprint."""
+    """Build a split without a fingerprint."""
     image, label = columns
     values = _values(table, label) if label else [0] * len(table)
-    number = {label: place for place, label in enumerate(classes)}
+    number = {name: index for index, name in enumerate(classes)}
     labels = [number.get(value) if isinstance(value, str) else value for value in values]
     wrong = [row for row, v in enumerate(labels) if not (isinstance(v, int) and 0 <= v < len(classes))]
     if wrong:
@@ -217,16 +217,16 @@ def _split(spec: str, name: str, table: Any, columns: tuple[str, str], classes: 
             "Leave such rows out, or make the column a ClassLabel."
         )
     ids = tuple(f"{name}/{row:0{len(str(len(table)))}}" for row in range(len(table)))
-    return Split(spec, name, ids, np.array(labels, np.int64), classes, "", HuggingReader(table, image))
+    return Split(spec, name, ids, np.array(labels, np.int64), classes, "", HuggingFaceReader(table, image))
 
 
-def _fingerprinted(split: Split, memo: Path, reporter: Reporter) -> Split:
-    """With a fingerprint over every image's bytes, remembered with the library's own of the table."""
-    assert isinstance(split.reader, HuggingReader)
+def _fingerprinted(split: Split, cache_file: Path, reporter: Reporter) -> Split:
+    """Add a fingerprint of the bytes of all images, which is cached under the library's table fingerprint."""
+    assert isinstance(split.reader, HuggingFaceReader)
     table, column = split.reader.table, split.reader.column
     stamp = [str(table._fingerprint), len(table), digest_of([split.labels.tolist(), list(split.classes)])]
     with suppress(OSError, ValueError, KeyError, TypeError):
-        value = json.loads(memo.read_bytes())
+        value = json.loads(cache_file.read_bytes())
         if value["stamp"] == stamp:
             return replace(split, fingerprint=str(value["fingerprint"]))
     contents = []
@@ -236,7 +236,7 @@ def _fingerprinted(split: Split, memo: Path, reporter: Reporter) -> Split:
             task.advance()
     fingerprint = fingerprint_of(split.ids, split.labels, split.classes, contents)
     with suppress(DiskSpaceError):
-        write_json(memo, {"stamp": stamp, "fingerprint": fingerprint})
+        write_json(cache_file, {"stamp": stamp, "fingerprint": fingerprint})
     return replace(split, fingerprint=fingerprint)
 
 

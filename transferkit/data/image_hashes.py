@@ -1,11 +1,11 @@
-"""Images that are the same, or nearly: by their pixels, and by a perceptual hash.
+"""Detection of exact and near-duplicate images by their pixels and by a perceptual hash.
 
-The hash [1] has 64 bits. An image is made grey and 32×32; each bit says whether one of the 64 lowest
-frequencies of its cosine transform, the constant left out, lies above their median. Copies that were
-compressed again or resized differ in few bits. So do some images that only look alike from afar, such as two
-strokes on white: pairs of close hashes are therefore compared once more, as 16×16 colour thumbnails.
+The hash [1] has 64 bits. An image is converted to grey and resized to 32×32; each bit states whether one of the 64
+lowest frequencies of its cosine transform, without the constant, is above their median. Copies that were
+recompressed or resized differ in few bits. Some different images, such as two strokes on white, also differ in few
+bits: pairs of close hashes are therefore compared again, as 16×16 colour thumbnails.
 
-[1] Zauner, Implementation and benchmarking of perceptual image hash functions, 2010, with another choice of
+[1] Zauner, Implementation and benchmarking of perceptual image hash functions, 2010, with a different choice of
 frequencies.
 """
 
@@ -20,30 +20,30 @@ from scipy.fft import dctn
 
 from ..core.faiss_library import has_faiss, load_faiss
 
-MOST_BITS = 6
-"""By which the hashes of near duplicates differ, of 64."""
+MAX_BITS = 6
+"""Maximum number of different bits, of 64, between the hashes of near duplicates."""
 
-MOST_DIFFERENCE = 0.5
-"""Of two thumbnails of near duplicates: the root of the mean squared difference, by their contrast."""
+MAX_DIFFERENCE = 0.5
+"""Maximum root mean squared difference between thumbnails of near duplicates, relative to their contrast."""
 
-LEAST_CONTRAST = 4.0
-"""Grey levels of 255, below which an image has no features that a hash could tell."""
+MIN_CONTRAST = 4.0
+"""Minimum contrast in grey levels (of 255) of an image whose hash is meaningful."""
 
 _SIDE, _THUMBNAIL = 32, 16
 _LOWEST = sorted(((u, v) for u in range(_SIDE) for v in range(_SIDE) if u + v), key=lambda uv: (uv[0] + uv[1], uv))[:64]
 _ROWS, _COLUMNS = np.array(_LOWEST).T
-_PAIRS, _BANK = 4096, 2**14  # in memory at a time: pairs of thumbnails, hashes of the bank
-_QUERIES = 256  # rows of a block; their matches with 100 000 others fit in 300 MB whatever the hashes
+_PAIRS, _BANK = 4096, 2**14  # block sizes: pairs of thumbnails, hashes of the bank
+_QUERIES = 256  # block size; the matches with 100 000 hashes fit in 300 MB even if all match
 
 
 @dataclass(frozen=True, eq=False)
 class ImageHashes:
-    """What is kept of images to compare them. Shapes: ``n`` images.
+    """Digests, perceptual hashes and thumbnails of images. Shapes: ``n`` images.
 
     Attributes:
-        exact: ``[n, 2]`` uint64, the first half of the SHA-256 of shape and pixels.
-        hashes: ``[n]`` uint64, perceptual.
-        thumbnails: ``[n, 16, 16, 3]`` uint8.
+        exact: First half of the SHA-256 of shape and pixels, uint64 ``[n, 2]``.
+        hashes: Perceptual hashes, uint64 ``[n]``.
+        thumbnails: Thumbnails, uint8 ``[n, 16, 16, 3]``.
     """
 
     exact: NDArray[np.uint64]
@@ -52,12 +52,12 @@ class ImageHashes:
 
     @classmethod
     def empty(cls, n: int) -> "ImageHashes":
-        """Room for ``n`` images."""
+        """Allocate the arrays of ``n`` images."""
         shape = (n, _THUMBNAIL, _THUMBNAIL, 3)
         return cls(np.zeros((n, 2), np.uint64), np.zeros(n, np.uint64), np.zeros(shape, np.uint8))
 
     def put(self, row: int, image: NDArray[np.uint8]) -> None:
-        """Fill one row from ``[h, w, 3]``."""
+        """Fill one row from an image ``[h, w, 3]``."""
         digest = hashlib.sha256(np.array(image.shape, np.int64).tobytes())
         digest.update(image.tobytes())
         self.exact[row] = np.frombuffer(digest.digest()[:16], np.uint64)
@@ -65,7 +65,7 @@ class ImageHashes:
         self.thumbnails[row] = _shrunk(Image.fromarray(image), _THUMBNAIL)
 
     def take(self, rows: NDArray[np.integer]) -> "ImageHashes":
-        """Some rows, in that order."""
+        """Select rows, in that order."""
         return ImageHashes(self.exact[rows], self.hashes[rows], self.thumbnails[rows])
 
     def __len__(self) -> int:
@@ -74,12 +74,12 @@ class ImageHashes:
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Rows of one set of images that look like rows of another. Shapes: ``m`` pairs.
+    """Pairs of duplicate images from two sets of images. Shapes: ``m`` pairs.
 
     Attributes:
-        rows: ``[m, 2]`` of the first and of the second, ascending.
-        exact: ``[m]`` whether all pixels are the same.
-        bits: ``[m]`` by which the hashes differ.
+        rows: Row numbers in the first and in the second set ``[m, 2]``, ascending.
+        exact: Whether all pixels are the same ``[m]``.
+        bits: Number of different hash bits ``[m]``.
     """
 
     rows: NDArray[np.int64]
@@ -91,27 +91,27 @@ class Pairs:
 
 
 def perceptual_hash(image: NDArray[np.uint8]) -> np.uint64:
-    """64 bits of an image ``[h, w, 3]``, as this module says."""
+    """Compute the 64-bit hash of an image ``[h, w, 3]``, as described above."""
     grey = _shrunk(Image.fromarray(image).convert("L"), _SIDE).astype(np.float64)
     lowest = dctn(grey, norm="ortho")[_ROWS, _COLUMNS]
     return np.packbits(lowest > np.median(lowest)).view(np.uint64)[0]
 
 
-def duplicates(first: ImageHashes, second: ImageHashes | None = None, *, most_bits: int = MOST_BITS) -> Pairs:
-    """Pairs of images that are the same or nearly, between two sets or, without ``second``, within one.
+def duplicates(first: ImageHashes, second: ImageHashes | None = None, *, max_bits: int = MAX_BITS) -> Pairs:
+    """Find exact and near duplicates between two sets of images or, without ``second``, within one set.
 
-    Of images with the same pixels only the first of each set is compared further: every copy is told once,
-    beside the first it is a copy of. Images without contrast are compared by their pixels alone, as all of
-    them look alike. Memory is bounded by a block of 256 hashes against all others, besides the answer.
+    Of images with the same pixels, only the first of each set is compared further: every copy occurs once, paired
+    with the first image of the same pixels. Images without contrast are compared by their pixels only, because
+    their hashes are meaningless. Memory is bounded by a block of 256 hashes against all others, plus the result.
 
     Args:
-        first: ``[n]`` images.
-        second: ``[k]`` images; without it, the lower row of a pair comes first.
-        most_bits: by which hashes may differ.
+        first: Hashes of ``n`` images.
+        second: Hashes of ``k`` images; without it, each pair starts with the lower row.
+        max_bits: Maximum number of different hash bits.
     """
     other = first if second is None else second
     same = _same(first.exact, other.exact)
-    rows = np.concatenate([same, *_near(first, other, most_bits)])
+    rows = np.concatenate([same, *_near(first, other, max_bits)])
     if second is None:
         rows = rows[rows[:, 0] < rows[:, 1]]
     rows = np.unique(rows, axis=0)
@@ -120,7 +120,7 @@ def duplicates(first: ImageHashes, second: ImageHashes | None = None, *, most_bi
 
 
 def _same(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """``[m, 2]``: each row of the second beside the first row that equals it."""
+    """Pair each row of the second set with the first equal row of the first set: ``[m, 2]``."""
     known: dict[bytes, int] = {}
     for row, digest in enumerate(first):
         known.setdefault(digest.tobytes(), row)
@@ -129,38 +129,38 @@ def _same(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> NDArray[np.i
     return rows[rows[:, 0] >= 0]
 
 
-def _near(first: ImageHashes, second: ImageHashes, most_bits: int) -> Iterator[NDArray[np.int64]]:
-    """``[m, 2]`` at a time: pairs whose hashes and thumbnails are close."""
+def _near(first: ImageHashes, second: ImageHashes, max_bits: int) -> Iterator[NDArray[np.int64]]:
+    """Yield blocks ``[m, 2]`` of pairs whose hashes and thumbnails are close."""
     left, right = _comparable(first), _comparable(second)
-    for rows, matches in close_hashes(first.hashes[left], second.hashes[right], most_bits=most_bits):
+    for rows, matches in close_hashes(first.hashes[left], second.hashes[right], max_bits=max_bits):
         pairs = np.stack([left[rows], right[matches]], 1)
         for start in range(0, len(pairs), _PAIRS):
             block = pairs[start : start + _PAIRS]
-            yield block[_alike(first.thumbnails[block[:, 0]], second.thumbnails[block[:, 1]])]
+            yield block[_are_similar(first.thumbnails[block[:, 0]], second.thumbnails[block[:, 1]])]
 
 
 def _comparable(hashes: ImageHashes) -> NDArray[np.int64]:
-    """Rows with contrast, of the same pixels only the first."""
+    """Return the rows of images with contrast; of images with the same pixels, only the first row."""
     _, rows = np.unique(hashes.exact, axis=0, return_index=True)
     rows = np.sort(rows)
     contrasts = [contrast(hashes.thumbnails[rows[i : i + _PAIRS]]) for i in range(0, len(rows), _PAIRS)]
-    return rows[np.concatenate([*contrasts, np.zeros(0)]) >= LEAST_CONTRAST]
+    return rows[np.concatenate([*contrasts, np.zeros(0)]) >= MIN_CONTRAST]
 
 
 def contrast(thumbnails: NDArray[np.uint8]) -> NDArray[np.floating]:
-    """``[n]``: the root of the mean squared distance of ``[n, 16, 16, 3]`` from their mean colours."""
+    """Compute the root mean squared distance ``[n]`` of thumbnails ``[n, 16, 16, 3]`` from their mean colours."""
     values = thumbnails.astype(np.float32)
     return np.sqrt(((values - values.mean((1, 2), keepdims=True)) ** 2).mean((1, 2, 3)))
 
 
-def _alike(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """``[m]``: whether thumbnails differ by little of their contrast."""
+def _are_similar(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return for each pair whether the difference of its thumbnails is small relative to their contrast: ``[m]``."""
     difference = np.sqrt(((a.astype(np.float32) - b) ** 2).mean((1, 2, 3)))
-    return difference <= MOST_DIFFERENCE * np.minimum(contrast(a), contrast(b))
+    return difference <= MAX_DIFFERENCE * np.minimum(contrast(a), contrast(b))
 
 
 def hamming(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Bits by which hashes differ, elementwise."""
+    """Count the different bits of hashes, elementwise."""
     different = np.ascontiguousarray(a ^ b)
     if hasattr(np, "bitwise_count"):  # NumPy 2
         return np.bitwise_count(different).astype(np.int64)
@@ -171,20 +171,20 @@ _BITS = np.array([number.bit_count() for number in range(256)], np.uint8)
 
 
 def close_hashes(
-    queries: NDArray[np.uint64], bank: NDArray[np.uint64], *, most_bits: int
+    queries: NDArray[np.uint64], bank: NDArray[np.uint64], *, max_bits: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Row numbers of all pairs that differ by at most ``most_bits``, a block at a time.
+    """Yield the row numbers of all pairs that differ by at most ``max_bits``, one block at a time.
 
     Args:
-        queries: ``[q]``.
-        bank: ``[n]``.
-        most_bits: of 64.
+        queries: Hashes ``[q]``.
+        bank: Hashes ``[n]``.
+        max_bits: Maximum number of different bits, of 64.
 
-    Yields: ``[m]`` rows of queries and ``[m]`` rows of the bank.
+    Yields: Rows of the queries ``[m]`` and rows of the bank ``[m]``.
     """
     if not len(queries) or not len(bank):
         return
-    search = _faiss_search(bank, most_bits)
+    search = _faiss_search(bank, max_bits)
     for start in range(0, len(queries), _QUERIES):
         rows, matches = search(queries[start : start + _QUERIES])
         yield rows + start, matches
@@ -193,15 +193,15 @@ def close_hashes(
 _Search = Callable[[NDArray[np.uint64]], tuple[NDArray[np.int64], NDArray[np.int64]]]
 
 
-def _faiss_search(bank: NDArray[np.uint64], most_bits: int) -> _Search:
-    """Every bank row within ``most_bits`` of a block of hashes, by FAISS where it is installed."""
+def _faiss_search(bank: NDArray[np.uint64], max_bits: int) -> _Search:
+    """Return a search for the bank rows within ``max_bits`` of a block of hashes; it uses FAISS if installed."""
     if not has_faiss():
-        return lambda block: _numpy_search(block, bank, most_bits)
+        return lambda block: _numpy_search(block, bank, max_bits)
     index = load_faiss().IndexBinaryFlat(64)
     index.add(_octets(bank))
 
     def search(block: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        limits, _, matches = index.range_search(_octets(block), most_bits + 1)  # it finds what is below
+        limits, _, matches = index.range_search(_octets(block), max_bits + 1)  # the radius is exclusive
         ends = limits[1:].astype(np.int64)
         rows = np.searchsorted(ends, np.arange(len(matches)), side="right")
         return rows, matches.astype(np.int64)
@@ -210,19 +210,19 @@ def _faiss_search(bank: NDArray[np.uint64], most_bits: int) -> _Search:
 
 
 def _numpy_search(
-    block: NDArray[np.uint64], bank: NDArray[np.uint64], most_bits: int
+    block: NDArray[np.uint64], bank: NDArray[np.uint64], max_bits: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The same, some bank rows at a time."""
+    """Search with NumPy, one block of bank rows at a time."""
     found = []
     for start in range(0, len(bank), _BANK):
         distances = hamming(block[:, None], bank[None, start : start + _BANK])
-        found.append(np.argwhere(distances <= most_bits) + np.array([0, start]))
+        found.append(np.argwhere(distances <= max_bits) + np.array([0, start]))
     rows, matches = np.concatenate(found).T
     return rows, matches
 
 
 def _octets(hashes: NDArray[np.uint64]) -> NDArray[np.uint8]:
-    """``[n, 8]``, as FAISS wants bits."""
+    """View hashes as bytes ``[n, 8]``, the format of FAISS."""
     return np.ascontiguousarray(hashes)[:, None].view(np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""Decode and frame batches of images, in worker processes or in this one."""
+"""Decoding and preprocessing of batches of images, in worker processes or in this process."""
 
 import multiprocessing
 import os
@@ -25,13 +25,13 @@ PLAIN = Variant()
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Images ready for an encoder, but for its normalisation.
+    """Images ready for an encoder, except for normalization.
 
     Attributes:
-        rows: ``[b]`` of the split.
-        images: uint8 ``[b, 3, crop, crop]``; zero where the file could not be read.
-        reasons: row → why it could not be read.
-        greys: row → how its grey values were read, of images of more than 8 bits.
+        rows: Row numbers in the split ``[b]``.
+        images: Images, uint8 ``[b, 3, crop, crop]``; zero for unreadable files.
+        reasons: Row → reason of the decoding error.
+        greys: Row → scale of the grey values, for images of more than 8 bits.
     """
 
     rows: NDArray[np.int64]
@@ -48,29 +48,29 @@ def load_batches(
     workers: int,
     variant: Variant = PLAIN,
 ) -> Iterator[Batch]:
-    """Load ``batches`` of rows, as they are and in their order.
+    """Load ``batches`` of rows in their order.
 
     Args:
-        split: whose rows they are.
-        view: how an image is framed.
-        batches: read lazily: at most two a worker ahead of what is yielded, none ahead without workers.
-        workers: processes that decode; 0 decodes in this one.
-        variant: how it is changed.
+        split: Split of the rows.
+        view: Preprocessing of the images.
+        batches: Batches of row numbers; at most two batches per worker are read in advance, none without workers.
+        workers: Number of decoding processes; 0 decodes in this process.
+        variant: Variant of the images.
 
-    Raises: DataError: if a reader refuses the data set itself, rather than one image.
+        es: DataError: If a reader rejects the data set itself, not only one image.
     """
     yield from load_items(Frames(split.reader, view, variant), batches, workers=workers)
 
 
 def load_items(dataset: Any, batches: Iterable[NDArray[np.int64]], *, workers: int) -> Iterator[Any]:
-    """``dataset[rows]`` for each of ``batches``, in their order, computed by worker processes.
+    """Yield ``dataset[rows]`` for each of ``batches``, in their order, computed by worker processes.
 
     Args:
-        dataset: gives what is asked for, or a ``DataError`` as a value; picklable.
-        batches: read lazily, as in ``load_batches``.
-        workers: processes; 0 computes in this one.
+        dataset: Picklable data set that returns an item, or a ``DataError`` as a value.
+        batches: Batches of row numbers, which are read lazily as in ``load_batches``.
+        workers: Number of processes; 0 computes in this process.
 
-    Raises: DataError: the one that was given.
+        es: DataError: The error that the data set returned.
     """
     for loaded in _from_workers(dataset, batches, num_workers=workers):
         if isinstance(loaded, DataError):
@@ -79,68 +79,68 @@ def load_items(dataset: Any, batches: Iterable[NDArray[np.int64]], *, workers: i
 
 
 def can_fork() -> bool:
-    """Whether this process may have children that begin with all that it knows."""
+    """Return whether this process can fork child processes."""
     return "fork" in multiprocessing.get_all_start_methods() and not multiprocessing.current_process().daemon
 
 
-def map_in_forked_processes(dataset: Any, questions: Iterable[Any], *, workers: int) -> Iterator[Any]:
-    """``dataset[question]`` for each of ``questions``, as they are ready, computed by forked processes.
+def map_in_forked_processes(dataset: Any, items: Iterable[Any], *, workers: int) -> Iterator[Any]:
+    """Yield ``dataset[item]`` for each of ``items``, in the order of completion, computed by forked processes.
 
-    Whoever is ready takes the next question.
+    Each idle process takes the next item.
 
     Args:
-        dataset: of which the processes have a copy of their own; need not be picklable, but its answers must.
-        questions: read lazily.
-        workers: processes, at least 1; see ``can_fork``.
+        dataset: Data set that the processes inherit; it need not be picklable, but its results must be.
+        items: Items, which are read lazily.
+        workers: Number of processes, at least 1; see ``can_fork``.
 
-    Raises: RuntimeError: if a process was killed, or could not answer.
+    Raises: RuntimeError: If a process was killed or failed.
     """
     yield from _from_workers(
         dataset,
-        questions,
+        items,
         num_workers=workers,
         multiprocessing_context="fork",
         in_order=False,
-        prefetch_factor=1,  # else a question may wait behind a long one
+        prefetch_factor=1,  # otherwise an item may wait behind a slow one
     )
 
 
-def _from_workers(dataset: Any, asked: Iterable[Any], *, num_workers: int, **options: Any) -> Iterator[Any]:
+def _from_workers(dataset: Any, sampler: Iterable[Any], *, num_workers: int, **options: Any) -> Iterator[Any]:
     loader: DataLoader[Any] = DataLoader(
         dataset,
-        sampler=asked,
+        sampler=sampler,
         batch_size=None,
         num_workers=num_workers,
-        collate_fn=_as_it_is,
-        worker_init_fn=_leave_interrupts_to_the_parent,
-        generator=torch.Generator(),  # the global one would be advanced
+        collate_fn=_identity,
+        worker_init_fn=_ignore_interrupts,
+        generator=torch.Generator(),  # otherwise the global generator would be advanced
         **options,
     )
-    loading: Any = iter(loader)
-    ended = False
+    iterator: Any = iter(loader)
+    finished = False
     try:
-        yield from loading
-        ended = True
+        yield from iterator
+        finished = True
     finally:
         if num_workers:
-            if not ended:
-                _end_at_once(loading)
-            loading._shutdown_workers()  # now, not when the traceback that holds them is collected
+            if not finished:
+                _terminate_workers(iterator)
+            iterator._shutdown_workers()  # now, not when a traceback that references them is collected
 
 
-def _end_at_once(loading: Any) -> None:
-    """End the workers of a loader; torch would wait seconds for each that is busy, and then do the same."""
-    for worker in loading._workers:
-        with suppress(RuntimeError):  # torch's word for a worker that was ended
+def _terminate_workers(iterator: Any) -> None:
+    """Terminate the workers of a loader; torch would wait seconds for each busy worker before it terminates it."""
+    for worker in iterator._workers:
+        with suppress(RuntimeError):  # torch raises this for a terminated worker
             worker.terminate()
             worker.join()
 
 
 def default_workers() -> int:
-    """Decoding processes that suit this machine, at most ``MOST_WORKERS``.
+    """Return a suitable number of decoding processes for this machine, at most ``MOST_WORKERS``.
 
-    Beside a GPU, every core but one decodes. Where the cores also run the network, a quarter of them does:
-    it costs tens of times what decoding does, and on two cores a second process gains nothing.
+    With a GPU, all cores but one decode. If the CPU also runs the network, a quarter of the cores decode: the network
+    takes tens of times longer than decoding, and on two cores a second process does not help.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores - 1 if torch.cuda.is_available() else cores // 4, MOST_WORKERS)
@@ -148,7 +148,7 @@ def default_workers() -> int:
 
 @dataclass(frozen=True)
 class Frames(Dataset):
-    """Asked for the rows of a batch, gives the batch; asked by torch's loader."""
+    """Data set for torch's loader whose items are batches, indexed by their rows."""
 
     reader: Reader
     view: Preprocessing
@@ -158,24 +158,24 @@ class Frames(Dataset):
         images = torch.zeros(len(rows), 3, self.view.crop, self.view.crop, dtype=torch.uint8)
         reasons, greys = {}, {}
         try:
-            for place, row in zip(images.numpy(), rows.tolist(), strict=True):
+            for target, row in zip(images.numpy(), rows.tolist(), strict=True):
                 try:
                     with observed_greys() as found:
                         image = self.reader.image(row)
                     if found:
                         greys[row] = found[-1]
-                    place[:] = self.variant.square(image, self.view, row=row)
+                    target[:] = self.variant.square(image, self.view, row=row)
                 except UnreadableImageError as error:
                     reasons[row] = str(error)
-        except DataError as error:  # as a value: the loader would bury its message in a traceback
+        except DataError as error:  # as a value, because the loader would hide its message in a traceback
             return error
         return Batch(rows, images, reasons, greys)
 
 
-def _as_it_is(loaded: Any) -> Any:
+def _identity(loaded: Any) -> Any:
     return loaded
 
 
-def _leave_interrupts_to_the_parent(worker: int) -> None:
-    """A worker ends when its parent does; Ctrl-C is answered once, there."""
+def _ignore_interrupts(worker: int) -> None:
+    """Ignore Ctrl-C in a worker: the parent handles it and ends its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

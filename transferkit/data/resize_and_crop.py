@@ -1,4 +1,4 @@
-"""From an image of any size to the square of 8-bit pixels that a view asks for."""
+"""Resizing and cropping of images of any size to squares of 8-bit pixels."""
 
 import numpy as np
 import torch
@@ -9,35 +9,35 @@ from torch import Tensor
 from ..core.errors import ShapeError
 from ..core.preprocessing import Preprocessing
 
-_ELONGATED = 4  # times the crop: beyond, resizing the whole to keep its middle would be waste
+_MAX_ELONGATION = 4  # side relative to the crop above which only the source of the crop is resized
 
 
 def frame(image: NDArray[np.uint8], view: Preprocessing) -> NDArray[np.uint8]:
-    """Resize, then crop the centre, or pad around it.
+    """Resize an image, then crop its centre or pad around it.
 
-    The geometry is torchvision's and, for ``border``, timm's: the longer side is rounded down (``border``
-    rounds the shorter one), the crop's corner to the nearest even half. ``area`` is the mean over the source
-    pixels whose centres a pixel covers.
+    The geometry is that of torchvision and, for ``border``, of timm: the longer side is rounded down (``border``
+    rounds the shorter one), and the corner of the crop is rounded half to even. ``area`` averages the source
+    pixels whose centres an output pixel covers.
 
     Args:
-        image: ``[h, w, 3]``, at least one pixel.
-        view: what the encoder expects; images are not normalised here.
+        image: Image ``[h, w, 3]`` with at least one pixel.
+        view: Preprocessing of the encoder; images are not normalized here.
 
-    Returns: ``[3, crop, crop]``, contiguous.
-    Raises: ShapeError: if ``image`` is not that.
+        rns: Contiguous pixels ``[3, crop, crop]``.
+        es: ShapeError: If ``image`` has another type or shape.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise ShapeError(f"An image is uint8 [h, w, 3], not {image.dtype} {list(image.shape)}.")
     height, width = resized_shape(image.shape[0], image.shape[1], view)
-    if view.interpolation == "area" or max(height, width) > _ELONGATED * view.crop:
-        middle = _middle_resized(image, height, width, view)
+    if view.interpolation == "area" or max(height, width) > _MAX_ELONGATION * view.crop:
+        cropped = _resize_crop_only(image, height, width, view)
     else:
-        middle = _resized_middle(image, height, width, view)
-    return middle if middle.shape == (3, view.crop, view.crop) else _padded(middle, view)
+        cropped = _resize_then_crop(image, height, width, view)
+    return cropped if cropped.shape == (3, view.crop, view.crop) else _pad_to_square(cropped, view)
 
 
 def resized_shape(height: int, width: int, view: Preprocessing) -> tuple[int, int]:
-    """Height and width after the resize, before the crop."""
+    """Compute the height and width after the resize, before the crop."""
     if view.fit == "squash":
         return view.resize, view.resize
     if view.fit == "border":
@@ -48,24 +48,26 @@ def resized_shape(height: int, width: int, view: Preprocessing) -> tuple[int, in
     return int(view.resize * height / width), view.resize
 
 
-def _kept(side: int, crop: int) -> tuple[int, int]:
-    """Where the part of a resized side that is kept starts, and its length."""
+def _crop_range(side: int, crop: int) -> tuple[int, int]:
+    """Compute the start and the length of the crop along one resized side."""
     return max(0, round((side - crop) / 2)), min(side, crop)
 
 
-def _resized_middle(image: NDArray[np.uint8], height: int, width: int, view: Preprocessing) -> NDArray[np.uint8]:
-    """Resize all of it with torch, four times as fast as Pillow, then crop."""
-    whole = torch.from_numpy(np.require(image, requirements=["C", "W"]))[None]  # before permuting: faster
+def _resize_then_crop(image: NDArray[np.uint8], height: int, width: int, view: Preprocessing) -> NDArray[np.uint8]:
+    """Resize the whole image with torch, which is four times as fast as Pillow, then crop it."""
+    whole = torch.from_numpy(np.require(image, requirements=["C", "W"]))[
+        None
+    ]  # [1, h, w, 3]; permuting afterwards is faster
     pixels = whole.permute(0, 3, 1, 2)  # [1, 3, h, w]
     if (height, width) != image.shape[:2]:
         pixels = torch.nn.functional.interpolate(pixels, (height, width), mode=view.interpolation, antialias=True)
-    (top, rows), (left, columns) = _kept(height, view.crop), _kept(width, view.crop)
+    (top, rows), (left, columns) = _crop_range(height, view.crop), _crop_range(width, view.crop)
     return np.ascontiguousarray(pixels[0, :, top : top + rows, left : left + columns].numpy())
 
 
-def _middle_resized(image: NDArray[np.uint8], height: int, width: int, view: Preprocessing) -> NDArray[np.uint8]:
-    """The same to a grey level, computing only the crop: Pillow resizes the part of the source behind it."""
-    (top, rows), (left, columns) = _kept(height, view.crop), _kept(width, view.crop)
+def _resize_crop_only(image: NDArray[np.uint8], height: int, width: int, view: Preprocessing) -> NDArray[np.uint8]:
+    """Resize only the source pixels of the crop, with Pillow; results differ by at most one grey level."""
+    (top, rows), (left, columns) = _crop_range(height, view.crop), _crop_range(width, view.crop)
     down, right = image.shape[0] / height, image.shape[1] / width  # source pixels per target pixel
     box = (left * right, top * down, (left + columns) * right, (top + rows) * down)
     source = Image.fromarray(np.ascontiguousarray(image))
@@ -73,8 +75,8 @@ def _middle_resized(image: NDArray[np.uint8], height: int, width: int, view: Pre
     return np.ascontiguousarray(np.asarray(part).transpose(2, 0, 1))
 
 
-def _padded(part: NDArray[np.uint8], view: Preprocessing) -> NDArray[np.uint8]:
-    """``part`` ``[3, h, w]`` in the middle of a square of the padding's colour."""
+def _pad_to_square(part: NDArray[np.uint8], view: Preprocessing) -> NDArray[np.uint8]:
+    """Centre ``part`` ``[3, h, w]`` in a square of the padding colour."""
     square = np.empty((3, view.crop, view.crop), np.uint8)
     square[:] = np.array(view.padding, np.uint8)[:, None, None]
     top, left = (view.crop - part.shape[1]) // 2, (view.crop - part.shape[2]) // 2
@@ -90,14 +92,14 @@ _PILLOW = {
 
 
 def normalised(images: Tensor, view: Preprocessing, *, white: float = 255) -> Tensor:
-    """What an encoder is fed: each channel less its mean, by its deviation.
+    """Normalize images: subtract the mean of each channel and divide by its standard deviation.
 
     Args:
-        images: ``[b, 3, s, s]`` where the encoder is; black is 0.
-        view: says which mean and deviation.
-        white: the largest value of ``images``.
+        images: Images ``[b, 3, s, s]`` on the device of the encoder; black is 0.
+        view: Preprocessing with the mean and standard deviation.
+        white: Value of white in ``images``.
 
-    Returns: ``[b, 3, s, s]`` float32, channels last in memory.
+        rns: Normalized images, float32 ``[b, 3, s, s]``, channels last in memory.
     """
     images = images.to(torch.float32, memory_format=torch.channels_last)
     mean = torch.tensor(view.mean, device=images.device).view(1, 3, 1, 1) * white

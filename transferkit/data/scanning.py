@@ -1,4 +1,4 @@
-"""One look at a folder of images: which splits and classes it has, and what does not belong."""
+"""Scanning of an image folder: its splits, its classes, and files that belong to neither."""
 
 import os
 from collections.abc import Iterable
@@ -10,44 +10,46 @@ from .decoding import IMAGE_EXTENSIONS
 from .fingerprints import Stamp
 
 SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-"""Name of a folder → the split in it, in the order of the splits."""
+"""Folder name → split, in the order of the splits."""
 
 WHOLE = "all"
-"""The only split of a folder that is not divided."""
+"""Name of the only split of a folder without split folders."""
 
 UNLABELLED = "unlabelled"
-"""The one class of a folder that has images and no class folders."""
+"""Name of the only class of a folder that has images and no class folders."""
 
-_SURELY_NO_IMAGE = frozenset((".csv", ".db", ".html", ".ini", ".json", ".md", ".tsv", ".txt", ".xml", ".yaml", ".yml"))
+_NON_IMAGE_EXTENSIONS = frozenset(
+    (".csv", ".db", ".html", ".ini", ".json", ".md", ".tsv", ".txt", ".xml", ".yaml", ".yml")
+)
 
-Part = dict[str, list[str]]
-"""Class → ids of its images: paths below the root, with ``/``."""
+ClassImages = dict[str, list[str]]
+"""Class → ids of its images: paths relative to the root, with ``/``."""
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What lies in a folder.
+    """Contents of a folder.
 
     Attributes:
-        parts: split → class → ids; the only split is ``all`` where the folder is not divided.
-        stamps: id → stamp, of every image; None where the disk says nothing, as of a broken link.
-        loose: images in no class folder.
-        others: files that are no images by their names, without the well-known kinds.
+        parts: Split → class → ids; the only split is ``all`` if the folder has no split folders.
+        stamps: Id → stamp of every image; None if the file has no status, such as a broken link.
+        unclassified: Images outside of class folders.
+        non_images: Files without an image extension, except common types such as ``.txt``.
     """
 
-    parts: dict[str, Part] = field(default_factory=dict)
+    parts: dict[str, ClassImages] = field(default_factory=dict)
     stamps: dict[str, Stamp | None] = field(default_factory=dict)
-    loose: list[str] = field(default_factory=list)
-    others: list[str] = field(default_factory=list)
+    unclassified: list[str] = field(default_factory=list)
+    non_images: list[str] = field(default_factory=list)
 
 
 def scan(folder: Path) -> Scan:
-    """Look at every file below ``folder`` once, without opening any.
+    """Scan every file below ``folder`` once, without opening any.
 
-    ``folder`` is divided if ``folder/train`` has folders; otherwise ``train`` is a class like another. Images
-    in a folder without folders are all ``train``, of no class.
+    ``folder`` has split folders if ``folder/train`` contains folders; otherwise ``train`` is a class. If ``folder``
+    contains images and no folders, all images are ``train`` and unlabelled.
 
-    Raises: DataError: if the folder cannot be listed, or is laid out in another way.
+    Raises: DataError: If the folder cannot be listed, or has another layout.
     """
     names = [entry.name for entry in _listed(folder) if entry.is_dir()]
     found = Scan()
@@ -67,7 +69,7 @@ def scan(folder: Path) -> Scan:
 
 
 def expected(folder: Path) -> str:
-    """The layouts there are, as a sentence."""
+    """Describe the supported layouts in a sentence."""
     return (
         f"Expected are {folder}/cat/1.jpg and {folder}/dog/2.jpg, "
         f"or {folder}/train/cat/1.jpg and {folder}/test/cat/2.jpg."
@@ -75,7 +77,7 @@ def expected(folder: Path) -> str:
 
 
 def _split_folders(folder: Path, names: Iterable[str]) -> dict[str, str]:
-    """Split → its folder."""
+    """Map each split to its folder name."""
     found: dict[str, str] = {}
     for name, split in SPLIT_FOLDERS.items():
         if name in names:
@@ -85,13 +87,13 @@ def _split_folders(folder: Path, names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _part(folder: Path, below: str, found: Scan) -> Part:
+def _part(folder: Path, below: str, found: Scan) -> ClassImages:
     part = {}
     for entry in _listed(folder / below):
         if entry.is_dir():
             part[entry.name] = _images(folder, f"{below}{entry.name}/", found)
         elif _extension(entry.name) in IMAGE_EXTENSIONS:
-            found.loose.append(below + entry.name)
+            found.unclassified.append(below + entry.name)
     return part
 
 
@@ -105,8 +107,8 @@ def _images(folder: Path, below: str, found: Scan) -> list[str]:
         elif extension in IMAGE_EXTENSIONS and _may_be_read(entry):
             found.stamps[name] = _stamp(entry)
             ids.append(name)
-        elif extension not in _SURELY_NO_IMAGE:
-            found.others.append(name)
+        elif extension not in _NON_IMAGE_EXTENSIONS:
+            found.non_images.append(name)
     return ids
 
 
@@ -122,7 +124,7 @@ def _refuse_images_in(folder: Path, below: str, inner: os.DirEntry[str]) -> None
 
 
 def _listed(folder: Path) -> list[os.DirEntry[str]]:
-    """What lies directly in a folder, without hidden things."""
+    """List the entries of a folder, without hidden ones."""
     try:
         with os.scandir(folder) as entries:
             return [entry for entry in entries if not entry.name.startswith((".", "__MACOSX"))]
@@ -140,7 +142,7 @@ def _extension(name: str) -> str:
 
 
 def _may_be_read(entry: os.DirEntry[str]) -> bool:
-    """A file, or a link to one, or to nothing; no pipe or device, which could block for ever."""
+    """Return whether an entry is a file or a broken link; reading a pipe or device could block forever."""
     return entry.is_file() or (entry.is_symlink() and not Path(entry).exists())
 
 
@@ -153,7 +155,7 @@ def _stamp(entry: os.DirEntry[str]) -> Stamp | None:
 
 
 def _require_text(folder: Path, found: Scan) -> None:
-    """Refuse names that no record could hold."""
+    """Raise a DataError for names that are not valid UTF-8, because records could not store them."""
     names = [*found.stamps, *(name for part in found.parts.values() for name in part)]
     try:
         "\n".join(names).encode()

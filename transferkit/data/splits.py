@@ -1,10 +1,10 @@
-"""Splits for a set that does not come with all of them, as for ``folder:``.
+"""Splits for data sets that lack some of them, as for ``folder:``.
 
-- train and test, with or without val: as they are.
+- train and test, with or without val: unchanged.
 - train and val: a stratified 20 % of train become test.
-- one split alone: a seeded, stratified 60 % train, 20 % val and 20 % test; without labels it is all train.
+- one split: a seeded, stratified 60 % train, 20 % val and 20 % test; without labels all images are train.
 
-Rows of one group are always in one split.
+All rows of a group are in one split.
 """
 
 from collections.abc import Mapping
@@ -24,32 +24,32 @@ from .subset import chosen_rows
 ORDER = ("train", "val", "test")
 
 
-def divided(splits: Mapping[str, Split], *, seed: int, draw: str) -> dict[str, Split]:
-    """``splits``, and what is cut from the first of them where some are missing.
+def add_missing_splits(splits: Mapping[str, Split], *, seed: int, draw: str) -> dict[str, Split]:
+    """Add missing splits, which are drawn from the first of ``splits``.
 
     Args:
-        splits: by name, at least one; all of the same classes.
-        seed: of what is drawn.
-        draw: names the draw, so that kinds of data sets draw independently.
+        splits: One or more splits by name, all with the same classes.
+        seed: Seed of the division.
+        draw: Name of the random stream, so that kinds of data sets draw independently.
 
-    Raises: DataError: if a class has too few images to be divided.
+    Raises: DataError: If a class has too few images to be divided.
     """
     first = next(iter(splits.values()))
     if len(splits) == 1 and first.classes == (UNLABELLED,):
         return {"train": chosen_rows(first, np.arange(len(first)), name="train")}
     if "train" in splits and "test" in splits:
         return {name: splits[name] for name in ORDER if name in splits}
-    ways = THREE_WAYS if len(splits) == 1 else TWO_WAYS
+    fractions = THREE_WAYS if len(splits) == 1 else TWO_WAYS
     source = splits.get("train", first)
-    _require_each_class(source, fewest=len(ways))
+    _require_each_class(source, fewest=len(fractions))
     index = stratified_split(
-        source.labels, tuple(ways.values()), rng=generator(seed, draw, "split"), groups=source.groups
+        source.labels, tuple(fractions.values()), rng=generator(seed, draw, "split"), groups=source.groups
     )
-    cut = {name: chosen_rows(source, rows, name=name) for name, rows in zip(ways, index, strict=True)}
-    for part in cut.values():
+    drawn = {name: chosen_rows(source, rows, name=name) for name, rows in zip(fractions, index, strict=True)}
+    for part in drawn.values():
         _require_rows_of_each_class(part)
-    whole = {**splits, **cut} if len(splits) > 1 else cut
-    return {name: whole[name] for name in ORDER if name in whole}
+    complete = {**splits, **drawn} if len(splits) > 1 else drawn
+    return {name: complete[name] for name in ORDER if name in complete}
 
 
 def _require_each_class(split: Split, *, fewest: int) -> None:
@@ -61,19 +61,19 @@ def _require_each_class(split: Split, *, fewest: int) -> None:
         if split.groups is not None:
             images, remedy = f"{images} in {counted(int(groups[few]), 'group')}", "Add images of other groups"
         raise DataError(
-            f"{split.dataset} comes without test, and its class {split.classes[few]!r} has {images}, too few "
+            f"{split.dataset} has no test split, and its class {split.classes[few]!r} has {images}, too few "
             f"to be divided: each class needs {fewest} or more{'' if split.groups is None else ' groups'}. "
-            f"{remedy}, or bring a test split."
+            f"{remedy}, or provide a test split."
         )
 
 
 def _require_rows_of_each_class(split: Split) -> None:
-    """Refuse a part that lacks a class because groups with several classes leave no better division."""
+    """Raise a DataError for a split without a class, which groups of several classes can cause."""
     counts = np.bincount(split.labels, minlength=len(split.classes))
     if not counts.all():
         missing = split.classes[int(counts.argmin())]
         raise DataError(
-            f"{split.dataset} comes without test, and its groups cannot be divided so that every class is in "
-            f"every split: {split.name} would have no image of {missing!r}. Use smaller groups, or bring a "
+            f"{split.dataset} has no test split, and its groups cannot be divided so that every class is in "
+            f"every split: {split.name} would have no image of {missing!r}. Use smaller groups, or provide a "
             "test split."
         )

@@ -1,4 +1,4 @@
-"""Splits made of other splits: some of the rows, or the rows of several."""
+"""Subsets and concatenations of splits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,41 +14,41 @@ from .dataset import Reader, Split
 
 @dataclass(frozen=True, eq=False)
 class SubsetReader:
-    """Some rows of another reader.
+    """Reads a subset of the rows of another reader.
 
     Attributes:
-        reader: of the rows chosen from.
-        rows: ``[n]`` their numbers.
+        reader: Reader of all rows.
+        rows: Row numbers of the subset ``[n]``.
     """
 
     reader: Reader
     rows: NDArray[np.int64]
 
     def image(self, row: int) -> NDArray[np.uint8]:
-        """As ``Reader.image``."""
+        """Decode a row as ``Reader.image`` does."""
         return self.reader.image(int(self.rows[row]))
 
 
 @dataclass(frozen=True, eq=False)
 class ConcatReader:
-    """The rows of several readers, one after another.
+    """Concatenates the rows of several readers.
 
     Attributes:
-        readers: in their order.
-        ends: row number behind the last of each.
+        readers: Readers, in the order of their rows.
+        ends: Row number after the last row of each reader.
     """
 
     readers: tuple[Reader, ...]
     ends: NDArray[np.int64]
 
     def image(self, row: int) -> NDArray[np.uint8]:
-        """As ``Reader.image``."""
-        which = int(np.searchsorted(self.ends, row, side="right"))
-        return self.readers[which].image(row - (int(self.ends[which - 1]) if which else 0))
+        """Decode a row as ``Reader.image`` does."""
+        number = int(np.searchsorted(self.ends, row, side="right"))
+        return self.readers[number].image(row - (int(self.ends[number - 1]) if number else 0))
 
 
 def chosen_rows(split: Split, rows: NDArray[np.int64], *, name: str) -> Split:
-    """The rows ``rows`` of ``split``, in that order, as a split called ``name``."""
+    """Select ``rows`` of ``split``, in that order, as a split ``name``."""
     return replace(
         split,
         name=name,
@@ -62,9 +62,9 @@ def chosen_rows(split: Split, rows: NDArray[np.int64], *, name: str) -> Split:
 
 
 def joined(parts: Sequence[Split]) -> Split:
-    """The rows of several splits of one data set, called by their names joined with ``+``.
+    """Concatenate splits of one data set; the name joins their names with ``+``.
 
-    Raises: DataError: if they number their classes differently.
+    Raises: DataError: If the splits number their classes differently.
     """
     first = parts[0]
     if any(part.classes != first.classes for part in parts):

@@ -1,7 +1,7 @@
-"""Other looks at the same images: turned, cut to pieces, corrupted, augmented; each a view of its own.
+"""Variants of the same images: rotated, cut into patches, corrupted or augmented.
 
-A variant is named like ``rotate:90`` or ``blur:3``, and that name stands in the cache key. What is random in
-it is drawn by its name and the number of the row: every encoder is shown the same.
+A variant has a name such as ``rotate:90`` or ``blur:3``, which is part of the cache key. Its random numbers depend
+only on that name and the row number, so that every encoder receives the same images.
 """
 
 import io
@@ -21,60 +21,63 @@ from .augment import AugmentSettings, augment_cpu
 from .resize_and_crop import frame
 
 Pixels = NDArray[np.uint8]
-Look = Callable[[Pixels, Preprocessing, int, np.random.Generator], Pixels]
-"""From an image ``[h, w, 3]``, a view, the number behind the colon and a generator to ``[3, crop, crop]``."""
+ImageTransform = Callable[[Pixels, Preprocessing, int, np.random.Generator], Pixels]
+"""Function of an image ``[h, w, 3]``, its preprocessing, the variant's number and a random generator.
+
+It returns ``[3, crop, crop]``.
+"""
 
 PLAIN = "test"
-"""The name of the view without any change."""
+"""Name of the unchanged variant."""
 
 GRID = 3
-"""Patches a side: the middle one has eight neighbours [1].
+"""Patches per side: the middle patch has eight neighbours [1].
 
 [1] Doersch et al., Unsupervised visual representation learning by context prediction, ICCV 2015.
 """
 
 CORRUPTIONS = ("noise", "blur", "contrast", "jpeg")
 SEVERITIES = (1, 2, 3, 4, 5)
-"""Strengths as in [2], made for squares of 224 pixels. The blur of a square of other size grows with the
-square root of its side, which comes close to what [2] takes for 32 pixels.
+"""Severities as in [2], which are defined for squares of 224 pixels. For other sizes, the standard deviation of the
+blur grows with the square root of the side, which is close to the values of [2] for 32 pixels.
 
 [2] Hendrycks and Dietterich, Benchmarking neural network robustness to common corruptions and
     perturbations, ICLR 2019.
 """
 
 _SIDE = 224
-_NOISE = (0.08, 0.12, 0.18, 0.26, 0.38)  # deviation, of values in 0 … 1
-_BLUR = (1.0, 2.0, 3.0, 4.0, 6.0)  # deviation, in pixels of 224
-_CONTRAST = (0.4, 0.3, 0.2, 0.1, 0.05)  # what is left of it
-_JPEG = (25, 18, 15, 10, 7)  # Pillow's quality
+_NOISE = (0.08, 0.12, 0.18, 0.26, 0.38)  # standard deviation, for values in 0 … 1
+_BLUR = (1.0, 2.0, 3.0, 4.0, 6.0)  # standard deviation in pixels, for sides of 224
+_CONTRAST = (0.4, 0.3, 0.2, 0.1, 0.05)  # remaining fraction of the contrast
+_JPEG = (25, 18, 15, 10, 7)  # quality setting of Pillow
 
 
 @dataclass(frozen=True)
-class Kind:
-    """One family of variants.
+class VariantFamily:
+    """A family of variants that differ in their number.
 
     Attributes:
-        look: makes the square.
-        numbers: that may stand behind the colon; none means any.
-        meaning: for people.
+        transform: Function that makes the image of the variant.
+        numbers: Allowed numbers after the colon; empty if any number is allowed.
+        description: Description for users.
     """
 
-    look: Look
+    transform: ImageTransform
     numbers: Sequence[int]
-    meaning: str
+    description: str
 
 
-VARIANTS: Registry[Kind] = Registry("variant")
+VARIANTS: Registry[VariantFamily] = Registry("variant")
 
 
 @dataclass(frozen=True)
 class Variant:
-    """How every image is changed before an encoder sees it.
+    """A change of every image before it is encoded.
 
     Attributes:
-        name: ``test`` for not at all, else a kind and a number such as ``rotate:90``.
+        name: ``test`` for no change, else a family and a number such as ``rotate:90``.
 
-    Raises: UnknownNameError, UsageError: for a variant that does not exist, with those that do.
+    Raises: UnknownNameError, UsageError: If the variant does not exist; the message lists the existing ones.
     """
 
     name: str = PLAIN
@@ -89,41 +92,43 @@ class Variant:
             raise UsageError(f"No variant named {self.name!r}. Choose from: {choices}.")
 
     def square(self, image: Pixels, view: Preprocessing, *, row: int) -> Pixels:
-        """What is shown of ``image`` ``[h, w, 3]``, the row's, instead of the view: ``[3, crop, crop]``."""
+        """Make the variant of the preprocessed ``image`` ``[h, w, 3]`` of a row: ``[3, crop, crop]``."""
         if self.name == PLAIN:
             return frame(image, view)
         kind, _, number = self.name.partition(":")
         rng = generator(0, "variant", kind, int(number), row)
-        return VARIANTS[kind].look(image, view, int(number), rng)
+        return VARIANTS[kind].transform(image, view, int(number), rng)
 
 
-def _registered(name: str, numbers: Sequence[int], meaning: str) -> Callable[[Look], Look]:
-    def add(look: Look) -> Look:
-        VARIANTS.register(name)(Kind(look, numbers, meaning))
-        return look
+def _registered(name: str, numbers: Sequence[int], description: str) -> Callable[[ImageTransform], ImageTransform]:
+    def add(transform: ImageTransform) -> ImageTransform:
+        VARIANTS.register(name)(VariantFamily(transform, numbers, description))
+        return transform
 
     return add
 
 
-@_registered("augment", (), "a random resized crop, perhaps mirrored; another for each number")
+@_registered("augment", (), "random resized crop and random flip; each number is another draw")
 def _augmented(image: Pixels, view: Preprocessing, number: int, rng: np.random.Generator) -> Pixels:
     return augment_cpu(image, AugmentSettings(size=view.crop, jitter_prob=0, gray_prob=0, blur_prob=0), rng)
 
 
-@_registered("rotate", (90, 180, 270), "turned to the left, in degrees")
+@_registered("rotate", (90, 180, 270), "counterclockwise rotation in degrees")
 def _rotated(image: Pixels, view: Preprocessing, number: int, rng: np.random.Generator) -> Pixels:
     return np.rot90(frame(image, view), number // 90, axes=(1, 2)).copy()
 
 
-@_registered("patch", range(GRID**2), "one of nine patches, enlarged; row after row")
+@_registered("patch", range(GRID**2), "one of nine patches in row-major order, enlarged")
 def _patch(image: Pixels, view: Preprocessing, number: int, rng: np.random.Generator) -> Pixels:
-    """A patch leaves out a seventh of its width on each side, so that edges give no neighbour away."""
-    from torchvision.transforms.v2 import functional as transforms  # seconds to load, and rarely needed
+    """Cut out a patch without a seventh of its width on each side, so that edges do not reveal its position."""
+    from torchvision.transforms.v2 import (
+        functional as transforms,
+    )  # imported here, because it takes seconds and is rarely needed
 
     square = torch.from_numpy(frame(image, view))
     cell = view.crop / GRID
     side = max(1, round(cell * 5 / 7))
-    top, left = (min(round(place * cell + cell / 7), view.crop - side) for place in divmod(number, GRID))
+    top, left = (min(round(index * cell + cell / 7), view.crop - side) for index in divmod(number, GRID))
     patch = square[:, top : top + side, left : left + side]
     return transforms.resize(patch, [view.crop, view.crop], antialias=True).numpy()
 
@@ -140,19 +145,19 @@ def _blurred(image: Pixels, view: Preprocessing, number: int, rng: np.random.Gen
     from torchvision.transforms.v2 import functional as transforms
 
     sigma = _BLUR[number - 1] * (view.crop / _SIDE) ** 0.5
-    radius = min(max(1, round(3 * sigma)), (view.crop - 1) // 2)  # what is mirrored lies in the image
+    radius = min(max(1, round(3 * sigma)), (view.crop - 1) // 2)  # the mirrored border lies within the image
     square = torch.from_numpy(frame(image, view))
     return transforms.gaussian_blur(square, [2 * radius + 1] * 2, [sigma] * 2).numpy()
 
 
-@_registered("contrast", SEVERITIES, "less contrast, about the mean of each channel")
+@_registered("contrast", SEVERITIES, "reduced contrast around the mean of each channel")
 def _flattened(image: Pixels, view: Preprocessing, number: int, rng: np.random.Generator) -> Pixels:
     square = frame(image, view)
     mean = square.mean(axis=(1, 2), keepdims=True)
     return np.rint(mean + _CONTRAST[number - 1] * (square - mean)).astype(np.uint8)
 
 
-@_registered("jpeg", SEVERITIES, "compressed as JPEG")
+@_registered("jpeg", SEVERITIES, "JPEG compression")
 def _compressed(image: Pixels, view: Preprocessing, number: int, rng: np.random.Generator) -> Pixels:
     square = frame(image, view)
     file = io.BytesIO()

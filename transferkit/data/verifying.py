@@ -1,4 +1,4 @@
-"""Whether a data set is what its authors published, and whether it leaks: counts, decoding, duplicates."""
+"""Verification of a data set: comparison with the published counts, decoding, and search for duplicates."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,31 +14,31 @@ from .downstream.published import PUBLISHED, WHOLE, Published
 from .duplicate_pairs import (
     NEAR,
     DuplicatePair,
-    decoded,
+    decode_splits,
     duplicates_between,
-    exact_ones,
-    first_lines,
-    named,
-    twins_within,
+    duplicates_within,
+    exact_duplicates,
+    image_name,
+    truncated_lines,
 )
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What was found.
+    """Result of a verification.
 
     Attributes:
-        name: spec of the data set.
-        counts: images in each split.
-        published: images in each split as the authors say, ``all`` where there is no official split; empty
-            for sets that are not published.
-        classes: class → split → images.
-        published_classes: how many; None for sets that are not published.
-        unreadable: ``split/id`` → the reason.
-        leaks: twins in two splits.
-        conflicts: twins in train under two labels.
-        fingerprints: of each split.
-        version: of transferkit.
+        name: Spec of the data set.
+        counts: Number of images per split.
+        published: Published number of images per split; ``all`` if there is no official split, and empty if the
+            data set is not published.
+        classes: Class → split → number of images.
+        published_classes: Published number of classes; None if the data set is not published.
+        unreadable: ``split/id`` → reason of the decoding error.
+        leaks: Duplicates in two splits.
+        conflicts: Duplicates in train with different labels.
+        fingerprints: Fingerprint of each split.
+        version: Version of transferkit.
     """
 
     name: str
@@ -54,82 +54,82 @@ class Verification:
 
     @property
     def problems(self) -> list[str]:
-        """What is wrong, a sentence each; near duplicates are told but are not wrong by themselves."""
+        """Problems, one phrase each; near duplicates are reported but are not problems."""
         found = count_problems(self.counts, self.published, self.classes, self.published_classes)
         if self.unreadable:
-            found.append(f"{counted(len(self.unreadable), 'image')} that cannot be decoded")
-        if exact := exact_ones(self.leaks):
-            found.append(counted(len(exact), "image that lies in two splits", "images that lie in two splits"))
-        if exact := exact_ones(self.conflicts):
-            found.append(f"{counted(len(exact), 'image')} of train under two labels")
+            found.append(f"{len(self.unreadable)} images that cannot be decoded")
+        if exact := exact_duplicates(self.leaks):
+            found.append(f"{len(exact)} images that are in two splits")
+        if exact := exact_duplicates(self.conflicts):
+            found.append(f"{len(exact)} images that are in train under two labels")
         return found
 
     @property
     def summary(self) -> str:
-        """A sentence or three for a paper."""
+        """Summary in one to three sentences, for a paper."""
         total = sum(self.counts.values())
         splits = ", ".join(f"{count} {name}" for name, count in self.counts.items())
         failed = len(self.unreadable)
         decoded = f"{failed} of which do not decode" if failed else "all of which decode"
-        near = sum(twin.same == "near" for twin in self.leaks)
-        near_conflicts = sum(twin.same == "near" for twin in self.conflicts)
-        mixed = f"{len(exact_ones(self.conflicts))} exact and {counted(near_conflicts, 'near duplicate')}"
+        near = sum(pair.same == "near" for pair in self.leaks)
+        near_conflicts = sum(pair.same == "near" for pair in self.conflicts)
+        mixed = f"{len(exact_duplicates(self.conflicts))} exact and {near_conflicts} near"
         hashes = ", ".join(f"{name} {digest[:12]}" for name, digest in self.fingerprints.items())
         return (
-            f"{self.name} has {counted(total, 'image')} of {len(self.classes)} classes ({splits}), {decoded}. "
-            f"Between its splits there are {len(exact_ones(self.leaks))} exact and {counted(near, 'near duplicate')}, "
-            f"and in train {mixed} under two labels "
+            f"{self.name} has {total} images of {len(self.classes)} classes ({splits}), {decoded}. "
+            f"Between its splits there are {len(exact_duplicates(self.leaks))} exact and {near} near duplicates, "
+            f"and in train {mixed} duplicates under two labels "
             f"({NEAR}). "
             f"Fingerprints: {hashes}; transferkit {self.version}."
         )
 
     def to_json(self) -> dict[str, Any]:
-        """All fields, the problems and the summary."""
+        """Return all fields, the problems and the summary."""
         return {**asdict(self), "problems": self.problems, "summary": self.summary}
 
     def lines(self) -> Iterator[str]:
-        """For people: the summary, what is wrong, and examples of it."""
+        """Yield the lines of the report: the summary, the problems, and examples."""
         yield self.summary
         for split, count in self.counts.items():
             per_class = [per_split[split] for per_split in self.classes.values()]
             published = f", published {self.published[split]}" if split in self.published else ""
-            yield f"  {split}: {counted(count, 'image')}{published}; {spread(per_class)} per class"
+            yield f"  {split}: {count} images{published}; {min(per_class)} to {max(per_class)} per class"
         if not self.published:
-            yield f"  not compared: no counts are published of {self.name}"
+            yield f"  not compared: no published counts of {self.name}"
         yield from (f"  wrong: {problem}" for problem in self.problems)
-        yield from first_lines([f"  cannot be decoded: {name} ({why})" for name, why in self.unreadable.items()])
+        yield from truncated_lines([f"  cannot be decoded: {name} ({why})" for name, why in self.unreadable.items()])
         for duplicates, where in ((self.leaks, "in two splits"), (self.conflicts, "under two labels")):
-            yield from first_lines([f"  {where}: {twin}" for twin in duplicates])
+            yield from truncated_lines([f"  {where}: {pair}" for pair in duplicates])
 
 
 def verified(dataset: Dataset, *, reporter: Reporter = SILENT) -> Verification:
-    """Decode every image of a data set, count, and look for duplicates.
+    """Decode and count all images of a data set, and search for duplicates.
 
-    Shapes: memory grows by 0.8 KB an image.
+    Memory grows by 0.8 KB per image.
 
     Args:
-        dataset: any.
-        reporter: told how far it has come.
+        dataset: Data set to verify.
+        reporter: Receives the progress.
 
-    Raises: DataError: if a file changes meanwhile.
+    Raises: DataError: If a file changes meanwhile.
     """
-    known = _known(dataset.spec)
-    seen = decoded(dataset.spec, dataset.splits, reporter=reporter)
+    published = _published(dataset.spec)
+    decoded_splits = decode_splits(dataset.spec, dataset.splits, reporter=reporter)
     train = dataset.splits.get("train")
-    within = twins_within(train, seen, _class_of) if train else ()
+    within = duplicates_within(train, decoded_splits, _class_of) if train else ()
     return Verification(
         name=dataset.spec,
         counts={name: len(split) for name, split in dataset.splits.items()},
-        published=dict(known.counts) if known else {},
-        classes=_per_class(dataset),
-        published_classes=known.n_classes if known else None,
+        published=dict(published.counts) if published else {},
+        classes=_counts_per_class(dataset),
+        published_classes=published.n_classes if published else None,
         unreadable={
-            named(dataset.splits[name], row): reason
-            for name, failures in seen.unreadable.items()
+            image_name(dataset.splits[name], row): reason
+            for name, failures in decoded_splits.unreadable.items()
             for row, reason in failures.items()
         },
-        leaks=duplicates_between(dataset.splits, seen, _class_of),
-        conflicts=tuple(twin for twin in within if twin.first_class != twin.second_class),
+        leaks=duplicates_between(dataset.splits, decoded_splits, _class_of),
+        conflicts=tuple(pair for pair in within if pair.first_class != pair.second_class),
         fingerprints={name: split.fingerprint for name, split in dataset.splits.items()},
         version=__version__,
     )
@@ -141,13 +141,13 @@ def count_problems(
     classes: Mapping[str, Mapping[str, int]],
     published_classes: int | None,
 ) -> list[str]:
-    """Where numbers of images and classes are not as published, a sentence each.
+    """Describe each difference from the published numbers of images and classes in a phrase.
 
     Args:
-        counts: images in each split.
-        published: as of ``Verification``.
-        classes: class → split → images.
-        published_classes: as of ``Verification``.
+        counts: Number of images per split.
+        published: Published number of images per split, see ``Verification``.
+        classes: Class → split → number of images.
+        published_classes: Published number of classes, see ``Verification``.
     """
     found = []
     for part, count in published.items():
@@ -162,8 +162,8 @@ def count_problems(
     return found
 
 
-def _known(spec: str) -> Published | None:
-    """What is published of a set, read with the option that the spec has; None of budgets and other sets."""
+def _published(spec: str) -> Published | None:
+    """Return the publication of a spec with its option; None for budgets and unpublished data sets."""
     whole, budget = split_spec(spec)
     name, _, option = whole.partition(":")
     return PUBLISHED[name].reading(option) if name in PUBLISHED and not budget else None
@@ -173,7 +173,7 @@ def _class_of(split: Split, row: int) -> str:
     return class_name(split.labels, row, split.classes)
 
 
-def _per_class(dataset: Dataset) -> dict[str, dict[str, int]]:
+def _counts_per_class(dataset: Dataset) -> dict[str, dict[str, int]]:
     counts = {name: class_counts(split.labels, len(dataset.classes)).tolist() for name, split in dataset.splits.items()}
     return {
         label: {name: per_class[number] for name, per_class in counts.items()}

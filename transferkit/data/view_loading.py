@@ -1,7 +1,7 @@
-"""Augmented views by the batch: drawn by the processes that decode, or on the device that trains.
+"""Loading of batches of augmented views, which the decoding processes or the training device compute.
 
-Every view is drawn by a generator of its own, named by what it shows. So the views of an epoch depend on its
-number and on the rows of its batches, and neither on the number of workers nor on what came before.
+Every view has its own random generator, derived from its epoch and row. The views of an epoch therefore depend on
+its number and the rows of its batches, but not on the number of workers or on earlier epochs.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,19 +23,19 @@ from .dataset import Reader, Split
 from .loading import load_items
 from .resize_and_crop import frame
 
-Where = Literal["cpu", "device"]
+AugmentDevice = Literal["cpu", "device"]
 
-_STORED = 8 / 7  # sides of the squares that views are cropped from on the device, by those of the views
+_SQUARE_RATIO = 8 / 7  # side of the decoded squares relative to the side of views cropped on the device
 
 
 @dataclass(frozen=True, eq=False)
 class ViewBatch:
-    """Views of some images.
+    """A batch of views.
 
     Attributes:
-        rows: ``[b]`` of the split; where a file could not be read, another image of the batch is shown again.
-        views: each ``[b, 3, s, s]`` float32 in 0 … 1, on the device.
-        reasons: row → why it could not be read.
+        rows: Row numbers in the split ``[b]``; an unreadable image is replaced by another image of the batch.
+        views: Views on the device, each float32 ``[b, 3, s, s]`` in 0 … 1.
+        reasons: Row → reason of the decoding error.
     """
 
     rows: NDArray[np.int64]
@@ -45,20 +45,20 @@ class ViewBatch:
 
 @dataclass(frozen=True)
 class ViewSettings:
-    """How views are made.
+    """Settings of view loading.
 
     Attributes:
-        augment: from which distributions they are drawn.
-        count: how many of each image.
-        where: ``cpu`` draws them one by one in the decoding processes; ``device`` draws a batch at once where
-            the network is trained, out of squares that are decoded a little larger than the views.
-        workers: processes that decode; 0 decodes in this one.
-        seed: of all draws.
+        augment: Distributions of the augmentations.
+        count: Number of views per image.
+        where: ``cpu`` computes views one by one in the decoding processes; ``device`` computes a batch at once on
+            the training device, from decoded squares that are slightly larger than the views.
+        workers: Number of decoding processes; 0 decodes in this process.
+        seed: Seed of the augmentations.
     """
 
     augment: AugmentSettings
     count: int
-    where: Where = "cpu"
+    where: AugmentDevice = "cpu"
     workers: int = 0
     seed: int = 0
 
@@ -71,35 +71,37 @@ def load_views(
     epoch: int,
     device: torch.device,
 ) -> Iterator[ViewBatch]:
-    """Views of ``batches`` of rows, in their order.
+    """Yield the views of ``batches`` of rows, in their order.
 
-    Raises: DataError: if a reader refuses the data set, or no image of a batch can be read.
+    Raises: DataError: If a reader rejects the data set, or no image of a batch can be read.
     """
-    asked: Any = _Squares(split.reader, _stored_side(settings.augment.size))
+    dataset: Any = _SquareDataset(split.reader, _square_side(settings.augment.size))
     if settings.where == "cpu":
-        asked = _Views(split.reader, settings, epoch)
-    for loaded in load_items(asked, batches, workers=settings.workers):
+        dataset = _ViewDataset(split.reader, settings, epoch)
+    for loaded in load_items(dataset, batches, workers=settings.workers):
         images = tuple(part.to(device, non_blocking=True) for part in loaded.images)
         if settings.where == "cpu":
             views = tuple(part.float().div_(255) for part in images)
         else:
-            views = tuple(_drawn(loaded, images[0], settings, epoch, view) for view in range(settings.count))
+            views = tuple(
+                _augment_on_device(loaded, images[0], settings, epoch, view) for view in range(settings.count)
+            )
         yield ViewBatch(loaded.rows, views, loaded.reasons)
 
 
-def _stored_side(size: int) -> int:
-    return max(64, round(size * _STORED))
+def _square_side(size: int) -> int:
+    return max(64, round(size * _SQUARE_RATIO))
 
 
 @dataclass(frozen=True, eq=False)
 class _Loaded:
-    """What a worker sends.
+    """A batch that a worker returns.
 
     Attributes:
-        rows: ``[b]`` of the images shown.
-        images: uint8 ``[b, 3, s, s]``: the views, or one set of squares.
-        sizes: ``[b, 2]`` height and width of the files; None for views.
-        reasons: row → why it could not be read.
+        rows: Row numbers of the images ``[b]``.
+        images: The views, or one tensor of squares, each uint8 ``[b, 3, s, s]``.
+        sizes: Height and width of the decoded files ``[b, 2]``; None for views.
+        reasons: Row → reason of the decoding error.
     """
 
     rows: NDArray[np.int64]
@@ -109,8 +111,8 @@ class _Loaded:
 
 
 @dataclass(frozen=True)
-class _Squares:
-    """Asked for rows, gives the images squashed to one size."""
+class _SquareDataset:
+    """Data set whose items are batches of images squashed to one size, indexed by their rows."""
 
     reader: Reader
     side: int
@@ -120,18 +122,18 @@ class _Squares:
         squares = torch.empty(len(rows), 3, self.side, self.side, dtype=torch.uint8)
         sizes = np.ones((len(rows), 2), np.int64)
         try:
-            found, shown, reasons = _readable(self.reader, rows)
-        except DataError as error:  # as a value: the loader would bury its message in a traceback
+            images, shown, reasons = _read_images(self.reader, rows)
+        except DataError as error:  # as a value, because the loader would hide its message in a traceback
             return error
-        for place, image in enumerate(found):
-            squares.numpy()[place] = frame(image, view)
-            sizes[place] = image.shape[:2]
+        for position, image in enumerate(images):
+            squares.numpy()[position] = frame(image, view)
+            sizes[position] = image.shape[:2]
         return _Loaded(shown, (squares,), sizes, reasons)
 
 
 @dataclass(frozen=True)
-class _Views:
-    """Asked for rows, gives views of them."""
+class _ViewDataset:
+    """Data set whose items are batches of views, indexed by their rows."""
 
     reader: Reader
     settings: ViewSettings
@@ -141,22 +143,22 @@ class _Views:
         side, count = self.settings.augment.size, self.settings.count
         views = tuple(torch.empty(len(rows), 3, side, side, dtype=torch.uint8) for _ in range(count))
         try:
-            found, shown, reasons = _readable(self.reader, rows)
+            images, shown, reasons = _read_images(self.reader, rows)
         except DataError as error:
             return error
-        for place, (row, image) in enumerate(zip(rows.tolist(), found, strict=True)):
+        for position, (row, image) in enumerate(zip(rows.tolist(), images, strict=True)):
             for index, view in enumerate(views):
                 rng = generator(self.settings.seed, "view", self.epoch, row, index)
-                view.numpy()[place] = augment_cpu(image, self.settings.augment, rng)
+                view.numpy()[position] = augment_cpu(image, self.settings.augment, rng)
         return _Loaded(shown, views, None, reasons)
 
 
-def _readable(
+def _read_images(
     reader: Reader, rows: NDArray[np.int64]
 ) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64], dict[int, str]]:
-    """An image for every place of a batch, the rows they are of, and why others are not among them.
+    """Read the images of a batch and replace unreadable ones; return the images, their rows, and the reasons.
 
-    Raises: DataError: if there is none to take their place.
+    Raises: DataError: If no image can be read.
     """
     images: dict[int, NDArray[np.uint8]] = {}
     reasons: dict[int, str] = {}
@@ -172,7 +174,7 @@ def _readable(
     return [images[row] for row in shown], np.array(shown, np.int64), reasons
 
 
-def _drawn(loaded: _Loaded, squares: Tensor, settings: ViewSettings, epoch: int, view: int) -> Tensor:
-    """One view of every image, ``[b, 3, s, s]``."""
+def _augment_on_device(loaded: _Loaded, squares: Tensor, settings: ViewSettings, epoch: int, view: int) -> Tensor:
+    """Compute one view of every image on the device: ``[b, 3, s, s]``."""
     rng = generator(settings.seed, "views", epoch, int(loaded.rows[0]), view)
     return augment_batch(squares, settings.augment, rng, sizes=loaded.sizes)

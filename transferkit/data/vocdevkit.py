@@ -1,4 +1,4 @@
-"""What the readers of PASCAL VOC share: its classes, where its archives lie, how its lists are read [1].
+"""Common parts of the PASCAL VOC readers: the classes, the archives, and the parser of image lists [1].
 
 [1] Everingham et al., The PASCAL visual object classes challenge: a retrospective, IJCV 2015.
 """
@@ -18,7 +18,7 @@ HOMEPAGE = "http://host.robots.ox.ac.uk/pascal/VOC"
 LICENCE = "Flickr terms of use"
 CITATION = "Everingham et al., The PASCAL visual object classes challenge: a retrospective, IJCV 2015"
 
-OF_2007 = (
+DOWNLOADS_2007 = (
     Download(
         f"{HOMEPAGE}/voc2007/VOCtrainval_06-Nov-2007.tar",
         "VOCtrainval_06-Nov-2007.tar",
@@ -32,7 +32,7 @@ OF_2007 = (
         "md5:b6e924de25625d8de591ea690078ad9f",
     ),
 )
-OF_2012 = (
+DOWNLOADS_2012 = (
     Download(
         f"{HOMEPAGE}/voc2012/VOCtrainval_11-May-2012.tar",
         "VOCtrainval_11-May-2012.tar",
@@ -42,15 +42,15 @@ OF_2012 = (
 )
 
 
-def listed(path: Path) -> dict[str, tuple[str, ...]]:
-    """Name → what else stands on its line; a name that is listed twice counts once, as last listed.
+def read_list(path: Path) -> dict[str, tuple[str, ...]]:
+    """Read an image list as name → other fields of its line; of a repeated name, the last line is used.
 
-    Raises: DataError: if there is no such list, or it cannot be read.
+    Raises: DataError: If the list is missing or cannot be read.
     """
     try:
         lines = path.read_text(encoding="ascii").splitlines()
     except FileNotFoundError as error:
-        raise DataError(f"{path} is missing: unpack the archive that holds it.") from error
+        raise DataError(f"{path} is missing. Unpack the archive that contains it.") from error
     except (OSError, UnicodeError) as error:
         raise DataError(f"{path} cannot be read: {error}. Take it from the published archive.") from error
     rows = (line.split() for line in lines if line.strip())

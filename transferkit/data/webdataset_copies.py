@@ -1,4 +1,4 @@
-"""Copies of the shards behind a URL: fetched once into the data folder, whatever servers do on the way."""
+"""Local copies of shards at a URL, which are fetched once into the data folder."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,32 +8,32 @@ from ..core.errors import DataError
 from ..core.files import digest_of
 from ..core.progress import SILENT, Reporter
 from .download.fetching import AbsentError, RetryPolicy, fetch
-from .download.file_lock import holding
+from .download.file_lock import hold_lock
 from .downstream.published import Download
 
 _REMEDY = (
-    "Check the address and the network, then run the same command again: shards that are there stay, and "
-    "this one continues where it stopped."
+    "Check the address and the network, then run the same command again: complete shards are kept, and "
+    "this download resumes."
 )
 
 
-def copied(
-    urls: Sequence[str], root: Path, *, patience: RetryPolicy | None = None, reporter: Reporter = SILENT
+def local_copies(
+    urls: Sequence[str], root: Path, *, retry_policy: RetryPolicy | None = None, reporter: Reporter = SILENT
 ) -> list[Path]:
-    """Copies of the shards in the data folder, fetched now where they are not there; none where none exists.
+    """Return the local copies of shards, and fetch missing ones; the list is empty if no shard exists at the URLs.
 
-    A transfer that stalls or breaks off is tried again and continues, as ``preparing.fetching`` does it. Of
-    several processes, such as the ranks of one training, one fetches and the others wait for it.
+    An interrupted transfer is retried and resumed, see ``download.fetching``. Of several processes, such as the
+    ranks of one training, one process fetches while the other ones wait.
 
     Args:
-        urls: of the shards.
-        root: the data folder.
-        patience: how long servers are waited for.
-        reporter: told how far it has come, and what went wrong on the way.
+        urls: URLs of the shards.
+        root: Data folder.
+        retry_policy: Timeouts and number of attempts.
+        reporter: Receives the progress, and transient errors.
 
     Raises:
-        DataError: if some exist and others do not, or one cannot be fetched; the shard, why, and what to do.
-        DiskSpaceError: if they would not fit.
+        DataError: If only some shards exist, or a shard cannot be fetched.
+        DiskSpaceError: If the disk has too little free space.
     """
     folder = _folder(urls, root)
     paths = [folder / digest_of(url)[:8] / Path(urlsplit(url).path).name for url in urls]
@@ -44,10 +44,10 @@ def copied(
         return paths
 
     def wait() -> None:
-        reporter.note(f"Another process fetches {urls[0]} and the shards after it: waiting for it.")
+        reporter.note(f"Another process is fetching {urls[0]} and the shards after it; waiting for it.")
 
     with (
-        holding(folder / ".lock", busy=wait),
+        hold_lock(folder / ".lock", busy=wait),
         reporter.task(f"Fetching {urls[0]}", len(absent), "shards") as task,
     ):
         for number, (url, path) in enumerate(absent):
@@ -55,7 +55,7 @@ def copied(
                 fetch(
                     Download(url, path.name),
                     path.parent,
-                    patience=patience,
+                    retry_policy=retry_policy,
                     remedy=_REMEDY,
                     reporter=reporter,
                 )
@@ -64,15 +64,15 @@ def copied(
                 if number == 0 and len(absent) == len(urls):
                     reporter.note(reason)
                     return []
-                raise DataError(f"{reason} Other shards of the pattern exist: narrow it.") from error
+                raise DataError(f"{reason} Other shards of the pattern exist: narrow the pattern.") from error
             task.advance()
     return paths
 
 
 def remember_absent(urls: Sequence[str], root: Path) -> Path:
-    """From now on none of the shards exists, without asking: a set that is here opens without a network.
+    """Record that no shard exists at the URLs, so that the data set opens without a network.
 
-    Returns: the file to remove to have them asked for again.
+    Returns: The marker file; if it is removed, the shards are requested again.
     """
     _folder(urls, root).mkdir(parents=True, exist_ok=True)
     _marker(urls, root).touch()

@@ -1,4 +1,4 @@
-"""What a shard holds: one pass over a tar file, remembered beside the other indexes of the data folder."""
+"""Index of the samples of a shard, made by one pass over the tar file and cached in the data folder."""
 
 import hashlib
 import json
@@ -13,23 +13,23 @@ from ..core.errors import DataError, DiskSpaceError
 from ..core.files import digest_of, write_json
 
 IMAGES = ("jpg", "jpeg", "png", "webp")
-"""Extensions of images, the preferred first."""
+"""Extensions of images, in order of preference."""
 
 LABELS = ("cls", "json")
-_FORMAT = 1  # of the file that remembers
+_FORMAT_VERSION = 1  # version of the cache file
 
 
 @dataclass(frozen=True)
 class ShardIndex:
-    """The samples of one shard that have an image, in their order.
+    """The samples of one shard that have an image, in the order of the shard.
 
     Attributes:
-        keys: ``[n]`` names of the samples, folders and all.
-        offsets: ``[n]`` first byte of each image.
-        sizes: ``[n]`` bytes of each image.
-        labels: ``[n]`` number or name; None where the sample has none.
-        contents: ``[n]`` hex digests of the images' bytes.
-        imageless: keys of samples without an image.
+        keys: Names of the samples with their folders ``[n]``.
+        offsets: Offset of the first byte of each image ``[n]``.
+        sizes: Size of each image in bytes ``[n]``.
+        labels: Number or name ``[n]``; None if the sample has no label.
+        contents: Hex digests of the bytes of the images ``[n]``.
+        imageless: Keys of samples without an image.
     """
 
     keys: list[str]
@@ -40,31 +40,31 @@ class ShardIndex:
     imageless: list[str]
 
 
-def shard_index(path: Path, *, memory: Path) -> ShardIndex:
-    """The index of the shard ``path``; made by reading it once, then remembered in the folder ``memory``.
+def shard_index(path: Path, *, cache_dir: Path) -> ShardIndex:
+    """Return the index of the shard ``path``; it is made by reading the shard once, and cached in ``cache_dir``.
 
-    A file that changed is read again. A damaged memory is made anew, and one that cannot be written costs
-    only time.
+    A shard that changed is read again. A damaged cache file is replaced, and a cache file that cannot be written
+    only costs time.
 
-    Raises: DataError: if the file is missing or no tar, is compressed, or a sample cannot be meant.
+    Raises: DataError: If the file is missing, compressed or not a tar file, or a sample is invalid.
     """
     try:
         status = path.stat()
     except OSError as error:
         raise DataError(f"The shard {path} cannot be read: {error.strerror}.") from error
-    stamp = [_FORMAT, str(path), status.st_size, status.st_mtime_ns]
-    memo = memory / f"wds-{digest_of(str(path))[:32]}.json"
-    remembered = _remembered(memo, stamp)
-    if remembered is None:
-        remembered = _read(path)
+    stamp = [_FORMAT_VERSION, str(path), status.st_size, status.st_mtime_ns]
+    cache_file = cache_dir / f"wds-{digest_of(str(path))[:32]}.json"
+    index = _read_cache(cache_file, stamp)
+    if index is None:
+        index = _read(path)
         with suppress(DiskSpaceError):
-            write_json(memo, {"stamp": stamp, "index": asdict(remembered)})
-    return remembered
+            write_json(cache_file, {"stamp": stamp, "index": asdict(index)})
+    return index
 
 
-def _remembered(memo: Path, stamp: list[Any]) -> ShardIndex | None:
+def _read_cache(cache_file: Path, stamp: list[Any]) -> ShardIndex | None:
     try:
-        value = json.loads(memo.read_bytes())
+        value = json.loads(cache_file.read_bytes())
         if value["stamp"] != stamp:
             return None
         index = ShardIndex(**{field.name: value["index"][field.name] for field in fields(ShardIndex)})
@@ -81,28 +81,28 @@ def _read(path: Path) -> ShardIndex:
         with tarfile.open(path, "r:") as archive:
             for key, members in _samples(archive):
                 if key in seen:
-                    raise DataError(f"{path} has the sample {key!r} twice: keys must be unique in a shard.")
+                    raise DataError(f"{path} has the sample {key!r} twice. Keys must be unique in a shard.")
                 seen.add(key)
                 _add(index, key, members, archive, path)
             _require_end(archive, path)
     except (tarfile.TarError, OSError, EOFError) as error:
         raise DataError(
-            f"{path} is no whole tar file ({error}). If it is compressed, unpack it to .tar: samples are "
-            "read where they lie. If it is a part of a download, fetch it again."
+            f"{path} is not a complete tar file ({error}). If it is compressed, decompress it to .tar: samples "
+            "are read by random access. If it is an incomplete download, fetch it again."
         ) from error
     return index
 
 
 def _require_end(archive: tarfile.TarFile, path: Path) -> None:
-    """A tar file ends with a block of zeros; one that was cut at the edge of a sample does not."""
+    """Raise a DataError for a tar file that does not end with a block of zeros, and so is truncated."""
     assert archive.fileobj is not None
     archive.fileobj.seek(archive.offset)
     if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-        raise DataError(f"{path} ends without the mark that ends a tar file: fetch it again.")
+        raise DataError(f"{path} has no end-of-archive block, so it is truncated. Fetch it again.")
 
 
 def _samples(archive: tarfile.TarFile) -> Iterator[tuple[str, dict[str, tarfile.TarInfo]]]:
-    """Key and members by extension, of each run of files that share a key: the name up to its first dot."""
+    """Group consecutive files by key, the name up to its first dot; yield the key and the members by extension."""
     current, members = "", dict[str, tarfile.TarInfo]()
     for member in archive:
         folder, slash, name = member.name.removeprefix("./").rpartition("/")
@@ -131,14 +131,18 @@ def _add(
     index.offsets.append(image.offset_data)
     index.sizes.append(image.size)
     index.contents.append(hashlib.blake2b(_content(archive, image), digest_size=16).hexdigest())
-    told = next((kind for kind in LABELS if kind in members), None)
-    label = None if told is None else _label(told, _content(archive, members[told]), f"{path}: {key}.{told}")
+    extension = next((kind for kind in LABELS if kind in members), None)
+    label = (
+        None
+        if extension is None
+        else _label(extension, _content(archive, members[extension]), f"{path}: {key}.{extension}")
+    )
     index.labels.append(label)
 
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     file = archive.extractfile(member)
-    assert file is not None  # as of every regular file
+    assert file is not None  # extractfile returns None only for special files
     content = file.read()
     if len(content) < member.size:
         raise EOFError(f"it ends within {member.name}")
@@ -146,7 +150,7 @@ def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 
 
 def _label(kind: str, content: bytes, where: str) -> int | str | None:
-    """The number in ``.cls``, or what ``.json`` has under ``label`` or ``cls``."""
+    """Parse the number in ``.cls``, or the value of ``label`` or ``cls`` in ``.json``."""
     try:
         if kind == "cls":
             return int(content)
@@ -157,5 +161,5 @@ def _label(kind: str, content: bytes, where: str) -> int | str | None:
     if isinstance(value, dict):
         value = value.get("label", value.get("cls"))
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | str)):
-        raise DataError(f"{where} has the label {value!r}: a label is a whole number or a name.")
+        raise DataError(f"{where} has the label {value!r}. Use a whole number or a name.")
     return value
