@@ -112,7 +112,7 @@ def test_faults_are_listed_by_kind(invoke, tmp_path):
         "  wrong: 1 invalid: cannot be decoded",
         "  wrong: 1 invalid: image of another size than its annotation",
         "  image of another size than its annotation: train2017/000000000001.jpg (20×12, annotated 40×24)",
-        "  wrong: 1 images that are in two splits",
+        "  wrong: 1 image that is in two splits",
         "  in two splits: train/train2017/000000000003.jpg (no object) and val/val2017/000000000005.jpg "
         "(no object), the same bytes",
     ):
@@ -176,7 +176,7 @@ def test_a_truncated_annotation_file_is_an_error(invoke, tmp_path):
             packed.writestr(f"annotations/instances_{part}.json", '{"images": [')
     result = invoke("prepare", "coco", "--from", str(archives))
     assert result.exit_code == 1
-    assert "this is not coco: what was given/annotations/instances_train2017.json is not valid JSON" in result.stderr
+    assert "this is not coco: annotations/instances_train2017.json is not valid JSON" in result.stderr
     assert not (tmp_path / "ws/data/coco").exists()
 
 

@@ -59,7 +59,7 @@ def test_the_summary_can_be_pasted(folder, tmp_path):
         "two labels (near: 64-bit DCT hashes that differ by at most 6 bits, confirmed on thumbnails). "
         f"Fingerprints: {hashes}; transferkit {__version__}."
     )
-    assert list(found.lines())[1] == "  train: 10 images; 5 to 5 per class"
+    assert list(found.lines())[1] == "  train: 10 images; 5 per class"
 
 
 def test_every_copy_between_splits_is_found(folder, tmp_path):
@@ -94,7 +94,7 @@ def test_one_image_under_two_labels(folder, tmp_path):
     assert [dataclasses.astuple(twin)[:5] for twin in found.conflicts] == [
         ("train/train/cat/3.png", "train/train/dog/same.png", "cat", "dog", "bytes")
     ]
-    assert found.problems == ["1 images that are in train under two labels"]
+    assert found.problems == ["1 image of train with two labels"]
 
 
 def test_images_that_cannot_be_decoded_are_listed(folder, tmp_path):
@@ -142,7 +142,7 @@ def test_counts_that_are_as_published_are_no_problem(folder, tmp_path):
     by_split = dataclasses.replace(found, published={"train": 10, "test": 6}, published_classes=2)
     whole = dataclasses.replace(found, published={"all": 16}, published_classes=2)
     assert by_split.problems == whole.problems == []
-    assert "  test: 6 images, published 6; 3 to 3 per class" in list(by_split.lines())
+    assert "  test: 6 images, published 6; 3 per class" in list(by_split.lines())
     wrong = dataclasses.replace(found, published={"train": 9, "val": 4, "test": 6}, published_classes=3)
     assert wrong.problems == [
         "10 images in train, published are 9",

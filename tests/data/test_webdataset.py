@@ -245,7 +245,7 @@ def broken(tmp_path, kind):
         ("half labelled", "has labels, but 0002 has none"),
         ("mixed", "mixes numbers and names as labels"),
         ("negative", r"has labels -1 … 1, not 0 …"),
-        ("few", r"has no test split, and its class '0' has 1 images, too few .* each class needs 3 or more"),
+        ("few", r"has no test split, and its class '0' has 1 image, too few .* each class needs 3 or more"),
     ],
 )
 def test_broken_shards(tmp_path, data_root, kind, words):

@@ -106,8 +106,8 @@ def budgeted(dataset: Dataset, budget: Budget, *, seed: int, reporter: Reporter 
     drawn = _drawn(labelled, budget, spec=spec, seed=seed)
     if budget.kind == "shots" and (few := np.count_nonzero(_counts(drawn["train"]) < budget.amount)):
         reporter.note(
-            f"{spec}: {few} of {len(dataset.classes)} classes have fewer than {int(budget.amount)} images in "
-            "train; all images of these classes are used."
+            f"{spec}: {few} of {len(dataset.classes)} classes have fewer than "
+            f"{counted(int(budget.amount), 'image')} in train; all images of these classes are used."
         )
     splits = {name: replace(split, dataset=spec) for name, split in drawn.items()}
     splits |= {name: split for name, split in dataset.splits.items() if name == "test"}
@@ -139,7 +139,7 @@ def _vtab(train: Split, val: Split | None, *, spec: str, seed: int) -> dict[str,
     for split in (train, val):
         if split is not None and len(split) < needed[split.name]:
             raise UsageError(
-                f"{spec} needs {needed[split.name]} images of {split.name}, but there are {len(split)}. "
+                f"{spec} needs {counted(needed[split.name], 'image')} of {split.name}, but there are {len(split)}. "
                 "Use @limit=N or @shots=N."
             )
     _require_each_class(train, VTAB["train"], spec)
@@ -168,7 +168,7 @@ def _disjoint(train: Split, spec: str, seed: int) -> tuple[Split, Split]:
     for rows, (name, count) in zip(cut, VTAB.items(), strict=True):
         if len(rows) < count:
             raise UsageError(
-                f"{spec} needs {count} images of {name}, but the groups of {train.dataset} leave "
+                f"{spec} needs {counted(count, 'image')} of {name}, but the groups of {train.dataset} leave "
                 f"{len(rows)}, because no group may be in train and in val. Use @limit=N or @shots=N."
             )
     kept, held = (chosen_rows(train, rows, name="train") for rows in cut)
@@ -210,5 +210,6 @@ def _require_each_class(split: Split, size: int, spec: str) -> None:
     classes = int(np.count_nonzero(_counts(split)))
     if size < classes:
         raise UsageError(
-            f"{spec} leaves {size} images of {split.name} for {classes} classes. Use at least one image per class."
+            f"{spec} leaves {counted(size, 'image')} of {split.name} for {classes} classes. "
+            "Use at least one image per class."
         )

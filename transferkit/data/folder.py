@@ -130,9 +130,9 @@ def _class_names(folder: Path, parts: Mapping[str, ClassImages]) -> tuple[str, .
 
 
 def require_class_folders(dataset: Dataset) -> None:
-    """Refuse a folder of images without class folders, which has neither labels nor a test split.
+    """Check that a folder of images has class folders; without them it has neither labels nor a test split.
 
-    Raises: DataError: with the layouts that do.
+    Raises: DataError: If it has none; the message describes the supported layouts.
     """
     if dataset.spec.startswith("folder:") and tuple(dataset.classes) == (UNLABELLED,):
         raise DataError(f"{dataset.source} holds no images in class folders. {expected(Path(dataset.source))}")

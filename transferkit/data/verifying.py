@@ -57,11 +57,11 @@ class Verification:
         """Problems, one phrase each; near duplicates are reported but are not problems."""
         found = count_problems(self.counts, self.published, self.classes, self.published_classes)
         if self.unreadable:
-            found.append(f"{len(self.unreadable)} images that cannot be decoded")
+            found.append(f"{counted(len(self.unreadable), 'image')} that cannot be decoded")
         if exact := exact_duplicates(self.leaks):
-            found.append(f"{len(exact)} images that are in two splits")
+            found.append(counted(len(exact), "image that is in two splits", "images that are in two splits"))
         if exact := exact_duplicates(self.conflicts):
-            found.append(f"{len(exact)} images that are in train under two labels")
+            found.append(f"{counted(len(exact), 'image')} of train with two labels")
         return found
 
     @property
@@ -76,7 +76,7 @@ class Verification:
         mixed = f"{len(exact_duplicates(self.conflicts))} exact and {near_conflicts} near"
         hashes = ", ".join(f"{name} {digest[:12]}" for name, digest in self.fingerprints.items())
         return (
-            f"{self.name} has {total} images of {len(self.classes)} classes ({splits}), {decoded}. "
+            f"{self.name} has {counted(total, 'image')} of {len(self.classes)} classes ({splits}), {decoded}. "
             f"Between its splits there are {len(exact_duplicates(self.leaks))} exact and {near} near duplicates, "
             f"and in train {mixed} duplicates under two labels "
             f"({NEAR}). "
@@ -93,7 +93,7 @@ class Verification:
         for split, count in self.counts.items():
             per_class = [per_split[split] for per_split in self.classes.values()]
             published = f", published {self.published[split]}" if split in self.published else ""
-            yield f"  {split}: {count} images{published}; {min(per_class)} to {max(per_class)} per class"
+            yield f"  {split}: {counted(count, 'image')}{published}; {spread(per_class)} per class"
         if not self.published:
             yield f"  not compared: no published counts of {self.name}"
         yield from (f"  wrong: {problem}" for problem in self.problems)

@@ -154,7 +154,7 @@ def test_flowers_count_from_one(planted, data_root, monkeypatch):
 def test_flowers_whose_files_disagree(planted, data_root):
     folder = planted("flowers102")
     savemat(folder / "imagelabels.mat", {"labels": np.ones((1, 5), np.uint8)})
-    with pytest.raises(DataError, match=r"names the images \d+ to 34, imagelabels\.mat has labels of 1 to 5\."):
+    with pytest.raises(DataError, match=r"names the images \d+ to 34, but imagelabels\.mat has labels of 1 to 5\."):
         open_dataset("flowers102", root=data_root)
     savemat(folder / "imagelabels.mat", {"labels": np.arange(40)[None]})
     with pytest.raises(DataError, match=r"imagelabels\.mat has the label 0, but labels start at 1"):
@@ -225,9 +225,9 @@ def test_chestx_keeps_single_findings_of_the_seven(planted, data_root, notes):
     assert sum(map(len, dataset.splits.values())) == 56
     assert [note for note in notes.notes if note.startswith("chestx")] == [
         "chestx: 2 images left out: several findings",
-        "chestx: 1 images left out: No Finding",
-        "chestx: 1 images left out: Pneumonia",
-        "chestx: 1 images left out: Hernia",
+        "chestx: 1 image left out: No Finding",
+        "chestx: 1 image left out: Pneumonia",
+        "chestx: 1 image left out: Hernia",
         "chestx: 56 images, not the published 25848. Check with: transferkit datasets verify chestx",
     ]
 
@@ -261,7 +261,7 @@ def test_kaokore_counts_vanished_images(planted, data_root, notes):
         "val": 15,
         "test": 24,
     }
-    assert "kaokore: 3 labels of missing images are left out, such as 00000005.jpg" in notes.notes
+    assert "kaokore: 3 labels of missing images left out, such as 00000005.jpg" in notes.notes
     assert dataset.classes[5] == "female warrior"
     assert labels_of(dataset.split("train"))["00000030.jpg"] == 5  # female, warrior
 
@@ -351,7 +351,7 @@ def test_an_image_without_a_label(planted, data_root, notes):
     folder = planted("deepweeds")
     picture(folder / "images/stray.jpg", 1)
     open_dataset("deepweeds", root=data_root, reporter=notes)
-    assert "deepweeds: 1 images without a label are left out, such as stray.jpg" in notes.notes
+    assert "deepweeds: 1 image without a label left out, such as stray.jpg" in notes.notes
 
 
 @pytest.mark.parametrize(

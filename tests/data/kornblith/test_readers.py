@@ -205,5 +205,5 @@ def test_labels_and_images_without_each_other(name, planted, data_root, notes):
     picture(picked.with_name("stray.jpg"), 0)
     picked.unlink()
     open_dataset(name, root=data_root, reporter=notes)
-    assert any("1 labels of missing images are left out, such as" in note for note in notes.notes)
+    assert any("1 label of missing images left out, such as" in note for note in notes.notes)
     assert any(note.endswith("stray.jpg") for note in notes.notes)

@@ -51,7 +51,7 @@ def test_a_missing_image_is_left_out_and_told(tree, data_root, notes):
     train = open_dataset("voc2007", root=data_root, reporter=notes).split("train")
     assert (len(train), "000003.jpg" in train.ids) == (23, False)
     assert train.labels[2].tolist() == [voc_label(name, 4) for name in CLASSES]
-    assert notes.notes[0] == "voc2007: 1 labels of missing images are left out, such as 000003.jpg"
+    assert notes.notes[0] == "voc2007: 1 label of missing images left out, such as 000003.jpg"
 
 
 def test_another_year_beside_it_changes_nothing(tree, data_root):

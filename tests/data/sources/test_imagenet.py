@@ -166,7 +166,7 @@ def test_what_is_no_archive_of_images(archives, data_root):
     with pytest.raises(DataError, match="cannot be read as an uncompressed tar"):
         open_dataset(f"imagenet:{archives}", root=data_root)
     packed(path, {"readme.txt": b"x"})
-    with pytest.raises(DataError, match="holds no images"):
+    with pytest.raises(DataError, match="contains no images"):
         open_dataset(f"imagenet:{archives}", root=data_root)
 
 
@@ -179,7 +179,7 @@ def test_the_devkit_is_needed(archives, data_root):
     with pytest.raises(DataError, match=r"devkit_t12\.tar\.gz cannot be read"):
         open_dataset(f"imagenet:{archives}", root=data_root)
     devkit(path, VAL[:5])
-    with pytest.raises(DataError, match=r"has 6 images, ILSVRC2012_devkit_t12\.tar\.gz 5 labels"):
+    with pytest.raises(DataError, match=r"has 6 images, ILSVRC2012_devkit_t12\.tar\.gz has 5 labels"):
         open_dataset(f"imagenet:{archives}", root=data_root)
     devkit(path, synsets={**NUMBERS, "n09999999": 3})
     with pytest.raises(DataError, match=r"has the class n09999999, which ILSVRC2012_img_train\.tar lacks"):

@@ -44,7 +44,7 @@ def test_missing_images_are_counted(tmp_path, data_root, notes):
     picture(tmp_path / "images/a.jpg", 0)
     picture(tmp_path / "images/b.jpg", 0)
     open_dataset(f"miniimagenet:{tmp_path}", root=data_root, reporter=notes)
-    assert any("1 labels of missing images are left out, such as c.jpg" in n for n in notes.notes)
+    assert any("1 label of missing images left out, such as c.jpg" in n for n in notes.notes)
     (tmp_path / "images/a.jpg").unlink()
     (tmp_path / "images/b.jpg").unlink()
     with pytest.raises(DataError, match=r"lacks the images that train\.csv names"):

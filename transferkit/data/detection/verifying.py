@@ -9,6 +9,7 @@ import numpy as np
 
 from ... import __version__
 from ...core.progress import SILENT, Reporter
+from ...core.wording import counted
 from ..duplicate_pairs import (
     NEAR,
     DecodedSplits,
@@ -109,7 +110,7 @@ class BoxVerification:
             if count > flaws:
                 found.append(f"{count} invalid: {kind}" + (f", published are {flaws}" if flaws else ""))
         if exact := exact_duplicates(self.leaks):
-            found.append(f"{len(exact)} images that are in two splits")
+            found.append(counted(len(exact), "image that is in two splits", "images that are in two splits"))
         return found
 
     @property
@@ -148,8 +149,9 @@ class BoxVerification:
         for name, counts in self.splits.items():
             published = f", published {self.published[name]}" if name in self.published else ""
             yield (
-                f"  {name}: {counts.images} images{published}; {counts.objects} objects, including "
-                f"{counts.difficult} difficult and {counts.crowds} crowds; {counts.empty} images without objects"
+                f"  {name}: {counted(counts.images, 'image')}{published}; {counted(counts.objects, 'object')}, "
+                f"including {counts.difficult} difficult and {counted(counts.crowds, 'crowd')}; "
+                f"{counted(counts.empty, 'image')} without objects"
             )
         if not self.published:
             yield f"  not compared: no published counts of {self.name}"

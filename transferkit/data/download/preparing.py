@@ -287,9 +287,10 @@ def _validate(published: Publication, download_folder: Path, names: str, reporte
         inventory = published.read(download_folder)
         images, classes = inventory.count_images(), len(inventory.classes)
     except DataError as error:
-        raise DataError(
-            f"{names}: this is not {published.name}: {str(error).replace(str(download_folder), 'what was given')}"
-        ) from error
+        message = str(error)
+        if names != str(download_folder):  # report unpacked paths as in the archive
+            message = message.replace(f"{download_folder}/", "").replace(str(download_folder), names)
+        raise DataError(f"{names}: this is not {published.name}: {message}") from error
     if classes > published.n_classes:
         raise DataError(
             f"{names}: this is not {published.name}: it has {classes} classes instead of the published "

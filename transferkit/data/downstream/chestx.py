@@ -7,6 +7,7 @@ Only images with exactly one of the seven findings of the study are used: ``A|B`
 from collections import Counter
 from pathlib import Path
 
+from ...core.wording import counted
 from .contents import Contents, images_by_name, left_out, only_present, require_unique
 from .published import PUBLISHED, WHOLE, Listing, Published
 
@@ -27,7 +28,7 @@ def read(folder: Path) -> Listing:
         else:
             others["several findings" if "|" in finding else finding] += 1
     named = images_by_name(contents)
-    notes = [f"{count} images left out: {finding}" for finding, count in others.most_common()]
+    notes = [f"{counted(count, 'image')} left out: {finding}" for finding, count in others.most_common()]
     listed = {row["Image Index"] for row in table}
     notes += left_out({WHOLE: rows}, (name for name in named if name in rows or name not in listed))
     return Listing({WHOLE: only_present(rows, named)}, CLASSES, tuple(notes), named)

@@ -171,12 +171,12 @@ def left_out(parts: Mapping[str, Mapping[str, Label]], named: Iterable[str]) -> 
     labelled = {one for rows in parts.values() for one in rows}
     images = set(named)
     notes = []
-    for names, what in (
-        (labelled - images, "labels of missing images are left out"),
-        (images - labelled, "images without a label are left out"),
+    for names, noun, what in (
+        (labelled - images, "label", "of missing images"),
+        (images - labelled, "image", "without a label"),
     ):
         if names:
-            notes.append(f"{counted(len(names), noun)} left out, {what}, such as {min(names)}")
+            notes.append(f"{counted(len(names), noun)} {what} left out, such as {min(names)}")
     return tuple(notes)
 
 

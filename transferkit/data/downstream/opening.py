@@ -67,7 +67,7 @@ def _count_notes(published: Published, listing: Listing, spec: str) -> list[str]
     if found == stated:
         return []
     advice = f"Check with: transferkit datasets verify {spec}"
-    return [f"{found} images, not the published {stated}. {advice}"]
+    return [f"{counted(found, 'image')}, not the published {stated}. {advice}"]
 
 
 def require_present(published: Publication, folder: Path) -> None:
