@@ -91,7 +91,7 @@ def test_arrays_of_other_shapes_or_types(images):
         ({"labels": [*LABELS[1:], 10**10]}, DataError, "below 1000000. Number the classes consecutively"),
     ],
 )
-def test_arrays_that_cannot_be_meant(options, error, words):
+def test_invalid_arrays_are_rejected(options, error, words):
     labels = options.pop("labels", LABELS)
     with pytest.raises(error, match=words):
         from_arrays(IMAGES, labels, name="mine", split="all", **options)

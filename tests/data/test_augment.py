@@ -70,7 +70,7 @@ def test_defaults_are_the_study_s():
         ("flip_prob", float("nan"), "flip_prob = nan"),
     ],
 )
-def test_settings_that_cannot_be_meant_are_refused(name, value, words):
+def test_invalid_settings_are_rejected(name, value, words):
     with pytest.raises(UsageError, match=words):
         replace(STUDY, **{name: value})
 
@@ -232,6 +232,6 @@ def test_the_order_of_the_jitter_matters_and_is_obeyed(image):
         np.zeros((0, 8, 3), np.uint8),
     ],
 )
-def test_what_is_not_rgb_bytes_is_refused(image):
+def test_images_other_than_rgb_bytes_are_rejected(image):
     with pytest.raises(ShapeError, match=r"needs a uint8 image \[h, w, 3\], not"):
         augment_cpu(image, STUDY, generator(0))

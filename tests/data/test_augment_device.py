@@ -263,6 +263,6 @@ def test_a_gpu_makes_the_same_views(images):
         torch.zeros(2, 8, 8, 3, dtype=torch.uint8),
     ],
 )
-def test_what_is_not_rgb_bytes_is_refused(images):
+def test_images_other_than_rgb_bytes_are_rejected(images):
     with pytest.raises(ShapeError, match=r"need uint8 images \[b, 3, h, w\], not torch.*normalize after"):
         augment_batch(images, SMALL, generator(0))

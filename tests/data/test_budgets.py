@@ -105,7 +105,7 @@ def test_shots_are_all_train(whole):
     assert per_class(budgeted(whole, parse_budget("shots=400"), seed=0), "train") == [400, 300, 100]
 
 
-def test_classes_with_fewer_images_than_shots_are_told(whole, notes):
+def test_classes_with_fewer_images_than_shots_are_reported(whole, notes):
     budgeted(whole, parse_budget("shots=400"), seed=0, reporter=notes)
     assert notes.notes == [
         "d@shots=400: 2 of 3 classes have fewer than 400 images in train; all images of these classes are used."
@@ -124,7 +124,7 @@ def test_vtab_has_800_and_200(whole, without_val):
     assert set(few.split("val").ids) < set(without_val.split("train").ids)
 
 
-def test_test_is_whole_and_keeps_its_features(whole):
+def test_test_is_complete_and_keeps_its_features(whole):
     for text in ("limit=50", "shots=1", "vtab1k"):
         assert budgeted(whole, parse_budget(text), seed=0).split("test") is whole.split("test")
 
@@ -138,7 +138,7 @@ def test_rows_keep_their_images(whole):
 
 
 @given(st.integers(3, 900), st.integers(3, 900))
-def test_a_smaller_limit_lies_within_a_larger(first, second):
+def test_a_smaller_limit_is_a_subset_of_a_larger(first, second):
     dataset = dataset_of({"train": (60, 30, 10), "test": (5, 5, 5)})
     small, large = sorted((min(first, 100), min(second, 100)))
     inner, outer = (budgeted(dataset, Budget("shots", size), seed=4).split("train") for size in (small, large))

@@ -110,7 +110,7 @@ def test_what_is_there(data_root):
     assert known["svhn"].size_bytes == PUBLISHED["svhn"].size_bytes
 
 
-def test_sizes_of_many_files_are_not_asked_for(data_root, monkeypatch):
+def test_sizes_of_many_files_are_not_measured(data_root, monkeypatch):
     TREES["eurosat"](data_root / "eurosat")
     monkeypatch.setattr(catalog, "_MAX_FILES", 5)
     known = {one.name: one for one in known_datasets(data_root)}

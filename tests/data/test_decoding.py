@@ -289,7 +289,7 @@ def test_where_decoders_differ_pillow_decodes(photo, monkeypatch):
     decoding._decoders_agree.cache_clear()
 
 
-def test_a_jpeg_that_the_faster_decoder_refuses_is_judged_by_pillow(photo, fast):
+def test_pillow_decodes_a_jpeg_that_the_faster_decoder_rejects(photo, fast):
     data = encoded(photo, "JPEG")
     with pytest.raises(UnreadableImageError, match="image file is truncated"):
         decode(data[: len(data) // 2])

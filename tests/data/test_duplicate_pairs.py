@@ -80,7 +80,7 @@ def test_every_image_is_decoded_once_and_keeps_its_row(splits, notes):
     assert (notes.tasks, notes.advanced) == ([("Decoding mine", 10, "images")], 10)
 
 
-def test_between_splits_it_finds_what_a_slow_look_finds(splits):
+def test_duplicates_between_splits_equal_a_slow_search(splits):
     duplicates = exact_duplicates(duplicates_between(splits, decode_splits("mine", splits), shown))
     assert {(twin.first, twin.second) for twin in duplicates} == slow_exact(splits)
     assert len(duplicates) == 2

@@ -95,7 +95,7 @@ def test_a_change_that_keeps_size_and_date_is_seen(folder, cache_file):
     assert content_digests(folder, stamps_of(folder), cache_file=cache_file)["7.jpg"] != first["7.jpg"]
 
 
-def test_files_that_are_still_moving_are_not_remembered(folder, cache_file):
+def test_recently_changed_files_are_not_cached(folder, cache_file):
     content_digests(folder, stamps_of(folder), cache_file=cache_file)
     assert not cache_file.exists()
     old = {name: Stamp(stamp.size_bytes, 1, 1) for name, stamp in stamps_of(folder).items()}
@@ -108,7 +108,7 @@ def test_files_that_are_still_moving_are_not_remembered(folder, cache_file):
 @pytest.mark.parametrize(
     "damage", [b"", b"{", b"\xff\xfe", b"[]", b"{}", b'{"files": []}', b'{"files": {"x": 3}}', b"null"]
 )
-def test_a_damaged_memo_is_made_anew(folder, cache_file, damage):
+def test_a_damaged_cache_file_is_recomputed(folder, cache_file, damage):
     first = content_digests(folder, stamps_of(folder), cache_file=cache_file)
     whole = cache_file.read_bytes()
     cache_file.write_bytes(damage)
@@ -117,7 +117,7 @@ def test_a_damaged_memo_is_made_anew(folder, cache_file, damage):
 
 
 @pytest.mark.usefixtures("settled")
-def test_a_memo_that_cannot_be_written_costs_only_time(folder, cache_file, notes):
+def test_a_cache_file_that_cannot_be_written_only_costs_time(folder, cache_file, notes):
     cache_file.parent.write_text("a file where the folder should be")
     digests = content_digests(folder, stamps_of(folder), cache_file=cache_file, reporter=notes)
     assert len(digests) == 200
@@ -150,7 +150,7 @@ def test_an_interruption_stops_soon_and_loses_little(folder, cache_file, monkeyp
 
 
 @pytest.mark.usefixtures("settled")
-def test_what_cannot_be_read_is_marked_and_not_remembered(folder, cache_file):
+def test_unreadable_files_are_marked_and_not_cached(folder, cache_file):
     stamps = stamps_of(folder) | {"absent.jpg": Stamp(1, 1, 1), "broken link.jpg": None}
     digests = content_digests(folder, stamps, cache_file=cache_file)
     assert digests["absent.jpg"] == digests["broken link.jpg"] == UNREADABLE

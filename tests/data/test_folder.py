@@ -130,7 +130,7 @@ def test_what_is_not_an_image_is_left_out(make_folder, data_root, notes):
     assert notes.notes == []
 
 
-def test_what_may_have_been_meant_is_told(make_folder, data_root, notes):
+def test_similar_names_are_suggested(make_folder, data_root, notes):
     folder = make_folder({"a": 3, "b": 3})
     (folder / "loose.jpg").touch()
     (folder / "a" / "raw.heic").touch()

@@ -82,7 +82,7 @@ def test_unsigned_16_bit_grey_is_scaled_whatever_its_values_are():
 
 
 @pytest.mark.parametrize(("white", "expected"), [(65535, [0, 1, 128]), (4095, [0, 16, 255])])
-def test_a_pgm_file_says_what_is_white(white, expected):
+def test_a_pgm_file_declares_its_white(white, expected):
     values = {65535: [0, 257, 32896], 4095: [0, 257, 4095]}[white]
     assert row_of(b"P5 3 1 %d\n" % white + np.array(values, ">u2").tobytes()) == expected
     assert row_of(b"P2 3 1 %d\n%d %d %d\n" % (white, *values)) == expected

@@ -160,7 +160,7 @@ def test_labels_that_are_no_classes(library, tmp_path, data_root, labels, kind, 
         opened(tmp_path / "saved", data_root)
 
 
-def test_columns_that_cannot_be_meant(library, tmp_path, data_root):
+def test_invalid_columns_are_rejected(library, tmp_path, data_root):
     several = table(library, 6, other=(library.ClassLabel(names=["a"]), [0] * 6)).rename_column("label", "kind")
     several.save_to_disk(tmp_path / "several")
     with pytest.raises(DataError, match="several columns of labels, kind, other: name one of them label"):

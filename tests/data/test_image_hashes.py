@@ -159,7 +159,7 @@ def test_the_same_bytes_of_another_shape_are_another_image():
     assert not pairs.exact.any()
 
 
-def test_every_copy_is_told_once():
+def test_every_copy_is_reported_once():
     one, two = scenes(2)
     pairs = duplicates(hashes([one, two, one, one]))
     assert pairs.rows.tolist() == [[0, 2], [0, 3]]

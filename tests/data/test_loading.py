@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  #
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
-def test_batches_are_exactly_those_asked_for(workers):
+def test_batches_are_exactly_the_requested_ones(workers):
     loaded = list(load_batches(SPLIT, VIEW, BATCHES, workers=workers))
     assert [batch.rows.tolist() for batch in loaded] == [rows.tolist() for rows in BATCHES]
     for batch in loaded:
@@ -180,7 +180,7 @@ def alive():
     return listing.read_text().split() if listing.exists() else []
 
 
-def test_the_global_generator_is_left_alone():
+def test_the_global_generator_is_not_advanced():
     before = torch.get_rng_state()
     list(load_batches(SPLIT, VIEW, BATCHES, workers=0))
     list(load_batches(SPLIT, VIEW, BATCHES, workers=2))

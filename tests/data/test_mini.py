@@ -58,7 +58,7 @@ def tiny():
     return Member(TINY, render, "texture"), renders
 
 
-def test_twelve_downstream_sets_two_a_domain():
+def test_twelve_downstream_sets_two_per_domain():
     assert [BY_SPEC[spec].domain for spec in DOWNSTREAM] == [name for name in DOMAINS for _ in range(2)]
     assert SOURCE == "mini/objects"
     assert BY_SPEC[SOURCE].domain == ""
@@ -84,7 +84,7 @@ def test_counts_suit_episodes_of_twenty_shots(spec):
 
 
 @pytest.mark.parametrize("spec", DOWNSTREAM)
-def test_a_set_is_what_its_plan_says(spec, opened):
+def test_a_set_follows_its_plan(spec, opened):
     dataset, images = opened(spec)
     plan = BY_SPEC[spec].plan
     assert list(images) == ["train", "val", "test"]
@@ -227,7 +227,7 @@ def test_a_disk_that_keeps_nothing_is_named(tiny, tmp_path, monkeypatch):
         member("", root=tmp_path, seed=0)
 
 
-def test_nothing_may_stand_behind_the_name(tmp_path):
+def test_options_of_the_name_are_rejected(tmp_path):
     with pytest.raises(UsageError, match="mini/leaves has no option 'oak'"):
         DATASETS["mini/leaves"]("oak", root=tmp_path, seed=0)
     assert not list(tmp_path.iterdir())
@@ -265,7 +265,7 @@ def test_opening_a_kept_set_is_quick(opened, mini_root):
     assert min(seconds) < 0.05
 
 
-def test_progress_is_told(tiny, tmp_path, notes):
+def test_progress_is_reported(tiny, tmp_path, notes):
     member, _ = tiny
     member("", root=tmp_path, seed=0, reporter=notes)
     assert notes.tasks == [("Drawing mini/tiny", 12, "images")]

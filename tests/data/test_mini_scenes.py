@@ -63,7 +63,7 @@ def test_boxes_are_those_of_the_pixels_that_an_object_changes(monkeypatch):
     assert found > 20
 
 
-def test_what_lies_above_hides_what_lies_below():
+def test_later_objects_hide_earlier_ones():
     below, above = np.zeros((SIDE, SIDE), bool), np.zeros((SIDE, SIDE), bool)
     below[10:20, 10:30] = True
     above[5:25, 20:40] = True

@@ -123,6 +123,6 @@ def test_a_single_pixel_has_every_variant():
         ("", UnknownNameError, "No variant named ''"),
     ],
 )
-def test_what_is_no_variant_is_answered_with_those_there_are(name, error, words):
+def test_an_unknown_variant_lists_the_existing_ones(name, error, words):
     with pytest.raises(error, match=words):
         Variant(name)

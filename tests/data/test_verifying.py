@@ -40,7 +40,7 @@ def verify(folder, tmp_path, **options):
     return verified(open_dataset(f"folder:{folder}", root=tmp_path / "data"), **options)
 
 
-def test_what_is_whole_has_no_problems(folder, tmp_path, notes):
+def test_a_complete_set_has_no_problems(folder, tmp_path, notes):
     found = verify(folder, tmp_path, reporter=notes)
     assert found.problems == []
     assert found.counts == {"train": 10, "test": 6}
@@ -108,7 +108,7 @@ def test_images_that_cannot_be_decoded_are_listed(folder, tmp_path):
     assert "  cannot be decoded: train/train/dog/empty.png (the file is empty)" in list(found.lines())
 
 
-def test_grey_that_is_dark_or_read_on_different_scales_is_told(folder, tmp_path, notes):
+def test_grey_that_is_dark_or_read_on_different_scales_is_reported(folder, tmp_path, notes):
     rng = np.random.default_rng(0)
     for number, (top, dtype) in enumerate([(4095, np.uint16), (1, np.float32), (200, np.float32)]):
         values = (rng.random((60, 80)) * top).astype(dtype)

@@ -136,7 +136,7 @@ def test_a_batch_without_a_readable_image_stops(where):
 
 @pytest.mark.parametrize("where", ["cpu", "device"])
 @pytest.mark.parametrize("workers", [0, 1])
-def test_what_a_reader_says_of_its_data_set_is_said(where, workers):
+def test_an_error_of_the_data_set_is_raised(where, workers):
     asked = load_views(split_of(Pictures()), settings(where, workers=workers), batches([-1]), epoch=0, device=CPU)
     with pytest.raises(DataError, match="the folder is gone"):
         list(asked)

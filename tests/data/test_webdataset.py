@@ -150,7 +150,7 @@ def test_classes_that_have_names(tmp_path, data_root):
         assert split.labels.tolist() == [1 - level % 2 for level in levels(split)]
 
 
-def test_samples_are_told_apart_by_name_up_to_the_first_dot(tmp_path, data_root):
+def test_samples_are_distinguished_by_name_up_to_the_first_dot(tmp_path, data_root):
     files = [
         ("./x/1.seg.png", picture(9)),
         ("./x/1.PNG", picture(1)),
@@ -272,7 +272,7 @@ def test_missing_shards(tmp_path, data_root):
         ("a-{0..999}{0..999}.tar", "stands for 1000000 shards; at most 100000"),
     ],
 )
-def test_patterns_that_cannot_be_meant(pattern, words, data_root):
+def test_invalid_patterns_are_rejected(pattern, words, data_root):
     with pytest.raises(UsageError, match=words):
         opened(pattern, data_root)
 
@@ -366,7 +366,7 @@ def served(tmp_path):
         server.server_close()
 
 
-def test_shards_behind_a_url_are_copied_once(tmp_path, data_root, served, notes):
+def test_shards_at_a_url_are_copied_once(tmp_path, data_root, served, notes):
     write_shards(tmp_path / "served" / "train", [6, 6])
     write_shards(tmp_path / "served" / "test", [3, 3], start=40)
     address, asked = served()

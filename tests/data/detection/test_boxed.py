@@ -71,7 +71,7 @@ def test_a_box_has_an_area_and_overlaps_its_image(box, expected):
     assert (fault and fault[0]) == expected
 
 
-def test_boxes_over_an_edge_are_kept_and_told(notes):
+def test_boxes_over_an_edge_are_kept_and_reported(notes):
     faults = FaultList("tiny train", "stop")
     for number, box in enumerate([(-EDGE_TOLERANCE, 0, 10 + EDGE_TOLERANCE, 8), (-3, 0, 5, 5), (0, 0, 5, 14.5)]):
         assert faults.accepts(f"{number}.jpg", box, 8, 10)
@@ -136,7 +136,7 @@ def test_classes_of_one_name_and_labels_of_no_class_are_refused(data_root):
         replace(split, classes=split.classes[:1])
 
 
-def test_faults_are_counted_listed_and_told(notes):
+def test_faults_are_counted_listed_and_reported(notes):
     faults = FaultList("tiny train", "skip")
     faults.add("a.jpg", "no area", "1, 1, 1, 2")
     faults.add("b.jpg", "missing image")
@@ -179,7 +179,7 @@ def test_a_detection_set_has_no_labels_to_probe(data_root):
             ask()
 
 
-def test_where_boxes_are_meant_too_their_names_are_taken(tmp_path):
+def test_detection_sets_are_listed_with_boxes(tmp_path):
     (tmp_path / "a, b").mkdir()
     specs = ["coco, mini/digits", "coco", f"voc0712:{tmp_path / 'a, b'}"]
     assert expand_datasets(specs, boxed=True) == ["coco", "mini/digits", f"voc0712:{tmp_path / 'a, b'}"]

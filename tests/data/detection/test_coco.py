@@ -224,7 +224,7 @@ def test_images_that_are_missing_or_have_no_size(coco, data_root, notes):
         ({"file_name": "000000000001.jpg"}, "listed twice"),
     ],
 )
-def test_images_that_cannot_be_meant(coco, data_root, second, kind):
+def test_invalid_images_are_rejected(coco, data_root, second, kind):
     size = {"height": 10, "width": 16}
     first = {"id": 701, "file_name": "000000000001.jpg", **size}
     coco[1]("val2017", [], images=[first, {"id": 702, "file_name": "000000000002.jpg", **size, **second}])
@@ -256,7 +256,7 @@ def test_other_files(coco, data_root, text, words):
         open_detection(f"coco:{coco[0]}", root=data_root)
 
 
-def test_a_set_that_is_there_in_part(coco, data_root):
+def test_an_incomplete_set_is_an_error(coco, data_root):
     (coco[0] / "annotations/instances_val2017.json").unlink()
     with pytest.raises(DataError, match=r"coco is incomplete: .*instances_val2017.json, .*datasets prepare coco"):
         open_detection("coco", root=data_root)

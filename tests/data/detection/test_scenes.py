@@ -83,7 +83,7 @@ def test_a_disk_that_keeps_nothing_is_named(few, data_root, monkeypatch):
         open_detection("mini/scenes", root=data_root)
 
 
-def test_nothing_may_stand_behind_the_name(data_root):
+def test_options_of_the_name_are_rejected(data_root):
     with pytest.raises(UsageError, match="mini/scenes has no option 'x'"):
         open_detection("mini/scenes:x", root=data_root)
 

@@ -127,7 +127,7 @@ def test_the_training_view_draws_scales_and_flips():
         ({"flip_prob": 1.5}, r"flip probability 1\.5 is invalid"),
     ],
 )
-def test_training_views_that_cannot_be_meant(options, words):
+def test_invalid_training_views_are_rejected(options, words):
     with pytest.raises(UsageError, match=words):
         TrainingView(**options)
 

@@ -22,7 +22,7 @@ def verify(spec, data_root, **options):
     return verified_boxes(open_detection(spec, root=data_root), **options)
 
 
-def test_counts_are_those_of_a_slow_look(data_root):
+def test_counts_equal_a_slow_count(data_root):
     voc_tree(data_root / "voc0712")
     dataset = open_detection("voc0712", root=data_root)
     found = verified_boxes(dataset)
@@ -68,7 +68,7 @@ def test_the_summary_can_be_pasted(coco, data_root, notes):
     assert "1 of its images and annotations are invalid (1 cannot be decoded)." in (verify("coco", data_root).summary)
 
 
-def test_flaws_as_published_are_told_and_not_wrong(coco, data_root):
+def test_published_flaws_are_reported_but_are_not_problems(coco, data_root):
     """COCO's train2017 has two annotations whose box has no height."""
     found = verify("coco", data_root)
     two = dataclasses.replace(found, faults=(Fault("a", "no area"), Fault("b", "no area", "1, 1, 1, 2")))

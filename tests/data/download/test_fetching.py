@@ -39,7 +39,7 @@ def test_a_file_is_fetched_once(server, tmp_path, notes):
     assert notes.tasks == [("Fetching a.bin", 1, "MB")]
 
 
-def test_a_file_that_is_there_and_wrong_is_fetched_again(server, tmp_path):
+def test_an_existing_wrong_file_is_fetched_again(server, tmp_path):
     (tmp_path / "a.bin").write_bytes(b"x" * len(CONTENT))
     got(server, tmp_path, "good/a.bin")
 
@@ -99,7 +99,7 @@ def test_joined_bytes_that_are_wrong_start_over(server, tmp_path):
         ("good/", {"digest": "sha256:" + "0" * 64}, "has the sha256 .*, not the published 0000"),
     ],
 )
-def test_what_cannot_be_fetched_says_why(server, tmp_path, path, published, reason):
+def test_fetching_errors_state_the_reason(server, tmp_path, path, published, reason):
     with pytest.raises(DataError, match=f"a.bin could not be fetched: .*{reason}"):
         got(server, tmp_path, path, **published)
     assert not (tmp_path / "a.bin").exists()
@@ -114,12 +114,12 @@ def test_nobody_listens(tmp_path, server):
     assert waits == [1, 2]  # seconds: twice as long each time
 
 
-def test_other_places_are_asked_in_their_order(server, tmp_path):
+def test_other_addresses_are_tried_in_order(server, tmp_path):
     got(server, tmp_path, "unused/", urls=[server.url("missing/"), server.url("login/"), server.url("good/")])
     assert [path for path, *_ in server.requests] == ["/missing/", "/login/", "/good/"]
 
 
-def test_only_what_every_place_says_is_absent_is_absent(server, tmp_path, notes):
+def test_a_file_is_absent_only_if_every_server_answers_so(server, tmp_path, notes):
     with pytest.raises(AbsentError):
         got(server, tmp_path, "missing/")
     places = [server.url(path) for path in ("missing/", "login/", "missing/")]
@@ -145,7 +145,7 @@ def test_a_network_that_goes_away_is_tried_again(server, tmp_path, monkeypatch, 
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://a/b", "good.zip", "https://"])
-def test_only_the_web_is_asked(tmp_path, url):
+def test_only_web_addresses_are_allowed(tmp_path, url):
     with pytest.raises(UsageError, match=r"is not a web address. Give one that starts with https://"):
         fetch(Download(url, "a.bin"), tmp_path)
 

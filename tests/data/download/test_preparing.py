@@ -161,7 +161,7 @@ def test_more_classes_than_published_are_refused(tmp_path, data_root, packed):
     assert not (data_root / "eurosat").exists()
 
 
-def test_fewer_classes_than_published_are_told(tmp_path, data_root, notes):
+def test_fewer_classes_than_published_are_reported(tmp_path, data_root, notes):
     prepare(PUBLISHED["omniglot"], data_root, Request((tree("omniglot", tmp_path / "x"),)), reporter=notes)
     assert notes.notes == ["omniglot: 4 classes instead of the published 659."]
 
@@ -228,7 +228,7 @@ def test_the_folder_around_the_data_folder_is_refused(tmp_path):
         prepare(PUBLISHED["eurosat"], mine / "data", Request((mine,)))
 
 
-def test_a_folder_that_is_there_in_part_is_left_alone(tmp_path, data_root):
+def test_an_incomplete_folder_is_not_changed(tmp_path, data_root):
     (data_root / "dtd/images").mkdir(parents=True)
     message = r"dtd exists, but dtd in it is incomplete; it is not changed. .* Move or remove the folder"
     with pytest.raises(DataError, match=message):
@@ -280,7 +280,7 @@ def test_fetched_from_the_publisher(mirror, tmp_path, data_root):
     assert not left(data_root)
 
 
-def test_files_without_a_published_checksum_are_remembered(mirror, tmp_path, data_root, notes):
+def test_checksums_of_files_without_a_published_one_are_recorded(mirror, tmp_path, data_root, notes):
     folder, url = mirror
     source = shutil.move(archive(tree("dtd", tmp_path / "x")), folder / "dtd.tar.gz")
     (folder / "note.txt").write_text("read me")
@@ -314,7 +314,7 @@ def test_files_without_a_published_checksum_are_remembered(mirror, tmp_path, dat
     assert json.loads(memo.read_text()) == {"dtd.tar.gz": digest_file(source)}
 
 
-def test_a_file_that_is_refused_is_not_remembered(mirror, tmp_path, data_root):
+def test_a_rejected_file_is_not_recorded(mirror, tmp_path, data_root):
     folder, url = mirror
     shutil.move(archive(tree("dtd", tmp_path / "x")), folder / "e.tar.gz")
     with pytest.raises(DataError, match="this is not eurosat"):
@@ -322,7 +322,7 @@ def test_a_file_that_is_refused_is_not_remembered(mirror, tmp_path, data_root):
     assert not (data_root / "digests").exists()
 
 
-def test_archives_are_kept_when_asked(mirror, tmp_path, data_root):
+def test_archives_are_kept_on_request(mirror, tmp_path, data_root):
     folder, url = mirror
     shutil.move(archive(tree("dtd", tmp_path / "x")), folder / "dtd.tar.gz")
     published = offered("dtd", Download(f"{url}/dtd.tar.gz", "dtd.tar.gz"))
@@ -363,7 +363,7 @@ def test_a_set_that_is_not_offered_from_an_address(mirror, tmp_path, data_root):
         ("kaokore", "https://a/b/", r"https://a/b/ ends in no file name"),
     ],
 )
-def test_addresses_that_cannot_be_meant(data_root, name, url, message):
+def test_invalid_addresses_are_rejected(data_root, name, url, message):
     with pytest.raises(UsageError, match=message):
         prepare(PUBLISHED[name], data_root, Request(urls=(url,)))
 
@@ -430,7 +430,7 @@ def test_names_of_all_kinds(tmp_path, data_root):
         prepare_named("mini/digits", data_root, Request((mine,)))
 
 
-def test_a_server_that_is_not_there(data_root, monkeypatch):
+def test_an_unreachable_server_is_an_error(data_root, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     published = offered("dtd", Download("http://127.0.0.1:9/d.tar.gz", "d.tar.gz"))
     with pytest.raises(DataError, match=r"d.tar.gz could not be fetched: .*refused"):

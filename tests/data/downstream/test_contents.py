@@ -7,7 +7,7 @@ from transferkit.core.errors import DataError
 from transferkit.data.downstream.contents import Contents, class_folders, images_by_name, images_by_path_end
 
 
-def test_hidden_files_are_not_there(tmp_path):
+def test_hidden_files_are_ignored(tmp_path):
     picture(tmp_path / "a/1.jpg", 0)
     picture(tmp_path / "__MACOSX/a/1.jpg", 0)
     picture(tmp_path / "a/.2.jpg", 0)
@@ -17,7 +17,7 @@ def test_hidden_files_are_not_there(tmp_path):
     assert list(contents.images) == ["a/1.jpg"]
 
 
-def test_a_folder_that_is_not_there(tmp_path):
+def test_a_missing_folder_is_an_error(tmp_path):
     with pytest.raises(DataError, match="cannot be listed: No such file"):
         Contents.of(tmp_path / "none")
 

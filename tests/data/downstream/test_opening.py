@@ -64,7 +64,7 @@ def test_a_split_without_images(tmp_path):
         open_listing(Listing({"train": {"a": 0}, "test": {}}, ("x",)), tmp_path, "n", cache_dir=tmp_path / "m")
 
 
-def test_bytes_make_the_fingerprint_and_are_remembered(data_root, notes):
+def test_bytes_determine_the_fingerprint_and_are_cached(data_root, notes):
     TREES["eurosat"](data_root / "eurosat")
     folder = data_root / "eurosat/2750"
     old = time.time() - 60

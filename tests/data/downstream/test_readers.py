@@ -68,13 +68,13 @@ def test_another_folder_around_it_changes_nothing(name, planted, data_root):
 
 
 @pytest.mark.parametrize("name", PAPER12)
-def test_an_absent_set_says_how_to_get_it(name, data_root):
+def test_the_error_of_an_absent_set_describes_how_to_get_it(name, data_root):
     expected = rf"{name} is absent: expected is {data_root / name} with .*datasets prepare {name}"
     with pytest.raises(DataError, match=expected):
         open_dataset(name, root=data_root)
 
 
-def test_part_of_a_set(planted, data_root):
+def test_an_incomplete_set_is_partial(planted, data_root):
     folder = planted("flowers102")
     (folder / "setid.mat").unlink()
     assert state_of(PUBLISHED["flowers102"], folder) == "partial"
@@ -83,7 +83,7 @@ def test_part_of_a_set(planted, data_root):
 
 
 @pytest.mark.parametrize("name", ["cropdisease", "eurosat", "resisc45", "sketch", "dtd"])
-def test_a_set_without_one_of_its_class_folders_is_there_in_part(name, planted, data_root):
+def test_a_set_without_one_of_its_class_folders_is_incomplete(name, planted, data_root):
     folder = planted(name)
     next(folder.rglob("without_images_000")).rmdir()
     assert state_of(PUBLISHED[name], folder) == "partial"
@@ -239,7 +239,7 @@ def test_a_set_of_the_published_size_is_not_remarked_on(planted, data_root, note
     assert not notes.notes
 
 
-def test_the_bands_of_eurosat_are_left_alone(planted, data_root):
+def test_multispectral_files_of_eurosat_are_ignored(planted, data_root):
     folder = planted("eurosat")
     before = open_dataset("eurosat", root=data_root)
     picture(folder / "EuroSAT_MS/Forest/Forest_1.tif", 1)
@@ -267,14 +267,14 @@ def test_kaokore_counts_vanished_images(planted, data_root, notes):
 
 
 @pytest.mark.parametrize("row", ["x.jpg,2,0,train", "x.jpg,0,4,train", "x.jpg,0,0,all", "x.jpg,,0,train"])
-def test_kaokore_labels_that_cannot_be_meant(planted, data_root, row):
+def test_invalid_kaokore_labels_are_rejected(planted, data_root, row):
     path = planted("kaokore") / "labels.csv"
     path.write_text(path.read_text() + row + "\n")
     with pytest.raises(DataError, match=r"labels\.csv has invalid values for x\.jpg: gender"):
         open_dataset("kaokore", root=data_root)
 
 
-def test_omniglot_is_the_evaluation_alphabets_unless_all_are_asked_for(planted, data_root, monkeypatch):
+def test_omniglot_is_the_evaluation_alphabets_by_default(planted, data_root, monkeypatch):
     folder = planted("omniglot")
     few, every = (open_dataset(spec, root=data_root) for spec in ("omniglot", "omniglot:all"))
     assert {name.split("/")[0] for name in few.classes} == {"Angelic", "Tibetan"}

@@ -55,7 +55,7 @@ def test_every_set_opens_from_its_tree(name, planted, data_root, notes):
 
 
 @pytest.mark.parametrize("name", ["caltech101", "food101"])
-def test_a_set_without_one_of_its_class_folders_is_there_in_part(name, planted):
+def test_a_set_without_one_of_its_class_folders_is_incomplete(name, planted):
     folder = planted(name)
     next(folder.rglob("without_images_000")).rmdir()
     assert state_of(PUBLISHED[name], folder) == "partial"

@@ -46,7 +46,7 @@ def test_a_changed_label_is_another_fingerprint(tree, data_root):
     assert open_dataset("voc2007", root=data_root).split("train").fingerprint != before
 
 
-def test_a_missing_image_is_left_out_and_told(tree, data_root, notes):
+def test_a_missing_image_is_left_out_and_reported(tree, data_root, notes):
     (tree / "VOCdevkit/VOC2007/JPEGImages/000003.jpg").unlink()
     train = open_dataset("voc2007", root=data_root, reporter=notes).split("train")
     assert (len(train), "000003.jpg" in train.ids) == (23, False)
@@ -84,7 +84,7 @@ def test_another_year_beside_it_changes_nothing(tree, data_root):
         ),
     ],
 )
-def test_lists_that_cannot_be_meant(tree, data_root, name, change, words):
+def test_invalid_lists_are_rejected(tree, data_root, name, change, words):
     path = tree / MAIN / name
     text = change(path.read_text())
     path.unlink() if text is None else path.write_text(text, encoding="utf-8")
@@ -93,7 +93,7 @@ def test_lists_that_cannot_be_meant(tree, data_root, name, change, words):
 
 
 @pytest.mark.parametrize("gone", ["VOC2007/JPEGImages", "VOC2007/ImageSets/Main/test.txt"])
-def test_half_of_it_is_there_in_part(tree, gone):
+def test_half_of_a_set_is_incomplete(tree, gone):
     place = tree / "VOCdevkit" / gone
     shutil.rmtree(place) if place.is_dir() else place.unlink()
     assert state_of(PUBLISHED["voc2007"], tree) == "partial"

@@ -104,13 +104,13 @@ def test_the_archives_hold_the_same_images(folders, archives, data_root):
             assert np.array_equal(reader.image(row), image)
 
 
-def test_the_index_is_remembered(archives, data_root, notes):
+def test_the_index_is_cached(archives, data_root, notes):
     for _ in range(2):
         open_dataset(f"imagenet:{archives}", root=data_root, reporter=notes)
     assert len([note for note in notes.notes if note.startswith("Indexing the images of")]) == 2, "one an archive"
 
 
-def test_a_damaged_index_is_made_anew(archives, data_root, notes):
+def test_a_damaged_index_is_recomputed(archives, data_root, notes):
     path = archives / "ILSVRC2012_img_val.tar"
     first = tar_index(path, cache_dir=data_root)
     (memo,) = data_root.glob("*.npz")

@@ -272,24 +272,24 @@ def _link_or_copy(published: Publication, folder: Path, source: Path, request: R
     return _prepared(published, folder, "copied" if request.copy else "linked", found)
 
 
-def _validate(published: Publication, download_folder: Path, names: str, reporter: Reporter) -> tuple[int, int]:
+def _validate(published: Publication, folder: Path, names: str, reporter: Reporter) -> tuple[int, int]:
     """Count the images and classes that the reader finds; fewer classes than published are reported.
 
     Raises: DataError: If it is another data set, incomplete, or has more classes than published.
     """
-    if state_of(published, download_folder) != "ready":
-        found = sorted(path.name for path in download_folder.iterdir())[:5]
+    if state_of(published, folder) != "ready":
+        found = sorted(path.name for path in folder.iterdir())[:5]
         raise DataError(
             f"{names}: this is not {published.name}, or it is incomplete; "
             f"found: {', '.join(found) or 'no files'}. {_expected(published)}"
         )
     try:
-        inventory = published.read(download_folder)
+        inventory = published.read(folder)
         images, classes = inventory.count_images(), len(inventory.classes)
     except DataError as error:
         message = str(error)
-        if names != str(download_folder):  # report unpacked paths as in the archive
-            message = message.replace(f"{download_folder}/", "").replace(str(download_folder), names)
+        if names != str(folder):  # report unpacked paths as in the archive
+            message = message.replace(f"{folder}/", "").replace(str(folder), names)
         raise DataError(f"{names}: this is not {published.name}: {message}") from error
     if classes > published.n_classes:
         raise DataError(
@@ -348,10 +348,10 @@ def _prepared(published: Publication, folder: Path, how: str, found: tuple[int, 
     return Prepared(published.name, how, str(folder), images, sum(published.counts.values()), classes)
 
 
-def _bytes_below(download_folder: Path) -> int:
-    if not download_folder.is_dir():
+def _bytes_below(folder: Path) -> int:
+    if not folder.is_dir():
         return 0
-    return sum(path.stat().st_size for path in download_folder.rglob("*") if path.is_file())
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 @contextmanager
