@@ -162,8 +162,8 @@ def test_seeds_draw_others_and_fingerprints_tell(whole):
     [
         (COUNTS, "limit=3", "leaves 2 images of train for 3 classes"),
         (COUNTS, "limit=0.001", "leaves 1 image of train for 3 classes"),
-        ({"train": (900,) * 1, "test": (3,)}, "vtab1k", "needs 1000 images of train, there are 900"),
-        (COUNTS | {"val": (50, 50, 50)}, "vtab1k", "needs 200 images of val, there are 150"),
+        ({"train": (900,) * 1, "test": (3,)}, "vtab1k", "needs 1000 images of train, but there are 900"),
+        (COUNTS | {"val": (50, 50, 50)}, "vtab1k", "needs 200 images of val, but there are 150"),
     ],
 )
 def test_budgets_that_cannot_be_met(counts, text, words):

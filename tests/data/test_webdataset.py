@@ -244,7 +244,7 @@ def broken(tmp_path, kind):
         ("no images", "contain no samples with images"),
         ("half labelled", "has labels, but 0002 has none"),
         ("mixed", "mixes numbers and names as labels"),
-        ("negative", r"has labels -1 … 1, not 0 …"),
+        ("negative", r"has labels -1 … 1; the allowed range is 0 …"),
         ("few", r"has no test split, and its class '0' has 1 image, too few .* each class needs 3 or more"),
     ],
 )

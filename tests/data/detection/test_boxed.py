@@ -146,7 +146,7 @@ def test_faults_are_counted_listed_and_reported(notes):
         "tiny train: 2 left out, no area, such as a.jpg: no area (1, 1, 1, 2)",
         "tiny train: 1 left out, missing image, such as b.jpg: missing image",
     ]
-    with pytest.raises(DataError, match=r"tiny: a\.jpg: no area \(1\)\. Mend .*--on-error skip"):
+    with pytest.raises(DataError, match=r"tiny: a\.jpg: no area \(1\)\. Correct .*--on-error skip"):
         FaultList("tiny", "stop").add("a.jpg", "no area", "1")
 
 
