@@ -137,7 +137,7 @@ def test_an_interruption_stops_soon_and_loses_little(folder, cache_file, monkeyp
         hashed.append(path.name)
         return file_digest(path)
 
-    monkeypatch.setattr(fingerprints, "_FILES_A_TASK", 1)
+    monkeypatch.setattr(fingerprints, "_FILES_PER_TASK", 1)
     monkeypatch.setattr(fingerprints, "file_digest", interrupted)
     with pytest.raises(KeyboardInterrupt):
         content_digests(folder, stamps, cache_file=cache_file)

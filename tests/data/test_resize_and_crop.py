@@ -58,8 +58,8 @@ def test_the_definition_agrees(shape, interpolation):
 def test_both_ways_agree(shape, interpolation):
     view = Preprocessing(40, 32, "shorter", interpolation)
     height, width = resized_shape(*shape, view)
-    first = resize_and_crop._resized_middle(picture(*shape), height, width, view)
-    other = resize_and_crop._middle_resized(picture(*shape), height, width, view)
+    first = resize_and_crop._resize_then_crop(picture(*shape), height, width, view)
+    other = resize_and_crop._resize_crop_only(picture(*shape), height, width, view)
     assert largest_difference(first, other) <= 2
 
 
