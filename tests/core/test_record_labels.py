@@ -90,6 +90,11 @@ def test_a_list_of_one_is_shown_as_its_element():
     assert recipes(*found) == ["linear (lr 0.1)", "linear (lr [0.1, 0.2])"]
 
 
+def test_a_setting_without_a_value_is_left_out():
+    found = [record("m", "d", 0.5, settings={"size": size}) for size in (None, 64)]
+    assert recipes(*found) == ["linear", "linear (size 64)"]
+
+
 def test_recipes_are_ordered_by_protocol_and_number():
     mixed = ["zeta", "semantic high", "fewshot 10-shot lr", "fewshot 5-shot lr", "semantic low", "linear"]
     assert ordered_recipes(mixed) == (

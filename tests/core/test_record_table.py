@@ -41,6 +41,12 @@ def test_constant_columns_are_one_caption():
     )
 
 
+def test_a_caption_without_selection_names_no_split():
+    assert printed([replace(record(**LINEAR), selected_on="none")], 80).endswith(
+        "\nlayer blocks.6 · seed 0 · linear · accuracy · chosen: penalty 0.0316\nscored on test · 0 unreadable"
+    )
+
+
 def test_what_differs_has_a_column_where_there_is_room():
     records = [record(**LINEAR), record(**KNN, seed=1)]
     assert printed(records, 100) == (

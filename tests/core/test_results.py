@@ -201,7 +201,7 @@ def test_results_read_as_a_table():
     assert rows == [
         "imagenet-lite0 mini/digits blocks.6 knn 0.875 0.800–0.900 400",
         "<b> mini/digits [red] knn 5-shot 0.875 0.800–0.900 400",
-        "seed 0 · accuracy · chosen: k 20 · chosen on none · scored on test · 2 unreadable",
+        "seed 0 · accuracy · chosen: k 20 · scored on test · 2 unreadable",
     ]
 
 

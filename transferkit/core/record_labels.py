@@ -35,7 +35,8 @@ def labels_of(records: Sequence[Result]) -> Iterator[Label]:
     Records of the same model, data set, recipe, layer and seed differ in details that their names do not
     contain: weights, pooling, preprocessing, or the images. These details are added to the name of that model or
     data set everywhere. Settings are compared over all models, and those that differ are added to all recipes of
-    the protocol, so that equal recipes have equal names even if one model also has results with other settings.
+    the protocol, so that equal recipes have equal names even if one model also has results with other settings. A
+    detail whose value is None is left out.
     """
     differing: dict[tuple[str, str], set[str]] = {}
     for key, parts in ((_recipe_key, _settings), (_cell_key, _contents)):
@@ -100,7 +101,8 @@ def _label(record: Result, differing: Mapping[tuple[str, str], set[str]]) -> Lab
 
     def with_details(part: str, name: str, owner: str) -> str:
         added = sorted(differing.get((part, owner), ()))
-        texts = [f"{detail.rpartition('.')[2]} {_unwrapped(details.get(detail, '–'))}" for detail in added]
+        values = [(detail.rpartition(".")[2], details.get(detail)) for detail in added]
+        texts = [f"{detail} {_unwrapped(value)}" for detail, value in values if value is not None]
         return f"{name} ({', '.join(texts)})" if texts else name
 
     return Label(

@@ -1,12 +1,21 @@
-"""The table of result records for terminals."""
+"""Tables of result records, for terminals and for notebooks."""
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 from .fitted_table import Column, FittedTable, Name
 from .record_labels import Label, labels_of
-from .results import SEEN, SEEN_MEANS, Result
+from .results import SEEN, SEEN_MEANS, Result, recipe
 
+_SCORE_COLUMNS = (
+    Column("value", right=True),
+    Column("95 % interval", right=True),
+    Column("n", right=True),
+    Column("chosen on", constant="chosen on {}", group=1),
+    Column("scored on", constant="scored on {}", group=1),
+    Column("unreadable", right=True, constant="{} unreadable"),
+)
 _COLUMNS = (
     Column("model", group=2),
     Column("data", group=3),
@@ -16,21 +25,28 @@ _COLUMNS = (
     Column("protocol", constant="{}", group=1),
     Column("metric", constant="{}", group=1),
     Column("chosen", constant="chosen: {}", optional=True),
-    Column("value", right=True),
-    Column("95 % interval", right=True),
-    Column("n", right=True),
-    Column("chosen on", constant="chosen on {}", group=1),
-    Column("scored on", constant="scored on {}", group=1),
-    Column("unreadable", right=True, constant="{} unreadable"),
+    *_SCORE_COLUMNS,
 )
+_HTML_HEADINGS = ("model", "data", "layer", "protocol", "metric", *(column.heading for column in _SCORE_COLUMNS))
 _CONDITIONS = ("corruption", "severity", "score", "other", "other_layers", "layers")
 
 
 def record_table(records: Sequence[Result]) -> FittedTable:
     """Return a table with one row per record."""
     rows = [_row(record, label) for record, label in zip(records, labels_of(records), strict=True)]
-    seen = any(record.trained_on for record in records)
-    return FittedTable(_COLUMNS, rows, [SEEN_MEANS] if seen else [])
+    return FittedTable(_COLUMNS, rows, _notes(records))
+
+
+def html_table(records: Sequence[Result]) -> str:
+    """Return an HTML table with one row per record; names that users give are escaped."""
+    head = "".join(f"<th>{heading}</th>" for heading in _HTML_HEADINGS)
+    rows = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in _html_row(r)) + "</tr>" for r in records)
+    notes = "".join(f"<p>{note}</p>" for note in _notes(records))
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{notes}"
+
+
+def _notes(records: Sequence[Result]) -> list[str]:
+    return [SEEN_MEANS] if any(record.trained_on for record in records) else []
 
 
 def _row(record: Result, label: Label) -> tuple[str | Name, ...]:
@@ -44,10 +60,28 @@ def _row(record: Result, label: Label) -> tuple[str | Name, ...]:
         label.recipe,
         record.metric,
         chosen_text(record.chosen),
+        *_score_cells(record),
+    )
+
+
+def _html_row(record: Result) -> tuple[str, ...]:
+    return (
+        record.model,
+        f"{record.data} {SEEN}" if record.trained_on else record.data,
+        record.layer,
+        recipe(record.protocol, record.settings),
+        record.metric,
+        *_score_cells(record),
+    )
+
+
+def _score_cells(record: Result) -> tuple[str, ...]:
+    """Return the cells of ``_SCORE_COLUMNS``; "chosen on" is empty if nothing was selected."""
+    return (
         f"{record.value:.3f}",
         f"{record.ci_low:.3f}–{record.ci_high:.3f}",
         str(record.n),
-        record.selected_on,
+        "" if record.selected_on == "none" else record.selected_on,
         record.evaluated_on,
         str(record.skipped_rows),
     )

@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -275,37 +274,16 @@ class Results(Sequence[Result]):
 
         return record_table(self._records)
 
-    @property
-    def _any_trained_on(self) -> bool:
-        return any(record.trained_on for record in self._records)
-
     def __str__(self) -> str:
         with (console := Console(width=160, color_system=None)).capture() as captured:
             console.print(self, crop=False)
         return captured.get().rstrip()
 
     def _repr_html_(self) -> str:
-        """Return the HTML table for notebooks; names that users give are escaped."""
-        cell = "<td>{}</td>".format
-        rows = "".join("<tr>" + "".join(cell(escape(c)) for c in _row(r)) + "</tr>" for r in self._records)
-        head = "".join(f"<th>{name}</th>" for name in _HEADINGS)
-        note = f"<p>{SEEN_MEANS}</p>" if self._any_trained_on else ""
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{note}"
+        """Return the HTML table for notebooks."""
+        from .record_table import html_table  # it imports this module
 
-
-_HEADINGS = (
-    "model",
-    "data",
-    "layer",
-    "protocol",
-    "metric",
-    "value",
-    "95 % interval",
-    "n",
-    "chosen on",
-    "scored on",
-    "unreadable",
-)
+        return html_table(self._records)
 
 
 def recipe(protocol: str, settings: Mapping[str, Any]) -> str:
@@ -318,19 +296,3 @@ def recipe(protocol: str, settings: Mapping[str, Any]) -> str:
     method = f" {settings['method']}" if "method" in settings else ""
     level = f" {settings['level']}" if "level" in settings else ""
     return protocol + shots + method + level
-
-
-def _row(record: Result) -> tuple[str, ...]:
-    return (
-        record.model,
-        f"{record.data} {SEEN}" if record.trained_on else record.data,
-        record.layer,
-        recipe(record.protocol, record.settings),
-        record.metric,
-        f"{record.value:.3f}",
-        f"{record.ci_low:.3f}–{record.ci_high:.3f}",
-        str(record.n),
-        record.selected_on,
-        record.evaluated_on,
-        str(record.skipped_rows),
-    )
