@@ -47,9 +47,9 @@ def test_order_of_source_classes_and_duplication_do_not_matter():
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ([0.5, 0.9, 0.0], "Row 1 is no distribution: it sums to 1.4, its least is 0. Give the softmax"),
-        ([1.5, -0.5, 0.0], "it sums to 1, its least is -0.5"),
-        ([0.0, 0.0, 0.0], "it sums to 0"),
+        ([0.5, 0.9, 0.0], "Row 1 is not a distribution: its sum is 1.4 and its minimum is 0. Give the softmax"),
+        ([1.5, -0.5, 0.0], "its sum is 1 and its minimum is -0.5"),
+        ([0.0, 0.0, 0.0], "its sum is 0"),
     ],
 )
 @pytest.mark.parametrize("score", [leep, nce])

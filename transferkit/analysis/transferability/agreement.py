@@ -1,4 +1,4 @@
-"""How well a score ranks models: its agreement with the accuracies they reached.
+"""Agreement of a score's ranking of models with the ranking by their accuracies.
 
 [1] Vigna, A weighted correlation index for rankings with ties, WWW 2015.
 """
@@ -12,16 +12,17 @@ from scipy.stats import weightedtau
 from ...core.errors import NonFiniteError, ShapeError
 
 FEWEST = 3
-"""Models below which two rankings agree or not, and nothing lies between."""
+"""Minimum number of models; two models either have the same order or not, so a correlation says little."""
 
 
 @dataclass(frozen=True)
 class RankCorrelation:
-    """How alike two rankings are.
+    """Rank correlation of scores and accuracies.
 
     Attributes:
-        value: Kendall's τ, weighted so that the order of the best models counts most [1]; -1 … 1, or None.
-        models: how many were ranked.
+        value: weighted Kendall's τ [1] in -1 … 1, in which the order of the best models has the largest weight, or
+            None if it is undefined.
+        models: number of ranked models.
     """
 
     value: float | None
@@ -29,13 +30,13 @@ class RankCorrelation:
 
 
 def rank_correlation(scores: ArrayLike, accuracies: ArrayLike) -> RankCorrelation:
-    """Agreement of the scores and accuracies ``[m]`` of ``m`` models, with hyperbolic weights as in LogME.
+    """Compute the rank correlation of scores ``[m]`` and accuracies ``[m]`` of ``m`` models, as LogME's authors do.
 
-    None below 3 models, or where all scores or all accuracies are equal.
+    The weights are hyperbolic. The value is None for fewer than 3 models, or if all scores or all accuracies are equal.
 
     Raises:
-        ShapeError: if there is not one accuracy a score.
-        NonFiniteError: if one of them is NaN or infinite.
+        ShapeError: if the numbers of scores and accuracies differ.
+        NonFiniteError: if a score or an accuracy is NaN or infinite.
 
     >>> found = rank_correlation([0.1, 0.5, 0.3], [61, 83, 70])
     >>> round(found.value, 9), found.models

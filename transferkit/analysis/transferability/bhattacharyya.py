@@ -1,4 +1,4 @@
-"""GBC: how much the classes overlap as Gaussians [1].
+"""GBC, the Gaussian Bhattacharyya coefficient: the overlap of the classes, modelled as Gaussians [1].
 
 [1] Pándy et al., Transferability estimation using Bhattacharyya class separability, CVPR 2022.
 """
@@ -15,24 +15,25 @@ from .score import SCORES, TransferScore, two_classes
 Gaussian = Literal["spherical", "diagonal"]
 
 DIRECTIONS = 64
-"""Principal components that the Gaussians live in, as in [1]; all, where there are fewer."""
+"""Maximum number of principal components in which the Gaussians are fitted, as in [1]."""
 
 FLOOR = 1e-4
-"""The least variance of a class, as a share of that of all rows: one row of a class would have none."""
+"""Minimum variance of a class as a fraction of the variance of all rows; a class with one row would have none."""
 
 
 def bhattacharyya_score(x: ArrayLike, labels: ArrayLike, *, gaussian: Gaussian = "spherical") -> float:
-    """GBC [1]: less the sum of ``exp(-D)`` over ordered pairs of classes; 0 if none overlap.
+    """Compute GBC [1]: the negative sum of ``exp(-D)`` over ordered pairs of classes; 0 if no classes overlap.
 
-    ``D = ⅛ Σ (μ_a - μ_b)² / v + ½ Σ log(v / √(v_a v_b))`` over directions, ``v = (v_a + v_b)/2``. The
-    released code of [1] counts the logarithm of a spherical variance once, not once a direction as here.
+    The Bhattacharyya distance of classes a and b with means μ and variances v, summed over directions, is
+    ``D = ⅛ Σ (μ_a - μ_b)² / v + ½ Σ log(v / √(v_a v_b))`` with ``v = (v_a + v_b)/2``. The released code of [1]
+    adds the logarithm of a spherical variance once instead of once per direction.
 
     Args:
-        x: ``[n, d]``. No scale, shift or rotation of it matters.
+        x: ``[n, d]``; the score does not change if it is scaled, shifted or rotated.
         labels: ``[n]`` integers of at least 2 classes.
-        gaussian: ``spherical``, one variance a class, or ``diagonal``, one a principal component.
+        gaussian: ``spherical``, one variance per class, or ``diagonal``, one per class and principal component.
 
-    Raises: as ``two_classes``.
+    Raises: ShapeError, NonFiniteError, DataError: as ``two_classes``.
     """
     rows = two_classes(x, labels)
     z, _ = principal_components(rows.x, most=DIRECTIONS)
@@ -51,10 +52,10 @@ def bhattacharyya_score(x: ArrayLike, labels: ArrayLike, *, gaussian: Gaussian =
 
 
 def _distances(mean: Array, variance: Array, means: Array, variances: Array) -> Array:
-    """D of one class ``[k]`` to others ``[m, k]``, ``[m]``."""
+    """Compute the distances D ``[m]`` of a class with mean and variance ``[k]`` to ``m`` classes ``[m, k]``."""
     middle = (variance + variances) / 2
-    apart = ((mean - means) ** 2 / middle).sum(axis=1) / 8
-    return apart + (np.log(middle) - (np.log(variance) + np.log(variances)) / 2).sum(axis=1) / 2
+    of_means = ((mean - means) ** 2 / middle).sum(axis=1) / 8
+    return of_means + (np.log(middle) - (np.log(variance) + np.log(variances)) / 2).sum(axis=1) / 2
 
 
 SCORES.register("gbc")(TransferScore(bhattacharyya_score, "features", "GBC"))

@@ -1,4 +1,4 @@
-"""Principal components, for scores that are defined on few directions."""
+"""Principal components, for scores that are computed in few directions."""
 
 import numpy as np
 
@@ -6,17 +6,17 @@ from ..labelled import Array
 
 
 def principal_components(x: Array, *, most: int | None = None, energy: float = 1.0) -> tuple[Array, Array]:
-    """Coordinates of ``x`` ``[n, d]`` along its first principal components.
+    """Compute the coordinates of ``x`` ``[n, d]`` along its first principal components.
 
     Args:
         x: finite float64.
-        most: how many components at most; None for no limit.
-        energy: the share of the variance to keep: the fewest components that reach it.
+        most: maximum number of components; None for no limit.
+        energy: fraction of the variance to keep; the smallest number of components that reaches it is used.
 
-    Returns: ``[n, k]``, in a unit in which the largest entry of ``x`` less its mean is 1, and the variances
-        ``[k]``, descending. Constant features have one component, of zeros.
+    Returns: coordinates ``[n, k]``, scaled such that the largest entry of the centred ``x`` is 1, and the variances
+        ``[k]`` in descending order. Constant features have one component of zeros.
     """
-    x = x - x[0]  # nothing is left of a constant, not even rounding
+    x = x - x[0]  # a constant feature becomes exactly zero, without rounding errors
     x -= x.mean(axis=0)
     x /= np.abs(x).max() or 1.0
     n, d = x.shape

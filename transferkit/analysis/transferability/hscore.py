@@ -1,4 +1,4 @@
-"""H-score [1], and with a covariance that is estimated well where rows are few [2].
+"""H-score [1], and its variant with a shrunk covariance, which is accurate for few rows [2].
 
 [1] Bao et al., An information-theoretic approach to transferability in task transfer learning, ICIP 2019.
 [2] Ibrahim et al., Newer is not always better: rethinking transferability metrics, their peculiarities,
@@ -15,30 +15,32 @@ from .score import SCORES, TransferScore, two_classes
 
 
 def h_score(x: ArrayLike, labels: ArrayLike) -> float:
-    """``tr(cov(x)⁺ cov(E[x | y]))`` [1]: how many directions of ``x`` the classes explain, 0 … c-1.
+    """Compute ``tr(cov(x)⁺ cov(E[x | y]))`` [1]: the number of directions of ``x`` that classes explain, 0 … c-1.
 
-    Where there are fewer rows than features it tends to c-1 for any features: use ``regularized_h_score``.
+    With fewer rows than features it tends to c-1 for any features: use ``regularized_h_score`` instead.
 
     Args:
-        x: ``[n, d]``. No invertible linear map of it matters.
+        x: ``[n, d]``; the score does not change under an invertible linear map.
         labels: ``[n]`` integers of at least 2 classes.
 
-    Raises: as ``two_classes``.
+    Raises: ShapeError, NonFiniteError, DataError: as ``two_classes``.
     """
     rows = two_classes(x, labels)
     x = _coordinates(_centred(rows.x))
-    share, means = rows.count / len(x), rows.means(x)
-    return _explained(x.T @ x / len(x), means * np.sqrt(share)[:, None])
+    frequency, means = rows.count / len(x), rows.means(x)
+    return _explained(x.T @ x / len(x), means * np.sqrt(frequency)[:, None])
 
 
 def regularized_h_score(x: ArrayLike, labels: ArrayLike) -> float:
-    """``(1 - s) tr(C⁻¹ cov(E[x | y]))``, ``C = (1 - s) cov(x) + s tr(cov(x))/d I`` [2], with ``s`` from [3].
+    """Compute ``(1 - s) tr(C⁻¹ cov(E[x | y]))`` with ``C = (1 - s) cov(x) + s tr(cov(x))/d I`` [2].
+
+    The shrinkage ``s`` is that of Ledoit and Wolf [3].
 
     Args:
-        x: ``[n, d]``. No scale, shift or rotation of it matters.
+        x: ``[n, d]``; the score does not change if it is scaled, shifted or rotated.
         labels: ``[n]`` integers of at least 2 classes.
 
-    Raises: as ``two_classes``.
+    Raises: ShapeError, NonFiniteError, DataError: as ``two_classes``.
     """
     rows = two_classes(x, labels)
     x = _centred(rows.x)
@@ -49,19 +51,19 @@ def regularized_h_score(x: ArrayLike, labels: ArrayLike) -> float:
     x = _coordinates(x)
     covariance = (1 - shrinkage) * (x.T @ x / len(x))
     covariance.flat[:: x.shape[1] + 1] += shrinkage * variance
-    share, means = rows.count / len(x), rows.means(x)
-    return (1 - shrinkage) * _explained(covariance, means * np.sqrt(share)[:, None])
+    frequency, means = rows.count / len(x), rows.means(x)
+    return (1 - shrinkage) * _explained(covariance, means * np.sqrt(frequency)[:, None])
 
 
 def _centred(x: Array) -> Array:
-    """``x`` less its mean, its largest entry 1; exactly zero where a column is constant."""
+    """Subtract the mean of ``x`` and scale its largest entry to 1; a constant column becomes exactly zero."""
     x = x - x[0]
     x = np.where((x == 0).all(axis=0), 0, x - x.mean(axis=0))
     return x / (np.abs(x).max() or 1.0)
 
 
 def _coordinates(x: Array) -> Array:
-    """``x`` ``[n, d]`` along axes of its row space, ``[n, n]``, where that is smaller."""
+    """Return ``x`` ``[n, d]`` in coordinates of its row space, ``[n, n]``, if that is smaller, else ``x``."""
     if len(x) >= x.shape[1]:
         return x
     _, upper = np.linalg.qr(x.T)
@@ -69,7 +71,7 @@ def _coordinates(x: Array) -> Array:
 
 
 def _explained(covariance: Array, means: Array) -> float:
-    """``tr(covariance⁺ Mᵀ M)`` of ``[d, d]`` and ``M`` ``[c, d]``; eigenvalues of rounding are left out."""
+    """Compute ``tr(covariance⁺ Mᵀ M)`` for ``[d, d]`` and means ``M`` ``[c, d]``, without eigenvalues from rounding."""
     values, vectors = np.linalg.eigh(covariance)
     kept = values > max(values[-1], 0) * len(values) * np.finfo(np.float64).eps
     return float(((means @ vectors[:, kept]) ** 2 / values[kept]).sum())

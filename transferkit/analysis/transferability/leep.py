@@ -1,4 +1,6 @@
-"""LEEP and NCE, of the classes a model was trained on, and NLEEP, of clusters of its features.
+"""LEEP and NCE, which use the source classes of a model, and NLEEP, which uses clusters of its features.
+
+The source classes are those that the model was trained on.
 
 [1] Nguyen et al., LEEP: a new measure to evaluate transferability of learned representations, ICML 2020.
 [2] Tran et al., Transferability and hardness of supervised classification tasks, ICCV 2019.
@@ -18,40 +20,40 @@ from .directions import principal_components
 from .score import SCORES, TransferScore, two_classes
 
 ENERGY = 0.8
-"""The share of variance that NLEEP's principal components keep [3]."""
+"""Fraction of the variance that the principal components of NLEEP keep [3]."""
 
 COMPONENTS = 5
-"""NLEEP's clusters for each class [3]; no more than half the rows."""
+"""Number of clusters of NLEEP per class [3]; there are at most half as many clusters as rows."""
 
 SUM = 0.02
-"""How far the probabilities of a row may be from a sum of 1: float16 of a thousand classes stays within."""
+"""Maximum deviation of the sum of a row's probabilities from 1, enough for a thousand classes in float16."""
 
 
 def leep(probabilities: ArrayLike, labels: ArrayLike) -> float:
-    """Mean log likelihood of the labels under ``p(y | x) = Σ_z p(y | z) θ_z(x)`` [1]; at most 0.
+    """Compute the mean log-likelihood of the labels under ``p(y | x) = Σ_z p(y | z) θ_z(x)`` [1]; at most 0.
 
-    ``p(y | z)`` are the shares in which a source class's probability falls on the rows of each label.
+    ``p(y | z)`` is the fraction of the probability of source class ``z`` that the rows with label ``y`` have.
 
     Args:
-        probabilities: ``[n, s]``, θ: of the ``s`` classes the model was trained on; rows sum to 1.
+        probabilities: ``[n, s]``, θ, of the ``s`` source classes; rows sum to 1.
         labels: ``[n]`` integers of at least 2 classes.
 
     Raises:
-        ShapeError: if these are no probabilities.
+        ShapeError: if a row is not a probability distribution.
         NonFiniteError, DataError: as ``two_classes``.
     """
     return _leep(_probabilities(probabilities, labels))
 
 
 def nce(probabilities: ArrayLike, labels: ArrayLike) -> float:
-    """Less the entropy of the labels once the model's most probable source class is known [2]; at most 0.
+    """Compute the negative entropy of the labels given the most probable source class [2]; at most 0.
 
     Args:
-        probabilities: ``[n, s]`` of the ``s`` classes the model was trained on; rows sum to 1.
+        probabilities: ``[n, s]`` of the ``s`` source classes; rows sum to 1.
         labels: ``[n]`` integers of at least 2 classes.
 
     Raises:
-        ShapeError: if these are no probabilities.
+        ShapeError: if a row is not a probability distribution.
         NonFiniteError, DataError: as ``two_classes``.
     """
     rows = _probabilities(probabilities, labels)
@@ -62,29 +64,29 @@ def nce(probabilities: ArrayLike, labels: ArrayLike) -> float:
 
 
 def nleep(x: ArrayLike, labels: ArrayLike, *, rng: np.random.Generator) -> float:
-    """LEEP of the clusters of a Gaussian mixture on principal components in place of source classes [3].
+    """Compute LEEP with the clusters of a Gaussian mixture on principal components as source classes [3].
 
-    Covariances are diagonal: at 5 clusters a class full ones would have more numbers than the rows can say.
+    Covariances are diagonal: with 5 clusters per class there are too few rows to estimate full ones.
 
     Args:
-        x: ``[n, d]``. No scale or shift of it matters.
+        x: ``[n, d]``; the score does not change if it is scaled or shifted.
         labels: ``[n]`` integers of at least 2 classes.
-        rng: where the mixture starts.
+        rng: generator that seeds the initial clusters.
 
-    Raises: as ``two_classes``.
+    Raises: ShapeError, NonFiniteError, DataError: as ``two_classes``.
     """
     rows = two_classes(x, labels)
     z, _ = principal_components(rows.x, energy=ENERGY)
-    z = z / (np.sqrt((z**2).mean()) or 1.0)  # the mixture's floor of variance is 1e-6
+    z = z / (np.sqrt((z**2).mean()) or 1.0)  # unit variance, since the mixture adds 1e-6 to variances
     mixture = GaussianMixture(
         min(COMPONENTS * len(rows.count), max(1, len(z) // 2)),
         covariance_type="diag",
         random_state=int(rng.integers(2**31)),
     )
-    with warnings.catch_warnings():  # a mixture that has not settled, or finds fewer clusters, will do
+    with warnings.catch_warnings():  # a mixture that did not converge is good enough
         warnings.simplefilter("ignore", ConvergenceWarning)
-        of_clusters = mixture.fit(z).predict_proba(z)
-    return _leep(Labelled(of_clusters, rows.y, rows.count))
+        clusters = mixture.fit(z).predict_proba(z)
+    return _leep(Labelled(clusters, rows.y, rows.count))
 
 
 def _leep(rows: Labelled) -> float:
@@ -95,13 +97,13 @@ def _leep(rows: Labelled) -> float:
 
 
 def _probabilities(probabilities: ArrayLike, labels: ArrayLike) -> Labelled:
-    """Checked rows, made to sum to 1."""
+    """Check the probabilities, and scale each row to a sum of 1."""
     rows = two_classes(probabilities, labels, needs="probabilities")
     total = rows.x.sum(axis=1, keepdims=True)
     if rows.x.min() < 0 or np.abs(total - 1).max() > SUM:
         row = int(np.maximum(np.abs(total[:, 0] - 1), (rows.x < 0).any(axis=1)).argmax())
         raise ShapeError(
-            f"Row {row} is no distribution: it sums to {total[row, 0]:.4g}, its least is "
+            f"Row {row} is not a distribution: its sum is {total[row, 0]:.4g} and its minimum is "
             f"{rows.x[row].min():.4g}. Give the softmax of the logits."
         )
     return Labelled(rows.x / total, rows.y, rows.count)

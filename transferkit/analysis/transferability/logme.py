@@ -12,45 +12,46 @@ from .score import SCORES, TransferScore, two_classes
 
 ITERATIONS = 200
 TOLERANCE = 1e-6
-"""The relative change of α / β at which the iteration ends."""
+"""The iteration stops when the relative change of α / β is smaller."""
 
 RANGE = (1e-12, 1e12)
-"""Where α / β is sought, in units of the largest eigenvalue of ``xᵀ x``."""
+"""Limits of α / β, in units of the largest eigenvalue of ``xᵀ x``."""
 
 FLOOR = 1e-12
-"""The least share of a target's square that counts as unexplained: rows that fit exactly have no best β."""
+"""Minimum residual as a fraction of a target's sum of squares; without a residual, β would be infinite."""
 
 
 def logme(x: ArrayLike, labels: ArrayLike) -> float:
-    """Mean over classes of the largest log evidence a row of a linear model of "is this class, 1 or 0".
+    """Compute the mean over classes of the maximum log evidence per row of a Bayesian linear model.
 
-    Weights are N(0, 1/α), targets N(xᵀw, 1/β), no bias. With σ the eigenvalues of ``xᵀ x``, ``z`` the target
-    along its left singular vectors, ``r`` what is left of it outside them and ``t = α/β``, the best β for a
-    ``t`` leaves ``½ Σ log(t / (t + σ)) + ½ n log(n / E) - ½ n - ½ n log 2π``, ``E = Σ z² t / (t + σ) + r``.
-    The fixed point is ``t ← (γ / m) (e / (n - γ))``: γ = Σ σ/(t + σ), m = Σ σ z² / (t + σ)²,
-    e = Σ z² t² / (t + σ)² + r.
+    The target of a class is 1 for its rows and 0 for other rows. Weights are N(0, 1/α), targets N(xᵀw, 1/β), without
+    a bias. Let σ be the eigenvalues of ``xᵀ x``, ``z`` the coordinates of the target along the left singular vectors
+    of ``x``, ``r`` the squared length of the rest of the target, and ``t = α/β``. With the best β for ``t``, the log
+    evidence is ``½ Σ log(t / (t + σ)) + ½ n log(n / E) - ½ n - ½ n log 2π``, where ``E = Σ z² t / (t + σ) + r``.
+    The fixed-point iteration is ``t ← (γ / m) (e / (n - γ))``, where γ = Σ σ/(t + σ), m = Σ σ z² / (t + σ)²
+    and e = Σ z² t² / (t + σ)² + r.
 
     Args:
-        x: ``[n, d]``. No scale or rotation of it matters.
+        x: ``[n, d]``; the score does not change if it is scaled or rotated.
         labels: ``[n]`` integers of at least 2 classes.
 
-    Raises: as ``two_classes``.
+    Raises: ShapeError, NonFiniteError, DataError: as ``two_classes``.
     """
     rows = two_classes(x, labels)
     sigma, z2 = _spectrum(rows.x / (np.abs(rows.x).max() or 1.0), rows.y, len(rows.count))
-    left = np.maximum(rows.count - z2.sum(axis=0), FLOOR * rows.count)  # [c], r
+    residual = np.maximum(rows.count - z2.sum(axis=0), FLOOR * rows.count)  # [c], r
     t = np.ones(len(rows.count))
     if len(sigma):
-        t = _fixed_point(sigma, z2, left, n=len(rows.x))
+        t = _fixed_point(sigma, z2, residual, n=len(rows.x))
     shrunk = t / (t + sigma[:, None])  # [k, c]
-    unexplained = (z2 * shrunk).sum(axis=0) + left  # [c], E
+    unexplained = (z2 * shrunk).sum(axis=0) + residual  # [c], E
     n = len(rows.x)
-    result_table = np.log(shrunk).sum(axis=0) + n * (np.log(n / unexplained) - 1 - np.log(2 * np.pi))
-    return float(result_table.mean() / (2 * n))
+    evidence = (np.log(shrunk).sum(axis=0) + n * (np.log(n / unexplained) - 1 - np.log(2 * np.pi))) / 2  # [c], log
+    return float(evidence.mean() / n)
 
 
 def _spectrum(x: Array, y: NDArray[np.int64], c: int) -> tuple[Array, Array]:
-    """σ ``[k]`` above rounding, and z² ``[k, c]`` of the targets 1 and 0."""
+    """Return σ ``[k]`` without eigenvalues from rounding, and z² ``[k, c]``."""
     targets = np.eye(c)[y]  # [n, c]
     wide = x.shape[1] > x.shape[0]
     sigma, vectors = np.linalg.eigh(x @ x.T if wide else x.T @ x)
@@ -60,14 +61,14 @@ def _spectrum(x: Array, y: NDArray[np.int64], c: int) -> tuple[Array, Array]:
     return sigma, z**2
 
 
-def _fixed_point(sigma: Array, z2: Array, left: Array, *, n: int) -> Array:
-    """``t = α/β`` of each class, ``[c]``."""
+def _fixed_point(sigma: Array, z2: Array, residual: Array, *, n: int) -> Array:
+    """Compute ``t = α/β`` of each class, ``[c]``."""
     low, high = (bound * sigma[-1] for bound in RANGE)
     column, t = sigma[:, None], np.full(z2.shape[1], float(sigma.mean()))
     for _ in range(ITERATIONS):
         gamma = (column / (t + column)).sum(axis=0)
         m = (column * z2 / (t + column) ** 2).sum(axis=0)
-        e = (z2 * (t / (t + column)) ** 2).sum(axis=0) + left
+        e = (z2 * (t / (t + column)) ** 2).sum(axis=0) + residual
         above, below = gamma * e, m * (n - gamma)
         new = np.clip(above / np.maximum(below, above / high), low, high)
         done = np.abs(np.log(new / t)).max() < TOLERANCE

@@ -1,4 +1,4 @@
-"""What a transferability score is, and the registry of all."""
+"""Transferability scores and their registry."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ Needs = Literal["features", "probabilities"]
 
 @dataclass(frozen=True)
 class TransferScore:
-    """One score. Higher promises a more accurate model, for all of them.
+    """A transferability score; a higher score predicts a more accurate model.
 
     Attributes:
-        function: computes it from an array and integer labels ``[n]`` of at least 2 classes.
-        needs: what the array is: ``features`` ``[n, d]``, or ``probabilities`` ``[n, s]`` of the classes that
-            the model itself was trained on.
-        title: its name in full.
-        drawn: whether ``function`` draws at random and takes ``rng``.
+        function: computes the score from an array and integer labels ``[n]`` of at least 2 classes.
+        needs: content of the array: ``features`` ``[n, d]``, or ``probabilities`` ``[n, s]`` of the classes that
+            the model was trained on.
+        title: full name.
+        drawn: True if ``function`` is random and takes ``rng``.
     """
 
     function: Callable[..., float]
@@ -31,20 +31,20 @@ class TransferScore:
     drawn: bool = False
 
     def __call__(self, x: ArrayLike, labels: ArrayLike, *, seed: int) -> float:
-        """The score; ``seed`` matters where it draws at random."""
+        """Compute the score; ``seed`` affects only random scores."""
         return self.function(x, labels, rng=generator(seed, self.title)) if self.drawn else self.function(x, labels)
 
 
 SCORES: Registry[TransferScore] = Registry("transferability score")
-"""Name → score."""
+"""Score by name."""
 
 
 def two_classes(x: ArrayLike, labels: ArrayLike, *, needs: Needs = "features") -> Labelled:
-    """Checked rows of at least two classes.
+    """Check rows and labels of at least two classes.
 
     Raises:
-        ShapeError: if they do not fit.
-        NonFiniteError: if ``x`` holds NaN or infinity.
+        ShapeError: if the shapes of ``x`` and ``labels`` do not match.
+        NonFiniteError: if ``x`` contains NaN or infinity.
         DataError: if all rows are of one class.
     """
     return labelled(x, labels, least=2, name=needs.capitalize())

@@ -1,4 +1,4 @@
-"""TransRate: what the labels tell of the features, measured by coding rates [1].
+"""TransRate: the information that labels give about features, estimated from coding rates [1].
 
 [1] Huang et al., Frustratingly easy transferability estimation, ICML 2022.
 """
@@ -10,21 +10,21 @@ from ..labelled import Array
 from .score import SCORES, TransferScore, two_classes
 
 DISTORTION = 1e-4
-"""ε of [1]: the squared error up to which features are coded."""
+"""Squared error ε of the coding in [1]."""
 
 
 def transrate(x: ArrayLike, labels: ArrayLike) -> float:
-    """``R(Z) - Σ_y n_y/n R(Z_y)``, ``R(Z) = ½ log det(I + Zᵀ Z / (n ε))`` [1], in nats.
+    """Compute ``R(Z) - Σ_y n_y/n R(Z_y)`` with ``R(Z) = ½ log det(I + Zᵀ Z / (n ε))`` [1], in nats.
 
-    Rows are centred and then scaled to unit length, as in the released code of [1]: without the latter a
-    model would score by the size of its numbers. Classes weigh by their rows; the listing in [1] takes them
-    as equal.
+    Rows are centred and then scaled to unit length, as in the released code of [1]: otherwise the score would
+    depend on the scale of the features. Each class is weighted by its number of rows; the listing in [1] weights
+    all classes equally.
 
     Args:
-        x: ``[n, d]``. No scale, shift or rotation of it matters.
+        x: ``[n, d]``; the score does not change if it is scaled, shifted or rotated.
         labels: ``[n]`` integers of at least 2 classes.
 
-    Raises: as ``two_classes``.
+    Raises: ShapeError, NonFiniteError, DataError: as ``two_classes``.
     """
     rows = two_classes(x, labels)
     z = rows.x - rows.x[0]
@@ -38,7 +38,7 @@ def transrate(x: ArrayLike, labels: ArrayLike) -> float:
 
 
 def _rate(z: Array) -> float:
-    """R of ``z`` ``[n, d]``, from whichever of its two Gram matrices is smaller."""
+    """Compute R of ``z`` ``[n, d]`` from the smaller of its two Gram matrices."""
     n, d = z.shape
     gram = (z.T @ z if d <= n else z @ z.T) / (n * DISTORTION)
     gram.flat[:: len(gram) + 1] += 1
