@@ -18,7 +18,7 @@ CHUNK = 2**24
 """Number of similarities of uniformity in memory at once (64 MiB)."""
 
 NO_SECOND_GROUP = "none: no class has two groups"
-"""The method of an interval that cannot be known."""
+"""Method of an interval that cannot be estimated."""
 
 _ROUNDING = 1e-24  # the variance of unit rows that differ by rounding alone
 
@@ -34,10 +34,10 @@ class Separation:
         inter_squared: the same of two rows of different classes.
         intra_cosine: mean of 1 - cosine similarity of two rows of one class, over all such pairs.
         inter_cosine: the same of two rows of different classes.
-        class_separation: R² of [1], 1 - within / overall: the mean cosine distances inside a class and
-            between any two rows, every class weighing the same and a row being its own pair too; 0 … 1.
-        alignment: mean squared distance of unit rows of one class: that of [2], with pairs of one class for
-            its pairs of views. Twice ``intra_cosine``.
+        class_separation: R² of [1], 1 - within / overall, in 0 … 1: the mean cosine distances of two rows of one
+            class and of any two rows. All classes have the same weight, and pairs of a row with itself count.
+        alignment: mean squared distance of unit rows of one class: the alignment of [2], with pairs of rows of one
+            class instead of pairs of views. It is twice ``intra_cosine``.
         uniformity: log mean exp(-2 ‖u - v‖²) over all pairs of unit rows [2]; lower is more uniform.
         zero_rows: number of rows that the cosine numbers ignore.
 
@@ -60,8 +60,8 @@ def separation(x: ArrayLike, labels: ArrayLike) -> Separation:
     """Measure the separation of the classes of ``x`` ``[n, d]``; ``labels`` ``[n]`` are integers.
 
     Raises:
-        ShapeError: if they do not fit.
-        NonFiniteError: if ``x`` holds NaN or infinity.
+        ShapeError: if the shapes of ``x`` and ``labels`` do not match.
+        NonFiniteError: if ``x`` contains NaN or infinity.
 
     >>> found = separation([[1, 0], [2, 0], [0, 1], [0, 3]], [0, 0, 1, 1])
     >>> found.intra_squared, found.inter_squared, found.class_separation
@@ -87,21 +87,21 @@ def separation(x: ArrayLike, labels: ArrayLike) -> Separation:
 
 
 def class_separation_interval(x: ArrayLike, labels: ArrayLike, groups: Groups = None) -> Interval | None:
-    """Interval of the class separation of ``x`` ``[n, d]`` over other rows of the same classes: value ± z s.
+    """Compute the interval of the class separation of ``x`` ``[n, d]`` over the choice of rows: value ± z s.
 
-    ``s`` is the jackknife's [3]: each group of rows is left out in turn, and the results are compared among
-    groups of one class, or among all where a group has rows of several. Rows drawn with replacement would not
-    do, as one drawn twice makes its class tighter than any real one. The jackknife errs towards a large
-    variance, so that the normal quantile suffices. Ends stay in 0 … 1. A class of two groups makes the
-    interval too narrow, as it has no spread without either of them; a class that is a single group is taken
-    as it is. Where that holds for every class, nothing is known, and the interval is 0 … 1.
+    The standard error ``s`` is that of the jackknife [3]: each group of rows is left out in turn, and the results
+    are compared among groups of the same class. Groups with rows of several classes are compared with each other.
+    A bootstrap would be wrong, because a row that is drawn twice makes its class tighter than it is. The jackknife
+    tends to overestimate the variance, so the normal quantile suffices. The ends are limited to 0 … 1. A class with
+    two groups makes the interval too narrow, because without either of them it has no spread. A class with a
+    single group contributes no variance; if every class has a single group, the interval is 0 … 1.
 
     Args:
         x: ``[n, d]``.
         labels: ``[n]`` integers.
-        groups: ``[n]`` names of groups whose rows are not independent; None where each row is its own group.
+        groups: ``[n]`` names of groups whose rows are not independent; None if each row is its own group.
 
-    Returns: None where the class separation is undefined.
+    Returns: the interval; None if the class separation is undefined.
     Raises: ShapeError, NonFiniteError: as ``separation``.
 
     [3] Efron and Tibshirani, An introduction to the bootstrap, 1993, chapter 11.
@@ -127,7 +127,7 @@ def uniformity(x: ArrayLike) -> float | None:
     Similarities are in float32, so the result has six correct digits.
 
     Returns: at most 0; None if fewer than two rows have a direction.
-    Raises: ShapeError, NonFiniteError: if ``x`` is no finite matrix.
+    Raises: ShapeError, NonFiniteError: if ``x`` is not a finite matrix.
     """
     return _uniformity(_directions(matrix(x))[0])
 
@@ -173,7 +173,9 @@ def _class_separation(unit: Labelled) -> float | None:
 
 
 def _strata(y: NDArray[np.int64], group: NDArray[np.int64]) -> NDArray[np.int64]:
-    """What each group is compared with, ``[g]``: those of its class, or all others with several classes.
+    """Number the stratum of each group, ``[g]``; the jackknife compares a group with others of its stratum.
+
+    A stratum consists of the groups of one class, or of all groups with several classes.
 
     Args:
         y: ``[n]`` classes ``0 … c-1``.

@@ -66,7 +66,7 @@ class AugmentSettings:
 
     @property
     def never_changes(self) -> bool:
-        """Whether every view is the resized image itself."""
+        """True if every view is the resized image itself."""
         probabilities = (self.flip_prob, self.gray_prob, self.blur_prob, self.jitter_prob if any(self.jitter) else 0)
         return self.scale == (1.0, 1.0) and not any(probabilities)
 

@@ -1,4 +1,4 @@
-"""Communication between the processes of a training job, independent of the backend."""
+"""Communication between the processes of a training run, independent of the backend."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -57,7 +57,7 @@ class Objective:
 
     @property
     def strong_augmentation(self) -> bool:
-        """Whether the study trains it on views with colour jitter, grayscale and blur."""
+        """True if Islam et al. train a term on views with colour jitter, grayscale and blur."""
         return any(term.strong_augmentation for term in self.terms.values())
 
     @property

@@ -93,7 +93,7 @@ class CheckpointMatch:
 
     @property
     def whole(self) -> bool:
-        """Whether every weight of the backbone was found, and no weight is unexpected."""
+        """True if every weight of the backbone was found and no weight is unexpected."""
         return not (self.missing or self.misshapen or self.unexpected)
 
     @property

@@ -84,7 +84,7 @@ class Run:
 
     @property
     def begun(self) -> bool:
-        """Whether the run has a description."""
+        """True if the run has a description."""
         return (self.folder / "run.json").exists()
 
     @property

@@ -26,7 +26,7 @@ from .sides import can_be_divided, divide
 Indices = NDArray[np.int64]
 
 ATTEMPTS = 20
-"""How often groups of several classes are divided before an episode is given up."""
+"""Number of attempts to divide groups of several classes before an episode is given up."""
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ def separation_score(rows: Features) -> Score:
 
 
 def _undefined(found: Separation, n: int) -> str:
-    """Why there is no class separation of ``n`` rows, and what to do."""
+    """Return the reason why the class separation of ``n`` rows is undefined, and what to do."""
     if found.zero_rows == n:
         return f"all {n} rows are zero. Choose another of --layers."
     if found.intra_cosine is None:
@@ -105,7 +105,7 @@ def _undefined(found: Separation, n: int) -> str:
 
 
 def separation_table(records: Sequence[Result]) -> Table:
-    """One row per model, data set and layer."""
+    """Return a table with one row per model, data set and layer."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("model", "data", "layer"):
         table.add_column(heading, overflow="fold")

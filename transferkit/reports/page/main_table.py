@@ -64,7 +64,7 @@ class MainTable:
 
     @property
     def seen(self) -> bool:
-        """Whether a model was trained on a data set that it is scored on."""
+        """True if a model was trained on a data set that it is scored on."""
         return any(cell.seen for row in self.rows for cell in row.cells if cell)
 
 
