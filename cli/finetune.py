@@ -18,9 +18,9 @@ from .session import Session, common_options, model_options
 from .settings import given, with_options
 
 _IN_DETECTION = {
-    "lr": f"Detection takes one value, for the whole batch and without scaling: {DetectSettings.lr:g}.",
-    "batch": f"For detection, the total over all processes: {DetectSettings.batch}.",
-    "clip": f"For detection, {DetectSettings.clip:g}.",
+    "lr": f"Detection takes one rate for the whole batch, by default {DetectSettings.lr:g}, and never multiplies it.",
+    "batch": f"For detection, the number of images per step of all processes, by default {DetectSettings.batch}.",
+    "clip": f"The default for detection is {DetectSettings.clip:g}.",
 }
 
 

@@ -29,7 +29,7 @@ class PretrainSettings:
         size: size of training images in pixels per side, after the random crop.
         test_resize: resize of the trained encoder's preprocessing in pixels, before the centre crop.
         test_crop: centre crop of the trained encoder's preprocessing in pixels per side.
-        test_fit: which sides --test-resize applies to: ``squash`` resizes both, as in the study; ``shorter`` resizes
+        test_fit: sides to which --test-resize applies: ``squash`` resizes both, as in the study; ``shorter`` resizes
             the shorter side and keeps the aspect ratio.
         test_interpolation: interpolation of the trained encoder's preprocessing: ``bilinear``, as in the study, or
             ``bicubic``.
@@ -52,7 +52,7 @@ class PretrainSettings:
         gray_prob: probability of conversion to grayscale; by default 0.2, and 0 for the loss ce alone.
         blur_prob: probability of Gaussian blur with a sigma of 0.1 to 2 pixels; with the presets imagenet and
             miniimagenet 0.5, and 0 for the loss ce alone.
-        augment_on: where images are augmented: ``cpu`` in the data-loading processes, ``device`` in batches on the GPU
+        augment_on: place of augmentation: ``cpu`` in the data-loading processes, ``device`` in batches on the GPU
             or CPU that trains.
         accumulate: number of gradient accumulation steps per weight update.
         clip: maximum gradient norm; 0 disables clipping.
