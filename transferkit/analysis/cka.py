@@ -119,7 +119,7 @@ class CkaSums:
         return CkaMatrix(self._rows, columns, values, constant, self._n, self._batches)
 
     def _kernels(self, layers: Mapping[str, ArrayLike], names: tuple[str, ...], side: str) -> Array:
-        """U-centred kernels ``[L, m²]``, each layer in a unit of its own that all batches share."""
+        """Compute U-centred kernels ``[L, m²]``; each layer has its own scale, which all batches share."""
         kernels: list[Array] = []
         for name in names:
             kernel = _u_centred(matrix(layers[name], name=f"The features of layer {name}"))
@@ -180,8 +180,8 @@ def row_batches(n: int, *, batch: int, rng: np.random.Generator) -> list[NDArray
 
 
 def _u_centred(x: Array) -> Array:
-    """``K̃`` ``[m, m]`` of ``x`` ``[m, d]``; exactly zero where only rounding is left of it."""
-    x = x - x[0]  # nothing is left of a constant, not even rounding
+    """Compute the kernel ``K̃`` ``[m, m]`` of ``x`` ``[m, d]``; it is exactly zero if only rounding errors remain."""
+    x = x - x[0]  # a constant feature becomes exactly zero, without rounding errors
     x -= x.mean(axis=0)  # changes nothing in K̃ and keeps its digits
     m, kernel = len(x), x @ x.T
     np.fill_diagonal(kernel, 0)
@@ -195,7 +195,7 @@ def _u_centred(x: Array) -> Array:
 
 
 def _ratio(cross: float, a: float, b: float) -> float | None:
-    """``cross / √(a b)``, which rounding may carry beyond ±1; None where a layer is constant."""
+    """Compute ``cross / √(a b)``, clipped to ±1 because of rounding errors; None if a layer is constant."""
     return None if a <= 0 or b <= 0 else float(np.clip(cross / np.sqrt(a) / np.sqrt(b), -1, 1))
 
 
@@ -205,7 +205,7 @@ def _require_names(names: tuple[str, ...], side: str) -> None:
 
 
 def _batch_rows(layers: Mapping[str, ArrayLike], names: tuple[str, ...], side: str) -> int:
-    """``m`` of the layers, after making sure that they are those named and agree in it."""
+    """Return the number of rows ``m`` after checking that all named layers are given and have ``m`` rows."""
     if set(layers) != set(names):
         raise ShapeError(f"A batch's {side} are layers {', '.join(names)}, not {', '.join(layers) or 'none'}.")
     counts = {name: np.shape(layers[name])[0] if np.ndim(layers[name]) else 0 for name in names}

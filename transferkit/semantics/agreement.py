@@ -47,14 +47,17 @@ def _pearson(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _fisher_lee(a: np.ndarray, b: np.ndarray) -> float:
-    """``Σ sin(a_i − a_j) sin(b_i − b_j) / √(Σ sin²(a_i − a_j) Σ sin²(b_i − b_j))`` over pairs, computed from sums."""
+    """Compute Fisher and Lee's circular correlation from sums over rows.
+
+    It is ``Σ sin(a_i − a_j) sin(b_i − b_j) / √(Σ sin²(a_i − a_j) Σ sin²(b_i − b_j))`` over pairs.
+    """
     product = np.cos(a) @ np.cos(b) * (np.sin(a) @ np.sin(b)) - np.cos(a) @ np.sin(b) * (np.sin(a) @ np.cos(b))
     spread = [len(x) ** 2 - abs(np.exp(2j * x).sum()) ** 2 for x in (a, b)]
     return _quotient(4 * float(product), *spread, scale=len(a) ** 2)
 
 
 def _quotient(product: float, first: float, second: float, *, scale: float) -> float:
-    """``product / √(first · second)``; 0 if either is 0 up to rounding."""
+    """Compute ``product / √(first · second)``; 0 if a factor is 0 up to rounding."""
     if min(first, second) <= 1e-12 * scale:
         return 0.0
     return product / math.sqrt(first * second)

@@ -32,7 +32,7 @@ def rms_contrast(scene: Scene) -> float:
 
 @target("low", meaning="spread and mean of the opponent colours, 0 (gray) … about 180", source=_HASLER)
 def colourfulness(scene: Scene) -> float:
-    """``√(σ²_rg + σ²_yb) + 0.3 √(μ²_rg + μ²_yb)`` for ``rg = R − G``, ``yb = (R + G)/2 − B`` in 0 … 255."""
+    """Compute ``√(σ²_rg + σ²_yb) + 0.3 √(μ²_rg + μ²_yb)`` for ``rg = R − G``, ``yb = (R + G)/2 − B`` in 0 … 255."""
     red, green, blue = scene.square.astype(np.float32)
     red_green, yellow_blue = red - green, (red + green) / 2 - blue
     spread = math.hypot(_std(red_green), _std(yellow_blue))

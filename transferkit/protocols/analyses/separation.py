@@ -73,7 +73,7 @@ def separations(
 
 
 def separation_score(rows: Features) -> Score:
-    """The class separation with its jackknife interval over rows or groups of them, and all other numbers.
+    """Score the class separation, with its jackknife interval over rows or groups, and add all other numbers.
 
     Raises: DataError: if the class separation is undefined, saying why.
     """

@@ -90,4 +90,4 @@ class Engine(Protocol):
         """Start the task; ``accepts`` must be true."""
 
     def wait(self, timeout_seconds: float) -> list[Outcome]:
-        """Tasks that have ended since the last call; waits for the first one no longer than that."""
+        """Return the tasks that have ended since the last call; wait at most ``timeout_seconds`` for the first one."""
