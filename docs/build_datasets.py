@@ -110,7 +110,7 @@ penalties are tried and each model gets images of its own size; the [demo](demo.
 
 
 def row(dataset: Dataset, results: Results) -> str:
-    """One line of the table."""
+    """Return a line of the table."""
     score = {r.model: r for r in results if r.data == dataset.spec}
     chance = 1 / len(dataset.classes)
     way = (score["pixels"].value - chance) / (1 - chance)
@@ -261,7 +261,7 @@ def main(registry: bool, check: bool) -> None:
 
 
 def measured() -> str:
-    """What stands before the published sets: the embedded ones, probed."""
+    """Return the part of the page before the published sets: the embedded sets with their accuracies."""
     workspace = Workspace.at()
     context = RunContext(workspace, reporter=reporter_for(quiet=False))
     results = Evaluator(context, ExtractSettings()).run(MODELS, ("mini",), [question("linear")])

@@ -162,7 +162,7 @@ def main() -> None:
 
 
 def claims(protocols: dict[str, Values]) -> str:
-    """For each claim about accuracy, the differences that decide it and what they say."""
+    """Return the differences that decide each claim about accuracy, and the verdict."""
     parts = [CLAIMS_TITLE]
     for title, pairs in CLAIMS.items():
         lines = [f"### {title}\n\n| difference | {' | '.join(protocols)} |\n|---{'|---' * len(protocols)}|\n"]
@@ -200,7 +200,7 @@ def tuning(results: Results, tuned: Values) -> str:
 
 
 def scores(results: Results) -> str:
-    """How well each score orders models as their accuracies do, best first."""
+    """Return the agreement of each score's ranking of models with that by accuracy, best first."""
     groups = MODELS | FLOORS | {REFERENCE: (REFERENCE,)}
     specs = [spec for group in groups.values() for spec in group]
     tuned = [*(spec for group in MODELS.values() for spec in group), REFERENCE, PRESET.model]

@@ -75,7 +75,7 @@ def correlations(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.f
 
 
 def table(values: Values, source: dict[str, float]) -> str:
-    """One line per model, best first."""
+    """Return a table with one line per model, best first."""
     means = {name: value.mean(0) for name, value in values.items()}  # [sets]
     ranks = np.mean([rankdata(-column) for column in np.array(list(means.values())).T], axis=0)
     rank = dict(zip(means, ranks, strict=True))
@@ -97,7 +97,7 @@ def table(values: Values, source: dict[str, float]) -> str:
 
 
 def by_set(values: Values) -> str:
-    """One line per data set, one column per model."""
+    """Return a table with one line per data set and one column per model."""
     columns = {name: value.mean(0) for name, value in values.items()}
     lines = [
         f"| set | {' | '.join(f'`{name}`' for name in columns)} |\n",

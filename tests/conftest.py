@@ -1,4 +1,4 @@
-"""What every test can rely on: no settings of the person who runs it, no draws that differ by run."""
+"""Conditions of every test: no settings of the user, and the same random draws in each run."""
 
 from contextlib import contextmanager
 
@@ -33,7 +33,7 @@ def one_thread():
 
 @pytest.fixture
 def two_threads():
-    """As many as there are cores, also where tests run side by side."""
+    """Let torch use two threads, even if tests run in parallel."""
     with _threads(2):
         yield
 

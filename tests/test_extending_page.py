@@ -28,7 +28,7 @@ for name, split in open_dataset("stripes", root=place).splits.items():
 
 
 def test_the_data_set_opens(tmp_path):
-    """In a process of its own, so that no other test meets its name."""
+    """The code runs in a separate process, so that the name is not registered in other tests."""
     (code,) = re.findall(r"^<!-- stripes -->\n```python\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
     (tmp_path / "stripes.py").write_text(code, encoding="utf-8")
     command = (sys.executable, "-c", OPENING, str(tmp_path))

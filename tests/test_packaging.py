@@ -1,4 +1,4 @@
-"""What a wheel holds, and that it works where the source tree is not."""
+"""Content of the wheel, and a test that it works without the source tree."""
 
 import subprocess
 import sys

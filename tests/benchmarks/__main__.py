@@ -27,7 +27,7 @@ TABLES = (
 )
 
 LONG = ("fewshot_coverage", "families")
-"""What takes a quarter of an hour or more: only where they are named."""
+"""Tables that take a quarter of an hour or more; they run only if they are named."""
 
 
 def main(chosen: list[str]) -> None:

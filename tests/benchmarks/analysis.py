@@ -1,4 +1,4 @@
-"""What looking inside representations costs: CKA of 16 layers, and each number of one layer."""
+"""Benchmark of the analyses: CKA of 16 layers, and each number of one layer."""
 
 import resource
 import statistics
@@ -48,7 +48,7 @@ def cka_costs(batch: int) -> None:
 
 
 def subjects() -> dict[str, Callable[[], object]]:
-    """What is measured on one layer."""
+    """Return the functions that are measured on one layer."""
     rng = np.random.default_rng(0)
     y = rng.integers(CLASSES, size=N)
     spread = np.arange(1, D + 1) ** -0.5

@@ -68,7 +68,7 @@ def anew(copies: Copies) -> Entry:
 
 
 def by_h5py(copies: Copies) -> np.ndarray:
-    """What the same files give through HDF5's own filter pipeline."""
+    """Read the same files through HDF5's own filter pipeline."""
     parts = []
     for path in sorted(copies.entry.folder.glob("shard-*.h5")):
         with h5py.File(path) as file:

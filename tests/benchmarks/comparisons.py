@@ -96,7 +96,7 @@ def clear_leaders() -> Iterator[Setting]:
         yield Setting("bold: better than every other", f"{m} models, {n} rows in groups of {size}", draw, cost=3)
 
     def means(rng: np.random.Generator) -> Found:
-        """Of twelve data sets, the interval for these very ones."""
+        """Compute the interval of the mean over twelve data sets that are the same in each draw."""
         records = []
         for data in range(12):
             for model in "ab":

@@ -17,7 +17,7 @@ Found = tuple[float, Interval | None, float | None]
 
 @dataclass(frozen=True)
 class Setting:
-    """One world that test sets are drawn from.
+    """A distribution from which test sets are drawn.
 
     Attributes:
         name: of the table's line that it belongs to.
@@ -36,7 +36,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Coverage:
-    """What the draws of one setting say: None where there is no interval, or no test."""
+    """Rates over the draws of one setting; a rate is None if there is no interval or no test."""
 
     coverage: float | None
     width: float | None
@@ -76,7 +76,7 @@ def names(group: NDArray[np.integer]) -> list[str]:
 
 
 def lines(found: Sequence[tuple[Setting, Coverage]]) -> Iterator[str]:
-    """One line a number: the lowest coverage, the widest interval and the most false differences."""
+    """Yield a line per number: the lowest coverage, the widest interval and the most false differences."""
     yield "| number | settings | coverage | width | false positives |"
     yield "|---|---|---|---|---|"
     for name in dict.fromkeys(setting.name for setting, _ in found):

@@ -64,7 +64,7 @@ class Files:
     paths: Sequence[Path]
 
     def image(self, row: int) -> NDArray[np.uint8]:
-        """As ``Reader.image``."""
+        """Decode the image of a row, as ``Reader.image`` does."""
         return decode(self.paths[row])
 
 
@@ -81,13 +81,13 @@ def batches(n: int) -> Iterator[NDArray[np.int64]]:
 
 
 def torchvision_square(path: Path) -> torch.Tensor:
-    """As torchvision's own documentation writes it."""
+    """Decode and crop an image as torchvision's documentation does."""
     image = decode_jpeg(read_file(str(path)), mode=ImageReadMode.RGB)
     return transforms.center_crop(transforms.resize(image, [VIEW.resize], antialias=True), [VIEW.crop])
 
 
 def pillow_square(path: Path) -> torch.Tensor:
-    """As most training scripts write it."""
+    """Decode and crop an image as most training scripts do."""
     with Image.open(io.BytesIO(path.read_bytes())) as image:
         resized = transforms.resize(image.convert("RGB"), [VIEW.resize])
         return transforms.pil_to_tensor(transforms.center_crop(resized, [VIEW.crop]))
@@ -95,7 +95,7 @@ def pillow_square(path: Path) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Squares(torch.utils.data.Dataset):
-    """One square an item."""
+    """Data set in which each item is one square."""
 
     paths: Sequence[Path]
     square: Callable[[Path], torch.Tensor]

@@ -48,7 +48,7 @@ def extracted(split: Split) -> None:
 
 
 def bare_forward(images: np.ndarray) -> None:
-    """Nothing but the network, at the same precision and batch, on what lies in memory already."""
+    """Run only the network, at the same precision and batch size, on images that are already in memory."""
     compute = choose_compute()
     for x in _batches(images):
         with torch.inference_mode(), compute.autocast():
@@ -56,7 +56,7 @@ def bare_forward(images: np.ndarray) -> None:
 
 
 def plain_loop(images: np.ndarray) -> dict[str, torch.Tensor]:
-    """What the usual tools do: fp32, hooks that keep the full maps, concatenated at the end."""
+    """Extract as the usual tools do: fp32, and hooks that keep whole maps, which are concatenated at the end."""
     kept: dict[str, list[torch.Tensor]] = {name: [] for name in LAYERS}
 
     def keep(name: str):

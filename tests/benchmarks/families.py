@@ -20,7 +20,7 @@ _LARGEST = 2e14  # parameters times pixels: beyond it, a forward pass takes minu
 
 
 def smallest_networks(modules: list[str]) -> Iterator[str]:
-    """One name per class of network, that with the fewest parameters times pixels."""
+    """Yield the name of the network with the fewest parameters times pixels of each class."""
     for module in modules:
         best: dict[str, tuple[float, str]] = {}
         for name in timm.list_models(module=module):
@@ -33,7 +33,7 @@ def smallest_networks(modules: list[str]) -> Iterator[str]:
 
 
 def compare(name: str) -> list[str]:
-    """What differs, or the error that stopped the comparison: a network that fails does not end the run."""
+    """Return the differences, or the error of a network that fails, so that it does not end the run."""
     try:
         return differences(name) or [f"{name}: as timm has it"]
     except Exception as error:  # from any network's own code

@@ -1,4 +1,4 @@
-"""How often few-shot intervals contain the accuracy of the population, in simulation.
+"""Coverage of few-shot intervals in simulation: how often they contain the accuracy of the population.
 
 Images are Gaussian: class means, and independent noise. For each setting a pool of images is drawn many
 times, and the product's own functions draw the episodes and halves, answer them, and make the interval and
@@ -35,11 +35,11 @@ POOLS = 100
 
 @dataclass(frozen=True)
 class Setting:
-    """What is simulated.
+    """A simulated setting.
 
     Attributes:
         rows: images per class.
-        classes: how many there are.
+        classes: number of classes.
         shots: support images per class and episode.
         method: the few-shot classifier.
         spread: standard deviation of the class means; the noise has 1.
@@ -78,19 +78,19 @@ SETTINGS = (
     Setting(52, 5, 20, "lr"),
     Setting(200, 50, 5, "lr"),
 )
-"""What the table of the documentation shows: few images and many, few classes and many, 1 to 20 shots."""
+"""Settings of the table in the documentation: few and many images, few and many classes, 1 to 20 shots."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What came of some pools of one setting.
+    """Rates over some pools of one setting.
 
     Attributes:
         accuracy: mean over the pools.
-        episode_coverage: how often the interval over episodes contains the population's accuracy.
-        coverage: how often the interval over images does.
+        episode_coverage: fraction of the intervals over episodes that contain the population's accuracy.
+        coverage: fraction of the intervals over images that contain it.
         width: mean width of that interval, divided by the true one.
-        different: how often two equally good models differ by p < 0.05.
+        different: fraction of the pools in which two equally good models differ by p < 0.05.
     """
 
     accuracy: float

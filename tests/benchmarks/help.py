@@ -1,4 +1,4 @@
-"""How long a person waits for ``transferkit --help``, as a whole process."""
+"""Benchmark of the time that ``transferkit --help`` takes as a whole process."""
 
 import statistics
 import subprocess

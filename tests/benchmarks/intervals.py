@@ -1,6 +1,6 @@
-"""How often printed intervals contain what they are about, and how often tests see what is not there.
+"""Coverage of printed intervals, and false positives of tests, in simulation.
 
-Both are counted in simulation, by the product's own functions. An interval is about the mean over other test
+Both are computed by the product's own functions. An interval is about the mean over other test
 sets of the same size, drawn in the same way: for accuracies this is the accuracy of the population. The true
 width is 2 x 1.96 standard deviations of the number over the simulated test sets. Few-shot episodes have a
 table of their own, ``fewshot_coverage``.
@@ -259,7 +259,7 @@ def wrong_groups() -> Iterator[Setting]:
 
 
 def limits() -> Iterator[Setting]:
-    """Where too little is known for a good interval."""
+    """Yield settings in which there are too few data for a good interval."""
     yield from grouped_rows("top-1, rows in five or eight groups", ((5, 10), (8, 10)))
     yield from wrong_groups()
     for draws in (2, 3, 4):

@@ -59,7 +59,7 @@ def table(bank: Features, test: Features) -> None:
 
 
 def seen_features() -> Features:
-    """Of real images: extracted once, kept in the temporary folder."""
+    """Return features of real images, which are extracted once and kept in the temporary folder."""
     workspace = Path(tempfile.gettempdir()) / "transferkit-benchmarks"
     layers = transferkit.extract("imagenet-lite0", "mini/objects", workspace=workspace, size=64, quiet=True)
     return next(iter(layers.values()))["train"]
@@ -98,7 +98,7 @@ def by_scikit_learn(bank: Features, test: Features) -> np.ndarray:
 
 
 def by_faiss(bank: Features, test: Features) -> None:
-    """Nothing but the search, on rows of unit length, by the products that suit this processor."""
+    """Run only the search, on rows of unit length, with the kernels for this processor."""
     index = load_faiss().IndexFlatIP(WIDTH)
     index.add(_unit(bank))
     index.search(_unit(test), NEIGHBOURS)
@@ -116,7 +116,7 @@ def _unit(rows: Features) -> np.ndarray:
 
 
 def listed(bank: Features, test: Features) -> str:
-    """One row of the second table: seconds of both, their ratio, lists probed, recall."""
+    """Return a row of the second table: seconds of both, their ratio, number of probed lists, and recall."""
     exact, _ = _seconds(lambda: neighbours(test.x, bank.x, k=20, metric="cosine"))
     seconds, found = _seconds(lambda: approximate_neighbours(test.x, bank.x, k=20, metric="cosine"))
     return (

@@ -121,14 +121,14 @@ def ours(case: Case) -> LogisticPath:
 
 
 def theirs(case: Case) -> list[LogisticRegression]:
-    """One fit after another."""
+    """Fit scikit-learn's classifier to one penalty after another."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return [LogisticRegression(C=1 / p, max_iter=1000).fit(case.x, case.y) for p in case.grid]
 
 
 def exactness(case: Case) -> str:
-    """How the fits compare, where it matters most."""
+    """Compare the fits by their objective and by their accuracy on new rows."""
     path, models = ours(case), theirs(case)
     excess, correct = [], []
     for i, (penalty, model) in enumerate(zip(case.grid, models, strict=True)):
@@ -149,7 +149,7 @@ def exactness(case: Case) -> str:
 
 
 def objective(case: Case, weights: NDArray, biases: NDArray, penalty: float) -> float:
-    """In float64."""
+    """Compute the objective in float64."""
     logits = torch.from_numpy(case.x.astype(np.float64) @ weights.astype(np.float64) + biases)
     nll = torch.nn.functional.cross_entropy(logits, torch.from_numpy(case.y), reduction="sum")
     return float(nll) + penalty / 2 * float((weights.astype(np.float64) ** 2).sum())

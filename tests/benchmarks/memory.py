@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def entry(folder: Path, split: str) -> Entry:
-    """Of one split."""
+    """Return the cache entry of one split."""
     return FeatureStore(folder).entry(EntryKey("model", "weights", "net", "data", "print", split, {}, "avg"))
 
 
@@ -54,7 +54,7 @@ def write(target: Entry, rows: int, split: str) -> None:
 
 
 def measured(folder: Path) -> dict[str, float]:
-    """What a process reports that does nothing but probe."""
+    """Return the report of a process that only probes."""
     command = [sys.executable, "-m", "tests.benchmarks.memory", str(folder)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(done.stdout)

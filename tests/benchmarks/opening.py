@@ -1,6 +1,6 @@
-"""How long 100 000 files take to open: the first time, when every file is hashed, and the second.
+"""Benchmark of opening 100 000 files: the first time, when every file is hashed, and the second time.
 
-Once as ``folder:PATH``, once as a published set of the same layout.
+The files are opened as ``folder:PATH`` and as a published set of the same layout.
 """
 
 import os

@@ -86,7 +86,7 @@ def finished(readings: dict[str, Tensor]) -> float:
 
 
 class MoCo(nn.Module):
-    """As in lightly's example."""
+    """The MoCo network of lightly's example."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class MoCo(nn.Module):
 
 
 def lightly_step(views: list[Tensor], memory: torch.memory_format) -> Callable[[], float]:
-    """One step of lightly's loop on the same views in 0 … 1, in the same precision, on the same device."""
+    """Return a step of lightly's loop on the same views in 0 … 1, in the same precision, on the same device."""
     compute = choose_compute()
     model = MoCo().to(compute.device).to(memory_format=memory)
     criterion = NTXentLoss(memory_bank_size=(QUEUE, 128))

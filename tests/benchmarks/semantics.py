@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def compared(subject: Callable[[], object], against: Callable[[], object]) -> Ratio:
-    """In seconds of the processor."""
+    """Return the ratio of processor times."""
     return median_ratio(subject, against, repeats=REPEATS, clock=time.process_time)
 
 

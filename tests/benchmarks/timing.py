@@ -1,4 +1,4 @@
-"""How much faster one thing is than another, measured so that a busy machine slows both alike."""
+"""Ratios of durations, measured such that a busy machine slows both functions alike."""
 
 import statistics
 import time

@@ -51,7 +51,7 @@ def write(claim, reasons=UNREADABLE, dtype="float16"):
 
 
 def fill(entry: Entry, layers, *, reasons=UNREADABLE, seconds=0.0, log=None):
-    """What an extraction does, until nothing is missing."""
+    """Fill the entry as an extraction does, until nothing is missing."""
     while entry.missing(layers):
         for claim in entry.claim(layers):
             with claim:

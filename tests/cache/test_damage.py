@@ -31,7 +31,7 @@ def fill(folder, layers=LAYERS):
 
 
 def as_written(entry, layer):
-    """Whether all that is read is what was written."""
+    """Return True if everything that is read equals what was written."""
     features = entry.features(layer)
     read = np.array([row not in REASONS for row in range(ROWS)])
     return (
@@ -43,7 +43,7 @@ def as_written(entry, layer):
 
 
 def refusal(entry, layer):
-    """What reading says when it refuses; empty if all that it returned is right."""
+    """Return the error of reading, or an empty text if everything that it returned is right."""
     try:
         assert as_written(entry, layer)
     except DamagedError as error:

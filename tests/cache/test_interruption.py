@@ -86,7 +86,7 @@ while status:
 
 
 def test_dead_at_any_step_that_changes_the_disk_the_next_run_ends_with_the_same_bytes(tmp_path):
-    """One child after another dies without any clean-up, each a step later, until one comes through."""
+    """Child processes end without clean-up, each one step later than the one before, until one finishes."""
     subprocess.run([sys.executable, "-c", DYING, str(tmp_path)], cwd=ROOT, check=True)
     whole = contents(fill(begun(tmp_path / "whole", shard_rows=40), list(DIMS)).folder)
     places = [place for place in tmp_path.iterdir() if place.name.isdigit()]

@@ -13,7 +13,7 @@ BRANCH = re.compile(r"^(?P<branch>[│├└─ ]*)(?P<name>\w+Error) +(?P<meani
 
 
 def drawn_tree() -> dict[str, tuple[str | None, str]]:
-    """What the module's docstring draws: each class with its parent and its meaning."""
+    """Return the tree in the module's docstring: class → parent and meaning."""
     tree: dict[str, tuple[str | None, str]] = {}
     trail: list[str] = []
     for line in inspect.cleandoc(errors.__doc__ or "").splitlines():

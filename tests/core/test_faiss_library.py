@@ -27,7 +27,7 @@ def flags():
 
 
 def told(**environment):
-    """For which processor FAISS multiplies in a fresh process, and what the variable is afterwards."""
+    """Return the processor type that FAISS uses in a fresh process, and the value of the variable afterwards."""
     rest = {name: value for name, value in os.environ.items() if name != CORETYPE}
     done = subprocess.run(
         [sys.executable, "-c", TOLD], capture_output=True, text=True, check=True, env=rest | environment

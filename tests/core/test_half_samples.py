@@ -42,7 +42,7 @@ def test_over_all_halvings_of_a_mean_it_is_the_squared_standard_error(n):
 
 
 def test_the_estimate_is_between_the_covariance_of_halves_and_their_corrected_variance():
-    """Where accuracy depends on images jointly, the halves also share what is not opposite."""
+    """If accuracy depends on images jointly, the halves also share a part that is not opposite."""
     rng, n = generator(0, "parts"), 100_000
     opposite, own, draws = (rng.normal(0, 0.02, size) for size in ((n, 1, 1), (n, 2, 1), (n, 2, 2)))
     halves = 0.6 + opposite * [[1], [-1]] + own / 2 + draws * 2
@@ -84,7 +84,7 @@ def test_the_variance_of_the_drawn_episodes_is_added():
 
 
 def test_degrees_of_freedom_are_those_of_satterthwaite():
-    """Of a variance of halves with ``b - 1``, one of batches with ``2 b``, and one of episodes."""
+    """Satterthwaite combines halves (``b - 1`` degrees of freedom), batches (``2 b``) and episodes."""
     halves = generator(0, "freedom").normal([[[0.02], [-0.02]]], 0.01, size=(25, 2, 2))
     of_draws = VALUES.var(ddof=1) / 600
     of_halves = image_variance(halves.mean(axis=2, keepdims=True).repeat(2, axis=2))

@@ -191,7 +191,7 @@ def test_an_image_is_not_changed_and_may_be_read_only_or_a_slice(image):
 
 
 def test_each_draw_is_obeyed(image):
-    """One thing at a time, each by a property that nothing else has."""
+    """Each augmentation is switched on alone and checked by a property that no other one has."""
     settings = replace(OFF, size=40)
     square = image[:, :40]
     nothing = draw_views(settings, generator(0), n=1, height=40, width=40)

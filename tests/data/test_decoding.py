@@ -227,7 +227,7 @@ def by_pillow(data):
 
 @pytest.fixture
 def fast(monkeypatch):
-    """How many JPEGs were given to the faster decoder."""
+    """Record the sizes of the JPEGs that the faster decoder receives."""
     calls = []
     pixels = decoding._jpeg_pixels
 
@@ -297,7 +297,7 @@ def test_pillow_decodes_a_jpeg_that_the_faster_decoder_rejects(photo, fast):
 
 
 def test_a_damaged_jpeg_has_one_verdict(photo, fast, monkeypatch, capfd):
-    """Whatever happens to a file, both ways show the same pixels or give the same reason."""
+    """For any damage, both decoders return the same pixels or give the same reason."""
     rng = np.random.default_rng(0)
     sources = [encoded(photo, "JPEG", progressive=progressive) for progressive in (False, True)]
     for trial in range(150):

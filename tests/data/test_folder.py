@@ -190,7 +190,7 @@ def open_place():
 
 @contextmanager
 def without_privileges():
-    """As root, be nobody meanwhile; others already are nobody special."""
+    """Run the block without the privileges of root; other users have none."""
     user = os.geteuid()
     if user == 0:
         os.seteuid(65534)

@@ -60,7 +60,7 @@ def test_values_within_8_bits_are_kept_in_any_type(dtype, sample_format):
 
 
 def test_whole_numbers_saved_by_pillow_are_kept():
-    """As users of scikit-image and labelme write them; ``convert("RGB")`` of Pillow agrees."""
+    """Users of scikit-image and labelme save such images; Pillow's ``convert("RGB")`` agrees."""
     values = np.arange(256, dtype=np.int32).reshape(16, 16)
     for kind in (values, values.astype(np.float32)):
         data = encoded(kind)
@@ -183,7 +183,7 @@ def test_a_transparent_colour_of_16_bits_shows_white():
 
 
 def test_images_of_a_torch_data_set_are_scaled_as_files_are():
-    """Such a data set hands out Pillow's images, opened from files or made of arrays."""
+    """A torch data set returns Pillow images that were opened from files or made from arrays."""
     pgm = Image.open(BytesIO(b"P5 2 1 65535\n" + np.array([0, 257], ">u2").tobytes()))
     made = Image.fromarray(np.array([[0, 200]], np.int32))
     split = from_torch_dataset([(pgm, 0), (made, 1)], name="pair", split="train")

@@ -298,7 +298,7 @@ def test_shards_of_one_name_in_several_folders(tmp_path, data_root):
 
 
 def test_two_ranks_with_two_workers_see_each_sample_once(tmp_path, data_root):
-    """As pretraining divides an epoch: each rank its part of every whole batch of one permutation."""
+    """Pretraining gives each rank its part of every whole batch of one permutation."""
     write_shards(tmp_path / "train", [13, 6, 21])
     write_shards(tmp_path / "test", [2, 2, 2])
     split = opened(tmp_path / "{split}/a-{00..02}.tar", data_root).split("train")

@@ -1,4 +1,4 @@
-"""Where published detectors compute otherwise than torchvision: pooling and box losses."""
+"""Computations in which published detectors differ from torchvision: pooling and box losses."""
 
 import pytest
 import torch
@@ -45,7 +45,7 @@ def test_a_linear_map_is_sampled_at_the_centres_of_bins():
 
 
 def test_the_size_of_a_box_determines_its_map():
-    """Of a side of 224 the map of stride 16; half of it, the next finer one; no finer than there is."""
+    """A side of 224 uses the map of stride 16, and half that side the next finer map, down to the finest one."""
     maps = {str(level): torch.full((1, 1, 512 // 2**level, 512 // 2**level), float(level)) for level in range(2, 6)}
     sides = (8, 56, 112, 223, 224, 448, 511)
     boxes = torch.tensor([[0.0, 0.0, side, side] for side in sides])

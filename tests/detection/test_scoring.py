@@ -1,4 +1,4 @@
-"""How well found boxes fit: against slow loops, against pycocotools, and where there is nothing."""
+"""Scores of detected boxes, compared with slow loops and with pycocotools, and for empty inputs."""
 
 import io
 import json
@@ -22,7 +22,7 @@ SIZES = np.full((12, 2), 256)
 
 
 def plain(answers, ground_truth):
-    """As the reference takes them."""
+    """Convert answers and ground truth to the lists that the reference takes."""
     return (
         [list(zip(a.boxes.tolist(), a.labels.tolist(), a.scores.tolist(), strict=True)) for a in answers],
         [list(zip(m.boxes.tolist(), m.labels.tolist(), m.difficult.tolist(), strict=True)) for m in ground_truth],

@@ -1,4 +1,4 @@
-"""One pass with batch normalisation by shards against a pass for each shard after the other."""
+"""Batch normalisation by shards in one pass, compared with a separate pass for each shard."""
 
 from copy import deepcopy
 

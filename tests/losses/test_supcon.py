@@ -35,7 +35,7 @@ def gradient(loss, x=EMBEDDINGS):
 
 
 def along_the_sphere(gradient, x=EMBEDDINGS):
-    """What is left of a gradient for a loss that normalises ``x`` itself."""
+    """Return the part of a gradient that remains for a loss that normalises ``x`` itself."""
     return gradient - (gradient * x).sum(1, keepdim=True) * x
 
 

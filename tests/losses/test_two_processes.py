@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """By rank, then by loss."""
+    """Return the results of the processes by rank, then by loss."""
     folder = tmp_path_factory.mktemp("ranks")
     spawn(work, args=(2, str(folder)), nprocs=2)
     return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(2)]

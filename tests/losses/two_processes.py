@@ -49,7 +49,7 @@ def trained(loss: str, collectives: Collectives = ALONE) -> dict[str, torch.Tens
 
 
 def work(rank: int, world_size: int, folder: str) -> None:
-    """One of ``world_size`` processes; writes what it found to ``folder``."""
+    """Run one of ``world_size`` processes, which writes its results to ``folder``."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=world_size)
 

@@ -60,7 +60,7 @@ def moco(head: Any) -> dict[str, Any]:
 
 
 def optimizer() -> dict[str, Any]:
-    """What ``state_dict`` of an optimizer looks like: momentum buffers under numbers."""
+    """Return a ``state_dict`` like that of an optimizer: momentum buffers under numbers."""
     return {
         "state": {0: {"momentum_buffer": torch.ones(64, 3, 7, 7)}},
         "param_groups": [{"lr": 0.1, "params": [0]}],

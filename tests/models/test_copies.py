@@ -1,4 +1,4 @@
-"""Which of several copies of the weights in a checkpoint is loaded, and how another is chosen."""
+"""Choice between several copies of the weights in a checkpoint."""
 
 import pytest
 import torch

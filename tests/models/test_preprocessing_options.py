@@ -61,7 +61,7 @@ def is_square(config):
 
 
 def largest_difference(view, transform):
-    """In grey levels, between what a network is given here and what ``transform`` gives it."""
+    """Return the largest difference, in grey levels, between a network's inputs here and by ``transform``."""
     std = torch.tensor(view.std).view(3, 1, 1)
     differences = []
     for photo in photos():

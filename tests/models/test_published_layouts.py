@@ -309,7 +309,7 @@ def test_wrappers_within_names_are_left_out(wrapper, tmp_path):
 
 
 def legacy_densenet(state: State) -> State:
-    """As published, before batches were counted."""
+    """Return the state with the published names, from before batches were counted."""
     state = {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
     return renamed(state, (r"(denselayer\d+\.(?:norm|conv))([12]\.)", r"\1.\2"))
 

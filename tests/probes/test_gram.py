@@ -71,7 +71,7 @@ def test_lr_is_invariant_to_rotation():
 
 
 def test_lr_with_a_strong_penalty_uses_class_means():
-    """For λ → ∞ the weights tend to Sᵀ(Y − 1/c)/λ: inner products with class means."""
+    """For λ → ∞ the weights tend to Sᵀ(Y − 1/c)/λ, so that scores are inner products with class means."""
     support, query = episode_rows(6, 4, 3, 5, 16)
     found = lr_scores(*products(support, query), shots=3, penalty=1e5)
     means = support.unflatten(1, (4, 3)).mean(2) - support.mean(1, keepdim=True)

@@ -152,7 +152,7 @@ def test_defaults_are_kornbliths():
 
 @pytest.mark.parametrize("select_by", ["top1", "mean_per_class"])
 def test_the_penalty_is_best_by_the_metric_that_selects(select_by):
-    """One class has 90 % of the rows: strong penalties answer it always, and the classes suffer."""
+    """One class has 90 % of the rows: strong penalties always predict it, at the cost of the other classes."""
     rare = np.flatnonzero(SPLITS["train"].labels != 0)[::8]
     kept = np.sort(np.concatenate([np.flatnonzero(SPLITS["train"].labels == 0), rare]))
     splits = {**SPLITS, "train": SPLITS["train"].rows(kept)}

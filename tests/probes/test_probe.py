@@ -1,4 +1,4 @@
-"""What every probe has to keep to, whichever it is."""
+"""Rules that every probe obeys."""
 
 import re
 from dataclasses import FrozenInstanceError, fields, replace

@@ -193,7 +193,7 @@ def test_the_mean_over_targets():
 
 
 def test_the_interval_covers_what_it_should():
-    """Of many data sets with the same true score, about 95 % of the intervals hold it."""
+    """About 95 % of the intervals of many data sets with the same true score contain it."""
     truth, held = 0.5, 0
     for trial in range(60):
         rng = generator(trial, "coverage")

@@ -89,7 +89,7 @@ def test_scale_and_shift_of_columns_do_not_matter():
 
 
 def test_many_epochs_reach_the_minimum_of_the_regularised_loss():
-    """One batch of all rows, no drop that matters: the gradient of loss + decay/2 · ‖w‖² vanishes."""
+    """With one batch of all rows, the gradient of loss + decay/2 · ‖w‖² vanishes at the end."""
     setting = SgdSetting(1.0, 97, 0.5)
     found = fits(settings=[setting], epochs=400)
     deviation, mean = torch.std_mean(X, 0, correction=0)

@@ -28,7 +28,7 @@ def evaluator(root, **options):
 
 @pytest.fixture
 def loaded(monkeypatch):
-    """What kind of features each probe was handed."""
+    """Record the types of the features that each probe receives."""
     kinds = []
     original = Evaluator._load
 
@@ -97,7 +97,7 @@ def test_augmented_views_of_images_that_a_variant_changes_are_refused(tmp_path):
 
 
 def test_groups_reach_the_probes_and_are_part_of_what_defines_a_record(tmp_path, monkeypatch):
-    """Without val, the rows that select are of other groups than those that are fitted."""
+    """Without a val split, the rows that select and the rows that are fitted have no group in common."""
     here = Evaluator(RunContext(Workspace.at(tmp_path)), ExtractSettings())
     plain = here.context.open("mini/digits")
     plain = replace(plain, splits={name: plain.split(name) for name in ("train", "test")})

@@ -68,7 +68,7 @@ class Told:
 
 
 def distances(row, found):
-    """By a pass of its own over the 8-bit pictures."""
+    """Compute the distances by a separate forward pass over the 8-bit pictures."""
     encoder, kept = load_encoder(row.model), []
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (encoder.view.mean, encoder.view.std))
     layer = encoder.module.get_submodule(row.layer)

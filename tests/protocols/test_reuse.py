@@ -29,7 +29,7 @@ class Base(nn.Module):
 
 
 class Network(Base):
-    """What its output depends on beside its weights stands in none of its text."""
+    """A network whose output also depends on attributes and functions that its printed form does not show."""
 
     def __init__(self) -> None:
         super().__init__()

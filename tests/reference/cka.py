@@ -4,7 +4,7 @@ import math
 
 
 def cka(x, y):
-    """Of ``x`` ``[n][d1]`` and ``y`` ``[n][d2]``."""
+    """Compute linear CKA of ``x`` ``[n][d1]`` and ``y`` ``[n][d2]``."""
     k, m = gram(x), gram(y)
     return hsic(k, m) / math.sqrt(hsic(k, k) * hsic(m, m))
 

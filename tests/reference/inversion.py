@@ -10,7 +10,7 @@ def feature_distance(features, target) -> float:
 
 
 def total_variation(image) -> float:
-    """Of ``[c, h, w]``."""
+    """Compute the total variation of an image ``[c, h, w]``."""
     channels, height, width = image.shape
     down = [
         (image[c, y + 1, x] - image[c, y, x]) ** 2
@@ -28,7 +28,7 @@ def total_variation(image) -> float:
 
 
 def perceptual_distance(maps_a, maps_b) -> float:
-    """Of two images, each a list of ``[d, h, w]``."""
+    """Compute the perceptual distance of two images, each a list of maps ``[d, h, w]``."""
     layers = []
     for a, b in zip(maps_a, maps_b, strict=True):
         positions = []

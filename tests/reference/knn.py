@@ -43,7 +43,7 @@ def dot(a, b):
 
 
 def cosine_nearness(queries, bank, k):
-    """Of each query the ``k`` most similar rows: ``(cosine, row)``, best first."""
+    """Return the ``k`` most similar rows of each query: ``(cosine, row)``, best first."""
     return [
         ranked(((dot(q, row) / math.sqrt(dot(q, q) * dot(row, row)), i) for i, row in enumerate(bank)), k)
         for q in queries

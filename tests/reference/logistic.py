@@ -12,7 +12,7 @@ def objective(x, labels, weights, biases, penalty):
 
 
 def gradient(x, labels, weights, biases, penalty):
-    """Of the objective: ``[d][c]`` for the weights, ``[c]`` for the biases."""
+    """Compute the gradient of the objective: ``[d][c]`` for the weights, ``[c]`` for the biases."""
     d, c = len(weights), len(biases)
     by_weight = [[penalty * float(weights[k][j]) for j in range(c)] for k in range(d)]
     by_bias = [0.0] * c

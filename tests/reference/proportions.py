@@ -4,7 +4,7 @@ import math
 
 
 def correlation(residual, variance, label, group, prior, weight):
-    """Of two rows of a group: products over variances, each row against the mean of its partners."""
+    """Compute the correlation of two rows of a group from products of residuals, each row with its partners' mean."""
     found, most = weight * prior, weight
     for i, own in enumerate(group):
         partners = [j for j, other in enumerate(group) if other == own and j != i]
@@ -21,7 +21,7 @@ def correlation(residual, variance, label, group, prior, weight):
 
 
 def variance_of_mean(weight, variance, group, rho):
-    """Of a weighted sum: every pair of rows, those of one group correlated by ``rho``."""
+    """Compute the variance of a weighted sum over all pairs of rows; rows of one group have the correlation ``rho``."""
     total = 0.0
     for i in range(len(group)):
         for j in range(len(group)):

@@ -2,7 +2,7 @@
 
 
 def devkit_average_precision(scores, labels):
-    """Of one class: rows one by one, the best first; 0 is difficult and is passed over.
+    """Compute the average precision of one class, row by row, best first; rows with label 0 (difficult) are ignored.
 
     Args:
         scores: ``[n]``, no two equal.

@@ -2,7 +2,7 @@
 
 
 def weights_and_bias(x, y, penalty):
-    """Of ``x`` ``[n][d]`` and ``y`` ``[n]``: what makes the gradient by every weight and the bias vanish."""
+    """Return the weights and bias for ``x`` ``[n][d]`` and ``y`` ``[n]`` at which the whole gradient is zero."""
     rows = [[*map(float, row), 1.0] for row in x]
     d = len(rows[0])
     matrix = [
@@ -15,7 +15,7 @@ def weights_and_bias(x, y, penalty):
 
 
 def solve(matrix, right):
-    """By Gaussian elimination with pivoting."""
+    """Solve the linear system by Gaussian elimination with pivoting."""
     n = len(right)
     rows = [[*row, value] for row, value in zip(matrix, right, strict=True)]
     for i in range(n):

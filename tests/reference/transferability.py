@@ -73,7 +73,7 @@ def coding_rate(z, distortion):
 
 
 def gbc(x, labels, gaussian):
-    """With the Bhattacharyya distance in its form for any two Gaussians, by determinants."""
+    """Compute GBC with the Bhattacharyya distance for general Gaussians, which uses determinants."""
     x = x - x.mean(axis=0)
     x = x @ np.linalg.svd(x, full_matrices=False)[2].T
     total = 0.0

@@ -1,4 +1,4 @@
-"""How measured targets follow recorded factors."""
+"""Agreement of measured targets with recorded factors."""
 
 import numpy as np
 import pytest
@@ -101,7 +101,7 @@ def test_drawn_objects_are_as_large_as_they_were_drawn(drawn):
 
 
 def test_drawn_objects_have_the_hue_they_were_drawn_with(drawn):
-    """Where the object is of one colour; other textures mix in a second one."""
+    """Only plain objects are compared, since other textures mix in a second colour."""
     targets, factors = drawn
     plain = factors["texture"] == objects.TEXTURES.index("plain")
     assert plain.sum() > 10

@@ -26,7 +26,7 @@ def turn_between(a, b):
 
 
 def count(square, name):
-    """Of corners or junctions."""
+    """Return the number of corners or junctions."""
     return measure(square, [name])[name][0] * min(square.shape[1], 96) ** 2 / 1000
 
 

@@ -1,4 +1,4 @@
-"""What was chosen when images were drawn, as targets."""
+"""Factors with which images were drawn, as targets."""
 
 import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal

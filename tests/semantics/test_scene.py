@@ -1,4 +1,4 @@
-"""What targets share."""
+"""The scene, from which several targets are computed."""
 
 import numpy as np
 import pytest

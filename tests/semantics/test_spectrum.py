@@ -1,4 +1,4 @@
-"""How much there is of coarse and of fine."""
+"""Targets that measure the energy of coarse and of fine structure."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What is known of a target, and the digest that stands for their definitions."""
+"""Properties of targets, and the digest of their definitions."""
 
 import dataclasses
 
@@ -49,11 +49,11 @@ KNOWN = {
     ("band_energies", 1): -36.1765,
     ("sharpness", 1): -1.33014,
 }
-"""By name and version: the sum of the numbers of ``picture()``, the k-th of them times k."""
+"""Sum of the numbers of ``picture()``, the k-th of them times k, by name and version of the target."""
 
 
 def test_a_change_of_any_number_needs_a_new_version():
-    """If the change is meant, raise the target's ``version`` or the scene's ``DEFINITION``."""
+    """Increase the target's ``version`` or the scene's ``DEFINITION`` if the change is intended."""
     measured = measure(picture())
     found = {(t.name, t.version): float(measured[t.name] @ np.arange(1, t.dimension + 1)) for t in TARGETS.values()}
     assert found.keys() == KNOWN.keys()

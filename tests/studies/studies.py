@@ -103,7 +103,7 @@ k = [1, 3]
 
 
 def plain_study(folder: Path, more: str = "") -> Study:
-    """Without training."""
+    """Return a study without training."""
     return small(folder, more, PLAIN)
 
 

@@ -1,4 +1,4 @@
-"""How long the rest takes: known from what was done, work by work, and said as far as it is known."""
+"""Estimate of the remaining time, from the durations of finished tasks of the same kind."""
 
 import pytest
 

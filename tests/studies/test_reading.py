@@ -204,7 +204,7 @@ def test_the_preset_kornblith12_asks_voc2007_for_what_it_can_answer():
 
 
 def test_the_preset_kornblith12_chooses_a_penalty_by_the_metric_that_is_reported():
-    """As the published code of Ericsson et al.: per class for aircraft, pets, Caltech-101 and flowers."""
+    """Ericsson et al.'s code uses the mean per class for aircraft, pets, Caltech-101 and flowers."""
     chosen_by = {
         name: settings.select_by
         for probing in read_study("kornblith12").probe

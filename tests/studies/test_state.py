@@ -1,4 +1,4 @@
-"""What is shown of a study survives the process, and damage costs nothing."""
+"""The state of a study is stored for later processes; a damaged state file is ignored."""
 
 from transferkit.studies.grid import Task
 from transferkit.studies.state import Change, State, TaskState

@@ -130,7 +130,7 @@ def test_another_iscrowd_is_an_error_that_names_the_value(coco, data_root, value
 
 
 def test_values_of_other_types_mean_what_they_say(coco, data_root):
-    """As pandas and other writers leave them."""
+    """Pandas and other writers save numbers as floats, texts or booleans."""
     _, write = coco
     plain = marked(5, 701, [5, 6, 10, 3], 90, area=150)
     size = {"height": 10, "width": 16}

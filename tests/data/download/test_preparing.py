@@ -1,4 +1,4 @@
-"""From archives in the published layouts to data sets that open."""
+"""Preparation of data sets from archives in the published layouts."""
 
 import hashlib
 import json
@@ -63,7 +63,7 @@ def offered(name, *downloads):
 
 
 def left(root):
-    """What lies in the data folder besides sets and what is remembered of them."""
+    """Return the files in the data folder that belong neither to data sets nor to their records."""
     hidden = [path.name for path in (root / ".preparing").glob("*") if path.suffix != ".lock"]
     return [*hidden, *(path.name for path in root.glob("downloads/*"))]
 
@@ -109,7 +109,7 @@ def test_a_dead_link_is_replaced(tmp_path, data_root):
 
 
 def test_a_folder_of_archives_and_tables(tmp_path, data_root):
-    """As the National Institutes of Health publish ChestX: a table, and images in several archives."""
+    """The National Institutes of Health publish ChestX as a table and several archives of images."""
     whole, boxed = tree("chestx", tmp_path / "whole"), tmp_path / "boxed"
     boxed.mkdir()
     images = sorted(path for path in whole.rglob("*.png"))
@@ -126,7 +126,7 @@ def test_a_folder_of_archives_and_tables(tmp_path, data_root):
 
 
 def test_in_a_folder_only_the_archives_of_the_set_are_taken(tmp_path, data_root):
-    """Whatever else lies in the folder of downloads."""
+    """Other archives in the folder are ignored."""
     downloads = tmp_path / "downloads"
     for name, source in {"EuroSAT": "eurosat", "trip": "resisc45"}.items():
         shutil.make_archive(str(downloads / name), "zip", tree(source, tmp_path / source))

@@ -1,4 +1,4 @@
-"""From a listing to splits: the fixed 70/30, fingerprints, and files that change."""
+"""Opening of listed data sets: the fixed 70/30 split, fingerprints, and files that change."""
 
 import hashlib
 import os
@@ -30,7 +30,7 @@ def test_the_rule_is_frozen():
 
 
 def test_the_rule_is_frozen_for_classes_of_all_sizes():
-    """One digest of 70/30 parts, so that no version of Python or NumPy can change them unseen."""
+    """A digest of the 70/30 parts detects a change by a new version of Python or NumPy."""
     sizes = (1, 2, 3, 10, 33, 101)
     rows = {f"{label}/x{n:03}ö.jpg": label for label, size in enumerate(sizes) for n in range(size)}
     parts = split_rows(Listing({"all": rows}, tuple("abcdef")), "eurosat")

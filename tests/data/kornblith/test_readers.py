@@ -77,7 +77,7 @@ def test_cifar(name, kind, planted, data_root):
 
 
 def test_cifar_that_is_not_as_published(data_root):
-    """Without the fixture that makes torchvision trust the tree: its sums are wrong, no pickle is opened."""
+    """Without the fixture that makes torchvision trust the files, their checksums are wrong and no pickle is opened."""
     TREES["cifar10"](data_root / "cifar10")
     with pytest.raises(DataError, match="does not contain CIFAR10 as published: Dataset not found or corrupted"):
         open_dataset("cifar10", root=data_root)

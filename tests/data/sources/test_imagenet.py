@@ -205,7 +205,7 @@ def test_validation_images_that_are_not_sorted(folders, data_root):
 
 @pytest.mark.parametrize("beside", ["val", "others", ""])
 def test_the_archives_of_classes_in_train(tmp_path, data_root, beside):
-    """As after the archive of train was unpacked, and those in it were not."""
+    """The archive of train was unpacked, but the archives inside it were not."""
     (tmp_path / "train").mkdir()
     (tmp_path / beside).mkdir(exist_ok=True)
     with pytest.raises(DataError, match=r"train has no class folders, but nothing\. Expected is"):

@@ -12,5 +12,5 @@ def discs(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One workspace for the tests that only add to it."""
+    """Return a workspace that is shared by the tests that only add to it."""
     return tmp_path_factory.mktemp("shared")

@@ -1,4 +1,4 @@
-"""What every test of detectors has."""
+"""Fixtures of all tests of detectors."""
 
 import pytest
 

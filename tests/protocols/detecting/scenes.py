@@ -72,7 +72,7 @@ def eight() -> DetectionDataset:
 def detected(
     monkeypatch, workspace: Path, data, settings=SMALL, *, reporter=None, run_options=None, model=MODEL
 ) -> Detected:
-    """What ``detect`` makes of a data set in memory."""
+    """Return the result of ``detect`` on a data set in memory."""
     monkeypatch.setattr("transferkit.protocols.detecting.detect.open_detection", lambda *_, **__: data)
     context = RunContext(Workspace(workspace, workspace / "data"), settings.seed, reporter or Notes())
     run_options = run_options or DetectionRunOptions(yes=True, keep=True)

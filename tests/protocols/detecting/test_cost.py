@@ -1,4 +1,4 @@
-"""What training a detector will take, and when that is refused."""
+"""Estimated cost of training a detector, and the limit above which training is refused."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Which rows a step shows, in which order, and how they look."""
+"""Rows of a training step, their order and their augmentation."""
 
 from dataclasses import replace
 

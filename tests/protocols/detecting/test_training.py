@@ -1,4 +1,4 @@
-"""One training: what it refuses, and what it says of too little memory."""
+"""Training of a detector: refused inputs, and the hint if memory runs out."""
 
 from dataclasses import replace
 

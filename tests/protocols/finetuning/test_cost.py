@@ -80,7 +80,7 @@ def test_an_interrupted_training_counts_its_remaining_images(pictures, tmp_path,
 
 
 class Process:
-    """One of two processes; ``said`` is what the first broadcasts."""
+    """A stand-in for one of two processes; ``said`` is the value that the first one broadcasts."""
 
     def __init__(self, rank, said=None):
         self.is_global_zero, self.said = rank == 0, said

@@ -216,7 +216,7 @@ main()
 
 @pytest.mark.slow
 def test_two_processes_train_what_one_does(pictures, tmp_path):
-    """Without augmentation, batch statistics or leftovers, two halves of a batch are the batch."""
+    """Without augmentation, batch statistics or incomplete batches, two half batches equal one batch."""
     settings = replace(SMALL, batch=(27,), augment=False, head="zero", epochs=2, lr=(0.01,))
     options = [
         f"--{name.replace('_', '-')}={','.join(map(str, value)) if isinstance(value, list) else value}"
@@ -284,7 +284,7 @@ def test_an_exported_network_predicts_as_the_scored_one(batch_norm, pictures, tm
 
 
 def test_a_network_loaded_without_a_classifier_is_exported_with_one(pictures, tmp_path):
-    """As every encoder of a contrastive pretraining does, and every one that was fine-tuned."""
+    """Encoders from contrastive pretraining and from fine-tuning have no classifier."""
     tuned(pictures, tmp_path, replace(SMALL, batch_norm=False))
     runs = tmp_path / "runs"
     (first,) = runs.iterdir()
@@ -321,7 +321,7 @@ def test_cached_activations_replace_images(pictures, tmp_path, monkeypatch):
 
 
 def test_rates_shrink_from_stage_to_stage(pictures, tmp_path):
-    """At a decay of 0 only the classifier moves; at 0.1 the first stage moves far less than the last."""
+    """With a decay of 0 only the classifier changes; with 0.1 the first stage changes far less than the last."""
     before = load_encoder(MODEL).module.state_dict()
 
     def moved(name, workspace):

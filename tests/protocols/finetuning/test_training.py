@@ -1,4 +1,4 @@
-"""One training: against plain loops, with files that cannot be read, and with too little memory."""
+"""Fine-tuning, compared with plain loops, with unreadable files, and with too little memory."""
 
 from dataclasses import replace
 

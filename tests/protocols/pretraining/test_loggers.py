@@ -1,4 +1,4 @@
-"""What loggers write, and when they begin and end."""
+"""Output of the loggers, and when they are opened and closed."""
 
 import sys
 import time

@@ -93,7 +93,7 @@ def test_the_best_encoder_is_that_of_the_epoch_with_the_best_neighbours(pictures
 
 
 class Stopped(Exception):
-    """What a test throws into a run."""
+    """An error that a test raises in a run."""
 
 
 def stop_before(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -379,7 +379,7 @@ def test_a_full_disk_is_refused_at_the_start(pictures, tmp_path, monkeypatch):
 
 
 def test_gradients_of_several_steps_are_added_up(pictures, tmp_path):
-    """Without batch statistics, momentum or noise, nine steps of 4 are one of 36."""
+    """Without batch statistics, momentum or noise, nine steps of 4 images equal one step of 36."""
     plain = {"loss": "ce", "model": "random:test_vit", "size": 160, "test_resize": 160, "test_crop": 160}
     plain |= {"epochs": 1, "warmup": 0, "optimizer": "sgd", "sgd_momentum": 0.0, "weight_decay": 0.0}
     plain |= {"eval_every": 0, "crop_min_area": 1.0}

@@ -1,4 +1,4 @@
-"""Where the browser comes from."""
+"""Search for the browser that the tests of the page use."""
 
 import subprocess
 from pathlib import Path

@@ -78,7 +78,7 @@ def test_a_node_that_does_not_see_the_workspace_says_so(tmp_path):
 
 
 class Cluster:
-    """As much of Ray as a study asks of it; tasks are carried out as they are handed over, or never."""
+    """The part of Ray that a study uses; tasks run when they are submitted, or never."""
 
     def __init__(self, *nodes, idle=False):
         self.described = [{"Alive": True, "Resources": {"memory": 2**33, **node}} for node in nodes]
@@ -140,7 +140,7 @@ def test_two_studies_in_one_workspace_leave_each_other_alone(tmp_path, engine_on
                 assert outcome.task_record is not None, outcome.error
         one.submit(first, ResourceRequest(1, 0, 2**30), "fp32")
         (outcome,) = one.wait(1)
-        assert outcome.task_record is not None, "the other study has ended, and this one goes on"
+        assert outcome.task_record is not None, "the end of one study must not stop the tasks of the other"
         assert len(list(studies.glob("beacon*"))) == 1
     assert not list(studies.glob("beacon*"))
 
@@ -183,7 +183,7 @@ def test_decoders_follow_the_cores_and_readers_leave_them(engine_on):
 
 
 class OneSmallNode:
-    """As much of Ray as an engine asks of it before it hands a task over."""
+    """The part of Ray that an engine uses before it submits a task."""
 
     def nodes(self):
         return [{"Alive": True, "Resources": {"CPU": 2, "memory": 2**33}}]

@@ -1,4 +1,4 @@
-"""What tasks declare that they take."""
+"""Resources that tasks declare."""
 
 import pytest
 

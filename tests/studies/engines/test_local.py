@@ -152,7 +152,7 @@ def test_a_process_that_is_gone_before_it_is_told_anything_is_replaced(tmp_path,
 
 
 def ended(engine):
-    """What the next task to end came to."""
+    """Return the outcome of the next task that ends."""
     while not (outcomes := engine.wait(1)):
         pass
     (outcome,) = outcomes

@@ -1,4 +1,4 @@
-"""What a process is told, and that it ends with whoever tells it."""
+"""Messages to a worker process, which ends when its parent ends."""
 
 import os
 import subprocess

@@ -28,7 +28,7 @@ def main() -> None:
     killed: list[int] = []
 
     def kill() -> None:
-        """When something is finished, and more is under way."""
+        """Remove the node once a task is finished and others are running."""
         receipts = context.workspace.studies / "finished"
         while not list(receipts.glob("*.json")):
             time.sleep(0.05)
