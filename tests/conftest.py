@@ -26,7 +26,7 @@ def _threads(count):
 
 @pytest.fixture
 def one_thread():
-    """Work that is small only waits for a second one."""
+    """Let torch use one thread, since a second one only slows down small work."""
     with _threads(1):
         yield
 

@@ -20,7 +20,7 @@ def boil(minutes):
 
 @kitchen.command(hidden=True)
 def secret():
-    """Nobody sees this."""
+    """Do nothing; the command is hidden."""
 
 
 @kitchen.group()

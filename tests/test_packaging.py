@@ -23,7 +23,7 @@ def run(*command: str | Path, folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """Built from a copy, so that no earlier build can slip in and none is left behind."""
+    """Build the wheel from a copy, so that it contains no file of an earlier build and leaves none behind."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     for package in PACKAGES.values():

@@ -55,7 +55,7 @@ def keyword(call: ast.Call, name: str) -> object:
 
 
 def faults(source: str, *, may_print: bool = False) -> list[str]:
-    """Calls and imports that have no place in the library, each with its line."""
+    """Return calls and imports that are forbidden in the library, each with its line."""
     found = []
     for node in ast.walk(ast.parse(source)):
         match node:

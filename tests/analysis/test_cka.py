@@ -38,7 +38,7 @@ def test_one_batch_agrees_with_the_definition(n):
 
 
 def test_batches_are_weighted_means_of_the_unbiased_estimates():
-    """11 rows in batches of 5 and 6, by the reference's HSIC of each."""
+    """The expected value uses the reference's HSIC of batches of 5 and 6 rows."""
     x, sums = layers(11), CkaSums(["a", "b"])
     parts = [slice(0, 5), slice(5, 11)]
     hsic = np.zeros((2, 2))

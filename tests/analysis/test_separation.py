@@ -48,7 +48,7 @@ def test_agrees_with_the_reference_pair_by_pair():
 
 
 def test_clusters_of_known_spread():
-    """Two rows of one class are 2 d σ² apart, two of different ones ‖μ_a - μ_b‖² more."""
+    """The expected squared distance is 2 d σ² inside a class, and larger by ‖μ_a - μ_b‖² between classes."""
     rng = generator(0, "known")
     y = np.repeat([0, 1], 4000)
     x = 0.5 * rng.normal(size=(8000, 10)) + np.where(y, 3.0, 0.0)[:, None]
@@ -102,7 +102,7 @@ def test_classes_that_collapse_to_points_are_apart_entirely():
 
 
 def test_nearly_collapsed_classes_keep_their_digits():
-    """Distances of 1e-8 beside an offset of 1: nothing cancels."""
+    """Distances of 1e-8 are exact even if all rows have an offset of 1."""
     x = np.array([[1.0, 0.0], [1.0, 1e-8], [0.0, 1.0], [1e-8, 1.0]])
     found = separation(x, [0, 0, 1, 1])
     assert found.intra_cosine == pytest.approx(0.5e-16, rel=1e-6)

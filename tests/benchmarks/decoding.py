@@ -76,7 +76,7 @@ def ours(paths: Sequence[Path]) -> None:
 
 
 def batches(n: int) -> Iterator[NDArray[np.int64]]:
-    """Rows, a batch at a time."""
+    """Yield rows in batches."""
     yield from np.array_split(np.arange(n), n // BATCH)
 
 

@@ -60,7 +60,7 @@ def unit_rows(layers: tuple[str, ...]) -> tuple[Tensor, NDArray[np.int64], list[
 def plain_loop(
     x: Tensor, support: NDArray[np.int64], query: NDArray[np.int64], tolerance: float = 1e-4
 ) -> NDArray[np.int64]:
-    """Theirs, episode by episode: the class of each query, ``[e, ways * queries]``."""
+    """Predict the class of each query by scikit-learn, episode by episode, ``[e, ways * queries]``."""
     rows, y = x.numpy(), np.repeat(np.arange(support.shape[1]), support.shape[2])
     found = []
     with threadpool_limits(1):
@@ -71,7 +71,7 @@ def plain_loop(
 
 
 def answers(x: Tensor, support: NDArray[np.int64], query: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Ours: the class of each query, ``[e, ways * queries]``."""
+    """Predict the class of each query by the product, ``[e, ways * queries]``."""
     s, q = torch.from_numpy(support).flatten(1), torch.from_numpy(query).flatten(1)
     products = answering._products_of(x, s, q)
     parts = torch.arange(len(s)).split(100)

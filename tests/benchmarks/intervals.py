@@ -247,7 +247,7 @@ def explained() -> Iterator[Setting]:
 
 
 def wrong_groups() -> Iterator[Setting]:
-    """Nearly every group is right throughout, and a few are wrong throughout."""
+    """Yield settings in which all rows of most groups are right, and all rows of a few groups are wrong."""
     for g, share in product((30, 60), (0.05, 0.1)):
 
         def draw(rng: np.random.Generator, g: int = g, share: float = share) -> Found:

@@ -90,7 +90,7 @@ def scored(bank: Features, test: Features) -> np.ndarray:
 
 
 def by_scikit_learn(bank: Features, test: Features) -> np.ndarray:
-    """Theirs with the same votes: which rows are right."""
+    """Return which rows scikit-learn's classifier predicts correctly with the same votes."""
     votes = KNeighborsClassifier(
         NEIGHBOURS, algorithm="brute", metric="cosine", weights=lambda far: np.exp((1 - far) / 0.07)
     )
@@ -108,7 +108,7 @@ _UNIT: dict[int, tuple[Features, np.ndarray]] = {}
 
 
 def _unit(rows: Features) -> np.ndarray:
-    """Normalised once, before what is timed: the first run of either side is not."""
+    """Return rows of unit length, normalised once before the timed runs."""
     if id(rows) not in _UNIT:
         x = np.asarray(rows.x, dtype=np.float32)
         _UNIT[id(rows)] = (rows, x / np.linalg.norm(x, axis=1, keepdims=True))  # kept, so that its id is

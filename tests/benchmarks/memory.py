@@ -61,7 +61,7 @@ def measured(folder: Path) -> dict[str, float]:
 
 
 def probed(folder: Path) -> dict[str, float]:
-    """Probe the streamed features, and say what that took."""
+    """Probe the streamed features, and return the time, the memory and the accuracy."""
     before = peak_gib()
     started = time.perf_counter()
     splits: dict[str, Features] = {

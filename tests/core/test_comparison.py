@@ -147,7 +147,7 @@ def test_the_interval_of_rows_is_bonett_and_prices():
 
 
 def test_the_interval_of_few_rows_in_favour_of_one_model_contains_0():
-    """A bootstrap has no draw in which none of these four rows comes but for one in fifty-five."""
+    """A bootstrap would leave out all of these four rows in only one of fifty-five draws."""
     better = row_outcomes(IDS, [1] * 204 + [0] * 196)
     worse = row_outcomes(IDS, [1] * 200 + [0] * 200)
     found = paired(better, worse)

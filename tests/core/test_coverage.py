@@ -46,7 +46,7 @@ def test_intervals_have_their_coverage_and_width_and_tests_their_false_positive_
 
 
 def test_intervals_that_ignore_groups_fail_the_coverage_test():
-    """The simulation itself: rows of groups counted as independent cover far too seldom."""
+    """Intervals that count rows of a group as independent have far too low a coverage in this simulation."""
     setting = SETTINGS["top-1, rows in groups: 60 groups of 20, accuracy 0.85, correlation 0.5"]
 
     def blind(rng):

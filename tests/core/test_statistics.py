@@ -105,7 +105,7 @@ def test_means_need_a_row_of_values(values):
 
 
 def test_students_t_agrees_with_its_table():
-    """Three draws have two degrees of freedom, and 4.303 stands in every table."""
+    """Three draws have two degrees of freedom, for which every table lists 4.303."""
     found = t_interval([0.5, 0.6, 0.7])
     assert (found.high + found.low) / 2 == pytest.approx(0.6)
     assert (found.high - found.low) / 2 == pytest.approx(4.302653 * 0.1 / 3**0.5)

@@ -103,7 +103,7 @@ def test_crops_are_torchvision_s_at_any_size_mirrored_or_not(images, size):
 
 
 def test_resize_weights_by_the_definition():
-    """Pixel by pixel: a triangle around the place looked at, cut at the crop, summing to 1."""
+    """The weights of a pixel are a triangle around its position, cut at the crop, with the sum 1."""
     start, length, source, size = 3, 11, 20, 4
     expected = np.zeros((size, source))
     for i in range(size):
@@ -135,7 +135,7 @@ def test_both_roads_make_the_same_view_from_the_same_draws(size):
 
 
 def test_views_look_statistically_like_torchvision_s_own_chain(images):
-    """Brightness, contrast, colour and edges over many views, against an independent chain."""
+    """Brightness, contrast, colour and edges of many views are compared with an independent chain."""
     n = 2000
     theirs = v2.Compose(
         [

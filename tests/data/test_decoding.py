@@ -107,7 +107,7 @@ def test_every_exif_orientation_is_undone(orientation):
 
 
 def test_a_jpeg_held_upright():
-    """Orientation 6: the camera was turned, and the file's first row is the scene's right column."""
+    """With orientation 6 the camera was turned: the file's first row is the scene's right column."""
     stored = np.zeros((16, 32, 3), dtype=np.uint8)
     stored[:8] = 255
     exif = Image.Exif()
@@ -170,7 +170,7 @@ def test_absurd_sizes_are_refused_by_the_header(huge_png):
 
 
 def test_the_limit_is_ours_and_not_pillows():
-    """Between the two limits of Pillow's, where it would only warn."""
+    """The size is between Pillow's two limits, where Pillow would only warn."""
     side = int(MAX_PIXELS**0.5) + 2
     assert Image.MAX_IMAGE_PIXELS < side * side < 2 * Image.MAX_IMAGE_PIXELS
     header = b"P5 %d %d 255\n" % (side, side)

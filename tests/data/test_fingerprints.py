@@ -41,7 +41,7 @@ def cache_file(tmp_path):
 
 @pytest.fixture
 def settled(monkeypatch):
-    """Trust the clock at once; the tests have no two seconds to wait."""
+    """Trust modification times at once, so that tests need not wait two seconds."""
     monkeypatch.setattr(fingerprints, "_SETTLED_NS", -(10**12))
 
 

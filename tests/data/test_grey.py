@@ -37,7 +37,7 @@ def plain_tiff(values, bits, sample_format, photometric=1):
 
 
 def packed(values):
-    """Two values of 12 bits in three bytes, the first one first."""
+    """Pack two values of 12 bits in three bytes, the first one first."""
     pairs = zip(values[::2], values[1::2], strict=True)
     return b"".join(((first << 12) | second).to_bytes(3, "big") for first, second in pairs)
 

@@ -54,7 +54,7 @@ def random_hashes(n, *, seed):
 
 @pytest.fixture(params=["faiss", "numpy"])
 def search(request, monkeypatch):
-    """Both ways of searching."""
+    """Return each of the two ways to search."""
     if request.param == "numpy":
         monkeypatch.setitem(sys.modules, "faiss", None)
     return request.param
@@ -134,7 +134,7 @@ def test_copies_of_embedded_images_are_found(name, change, least, tmp_path_facto
 
 @pytest.mark.parametrize("name", ["photos", "digits", "tissue", "sketches", "materials"])
 def test_distinct_embedded_images_are_no_duplicates(name, tmp_path_factory):
-    """No false alarm among the 125 000 pairs of a set; their hashes alone would give some."""
+    """None of the 125 000 pairs of a set is reported, although some have similar hashes."""
     assert len(duplicates(hashes(embedded(name, tmp_path_factory)))) == 0
 
 

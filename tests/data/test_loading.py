@@ -165,13 +165,13 @@ BEFORE: set[str] = set()
 
 @pytest.fixture(autouse=True)
 def _those_from_before():
-    """Other tests of this process may have left some."""
+    """Ignore processes that other tests of this process have left."""
     BEFORE.clear()
     BEFORE.update(alive())
 
 
 def children():
-    """Processes that this one has started in this test, and that are alive or not yet buried."""
+    """Return the child processes that this test has started and that were not yet reaped."""
     return [pid for pid in alive() if pid not in BEFORE]
 
 

@@ -63,7 +63,7 @@ def test_patches_of_different_groups_share_no_pixel(patched):
 
 
 def test_patches_of_one_group_are_joined_by_shared_pixels(patched):
-    """No group could be divided: from its first patch, all are reached over patches that share a pixel."""
+    """No group can be divided: a chain of patches that share pixels connects all of its patches."""
     _, rendered = patched
     groups, factors = np.array(overlapping(rendered.factors)), rendered.factors
     for group in np.unique(groups):

@@ -39,7 +39,7 @@ def test_marks_are_sane(number):
 
 
 def test_boxes_are_those_of_the_pixels_that_an_object_changes(monkeypatch):
-    """Painted pure green on black and without noise, the only object's box is that of the green pixels."""
+    """The only object is green on black without noise, so its box is that of the green pixels."""
     found = 0
     for number in range(30):
         with monkeypatch.context() as patch:

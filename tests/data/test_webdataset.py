@@ -394,7 +394,7 @@ def test_a_server_that_moved_its_files(tmp_path, data_root, served):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    """Short of waiting, and without pauses between attempts."""
+    """Use a short timeout, and no pauses between attempts."""
     short = partial(RetryPolicy, timeout_seconds=0.3, sleep=lambda _: None)
     monkeypatch.setattr("transferkit.data.download.fetching.RetryPolicy", short)
 
@@ -457,7 +457,7 @@ def test_what_came_before_a_server_went_away_is_not_fetched_again(tmp_path, data
 
 
 def test_of_two_processes_one_fetches(tmp_path, data_root, server, notes):
-    """Locks are of open files, so that two calls of one process stand for two processes."""
+    """Locks belong to open files, so two calls in one process behave like two processes."""
     write_shards(tmp_path, [10])
     server.files = {"a-00.tar": (tmp_path / "a-00.tar").read_bytes()}
     urls = [server.url("stalls/a-00.tar")]

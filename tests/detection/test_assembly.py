@@ -156,7 +156,7 @@ def test_images_are_normalised_and_keep_their_size(network):
 
 @pytest.mark.parametrize("kind", ["fpn", "c4"])
 def test_coordinates_are_float32_under_autocast(kind, network):
-    """Anchors and boxes in bf16 would lie up to four pixels beside a place at 1000."""
+    """In bf16, anchors and boxes near the coordinate 1000 would be wrong by up to four pixels."""
     detector = seeded_detector(backbone(network), DetectorConfig(**{**vars(SMALL), "kind": kind}), seed=0).eval()
     seen = []
     detector.rpn.anchor_generator.register_forward_hook(lambda _m, _a, out: seen.append(out[0].dtype))

@@ -29,7 +29,7 @@ def test_pooling_agrees_with_a_loop_over_samples():
 
 
 def test_a_fixed_number_of_samples_is_torchvisions_own_shifted_by_half_a_pixel():
-    """Boxes moved by half a pixel of the map; those that touch the border would be clipped otherwise."""
+    """The boxes are moved by half a pixel of the map; boxes at the border would be clipped, so they are left out."""
     maps, inside = {"0": drawn(1, 3, 16, 16)}, BOXES[:1]
     pooled = AlignedPooling(["0"], [4], output_size=3, sampling_ratio=2)(maps, [inside], None)
     theirs = MultiScaleRoIAlign(["0"], 3, 2)(maps, [inside - 2], [(64, 64)])
@@ -61,7 +61,7 @@ def test_without_boxes_nothing_is_pooled():
 
 
 def test_the_box_loss_is_the_absolute_error_of_the_true_classes_offsets():
-    """Beyond 1/9 torchvision's loss is the same less 1/18 per coordinate."""
+    """For errors above 1/9, torchvision's loss is smaller by 1/18 per coordinate."""
     logits, offsets = drawn(6, 3), 5 + drawn(6, 12)
     labels, wanted = torch.tensor([0, 2, 1, 0, 2, 0]), drawn(6, 4)
     score, box = head_losses(logits, offsets, labels, wanted)

@@ -48,7 +48,7 @@ def test_voc_precision_is_that_of_plain_loops(seed, threshold):
 
 
 def test_precision_of_a_small_example():
-    """Right, wrong, right of four objects: precision 1, 1/2, 2/3 at recalls 1/4, 1/4, 1/2."""
+    """With four objects, the answers right, wrong, right have precision 1, 1/2, 2/3 at recall 1/4, 1/4, 1/2."""
     places = [(0, 0, 10, 10), (20, 0, 30, 10), (40, 0, 50, 10), (60, 0, 70, 10)]
     ground_truth = [objects(places, [0] * 4)]
     answers = [found([places[0], (100, 0, 110, 10), places[1]], [0] * 3, [0.9, 0.8, 0.7])]
@@ -59,7 +59,7 @@ def test_precision_of_a_small_example():
 
 
 def test_the_rules_differ_if_an_object_is_already_matched():
-    """Two boxes lie best on the first object; the second of them fits the other object well enough."""
+    """Both boxes overlap most with the first object; the second box also matches the other object."""
     ground_truth = [objects([(0, 0, 10, 10), (2, 0, 12, 10)], [0, 0])]
     answers = [found([(0, 0, 10, 10), (0.5, 0, 10.5, 10)], [0, 0], [0.9, 0.8])]
     by_voc = class_matches(answers, ground_truth, 0, thresholds=[0.5], rule="voc")
@@ -139,7 +139,7 @@ def boxes_over_edges(images, rng):
 
 
 def test_a_file_scores_as_by_pycocotools(tmp_path):
-    """Boxes over the edges included, which are scored as annotated; ``iscrowd`` may be text."""
+    """Boxes that extend over the edges are scored as annotated; ``iscrowd`` may be text."""
     folder, rng = coco_tree(tmp_path / "coco"), np.random.default_rng(0)
     file = folder / "annotations" / "instances_val2017.json"
     content = json.loads(file.read_text())

@@ -33,7 +33,7 @@ def pretext(loss, *, settings=SMALL, batch_norm=False, n_classes=3, **options):
 
 
 def primed(loss, **options):
-    """After two steps of training: the queue holds older keys and the momentum encoder lags."""
+    """Train for two steps, so that the queue has older keys and the momentum encoder lags behind."""
     model = pretext(loss, **options)
     for seed in (50, 51):  # against an empty queue the first step of selfsupcon moves nothing
         step(model, *two_views(B, seed=seed))

@@ -21,7 +21,7 @@ State = dict[str, Tensor]
 
 
 def weights(arch: str = "resnet18", seed: int = 1) -> State:
-    """Weights that no other seed has: batch statistics too."""
+    """Return weights and batch statistics that depend on the seed."""
     module = find_architecture(arch).build(seed=seed)
     source = torch.Generator().manual_seed(seed)
     for name, value in module.state_dict().items():

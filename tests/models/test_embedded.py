@@ -21,7 +21,7 @@ CATS, ESPRESSO = range(281, 286), 967
 
 
 def seen(name: str, view: Preprocessing) -> Tensor:
-    """``[1, 3, crop, crop]``: the photograph as the view asks for it, by Pillow alone."""
+    """Return the photograph ``[1, 3, crop, crop]`` as preprocessed by Pillow alone."""
     image = Image.open(PHOTOGRAPHS / name).convert("RGB")
     scale = view.resize / min(image.size)
     image = image.resize([round(side * scale) for side in image.size], Image.Resampling.BICUBIC)

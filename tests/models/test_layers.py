@@ -336,7 +336,7 @@ def test_each_layer_takes_the_network_s_own_pooling_where_it_fits(name):
 
 @pytest.mark.parametrize("side", [32, 48, 64])
 def test_prefix_tokens_are_counted_from_the_patches(side):
-    """Two by two patches, a class token and four registers are nine tokens, a square."""
+    """Four patches, a class token and four registers are nine tokens, a square number."""
     encoder = load_encoder("random:timm:vit_small_patch16_dinov3").at(side)
     image = torch.randn(2, 3, side, side)
     with torch.inference_mode():

@@ -9,7 +9,7 @@ from transferkit.models.pointwise_conv import pointwise_conv
 
 
 def both(convolution: nn.Conv2d, shape: tuple[int, ...]):
-    """Output, gradient of the input and of the parameters: the library's, and ours."""
+    """Return the output and the gradients of input and parameters, by the library and by ``pointwise_conv``."""
     ours = copy.deepcopy(convolution)
     pointwise_conv(ours)
     found = []

@@ -72,7 +72,7 @@ def largest_difference(view, transform):
 
 
 def test_every_configuration_of_timm_is_known():
-    """Those compared below are all: none is left out but the five networks that are not given squares."""
+    """All configurations are compared below, except those of five networks whose input is not square."""
     configs = timm_configs()
     assert sum(len(names) for _, names in configs) == len(timm.list_pretrained()) >= 1826
     others = {name.split(".")[0] for config, names in configs if not is_square(config) for name in names}

@@ -10,7 +10,7 @@ from transferkit.models.pretrained import timm_encoder, torchvision_encoder
 
 @pytest.fixture
 def _no_network(monkeypatch, tmp_path):
-    """No cache and no way out: a proxy that is not there answers at once."""
+    """Use an empty cache and a missing proxy, which makes each download fail at once."""
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))

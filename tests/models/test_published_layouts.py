@@ -283,7 +283,7 @@ def test_a_head_is_recognised_under_any_name():
 
 
 def test_a_pretraining_run_ends_in_the_representation_as_timm_has_it(tmp_path):
-    """The normalisation that timm counts to the classifier is not part of it."""
+    """The representation excludes the normalisation that timm counts as part of the classifier."""
     backbone = trunk_of(encoder_of(network("shvit_s1"), name="shvit_s1"))
     torch.save(backbone.weights(None), tmp_path / "w.pth")
     assert not any(name.startswith("head.") for name in backbone.weights(None))

@@ -78,7 +78,7 @@ def test_seeds_differ_and_repeat():
 
 
 def test_the_draw_is_pinned():
-    """Episodes of one version are those of the next; a change here changes everybody's numbers."""
+    """Episodes must be the same in all versions; a change would change the numbers of all users."""
     episodes = drawn(Shape(ways=2, shots=1, queries=2, episodes=2))
     assert episodes.classes.tolist() == [[0, 5], [6, 1]]
     assert episodes.query.tolist() == [[[20, 29], [120, 122]], [[130, 125], [36, 32]]]

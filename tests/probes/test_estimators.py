@@ -129,7 +129,7 @@ def test_float16_near_its_limit_does_not_overflow(probe):
 
 @pytest.mark.parametrize("probe", [LinearProbe(), RidgeProbe()])
 def test_a_shift_of_all_rows_changes_nothing(probe):
-    """Far beyond what float32 could hold beside the differences between rows."""
+    """The shift is so large that float32 could not represent the differences between rows."""
     here, there = clone(probe).fit(X, Y), clone(probe).fit(X + 1e7, Y)
     assert_allclose(there.decision_function(X_TEST + 1e7), here.decision_function(X_TEST), atol=0.01)
 
@@ -222,7 +222,7 @@ def test_the_front_door_offers_them():
 
 @pytest.mark.parametrize("kind", [LinearProbe, RidgeProbe])
 def test_a_penalty_is_chosen_on_rows_of_other_groups(kind):
-    """Each object is seen six times, almost alike, under a label of chance: only copies can be recognised."""
+    """Each object has six nearly equal rows and a random label, so only copies can be recognised."""
     rng = np.random.default_rng(0)
     labels = rng.integers(2, size=60).repeat(6)
     x = rng.normal(size=(60, 80)).repeat(6, 0) + 0.01 * rng.normal(size=(360, 80))

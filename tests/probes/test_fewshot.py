@@ -205,7 +205,7 @@ def test_one_split_may_be_without_groups():
 
 
 def test_duplicated_images_leak_unless_they_are_a_group():
-    """Each image is there twice: its twin in the support gives the answer away."""
+    """Each image occurs twice, so its copy in the support reveals the label."""
     single = features(60, "twins", classes=3, d=40, spread=8.0)
     twice = np.repeat(np.arange(60), 2)
     both = replace(single.rows(twice), ids=[f"{i}" for i in range(120)])
@@ -319,7 +319,7 @@ def uneven(counts):
 
 @pytest.mark.parametrize("together", [True, False])
 def test_a_curve_over_shots_asks_the_same_classes(together, monkeypatch):
-    """Each support is part of the next, of the same classes and with the same queries."""
+    """Each support set is part of the next one; classes and queries stay the same."""
     splits, asked, real = uneven([30, 30, 30, 30, 12]), [], fewshot.right_answers
     monkeypatch.setattr(fewshot, "right_answers", lambda x, s, q, **rest: asked.append((s, q)) or real(x, s, q, **rest))
     monkeypatch.setattr(fewshot, "draw_halves", lambda *of, **rest: None)

@@ -108,7 +108,7 @@ def test_seeds_differ_and_halvings_differ():
 
 
 def test_the_draw_is_pinned():
-    """Halves of one version are those of the next: records of two versions are compared on the same ones."""
+    """Halves must be the same in all versions, since records of two versions are compared on the same halves."""
     halves = drawn(np.repeat([0, 1], 8), [f"{i:02}" for i in range(16)], Shape(2, 1, 2, 5))
     assert halves.support[0, :, 0, :2, :, 0].tolist() == [[[1, 8], [11, 2]], [[9, 7], [6, 12]]]
     assert halves.query[0, 0, 0, 0].tolist() == [[2, 4, 3], [11, 13, 14]]

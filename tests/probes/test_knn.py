@@ -202,7 +202,7 @@ def test_temperature_and_metric_are_chosen_on_validation_rows_too():
 
 
 def test_of_equals_the_smallest_k_then_the_usual_temperature_then_the_first_metric_is_taken():
-    """Rows without noise: every vote is right."""
+    """The rows have no noise, so every setting is right."""
     splits = {name: features(60, name, classes=3, spread=0.001) for name in ("train", "val", "test")}
     settings = KnnSettings(k=(7, 3, 5), temperature=(0.5, 0.07, 0.02), metric=("euclidean", "cosine"))
     assert score(settings, splits).chosen == {"k": 3, "metric": "euclidean"}

@@ -51,7 +51,7 @@ def test_agrees_with_scikit_learn(n, d):
 
 
 def test_primal_and_dual_meet():
-    """Columns of zeros make a tall problem wide and change nothing else."""
+    """Columns of zeros turn a tall problem into a wide one with the same solution."""
     x, y = problem(20, 6)
     tall, biases = ridge_weights(x, y, PENALTIES)
     wide, same = ridge_weights(torch.cat([x, torch.zeros(20, 30)], 1), y, PENALTIES)

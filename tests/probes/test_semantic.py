@@ -126,7 +126,7 @@ def test_categories_are_scored_by_the_errors_that_are_not_made():
 
 
 def test_a_rotation_is_at_chance_for_features_that_turning_leaves_alone():
-    """Means over the image know nothing of a quarter turn; the pixels of an image lit from above do."""
+    """Means over the image do not change in a quarter turn; the pixels of an image lit from above do."""
 
     def turned(invariant):
         parts = {}
@@ -278,7 +278,7 @@ def noise_of(part):
 
 
 def test_targets_of_some_of_the_images_are_resampled_together_with_those_of_all():
-    """The mean over targets, of which one has the rows of only half of the images, by the same loop."""
+    """One of the averaged targets has rows for only half of the images; the same loop computes the reference."""
     whole = viewed_splits(1)
     half = {name: part.rows(np.arange(len(part)) % 2 == 0) for name, part in whole.items()}
     scores = {

@@ -24,7 +24,7 @@ FEW = LinearSettings(penalties=5, penalty_min=1e-3, penalty_max=1e3)
 
 
 def tagged(n, split, *, d=8, difficult=0.1):
-    """Rows whose classes are independent of each other, each seen along a direction of its own."""
+    """Return rows whose classes are independent; each class has its own direction."""
     rng = generator(0, "tagged", split)
     there = rng.random((n, 4)) < [0.5, 0.3, 0.2, 0.1]
     ways = generator(0, "ways").normal(size=(4, d))
@@ -65,7 +65,7 @@ def test_one_vs_rest_is_scikit_learns(n, d, penalty):
 
 
 def test_each_class_is_fitted_as_if_alone():
-    """Two classes of one label a row are the same problem, whose weights stand apart by twice."""
+    """The weights of a class equal the difference of the weights of a fit with the two classes yes and no."""
     rows, penalties = tagged(160, "train", difficult=0), [10.0, 1.0, 0.1]
     x = torch.from_numpy(rows.x)
     together = one_vs_rest_path(x, torch.from_numpy(rows.labels), penalties)

@@ -39,7 +39,7 @@ def logits(found, i, x=X):
 
 @pytest.mark.parametrize("i", range(len(SMALL)))
 def test_every_setting_agrees_with_a_plain_loop(i):
-    """97 rows: batches of 32 leave one row over, which is dropped, and of 24 too."""
+    """Batches of 32 or 24 leave one of the 97 rows over, which is dropped."""
     setting = SMALL[i]
     network = reference.train(
         [X],
@@ -282,7 +282,7 @@ SPLITS["test"] = features(200, "test", classes=4, spread=1.0)
 
 
 def by_hand(splits, rows):
-    """Repeat the protocol: the reference trains the selected setting on ``rows``."""
+    """Train the selected setting on ``rows`` by the reference, as the protocol does."""
     x, labels = torch.from_numpy(rows.x), torch.from_numpy(rows.labels)
     setting, _ = sgd_choice([x], rows, seed=5)
     network = reference.train(

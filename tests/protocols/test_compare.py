@@ -14,7 +14,7 @@ SETS = ("mini/digits", "mini/leaves", "mini/stains")
 
 
 def rows(model: str, data: str, n: int = 60) -> Outcomes:
-    """Right or wrong on the test rows of ``data``."""
+    """Return for each test row of ``data`` whether the answer is right."""
     right = generator(0, model, data).random(n) < {"good": 0.9, "fair": 0.6}.get(model, 0.3)
     return row_outcomes([f"{data}/{i}" for i in range(n)], right)
 

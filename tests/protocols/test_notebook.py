@@ -26,7 +26,7 @@ class Tiny(nn.Module):
 
 
 def coloured(n: int, seed: int) -> TensorDataset:
-    """Class 0 is reddish, class 1 bluish."""
+    """Return images of two classes: class 0 is reddish, class 1 bluish."""
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % 2
     images = rng.integers(0, 120, (n, 3, 16, 16), dtype=np.uint8)

@@ -320,7 +320,7 @@ def test_the_record_includes_the_seconds_of_precomputed_scores(root, discs, monk
 
 
 def test_the_pixels_floor_of_another_view_is_another(root, discs):
-    """Targets are of what the encoder is shown; the features of ``pixels`` do not tell views apart."""
+    """Targets are measured on the preprocessed image; features of ``pixels`` do not identify the preprocessing."""
     low = SemanticSettings(level="low", penalties=3, mid_tasks=())
     one, other = semantics(root, discs), semantics(root, discs)
     cropped = replace(other.extractor.encoder, view=replace(other.extractor.encoder.view, crop=16))

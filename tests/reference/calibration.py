@@ -45,7 +45,7 @@ def curve(probabilities, labels, bins):
 
 
 def adaptive_calibration_error(probabilities, labels, bins):
-    """Rows sorted by confidence; each goes to the bin of the first row that is as confident."""
+    """Compute the error with bins of equal size; rows of equal confidence are in the same bin."""
     order = sorted((float(max(row)), i) for i, row in enumerate(probabilities))
     n = len(order)
     members = {}

@@ -64,7 +64,7 @@ def scharr(square):
 
 
 def orientation_degrees(square):
-    """Along the edge, 0 … 180: a right angle from the eigenvector of the larger eigenvalue."""
+    """Return the direction of the edge, 0 … 180, at a right angle to the eigenvector of the larger eigenvalue."""
     tensor = np.zeros((2, 2))
     for _, _, x, y in scharr(square):
         tensor += np.outer((x, y), (x, y))

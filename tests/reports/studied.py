@@ -25,7 +25,7 @@ def outcomes(chance: float, data: str, *, seed: int = 0, rows: int = ROWS) -> Ou
 
 
 def study(**changes: Any) -> list[Result]:
-    """All records; ``changes`` apply to each."""
+    """Return the records of a study; ``changes`` apply to each."""
     return [named(one, **changes) for one in _records()]
 
 

@@ -54,7 +54,7 @@ def test_ranks_do_not_depend_on_the_scale_or_the_order_of_sets():
 
 @pytest.mark.parametrize(("m", "q"), [(2, 1.960), (3, 2.343), (4, 2.569), (5, 2.728), (6, 2.850), (10, 3.164)])
 def test_the_critical_difference_has_the_quantiles_of_the_table(m, q):
-    """Demšar 2006, table 5(a)."""
+    """The reference is Demšar 2006, table 5(a)."""
     assert_allclose(critical_difference(m, 14), q * math.sqrt(m * (m + 1) / (6 * 14)), atol=6e-4)
 
 

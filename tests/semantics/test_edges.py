@@ -88,7 +88,7 @@ def test_straight_stripes_do_not_bend():
 
 @pytest.mark.parametrize("radius", [0.15, 0.3, 0.4])
 def test_edge_density_is_the_length_of_the_outline(radius):
-    """A thin digital circle has 4√2 pixels a pixel of radius if joined at corners, 8 if joined at sides."""
+    """A thin digital circle has 4√2 pixels per pixel of radius if joined at corners, and 8 if joined at sides."""
     square, _ = discs(96, (0.5, 0.5, radius))
     pixels = measure(square, ["edge_density"])["edge_density"] * 96**2
     assert 4 * np.sqrt(2) * radius * 96 < pixels < 8 * radius * 96
@@ -122,7 +122,7 @@ def test_a_disc_has_none(name, radius):
 
 
 def test_corner_strength_is_that_of_scikit_image():
-    """Theirs takes Sobel's differences, ours Scharr's; on a smooth image they all but agree."""
+    """scikit-image uses Sobel's differences and Scene uses Scharr's, which nearly agree on a smooth image."""
     plane = smoothed(np.random.default_rng(0).random((64, 64)).astype(np.float32), 3.0) * 4
     scene = Scene(gray(plane - plane.min()))
     xx, xy, yy = smoothed(scene.products, 1.0)

@@ -21,7 +21,7 @@ def test_luma_is_that_of_scikit_image():
 
 
 def test_the_gradient_is_that_of_scikit_image():
-    """Theirs is the difference over two pixels, ours that of one."""
+    """scikit-image takes the difference over two pixels, and Scene the difference per pixel."""
     scene = Scene(noise(32))
     x, y = scene.gradient
     assert_allclose(x, scharr_v(scene.reduced)[1:-1, 1:-1] / 2, atol=1e-6)

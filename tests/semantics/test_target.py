@@ -17,7 +17,7 @@ PLAIN = Target("plain", lambda scene: 0.5, "low", "linear", 1, "a half", "none")
 
 
 def picture():
-    """Two discs and two blocks in noise, of 100 pixels a side: everything happens in it."""
+    """Return an image of 100 × 100 pixels with two discs and two blocks in noise, which affects all targets."""
     square, _ = discs(100, (0.3, 0.4, 0.2), (0.7, 0.65, 0.15))
     square[:, 72:84, 5:45] = 220
     square[:, 84:98, 5:25] = 120

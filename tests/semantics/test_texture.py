@@ -31,7 +31,7 @@ def test_they_are_what_plain_loops_give(side, make):
 
 @pytest.mark.parametrize("slope", [0.0, -2.0])
 def test_cooccurrence_is_that_of_scikit_image(slope):
-    """The one matrix of all four directions, whose properties they compute too."""
+    """The reference computes scikit-image's properties of the mean matrix of four directions."""
     square = power_law(48, slope)
     angles = np.arange(4) * np.pi / 4
     matrix = feature.graycomatrix(Scene(square).levels // 16, [1], angles, levels=16, symmetric=True, normed=True)
@@ -41,7 +41,7 @@ def test_cooccurrence_is_that_of_scikit_image(slope):
 
 
 def test_the_patterns_of_scikit_image_are_nearly_ours():
-    """Theirs has the diagonal neighbours at a distance of 1, between pixels."""
+    """scikit-image interpolates the diagonal neighbours at a distance of 1."""
     square = power_law(96, -2.0)
     theirs = feature.local_binary_pattern(Scene(square).levels, 8, 1, method="uniform")
     counts = np.bincount(theirs.astype(int).ravel(), minlength=10)

@@ -97,7 +97,7 @@ def test_models_are_shown_what_the_study_says():
 
 
 def test_ids_do_not_depend_on_what_else_is_asked():
-    """A number of shots is asked of the classes that the curve is, which can be said of it alone."""
+    """All shots of a curve use the same classes; ``min_rows_per_class`` selects these for one number of shots."""
     whole = grid()
     fewer = grid(TEXT.replace("shots = [1, 5]", "shots = 5\nmin_rows_per_class = 20"))
     assert {name for name in whole if name.startswith("probe")} > {n for n in fewer if n.startswith("probe")}

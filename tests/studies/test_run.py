@@ -23,7 +23,7 @@ def never():
 
 
 def records(context):
-    """Cell → value, as they lie in the workspace."""
+    """Return the values in the workspace by cell."""
     files = context.workspace.results.glob("*.json")
     return {value["cell"]: value["value"] for value in map(json.loads, (f.read_text() for f in files))}
 
@@ -180,7 +180,7 @@ def test_tasks_that_nothing_takes_are_an_error_and_not_a_success(tmp_path):
 
 
 def test_a_run_with_other_settings_under_the_same_name(tmp_path):
-    """Numbers of the old run are none of the new study, and the remedy is one that studies have."""
+    """Numbers of the old run do not belong to the new study, and the error names settings of studies, not options."""
     notes = Notes()
     context = place_at(tmp_path / "w", notes)
     first, _ = carried_out(small(tmp_path), context)
@@ -271,7 +271,7 @@ def carried(context):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_killed_twice_at_bad_moments_the_table_is_that_of_an_undisturbed_run(tmp_path):
-    """While a network is being trained, and again while features are probed."""
+    """The study is killed while a network is trained, and again while features are probed."""
     file = tmp_path / "small.toml"
     file.write_text(SMALL.format(pictures=drawn(tmp_path)))
     calm, context = place_at(tmp_path / "calm"), place_at(tmp_path / "w")

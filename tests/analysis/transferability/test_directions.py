@@ -21,7 +21,7 @@ def test_agrees_with_scikit_learn_up_to_signs_and_one_unit(n, d):
 
 @pytest.mark.parametrize(("energy", "k"), [(0.5, 1), (0.8, 2), (0.81, 3), (1.0, 4)])
 def test_the_fewest_components_that_reach_the_energy_are_kept(energy, k):
-    """Four orthogonal columns whose variances are 5, 3, 1, 1 tenths."""
+    """The four orthogonal columns have 50 %, 30 %, 10 % and 10 % of the variance."""
     h = np.array([[1, 1], [1, -1]])
     x = np.kron(np.kron(h, h), h)[:, 1:5] * np.sqrt([5, 3, 1, 1])
     assert principal_components(x, energy=energy)[0].shape == (8, k)

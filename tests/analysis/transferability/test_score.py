@@ -10,7 +10,7 @@ FEATURES = [name for name in SCORES if SCORES[name].needs == "features"]
 
 
 def example(name, *, apart=1.5, n=90, d=12):
-    """Clusters, or probabilities that lean on the class; ``apart`` says how much."""
+    """Return clusters, or probabilities that depend on the class; ``apart`` is the strength."""
     rng = generator(0, "example", n)
     y = rng.integers(3, size=n)
     if SCORES[name].needs == "features":
@@ -85,7 +85,7 @@ def test_few_rows_have_a_score(name, n, d):
 
 @pytest.mark.parametrize("name", [name for name in FEATURES if name != "hscore-regularized"])
 def test_constant_columns_change_nothing_but_a_bias(name):
-    """The one that shrinks towards equal variances is left out: to it they are columns that vary little."""
+    """The regularised score is left out, since it shrinks all variances, those of constant columns included."""
     x, y = example(name)
     wider = np.hstack([x, np.zeros((len(x), 3))])
     assert SCORES[name](wider, y, seed=0) == pytest.approx(SCORES[name](x, y, seed=0), rel=1e-7)

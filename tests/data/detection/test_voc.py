@@ -12,7 +12,7 @@ from transferkit.data.detection.voc import CLASSES, parse_xml
 
 @pytest.fixture
 def voc(data_root):
-    """Three images a list, in the layout that the three archives unpack to."""
+    """Write three images per list, in the layout that the three archives unpack to."""
     devkit = data_root / "voc0712" / "VOCdevkit"
     lists = {("VOC2007", "trainval"): "123", ("VOC2012", "trainval"): "456", ("VOC2007", "test"): "789"}
     for (year, name), digits in lists.items():
@@ -159,7 +159,7 @@ def test_images_that_are_left_out(voc, data_root, harm, kind):
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_boxes_of_another_picture_are_never_put_on_an_image(voc, data_root, turned):
-    """A larger copy, or one that is shown turned: its boxes would lie elsewhere."""
+    """The boxes do not fit a larger or rotated copy of the image."""
     exif = Image.Exif()
     exif[0x0112] = 6 if turned else 1
     size = (20, 12) if turned else (40, 24)

@@ -55,7 +55,7 @@ VOC_ARCHIVES = {
 
 
 def voc_tree(folder):
-    """Five images of train and three of test; a dog in each, and a difficult person in all but the last."""
+    """Write five training and three test images: a dog in each, and a difficult person in all but the last."""
     for (year, name), digits in VOC_LISTS.items():
         place = folder / "VOCdevkit" / year
         write(place / "ImageSets/Main" / f"{name}.txt", "".join(f"00000{digit}\n" for digit in digits))

@@ -29,7 +29,7 @@ class Server(ThreadingHTTPServer):
         return [asked for _, asked, _ in self.requests]
 
     def handle_error(self, request, client_address):
-        """Clients that go away are what is tested."""
+        """Ignore errors, since the tests let clients disconnect."""
 
     def url(self, path):
         return f"http://127.0.0.1:{self.server_port}/{path}"

@@ -60,7 +60,7 @@ def out(tmp_path):
 
 @pytest.fixture
 def safe(tmp_path, out):
-    """After the test: nothing but the archives and what lies below ``out``, and no link."""
+    """Check after the test that there are only the archives and files below ``out``, and no link."""
     yield
     outside = [path for path in tmp_path.rglob("*") if path.is_file() and not path.is_relative_to(out)]
     assert all(path.parent == tmp_path and path.name.startswith("a.") for path in outside), outside

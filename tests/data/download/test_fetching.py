@@ -64,7 +64,7 @@ def test_a_server_that_refuses_ranges_starts_over(server, tmp_path):
 
 
 def test_two_versions_of_a_file_are_never_joined(server, tmp_path):
-    """The server has another file meanwhile: the old bytes are dropped, though nobody published a digest."""
+    """If the server has a new file, the old bytes are dropped, even if no digest was published."""
     server.content, server.etag = b"old" * 50_000, '"old"'
     with pytest.raises(DataError, match=r"sent 100000 of 150000 bytes"):
         got(server, tmp_path, "drops/", size=None, digest="", retry_policy=RetryPolicy(0.3, 1))
@@ -130,7 +130,7 @@ def test_a_file_is_absent_only_if_every_server_answers_so(server, tmp_path, note
 
 
 def test_a_network_that_goes_away_is_tried_again(server, tmp_path, monkeypatch, notes):
-    """Neither a reset nor a timeout, but an error of the system."""
+    """The error comes from the system; it is neither a reset nor a timeout."""
     kept, raised = HTTPResponse.read1, []
 
     def read(response, count):

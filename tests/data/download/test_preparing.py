@@ -193,7 +193,7 @@ def test_a_table_without_its_columns_is_named_with_its_path(tmp_path, data_root)
 
 
 def test_names_that_fit_are_not_enough(tmp_path, data_root):
-    """The reader has the last word: the marks are there, the labels are not."""
+    """The reader decides: the folder has the expected names, but not the labels."""
     mine = tree("flowers102", tmp_path / "mine")
     (mine / "imagelabels.mat").write_bytes(b"no labels")
     with pytest.raises(DataError, match=r"this is not flowers102: ") as caught:
@@ -369,7 +369,7 @@ def test_invalid_addresses_are_rejected(data_root, name, url, message):
 
 
 def test_a_wrong_archive_without_a_digest_is_not_kept(mirror, tmp_path, data_root):
-    """Else every later call would unpack it again."""
+    """Otherwise every later call would unpack it again."""
     folder, url = mirror
     shutil.move(archive(tree("dtd", tmp_path / "x")), folder / "e.tar.gz")
     published = offered("eurosat", Download(f"{url}/e.tar.gz", "e.tar.gz"))

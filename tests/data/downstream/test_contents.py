@@ -75,7 +75,7 @@ def test_no_class_folders(tmp_path):
 
 
 def test_what_to_do_where_a_file_is_missing(tmp_path):
-    """``prepare`` does nothing where a folder is there: it has to be moved away first."""
+    """``prepare`` does not change an existing folder, so users have to move it away first."""
     for name, end in (("dtd", "data set with: transferkit datasets prepare dtd"), ("mine", "data set.")):
         (tmp_path / name).mkdir()
         with pytest.raises(DataError, match=r"lacks the file train1\.txt: .* Move it away, and prepare") as caught:

@@ -103,7 +103,7 @@ def test_statements(name):
 
 
 def test_downloads_without_a_published_checksum():
-    """Those that nobody states one of, for exactly this file; shorter is better."""
+    """These files have no published checksum; the list should become shorter."""
     every = [*PUBLISHED.values(), *(o.published for o in DETECTION.values() if o.published is not None)]
     bare = {one.name: [d.file for d in one.downloads if not d.digest] for one in every}
     assert {name: files for name, files in bare.items() if files} == {
@@ -134,7 +134,7 @@ def test_the_table_of_the_study():
 
 
 def test_kaokore_is_the_version_of_the_study():
-    """Counted in labels.csv of dataset_v1.1; version 1.2 has 6 756, 845 and 845."""
+    """The counts are those of labels.csv in dataset_v1.1; version 1.2 has 6 756, 845 and 845."""
     assert PUBLISHED["kaokore"].counts == {"train": 6_568, "val": 826, "test": 821}
     assert "--dataset_version 1.1" in " ".join(PUBLISHED["kaokore"].steps)
 
@@ -378,7 +378,7 @@ def test_a_crop_archive_without_images(data_root):
 
 
 def test_images_as_published_are_turned_and_coloured(data_root, planted):
-    """Rotation by EXIF and CMYK are seen to by decoding, whatever the set."""
+    """Decoding handles EXIF rotation and CMYK for all data sets."""
     folder = planted("sketch")
     exif = Image.Exif()
     exif[0x0112] = 6

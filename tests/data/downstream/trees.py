@@ -45,7 +45,7 @@ def class_folders(folder: Path, counts: dict[str, int], *, extension: str = "jpg
 
 
 def empty_folders(folder: Path, count: int) -> None:
-    """Those of classes that a small tree has no images of."""
+    """Create the folders of classes without images."""
     for number in range(count):
         (folder / f"without_images_{number:03}").mkdir(parents=True)
 

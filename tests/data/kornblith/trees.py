@@ -160,7 +160,7 @@ _SHOWN = ("dog", "person", "chair")
 
 
 def voc_label(name: str, number: int) -> int:
-    """1, 0 or -1, as the lists of the tree have it."""
+    """Return the label 1, 0 or -1 in the lists of the tree."""
     if name not in _SHOWN:
         return -1
     if name == "chair" and number % 5 == 0:

@@ -39,7 +39,7 @@ def test_one_step_is_enough_where_there_is_no_hope(monkeypatch):
 
 
 def test_a_busy_moment_is_not_taken_for_slowness(monkeypatch):
-    """Two steps of ten minutes, and then quick ones: somebody else had the processor."""
+    """Two slow steps followed by quick ones mean that another process used the processor."""
     clock = iter([0, 600, 1000, 1600, 2000, 2000.1])
     monkeypatch.setattr("transferkit.protocols.detecting.cost.time.perf_counter", lambda: next(clock))
     encoder = load_encoder(MODEL)
@@ -47,7 +47,7 @@ def test_a_busy_moment_is_not_taken_for_slowness(monkeypatch):
 
 
 def test_what_has_no_record_yet_counts_together(monkeypatch, tmp_path):
-    """Each data set alone takes 0.6 hours; what was interrupted counts by what is left."""
+    """Each data set takes 0.6 hours; an interrupted training counts with its remaining steps."""
     monkeypatch.setattr(cost, "_seconds_per_image", lambda *_, **__: 0.6 * 3600 / 16)
     data = {name: replace(eight(), spec=name) for name in ("mini/scenes", "voc0712")}
     monkeypatch.setattr(module, "open_detection", lambda name, **_: data[name])

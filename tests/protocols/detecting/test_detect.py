@@ -296,7 +296,7 @@ def test_two_processes_end_with_the_same_weights(tmp_path):
 
 
 def test_boxes_come_back_in_pixels_of_the_stored_image(monkeypatch, tmp_path):
-    """Shown at half the size; what is found lies somewhere in the whole."""
+    """Images are resized to half their size, and detected boxes refer to the stored size."""
     (one,) = detected(monkeypatch, tmp_path, eight(), replace(SMALL, score_threshold=0.0)).detections
     boxes = np.concatenate([found.boxes for found in read_found(one.file)])
     assert len(boxes)

@@ -47,7 +47,7 @@ def test_cells_without_a_record_are_added_up(pictures, tmp_path, monkeypatch):
 
 
 def test_an_interrupted_training_counts_its_remaining_images(pictures, tmp_path, monkeypatch):
-    """A first epoch of two, and then one setting of two, pass before the training is interrupted."""
+    """The training is interrupted after one of two epochs, and then after one of two settings."""
     monkeypatch.setattr(cost, "_seconds_per_image", lambda *_: 3600 / 10)  # ten images per hour
     one, no = replace(SMALL, head="zero"), RunOptions()
     allowed, step = [], TrainingLoop._step

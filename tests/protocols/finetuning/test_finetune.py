@@ -133,7 +133,7 @@ def test_selection_on_held_out_rows_is_recorded_also_for_one_setting(head, patie
 
 
 def test_test_images_do_not_influence_the_selection(pictures, tmp_path):
-    """Permuted labels of test change the score, and nothing else."""
+    """Permuted test labels change only the score."""
     turned = tmp_path / "turned"
     for path in pictures.rglob("*.png"):
         split, name, file = path.relative_to(pictures).parts
@@ -297,7 +297,7 @@ def test_a_network_loaded_without_a_classifier_is_exported_with_one(pictures, tm
 
 
 def test_cached_activations_replace_images(pictures, tmp_path, monkeypatch):
-    """The same weights, and the trained rows are never decoded."""
+    """The weights are the same, and training images are never decoded."""
     settings = replace(SMALL, train_from="layer2", augment=False, head="zero", epochs=3, lr=(0.05,))
     tuned(pictures, tmp_path / "images", settings)
     context = RunContext(Workspace(tmp_path / "maps", tmp_path / "maps" / "data"))

@@ -22,7 +22,7 @@ from transferkit.protocols.finetuning.training import TrainingLoop, TrainJob
 
 @pytest.mark.parametrize("clip", [0.0, 0.3])
 def test_a_plain_loop_ends_with_the_same_weights(clip, pictures, tmp_path):
-    """All rows in one batch, so that their order does not matter."""
+    """One batch contains all rows, so their order does not matter."""
     settings = replace(SMALL, batch=(54,), epochs=5, augment=False, warmup=0.0, head="zero", lr=(0.05,), clip=clip)
     tuned(pictures, tmp_path, settings)
     encoder = load_encoder(MODEL).at(32)
@@ -37,7 +37,7 @@ def test_a_plain_loop_ends_with_the_same_weights(clip, pictures, tmp_path):
 
 @pytest.mark.parametrize("schedule", ["step", "cosine"])
 def test_a_plain_loop_over_batches_ends_with_the_same_weights(schedule, pictures, tmp_path, monkeypatch):
-    """Three batches per epoch, warmup and decay of the learning rate, and updated statistics."""
+    """There are three batches per epoch, warmup and decay of the learning rate, and updated statistics."""
     settings = replace(
         SMALL,
         **{"batch": (18,), "epochs": 4, "augment": False, "head": "zero", "lr": (0.05,), "clip": 0.0},

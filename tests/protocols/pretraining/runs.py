@@ -60,7 +60,7 @@ def draw_pictures(root: Path) -> Path:
 
 
 def small(root: Path, **changes: Any) -> PretrainSettings:
-    """Four steps an epoch, two epochs."""
+    """Return settings with four steps per epoch and two epochs."""
     settings = PretrainSettings(
         data=f"folder:{root}",
         model="random:test_resnet",

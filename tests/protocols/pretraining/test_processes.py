@@ -16,7 +16,7 @@ from transferkit.protocols.pretraining.settings import TrainerConfig
 
 
 def arguments(pictures: Path, workspace: Path) -> list[str]:
-    """No batch statistics, no momentum, one whole crop: what is left to differ is how processes meet."""
+    """Return options without batch statistics, momentum or random crops, so that only communication can differ."""
     settings = small(pictures, model="random:test_vit", size=160, test_crop=160, test_resize=160, epochs=4)
     fields = settings.to_json() | {"crop_min_area": 1.0, "gray_prob": 0.0, "bn_splits": 2, "lr": 0.005}
     fields |= {"loss": "joint-supcon", "eval_every": 2, "batch": 4}
