@@ -15,7 +15,6 @@ from transferkit.analysis.separation import (
 )
 from transferkit.core.errors import NonFiniteError, ShapeError
 from transferkit.core.seeding import generator
-from transferkit.core.statistics import Interval
 
 
 def clusters(count=(4, 7, 2), d=5, spread=1.0):
@@ -174,8 +173,8 @@ def test_what_is_no_matrix_is_refused():
 
 
 def test_the_interval_is_the_jackknife_within_classes():
-    x, y = clusters((4, 7, 1, 5))
-    without = np.array([separation(np.delete(x, i, 0), np.delete(y, i)).class_separation for i in range(17)])
+    x, y = clusters((14, 20, 1, 9))
+    without = np.array([separation(np.delete(x, i, 0), np.delete(y, i)).class_separation for i in range(44)])
     variance = sum((own := without[y == c]).var() * (len(own) - 1) for c, n in enumerate(np.bincount(y)) if n > 1)
     half = stats.norm.ppf(0.975) * math.sqrt(variance)
     value, found = separation(x, y).class_separation, class_separation_interval(x, y)
@@ -185,10 +184,12 @@ def test_the_interval_is_the_jackknife_within_classes():
 
 @pytest.mark.parametrize("several", [False, True], ids=["one class a group", "several classes a group"])
 def test_with_groups_each_group_is_left_out_as_a_whole(several):
-    x, y = clusters((8, 12, 6))
-    group = np.concatenate([np.arange(8) // 2, np.arange(12) // 3, np.arange(6) // 2])
+    x, y = clusters((20, 36, 24))
+    group = np.concatenate([np.arange(20) // 2, np.arange(36) // 3, np.arange(24) // 2])
+    if several:
+        group %= 10  # each group has rows of every class
     if not several:
-        group += 10 * y
+        group += 100 * y
     names, strata = np.unique(group), {}
     for g in names:
         keep = group != g
@@ -200,24 +201,26 @@ def test_with_groups_each_group_is_left_out_as_a_whole(several):
     assert (found.low, found.high) == pytest.approx((max(0, value - half), min(1, value + half)), rel=1e-9)
 
 
-def test_a_class_that_is_a_single_group_is_taken_as_it_is():
-    x, y = clusters((6, 6, 4))
-    group = [str(i) if i < 12 else "last" for i in range(16)]
+def test_a_class_that_is_a_single_group_adds_no_variance():
+    x, y = clusters((20, 20, 4))
+    group = [str(i) if i < 40 else "last" for i in range(44)]
     rest, found = class_separation_interval(x, y), class_separation_interval(x, y, group)
     assert 0 < found.high - found.low < rest.high - rest.low
 
 
-@pytest.mark.parametrize("groups", [["all"] * 16, [f"of {i // 6}" for i in range(16)]])
-def test_classes_that_are_single_groups_leave_the_interval_unknown(groups):
-    found = class_separation_interval(*clusters((6, 6, 4)), groups)
-    assert found == Interval(0, 1, "none: no class has two groups")
+@pytest.mark.parametrize(
+    ("sizes", "groups"), [((9, 9, 9), None), ((20, 20), ["all"] * 40), ((30, 30), [f"of {i // 6}" for i in range(60)])]
+)
+def test_few_rows_or_groups_per_class_have_no_interval(sizes, groups):
+    found = class_separation_interval(*clusters(sizes), groups)
+    assert (found.limits, found.method) == (None, "none: fewer than 10 rows or groups per class")
 
 
 @pytest.mark.parametrize("apart", [0.0, 0.3, 3.0])
-def test_with_five_rows_a_class_the_interval_holds_the_value_and_mostly_the_expected_one(apart):
-    y = np.repeat([0, 1, 2], 5)
+def test_with_ten_rows_per_class_the_interval_contains_the_value_and_mostly_the_expected_one(apart):
+    y = np.repeat([0, 1, 2], 10)
     middles = apart * generator(0, "middles").normal(size=(3, 16))
-    drawn = [middles[y] + generator(draw, "few").normal(size=(15, 16)) for draw in range(100)]
+    drawn = [middles[y] + generator(draw, "few").normal(size=(30, 16)) for draw in range(100)]
     values = [separation(x, y).class_separation for x in drawn]
     intervals = [class_separation_interval(x, y) for x in drawn]
     assert all(0 <= i.low < v < i.high <= 1 for v, i in zip(values, intervals, strict=True))
@@ -234,7 +237,7 @@ def test_without_a_class_separation_there_is_no_interval(x, y):
 
 
 def test_an_only_row_of_a_class_and_rows_all_alike_but_one_leave_an_interval():
-    x, y = np.array([[1.0, 0], [1, 0], [1, 0], [0, 1]]), np.array([0, 0, 1, 1])
+    x, y = np.tile([1.0, 0], (40, 1)), np.array([0] * 39 + [1])
+    x[38:] = [0, 1]
     found = class_separation_interval(x, y)
     assert 0 <= found.low <= separation(x, y).class_separation <= found.high <= 1
-    assert class_separation_interval(x[1:], y[1:]) is not None

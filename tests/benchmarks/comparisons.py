@@ -12,10 +12,10 @@ from transferkit.analysis.transferability.agreement import rank_correlation
 from transferkit.core.comparison import over_sets
 from transferkit.core.outcomes import Outcomes, row_outcomes
 from transferkit.core.proportions import accuracy_interval
-from transferkit.core.statistics import Interval, t_interval
+from transferkit.core.statistics import t_interval
 from transferkit.reports.result_table import result_table
 from transferkit.reports.statistics import Units, difference_p, pairs, ranks, seed_mean
-from transferkit.reports.terminal import mean_half
+from transferkit.reports.terminal import mean_interval
 
 
 def over_data_sets() -> Iterator[Setting]:
@@ -104,8 +104,7 @@ def clear_leaders() -> Iterator[Setting]:
                 low, high = own.low, own.high
                 records.append(record(model, f"d{data}", float(right.mean()), ci_low=low, ci_high=high))
         (one,) = (found := result_table(records)).ranked.values()
-        value, half = one.means["a"], mean_half(found, one, "a")
-        return value, Interval(value - half, value + half, "of the means"), None
+        return one.means["a"], mean_interval(found, one, "a"), None
 
     yield Setting("mean over these data sets", "12 sets", means, float(np.mean(0.5 + np.arange(12) / 30)), 3)
 

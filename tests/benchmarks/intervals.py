@@ -259,13 +259,13 @@ def wrong_groups() -> Iterator[Setting]:
 
 
 def limits() -> Iterator[Setting]:
-    """Yield settings in which there are too few data for a good interval."""
-    yield from grouped_rows("top-1, rows in five or eight groups", ((5, 10), (8, 10)))
+    """Yield settings with as few groups, draws or rows as an interval needs, and tests with fewer draws or seeds."""
+    yield from grouped_rows("top-1, rows in seven or eight groups", ((7, 10), (8, 10)))
     yield from wrong_groups()
     for draws in (2, 3, 4):
         yield from all_way(f"all-way few-shot, {draws} draws", draws)
     yield from seeds("mean over two seeds", (2,))
-    yield from separated("class separation, five rows per class", ((5, 5), (10, 5)))
+    yield from separated("class separation, ten rows per class", ((5, 10), (10, 10)))
 
 
 WORLDS: tuple[Callable[[], Iterator[Setting]], ...] = (

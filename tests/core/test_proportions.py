@@ -90,21 +90,30 @@ def test_many_rows_of_each_class_have_the_normal_interval_of_their_mean():
 
 
 def test_the_interval_has_a_width_if_all_rows_are_right_or_wrong():
-    labels = np.repeat([0, 1, 2], 5)
-    alike = wilson_interval(15, 15)
-    found = class_mean_interval(np.ones(15), labels)
+    labels = np.repeat([0, 1, 2], 15)
+    alike = wilson_interval(45, 45)
+    found = class_mean_interval(np.ones(45), labels)
     assert found.high == 1
     assert found.low == pytest.approx(alike.low, abs=0.01)
-    none = class_mean_interval(np.zeros(15), labels)
+    none = class_mean_interval(np.zeros(45), labels)
     assert (none.low, none.high) == (0, pytest.approx(1 - found.low))
-    grouped = accuracy_interval(np.ones(15), [str(label) for label in labels])
-    assert grouped.low < alike.low - 0.2  # three groups say less than fifteen rows
+    grouped = accuracy_interval(np.ones(45), [str(row // 5) for row in range(45)])
+    assert grouped.low < alike.low - 0.08  # nine groups of five rows say less than 45 independent rows
 
 
-def test_one_group_gives_the_widest_interval():
-    found = accuracy_interval([True] * 30 + [False] * 10, ["a"] * 40)
-    assert found.low < 0.1
-    assert found.high > 0.9
+@pytest.mark.parametrize(("g", "known"), [(1, False), (6, False), (7, True)])
+def test_few_groups_have_no_interval(g, known):
+    right, groups = np.array([True] * 32 + [False] * 10), [str(row % g) for row in range(42)]
+    labels = np.arange(42) // 7 % 2
+    for found in (accuracy_interval(right, groups), class_mean_interval(right, labels, groups)):
+        assert (found.limits is not None) == known
+        assert known or found.method == "none: fewer than 7 groups of similar size"
+
+
+@pytest.mark.parametrize(("draws", "known"), [(1, True), (2, False), (3, False), (4, True)])
+def test_few_draws_have_no_interval(draws, known):
+    hits = generator(0, "few draws").random((draws, 50)) < 0.7
+    assert (accuracy_interval(hits.mean(0), draws=hits.mean(1).tolist()).limits is not None) == known
 
 
 def test_draws_widen_the_interval_by_their_spread():

@@ -81,7 +81,7 @@ def test_a_result_joins_cell_and_score():
 
 
 def test_a_result_reads_as_one_line():
-    assert str(result_of(CELL)) == "imagenet-lite0 · mini/digits · blocks.6 · knn: accuracy 0.875 [0.800, 0.900]"
+    assert str(result_of(CELL)) == "imagenet-lite0 · mini/digits · blocks.6 · knn: accuracy 0.875 ±0.050"
 
 
 def test_a_stored_result_is_read_unchanged(tmp_path):
@@ -91,6 +91,16 @@ def test_a_stored_result_is_read_unchanged(tmp_path):
     assert store.find(CELL) == result_of(CELL)
     assert store.find(replace(CELL, seed=1)) is None
     assert list(store) == [result_of(CELL)]
+
+
+def test_a_record_without_an_interval_holds_null_and_shows_none(tmp_path):
+    store = ResultStore(tmp_path)
+    unknown = replace(SCORE, interval=Interval.unknown("fewer than 7 groups"))
+    store.add(Result.of(CELL, unknown, dim=320, skipped_rows=0, load_seconds=0.0))
+    found = store.find(CELL)
+    assert found.to_json()["ci_low"] is None
+    assert (found.interval.limits, found.ci_method) == (None, "none: fewer than 7 groups")
+    assert str(found).endswith("accuracy 0.875")
 
 
 def test_a_score_without_outcomes_leaves_none(tmp_path):

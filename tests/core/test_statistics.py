@@ -9,12 +9,13 @@ from transferkit.core.errors import ShapeError
 from transferkit.core.seeding import generator
 from transferkit.core.statistics import (
     FEWEST,
+    FEWEST_GROUPS,
     Z95,
     Interval,
-    bootstrap_limits,
-    deviation_limits,
+    deviation_interval,
     joined_freedom,
     mean_interval,
+    percentile_interval,
     percentile_levels,
     t_interval,
     t_quantile,
@@ -149,30 +150,40 @@ def resampled_means(values, rng, draws=400):
     return rng.choice(values, size=(draws, len(values))).mean(axis=1)
 
 
-def test_limits_of_six_rows_or_more_are_percentiles():
+def test_limits_are_percentiles():
     drawn = generator(0, "drawn").normal(size=500)
-    found = bootstrap_limits(drawn, 0.1, 12)
-    assert found == tuple(np.quantile(drawn, percentile_levels(12)))
+    found = percentile_interval(drawn, 12, "bootstrap")
+    assert (found.low, found.high) == tuple(np.quantile(drawn, percentile_levels(12)))
 
 
-@pytest.mark.parametrize("n", [2, 3, 5])
-def test_limits_of_few_rows_have_their_coverage(n):
-    """The outermost percentiles would hold it in 49, 76 and 90 % of cases."""
+@pytest.mark.parametrize("n", [FEWEST_GROUPS, 12])
+def test_percentiles_over_few_rows_have_their_coverage(n):
     rng, held = generator(0, "few rows", n), 0
     for _ in range(500):
-        values = rng.normal(size=n)
-        low, high = bootstrap_limits(resampled_means(values, rng), values.mean(), n)
-        held += low <= 0 <= high
-    assert 0.93 <= held / 500 <= 0.98
+        found = percentile_interval(resampled_means(rng.normal(size=n), rng), n, "bootstrap")
+        held += found.low <= 0 <= found.high
+    assert 0.92 <= held / 500 <= 0.98
 
 
 def test_limits_by_deviation_are_students_for_a_mean():
     rng = generator(0, "student")
     values = rng.normal(size=9)
-    found = deviation_limits(resampled_means(values, rng, 20_000), values.mean(), 9)
+    found = deviation_interval(resampled_means(values, rng, 20_000), values.mean(), 9, "bootstrap")
     expected = t_interval(values)
-    assert found == pytest.approx((expected.low, expected.high), abs=0.02)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.02)
 
 
-def test_the_limits_of_one_row_are_infinite():
-    assert bootstrap_limits(np.full(10, 0.4), 0.4, 1) == (-math.inf, math.inf)
+@pytest.mark.parametrize("n", [1, FEWEST_GROUPS - 1])
+def test_fewer_rows_have_no_interval(n):
+    drawn = generator(0, "fewer").normal(size=50)
+    for found in (percentile_interval(drawn, n, "bootstrap"), deviation_interval(drawn, 0.4, n, "bootstrap")):
+        assert found.limits is None
+        assert found.method == "none: fewer than 7 rows, groups or images"
+
+
+def test_an_interval_reads_as_text():
+    known, unknown = Interval(0.25, 0.75, "wilson"), Interval.unknown("one image")
+    assert (str(known), known.margin, known.limits) == ("0.250–0.750", "±0.250", [0.25, 0.75])
+    assert (str(unknown), unknown.margin, unknown.limits) == ("–", "", None)
+    assert unknown.clipped(0, 1).limits is None
+    assert Interval(-0.5, 1.5, "t").clipped(0, 1) == Interval(0, 1, "t")

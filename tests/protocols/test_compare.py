@@ -139,4 +139,4 @@ def test_comparisons_are_plain_values():
     }
     assert np.isfinite(one["p"])
     overall = compare_models(ALL).to_json()["over_datasets"][0]
-    assert (overall["ci_low"], overall["ci_high"], overall["ci_method"]) == (None, None, "none")
+    assert (overall["ci_low"], overall["ci_high"], overall["ci_method"]) == (None, None, "none: fewer than 5 data sets")

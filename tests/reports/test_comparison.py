@@ -48,7 +48,7 @@ def test_the_second_table_summarises_data_sets_and_names_layers():
     summed = next(line for line in lines if line.startswith("2 data sets"))
     assert summed == "2 data sets a / b linear 5-shot a 0.700 b 0.750 -0.050 – 0.500 0 2 2"
     assert f"p: {OVER_IMAGES}. Interval: {OVER_IMAGES}." in lines
-    assert "p: Wilcoxon signed-rank, exact. Intervals need at least 5 data sets." in lines
+    assert "p: Wilcoxon signed-rank, exact. Interval: none: fewer than 5 data sets." in lines
 
 
 def test_five_sets_have_an_interval():

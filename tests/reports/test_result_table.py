@@ -44,11 +44,13 @@ def test_recipes_leave_the_analyses_out():
 
 
 def test_seeds_share_a_cell():
-    found = result_table([record("m", "d", value, seed=seed) for seed, value in enumerate((0.4, 0.6))])
+    found = result_table([record("m", "d", value, seed=seed) for seed, value in enumerate((0.4, 0.6, 0.5))])
     cell = found.cells["linear", "m", "d"]
     assert cell.value == pytest.approx(0.5)
-    assert cell.records == (0, 1)
-    assert cell.interval.high - cell.interval.low > 0.2
+    assert cell.records == (0, 1, 2)
+    assert cell.interval.half_width > 0.1
+    two = result_table([record("m", "d", value, seed=seed) for seed, value in enumerate((0.4, 0.6))])
+    assert two.cells["linear", "m", "d"].interval.limits is None
 
 
 def test_only_a_significantly_better_model_is_the_best():

@@ -190,13 +190,21 @@ def test_seeds_that_agree_leave_the_test_over_rows():
 
 
 def test_the_spread_of_rows_and_that_of_seeds_are_added():
+    a = {0: units([1, 1, 0, 1]), 1: units([1, 0, 1, 1]), 2: units([1, 1, 1, 1])}
+    b = {0: units([0, 1, 0, 0]), 1: units([0, 0, 1, 1]), 2: units([1, 1, 1, 1])}
+    rows = np.array([2, 0, 0, 1]) / 3  # mean over the seeds, row by row
+    seeds = np.array([0.5, 0.25, 0])  # mean over the rows, seed by seed
+    of_rows, of_seeds = rows.var(ddof=1) / 4, seeds.var(ddof=1) / 3
+    freedom = (of_rows + of_seeds) ** 2 / (of_rows**2 / 3 + of_seeds**2 / 2)
+    expected = student_tail(rows.mean() / math.sqrt(of_rows + of_seeds), freedom)
+    assert_allclose(difference_p(a, b), expected, atol=1e-8)
+
+
+def test_two_seeds_have_one_degree_of_freedom():
     a = {0: units([1, 1, 0, 1]), 1: units([1, 0, 1, 1])}
     b = {0: units([0, 1, 0, 0]), 1: units([0, 0, 1, 1])}
-    rows = np.array([1, 0, 0, 0.5])  # mean over the seeds, row by row
-    seeds = np.array([0.5, 0.25])  # mean over the rows, seed by seed
-    of_rows, of_seeds = rows.var(ddof=1) / 4, seeds.var(ddof=1) / 2
-    freedom = (of_rows + of_seeds) ** 2 / (of_rows**2 / 3 + of_seeds**2 / 1)
-    expected = student_tail(rows.mean() / math.sqrt(of_rows + of_seeds), freedom)
+    of_rows, of_seeds = np.var([1, 0, 0, 0.5], ddof=1) / 4, np.var([0.5, 0.25], ddof=1) / 2
+    expected = student_tail(0.375 / math.sqrt(of_rows + of_seeds), 1)
     assert_allclose(difference_p(a, b), expected, atol=1e-8)
 
 
@@ -227,16 +235,16 @@ def test_episodes_of_one_seed_are_tested_over_images():
 
 def test_episodes_of_several_seeds_share_their_images():
     """The variance over images is that of one seed, however many there are; that over episodes shrinks."""
-    a = {seed: episode_units([3, 5, 4 + seed], HALVES_A, of=f"e{seed}") for seed in range(2)}
-    b = {seed: episode_units([2, 5, 4], HALVES_B, of=f"e{seed}") for seed in range(2)}
-    episodes = np.array([1, 0, 0, 1, 0, 1]) / 5
-    seeds = np.array([1 / 3, 2 / 3]) / 5
-    of_images = variance_over_images(HALVES_A, HALVES_B) + episodes.var(ddof=1) / 6
-    of_seeds = seeds.var(ddof=1) / 2
-    halves = (np.array(HALVES_A * 2) - np.array(HALVES_B * 2)).reshape(-1, 2, 2) / 100
+    a = {seed: episode_units([3, 5, 3 + seed], HALVES_A, of=f"e{seed}") for seed in range(3)}
+    b = {seed: episode_units([2, 5, 3], HALVES_B, of=f"e{seed}") for seed in range(3)}
+    episodes = np.array([1, 0, 0, 1, 0, 1, 1, 0, 2]) / 5
+    seeds = np.array([1 / 3, 2 / 3, 1]) / 5
+    of_images = variance_over_images(HALVES_A, HALVES_B) + episodes.var(ddof=1) / 9
+    of_seeds = seeds.var(ddof=1) / 3
+    halves = (np.array(HALVES_A * 3) - np.array(HALVES_B * 3)).reshape(-1, 2, 2) / 100
     squared, own = squared_error(episodes, halves)
     assert_allclose(squared, of_images)
-    freedom = (of_images + of_seeds) ** 2 / (of_images**2 / own + of_seeds**2 / 1)
+    freedom = (of_images + of_seeds) ** 2 / (of_images**2 / own + of_seeds**2 / 2)
     expected = student_tail(seeds.mean() / math.sqrt(of_images + of_seeds), freedom)
     assert_allclose(difference_p(a, b), expected, atol=1e-8)
 

@@ -17,8 +17,9 @@ from .labelled import Array, Labelled, labelled, matrix
 CHUNK = 2**24
 """Number of similarities of uniformity in memory at once (64 MiB)."""
 
-NO_SECOND_GROUP = "none: no class has two groups"
-"""Method of an interval that cannot be estimated."""
+FEWEST_PER_CLASS = 10
+"""Minimum mean number of rows, or groups of rows, per class for an interval; with fewer, it is up to 1.5 times too
+wide."""
 
 _ROUNDING = 1e-24  # the variance of unit rows that differ by rounding alone
 
@@ -87,22 +88,21 @@ def separation(x: ArrayLike, labels: ArrayLike) -> Separation:
 
 
 def class_separation_interval(x: ArrayLike, labels: ArrayLike, groups: Groups = None) -> Interval | None:
-    """Compute the interval of the class separation of ``x`` ``[n, d]`` over the choice of rows: value ± z s.
+    """Compute the interval of the class separation of ``x`` ``[n, d]`` over other rows of the same classes.
 
-    The standard error ``s`` is that of the jackknife [3]: each group of rows is left out in turn, and the results
-    are compared among groups of the same class. Groups with rows of several classes are compared with each other.
-    A bootstrap would be wrong, because a row that is drawn twice makes its class tighter than it is. The jackknife
-    tends to overestimate the variance, so the normal quantile suffices. The ends are limited to 0 … 1. A class with
-    two groups makes the interval too narrow, because without either of them it has no spread. A class with a
-    single group contributes no variance; if every class has a single group, the interval is 0 … 1.
+    It is value ± z s, within 0 … 1, where ``s`` is the standard error by the jackknife [3]: each group of rows is
+    left out in turn, and the results are compared among the groups of one class, or among all groups with rows of
+    several classes. A bootstrap would not do, because a row that is drawn twice makes its class more compact than
+    it is. The jackknife overestimates the variance slightly, so that the normal quantile suffices. There is no
+    interval for fewer than ``FEWEST_PER_CLASS`` groups per class on average.
 
     Args:
         x: ``[n, d]``.
         labels: ``[n]`` integers.
         groups: ``[n]`` names of groups whose rows are not independent; None if each row is its own group.
 
-    Returns: the interval; None if the class separation is undefined.
-    Raises: ShapeError, NonFiniteError: as ``separation``.
+    Returns: None if the class separation is undefined.
+    Raises: ShapeError, NonFiniteError: as for ``separation``.
 
     [3] Efron and Tibshirani, An introduction to the bootstrap, 1993, chapter 11.
     """
@@ -114,8 +114,8 @@ def class_separation_interval(x: ArrayLike, labels: ArrayLike, groups: Groups = 
     group = np.unique(numbers[kept], return_inverse=True)[1]
     without, stratum = _without_each(unit, group), _strata(unit.y, group)
     count = np.bincount(stratum)[stratum]
-    if count.max() < 2:
-        return Interval(0.0, 1.0, NO_SECOND_GROUP)
+    if len(stratum) < FEWEST_PER_CLASS * (stratum.max() + 1):
+        return Interval.unknown(f"fewer than {FEWEST_PER_CLASS} rows or groups per class")
     apart = (without - (np.bincount(stratum, without) / np.bincount(stratum))[stratum]) ** 2
     half = Z95 * float(np.sqrt(((1 - 1 / count) * apart).sum()))
     return Interval(max(0.0, value - half), min(1.0, value + half), "jackknife")

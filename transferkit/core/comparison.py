@@ -16,7 +16,8 @@ from scipy.special import bdtr, stdtr
 from .errors import DataError, ShapeError
 from .half_samples import OVER_IMAGES, difference_interval, difference_p
 from .outcomes import Outcomes, require_same_units
-from .statistics import FEWEST, Interval, joined_freedom, t_interval, t_quantile
+from .proportions import TOO_FEW_GROUPS
+from .statistics import FEWEST, FEWEST_DRAWS, FEWEST_GROUPS, Interval, freedom_with_repeats, t_interval, t_quantile
 
 OVER_SETS = "Student's t over data sets"
 
@@ -29,7 +30,7 @@ class Paired:
 
     Attributes:
         difference: difference of the means; the first model is better if it is above 0.
-        interval: 95 % interval of the difference; None if there are too few data sets for one.
+        interval: 95 % interval of the difference.
         p: two-sided p value of the null hypothesis that there is no difference.
         test: name of the test that computed ``p``.
         ahead: number of units on which the first model has more right answers; McNemar's b.
@@ -38,7 +39,7 @@ class Paired:
     """
 
     difference: float
-    interval: Interval | None
+    interval: Interval
     p: float
     test: str
     ahead: int
@@ -103,7 +104,7 @@ def gap_interval(sums: NDArray[np.floating], sizes: NDArray[np.integer], repeats
 
     Two rows are added, one that only the first model gets right and one that only the second does, as Bonett
     and Price advise [3]: otherwise the interval would be too narrow for models that differ on few rows, all in
-    favour of one. The interval of a single group is −1 … 1, because it gives no variance between groups.
+    favour of one. Fewer than ``FEWEST_GROUPS`` groups, or two to ``FEWEST_DRAWS - 1`` draws, have no interval.
 
     Args:
         sums: ``[g]``, differences summed over the rows of each group.
@@ -113,8 +114,10 @@ def gap_interval(sums: NDArray[np.floating], sizes: NDArray[np.integer], repeats
     [3] Bonett and Price, Adjusted Wald confidence interval for a difference of binomial proportions based on
         paired data, Journal of Educational and Behavioral Statistics 2012.
     """
-    if len(sums) < 2:
-        return Interval(-1.0, 1.0, "none: a single group")
+    if round(_effective_groups(sizes)) < FEWEST_GROUPS:
+        return Interval.unknown(TOO_FEW_GROUPS)
+    if 1 < len(repeats) < FEWEST_DRAWS:
+        return Interval.unknown(f"fewer than {FEWEST_DRAWS} draws")
     sums, sizes = np.append(sums, [1.0, -1.0]), np.append(sizes, [1, 1])
     mean = float(sums.sum() / sizes.sum())
     variance, freedom = _variance_of_mean(sums, sizes, repeats)
@@ -147,11 +150,17 @@ def _variance_of_mean(
     n, g = float(sizes.sum()), len(sizes)
     deviations = sums - sums.sum() / n * sizes  # [g]
     over_rows = g / (g - 1) * float((deviations**2).sum()) / n**2  # variance over groups of rows
-    freedom = max(1.0, n**2 / float((sizes.astype(np.float64) ** 2).sum()) - 1)
+    freedom = max(1.0, _effective_groups(sizes) - 1)
     if len(repeats) < 2:
         return over_rows, freedom
     over_repeats = float(repeats.var(ddof=1)) / len(repeats)  # variance over draws or seeds
-    return over_rows + over_repeats, joined_freedom((over_rows, freedom), (over_repeats, len(repeats) - 1))
+    return over_rows + over_repeats, freedom_with_repeats(over_rows, freedom, over_repeats, len(repeats))
+
+
+def _effective_groups(sizes: NDArray[np.integer]) -> float:
+    """Return the number of groups of equal size that would give means of the same variance, ``n² / Σ size²``."""
+    weights = sizes.astype(np.float64)
+    return float(weights.sum() ** 2 / (weights**2).sum())
 
 
 def over_sets(differences: Sequence[float]) -> Paired:
@@ -168,7 +177,11 @@ def over_sets(differences: Sequence[float]) -> Paired:
         raise ShapeError(f"Differences over data sets must be [n], n at least 1, not {list(values.shape)}.")
     return Paired(
         difference=float(values.mean()),
-        interval=replace(t_interval(values), method=OVER_SETS) if len(values) >= FEWEST else None,
+        interval=(
+            replace(t_interval(values), method=OVER_SETS)
+            if len(values) >= FEWEST
+            else Interval.unknown(f"fewer than {FEWEST} data sets")
+        ),
         p=signed_rank_p(values),
         test="Wilcoxon signed-rank, exact",
         ahead=int((values > 0).sum()),

@@ -42,11 +42,11 @@ FEWEST_FREEDOM = 6
 """Lower bound of the degrees of freedom. Estimated degrees of freedom are few if the estimated variance happens
 to be small, so that values below this bound make intervals needlessly wide."""
 
-NO_HALVES = "none over images: a class is too small to be halved"
-"""Name of the method of an interval if the classes cannot be halved."""
+NO_HALVES = "a class is too small to be halved"
+"""The reason why there is no interval over images."""
 
-ONE_EPISODE = "none: one episode does not show how far episodes differ"
-"""Name of the method of an interval of a single episode."""
+ONE_EPISODE = "one episode does not show how far episodes differ"
+"""The reason why a single episode has no interval."""
 
 
 def image_variance(halves: NDArray[np.float64]) -> float:
@@ -102,12 +102,12 @@ def interval_over_images(
     of images.
 
     Args:
-        accuracies: ``[e]``, one per episode; the interval of a single episode is 0 … 1.
-        halves: ``[b, 2, 2]`` accuracies of both batches of each half; if None, the interval is 0 … 1.
+        accuracies: ``[e]``, one per episode; a single episode has no interval.
+        halves: ``[b, 2, 2]`` accuracies of both batches of each half; without them, there is no interval.
         images: number of images from which the episodes are drawn.
     """
     if halves is None or len(accuracies) < 2:
-        return Interval(0.0, 1.0, NO_HALVES if halves is None else ONE_EPISODE)
+        return Interval.unknown(NO_HALVES if halves is None else ONE_EPISODE)
     p, (variance, freedom) = float(accuracies.mean()), squared_error(accuracies, halves)
     n = p * (1 - p) / variance if variance > 0 else images
     low, high = wilson_limits(p, n, t_quantile(freedom))
@@ -122,7 +122,7 @@ def difference_interval(values: NDArray[np.float64], halves: NDArray[np.float64]
         halves: ``[b, 2, 2]`` mean differences of both batches of each half.
     """
     if len(values) < 2:
-        return Interval(-1.0, 1.0, ONE_EPISODE)
+        return Interval.unknown(ONE_EPISODE)
     mean, (variance, freedom) = float(values.mean()), squared_error(values, halves)
     half = t_quantile(freedom) * math.sqrt(variance)  # half the width
     return Interval(mean - half, mean + half, OVER_IMAGES)

@@ -18,7 +18,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import ShapeError
 from .groups import Groups, group_numbers
-from .statistics import Interval, joined_freedom, t_quantile, wilson_interval, wilson_limits
+from .statistics import (
+    FEWEST_DRAWS,
+    FEWEST_GROUPS,
+    Interval,
+    joined_freedom,
+    t_quantile,
+    wilson_interval,
+    wilson_limits,
+)
 
 PRIOR_ROWS = 1.0
 """Number of rows with the average variance that are added to each class when its variance is estimated."""
@@ -29,6 +37,9 @@ PRIOR_CORRELATION = 0.5
 PRIOR_WEIGHT = 0.5
 """Weight of this prior, in units of errors."""
 
+TOO_FEW_GROUPS = f"fewer than {FEWEST_GROUPS} groups of similar size"
+"""The reason why there is no interval over groups."""
+
 Floats = NDArray[np.float64]
 
 
@@ -36,7 +47,8 @@ def accuracy_interval(right: ArrayLike, groups: Groups = None, *, draws: Sequenc
     """Compute the interval of accuracy in the population from which the rows, or their groups, are drawn.
 
     If the model was fitted on several draws that are all scored on the same rows, the variances over rows and
-    over draws are added, and their degrees of freedom are combined by ``joined_freedom``.
+    over draws are added, and their degrees of freedom are combined by ``joined_freedom``. Fewer than
+    ``FEWEST_GROUPS`` groups, or two to ``FEWEST_DRAWS - 1`` draws, have no interval.
 
     Args:
         right: ``[n]`` booleans; with several draws, the fraction of draws in which each row is right.
@@ -54,7 +66,11 @@ def accuracy_interval(right: ArrayLike, groups: Groups = None, *, draws: Sequenc
     if groups is not None:
         group, one_class = group_numbers(groups)[1], np.zeros(n, dtype=np.int64)
         design_effect, freedom = _design_effect(hits - p, np.full(n, variance), np.full(n, 1 / n), one_class, group)
+        if round(freedom + 1) < FEWEST_GROUPS:
+            return Interval.unknown(TOO_FEW_GROUPS)
         method += f" over {int(group.max()) + 1} groups"
+    if 1 < len(draws) < FEWEST_DRAWS:
+        return Interval.unknown(f"fewer than {FEWEST_DRAWS} draws")
     over_rows, over_draws = variance * design_effect / n, 0.0  # variances of p
     if len(draws) > 1:
         over_draws = float(np.var(draws, ddof=1)) / len(draws)
@@ -99,6 +115,8 @@ def class_mean_interval(right: ArrayLike, labels: NDArray[np.integer], groups: G
         group = group_numbers(groups)[1]
         weights = 1 / (c * count[label])  # weight of each row in p [n]
         design_effect, group_freedom = _design_effect(hits - accuracy[label], variance[label], weights, label, group)
+        if round(group_freedom + 1) < FEWEST_GROUPS:
+            return Interval.unknown(TOO_FEW_GROUPS)
         freedom = min(freedom, group_freedom)
         method = f"wilson over classes and {int(group.max()) + 1} groups"
     effective_rows = p * (1 - p) / total if total > 0 else c**2 / float((1 / count).sum())

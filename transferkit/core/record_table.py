@@ -79,7 +79,7 @@ def _score_cells(record: Result) -> tuple[str, ...]:
     """Return the cells of ``_SCORE_COLUMNS``; "chosen on" is empty if nothing was selected."""
     return (
         f"{record.value:.3f}",
-        f"{record.ci_low:.3f}–{record.ci_high:.3f}",
+        str(record.interval),
         str(record.n),
         "" if record.selected_on == "none" else record.selected_on,
         record.evaluated_on,

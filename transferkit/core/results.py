@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -17,12 +18,12 @@ from .statistics import Interval
 if TYPE_CHECKING:
     from .fitted_table import FittedTable
 
-RECORD_VERSION = 4
+RECORD_VERSION = 5
 """Version of records. It increases when a record gains a field or the computation of a number is corrected, so
 that older records are not reused; they can still be read.
 
 2 added the outcome of each row or episode; 3 corrected refits with a weak penalty; 4 made intervals be over images
-and groups.
+and groups; 5 left out intervals that rest on too few groups, draws, seeds or rows.
 """
 
 
@@ -155,24 +156,43 @@ class Result:
         return Cell(**{name: getattr(self, name) for name in _CELL_FIELDS}).digest == self.cell
 
     @property
+    def interval(self) -> Interval:
+        """95 % interval of the value."""
+        return Interval(self.ci_low, self.ci_high, self.ci_method)
+
+    @property
     def trained_on(self) -> str:
         """The data set if the model was trained on it, else an empty text."""
         return str(self.extra_metrics.get(TRAINED_ON, ""))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values; nested ones are shared with the record."""
-        return {**vars(self), "outcomes": self.outcomes.to_json() if self.outcomes else None}
+        low, high = self.interval.limits or (None, None)
+        return {
+            **vars(self),
+            "ci_low": low,
+            "ci_high": high,
+            "outcomes": self.outcomes.to_json() if self.outcomes else None,
+        }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Result":
         """Return the record that ``to_json`` converted; records of version 1 have no outcomes."""
         outcomes = value.get("outcomes")
-        return cls(**{**value, "outcomes": Outcomes.from_json(outcomes) if outcomes else None})
+        low, high = (math.nan if value[name] is None else value[name] for name in ("ci_low", "ci_high"))
+        return cls(
+            **{
+                **value,
+                "ci_low": low,
+                "ci_high": high,
+                "outcomes": Outcomes.from_json(outcomes) if outcomes else None,
+            }
+        )
 
     def __str__(self) -> str:
         return (
             f"{self.model} · {self.data} · {self.layer} · {self.protocol}: {self.metric} "
-            f"{self.value:.3f} [{self.ci_low:.3f}, {self.ci_high:.3f}]"
+            f"{self.value:.3f} {self.interval.margin}".rstrip()
         )
 
 

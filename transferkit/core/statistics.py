@@ -1,7 +1,8 @@
 """Confidence intervals of reported numbers."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,18 +16,57 @@ FEWEST = 5
 as wide as the range that contains 95 % of their means."""
 
 
-FEWEST_RESAMPLED = 6
-"""Minimum number of rows or groups for an interval from bootstrap percentiles: with five, even the most extreme
-draws contain the true value in only 90 % of cases, with two in 49 %."""
+FEWEST_GROUPS = 7
+"""Minimum number of groups, rows or images for an interval over them, as an effective number if groups differ in
+size; with fewer, it can be more than 1.4 times too wide."""
+
+TOO_FEW_RESAMPLED = f"fewer than {FEWEST_GROUPS} rows, groups or images"
+"""The reason why there is no bootstrap interval."""
+
+FEWEST_DRAWS = 4
+"""Minimum number of draws of the training rows for an interval over rows and draws, for the same reason."""
+
+FEWEST_SEEDS = 3
+"""Minimum number of seeds for an interval over rows and seeds, for the same reason."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A 95 % confidence interval and the name of its method."""
+    """A 95 % confidence interval and the name of its method.
+
+    Both limits are NaN if there is no interval. The method is then ``none``, followed by the reason.
+    """
 
     low: float
     high: float
     method: str
+
+    @classmethod
+    def unknown(cls, reason: str = "") -> Self:
+        """Return the interval of a value whose variance was not estimated, or cannot be estimated well enough."""
+        return cls(math.nan, math.nan, f"none: {reason}" if reason else "none")
+
+    def __str__(self) -> str:
+        return "–" if math.isnan(self.low) else f"{self.low:.3f}–{self.high:.3f}"
+
+    def clipped(self, low: float, high: float) -> Self:
+        """Return the interval with its limits inside ``low … high``; NaN remains NaN."""
+        return replace(self, low=float(np.clip(self.low, low, high)), high=float(np.clip(self.high, low, high)))
+
+    @property
+    def limits(self) -> list[float] | None:
+        """Both limits, or None if there is no interval."""
+        return None if math.isnan(self.low) else [self.low, self.high]
+
+    @property
+    def half_width(self) -> float:
+        """Half the width of the interval; NaN if there is none."""
+        return (self.high - self.low) / 2
+
+    @property
+    def margin(self) -> str:
+        """The interval as text that follows the value, ``±0.012``; empty if there is none."""
+        return "" if math.isnan(self.low) else f"±{self.half_width:.3f}"
 
 
 def mean_interval(values: ArrayLike) -> Interval:
@@ -110,27 +150,40 @@ def percentile_levels(n: int) -> tuple[float, float]:
     return low, 1 - low
 
 
-def bootstrap_limits(drawn: NDArray[np.floating], value: float, n: int) -> tuple[float, float]:
-    """Return the limits of the 95 % interval for ``value``, given bootstrap draws of it over ``n`` rows or groups.
+def percentile_interval(drawn: NDArray[np.floating], n: int, method: str) -> Interval:
+    """Return the interval of a value from bootstrap draws of it over ``n`` rows, groups or images.
 
-    They are the percentiles at ``percentile_levels``. For fewer rows than ``FEWEST_RESAMPLED``, no percentile is
-    extreme enough, and the limits are those of ``deviation_limits``.
+    Its limits are the percentiles at ``percentile_levels``.
     """
-    if n < FEWEST_RESAMPLED:
-        return deviation_limits(drawn, value, n)
+    if n < FEWEST_GROUPS:
+        return Interval.unknown(TOO_FEW_RESAMPLED)
     low, high = np.quantile(drawn, percentile_levels(n))
-    return float(low), float(high)
+    return Interval(float(low), float(high), method)
 
 
-def deviation_limits(drawn: NDArray[np.floating], value: float, n: int) -> tuple[float, float]:
-    """Return ``value ± t √(n / (n - 1)) s``, with ``s`` the standard deviation of bootstrap draws over ``n`` rows.
-
-    All draws of a single row are equal and give no variance: the limits are then infinite.
-    """
-    if n < 2:
-        return -math.inf, math.inf
+def deviation_interval(drawn: NDArray[np.floating], value: float, n: int, method: str) -> Interval:
+    """Return ``value ± t √(n / (n - 1)) s``, with ``s`` the standard deviation of bootstrap draws over ``n`` rows."""
+    if n < FEWEST_GROUPS:
+        return Interval.unknown(TOO_FEW_RESAMPLED)
     half = t_quantile(n - 1) * math.sqrt(n / (n - 1)) * float(np.std(drawn, ddof=1))  # half the width
-    return value - half, value + half
+    return Interval(value - half, value + half, method)
+
+
+def freedom_with_repeats(row_error: float, row_freedom: float, repeat_error: float, repeats: int) -> float:
+    """Return the degrees of freedom of a difference over rows and over several draws or seeds.
+
+    They are those of ``joined_freedom``. Two repeats often have similar values by chance, which would make equally
+    good models differ too often; with fewer than ``FEWEST_SEEDS`` repeats, only their own degrees of freedom count.
+
+    Args:
+        row_error: squared standard error over rows.
+        row_freedom: its degrees of freedom.
+        repeat_error: squared standard error over repeats.
+        repeats: number of repeats, two or more.
+    """
+    if repeats < FEWEST_SEEDS:
+        return repeats - 1
+    return joined_freedom((row_error, row_freedom), (repeat_error, repeats - 1))
 
 
 def joined_freedom(*parts: tuple[float, float]) -> float:

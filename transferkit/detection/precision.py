@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.precision import Reading, interpolated_precision
-from ..core.statistics import Interval, bootstrap_limits
+from ..core.statistics import Interval, percentile_interval
 from .matching import Matches
 
 
@@ -58,5 +58,4 @@ def image_bootstrap(matches: Sequence[Matches], reading: Reading, *, draws: int,
         weights = np.bincount(rng.integers(n, size=n), minlength=n).astype(np.float64)  # draws per image [n]
         value = mean_average_precision(matches, reading, weights)
         values.append(0.0 if value is None else value)
-    low, high = bootstrap_limits(np.array(values), mean_average_precision(matches, reading) or 0.0, n)
-    return Interval(max(0.0, low), min(1.0, high), f"bootstrap of {draws} draws of images")
+    return percentile_interval(np.array(values), n, f"bootstrap of {draws} draws of images")

@@ -140,7 +140,7 @@ def classification_score(
     spread = class_mean_interval(right, labels, test.groups)
     metrics = {
         "mean_per_class": mean_per_class_accuracy(probabilities, labels),
-        "mean_per_class_interval": [spread.low, spread.high],
+        "mean_per_class_interval": spread.limits,
         "nll": calibrated["before"]["nll"],
         "ece": calibrated["before"]["ece"],
         "calibration": calibrated,

@@ -25,7 +25,7 @@ from ..core.labels import ABSENT, SHOWN
 from ..core.precision import Reading, interpolated_precision
 from ..core.results import Score
 from ..core.seeding import generator
-from ..core.statistics import Interval, deviation_limits
+from ..core.statistics import Interval, deviation_interval
 from .classification import Choice
 
 BOOTSTRAP = 2000
@@ -194,7 +194,7 @@ def _bootstrap(scores: NDArray[np.floating], test: Features, value: float, *, rn
 
     The interval has the spread of the resamples and is centred on ``value``: duplicates are adjacent in a ranking,
     which biases average precision upwards. A class that is missing in a resample is left out of its mean. The
-    interval of a single row or group is 0 … 1.
+    interval is unknown for too few rows or groups.
     """
     n = len(test)
     group = group_numbers(test.ids if test.groups is None else test.groups)[1]  # [n]
@@ -209,6 +209,6 @@ def _bootstrap(scores: NDArray[np.floating], test: Features, value: float, *, rn
         present = ~np.isnan(each)
         count = present.sum(0)
         values.append((np.where(present, each, 0).sum(0) / count.clip(1))[count > 0])
-    low, high = deviation_limits(np.concatenate(values), value, g)
     what = "rows" if test.groups is None else f"{g} groups"
-    return Interval(max(0.0, low), min(1.0, high), f"bootstrap of {BOOTSTRAP} draws of {what}")
+    found = deviation_interval(np.concatenate(values), value, g, f"bootstrap of {BOOTSTRAP} draws of {what}")
+    return found.clipped(0.0, 1.0)

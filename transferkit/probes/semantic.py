@@ -12,6 +12,7 @@ frequent class``. So, for every target, 0 is the score of a constant prediction 
 penalty per target is selected on validation rows.
 """
 
+import math
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -28,7 +29,7 @@ from ..core.groups import group_numbers
 from ..core.registry import unknown_name
 from ..core.results import Score
 from ..core.seeding import generator
-from ..core.statistics import Interval, bootstrap_limits
+from ..core.statistics import Interval, percentile_interval
 from .axes import Axes, principal_axes
 from .classification import selection, train_and_test
 from .descent import StoppingRule
@@ -91,7 +92,7 @@ class TargetScore:
 
     Attributes:
         value: 1 for perfect predictions, 0 for a constant prediction, negative for worse ones.
-        low, high: 95 % interval, by bootstrap over the groups of the test rows.
+        low, high: 95 % interval, by bootstrap over the groups of the test rows; None for too few groups.
         penalty: penalty that was selected on validation rows.
         n: number of test rows; number of test images if a task uses several views of each.
         terms: ``[g, 2]``, errors of the predictions and of a constant per group; their sums give ``value``.
@@ -99,14 +100,14 @@ class TargetScore:
     """
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     penalty: float
     n: int
     terms: Array
     groups: tuple[str, ...] = ()
 
-    def to_json(self) -> dict[str, float]:
+    def to_json(self) -> dict[str, float | None]:
         """Return plain values, without the terms of the groups."""
         return {name: value for name, value in vars(self).items() if name not in ("terms", "groups")}
 
@@ -178,11 +179,10 @@ def summary(scores: Mapping[str, TargetScore], constant: Sequence[str], *, seed:
     drawn = np.array(each).clip(0).mean(0)  # [draws]
     groups = len({name for score in scores.values() for name in score.groups})
     value = float(np.mean([max(0.0, score.value) for score in scores.values()]))
-    low, high = _limits(drawn, value, groups)
     return Score(
         metric="explained",
         value=value,
-        interval=Interval(max(0.0, low), high, f"bootstrap of {DRAWS}"),
+        interval=_interval(drawn, groups),
         n=max(score.n for score in scores.values()),
         selected_on="validation rows",
         evaluated_on="test",
@@ -287,7 +287,7 @@ def _categorical(validation: _Fit, final: _Fit, name: str, penalties: Sequence[f
 def _score_of(terms: Array, penalty: float) -> TargetScore:
     errors, constant_errors = terms.sum(0)
     value = float(1 - errors / constant_errors)
-    return TargetScore(value, value, value, penalty, len(terms), terms)
+    return TargetScore(value, None, None, penalty, len(terms), terms)
 
 
 def _with_interval(
@@ -303,14 +303,13 @@ def _with_interval(
     """
     sums = [np.bincount(numbers, column, len(groups)) for column in score.terms.T]
     terms = np.stack(sums, axis=1).astype(np.float64)  # [g, 2]
-    low, high = _limits(_ratio(counts @ terms), score.value, len(groups))
+    low, high = _interval(_ratio(counts @ terms), len(groups)).limits or (None, None)
     return replace(score, low=low, high=high, terms=terms, groups=groups)
 
 
-def _limits(drawn: Array, value: float, groups: int) -> tuple[float, float]:
-    """Return the ends of the interval of a score, at most 1; a single group gives 0 to 1."""
-    low, high = bootstrap_limits(drawn, value, groups)
-    return low if np.isfinite(low) else min(0.0, value), min(1.0, high)
+def _interval(drawn: Array, groups: int) -> Interval:
+    """Return the interval of a score, at most 1."""
+    return percentile_interval(drawn, groups, f"bootstrap of {DRAWS}").clipped(-math.inf, 1.0)
 
 
 def _counts_of_groups(needed: Collection[tuple[str, ...]], seed: int) -> dict[tuple[str, ...], Array]:

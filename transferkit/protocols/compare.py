@@ -42,14 +42,15 @@ class Comparison:
         """Return plain values for JSON; ``ahead`` and ``behind`` count units where ``a`` is better or worse."""
         found = dict(vars(self.found))
         interval = found.pop("interval")
+        low, high = interval.limits or (None, None)
         other = {name: value for name, value in vars(self).items() if name != "found"}
         return {
             **other,
             "data": list(self.data),
             **found,
-            "ci_low": interval.low if interval else None,
-            "ci_high": interval.high if interval else None,
-            "ci_method": interval.method if interval else "none",
+            "ci_low": low,
+            "ci_high": high,
+            "ci_method": interval.method,
         }
 
 

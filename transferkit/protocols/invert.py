@@ -214,7 +214,7 @@ def _record(row: Reconstructions, split: Split, encoder: Encoder, settings: Mapp
     score = Score(
         metric="psnr",
         value=value,
-        interval=t_interval(psnrs) if len(psnrs) >= FEWEST else Interval(value, value, "none"),
+        interval=t_interval(psnrs) if len(psnrs) >= FEWEST else Interval.unknown(f"fewer than {FEWEST} images"),
         n=len(psnrs),
         selected_on="none",
         evaluated_on=split.name,

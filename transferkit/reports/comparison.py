@@ -1,6 +1,7 @@
 """Paired differences between models, as a table."""
 
 from collections.abc import Sequence
+from math import isnan
 
 from rich import box
 from rich.console import Group
@@ -8,7 +9,6 @@ from rich.table import Table
 from rich.text import Text
 
 from ..core.results import recipe
-from ..core.statistics import FEWEST
 from ..protocols.compare import Comparison, Comparisons
 
 _TEXT_COLUMNS = ("data", "layer", "protocol", "first", "second")
@@ -30,8 +30,8 @@ def _table(rows: Sequence[Comparison], title: str) -> Table:
     for heading in _NUMBER_COLUMNS:
         table.add_column(heading, justify="right")
     tests = " or ".join(dict.fromkeys(row.found.test for row in rows))
-    intervals = " or ".join(dict.fromkeys(i.method for row in rows if (i := row.found.interval)))
-    note = f"Interval: {intervals}." if intervals else f"Intervals need at least {FEWEST} data sets."
+    intervals = " or ".join(dict.fromkeys(row.found.interval.method for row in rows))
+    note = f"Interval: {intervals}."
     table.caption = f"p: {tests}. {note}" if rows else None
     table.caption_justify = "left"
     for row in rows:
@@ -48,7 +48,7 @@ def _cells(row: Comparison) -> tuple[str, ...]:
         f"{row.a} {row.value_a:.3f}",
         f"{row.b} {row.value_b:.3f}",
         f"{found.difference:+.3f}",
-        f"{found.interval.low:+.3f} to {found.interval.high:+.3f}" if found.interval else "–",
+        "–" if isnan(found.interval.low) else f"{found.interval.low:+.3f} to {found.interval.high:+.3f}",
         f"{found.p:.3f}" if found.p >= 0.0005 else "<0.001",
         str(found.ahead),
         str(found.behind),

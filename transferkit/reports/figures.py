@@ -6,6 +6,7 @@ Figures are matplotlib ``Figure`` objects that need no display and change no glo
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -55,13 +56,20 @@ class Curve:
     Attributes:
         x: ``[n]`` horizontal coordinates.
         y: ``[n]`` values.
-        low, high: ``[n]`` ends of the intervals; empty without intervals.
+        low, high: ``[n]`` limits of the intervals; empty without intervals. For a value without interval, both are
+            the value itself; NaN is replaced by it.
     """
 
     x: Sequence[float]
     y: Sequence[float]
     low: Sequence[float] = ()
     high: Sequence[float] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("low", "high"):
+            if len(limits := getattr(self, name)):
+                known = [y if isnan(limit) else limit for y, limit in zip(self.y, limits, strict=True)]
+                object.__setattr__(self, name, known)
 
 
 @dataclass(frozen=True)

@@ -94,10 +94,11 @@ def _cells(row: MainRow, format_cell: Callable[[MainCell], str], escape: Escape)
 
 def _markdown_cell(cell: MainCell) -> str:
     value = f"**{cell.text}**" if cell.bold else cell.text
-    return f"{value} ±{cell.half}" + (f" {SEEN}" if cell.seen else "")
+    return " ".join(filter(None, (value, cell.margin, SEEN if cell.seen else "")))
 
 
 def _latex_cell(cell: MainCell) -> str:
     value = rf"\textbf{{{cell.text}}}" if cell.bold else cell.text
     mark = r"$^\dagger$" if cell.seen else ""
-    return rf"{value}{mark} {{\scriptsize $\pm${cell.half}}}"
+    margin = cell.margin.replace("±", r"$\pm$")
+    return rf"{value}{mark} {{\scriptsize {margin}}}" if margin else value + mark

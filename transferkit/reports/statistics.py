@@ -16,7 +16,7 @@ from ..core import half_samples
 from ..core.comparison import Paired, flip_p, gap_p, group_sums, over_sets
 from ..core.errors import ShapeError
 from ..core.outcomes import Outcomes
-from ..core.statistics import Z95, Interval, joined_freedom, t_quantile
+from ..core.statistics import FEWEST_SEEDS, Z95, Interval, freedom_with_repeats, joined_freedom, t_quantile
 
 ALPHA = 0.05
 """Significance level: a difference is significant if its p is below it."""
@@ -155,7 +155,7 @@ def seed_mean(values: Sequence[float], lows: Sequence[float], highs: Sequence[fl
     All seeds are scored on the same rows, so that averaging does not reduce the variance over rows. The squared
     standard errors over seeds and over rows (the mean half width of the intervals, divided by 1.96) are added,
     and Student's t has their joint degrees of freedom [4, 5 of ``difference_p``]. A single seed keeps its own
-    interval.
+    interval; two have none, because it would be about twice as wide as necessary.
 
     Args:
         values: ``[s]`` values, one per seed.
@@ -169,6 +169,8 @@ def seed_mean(values: Sequence[float], lows: Sequence[float], highs: Sequence[fl
     mean, s = float(np.mean(values)), len(values)
     if s == 1:
         return mean, Interval(lows[0], highs[0], "of the record")
+    if s < FEWEST_SEEDS:
+        return mean, Interval.unknown(f"fewer than {FEWEST_SEEDS} seeds")
     seed_error = float(np.var(values, ddof=1)) / s  # squared standard error over seeds
     below, above = (
         _half_width(seed_error, s, float(np.mean(np.subtract(*ends)))) for ends in ((values, lows), (highs, values))
@@ -256,7 +258,7 @@ def _episodes_p(differences: Sequence[NDArray[np.float64]], halves: Sequence[NDA
     seed_error = float(seeds.var(ddof=1)) / len(seeds)  # squared standard error over seeds
     if seeds.mean() == 0 or image_error + seed_error == 0:
         return float(seeds.mean() == 0)
-    freedom = joined_freedom((image_error, freedom), (seed_error, len(seeds) - 1))
+    freedom = freedom_with_repeats(image_error, freedom, seed_error, len(seeds))
     return float(2 * stdtr(freedom, -abs(seeds.mean()) / math.sqrt(image_error + seed_error)))
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -44,7 +45,9 @@ def rows_of(results: Sequence[Result]) -> list[list[str]]:
 def _text(value: object) -> str:
     if isinstance(value, Mapping):
         return json.dumps(value, sort_keys=True, ensure_ascii=False)
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.4f}"
+    return str(value)
 
 
 def as_csv(results: Sequence[Result]) -> str:
@@ -152,4 +155,4 @@ def _value(result: Result | None) -> str:
     if result is None:
         return "–"
     mark = f" {SEEN}" if result.trained_on else ""
-    return f"{result.value:.3f} ±{(result.ci_high - result.ci_low) / 2:.3f}{mark}"
+    return f"{result.value:.3f} {result.interval.margin}".rstrip() + mark

@@ -1,11 +1,14 @@
 """The ranking in the terminal: tables with intervals and small bars."""
 
+import math
+
 import numpy as np
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ..core.statistics import Interval
 from .key_numbers import NOTHING_TO_COMPARE, headline
 from .result_table import Ranked, ResultTable
 from .summary import overview, overview_table
@@ -40,30 +43,32 @@ def _ranking(found: ResultTable, one: Ranked) -> Table:
     rank_of = dict(zip(one.ranks.models, one.ranks.mean_ranks, strict=True))
     order = sorted(one.means, key=lambda model: -one.means[model])
     for position, model in enumerate(order, 1):
-        half = mean_half(found, one, model)
+        interval = mean_interval(found, one, model)
         beaten = one.ranks.beaten_by(model)
         table.add_row(
             str(position),
             Text(model),
-            bar(one.means[model], half),
-            f"{one.means[model]:.3f} ±{half:.3f}",
+            bar(one.means[model], interval.half_width),
+            f"{one.means[model]:.3f} {interval.margin}".rstrip(),
             f"{rank_of[model]:.1f}",
             Text(", ".join(beaten) if len(beaten) < len(order) - 1 else "all other models"),
         )
     return table
 
 
-def mean_half(found: ResultTable, one: Ranked, model: str) -> float:
-    """Return half the width of the 95 % interval of a model's mean, with the data sets as fixed."""
+def mean_interval(found: ResultTable, one: Ranked, model: str) -> Interval:
+    """Return the 95 % interval of a model's mean, with the data sets as fixed; unknown if that of a part is."""
     intervals = [found.cells[one.recipe, model, data].interval for data in one.data]
-    return float(np.linalg.norm([(i.high - i.low) / 2 for i in intervals])) / len(intervals)
+    half = float(np.linalg.norm([interval.half_width for interval in intervals])) / len(intervals)
+    return Interval(one.means[model] - half, one.means[model] + half, "of the mean")
 
 
 def bar(value: float, half: float, *, width: int = BAR_WIDTH) -> Text:
-    """Draw a bar of ``value`` in 0 … 1, whose interval ``value ± half`` is shaded.
+    """Draw a bar of ``value`` in 0 … 1, whose interval ``value ± half`` is shaded; NaN stands for no interval.
 
     >>> bar(0.5, 0.125, width=8).plain
     '███▒▒   '
     """
-    low, high = (min(width, max(0, round(v * width))) for v in (value - half, value + half))
+    ends = (value, value) if math.isnan(half) else (value - half, value + half)
+    low, high = (min(width, max(0, round(end * width))) for end in ends)
     return Text.assemble(("█" * low, "cyan"), ("▒" * (high - low), "cyan"), " " * (width - high))

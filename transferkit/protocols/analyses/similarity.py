@@ -163,7 +163,7 @@ def _record(one: LayerFeatures, other: LayerFeatures, value: float, extra_metric
         lambda: Score(
             metric="cka",
             value=value,
-            interval=Interval(value, value, "none"),
+            interval=Interval.unknown(),
             n=n,
             selected_on="none",
             evaluated_on="all",

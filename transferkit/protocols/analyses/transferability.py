@@ -145,7 +145,7 @@ def _plain(name: str, value: float, rows: Features) -> Score:
     return Score(
         metric=name,
         value=value,
-        interval=Interval(value, value, "none"),
+        interval=Interval.unknown(),
         n=len(rows),
         selected_on="none",
         evaluated_on=rows.split,

@@ -250,7 +250,7 @@ class _Target:
         score = Score(
             metric="top1",
             value=float(correct.mean()),
-            interval=accuracy_interval(correct),  # a Score needs one; it is not displayed
+            interval=accuracy_interval(correct),
             n=len(labels),
             selected_on="none",
             evaluated_on=rows.held_out_name,

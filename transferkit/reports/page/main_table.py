@@ -11,7 +11,7 @@ class MainCell:
 
     Attributes:
         text: The value with three digits.
-        half: Half the width of the 95 % interval with three digits.
+        margin: Half the width of the 95 % interval, such as ``±0.012``; empty if there is no interval.
         value: The value, for sorting.
         bold: Whether it is significantly better than all other models of its recipe and data set.
         records: Indices of its records.
@@ -20,7 +20,7 @@ class MainCell:
     """
 
     text: str
-    half: str
+    margin: str
     value: float
     bold: bool
     records: tuple[int, ...]
@@ -91,13 +91,13 @@ def _row(found: ResultTable, recipe: str, model: str, data: tuple[str, ...]) -> 
 
 
 def _main_cell(cell: ResultCell, name: str, *, bold: bool) -> MainCell:
-    half = (cell.interval.high - cell.interval.low) / 2
+    margin = cell.interval.margin.replace("±", " plus or minus ")
     return MainCell(
         text=f"{cell.value:.3f}",
-        half=f"{half:.3f}",
+        margin=cell.interval.margin,
         value=cell.value,
         bold=bold,
         records=cell.records,
-        aria_label=f"{name}: {cell.value:.3f} plus or minus {half:.3f}{', trained on' if cell.seen else ''}",
+        aria_label=f"{name}: {cell.value:.3f}{margin}{', trained on' if cell.seen else ''}",
         seen=cell.seen,
     )
