@@ -49,7 +49,7 @@ def simulated(setting: Setting, draws: int) -> Coverage:
     found = [setting.draw(rng) for _ in range(max(50, draws // setting.cost))]
     values = np.array([value for value, _, _ in found])
     truth = values.mean() if setting.truth is None else setting.truth
-    made = [interval for _, interval, _ in found if interval is not None]
+    made = [interval for _, interval, _ in found if interval is not None and interval.limits]
     tested = [p < ALPHA for _, _, p in found if p is not None]
     covered = np.mean([one.low - 1e-9 <= truth <= one.high + 1e-9 for one in made]) if made else None
     width = np.mean([one.high - one.low for one in made]) / (2 * Z95 * values.std(ddof=1)) if made else None
