@@ -112,12 +112,12 @@ def separation(
       transferkit analyze separation --model random:resnet18 --data mini/digits --size 48
     """
     from transferkit.protocols.analyses.separation import separations
-    from transferkit.protocols.evaluate import UnansweredError
+    from transferkit.protocols.evaluate import IncompleteResultsError
 
     extraction = ExtractSettings(**given(ExtractSettings, options))
     try:
         records = separations(model, data, extraction, context=_run_context(session, seed), force=force)
-    except UnansweredError as error:
+    except IncompleteResultsError as error:
         if error.results:
             _show_separations(session, error.results, figure)
         raise

@@ -95,7 +95,7 @@ def command(
     """
     from transferkit.protocols.compare import require_two_models
     from transferkit.protocols.context import RunContext
-    from transferkit.protocols.evaluate import Evaluator, UnansweredError
+    from transferkit.protocols.evaluate import Evaluator, IncompleteResultsError
 
     if compare:
         require_two_models(model)
@@ -106,7 +106,7 @@ def command(
     evaluator = Evaluator(context, extraction, force, max_memory)
     try:
         results = evaluator.run(model, data, questions)
-    except UnansweredError as error:
+    except IncompleteResultsError as error:
         if error.results or session.as_json:
             _show(session, error.results, compare)
         raise

@@ -153,7 +153,7 @@ def _write(session: Session, found: "ResultTable", path: Path, format_name: str,
 
     Returns: a note for each part that cannot be shown.
     """
-    from transferkit.core.files import appearing
+    from transferkit.core.files import atomic_path
     from transferkit.core.results import Results
     from transferkit.reports.pivots import as_latex_pivot, as_markdown_pivot
     from transferkit.reports.tables import write_records
@@ -167,7 +167,7 @@ def _write(session: Session, found: "ResultTable", path: Path, format_name: str,
         return notes
     if format_name in ("md", "latex"):
         text = as_markdown_pivot(found) if format_name == "md" else as_latex_pivot(found)
-        with appearing(path) as part:
+        with atomic_path(path) as part:
             part.write_text(text, encoding="utf-8")
     else:
         write_records(Results(found.records), path, ending=FORMATS[format_name])
@@ -187,11 +187,11 @@ def _show_written(session: Session, found: "ResultTable", paths: list[Path], not
 
 
 def _show_ranking(session: Session, found: "ResultTable", written: list[Path]) -> None:
-    from transferkit.reports.key_numbers import headline
+    from transferkit.reports.key_numbers import key_numbers
     from transferkit.reports.terminal import terminal_view
 
     value: dict[str, Any] = {
-        "headline": headline(found),
+        "key_numbers": key_numbers(found),
         "rankings": [
             {
                 "recipe": ranking.recipe,

@@ -32,7 +32,7 @@ from transferkit.core.results import Result, Results, recipe
 from transferkit.core.workspace import Workspace
 from transferkit.data.mini import DOWNSTREAM
 from transferkit.models.catalog import load_encoder
-from transferkit.protocols.analyses.layer_features import looks
+from transferkit.protocols.analyses.layer_features import layer_features
 from transferkit.protocols.analyses.similarity import similarity_of
 from transferkit.protocols.context import RunContext
 from transferkit.protocols.pretraining.pretrain import pretrain
@@ -312,7 +312,7 @@ def similarity(context: RunContext) -> str:
     shown |= {REFERENCE: REFERENCE, "random": PRESET.model, "pixels": "pixels"}
     sizes = {spec: ExtractSettings(size=SHOWN.get(spec)) for spec in shown.values()}
     found = [
-        similarity_of([look for spec in sizes for look in looks([spec], [data], sizes[spec], context=context)])
+        similarity_of([look for spec in sizes for look in layer_features([spec], [data], sizes[spec], context=context)])
         for data in DOWNSTREAM
     ]
     values = np.nanmean([one.values for one in found], axis=0)

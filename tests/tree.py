@@ -1,7 +1,5 @@
 """The project's own source files, for the tests that read code instead of running it."""
 
-import ast
-from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,8 +18,3 @@ def modules() -> dict[str, Path]:
 def _module_name(package: str, path: Path) -> str:
     parts = [part for part in path.with_suffix("").parts if part != "__init__"]
     return ".".join([package, *parts])
-
-
-def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    """Every function and method, nested ones too."""
-    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))

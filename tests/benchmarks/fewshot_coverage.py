@@ -16,14 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transferkit.core.comparison import paired
+from transferkit.core.comparison import compare_outcomes
 from transferkit.core.half_samples import interval_over_images
 from transferkit.core.outcomes import Outcomes
 from transferkit.core.seeding import generator
 from transferkit.core.statistics import mean_interval
 from transferkit.probes.allway import Method
 from transferkit.probes.episodes import draw_episodes
-from transferkit.probes.fewshot import FewshotSettings, answered
+from transferkit.probes.fewshot import FewshotSettings, evaluate_episodes
 from transferkit.probes.halves import draw_halves
 
 DIMENSIONS = 64
@@ -115,7 +115,7 @@ def simulate(setting: Setting, pools: int) -> Found:
     over = [interval_over_images(one.accuracies, one.half_accuracies, images=images) for one in outcomes]
     narrow = [mean_interval(one.accuracies) for one in outcomes]
     truth = values.mean()
-    tests = [paired(*pair).p for pair in both]
+    tests = [compare_outcomes(*pair).p for pair in both]
     return Found(
         accuracy=float(truth),
         episode_coverage=float(np.mean([one.low <= truth <= one.high for one in narrow])),
@@ -135,7 +135,7 @@ def _pool_outcomes(setting: Setting, pool: int) -> tuple[Outcomes, Outcomes]:
     episodes = draw_episodes(labels, names, fewshot.shape, **draw)
     halves = draw_halves(labels, names, fewshot.shape, **draw)
     first, second = (
-        answered(x, "episodes", episodes.rows(names), halves, fewshot) for x in features(setting, labels, pool)
+        evaluate_episodes(x, "episodes", episodes.rows(names), halves, fewshot) for x in features(setting, labels, pool)
     )
     return first, second
 

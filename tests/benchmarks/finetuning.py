@@ -13,7 +13,7 @@ from transferkit.data.catalog import open_dataset
 from transferkit.models.catalog import load_encoder
 from transferkit.protocols.finetuning.head_init import HeadInit
 from transferkit.protocols.finetuning.network import FinetuneNetwork
-from transferkit.protocols.finetuning.settings import FinetuneSettings, Setting
+from transferkit.protocols.finetuning.settings import FinetuneSettings, GridPoint
 from transferkit.protocols.finetuning.training import TrainingLoop, TrainJob
 from transferkit.protocols.pretraining.devices import launched_fabric
 from transferkit.protocols.pretraining.settings import TrainerConfig
@@ -28,7 +28,7 @@ def main() -> None:
         settings = FinetuneSettings(head="zero", bn_stats="update", precision="fp32")
         encoder = load_encoder(MODEL).at(SIZE)
         network = FinetuneNetwork(encoder, settings, HeadInit.zero(encoder, len(split.classes)))
-        setting = Setting(0.01, BATCH, 1e-4)
+        setting = GridPoint(0.01, BATCH, 1e-4)
         job = TrainJob(split, encoder.view, settings, setting, 99, None, None, Path(folder, "ft"), {}, 0)
         fabric = launched_fabric(TrainerConfig(device="cpu"), precision="fp32", folder=Path(folder))
         fit = TrainingLoop(network, job, fabric=fabric, reporter=SILENT)

@@ -19,7 +19,7 @@ from scipy.stats import norm
 from tests.benchmarks.comparisons import clear_leaders, over_data_sets, seeds, several_models
 from tests.benchmarks.coverage import Floats, Found, Setting, latent, lines, names, simulated, uneven
 from transferkit.analysis.separation import class_separation_interval, separation
-from transferkit.core.comparison import paired
+from transferkit.core.comparison import compare_outcomes
 from transferkit.core.features import Features
 from transferkit.core.outcomes import row_outcomes
 from transferkit.core.proportions import accuracy_interval, class_mean_interval
@@ -28,7 +28,7 @@ from transferkit.detection.matching import Matches
 from transferkit.detection.precision import image_bootstrap, mean_average_precision
 from transferkit.detection.scoring import DRAWS
 from transferkit.probes import ranking
-from transferkit.probes.classification import Choice
+from transferkit.probes.classification import Selection
 from transferkit.probes.fewshot import FewshotProbe, FewshotSettings
 from transferkit.probes.semantic import summary, target_scores
 
@@ -105,7 +105,7 @@ def average_precision() -> Iterator[Setting]:
                 groups=names(group) if size > 1 else None,
             )  # fmt: skip
             found = ranking.ranking_score(
-                scores, test, Choice(), seed=int(rng.integers(2**31)), extra_metrics={}, seconds={}
+                scores, test, Selection(), seed=int(rng.integers(2**31)), extra_metrics={}, seconds={}
             )
             return found.value, found.interval, None
 
@@ -130,7 +130,7 @@ def differences() -> Iterator[Setting]:
             right = latent(rng, group, alike, 2) < chance
             ids, of = names(np.arange(len(group))), None if size == 1 else names(group)
             a, b = (row_outcomes(ids, own, groups=of) for own in right)
-            found = paired(a, b)
+            found = compare_outcomes(a, b)
             return found.difference, found.interval, None if more else found.p
 
         kind = "rows" if size == 1 else "rows in groups"
@@ -161,7 +161,7 @@ def all_way(name: str = "all-way few-shot", draws: int = 5) -> Iterator[Setting]
                     splits[name] = Features(x.astype(np.float32), labels, ids, of, split=name)
                 scores.append(FewshotProbe().score(splits, settings, seed=seed))
             one, other = scores
-            return one.value, one.interval, paired(one.outcomes, other.outcomes).p
+            return one.value, one.interval, compare_outcomes(one.outcomes, other.outcomes).p
 
         yield Setting(name, f"{classes} classes, {shots} shots, {draws} draws", draw, cost=5)
 

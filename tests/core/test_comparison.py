@@ -7,11 +7,11 @@ from scipy import stats
 
 from tests.reference import comparison as reference
 from transferkit.core.comparison import (
+    compare_outcomes,
     flip_p,
     group_sums,
     mcnemar_p,
     over_sets,
-    paired,
     signed_rank_p,
 )
 from transferkit.core.errors import DataError, ShapeError
@@ -72,7 +72,7 @@ def test_negative_numbers_of_rows_are_rejected():
 
 
 def test_rows_are_paired():
-    found = paired(GOOD, FAIR)
+    found = compare_outcomes(GOOD, FAIR)
     one, other = np.array(GOOD.right), np.array(FAIR.right)
     assert found.difference == pytest.approx(one.mean() - other.mean())
     assert (found.ahead, found.behind) == (int((one & ~other & 1).sum()), int((other & ~one & 1).sum()))
@@ -81,7 +81,7 @@ def test_rows_are_paired():
 
 
 def test_episodes_are_paired_over_images():
-    found = paired(SHARP, BLUNT)
+    found = compare_outcomes(SHARP, BLUNT)
     gaps = SHARP.accuracies - BLUNT.accuracies
     halves = SHARP.half_accuracies - BLUNT.half_accuracies
     assert (found.p, found.test) == (difference_p(gaps, halves), OVER_IMAGES)
@@ -93,7 +93,7 @@ def test_episodes_are_paired_over_images():
 
 def test_more_episodes_of_the_same_images_do_not_make_a_difference_significant():
     many = [replace(one, right=one.right * 100) for one in (SHARP, BLUNT)]
-    found = paired(*many)
+    found = compare_outcomes(*many)
     assert found.interval.high - found.interval.low > 0.1  # the halves differ by 0.036, about
     assert stats.ttest_rel(*(one.accuracies for one in many)).pvalue < 0.001 < found.p
 
@@ -101,7 +101,7 @@ def test_more_episodes_of_the_same_images_do_not_make_a_difference_significant()
 def test_episodes_without_halves_are_rejected():
     bare = [replace(one, halves=(), half_answers=0) for one in (SHARP, BLUNT)]
     with pytest.raises(DataError, match=r"A class is too small to be halved.* at least 4 images, or 4 groups"):
-        paired(*bare)
+        compare_outcomes(*bare)
 
 
 def test_the_interval_agrees_with_a_bootstrap_in_loops():
@@ -109,20 +109,20 @@ def test_the_interval_agrees_with_a_bootstrap_in_loops():
     low, high = reference.paired_bootstrap(
         a.accuracies.tolist(), b.accuracies.tolist(), 1000, lambda n: int(rng.integers(n))
     )
-    found = paired(a, b).interval
+    found = compare_outcomes(a, b).interval
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.12 * (high - low))
 
 
 def test_the_interval_is_the_normal_one_of_the_differences():
     normal = mean_interval(GOOD.accuracies - FAIR.accuracies)
-    found = paired(GOOD, FAIR).interval
+    found = compare_outcomes(GOOD, FAIR).interval
     width = normal.high - normal.low
     assert (found.low, found.high) == pytest.approx((normal.low, normal.high), abs=0.08 * width)
 
 
 @pytest.mark.parametrize(("a", "b"), ALL_PAIRS)
 def test_swapping_the_models_changes_the_signs(a, b):
-    one, other = paired(a, b), paired(b, a)
+    one, other = compare_outcomes(a, b), compare_outcomes(b, a)
     assert other.difference == -one.difference
     assert (other.interval.low, other.interval.high) == pytest.approx(
         (-one.interval.high, -one.interval.low), abs=1e-15
@@ -132,14 +132,14 @@ def test_swapping_the_models_changes_the_signs(a, b):
 
 @pytest.mark.parametrize("outcomes", [GOOD, SHARP, GROUPED[0], DRAWN[0]])
 def test_a_model_does_not_differ_from_itself(outcomes):
-    found = paired(outcomes, outcomes)
+    found = compare_outcomes(outcomes, outcomes)
     assert (found.difference, found.p, found.ahead, found.behind) == (0, 1, 0, 0)
     assert found.interval.low == -found.interval.high
     assert found.interval.high <= 0.01  # on 400 rows nothing is seen of one in 400
 
 
 def test_the_interval_of_rows_is_bonett_and_prices():
-    found = paired(GOOD, FAIR)
+    found = compare_outcomes(GOOD, FAIR)
     b, c = found.ahead + 1, found.behind + 1
     d = (b - c) / 402
     half = stats.t.ppf(0.975, 401) * np.sqrt(((b + c) / 402 - d**2) / 401)
@@ -150,7 +150,7 @@ def test_the_interval_of_few_rows_in_favour_of_one_model_contains_0():
     """A bootstrap would leave out all of these four rows in only one of fifty-five draws."""
     better = row_outcomes(IDS, [1] * 204 + [0] * 196)
     worse = row_outcomes(IDS, [1] * 200 + [0] * 200)
-    found = paired(better, worse)
+    found = compare_outcomes(better, worse)
     assert found.p == pytest.approx(1 / 16)
     assert found.interval.low < 0 < found.interval.high
 
@@ -162,22 +162,22 @@ def test_groups_are_tested_by_all_signs_of_their_differences():
     seen = abs(few.sum())
     signed = np.array([np.dot(signs, few) for signs in itertools.product((-1, 1), repeat=12)])
     assert flip_p(few) == pytest.approx(min(1, (signed >= seen).mean() + (signed > seen).mean()), abs=1e-9)
-    found = paired(one, other)
+    found = compare_outcomes(one, other)
     assert (found.p, found.test) == (flip_p(sums), "sign flips of groups, mid-p")
-    assert (found.ahead, found.behind) == (paired(GOOD, FAIR).ahead, paired(GOOD, FAIR).behind)
+    assert (found.ahead, found.behind) == (compare_outcomes(GOOD, FAIR).ahead, compare_outcomes(GOOD, FAIR).behind)
 
 
 @pytest.mark.parametrize(("g", "known"), [(1, False), (6, False), (7, True)])
 def test_few_groups_have_no_interval(g, known):
     groups = [str(row % g) for row in range(len(IDS))]
-    found = paired(*(row_outcomes(IDS, one.right, groups=groups) for one in (GOOD, FAIR)))
+    found = compare_outcomes(*(row_outcomes(IDS, one.right, groups=groups) for one in (GOOD, FAIR)))
     assert (found.interval.limits is not None) == known
     assert known or found.interval.method == "none: fewer than 7 groups of similar size"
 
 
 def test_groups_of_unequal_size_count_as_fewer():
     groups = ["large"] * 300 + [str(row) for row in range(100)]
-    found = paired(*(row_outcomes(IDS, one.right, groups=groups) for one in (GOOD, FAIR)))
+    found = compare_outcomes(*(row_outcomes(IDS, one.right, groups=groups) for one in (GOOD, FAIR)))
     assert found.interval.limits is None
 
 
@@ -186,7 +186,7 @@ def test_few_draws_have_no_interval(draws, known):
     rng = np.random.default_rng(draws)
     hits = [rng.random((draws, len(IDS))) < accuracy for accuracy in (0.8, 0.7)]
     a, b = (row_outcomes(IDS, one.sum(0), answers=draws, draws=one.sum(1).tolist()) for one in hits)
-    assert (paired(a, b).interval.limits is not None) == known
+    assert (compare_outcomes(a, b).interval.limits is not None) == known
 
 
 @pytest.mark.parametrize(("b", "c"), [(0, 0), (3, 9), (40, 21)])
@@ -200,7 +200,7 @@ def test_copies_of_a_row_in_one_group_do_not_lower_p():
     names = [f"{row}/{copy}" for row in range(400) for copy in range(6)]
     groups = [str(row) for row in range(400) for _ in range(6)]
     one, other = (row_outcomes(names, np.repeat(m.right, 6), groups=groups) for m in (GOOD, FAIR))
-    found, once = paired(one, other), paired(GOOD, FAIR)
+    found, once = compare_outcomes(one, other), compare_outcomes(GOOD, FAIR)
     assert found.p == pytest.approx(once.p, rel=1e-6)
     assert (found.interval.low, found.interval.high) == pytest.approx(
         (once.interval.low, once.interval.high), abs=0.003
@@ -208,8 +208,8 @@ def test_copies_of_a_row_in_one_group_do_not_lower_p():
 
 
 def test_draws_widen_the_interval_and_the_test():
-    found = paired(*DRAWN)
-    blind = paired(*(replace(one, draws=()) for one in DRAWN))
+    found = compare_outcomes(*DRAWN)
+    blind = compare_outcomes(*(replace(one, draws=()) for one in DRAWN))
     assert found.test == "t over rows and draws"
     assert found.interval.high - found.interval.low > blind.interval.high - blind.interval.low
     gaps = np.subtract(DRAWN[0].right, DRAWN[1].right) / 4
@@ -222,7 +222,7 @@ def test_draws_widen_the_interval_and_the_test():
 
 def test_the_paired_test_is_more_powerful_than_two_intervals():
     better = row_outcomes(IDS, [right or i % 20 == 0 for i, right in enumerate(GOOD.right)])
-    found = paired(better, GOOD)
+    found = compare_outcomes(better, GOOD)
     assert found.behind == 0 < found.ahead
     assert found.interval.high - found.interval.low < 0.03  # Wilson's of either is 0.08 wide
     assert found.p == mcnemar_p(found.ahead, 0) < 0.05
@@ -230,7 +230,7 @@ def test_the_paired_test_is_more_powerful_than_two_intervals():
 
 def test_different_rows_are_rejected():
     with pytest.raises(DataError, match="or in a different order"):
-        paired(GOOD, replace(FAIR, of="another"))
+        compare_outcomes(GOOD, replace(FAIR, of="another"))
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 12, 40])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from transferkit.core.errors import DiskSpaceError
 from transferkit.core.files import (
-    appearing,
+    atomic_path,
     digest_file,
     digest_of,
     readable_bytes,
@@ -31,7 +31,7 @@ PLAIN = st.recursive(
 
 def test_a_file_appears_only_when_the_block_has_ended(tmp_path):
     path = tmp_path / "new" / "folder" / "shard.h5"
-    with appearing(path) as part:
+    with atomic_path(path) as part:
         part.write_bytes(b"all of it")
         assert part.parent == path.parent
         assert not path.exists()
@@ -42,7 +42,7 @@ def test_a_file_appears_only_when_the_block_has_ended(tmp_path):
 def test_the_old_content_stays_until_the_new_is_complete(tmp_path):
     path = tmp_path / "entry.json"
     path.write_text("old")
-    with appearing(path) as part:
+    with atomic_path(path) as part:
         part.write_text("ne")
         assert path.read_text() == "old"
         part.write_text("new")
@@ -52,7 +52,7 @@ def test_the_old_content_stays_until_the_new_is_complete(tmp_path):
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_a_crash_inside_leaves_nothing_and_changes_nothing(tmp_path, error):
     def crash(path):
-        with appearing(path) as part:
+        with atomic_path(path) as part:
             part.write_text("half")
             raise error
 
@@ -71,8 +71,8 @@ def test_a_killed_process_changes_nothing(tmp_path):
     script = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from transferkit.core.files import appearing\n"
-        "with appearing(Path(sys.argv[1])) as part:\n"
+        "from transferkit.core.files import atomic_path\n"
+        "with atomic_path(Path(sys.argv[1])) as part:\n"
         "    part.write_text('half')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -135,7 +135,7 @@ def test_other_system_errors_are_not_converted(tmp_path):
 
 
 def test_written_files_are_readable_by_other_users(tmp_path):
-    with appearing(tmp_path / "a"):
+    with atomic_path(tmp_path / "a"):
         pass
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o644
 

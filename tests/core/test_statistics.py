@@ -13,12 +13,12 @@ from transferkit.core.statistics import (
     Z95,
     Interval,
     deviation_interval,
-    joined_freedom,
     mean_interval,
     percentile_interval,
     percentile_levels,
     t_interval,
     t_quantile,
+    welch_satterthwaite,
     wilson_interval,
 )
 
@@ -133,10 +133,10 @@ def test_fewest_is_where_students_interval_is_at_most_1_4_times_too_wide(n, narr
 
 
 def test_joined_freedom_lies_between_the_parts_and_their_sum():
-    assert joined_freedom((1.0, 4), (0.0, 9)) == pytest.approx(4)
-    assert joined_freedom((1.0, 4), (1.0, 4)) == pytest.approx(8)  # two equal parts have all of both
-    assert joined_freedom((1.0, math.inf), (1.0, 3)) == pytest.approx(12)
-    assert joined_freedom((0.0, 3), (0.0, 5)) == math.inf
+    assert welch_satterthwaite((1.0, 4), (0.0, 9)) == pytest.approx(4)
+    assert welch_satterthwaite((1.0, 4), (1.0, 4)) == pytest.approx(8)  # two equal parts have all of both
+    assert welch_satterthwaite((1.0, math.inf), (1.0, 3)) == pytest.approx(12)
+    assert welch_satterthwaite((0.0, 3), (0.0, 5)) == math.inf
 
 
 def test_bootstraps_are_read_at_levels_that_make_up_for_few_rows():

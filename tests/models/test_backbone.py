@@ -6,7 +6,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from transferkit.core.errors import ModelError
-from transferkit.models.backbone import trunk_of
+from transferkit.models.backbone import backbone_of
 from transferkit.models.catalog import load_encoder
 from transferkit.models.encoder import encoder_of
 
@@ -23,7 +23,7 @@ from transferkit.models.encoder import encoder_of
 def test_the_classifier_is_off(spec, dim, classifier):
     encoder = load_encoder(spec)
     side = encoder.view.crop
-    backbone = trunk_of(encoder)
+    backbone = backbone_of(encoder)
     assert (backbone.dim, backbone.classifier) == (dim, classifier)
     assert backbone.module(torch.rand(2, 3, side, side)).shape == (2, dim)
 
@@ -31,7 +31,7 @@ def test_the_classifier_is_off(spec, dim, classifier):
 def test_with_a_head_the_weights_are_those_of_the_whole_network():
     whole = load_encoder("random:test_resnet").module
     names = set(whole.state_dict())
-    backbone = trunk_of(load_encoder("random:test_resnet"))
+    backbone = backbone_of(load_encoder("random:test_resnet"))
     head = nn.Linear(backbone.dim, 1000)
     assert set(backbone.weights(None)) == names - {"fc.weight", "fc.bias"}
     weights = backbone.weights(head)
@@ -44,7 +44,7 @@ def test_with_a_head_the_weights_are_those_of_the_whole_network():
 
 def test_a_network_that_ends_in_features_stays_as_it_is():
     module = nn.Sequential(nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    backbone = trunk_of(encoder_of(module, name="own").at(16))
+    backbone = backbone_of(encoder_of(module, name="own").at(16))
     assert (backbone.dim, backbone.classifier) == (5, ())
 
 
@@ -54,4 +54,4 @@ def test_a_network_that_ends_in_features_stays_as_it_is():
 )
 def test_what_cannot_be_pretrained(module, words):
     with pytest.raises(ModelError, match=words):
-        trunk_of(encoder_of(nn.Sequential(module), name="own").at(16))
+        backbone_of(encoder_of(nn.Sequential(module), name="own").at(16))

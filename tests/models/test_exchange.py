@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from tests.models.test_runs import make_run
 from transferkit.core.errors import CheckpointError, UsageError
 from transferkit.core.preprocessing import Preprocessing
-from transferkit.models.backbone import trunk_of
+from transferkit.models.backbone import backbone_of
 from transferkit.models.catalog import load_encoder
 from transferkit.models.exchange import export_weights, import_weights
 from transferkit.models.runs import Description, Run
@@ -19,7 +19,7 @@ IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
 
 def resnet18_run(runs, *, head: torch.nn.Linear | None) -> dict[str, torch.Tensor]:
-    backbone = trunk_of(load_encoder("random:resnet18@7").at(64))
+    backbone = backbone_of(load_encoder("random:resnet18@7").at(64))
     weights = {name: value.contiguous() for name, value in backbone.weights(head).items()}
     run = Run.named("r", runs)
     run.describe(Description("torchvision:resnet18", Preprocessing(resize=64, crop=64), "", ("a", "b", "c")))
@@ -56,7 +56,7 @@ def test_a_run_without_a_classifier_is_given_one_of_zeros(tmp_path):
 
 
 def test_the_classes_of_a_library_are_counted(tmp_path):
-    head = trunk_of(load_encoder("random:resnet18").at(64)).weights(None)
+    head = backbone_of(load_encoder("random:resnet18").at(64)).weights(None)
     save_file({name: value.contiguous() for name, value in head.items()}, tmp_path / "x.safetensors")
     exported = export_weights(f"file:{tmp_path / 'x.safetensors'}#resnet18", tmp_path / "w.pt")
     assert (exported.classes, exported.classifier) == (1000, "zeros")

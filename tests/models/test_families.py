@@ -10,7 +10,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from tests.models.families import differences
-from transferkit.models.backbone import trunk_of
+from transferkit.models.backbone import backbone_of
 from transferkit.models.catalog import load_encoder
 from transferkit.models.layer_outputs import Taps
 from transferkit.models.layers import resolve_layers
@@ -77,7 +77,7 @@ def test_the_classifier_is_what_runs_after_the_representation(name, classifier):
     encoder = load_encoder(f"random:timm:{name}")
     assert trace(encoder).classifier == classifier
     features = {name for name in encoder.module.state_dict() if not name.startswith(classifier)}
-    backbone = trunk_of(encoder)
+    backbone = backbone_of(encoder)
     assert set(backbone.module.state_dict()) == features
     image = torch.randn(1, 3, encoder.view.crop, encoder.view.crop)
     with torch.inference_mode():
@@ -100,7 +100,7 @@ def test_last_does_not_depend_on_the_values_of_the_weights(fill):
 @pytest.mark.parametrize("spec", ["random:timm:test_resnet", "random:timm:test_vit", "random:shufflenet_v2_x0_5"])
 def test_last_has_one_name_and_the_same_values_with_and_without_a_classifier(spec):
     whole, headless = load_encoder(spec), load_encoder(spec)
-    trunk_of(headless)
+    backbone_of(headless)
     side = whole.view.crop
     image = torch.randn(1, 3, side, side)
     found = []

@@ -20,7 +20,7 @@ from torch.testing import assert_close
 
 from transferkit.core.errors import CheckpointError
 from transferkit.models.architectures import find_architecture
-from transferkit.models.backbone import trunk_of
+from transferkit.models.backbone import backbone_of
 from transferkit.models.checkpoints import file_encoder
 from transferkit.models.encoder import encoder_of
 from transferkit.models.layouts import TargetNetwork, fits
@@ -284,7 +284,7 @@ def test_a_head_is_recognised_under_any_name():
 
 def test_a_pretraining_run_ends_in_the_representation_as_timm_has_it(tmp_path):
     """The representation excludes the normalisation that timm counts as part of the classifier."""
-    backbone = trunk_of(encoder_of(network("shvit_s1"), name="shvit_s1"))
+    backbone = backbone_of(encoder_of(network("shvit_s1"), name="shvit_s1"))
     torch.save(backbone.weights(None), tmp_path / "w.pth")
     assert not any(name.startswith("head.") for name in backbone.weights(None))
     encoder = file_encoder(f"{tmp_path / 'w.pth'}#shvit_s1")

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from transferkit.core.errors import CheckpointError, UnknownNameError, UsageError
 from transferkit.core.preprocessing import Preprocessing
-from transferkit.models.backbone import trunk_of
+from transferkit.models.backbone import backbone_of
 from transferkit.models.catalog import default_model, load_encoder
 from transferkit.models.runs import Description, Run, finished_runs, known_runs
 
@@ -20,7 +20,7 @@ DESCRIPTION = Description("timm:test_resnet", VIEW, "ce on leaves", ("oak", "ash
 
 def make_run(runs: Path, name: str, *, finished: str = "2026-01-01", seed: int = 0, classes: int = 2) -> Run:
     run = Run.named(name, runs)
-    backbone = trunk_of(load_encoder(f"random:test_resnet@{seed}").at(64))
+    backbone = backbone_of(load_encoder(f"random:test_resnet@{seed}").at(64))
     head = torch.nn.Linear(backbone.dim, classes)
     run.describe(replace(DESCRIPTION, finished=finished))
     save_file({n: t.contiguous() for n, t in backbone.weights(head).items()}, run.newest)
@@ -40,7 +40,7 @@ def test_a_run_loads_as_the_network_it_is_without_its_classifier(tmp_path):
     encoder = load_encoder("run:r", runs=tmp_path)
     assert (encoder.spec, encoder.architecture, encoder.view) == ("run:r", "timm:test_resnet", VIEW)
     assert encoder.source == "ce on leaves"
-    expected = trunk_of(load_encoder("random:test_resnet@5").at(48))
+    expected = backbone_of(load_encoder("random:test_resnet@5").at(48))
     images = torch.rand(2, 3, 48, 48)
     with torch.inference_mode():
         assert_close(encoder.module(images), expected.module.eval()(images), rtol=0, atol=0)

@@ -13,7 +13,7 @@ from transferkit.core.statistics import wilson_interval
 from transferkit.probes import PROBES
 from transferkit.probes.calibration import calibration, fitted_temperature, tempered
 from transferkit.probes.classification import (
-    Choice,
+    Selection,
     calibration_record,
     classification_score,
     selection,
@@ -79,7 +79,7 @@ def scored(n_classes):
     labels = np.array([0, 0, 0, 0, 0, 0, 1, 2])
     test = replace(features(8, "test", classes=n_classes), labels=labels)
     return classification_score(
-        probabilities, test, Choice("val", {"k": 3}), extra_metrics={"bank": 5}, seconds={"fit": 1.0}
+        probabilities, test, Selection("val", {"k": 3}), extra_metrics={"bank": 5}, seconds={"fit": 1.0}
     )
 
 
@@ -117,7 +117,7 @@ def test_intervals_are_over_classes_and_over_groups():
     test = replace(features(420, "test", classes=2), labels=labels)
     patients = replace(test, groups=[str(row // 4) for row in range(420)])
     for rows in (test, patients):
-        score = classification_score(probabilities, rows, Choice(), extra_metrics={}, seconds={})
+        score = classification_score(probabilities, rows, Selection(), extra_metrics={}, seconds={})
         spread = class_mean_interval(right, labels, rows.groups)
         assert score.extra_metrics["mean_per_class_interval"] == [spread.low, spread.high]
         assert score.interval == accuracy_interval(right, rows.groups)
@@ -135,7 +135,7 @@ def test_the_temperature_comes_from_the_rows_that_selected():
     rng = generator(0, "held")
     held = rng.dirichlet(np.ones(3), size=60), rng.integers(3, size=60)
     tested = rng.dirichlet(np.ones(3), size=40), rng.integers(3, size=40)
-    record = calibration_record(*tested, Choice("20% of train", {}, held))
+    record = calibration_record(*tested, Selection("20% of train", {}, held))
     temperature = fitted_temperature(*held)
     assert temperature is not None
     assert record == {
@@ -145,14 +145,14 @@ def test_the_temperature_comes_from_the_rows_that_selected():
         "fitted_on": "20% of train",
     }
     flipped = tested[0], (tested[1] + 1) % 3
-    assert calibration_record(*flipped, Choice("20% of train", {}, held))["temperature"] == temperature
+    assert calibration_record(*flipped, Selection("20% of train", {}, held))["temperature"] == temperature
 
 
 def test_without_answers_to_fit_it_to_there_is_no_temperature():
     tested = np.array([[0.6, 0.4]]), np.array([0])
-    assert calibration_record(*tested, Choice()) == {"before": calibration(*tested), "temperature": None}
+    assert calibration_record(*tested, Selection()) == {"before": calibration(*tested), "temperature": None}
     all_right = np.array([[0.6, 0.4], [0.4, 0.6]]), np.array([0, 1])
-    assert calibration_record(*tested, Choice("val", {}, all_right)) == {
+    assert calibration_record(*tested, Selection("val", {}, all_right)) == {
         "before": calibration(*tested),
         "temperature": None,
         "fitted_on": "val",

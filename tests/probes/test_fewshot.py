@@ -18,7 +18,7 @@ from transferkit.core.statistics import mean_interval, wilson_interval
 from transferkit.probes import PROBES, answers, fewshot
 from transferkit.probes.answers import right_answers
 from transferkit.probes.episodes import Episodes
-from transferkit.probes.fewshot import FewshotSettings, paired
+from transferkit.probes.fewshot import FewshotSettings, with_shared_classes
 from transferkit.probes.halves import draw_halves
 
 SPLITS = {
@@ -325,7 +325,7 @@ def test_a_curve_over_shots_asks_the_same_classes(together, monkeypatch):
     monkeypatch.setattr(fewshot, "draw_halves", lambda *of, **rest: None)
     curve = [FewshotSettings(ways=3, shots=shots, queries=6, episodes=30) for shots in (5, 1, 20)]
     told = [replace(one, min_rows_per_class=26) for one in curve]
-    for settings in sorted(paired(curve) if together else told, key=lambda one: one.shots):
+    for settings in sorted(with_shared_classes(curve) if together else told, key=lambda one: one.shots):
         assert settings.to_json()["min_rows_per_class"] == 26
         found = score(settings, splits)
         assert (found.extra_metrics["classes"], found.extra_metrics["classes_left_out"]) == (4, 1)
@@ -346,22 +346,22 @@ def test_what_is_asked_alone_or_told_its_class_rows_is_not_paired():
         [one, replace(five, method="ridge")],
         [PROBES["knn"].settings_type(), five],
     ):
-        assert paired(alone) == alone
-    mixed = paired([one, replace(five, ways=2), five])
+        assert with_shared_classes(alone) == alone
+    mixed = with_shared_classes([one, replace(five, ways=2), five])
     assert [item.min_rows_per_class for item in mixed] == [20, None, 20]
 
 
 @pytest.mark.parametrize("shots", [1, 2])
 def test_where_all_classes_have_the_rows_pairing_changes_the_record_alone(shots):
     alone = replace(FEW, shots=shots)
-    (together,) = (one for one in paired([replace(FEW, shots=1), FEW]) if one.shots == shots)
+    (together,) = (one for one in with_shared_classes([replace(FEW, shots=1), FEW]) if one.shots == shots)
     assert (alone.to_json()["min_rows_per_class"], together.to_json()["min_rows_per_class"]) == (0, 7)
     assert score(together).outcomes == score(alone).outcomes
 
 
 def test_too_few_classes_for_the_most_shots_say_how_many_would_do():
     splits = uneven([30, 30, 14, 12, 12])
-    curve = paired([FewshotSettings(ways=3, shots=shots, queries=6, episodes=3) for shots in (1, 20)])
+    curve = with_shared_classes([FewshotSettings(ways=3, shots=shots, queries=6, episodes=3) for shots in (1, 20)])
     for settings, asked in zip(curve, ("1 and up to 20 shots", "20 shots"), strict=True):
         with pytest.raises(DataError) as caught:
             score(settings, splits)
@@ -369,7 +369,9 @@ def test_too_few_classes_for_the_most_shots_say_how_many_would_do():
             f"3-way episodes of {asked} and 6 queries need 3 classes of at least 26 rows; 2 of 5 have them. "
             "Use fewer --ways, --shots or --queries: 8 shots would do."
         )
-    few = paired([replace(one, shots=one.shots if one.shots == 1 else 8, min_rows_per_class=None) for one in curve])
+    few = with_shared_classes(
+        [replace(one, shots=one.shots if one.shots == 1 else 8, min_rows_per_class=None) for one in curve]
+    )
     assert [score(one, splits).extra_metrics["classes"] for one in few] == [3, 3]
     with pytest.raises(DataError, match=r"0 of 5 .* --queries: --ways 3 --shots 1 --queries 13 is possible"):
         score(replace(curve[0], queries=40), splits)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.reports.records import record
-from transferkit.core.comparison import over_sets, paired
+from transferkit.core.comparison import compare_outcomes, over_sets
 from transferkit.core.errors import DataError, UsageError
 from transferkit.core.outcomes import Outcomes, episode_outcomes, row_outcomes
 from transferkit.core.seeding import generator
@@ -35,7 +35,7 @@ def test_every_two_models_are_compared_on_every_data_set():
     assert found.refused == ()
     first = found.each[0]
     good, fair = (rows(model, SETS[0]) for model in ("good", "fair"))
-    assert first.found == paired(good, fair)
+    assert first.found == compare_outcomes(good, fair)
     assert (first.value_a, first.value_b) == (good.accuracies.mean(), fair.accuracies.mean())
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.reports.records import record
 from tests.reports.studied import study
-from transferkit.reports.key_numbers import _rank_test, headline
+from transferkit.reports.key_numbers import _rank_test, key_numbers
 from transferkit.reports.result_table import result_table
 
 
@@ -16,11 +16,11 @@ def sets(values: dict[str, float], count: int):
 
 
 def test_one_model_has_no_key_numbers():
-    assert headline(result_table([record("a", "d", 0.5)])) == []
+    assert key_numbers(result_table([record("a", "d", 0.5)])) == []
 
 
 def test_the_highest_mean_is_reported_with_its_lead_and_its_rank():
-    (sentence,) = headline(result_table(sets({"a": 0.9, "b": 0.5, "c": 0.1}, 12)))
+    (sentence,) = key_numbers(result_table(sets({"a": 0.9, "b": 0.5, "c": 0.1}, 12)))
     assert sentence == (
         "Under linear, a has the highest mean over 12 data sets: 0.906, +0.400 against b (Wilcoxon, "
         "corrected by Holm, p = 0.001). By mean rank it is significantly better than all other models (Friedman, "
@@ -29,10 +29,10 @@ def test_the_highest_mean_is_reported_with_its_lead_and_its_rank():
 
 
 def test_few_outperformed_models_are_named_and_many_are_counted():
-    (sentence,) = headline(result_table(sets({"a": 0.9, "b": 0.5, "c": 0.1}, 6)))
+    (sentence,) = key_numbers(result_table(sets({"a": 0.9, "b": 0.5, "c": 0.1}, 6)))
     assert "it is significantly better than 1 of the 2 other models: c (Friedman" in sentence
     many = {name: 1 - place / 20 for place, name in enumerate("abcdefghij")}
-    (sentence,) = headline(result_table(sets(many, 6)))
+    (sentence,) = key_numbers(result_table(sets(many, 6)))
     assert "it is significantly better than 4 of the 9 other models (Friedman" in sentence
 
 
@@ -42,36 +42,36 @@ def by_set(**values):
 
 
 def test_a_lead_is_called_not_significant_only_if_it_is_not():
-    (sentence,) = headline(result_table(by_set(a=(0.9, 0.4, 0.8, 0.7, 0.7), b=(0.5, 0.6, 0.7, 0.7, 0.5))))
+    (sentence,) = key_numbers(result_table(by_set(a=(0.9, 0.4, 0.8, 0.7, 0.7), b=(0.5, 0.6, 0.7, 0.7, 0.5))))
     assert "+0.100 against b (not significant: Wilcoxon, p = 0.500). Two models" in sentence
-    (sentence,) = headline(result_table(by_set(a=(0.9, 0.8, 0.8, 0.9, 0.8, 0.9), b=(0.5,) * 6)))
+    (sentence,) = key_numbers(result_table(by_set(a=(0.9, 0.8, 0.8, 0.9, 0.8, 0.9), b=(0.5,) * 6)))
     assert "+0.350 against b (Wilcoxon, p = 0.031). Two models" in sentence
 
 
 def test_the_lead_is_corrected_for_all_pairs_that_could_have_been_the_first_two():
     """The best two of equal models differ by chance, and the more so the more models there are."""
     values = {"a": 0.9, "b": 0.5, "c": 0.4, "d": 0.3}
-    (sentence,) = headline(result_table(sets(values, 6)))
+    (sentence,) = key_numbers(result_table(sets(values, 6)))
     assert "+0.400 against b (not significant: Wilcoxon, corrected by Holm, p = 0.188)" in sentence  # 6 · 2/2⁶
 
 
 def test_the_first_by_rank_is_named_where_another_has_the_highest_mean():
     records = by_set(a=[0.9, *[0.4] * 11], b=[0.41] * 12, c=[0.1] * 12)
-    (sentence,) = headline(result_table(records))
+    (sentence,) = key_numbers(result_table(records))
     assert sentence.startswith("Under linear, a has the highest mean")
     assert "By mean rank b is first and significantly better than 1 of the 2 other models: c (" in sentence
 
 
 def test_of_two_models_that_share_the_first_rank_the_one_with_the_higher_mean_is_reported():
     records = by_set(b=(0.8, 0.5) * 3, a=(0.9, 0.45) * 3, c=(0.1, 0.1) * 3)
-    (sentence,) = headline(result_table(records))
+    (sentence,) = key_numbers(result_table(records))
     assert sentence.startswith("Under linear, a has the highest mean")
     assert "By mean rank it is significantly better than 1 of the 2 other models: c (" in sentence
 
 
 def test_ranks_that_do_not_differ_are_reported_as_such():
     mixed = [record(m, f"d{i}", 0.5 + 0.1 * ((i + k) % 3)) for k, m in enumerate("abc") for i in range(6)]
-    (sentence,) = headline(result_table(mixed))
+    (sentence,) = key_numbers(result_table(mixed))
     assert sentence.endswith("The ranks of the 3 models do not differ significantly (Friedman, p = 1.000).")
     assert "better" not in sentence
 
@@ -86,12 +86,12 @@ def test_ranks_may_differ_although_the_first_outperforms_no_model():
 
 
 def test_models_on_one_data_set_are_compared_by_its_rows():
-    (sentence,) = headline(result_table(sets({"a": 0.9, "b": 0.5}, 1)))
+    (sentence,) = key_numbers(result_table(sets({"a": 0.9, "b": 0.5}, 1)))
     assert sentence == (
         "Under linear, a scores highest on d0: 0.900, +0.400 against b. On this data set it is significantly "
         "better than every other model."
     )
-    (sentence,) = headline(result_table(sets({"a": 0.505, "b": 0.5}, 1)))
+    (sentence,) = key_numbers(result_table(sets({"a": 0.505, "b": 0.5}, 1)))
     assert sentence.endswith("On this data set it is not significantly better than every other model.")
 
 
@@ -104,7 +104,7 @@ def test_every_protocol_is_reported_once_with_the_setting_that_has_the_most_valu
         records += [
             record(m, d, v, protocol="fewshot", settings=settings) for m, v in (("a", 0.5), ("b", 0.4)) for d in data
         ]
-    starts = [sentence.partition(",")[0] for sentence in headline(result_table(records))]
+    starts = [sentence.partition(",")[0] for sentence in key_numbers(result_table(records))]
     assert starts == ["Under linear", "Under knn", "Under fewshot 5-shot lr", "Under finetune"]
 
 
@@ -123,11 +123,11 @@ def test_semantics_are_reported_with_their_lead(low, words):
         for m, value in (("a", low), ("b", 0.5))
         for d in "vwxyz"
     ]
-    assert headline(result_table(records)) == [f"At the last layer {words}"]
+    assert key_numbers(result_table(records)) == [f"At the last layer {words}"]
 
 
 def test_the_key_numbers_of_a_study_include_semantics_prediction_and_finetuning():
-    said = headline(result_table(study()))
+    said = key_numbers(result_table(study()))
     assert said[0].startswith("Under linear, good has the highest mean")
     assert any(s.startswith("At the last layer poor has the most semantic content of level low") for s in said)
     assert any(s.startswith("logme, a transferability score, ranks models and layers similarly to") for s in said)
@@ -147,7 +147,7 @@ def test_finetuning_is_reported_to_agree_only_if_it_does(order, words, tau):
     records = [record(m, "d", v / 10) for m, v in zip("abcd", range(1, 5), strict=True)]
     records += [record(m, "d", v / 10, protocol="finetune", layer="all") for m, v in zip("abcd", order, strict=True)]
     expected = f"Linear probing {words.format('models', 'fine-tuning')}: Kendall's τ {tau} over 1 data set."
-    assert headline(result_table(records))[-1] == expected
+    assert key_numbers(result_table(records))[-1] == expected
 
 
 @pytest.mark.parametrize(("order", "words", "tau"), ORDERS)
@@ -158,7 +158,7 @@ def test_transferability_is_reported_to_agree_only_if_it_does(order, words, tau)
         for m, v in zip("abcd", order, strict=True)
     ]
     expected = words.format("models and layers", "linear probing")
-    assert headline(result_table(records))[-1] == (
+    assert key_numbers(result_table(records))[-1] == (
         f"s, a transferability score, {expected}: Kendall's τ {tau} over 1 data set."
     )
 
@@ -170,4 +170,4 @@ def test_the_best_of_several_scores_is_reported():
             record(m, "d", sign * v, protocol="transferability", settings={"score": score}, metric=score)
             for m, v in zip("abc", (1.0, 2.0, 3.0), strict=True)
         ]
-    assert headline(result_table(records))[-1].startswith("better, the best of 2 transferability scores, ranks")
+    assert key_numbers(result_table(records))[-1].startswith("better, the best of 2 transferability scores, ranks")

@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from tests.reference import ranks as reference
-from transferkit.core.comparison import paired
+from transferkit.core.comparison import compare_outcomes
 from transferkit.core.errors import ShapeError
 from transferkit.core.half_samples import squared_error
 from transferkit.core.outcomes import Outcomes, episode_outcomes
@@ -161,7 +161,7 @@ def test_one_seed_is_tested_as_a_comparison_tests_it(a, b):
     other = replace(a, right=b, draws=(1, 1) if a.draws else ())
     if a.halves:
         other = replace(other, halves=((2, 3, 3, 4), (4, 4, 2, 3)))
-    found = paired(a, other)
+    found = compare_outcomes(a, other)
     assert found.p < 1
     assert difference_p({0: Units.of_outcomes(a)}, {0: Units.of_outcomes(other)}) == found.p
 

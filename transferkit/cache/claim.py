@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import CacheError, ShapeError
 from ..core.features import require_finite
-from ..core.files import appearing
+from ..core.files import atomic_path
 from ..core.labels import is_multilabel
 from .format import encode_shard
 from .key import EntryKey
@@ -131,7 +131,7 @@ class Claim:
     def _store(self, arrays: Mapping[str, NDArray], *, skipped: int) -> None:
         name = self._target.manifest.next_name(self._shard)
         data, index = encode_shard(arrays)
-        with appearing(self._target.folder / name) as part:
+        with atomic_path(self._target.folder / name) as part:
             part.write_bytes(data)
         self._finish(
             ShardFile(

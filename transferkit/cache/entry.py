@@ -163,7 +163,7 @@ class Entry:
             weights=key.weights,
             fingerprint=self.fingerprint,
             skipped=rows.skipped,
-            view=key.circumstances,
+            view=key.extraction_settings,
             groups=self.groups and tuple(compress(self.groups, rows.read.tolist())),
         )
 

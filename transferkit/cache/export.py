@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import MissingExtraError, UsageError
-from ..core.files import appearing
+from ..core.files import atomic_path
 from .entry import Entry
 
 
@@ -38,7 +38,7 @@ def export_arrays(entry: Entry, layers: Sequence[str], path: Path) -> int:
         raise UsageError(f"The layers {list(layers)} cannot be exported: name one or more, none of them labels or ids.")
     write = _WRITERS[path.suffix]()
     arrays = _arrays(entry, layers)
-    with appearing(path) as part:
+    with atomic_path(path) as part:
         write(part, arrays)
     return len(arrays["ids"])
 

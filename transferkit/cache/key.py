@@ -55,7 +55,7 @@ class EntryKey:
         return digest_of(self.to_json())
 
     @cached_property
-    def circumstances(self) -> Mapping[str, Any]:
+    def extraction_settings(self) -> Mapping[str, Any]:
         """Extraction settings that affect the features, besides weights, images, layer and pooling."""
         names = ("transform", "view", "dtype", "precision", "architecture")
         return {name: value for name, value in self.to_json().items() if name in names}

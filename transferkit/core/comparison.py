@@ -47,13 +47,13 @@ class Paired:
     n: int
 
 
-def paired(a: Outcomes, b: Outcomes) -> Paired:
+def compare_outcomes(a: Outcomes, b: Outcomes) -> Paired:
     """Compare two models on the same rows, or on the same episodes and halves of the images.
 
-    For rows, the interval is that of ``gap_interval``. Rows with one answer each are tested by ``flip_p`` over
-    their groups, which is McNemar's test if each row is its own group; rows with answers of several draws are
-    tested by ``gap_p``. Episodes share images, so the interval and the test of their differences are over
-    images: see ``core.half_samples``.
+    For rows, the interval is that of ``group_difference_interval``. Rows with one answer each are tested by
+    ``flip_p`` over their groups, which is McNemar's test if each row is its own group; rows with answers of several
+    draws are tested by ``group_difference_p``. Episodes share images, so the interval and the test of their
+    differences are over images: see ``core.half_samples``.
 
     Args:
         a: outcomes of the first model.
@@ -71,9 +71,9 @@ def paired(a: Outcomes, b: Outcomes) -> Paired:
         sizes = np.array(a.sizes or (1,) * len(a))
         sums = group_sums(np.subtract(a.right, b.right), sizes)  # difference per group [g]
         repeats = np.subtract(a.draws, b.draws) / len(a)  # differences of accuracies [r]
-        interval = gap_interval(sums / a.answers, sizes, repeats)
+        interval = group_difference_interval(sums / a.answers, sizes, repeats)
         if len(repeats) > 1:
-            p, test = gap_p(sums / a.answers, sizes, repeats), "t over rows and draws"
+            p, test = group_difference_p(sums / a.answers, sizes, repeats), "t over rows and draws"
         else:
             p = flip_p(sums)
             test = "sign flips of groups, mid-p" if a.sizes else "McNemar, mid-p"
@@ -99,7 +99,9 @@ def group_sums(gaps: NDArray[Number], sizes: NDArray[np.integer]) -> NDArray[Num
     return np.add.reduceat(gaps, np.append(0, np.cumsum(sizes)[:-1]))
 
 
-def gap_interval(sums: NDArray[np.floating], sizes: NDArray[np.integer], repeats: NDArray[np.floating]) -> Interval:
+def group_difference_interval(
+    sums: NDArray[np.floating], sizes: NDArray[np.integer], repeats: NDArray[np.floating]
+) -> Interval:
     """Compute the interval of the mean difference of two models over rows or groups of rows: mean ± t s.
 
     Two rows are added, one that only the first model gets right and one that only the second does, as Bonett
@@ -125,10 +127,10 @@ def gap_interval(sums: NDArray[np.floating], sizes: NDArray[np.integer], repeats
     return Interval(mean - half, mean + half, "adjusted t")
 
 
-def gap_p(sums: NDArray[np.floating], sizes: NDArray[np.integer], repeats: NDArray[np.floating]) -> float:
+def group_difference_p(sums: NDArray[np.floating], sizes: NDArray[np.integer], repeats: NDArray[np.floating]) -> float:
     """Compute the two-sided p value of Student's t test that the mean difference in the population is 0.
 
-    Args: those of ``gap_interval``; the two rows are not added.
+    Args: those of ``group_difference_interval``; the two rows are not added.
     """
     mean = float(sums.sum() / sizes.sum())
     if len(sums) < 2 or mean == 0:

@@ -15,7 +15,7 @@ from .errors import DiskSpaceError
 
 
 @contextmanager
-def appearing(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path, which is renamed to ``path`` only if the block ends without error.
 
     The temporary file is in the folder of ``path``, and is flushed to the disk before it is renamed.
@@ -92,7 +92,7 @@ def sorted_json(value: Any) -> str:
 
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` to ``path`` atomically: an interruption leaves the previous content."""
-    with appearing(path) as part:
+    with atomic_path(path) as part:
         part.write_text(sorted_json(value), encoding="utf-8")
 
 

@@ -22,8 +22,8 @@ from .statistics import (
     FEWEST_DRAWS,
     FEWEST_GROUPS,
     Interval,
-    joined_freedom,
     t_quantile,
+    welch_satterthwaite,
     wilson_interval,
     wilson_limits,
 )
@@ -47,7 +47,7 @@ def accuracy_interval(right: ArrayLike, groups: Groups = None, *, draws: Sequenc
     """Compute the interval of accuracy in the population from which the rows, or their groups, are drawn.
 
     If the model was fitted on several draws that are all scored on the same rows, the variances over rows and
-    over draws are added, and their degrees of freedom are combined by ``joined_freedom``. Fewer than
+    over draws are added, and their degrees of freedom are combined by ``welch_satterthwaite``. Fewer than
     ``FEWEST_GROUPS`` groups, or two to ``FEWEST_DRAWS - 1`` draws, have no interval.
 
     Args:
@@ -74,7 +74,7 @@ def accuracy_interval(right: ArrayLike, groups: Groups = None, *, draws: Sequenc
     over_rows, over_draws = variance * design_effect / n, 0.0  # variances of p
     if len(draws) > 1:
         over_draws = float(np.var(draws, ddof=1)) / len(draws)
-        freedom = joined_freedom((over_rows, freedom), (over_draws, len(draws) - 1))
+        freedom = welch_satterthwaite((over_rows, freedom), (over_draws, len(draws) - 1))
         method += f" and {len(draws)} draws"
     total = over_rows + over_draws  # V
     effective_rows = p * (1 - p) / total if total > 0 else n / design_effect

@@ -172,7 +172,7 @@ def deviation_interval(drawn: NDArray[np.floating], value: float, n: int, method
 def freedom_with_repeats(row_error: float, row_freedom: float, repeat_error: float, repeats: int) -> float:
     """Return the degrees of freedom of a difference over rows and over several draws or seeds.
 
-    They are those of ``joined_freedom``. Two repeats often have similar values by chance, which would make equally
+    They are those of ``welch_satterthwaite``. Two repeats often have similar values by chance, which would make equally
     good models differ too often; with fewer than ``FEWEST_SEEDS`` repeats, only their own degrees of freedom count.
 
     Args:
@@ -183,10 +183,10 @@ def freedom_with_repeats(row_error: float, row_freedom: float, repeat_error: flo
     """
     if repeats < FEWEST_SEEDS:
         return repeats - 1
-    return joined_freedom((row_error, row_freedom), (repeat_error, repeats - 1))
+    return welch_satterthwaite((row_error, row_freedom), (repeat_error, repeats - 1))
 
 
-def joined_freedom(*parts: tuple[float, float]) -> float:
+def welch_satterthwaite(*parts: tuple[float, float]) -> float:
     """Return the degrees of freedom of a sum of estimated variances, by Welch and Satterthwaite.
 
     Args:

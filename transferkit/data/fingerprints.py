@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import DiskSpaceError
-from ..core.files import appearing
+from ..core.files import atomic_path
 from ..core.progress import SILENT, Reporter
 
 UNREADABLE = "unreadable"
@@ -137,7 +137,7 @@ def _read_cache(path: Path) -> dict[str, str]:
 
 def _write_cache(path: Path, folder: Path, files: Mapping[str, str], reporter: Reporter) -> None:
     try:
-        with appearing(path) as part:
+        with atomic_path(path) as part:
             part.write_text(json.dumps({"folder": str(folder), "files": files}), encoding="ascii")
     except (DiskSpaceError, OSError) as error:
         reporter.note(f"The digests of {folder} are not cached, and will be computed again: {error}")

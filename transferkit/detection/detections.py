@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import DamagedError, NonFiniteError, ShapeError
-from ..core.files import appearing
+from ..core.files import atomic_path
 
 
 class GroundTruth(Protocol):
@@ -82,7 +82,7 @@ def write_found(path: Path, found: Sequence[Detections]) -> None:
         for name in ("boxes", "labels", "scores")
     }
     counts = np.array([len(one) for one in found], np.int64)
-    with appearing(path) as part, part.open("wb") as file:
+    with atomic_path(path) as part, part.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, counts=counts, **arrays)
 
 

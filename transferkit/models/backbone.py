@@ -32,7 +32,7 @@ class Backbone:
         return weights
 
 
-def trunk_of(encoder: Encoder) -> Backbone:
+def backbone_of(encoder: Encoder) -> Backbone:
     """Replace the classifier of the encoder's network by an identity, in place, and return the backbone.
 
     Raises: ModelError: if the rest does not return one vector per image, or has no weights to train.

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..core.errors import CheckpointError, UsageError
-from ..core.files import appearing
+from ..core.files import atomic_path
 from ..core.progress import SILENT, Reporter
 from .architectures import Architecture, find_architecture
 from .catalog import load_encoder
@@ -128,7 +128,7 @@ def _require_fit(network: nn.Module, held: Mapping[str, Tensor], *, spec: str, a
 
 def _write(path: Path, weights: Mapping[str, Tensor], trained_on: Sequence[str]) -> None:
     """Write the weights; a safetensors file also contains the data sets that they were trained on."""
-    with appearing(path) as part:
+    with atomic_path(path) as part:
         if path.suffix == ".safetensors":
             save_file(dict(weights), part, metadata=trained_on_header(trained_on))
         else:
@@ -151,7 +151,7 @@ def import_weights(spec: str, *, run: Run, size: int | None = None, reporter: Re
     if run.begun:
         raise UsageError(f"There is a run {run.name} already. Give another --name.")
     encoder = load_encoder(spec, reporter=reporter).at(size)
-    with appearing(run.newest) as part:
+    with atomic_path(run.newest) as part:
         save_file({name: value.contiguous() for name, value in encoder.module.state_dict().items()}, part)
     source = f"imported: {encoder.source}"
     run.describe(Description(encoder.architecture, encoder.view, source=source, trained_on=encoder.trained_on))

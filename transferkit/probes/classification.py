@@ -34,7 +34,7 @@ class Temperature:
 
 
 @dataclass(frozen=True, eq=False)
-class Choice:
+class Selection:
     """Selected hyperparameters, and the predictions for the rows that selected them.
 
     Attributes:
@@ -117,7 +117,7 @@ def selection(splits: Mapping[str, Features], *, seed: int) -> tuple[Features, F
 def classification_score(
     probabilities: NDArray[np.floating],
     test: Features,
-    choice: Choice,
+    choice: Selection,
     *,
     extra_metrics: Mapping[str, Any],
     seconds: Mapping[str, float],
@@ -162,7 +162,7 @@ def classification_score(
 
 
 def calibration_record(
-    probabilities: NDArray[np.floating], labels: NDArray[np.integer], choice: Choice
+    probabilities: NDArray[np.floating], labels: NDArray[np.integer], choice: Selection
 ) -> dict[str, Any]:
     """Return the calibration of the probabilities ``before`` and ``after`` temperature scaling.
 

@@ -113,7 +113,7 @@ class FewshotSettings:
         return {**asdict(self), **used}
 
 
-def paired(requested: Sequence[Settings]) -> list[Settings]:
+def with_shared_classes(requested: Sequence[Settings]) -> list[Settings]:
     """Return the settings with the same classes for all shots of a curve.
 
     If settings of episodes differ only in their shots and leave ``min_rows_per_class`` open, the classes are those
@@ -161,7 +161,7 @@ class FewshotProbe:
         episodes = episodes_for(self.folder, pool.labels, pool.names, settings.shape, seed=seed, groups=pool.groups)
         halves = _halves(pool, settings.shape, seed)
         drawn = time.perf_counter()
-        outcomes = answered(pool.x, episodes.digest, episodes.rows(pool.names), halves, settings)
+        outcomes = evaluate_episodes(pool.x, episodes.digest, episodes.rows(pool.names), halves, settings)
         accuracies = outcomes.accuracies
         return Score(
             metric="accuracy",
@@ -234,7 +234,7 @@ def _halves(pool: _Pool, shape: Shape, seed: int) -> Halves | None:
     return halves and Halves(part[halves.support], part[halves.query])
 
 
-def answered(
+def evaluate_episodes(
     x: Tensor,
     digest: str,
     rows: tuple[NDArray[np.int64], NDArray[np.int64]],

@@ -21,7 +21,7 @@ from ..core.labels import DIFFICULT, SHOWN, is_multilabel
 from ..core.out_of_core import Blocks
 from ..core.results import Score
 from .classification import (
-    Choice,
+    Selection,
     classification_score,
     require_two_classes,
     selection,
@@ -148,14 +148,14 @@ class KnnProbe:
         started = time.perf_counter()
         bank, test = train_and_test(splits)
         require_two_classes(bank)
-        vote, choice = None, Choice()
+        vote, choice = None, Selection()
         if settings.candidates > 1:
             train, held, selected_on = selection(splits, seed=seed)
             if is_multilabel(held.labels):
                 require_shown(held, single="one --k, --temperature and --metric")
             on_held = answers(held, train, settings)
             vote = on_held.best
-            choice = Choice(selected_on, vote.chosen(settings), (on_held.scores, held.labels))
+            choice = Selection(selected_on, vote.chosen(settings), (on_held.scores, held.labels))
         chosen = time.perf_counter()
         found = answers(test, bank, settings, keep=vote)
         metric = METRIC if is_multilabel(test.labels) else "top1"

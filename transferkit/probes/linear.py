@@ -26,7 +26,7 @@ from ..core.features import Features
 from ..core.labels import is_multilabel, require_one_label
 from ..core.results import Score
 from .classification import (
-    Choice,
+    Selection,
     classification_score,
     require_two_classes,
     selection,
@@ -152,11 +152,11 @@ class LinearProbe:
 PROBES.register("linear")(LinearProbe())
 
 
-def _select_penalty(splits: Mapping[str, Features], settings: LinearSettings, seed: int) -> tuple[Choice, int]:
+def _select_penalty(splits: Mapping[str, Features], settings: LinearSettings, seed: int) -> tuple[Selection, int]:
     """Return the penalty that is best on validation rows, the strongest in a tie, and how many fits failed."""
     penalties = settings.grid[::-1]
     if len(penalties) == 1:
-        return Choice(chosen=_chosen(0, penalties)), 0
+        return Selection(chosen=_chosen(0, penalties)), 0
     train, held, name = selection(splits, seed=seed)
     path = _fit(train, penalties, settings)
     unconverged = int((~path.converged).sum())
@@ -170,7 +170,7 @@ def _select_penalty(splits: Mapping[str, Features], settings: LinearSettings, se
         scores = _all_logits(path, held, train, settings)
         means = np.array([mean_average_precision(one, held.labels) for one in scores], np.float64)
         best = int(means.argmax())
-        return Choice(name, _chosen(best, penalties)), unconverged
+        return Selection(name, _chosen(best, penalties)), unconverged
     hits = torch.zeros(len(penalties), len(held.classes), dtype=torch.int64)  # correct predictions per class [p, c]
     start = 0
     for logits in _logits(path, held, train, settings):
@@ -179,7 +179,7 @@ def _select_penalty(splits: Mapping[str, Features], settings: LinearSettings, se
         start += logits.shape[1]
     best = _best(hits, held.labels, settings.select_by)
     held_probabilities = _probabilities(path, best, held, train, settings)
-    choice = Choice(name, _chosen(best, penalties), (held_probabilities, held.labels))
+    choice = Selection(name, _chosen(best, penalties), (held_probabilities, held.labels))
     return choice, unconverged
 
 

@@ -26,7 +26,7 @@ from ..core.precision import Reading, interpolated_precision
 from ..core.results import Score
 from ..core.seeding import generator
 from ..core.statistics import Interval, deviation_interval
-from .classification import Choice
+from .classification import Selection
 
 BOOTSTRAP = 2000
 """Number of bootstrap resamples of the test rows, or of their groups."""
@@ -140,7 +140,7 @@ def require_shown(held: Features, *, single: str) -> None:
 def ranking_score(
     scores: NDArray[np.floating],
     test: Features,
-    choice: Choice,
+    choice: Selection,
     *,
     seed: int,
     extra_metrics: Mapping[str, Any],

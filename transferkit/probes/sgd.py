@@ -31,7 +31,7 @@ from ..core.features import Features
 from ..core.results import Score
 from ..core.seeding import generator
 from ..core.splitting import stratified_split
-from .classification import Choice, classification_score, require_two_classes, train_and_test
+from .classification import Selection, classification_score, require_two_classes, train_and_test
 
 VAL_FRACTION = 0.3
 """Fraction of the training rows that selects the setting."""
@@ -263,7 +263,7 @@ def sgd_score(splits: Mapping[str, Features], inputs: Callable[[Features, Featur
     return classification_score(
         logits.softmax(1).cpu().numpy(),
         test,
-        Choice(f"{VAL_FRACTION:.0%} of {fitting.split}", asdict(setting), held_out),
+        Selection(f"{VAL_FRACTION:.0%} of {fitting.split}", asdict(setting), held_out),
         extra_metrics={"epochs": EPOCHS, "augmented_views": len(fitting.augmented)},
         seconds={"fit": fitted - started, "score": time.perf_counter() - fitted},
     )

@@ -6,7 +6,7 @@ from itertools import combinations
 from statistics import fmean
 from typing import Any
 
-from ..core.comparison import Paired, over_sets, paired
+from ..core.comparison import Paired, compare_outcomes, over_sets
 from ..core.errors import DataError, UsageError
 from ..core.files import sorted_json
 from ..core.results import Result, recipe
@@ -143,14 +143,14 @@ def _comparison(a: Result, b: Result) -> Comparison:
     if METRIC in (a.metric, b.metric):
         raise DataError(
             f"{METRIC} ranks all rows together, so that single rows are neither right nor wrong and cannot be "
-            "paired. Compare the intervals of the two records instead."
+            "compare_outcomes. Compare the intervals of the two records instead."
         )
     if a.outcomes is None or b.outcomes is None:
         raise DataError(
             f"The record of {(a if a.outcomes is None else b).model} has no outcomes per row: its protocol stores "
             "none, or it was written by an earlier version. Recompute an old record with --force."
         )
-    return _joined([(a, b)], paired(a.outcomes, b.outcomes))
+    return _joined([(a, b)], compare_outcomes(a.outcomes, b.outcomes))
 
 
 def _overall(each: Sequence[tuple[Result, Result]]) -> Iterator[Comparison]:

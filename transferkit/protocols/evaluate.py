@@ -21,7 +21,7 @@ from ..data.variants import PLAIN
 from ..models.catalog import default_model, load_encoder
 from ..models.encoder import Encoder
 from ..probes import PROBES
-from ..probes.fewshot import FewshotProbe, paired
+from ..probes.fewshot import FewshotProbe, with_shared_classes
 from ..probes.linear import LinearSettings, require_one_label_for_sgd
 from ..probes.probe import Probe, Settings
 from ..probes.semantic import SemanticSettings
@@ -29,7 +29,7 @@ from .context import RunContext
 from .extract import Extractor
 from .semantic import ScoreCache, Semantics
 from .settings import ExtractSettings
-from .trained_on import note_seen, with_source
+from .trained_on import note_trained_on, with_source
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,13 @@ def questions(protocol: str, **settings: Any) -> list[EvalRequest]:
         raise UsageError(f"{empty[0]} is empty: give at least one value.")
     variants = [dict(zip(several, chosen, strict=True)) for chosen in product(*several.values())]
     requested = [question(protocol, **settings, **variant).settings for variant in variants]
-    return [EvalRequest(protocol, one) for one in paired(requested)]
+    return [EvalRequest(protocol, one) for one in with_shared_classes(requested)]
 
 
 _SEVERAL = ("shots", "level")
 
 
-class UnansweredError(DataError):
+class IncompleteResultsError(DataError):
     """Some requests could not be evaluated.
 
     Attributes:
@@ -122,7 +122,7 @@ class Evaluator:
 
         Raises:
             UsageError: if augmented training views are combined with a variant of the images.
-            UnansweredError: if a request cannot be evaluated on some features; it has all other results.
+            IncompleteResultsError: if a request cannot be evaluated on some features; it has all other results.
         """
         self._require_own_images(questions)
         workspace = self.context.workspace
@@ -145,7 +145,7 @@ class Evaluator:
                         named = str(answer).startswith(dataset.spec)
                         problems[str(answer) if named else f"{dataset.spec}: {answer}"] = None
         if problems:
-            raise UnansweredError(" ".join(problems), Results(results))
+            raise IncompleteResultsError(" ".join(problems), Results(results))
         return Results(results)
 
     def _require_own_images(self, questions: Sequence[EvalRequest]) -> None:
@@ -172,7 +172,7 @@ class Evaluator:
             questions: requests to evaluate on each layer.
             known: cache of semantic scores, which further encoders reuse for the baselines that they share.
         """
-        note_seen(extractor.encoder, dataset.spec, self.context.reporter)
+        note_trained_on(extractor.encoder, dataset.spec, self.context.reporter)
         entries = {name: extractor.open(split).run(self.context.reporter) for name, split in dataset.splits.items()}
         levels = tuple(dict.fromkeys(q.settings.level for q in questions if isinstance(q.settings, SemanticSettings)))
         semantics = Semantics(extractor, dataset, self.context, levels, known, self.max_memory)
@@ -279,7 +279,7 @@ def _cell(entries: Mapping[str, Entry], layer: str, question: EvalRequest, seman
         fingerprint=digest_of({split: entry.fingerprint for split, entry in entries.items()}),
         layer=layer,
         pooling=entry.pooling(layer),
-        view=key.circumstances,
+        view=key.extraction_settings,
         settings=settings,
         seed=semantics.context.seed,
         version=__version__,

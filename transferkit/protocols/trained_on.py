@@ -29,7 +29,7 @@ def seen_source(trained_on: Sequence[str], data: str) -> str:
     return next((source for source in trained_on if _images(source) == wanted), "")
 
 
-def note_seen(encoder: Encoder, data: str, reporter: Reporter) -> None:
+def note_trained_on(encoder: Encoder, data: str, reporter: Reporter) -> None:
     """Print a note if ``encoder`` was trained on ``data``."""
     if source := seen_source(encoder.trained_on, data):
         reporter.note(

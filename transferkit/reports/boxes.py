@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from ..core.errors import ShapeError
-from ..core.files import appearing
+from ..core.files import atomic_path
 from .figures import COLOURS
 
 _GAP = 6  # pixels between two tiles
@@ -105,5 +105,5 @@ def _write(pen: ImageDraw.ImageDraw, text: str, corner: tuple[float, float], col
 
 def write_sheet(sheet: Image.Image, path: Path) -> None:
     """Write a sheet as PNG."""
-    with appearing(path) as part:
+    with atomic_path(path) as part:
         sheet.save(part, "PNG")

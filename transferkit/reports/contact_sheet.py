@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from ..core.errors import ShapeError, UnreadableImageError, UsageError
-from ..core.files import appearing
+from ..core.files import atomic_path
 from ..core.labels import members
 from ..core.wording import counted
 from ..data.dataset import Dataset, Split
@@ -151,7 +151,7 @@ def write_dataset_sheet(dataset: Dataset, path: Path) -> None:
             f"{path} ends in {path.suffix!r}, but a contact sheet is a PNG file. Write to {path.with_suffix('.png')}."
         )
     sheet = dataset_sheet(dataset)
-    with appearing(path) as part:
+    with atomic_path(path) as part:
         sheet.save(part, "PNG")
 
 

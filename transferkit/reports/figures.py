@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import MissingExtraError, ShapeError
-from ..core.files import appearing
+from ..core.files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -245,7 +245,7 @@ def save_figure(figure: "Figure", stem: Path, *, forms: Sequence[str] = FORMS) -
     written = []
     for form in forms:
         path = stem.parent / f"{stem.name}.{form}"
-        with appearing(path) as part:
+        with atomic_path(path) as part:
             figure.savefig(part, format=form, metadata=_UNDATED.get(form))
         written.append(path)
     return written

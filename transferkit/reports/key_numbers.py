@@ -19,7 +19,7 @@ NOTHING_TO_COMPARE = (
 )
 
 
-def headline(found: ResultTable) -> list[str]:
+def key_numbers(found: ResultTable) -> list[str]:
     """Return a few sentences, the most important first; none if there is nothing to compare."""
     sentences = [_best_model(one, found) for one in _largest_rankings(found)]
     sentences += _semantics(found)

@@ -13,10 +13,10 @@ from scipy.special import stdtr
 from scipy.stats import friedmanchisquare, rankdata, studentized_range
 
 from ..core import half_samples
-from ..core.comparison import Paired, flip_p, gap_p, group_sums, over_sets
+from ..core.comparison import Paired, flip_p, group_difference_p, group_sums, over_sets
 from ..core.errors import ShapeError
 from ..core.outcomes import Outcomes
-from ..core.statistics import FEWEST_SEEDS, Z95, Interval, freedom_with_repeats, joined_freedom, t_quantile
+from ..core.statistics import FEWEST_SEEDS, Z95, Interval, freedom_with_repeats, t_quantile, welch_satterthwaite
 
 ALPHA = 0.05
 """Significance level: a difference is significant if its p is below it."""
@@ -187,7 +187,7 @@ def _half_width(seed_error: float, s: int, row_half: float) -> float:
         row_half: half width of the interval over rows alone.
     """
     row_error = (row_half / Z95) ** 2  # squared standard error over rows
-    quantile = t_quantile(joined_freedom((row_error, math.inf), (seed_error, s - 1)))
+    quantile = t_quantile(welch_satterthwaite((row_error, math.inf), (seed_error, s - 1)))
     return quantile * math.sqrt(row_error + seed_error)
 
 
@@ -230,14 +230,16 @@ def difference_p(a: Mapping[int, Units], b: Mapping[int, Units]) -> float | None
         sizes_by_units[a[seed].of] = a[seed].sizes
     units = np.concatenate([np.mean(parts, axis=0) for parts in by_units.values()])  # means over seeds
     sizes = np.concatenate([*sizes_by_units.values()])
-    return gap_p(group_sums(units, sizes), sizes, np.array([difference.mean() for difference in differences]))
+    return group_difference_p(
+        group_sums(units, sizes), sizes, np.array([difference.mean() for difference in differences])
+    )
 
 
 def _one_seed_p(a: Units, b: Units) -> float:
-    """Return p for the rows of one seed, as ``core.comparison.paired`` does."""
+    """Return p for the rows of one seed, as ``core.comparison.compare_outcomes`` does."""
     sums = group_sums(a.right.astype(np.int64) - b.right, a.sizes)
     if len(a.draws):
-        return gap_p(sums / a.answers, a.sizes, (a.draws - b.draws) / len(a.right))
+        return group_difference_p(sums / a.answers, a.sizes, (a.draws - b.draws) / len(a.right))
     return flip_p(sums)
 
 

@@ -34,7 +34,7 @@ class Mean:
 
 
 @dataclass(frozen=True)
-class Overview:
+class ModelSummary:
     """A table with one row per model and one column per recipe.
 
     Attributes:
@@ -61,7 +61,7 @@ def counted(sets: int) -> str:
     return f"{sets} set" if sets == 1 else f"{sets} sets"
 
 
-def overview(found: ResultTable) -> Overview | None:
+def overview(found: ResultTable) -> ModelSummary | None:
     """Return the means of every model under every recipe of the main table, or None if there is one recipe."""
     if len(found.recipes) < 2:
         return None
@@ -71,7 +71,7 @@ def overview(found: ResultTable) -> Overview | None:
         means = tuple(_mean(found, recipe, model, over) for recipe, over in usual.items())
         if any(means):
             rows[model] = means
-    return Overview(found.recipes, tuple(map(len, usual.values())), rows)
+    return ModelSummary(found.recipes, tuple(map(len, usual.values())), rows)
 
 
 def _shared_data(found: ResultTable, recipe: str) -> Sequence[str]:
@@ -90,7 +90,7 @@ def _mean(found: ResultTable, recipe: str, model: str, usual: Sequence[str]) -> 
     return Mean(sum(values) / len(values), len(over), len(usual))
 
 
-def overview_table(found: Overview) -> Table:
+def overview_table(found: ModelSummary) -> Table:
     """Render the overview for the terminal."""
     table = Table(title="Means per model over data sets", box=box.SIMPLE_HEAD)
     table.title_justify, table.pad_edge = "left", False

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..core.errors import MissingExtraError, UsageError
-from ..core.files import appearing
+from ..core.files import atomic_path
 from ..core.results import SEEN, SEEN_MEANS, Result, Results
 
 COLUMNS = (
@@ -116,7 +116,7 @@ def write_records(results: Results, path: Path, *, ending: str) -> None:
         _write_parquet(results, path)
         return
     text = WRITERS[ending](results)
-    with appearing(path) as part:
+    with atomic_path(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
@@ -128,7 +128,7 @@ def _write_parquet(results: Results, path: Path) -> None:
     except ModuleNotFoundError as error:
         raise MissingExtraError("pyarrow", extra="parquet", purpose="for Parquet files") from error
     columns = {name: [_plain(getattr(r, name)) for r in results] for name in COLUMNS}
-    with appearing(path) as part:
+    with atomic_path(path) as part:
         parquet.write_table(pyarrow.table(columns), part)
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..core.statistics import Interval
-from .key_numbers import NOTHING_TO_COMPARE, headline
+from .key_numbers import NOTHING_TO_COMPARE, key_numbers
 from .result_table import Ranked, ResultTable
 from .summary import overview, overview_table
 
@@ -19,7 +19,7 @@ BAR_WIDTH = 24
 
 def terminal_view(found: ResultTable) -> Group:
     """Show the key numbers, the means per model, and a ranking for each recipe with at least two models."""
-    parts: list[RenderableType] = [Text(sentence) for sentence in headline(found)]
+    parts: list[RenderableType] = [Text(sentence) for sentence in key_numbers(found)]
     if side_by_side := overview(found):
         parts += [Text(""), overview_table(side_by_side)]
     for one in found.ranked.values():

@@ -14,7 +14,7 @@ from ..core.registry import unknown_name
 from ..data.catalog import expand_datasets
 from ..models.catalog import require_known_model
 from ..probes import PROBES
-from ..probes.fewshot import paired
+from ..probes.fewshot import with_shared_classes
 from ..probes.semantic import LEVELS
 from ..protocols.analyses.robustness_settings import RobustnessSettings
 from ..protocols.evaluate import question
@@ -200,7 +200,7 @@ def _probings(table: Table, scope: Scope) -> Iterator[Probing]:
     variants = list(table.variants(settings_type, "protocol", *_SCOPE))
     if protocol == "semantic" and "level" not in table.values:
         variants = [{**changes, "level": level} for level in LEVELS for changes in variants]
-    settings = paired([table.settled(question, protocol, **changes).settings for changes in variants])
+    settings = with_shared_classes([table.settled(question, protocol, **changes).settings for changes in variants])
     if protocol in BATCHED_PROTOCOLS:
         yield Probing(protocol, tuple(settings), scope)
     else:

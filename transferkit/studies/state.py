@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ..core.files import appearing, write_json
+from ..core.files import atomic_path, write_json
 from .grid import Grid, Task
 
 Phase = Literal["waiting", "running", "done", "failed", "blocked"]
@@ -133,6 +133,6 @@ class State:
 
 
 def _kept(path: Path, text: str) -> Path:
-    with appearing(path) as part:
+    with atomic_path(path) as part:
         part.write_text(text, encoding="utf-8")
     return path

@@ -6,7 +6,7 @@ import pytest
 from tests.protocols.analyses.pictures import LAST, MODEL, context
 from transferkit.core.errors import DataError, UnknownNameError, UsageError
 from transferkit.probes.estimators import LinearProbe
-from transferkit.protocols.analyses.layer_features import looks
+from transferkit.protocols.analyses.layer_features import layer_features
 from transferkit.protocols.analyses.robustness import (
     RobustnessSettings,
     robustness,
@@ -24,7 +24,7 @@ def test_the_clean_probe_is_scored_on_every_corruption(discs, shared):
     assert asked == [("clean", 0), ("noise", 1), ("noise", 5), ("contrast", 1), ("contrast", 5)]
     assert all(record.ci_low <= record.value <= record.ci_high for record in records)
     assert all(0 <= record.extra_metrics["ece"] <= 1 for record in records)
-    (look,) = looks([MODEL], [discs], LAST, context=context(shared))
+    (look,) = layer_features([MODEL], [discs], LAST, context=context(shared))
     parts = look.splits(look.layers[0])
     x = np.concatenate([np.asarray(parts[name].x, np.float32) for name in ("train", "val")])
     labels = np.concatenate([parts[name].labels for name in ("train", "val")])

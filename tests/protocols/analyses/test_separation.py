@@ -7,15 +7,15 @@ from transferkit.analysis.separation import separation
 from transferkit.core.errors import DataError
 from transferkit.core.features import Features
 from transferkit.core.seeding import generator
-from transferkit.protocols.analyses.layer_features import looks
+from transferkit.protocols.analyses.layer_features import layer_features
 from transferkit.protocols.analyses.separation import separation_score, separation_table, separations
-from transferkit.protocols.evaluate import UnansweredError
+from transferkit.protocols.evaluate import IncompleteResultsError
 
 
 def test_every_layer_leaves_a_record_that_is_not_computed_twice(discs, shared):
     records = separations([MODEL], [discs], STAGES, context=context(shared))
     assert [record.layer for record in records] == ["layer1", "layer4"]
-    (look,) = looks([MODEL], [discs], STAGES, context=context(shared))
+    (look,) = layer_features([MODEL], [discs], STAGES, context=context(shared))
     rows = look.rows("layer4")
     expected = separation(np.asarray(rows.x, np.float32), rows.labels)
     assert records[1].value == expected.class_separation
@@ -61,6 +61,6 @@ def test_why_there_is_no_class_separation(x, labels, words):
 
 def test_a_layer_without_class_separation_does_not_keep_the_others_from_theirs(discs, tmp_path, monkeypatch):
     flatten(monkeypatch, but="layer4")
-    with pytest.raises(UnansweredError, match=f"{MODEL} on .*, layer layer1: .* point the same way") as raised:
+    with pytest.raises(IncompleteResultsError, match=f"{MODEL} on .*, layer layer1: .* point the same way") as raised:
         separations([MODEL], [discs], STAGES, context=context(tmp_path))
     assert [record.layer for record in raised.value.results] == ["layer4"]

@@ -9,7 +9,7 @@ from tests.protocols.analyses.pictures import LAST, MODEL, STAGES, context
 from transferkit.analysis.cka import cka
 from transferkit.core.progress import SILENT
 from transferkit.protocols.analyses import similarity as module
-from transferkit.protocols.analyses.layer_features import looks
+from transferkit.protocols.analyses.layer_features import layer_features
 from transferkit.protocols.analyses.similarity import similarity
 
 
@@ -27,7 +27,7 @@ def test_layers_of_two_models_are_compared(discs, shared):
 
 def test_the_values_are_those_of_the_features(discs, shared):
     (found,) = similarity([MODEL], [discs], STAGES, context=context(shared))
-    (look,) = looks([MODEL], [discs], STAGES, context=context(shared))
+    (look,) = layer_features([MODEL], [discs], STAGES, context=context(shared))
     layers = {layer: np.asarray(look.rows(layer).x, np.float64) for layer in STAGES.layers}
     exact = cka(layers, batch=100, rng=np.random.default_rng(5))
     np.testing.assert_allclose(found.values, np.array(exact.values, float), atol=1e-6)

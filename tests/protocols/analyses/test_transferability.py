@@ -9,11 +9,11 @@ from tests.reports import records
 from transferkit import __version__
 from transferkit.analysis.transferability import SCORES
 from transferkit.models.catalog import load_encoder
-from transferkit.protocols.analyses.layer_features import looks
+from transferkit.protocols.analyses.layer_features import layer_features
 from transferkit.protocols.analyses.transferability import (
     agreements_of,
     has_classifier,
-    paired,
+    scores_with_accuracies,
     transferability,
 )
 from transferkit.protocols.evaluate import Evaluator, question
@@ -27,7 +27,7 @@ MODELS = [MODEL, f"{MODEL}@1", "pixels"]
 def test_scores_are_those_of_the_rows_a_user_may_look_at(discs, shared):
     found = transferability([MODEL], [discs], LAST, context=context(shared))
     assert {r.metric for r in found.records} == {n for n, s in SCORES.items() if s.needs == "features"}
-    (look,) = looks([MODEL], [discs], LAST, context=context(shared))
+    (look,) = layer_features([MODEL], [discs], LAST, context=context(shared))
     parts = look.splits(look.layers[0])
     x = np.concatenate([np.asarray(parts[name].x, np.float32) for name in ("train", "val")])
     labels = np.concatenate([parts[name].labels for name in ("train", "val")])
@@ -84,25 +84,25 @@ def scored(value=lambda model, layer: NETWORKS[model]):
 
 def test_rank_agreement_counts_models_and_not_layers():
     layers = [known(m, v, layer=layer) for m, v in NETWORKS.items() for layer in ("early", "late")]
-    (three,) = agreements_of(paired(scored(), layers))
+    (three,) = agreements_of(scores_with_accuracies(scored(), layers))
     assert (three.models, three.tau) == (3, pytest.approx(1))
-    (one,) = agreements_of(paired(scored()[:2], layers))
+    (one,) = agreements_of(scores_with_accuracies(scored()[:2], layers))
     assert (one.models, one.tau) == (1, None)
 
 
 def test_a_model_is_ranked_at_its_deepest_layer_that_was_scored_and_measured():
     measured = [known(m, v, layer="late") for m, v in NETWORKS.items()]
     measured += [known(m, 1 - v, layer="early") for m, v in NETWORKS.items()]
-    (found,) = agreements_of(paired(scored(), measured))
+    (found,) = agreements_of(scores_with_accuracies(scored(), measured))
     assert found.tau == pytest.approx(1)
-    (found,) = agreements_of(paired(scored(), measured[3:]))
+    (found,) = agreements_of(scores_with_accuracies(scored(), measured[3:]))
     assert found.tau == pytest.approx(-1)
 
 
 def test_fine_tuned_networks_are_ranked_by_the_scores_of_their_deepest_layers():
     tuned = [known(m, v, layer="all", protocol="finetune") for m, v in NETWORKS.items()]
     by_layer = scored(lambda model, layer: NETWORKS[model] if layer == "late" else -NETWORKS[model])
-    (found,) = agreements_of(paired(by_layer, tuned))
+    (found,) = agreements_of(scores_with_accuracies(by_layer, tuned))
     assert (found.protocol, found.models, found.tau) == ("finetune", 3, pytest.approx(1))
 
 
@@ -112,7 +112,7 @@ def test_accuracies_are_means_over_seeds_under_the_recipe_of_most_models():
     measured += [known("b", 0.7, layer="late", settings=plain)]
     measured += [known("a", v, layer="late", settings=fewer, seed=seed) for seed, v in enumerate((0.8, 0.9, 1))]
     for order in (measured, measured[::-1]):
-        found = {pair.model: pair.reached for pair in paired(scored(), order)}
+        found = {pair.model: pair.reached for pair in scores_with_accuracies(scored(), order)}
         assert found == {"a": pytest.approx(0.5), "b": 0.7}
 
 
@@ -121,7 +121,7 @@ def test_a_seed_among_the_settings_makes_no_other_recipe():
         known("a", v, layer="all", protocol="finetune", settings={"epochs": 8, "seed": seed}, seed=seed)
         for seed, v in enumerate((0.4, 0.6))
     ]
-    (pair,) = paired(scored(), tuned)
+    (pair,) = scores_with_accuracies(scored(), tuned)
     assert pair.reached == pytest.approx(0.5)
 
 
@@ -131,8 +131,8 @@ def test_a_seed_among_the_settings_makes_no_other_recipe():
 )
 def test_accuracies_of_other_features_are_no_match(other):
     measured = known("a", 0.5, layer="late")
-    assert len(list(paired(scored(), [measured]))) == 1
-    assert list(paired(scored(), [replace(measured, **other)])) == []
+    assert len(list(scores_with_accuracies(scored(), [measured]))) == 1
+    assert list(scores_with_accuracies(scored(), [replace(measured, **other)])) == []
 
 
 def test_which_models_have_a_classifier_of_their_own():

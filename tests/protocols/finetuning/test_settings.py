@@ -2,16 +2,16 @@ import pytest
 
 from transferkit.core.errors import UnknownNameError, UsageError
 from transferkit.protocols.finetuning.presets import PRESETS, preset_settings
-from transferkit.protocols.finetuning.settings import FinetuneSettings, Setting
+from transferkit.protocols.finetuning.settings import FinetuneSettings, GridPoint
 
 
 def test_the_grid_is_every_combination():
     settings = FinetuneSettings(lr=(0.1, 0.01), batch=(32,), weight_decay=(0.0, 1e-3))
     assert settings.grid == (
-        Setting(0.1, 32, 0.0),
-        Setting(0.1, 32, 1e-3),
-        Setting(0.01, 32, 0.0),
-        Setting(0.01, 32, 1e-3),
+        GridPoint(0.1, 32, 0.0),
+        GridPoint(0.1, 32, 1e-3),
+        GridPoint(0.01, 32, 0.0),
+        GridPoint(0.01, 32, 1e-3),
     )
 
 

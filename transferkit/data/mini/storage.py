@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import UnreadableImageError
-from ...core.files import appearing
+from ...core.files import atomic_path
 from ..fingerprints import fingerprint_of, pixels_digest
 from .canvas import SIZE
 from .rendered import SPLITS, VERSION, Rendered, SetPlan
@@ -92,9 +92,9 @@ def store_images(path: Path, images: NDArray[np.uint8], arrays: Mapping[str, NDA
         images: Contiguous images ``[n, side, side, 3]``.
         arrays: Arrays by name.
     """
-    with appearing(path) as part, part.open("wb") as file:
+    with atomic_path(path) as part, part.open("wb") as file:
         file.write(images.data)  # not tofile, whose error does not report a full disk
-    with appearing(path.with_suffix(".npz")) as part, part.open("wb") as file:
+    with atomic_path(path.with_suffix(".npz")) as part, part.open("wb") as file:
         np.savez(file, allow_pickle=False, checksum=np.array(zlib.crc32(images.data)), **arrays)
 
 

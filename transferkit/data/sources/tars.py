@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import DataError, DiskSpaceError, UnreadableImageError
-from ...core.files import appearing, digest_of
+from ...core.files import atomic_path, digest_of
 from ...core.progress import SILENT, Reporter
 from ..decoding import IMAGE_EXTENSIONS, decode
 
@@ -137,7 +137,7 @@ def _read_cache(cache_file: Path) -> TarIndex | None:
 
 def _write_cache(cache_file: Path, index: TarIndex, reporter: Reporter) -> None:
     try:
-        with appearing(cache_file) as part, part.open("wb") as file:
+        with atomic_path(cache_file) as part, part.open("wb") as file:
             encoded = np.array([name.encode() for name in index.names])
             np.savez(file, names=encoded, offsets=index.offsets, sizes=index.sizes)
     except (DiskSpaceError, OSError) as error:

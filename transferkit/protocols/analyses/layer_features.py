@@ -18,7 +18,7 @@ from ..context import RunContext
 from ..extract import Extractor
 from ..one_label import require_one_label_each
 from ..settings import ExtractSettings
-from ..trained_on import note_seen, with_source
+from ..trained_on import note_trained_on, with_source
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class LayerFeatures:
             fingerprint=self.dataset.fingerprint,
             layer=layer,
             pooling=entry.pooling(layer),
-            view=key.circumstances,
+            view=key.extraction_settings,
             settings=settings,
             seed=self.context.seed,
             version=__version__,
@@ -101,7 +101,7 @@ class LayerFeatures:
         return result
 
 
-def looks(
+def layer_features(
     models: Sequence[str],
     datasets: Sequence[str],
     settings: ExtractSettings,
@@ -133,5 +133,5 @@ def looks(
     ]
     for dataset in opened:
         for extractor in extractors:
-            note_seen(extractor.encoder, dataset.spec, context.reporter)
+            note_trained_on(extractor.encoder, dataset.spec, context.reporter)
             yield LayerFeatures(extractor, dataset, context)

@@ -18,7 +18,7 @@ from ...probes.calibration import expected_calibration_error, negative_log_likel
 from ...probes.estimators import LinearProbe
 from ..context import RunContext
 from ..settings import ExtractSettings
-from .layer_features import LayerFeatures, looks
+from .layer_features import LayerFeatures, layer_features
 from .robustness_settings import RobustnessSettings
 
 
@@ -43,7 +43,7 @@ def robustness(
 
     Raises: DataError: if a data set has no train or no test, or several labels per image.
     """
-    seen = list(looks(models, datasets, extraction, context=context, classified="robustness"))
+    seen = list(layer_features(models, datasets, extraction, context=context, classified="robustness"))
     for look in seen:
         _require_splits(look)
     return Results(

@@ -15,9 +15,9 @@ from ...core.errors import DataError
 from ...core.features import Features
 from ...core.results import Result, Results, Score
 from ..context import RunContext
-from ..evaluate import UnansweredError
+from ..evaluate import IncompleteResultsError
 from ..settings import ExtractSettings
-from .layer_features import LayerFeatures, looks
+from .layer_features import LayerFeatures, layer_features
 
 MOST_ROWS = 10_000
 """Maximum number of rows over all splits; larger data sets are subsampled evenly."""
@@ -53,11 +53,11 @@ def separations(
 
     Raises:
         DataError: for a data set with several labels per image.
-        UnansweredError: if the class separation of a layer is undefined; it has all other results.
+        IncompleteResultsError: if the class separation of a layer is undefined; it has all other results.
     """
     found: list[Result] = []
     problems: list[str] = []
-    for look in looks(models, datasets, settings, context=context, classified="class separation"):
+    for look in layer_features(models, datasets, settings, context=context, classified="class separation"):
         for layer in look.layers:
 
             def score(look: LayerFeatures = look, layer: str = layer) -> Score:
@@ -68,7 +68,7 @@ def separations(
             except DataError as error:
                 problems.append(f"{look.model} on {error}")
     if problems:
-        raise UnansweredError(" ".join(problems), Results(found))
+        raise IncompleteResultsError(" ".join(problems), Results(found))
     return Results(found)
 
 

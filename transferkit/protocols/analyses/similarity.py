@@ -19,7 +19,7 @@ from ...core.seeding import generator
 from ...core.statistics import Interval
 from ..context import RunContext
 from ..settings import ExtractSettings
-from .layer_features import LayerFeatures, looks
+from .layer_features import LayerFeatures, layer_features
 
 MOST_ROWS = 10_000
 """Maximum number of rows over all splits; larger data sets are subsampled evenly."""
@@ -83,7 +83,9 @@ def similarity(
 
     Raises: DataError: if the models' rows differ.
     """
-    for _, group in groupby(looks(models, datasets, settings, context=context), key=lambda look: look.dataset.spec):
+    for _, group in groupby(
+        layer_features(models, datasets, settings, context=context), key=lambda look: look.dataset.spec
+    ):
         yield similarity_of(list(group))
 
 

@@ -23,7 +23,7 @@ from ...models.encoder import Encoder
 from ...models.tracing import OUTPUT, trace
 from ..context import RunContext
 from ..settings import ExtractSettings
-from .layer_features import LayerFeatures, looks
+from .layer_features import LayerFeatures, layer_features
 
 PROBED, TUNED = "linear", "finetune"
 """Protocols whose accuracies in the workspace are compared with the scores.
@@ -115,9 +115,9 @@ def transferability(
 
     Raises: DataError: for a data set with several labels per image.
     """
-    seen = list(looks(models, datasets, settings, context=context, classified="a score of transferability"))
+    seen = list(layer_features(models, datasets, settings, context=context, classified="a score of transferability"))
     records = Results(record for look in seen for record in _scored(look, force=force))
-    pairs = tuple(paired(records, ResultStore(context.workspace.results)))
+    pairs = tuple(scores_with_accuracies(records, ResultStore(context.workspace.results)))
     return Transferability(records, pairs, tuple(agreements_of(pairs)))
 
 
@@ -162,7 +162,7 @@ def has_classifier(encoder: Encoder) -> bool:
 def _classified(look: LayerFeatures) -> LayerFeatures:
     """Return the outputs of the network's own classifier on the same images."""
     return next(
-        looks(
+        layer_features(
             [look.model],
             [look.dataset.spec],
             replace(look.extractor.settings, layers=(OUTPUT,)),
@@ -171,7 +171,7 @@ def _classified(look: LayerFeatures) -> LayerFeatures:
     )
 
 
-def paired(records: Sequence[Result], known: Iterable[Result]) -> Iterator[ScoreAccuracy]:
+def scores_with_accuracies(records: Sequence[Result], known: Iterable[Result]) -> Iterator[ScoreAccuracy]:
     """Pair scores with measured accuracies of the same networks.
 
     A probe's accuracy counts if it belongs to the scored features. One recipe (all settings except the seed)

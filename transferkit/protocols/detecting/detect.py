@@ -36,7 +36,7 @@ from ..finetuning.finetune import RunOptions
 from ..pretraining.checkpoint import save_tensors
 from ..pretraining.devices import chosen_precision, launched_fabric
 from ..pretraining.settings import TrainerConfig
-from ..trained_on import note_seen, with_source
+from ..trained_on import note_trained_on, with_source
 from .backbone import detector_of
 from .cost import require_short_training
 from .loading import require_objects
@@ -190,7 +190,7 @@ class _Target:
     def detection(self) -> Detection:
         """Return the finished cell: the stored record, or that of a new training."""
         encoder = self.encoder()
-        note_seen(encoder, self.dataset.spec, self.context.reporter)
+        note_trained_on(encoder, self.dataset.spec, self.context.reporter)
         cell = self._cell(encoder)
         folder = self._folder(cell)
         file = folder / "detections.npz"

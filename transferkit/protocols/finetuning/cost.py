@@ -15,7 +15,7 @@ from ...models.memory_format import channels_last
 from ..pretraining.checkpoint import load_tensors
 from .head_init import HeadInit
 from .network import FinetuneNetwork
-from .settings import FinetuneSettings, Setting
+from .settings import FinetuneSettings, GridPoint
 
 MAX_CPU_HOURS = 1.0
 """Maximum duration of training on a CPU without ``--yes``."""
@@ -24,7 +24,7 @@ _STEPS = 2
 _BATCH = 8
 
 
-def training_images(settings: FinetuneSettings, setting: Setting, rows: int, *, search: bool) -> int:
+def training_images(settings: FinetuneSettings, setting: GridPoint, rows: int, *, search: bool) -> int:
     """Return the number of images that one training processes.
 
     Args:

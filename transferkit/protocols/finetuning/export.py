@@ -8,7 +8,7 @@ from pathlib import Path
 from ...core.errors import UnknownNameError
 from ...core.results import Cell
 from ...data.dataset import Dataset
-from ...models.backbone import Backbone, trunk_of
+from ...models.backbone import Backbone, backbone_of
 from ...models.catalog import load_encoder
 from ...models.encoder import Encoder
 from ...models.runs import Description, Run
@@ -54,6 +54,6 @@ def _with_classifier_name(backbone: Backbone, encoder: Encoder) -> Backbone:
     if backbone.classifier:
         return backbone
     with suppress(UnknownNameError):  # no library builds the network
-        built = trunk_of(load_encoder(f"random:{encoder.architecture}"))
+        built = backbone_of(load_encoder(f"random:{encoder.architecture}"))
         return replace(backbone, classifier=built.classifier)
     return backbone

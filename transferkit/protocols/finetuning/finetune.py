@@ -29,18 +29,18 @@ from ...data.subset import chosen_rows, joined
 from ...models.catalog import default_model, load_encoder
 from ...models.encoder import Encoder
 from ...probes.calibration import fitted_temperature
-from ...probes.classification import Choice, Temperature, classification_score
+from ...probes.classification import Selection, Temperature, classification_score
 from ..context import RunContext
 from ..one_label import require_one_label_each
 from ..pretraining.devices import chosen_precision, launched_fabric
 from ..pretraining.settings import TrainerConfig
-from ..trained_on import note_seen, with_source
+from ..trained_on import note_trained_on, with_source
 from .cached_activations import cached_activations
 from .cost import check_on_rank_zero, require_short_training, steps_taken, training_images
 from .export import keep_network, run_of
 from .head_init import HeadInit, ProbeHeadInit, accuracy_drop_note, last_features
 from .network import FinetuneNetwork
-from .settings import FinetuneSettings, Setting
+from .settings import FinetuneSettings, GridPoint
 from .training import Predictions, TrainingLoop, TrainJob
 
 PROTOCOL, SETTING = "finetune", "finetune-setting"
@@ -119,7 +119,7 @@ def finetune(
         _Target(spec, dataset, settings, context, fabric, workers, run_options) for dataset in opened for spec in specs
     ]
     for encoder, dataset in product(encoders, opened):
-        note_seen(encoder, dataset.spec, context.reporter)
+        note_trained_on(encoder, dataset.spec, context.reporter)
     if fabric.device.type == "cpu" and not run_options.yes:
         check_on_rank_zero(fabric, lambda: _require_short_training(targets, settings))
     return Finetuned(Results([target.result() for target in targets]), fabric.global_rank)
@@ -219,23 +219,25 @@ class _Target:
             self._keep(fit.network, cell)
         return self._record(cell, score, fit, skipped=len(predictions.reasons))
 
-    def _select_setting(self, rows: _Rows) -> tuple[Setting, Choice]:
+    def _select_setting(self, rows: _Rows) -> tuple[GridPoint, Selection]:
         """Return the setting of the grid with the highest accuracy on held-out rows; of equals the first."""
         grid = self.settings.grid
         probe = {"penalty": rows.probe.penalty} if rows.probe else {}
         if len(grid) == 1:
-            return grid[0], Choice(rows.held_out_name if probe else "none", probe)
+            return grid[0], Selection(rows.held_out_name if probe else "none", probe)
         records = [self._evaluate_setting(setting, rows) for setting in grid]
         values = [record.value for record in records]
         best = int(np.argmax(values))
         compared = dict(zip(map(str, grid), values, strict=True))
         chosen = {**asdict(grid[best]), **probe, "compared": compared}
-        return grid[best], Choice(rows.held_out_name, chosen, Temperature(records[best].extra_metrics["temperature"]))
+        return grid[best], Selection(
+            rows.held_out_name, chosen, Temperature(records[best].extra_metrics["temperature"])
+        )
 
-    def _setting_cell(self, setting: Setting) -> Cell:
+    def _setting_cell(self, setting: GridPoint) -> Cell:
         return self._cell(SETTING, {**self.settings.to_json(), **asdict(setting)})
 
-    def _evaluate_setting(self, setting: Setting, rows: _Rows) -> Result:
+    def _evaluate_setting(self, setting: GridPoint, rows: _Rows) -> Result:
         """Return the record of one setting: its accuracy on held-out rows, and the temperature fitted to them."""
         cell = self._setting_cell(setting)
         if found := self._shared_record(cell):
@@ -261,7 +263,7 @@ class _Target:
 
     def _fit(
         self,
-        setting: Setting,
+        setting: GridPoint,
         rows: _Rows,
         trained: Split,
         cell: Cell,
@@ -289,7 +291,7 @@ class _Target:
         )
         return TrainingLoop(network, job, fabric=self.fabric, reporter=self.context.reporter)
 
-    def _score(self, predictions: Predictions, choice: Choice, fit: TrainingLoop) -> Score:
+    def _score(self, predictions: Predictions, choice: Selection, fit: TrainingLoop) -> Score:
         test = self.dataset.split("test")
         readable = predictions.rows.tolist()
         rows = Features(

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from ...core.errors import ModelError
-from ...models.backbone import Backbone, trunk_of
+from ...models.backbone import Backbone, backbone_of
 from ...models.encoder import Encoder
 from ...models.parameter_groups import parameter_stages, parameters_below
 from ...models.pointwise_conv import pointwise_conv
 from .head_init import HeadInit
-from .settings import FinetuneSettings, Setting
+from .settings import FinetuneSettings, GridPoint
 
 _NORMALISATIONS = nn.modules.batchnorm._BatchNorm
 
@@ -34,7 +34,7 @@ class FinetuneNetwork(nn.Module):
         super().__init__()
         stages = parameter_stages(encoder)
         frozen = parameters_below(encoder, settings.train_from) if settings.train_from else frozenset()
-        self.backbone: Backbone = trunk_of(encoder)
+        self.backbone: Backbone = backbone_of(encoder)
         self.body = self.backbone.module
         if head_init.weights.shape[1] != self.backbone.dim:
             raise ModelError(
@@ -103,7 +103,7 @@ class FinetuneNetwork(nn.Module):
         return groups
 
 
-def build_optimizer(network: FinetuneNetwork, setting: Setting, settings: FinetuneSettings) -> torch.optim.Optimizer:
+def build_optimizer(network: FinetuneNetwork, setting: GridPoint, settings: FinetuneSettings) -> torch.optim.Optimizer:
     """Return the optimizer of the settings, with the learning rate and weight decay of one point of the grid."""
     groups = network.groups(setting.lr)
     if settings.optimizer == "adamw":

@@ -114,13 +114,13 @@ class FinetuneSettings:
         return 2 if self.batch_norm or self.bn_stats == "update" else 1
 
     @property
-    def grid(self) -> tuple["Setting", ...]:
+    def grid(self) -> tuple["GridPoint", ...]:
         """All combinations of learning rate, batch size and weight decay, in the order of the options."""
         return tuple(self._grid())
 
-    def _grid(self) -> Iterator["Setting"]:
+    def _grid(self) -> Iterator["GridPoint"]:
         for lr, batch, decay in product(self.lr, self.batch, self.weight_decay):
-            yield Setting(lr, batch, decay / lr if self.decay_over_lr else decay)
+            yield GridPoint(lr, batch, decay / lr if self.decay_over_lr else decay)
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as plain values, for records."""
@@ -128,7 +128,7 @@ class FinetuneSettings:
 
 
 @dataclass(frozen=True)
-class Setting:
+class GridPoint:
     """One point of the grid: learning rate, images per step and process, weight decay."""
 
     lr: float

@@ -35,7 +35,7 @@ from ..pretraining.state import NonFiniteGuard
 from ..pretraining.trainer import Step
 from .cached_activations import CachedActivations
 from .network import FinetuneNetwork, build_optimizer
-from .settings import FinetuneSettings, Setting
+from .settings import FinetuneSettings, GridPoint
 
 _TEST_BATCH = 64
 _CHECKPOINT_SECONDS = 600.0  # maximum time between checkpoints
@@ -75,7 +75,7 @@ class TrainJob:
     split: Split
     view: Preprocessing
     settings: FinetuneSettings
-    setting: Setting
+    setting: GridPoint
     epochs: int
     held_out: Split | None
     activations: CachedActivations | None

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ...core.errors import CheckpointError
-from ...core.files import appearing
+from ...core.files import atomic_path
 from ...models.sources import trained_on_header
 
 _STATE = "transferkit training state"
@@ -42,7 +42,7 @@ def save_tensors(
         name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
-    with appearing(path) as part:
+    with atomic_path(path) as part:
         try:
             save_file(copies, part, metadata=header)
         except SafetensorError as error:  # it hides the operating system's error

@@ -13,7 +13,7 @@ from ...core.wording import counted
 from ...data.dataset import Dataset, Split
 from ...data.loading import default_workers
 from ...losses.pretext import Pretext
-from ...models.backbone import Backbone, trunk_of
+from ...models.backbone import Backbone, backbone_of
 from ...models.encoder import Encoder
 from ...models.memory_format import channels_last
 from ...models.pointwise_conv import pointwise_conv
@@ -105,7 +105,7 @@ def job_of(
         },
         trained_on=(*encoder.trained_on, settings.data),
     )
-    backbone = trunk_of(encoder)
+    backbone = backbone_of(encoder)
     pointwise_conv(backbone.module)
     pretext = _pretext(backbone, split, settings, fabric)
     workers = default_workers() if trainer_config.workers is None else trainer_config.workers

@@ -13,12 +13,12 @@ from PIL import Image
 
 from ... import __version__
 from ...core.errors import MissingExtraError
-from ...core.files import appearing
+from ...core.files import atomic_path
 from ...core.results import SEEN_MEANS
 from ...core.statistics import FEWEST
 from ...protocols.gallery import Gallery, Tile
 from ..figures import COLOURS
-from ..key_numbers import NOTHING_TO_COMPARE, headline
+from ..key_numbers import NOTHING_TO_COMPARE, key_numbers
 from ..result_table import ResultTable
 from ..statistics import ALPHA, ModelPair, min_p, pairs
 from ..summary import counted, overview
@@ -68,7 +68,7 @@ def write_page(found: ResultTable, path: Path, *, galleries: Sequence[Gallery] =
         notes: sentences about results that could not be shown.
     """
     text = page(found, galleries=galleries, notes=notes)
-    with appearing(path) as part:
+    with atomic_path(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
@@ -89,7 +89,7 @@ def page(found: ResultTable, *, galleries: Sequence[Gallery] = (), notes: Sequen
     return template.render(
         version=__version__,
         counts=_counts(found, table),
-        headline=headline(found) or [NOTHING_TO_COMPARE],
+        key_numbers=key_numbers(found) or [NOTHING_TO_COMPARE],
         overview=overview(found),
         table=table,
         seen_means=SEEN_MEANS,

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from ...core.devices import choose_compute
 from ...core.errors import MissingExtraError, StudyError, UsageError
-from ...core.files import appearing
+from ...core.files import atomic_path
 from ...core.workspace import Workspace
 from ..grid import Task
 from ..outcome import Outcome, ResourceGrant
@@ -81,7 +81,7 @@ class RayEngine:
         self._cpus = int(resources.get("CPU", 1))
         self._gpus = int(resources.get("GPU", 0))
         self._feeding = feeding_cores(node["Resources"] for node in self._ray.nodes() if node["Alive"])
-        with appearing(_beacon(self.workspace.root, self._token)):
+        with atomic_path(_beacon(self.workspace.root, self._token)):
             pass  # an empty file is enough
         return self
 
