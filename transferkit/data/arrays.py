@@ -54,7 +54,7 @@ def from_arrays(
         classes: Class names ``[c]``; defaults to numbers.
         ids: Unique image ids ``[n]``; defaults to row numbers.
 
-        es:
+    Raises:
         ShapeError: If a shape or type is invalid.
         DataError: If a label or an id is invalid.
     """

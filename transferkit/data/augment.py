@@ -201,7 +201,7 @@ def augment_cpu(image: NDArray[np.uint8], settings: AugmentSettings, rng: np.ran
             worker.
 
         rns: The view ``[3, size, size]``.
-        es: ShapeError: If the image is not 8-bit RGB.
+    Raises: ShapeError: If the image is not 8-bit RGB.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise ShapeError(f"A view needs a uint8 image [h, w, 3], not {image.dtype} {list(image.shape)}.")

@@ -35,7 +35,7 @@ def open_dataset(spec: str, *, root: Path, seed: int = 0, reporter: Reporter = S
         seed: Seed of budgets, and of the split of data sets without an official split.
         reporter: Receives the progress of long work.
 
-        es:
+    Raises:
         UsageError: If the spec is a group or a bare path, or its budget is invalid.
         UnknownNameError: If no data set has this name.
         DataError: If the data set is absent or malformed.
@@ -56,7 +56,7 @@ def expand_datasets(specs: Iterable[str], *, boxed: bool = False) -> list[str]:
         specs: Specs as users write them.
         boxed: Whether detection sets are allowed.
 
-        es:
+    Raises:
         UsageError: If there is no spec, or one is a bare path, or a detection set that is not allowed or has a budget.
         UnknownNameError: If no data set or group has the name.
     """

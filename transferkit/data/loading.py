@@ -57,7 +57,7 @@ def load_batches(
         workers: Number of decoding processes; 0 decodes in this process.
         variant: Variant of the images.
 
-        es: DataError: If a reader rejects the data set itself, not only one image.
+    Raises: DataError: If a reader rejects the data set itself, not only one image.
     """
     yield from load_items(Frames(split.reader, view, variant), batches, workers=workers)
 
@@ -70,7 +70,7 @@ def load_items(dataset: Any, batches: Iterable[NDArray[np.int64]], *, workers: i
         batches: Batches of row numbers, which are read lazily as in ``load_batches``.
         workers: Number of processes; 0 computes in this process.
 
-        es: DataError: The error that the data set returned.
+    Raises: DataError: The error that the data set returned.
     """
     for loaded in _from_workers(dataset, batches, num_workers=workers):
         if isinstance(loaded, DataError):

@@ -24,7 +24,7 @@ def frame(image: NDArray[np.uint8], view: Preprocessing) -> NDArray[np.uint8]:
         view: Preprocessing of the encoder; images are not normalized here.
 
         rns: Contiguous pixels ``[3, crop, crop]``.
-        es: ShapeError: If ``image`` has another type or shape.
+    Raises: ShapeError: If ``image`` has another type or shape.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise ShapeError(f"An image is uint8 [h, w, 3], not {image.dtype} {list(image.shape)}.")

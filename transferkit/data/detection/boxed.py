@@ -40,7 +40,7 @@ class ImageBoxes:
         crowd: Boxes around many objects of a class, as in COCO ``[m]``.
         areas: Area of each object in square pixels if its outline is known, else of its box ``[m]``.
 
-        es:
+    Raises:
         ShapeError: If an array has another shape.
         NonFiniteError: If a box or an area is not finite.
     """
@@ -149,7 +149,7 @@ class DetectionSplit:
         reader: Decoder of the rows.
         faults: Annotations and images that were left out.
 
-        es: DataError: If two classes have the same name, because results are listed by class name, or if a label is
+    Raises: DataError: If two classes have the same name, because results are listed by class name, or if a label is
         out of range.
     """
 

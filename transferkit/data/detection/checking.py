@@ -128,7 +128,7 @@ def flag(value: Any, where: str) -> bool:
         value: Value of an annotation.
         where: File or annotation, and name of the field.
 
-        es: DataError: For other values, because they would silently affect the training of detectors.
+    Raises: DataError: For other values, because they would silently affect the training of detectors.
     """
     number = int(value) if isinstance(value, bool) else whole_number(value)
     if number not in (0, 1):

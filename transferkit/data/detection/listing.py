@@ -51,7 +51,7 @@ class BoxListing:
             name: Name of the split.
             faults: Collects the faults.
 
-            es: DataError: If no row is left, or ``faults`` raises it.
+        Raises: DataError: If no row is left, or ``faults`` raises it.
         """
         found: dict[str, tuple[ListedImage, Stamp]] = {}
         for row in self.rows[name](faults):

@@ -29,7 +29,7 @@ def open_detection(
         on_error: ``skip`` leaves out invalid annotations and lists them; ``stop`` raises an error.
         reporter: Receives the progress, and notes on omitted annotations.
 
-        es:
+    Raises:
         UnknownNameError: If no detection set has this name.
         DataError: If the data set is absent or malformed, or with ``stop`` if an annotation is invalid.
     """

@@ -62,7 +62,7 @@ class TrainingView:
         max_size: Maximum length of the longer side in pixels.
         flip_prob: Probability of a horizontal flip.
 
-        es: UsageError: If a size or the probability is invalid.
+    Raises: UsageError: If a size or the probability is invalid.
     """
 
     shorter: tuple[int, ...] = (640, 672, 704, 736, 768, 800)

@@ -113,7 +113,7 @@ def unpack(archive: Path, done: Unpacked, *, into: str = "", reporter: Reporter 
         into: Target folder relative to ``done.folder``, with ``/``.
         reporter: Receives the progress.
 
-        es:
+    Raises:
         DataError: If the file is not an archive, is damaged or encrypted; or contains an entry or a link outside of
             the folder, a device, or two different files of one name; or exceeds the limits.
         DiskSpaceError: If the disk has too little free space.

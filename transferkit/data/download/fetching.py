@@ -120,7 +120,7 @@ def fetch(
         remedy: Advice for users if the file cannot be fetched.
         reporter: Receives the progress, and transient errors.
 
-        es:
+    Raises:
         UsageError: If an address is not a web address.
         AbsentError: If no URL has the file.
         DataError: If no server answers, or all send another file; the message lists each URL with its reason.

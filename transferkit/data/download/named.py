@@ -20,7 +20,7 @@ def prepare_named(spec: str, root: Path, request: Request | None = None, *, repo
         request: Source of a published data set.
         reporter: Receives the progress.
 
-        es:
+    Raises:
         UsageError: If the spec is a path, or a source is given for an embedded data set.
         DataError, DiskSpaceError: See ``prepare``.
     """

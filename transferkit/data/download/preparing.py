@@ -78,7 +78,7 @@ def prepare(
         request: Sources and options.
         reporter: Receives the progress.
 
-        es:
+    Raises:
         UsageError: If an address is invalid.
         DataError: If the data set cannot be fetched; the message describes the manual steps. If the source is
             another data set, damaged or unsafe. If the folder exists but is incomplete.

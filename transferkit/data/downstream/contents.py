@@ -150,7 +150,7 @@ def class_folders(contents: Contents, *, ending: str = "") -> Listing:
         contents: Contents of the folder.
         ending: Extension of the images, if the folders also contain other images.
 
-        es: DataError: If there are fewer than two class folders.
+    Raises: DataError: If there are fewer than two class folders.
     """
     placed = {one: path for one, path in images_by_path_end(contents, 2).items() if one.endswith(ending)}
     classes = tuple(sorted({one.partition("/")[0] for one in placed}))

@@ -96,7 +96,7 @@ def open_listing(
         cache_dir: Folder of cached file digests.
         reporter: Receives the progress of hashing.
 
-        es: DataError: If a split would be empty.
+    Raises: DataError: If a split would be empty.
     """
     parts = split_rows(listing, spec.partition(":")[0])
     for name in ("train", "test"):

@@ -73,7 +73,7 @@ def tar_index(path: Path, *, cache_dir: Path, reporter: Reporter = SILENT) -> Ta
         cache_dir: Folder of the cached index; a folder that cannot be written only costs time.
         reporter: Receives a note when the pass begins.
 
-        es: DataError: If the file is not an uncompressed tar archive, or is truncated.
+    Raises: DataError: If the file is not an uncompressed tar archive, or is truncated.
     """
     status = path.stat()
     stamp = [str(path), status.st_size, status.st_mtime_ns]
