@@ -36,7 +36,7 @@ def budget_options(function: Callable[..., Any]) -> Callable[..., Any]:
         if len(budgets) > 1:
             raise click.UsageError("--limit, --shots-per-class and --budget exclude each other: give one of them.")
         if budgets:
-            from transferkit.data.catalog import with_budget
+            from transferkit.protocols.dataset_catalog import with_budget
 
             data = tuple(with_budget(data, budgets[0]))
         return function(*arguments, data=data, **options)

@@ -18,8 +18,8 @@ from .preparing import prepare, verify
 from .session import Section, Session, common_options
 
 if TYPE_CHECKING:
-    from transferkit.data.catalog import DatasetInfo
     from transferkit.data.detection.boxed import DetectionDataset
+    from transferkit.protocols.dataset_catalog import DatasetInfo
 
 
 @click.group(cls=Section)
@@ -41,7 +41,7 @@ def list_datasets(session: Session) -> None:
     Example:
       transferkit datasets list
     """
-    from transferkit.data.catalog import known_datasets, known_detection
+    from transferkit.protocols.dataset_catalog import known_datasets, known_detection
 
     known = [*known_datasets(session.workspace.data), *known_detection(session.workspace.data)]
     headings = ("name", "domain", "classes", "images", "state", "size", "licence, or what it is")
@@ -80,8 +80,8 @@ def info(session: Session, names: tuple[str, ...], contact_sheet: str | None) ->
     Example:
       transferkit datasets info mini/digits
     """
-    from transferkit.data.catalog import expand_datasets, is_boxed, open_dataset
     from transferkit.data.detection import open_detection
+    from transferkit.protocols.dataset_catalog import expand_datasets, is_boxed, open_dataset
 
     root, reporter = session.workspace.data, session.reporter
     specs = expand_datasets(names, boxed=True)

@@ -67,9 +67,9 @@ def prepare(
       transferkit datasets prepare mini/digits
       transferkit datasets prepare isic --from ~/Downloads
     """
-    from transferkit.data.catalog import expand_datasets
-    from transferkit.data.download.named import prepare_named
-    from transferkit.data.download.preparing import Request
+    from transferkit.download.preparing import Request
+    from transferkit.protocols.dataset_catalog import expand_datasets
+    from transferkit.protocols.prepare_dataset import prepare_named
 
     specs = expand_datasets(names, boxed=True)
     if (sources or urls) and len(specs) > 1:
@@ -110,7 +110,7 @@ def verify(session: Session, names: tuple[str, ...]) -> None:
     Example:
       transferkit datasets verify mini/digits
     """
-    from transferkit.data.catalog import expand_datasets
+    from transferkit.protocols.dataset_catalog import expand_datasets
 
     done, failed = _map_specs(expand_datasets(names, boxed=True), lambda spec: _verify_dataset(session, spec))
     text = Group(*(Text("\n".join(report.lines())) for report in done))
@@ -119,10 +119,10 @@ def verify(session: Session, names: tuple[str, ...]) -> None:
 
 def _verify_dataset(session: Session, spec: str) -> "Verification | BoxVerification":
     """Verify one data set, of images with class labels or with boxes."""
-    from transferkit.data.catalog import is_boxed, open_dataset
     from transferkit.data.detection import open_detection
     from transferkit.data.detection.verifying import verified_boxes
     from transferkit.data.verifying import verified
+    from transferkit.protocols.dataset_catalog import is_boxed, open_dataset
 
     root, reporter = session.workspace.data, session.reporter
     if is_boxed(spec):

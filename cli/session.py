@@ -181,7 +181,7 @@ def canonical(ctx: click.Context, param: click.Parameter, values: tuple[str, ...
         if scheme in ("folder", "file", "imagenet", "miniimagenet"):
             specs.append(f"{scheme}:{os.path.normpath(Path(rest).expanduser().absolute())}")
         else:
-            from transferkit.data.catalog import group_members  # does not import torch, but takes 0.25 s
+            from transferkit.protocols.dataset_catalog import group_members  # does not import torch, but takes 0.25 s
 
             specs += group_members(spec) or [spec]
     return tuple(specs)

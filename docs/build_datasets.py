@@ -13,13 +13,14 @@ import click
 from transferkit.core.progress import reporter_for
 from transferkit.core.results import Results
 from transferkit.core.workspace import Workspace
-from transferkit.data.catalog import GROUPS, open_dataset
 from transferkit.data.dataset import Dataset
 from transferkit.data.detection import DETECTION
-from transferkit.data.downstream import PUBLISHED
-from transferkit.data.downstream.published import Publication, Published
-from transferkit.data.mini import DOWNSTREAM, SOURCE
+from transferkit.data.published import Published
+from transferkit.datasets import PUBLISHED
+from transferkit.download.publication import Publication
+from transferkit.mini import DOWNSTREAM, SOURCE
 from transferkit.protocols.context import RunContext
+from transferkit.protocols.dataset_catalog import GROUPS, open_dataset
 from transferkit.protocols.evaluate import Evaluator, question
 from transferkit.protocols.settings import ExtractSettings
 

@@ -30,7 +30,7 @@ from transferkit.core.errors import StudyError
 from transferkit.core.progress import reporter_for
 from transferkit.core.results import Result, Results, recipe
 from transferkit.core.workspace import Workspace
-from transferkit.data.mini import DOWNSTREAM
+from transferkit.mini import DOWNSTREAM
 from transferkit.models.catalog import load_encoder
 from transferkit.protocols.analyses.layer_features import layer_features
 from transferkit.protocols.analyses.similarity import similarity_of

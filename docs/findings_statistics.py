@@ -9,7 +9,7 @@ from scipy.stats import rankdata
 from scipy.stats import t as student
 
 from transferkit.analysis.transferability.agreement import rank_correlation
-from transferkit.data.mini import DOWNSTREAM
+from transferkit.mini import DOWNSTREAM
 
 BASELINES = ("ce", "ce-strong")
 

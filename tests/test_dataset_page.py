@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from docs import build_datasets
-from transferkit.data.catalog import GROUPS
+from transferkit.protocols.dataset_catalog import GROUPS
 
 
 @pytest.fixture

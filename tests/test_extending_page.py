@@ -18,7 +18,7 @@ module = importlib.util.module_from_spec(spec)
 sys.modules[spec.name] = module
 spec.loader.exec_module(module)
 
-from transferkit.data.catalog import open_dataset
+from transferkit.protocols.dataset_catalog import open_dataset
 
 for name, split in open_dataset("stripes", root=place).splits.items():
     reader = pickle.loads(pickle.dumps(split.reader))

@@ -13,9 +13,8 @@ from tests.tree import PACKAGES, modules
 
 LEVELS = {
     "transferkit": 0,  # the package itself: its version
-    "transferkit.__main__": 6,
     "transferkit.core": 1,
-    "transferkit.data": 2,
+    "transferkit.download": 2,
     "transferkit.models": 2,
     "transferkit.losses": 2,
     "transferkit.cache": 2,
@@ -23,10 +22,14 @@ LEVELS = {
     "transferkit.semantics": 2,
     "transferkit.analysis": 2,
     "transferkit.detection": 2,
-    "transferkit.protocols": 3,
-    "transferkit.reports": 4,
-    "transferkit.studies": 4,
-    "transferkit_cli": 5,
+    "transferkit.data": 3,
+    "transferkit.datasets": 4,
+    "transferkit.mini": 4,
+    "transferkit.protocols": 5,
+    "transferkit.reports": 6,
+    "transferkit.studies": 6,
+    "transferkit_cli": 7,
+    "transferkit.__main__": 8,
 }
 
 
@@ -90,14 +93,14 @@ def test_every_package_has_a_level():
         ("transferkit.probes.knn", "from .. import cache", ["transferkit.cache"]),
         ("transferkit.probes.knn", "import transferkit.cache.store", ["transferkit.cache.store"]),
         ("transferkit.probes.knn", "def f():\n    from ..data import folder", ["transferkit.data.folder"]),
-        ("transferkit.data.mini.draw", "from ...models import tiny", ["transferkit.models.tiny"]),
+        ("transferkit.mini.draw", "from ..datasets import dtd", ["transferkit.datasets.dtd"]),
         ("transferkit.core.files", "from ..data import dataset", ["transferkit.data.dataset"]),
         ("transferkit.protocols.extract", "from ..studies import grid", ["transferkit.studies.grid"]),
         ("transferkit.studies.grid", "from ..reports import page", ["transferkit.reports.page"]),
         ("transferkit.reports.page", "from transferkit_cli.main import cli", ["transferkit_cli.main.cli"]),
         ("transferkit.probes.knn", "from ..core.features import Features", []),
         ("transferkit.probes.knn", "from .probe import Probe", []),
-        ("transferkit.data.mini.draw", "from ..dataset import Dataset", []),
+        ("transferkit.mini.draw", "from ..data.dataset import Dataset", []),
         ("transferkit.protocols.extract", "from .. import __version__\nfrom ..cache import store", []),
         ("transferkit.probes.knn", "import torch\nfrom sklearn import cluster", []),
         ("transferkit_cli.probe", "from transferkit.protocols import evaluate\nfrom .show import table", []),

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from .core.features import Features
     from .core.preprocessing import Preprocessing
     from .core.results import Result, Results
-    from .data.catalog import open_dataset
     from .models.catalog import load_encoder
     from .probes.estimators import KNNProbe, LinearProbe, PrototypeProbe, RidgeProbe
+    from .protocols.dataset_catalog import open_dataset
     from .protocols.notebook import extract, probe
 
 _MODULES = {

@@ -9,8 +9,8 @@ from torch import nn
 from tests.benchmarks.semantic_probe import drawn
 from tests.benchmarks.timing import median_ratio
 from transferkit.core.progress import SILENT
-from transferkit.data.catalog import open_dataset
 from transferkit.models.catalog import load_encoder
+from transferkit.protocols.dataset_catalog import open_dataset
 from transferkit.protocols.finetuning.head_init import HeadInit
 from transferkit.protocols.finetuning.network import FinetuneNetwork
 from transferkit.protocols.finetuning.settings import FinetuneSettings, GridPoint

@@ -18,13 +18,13 @@ from sklearn.linear_model import LogisticRegression
 from tests.benchmarks.timing import median_ratio
 from transferkit.cache.store import FeatureStore
 from transferkit.data.arrays import from_arrays
-from transferkit.data.catalog import open_dataset
 from transferkit.data.dataset import Split
-from transferkit.data.mini.canvas import quantised
-from transferkit.data.mini.objects import SHAPES, draw
-from transferkit.data.mini.rendered import SetPlan
+from transferkit.mini.canvas import quantised
+from transferkit.mini.objects import SHAPES, draw
+from transferkit.mini.rendered import SetPlan
 from transferkit.models.catalog import load_encoder
 from transferkit.probes.logistic import LogisticPath, logistic_path
+from transferkit.protocols.dataset_catalog import open_dataset
 from transferkit.protocols.extract import Extractor
 from transferkit.protocols.settings import ExtractSettings
 

@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from transferkit.data.catalog import open_dataset
+from transferkit.protocols.dataset_catalog import open_dataset
 
 FILES = 100_000
 CLASSES = ("airplane", "beach", *(f"class{number:02}" for number in range(98)))

@@ -7,8 +7,8 @@ from pathlib import Path
 from PIL import Image
 
 from transferkit.core.workspace import Workspace
-from transferkit.data.catalog import open_dataset
 from transferkit.protocols.context import RunContext
+from transferkit.protocols.dataset_catalog import open_dataset
 from transferkit.protocols.evaluate import Evaluator, question
 from transferkit.protocols.settings import ExtractSettings
 

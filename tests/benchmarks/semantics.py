@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from tests.benchmarks.timing import Ratio, median_ratio
-from transferkit.data.mini import objects
-from transferkit.data.mini.canvas import quantised
+from transferkit.mini import objects
+from transferkit.mini.canvas import quantised
 from transferkit.models.catalog import load_encoder
 from transferkit.semantics import TARGETS
 from transferkit.semantics.measure import measure_batch

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from tests.data.downstream.trees import TREES
+from tests.datasets.trees import TREES
 from transferkit_cli.main import cli
 
 

@@ -9,9 +9,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from tests.data.downstream.trees import TREES
+from tests.datasets.trees import TREES
 from transferkit.core.errors import UsageError
-from transferkit.data.catalog import GROUPS
+from transferkit.protocols.dataset_catalog import GROUPS
 from transferkit_cli.main import cli
 from transferkit_cli.session import canonical
 

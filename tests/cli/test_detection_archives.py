@@ -126,7 +126,7 @@ def test_faults_are_listed_by_kind(invoke, tmp_path):
 
 
 def test_the_synthetic_set_is_prepared_and_verified(invoke, monkeypatch, tmp_path):
-    from transferkit.data.mini import scenes
+    from transferkit.mini import scenes
 
     monkeypatch.setattr(scenes, "COUNTS", (24, 3, 3))
     (prepared,) = values(invoke("prepare", "mini/scenes", "--json"))

@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from transferkit.data.mini import scenes
+from transferkit.mini import scenes
 from transferkit_cli.main import cli
 
 

@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from tests.data.downstream.trees import TREES
-from transferkit.data.catalog import expand_datasets
+from tests.datasets.trees import TREES
+from transferkit.protocols.dataset_catalog import expand_datasets
 
 MODEL = ("--model", "random:resnet10t", "--size", "32")
 

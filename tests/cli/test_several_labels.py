@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from tests.data.kornblith.trees import voc2007
+from tests.datasets.kornblith_trees import voc2007
 
 MODEL = ("--model", "random:resnet10t", "--size", "32")
 

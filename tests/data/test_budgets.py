@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from transferkit.core.errors import UsageError
 from transferkit.data.arrays import from_arrays
 from transferkit.data.budgets import Budget, budgeted, parse_budget, split_spec
-from transferkit.data.catalog import expand_datasets, group_members, open_dataset, with_budget
 from transferkit.data.dataset import Dataset
+from transferkit.protocols.dataset_catalog import expand_datasets, group_members, open_dataset, with_budget
 
 COUNTS = {"train": (600, 300, 100), "val": (200, 100, 30), "test": (50, 50, 50)}
 

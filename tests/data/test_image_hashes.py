@@ -6,7 +6,6 @@ import pytest
 from PIL import Image
 
 from tests.reference.duplicates import close_pairs, hash_bits
-from transferkit.data.catalog import open_dataset
 from transferkit.data.image_hashes import (
     MAX_BITS,
     ImageHashes,
@@ -16,6 +15,7 @@ from transferkit.data.image_hashes import (
     hamming,
     perceptual_hash,
 )
+from transferkit.protocols.dataset_catalog import open_dataset
 
 
 def hashes(images):

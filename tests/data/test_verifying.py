@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.downstream.trees import TREES
-from tests.data.kornblith.trees import sun397
+from tests.datasets.kornblith_trees import sun397
+from tests.datasets.trees import TREES
 from transferkit import __version__
 from transferkit.core.errors import DataError
-from transferkit.data.catalog import open_dataset
-from transferkit.data.downstream.published import PUBLISHED
 from transferkit.data.duplicate_pairs import DuplicatePair
+from transferkit.data.published import PUBLISHED
 from transferkit.data.verifying import verified
+from transferkit.protocols.dataset_catalog import open_dataset
 
 
 def scene(seed):

@@ -15,13 +15,13 @@ from PIL import Image
 
 from transferkit.core.errors import DataError, UnreadableImageError, UsageError
 from transferkit.core.preprocessing import Preprocessing
-from transferkit.data.catalog import expand_datasets
 from transferkit.data.dataset import DATASETS
-from transferkit.data.download.fetching import RetryPolicy
 from transferkit.data.loading import load_batches
 from transferkit.data.webdataset import expand_braces
 from transferkit.data.webdataset_copies import local_copies
 from transferkit.data.webdataset_index import shard_index
+from transferkit.download.fetching import RetryPolicy
+from transferkit.protocols.dataset_catalog import expand_datasets
 
 VIEW = Preprocessing(resize=4, crop=4)
 
@@ -396,7 +396,7 @@ def test_a_server_that_moved_its_files(tmp_path, data_root, served):
 def impatient(monkeypatch):
     """Use a short timeout, and no pauses between attempts."""
     short = partial(RetryPolicy, timeout_seconds=0.3, sleep=lambda _: None)
-    monkeypatch.setattr("transferkit.data.download.fetching.RetryPolicy", short)
+    monkeypatch.setattr("transferkit.download.fetching.RetryPolicy", short)
 
 
 @pytest.mark.usefixtures("impatient")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.data.downstream.trees import TREES
+from tests.datasets.trees import TREES
 from transferkit.core.workspace import Workspace
-from transferkit.data.downstream import PAPER12
+from transferkit.datasets import PAPER12
 from transferkit.protocols.context import RunContext
 from transferkit.protocols.evaluate import Evaluator, question
 from transferkit.protocols.settings import ExtractSettings

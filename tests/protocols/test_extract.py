@@ -19,12 +19,12 @@ from transferkit.core.errors import DataError, DiskSpaceError, NonFiniteError, U
 from transferkit.core.preprocessing import Preprocessing
 from transferkit.core.progress import PlainReporter
 from transferkit.core.workspace import Workspace
-from transferkit.data.catalog import open_dataset
 from transferkit.data.resize_and_crop import frame, normalised
 from transferkit.models.catalog import load_encoder
 from transferkit.models.encoder import encoder_of
 from transferkit.models.layer_outputs import Taps
 from transferkit.protocols.context import RunContext
+from transferkit.protocols.dataset_catalog import open_dataset
 from transferkit.protocols.extract import Extractor, extractions
 from transferkit.protocols.settings import ExtractSettings
 
@@ -240,7 +240,7 @@ torch.set_num_threads(1)
 import transferkit.protocols.extract as extract
 extract.SHARD_ROWS = 8
 from transferkit.cache.store import FeatureStore
-from transferkit.data.catalog import open_dataset
+from transferkit.protocols.dataset_catalog import open_dataset
 from transferkit.data.resize_and_crop import frame, normalised
 from transferkit.models.catalog import load_encoder
 from transferkit.protocols.settings import ExtractSettings

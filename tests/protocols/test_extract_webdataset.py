@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from transferkit.cache.store import FeatureStore
-from transferkit.data.catalog import open_dataset
 from transferkit.models.catalog import load_encoder
+from transferkit.protocols.dataset_catalog import open_dataset
 from transferkit.protocols.extract import Extractor
 from transferkit.protocols.settings import ExtractSettings
 
@@ -19,7 +19,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from transferkit.cache.store import FeatureStore
-from transferkit.data.catalog import open_dataset
+from transferkit.protocols.dataset_catalog import open_dataset
 from transferkit.models.catalog import load_encoder
 from transferkit.protocols import extract, filling
 from transferkit.protocols.settings import ExtractSettings

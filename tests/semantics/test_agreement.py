@@ -6,8 +6,8 @@ from numpy.testing import assert_allclose
 
 from tests.reference.semantics import circular_correlation
 from transferkit.core.errors import ShapeError
-from transferkit.data.mini import objects
-from transferkit.data.mini.canvas import quantised
+from transferkit.mini import objects
+from transferkit.mini.canvas import quantised
 from transferkit.semantics.agreement import agreement
 from transferkit.semantics.measure import measure_batch
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
 
-from transferkit.data.catalog import open_dataset
+from transferkit.protocols.dataset_catalog import open_dataset
 from transferkit.semantics.factors import ORIGINS, factor_targets
 
 

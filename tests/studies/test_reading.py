@@ -3,8 +3,8 @@
 import pytest
 
 from transferkit.core.errors import UnknownNameError, UsageError
-from transferkit.data.downstream.published import PUBLISHED
-from transferkit.data.kornblith import KORNBLITH12
+from transferkit.data.published import PUBLISHED
+from transferkit.datasets import KORNBLITH12
 from transferkit.probes.sgd import EPOCHS
 from transferkit.studies.presets import PRESETS, preset_notes
 from transferkit.studies.reading import parse_study, read_study

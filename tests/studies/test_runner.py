@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.data.kornblith.trees import voc2007
+from tests.datasets.kornblith_trees import voc2007
 from tests.studies.studies import PLAIN, carried_out, place_at, small
 from transferkit.core.results import ResultStore
 from transferkit.probes.fewshot import FewshotSettings

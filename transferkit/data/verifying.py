@@ -10,7 +10,6 @@ from ..core.progress import SILENT, Reporter
 from ..core.wording import counted, spread
 from .budgets import split_spec
 from .dataset import Dataset, Split
-from .downstream.published import PUBLISHED, WHOLE, Published
 from .duplicate_pairs import (
     NEAR,
     DuplicatePair,
@@ -21,6 +20,7 @@ from .duplicate_pairs import (
     image_name,
     truncated_lines,
 )
+from .published import PUBLISHED, WHOLE, Published
 
 
 @dataclass(frozen=True)

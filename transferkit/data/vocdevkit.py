@@ -6,7 +6,7 @@
 from pathlib import Path
 
 from ..core.errors import DataError
-from .downstream.published import Download
+from ..download.publication import Download
 
 CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",

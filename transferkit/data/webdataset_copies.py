@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 from ..core.errors import DataError
 from ..core.files import digest_of
 from ..core.progress import SILENT, Reporter
-from .download.fetching import AbsentError, RetryPolicy, fetch
-from .download.file_lock import hold_lock
-from .downstream.published import Download
+from ..download.fetching import AbsentError, RetryPolicy, fetch
+from ..download.file_lock import hold_lock
+from ..download.publication import Download
 
 _REMEDY = (
     "Check the address and the network, then run the same command again: complete shards are kept, and "

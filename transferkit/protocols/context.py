@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from ..core.progress import SILENT, Reporter
 from ..core.workspace import Workspace
-from ..data.catalog import open_dataset
 from ..data.dataset import Dataset
+from .dataset_catalog import open_dataset
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from ..core.errors import DataError, UsageError
 from ..core.features import Features
 from ..core.files import digest_of
 from ..core.results import Cell, Result, Results, ResultStore
-from ..data.catalog import expand_datasets
 from ..data.dataset import Dataset
 from ..data.folder import require_class_folders
 from ..data.variants import PLAIN
@@ -26,6 +25,7 @@ from ..probes.linear import LinearSettings, require_one_label_for_sgd
 from ..probes.probe import Probe, Settings
 from ..probes.semantic import SemanticSettings
 from .context import RunContext
+from .dataset_catalog import expand_datasets
 from .extract import Extractor
 from .semantic import ScoreCache, Semantics
 from .settings import ExtractSettings

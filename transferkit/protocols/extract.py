@@ -18,7 +18,6 @@ from ..core.errors import DataError
 from ..core.files import readable_bytes, require_space
 from ..core.progress import SILENT, Reporter, readable_seconds
 from ..core.wording import counted
-from ..data.catalog import expand_datasets
 from ..data.dataset import Split
 from ..data.grey import Grey, grey_warnings
 from ..data.loading import Batch, default_workers, load_batches
@@ -31,6 +30,7 @@ from ..models.layer_outputs import Taps
 from ..models.layers import Layer, resolve_layers
 from ..models.memory_format import channels_last
 from .context import RunContext
+from .dataset_catalog import expand_datasets
 from .filling import SHARD_ROWS, fill
 from .reuse import is_named, keys_of_networks, library_versions, may_reuse
 from .settings import ExtractSettings

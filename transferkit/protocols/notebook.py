@@ -24,12 +24,12 @@ from ..core.splitting import stratified_split
 from ..core.wording import counted
 from ..core.workspace import Workspace
 from ..data.arrays import from_torch_dataset
-from ..data.catalog import open_dataset
 from ..data.dataset import Dataset, Split
 from ..models.catalog import load_encoder
 from ..models.encoder import Encoder, encoder_of
 from ..probes import PROBES
 from ..probes.linear import LinearSettings
+from .dataset_catalog import open_dataset
 from .evaluate import questions
 from .extract import Extractor
 from .settings import ExtractSettings

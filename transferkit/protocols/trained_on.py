@@ -6,7 +6,7 @@ from dataclasses import replace
 from ..core.progress import Reporter
 from ..core.results import TRAINED_ON, Score
 from ..data.budgets import split_spec
-from ..data.downstream.published import PUBLISHED
+from ..data.published import PUBLISHED
 from ..models.encoder import Encoder
 
 _SAME_IMAGES = {"voc0712": "voc2007"}

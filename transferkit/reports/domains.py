@@ -3,7 +3,7 @@
 from functools import cache
 
 from ..data.budgets import split_spec
-from ..data.catalog import known_datasets
+from ..protocols.dataset_catalog import known_datasets
 
 DOMAINS = ("natural", "satellite", "symbolic", "medical", "illustrative", "texture")
 """Domains in the order of the study's tables."""

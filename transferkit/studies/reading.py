@@ -11,12 +11,12 @@ from typing import Any
 
 from ..core.errors import UsageError
 from ..core.registry import unknown_name
-from ..data.catalog import expand_datasets
 from ..models.catalog import require_known_model
 from ..probes import PROBES
 from ..probes.fewshot import with_shared_classes
 from ..probes.semantic import LEVELS
 from ..protocols.analyses.robustness_settings import RobustnessSettings
+from ..protocols.dataset_catalog import expand_datasets
 from ..protocols.evaluate import question
 from ..protocols.finetuning.presets import preset_settings as finetune_settings
 from ..protocols.finetuning.settings import FinetuneSettings

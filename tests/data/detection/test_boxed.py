@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from transferkit.core.errors import DataError, NonFiniteError, ShapeError, UnknownNameError, UsageError
-from transferkit.data.catalog import expand_datasets, known_detection, open_dataset
 from transferkit.data.detection import DETECTION, open_detection
 from transferkit.data.detection.boxed import Annotation, DetectionDataset, Fault, ImageBoxes, detection_fingerprint
 from transferkit.data.detection.checking import EDGE_TOLERANCE, FaultList, box_fault, finite_number, flag, whole_number
+from transferkit.protocols.dataset_catalog import expand_datasets, known_detection, open_dataset
 
 TWO = ImageBoxes.of([Annotation((0, 1, 4, 3), 1), Annotation((2, 2, 5, 9), 0, difficult=True, crowd=True, area=7)])
 
@@ -152,7 +152,8 @@ def test_faults_are_counted_listed_and_reported(notes):
 
 def test_what_is_known(data_root):
     (data_root / "coco" / "annotations").mkdir(parents=True)
-    assert [one.state for one in known_detection(data_root)] == ["absent", "embedded", "absent"]
+    states = {one.name: one.state for one in known_detection(data_root)}
+    assert states == {"coco": "absent", "mini/scenes": "embedded", "voc0712": "absent"}
     (data_root / "coco" / "train2017").mkdir()
     for name in (
         "VOC2007/ImageSets/Main/test",
@@ -185,7 +186,7 @@ def test_detection_sets_are_listed_with_boxes(tmp_path):
     assert expand_datasets(specs, boxed=True) == ["coco", "mini/digits", f"voc0712:{tmp_path / 'a, b'}"]
     with pytest.raises(UnknownNameError, match=r"No data set named 'vocc0712'\. Did you mean 'voc0712'\?"):
         expand_datasets(["vocc0712"], boxed=True)
-    with pytest.raises(UsageError, match=r"Choose from: mini, .*, coco, mini/scenes, voc0712\."):
+    with pytest.raises(UsageError, match=r"Choose from: mini, .*, coco, voc0712, mini/scenes\."):
         expand_datasets([], boxed=True)
     with pytest.raises(UsageError, match=r"coco is a detection set and cannot have the budget shots=5"):
         expand_datasets(["coco@shots=5"], boxed=True)

@@ -9,7 +9,7 @@ from tests.protocols.pretraining.runs import Notes
 from transferkit.core.errors import UnreadableImageError
 from transferkit.core.workspace import Workspace
 from transferkit.data.detection.boxed import DetectionDataset, DetectionSplit, ImageBoxes
-from transferkit.data.mini.scenes import CLASSES, draw_scene
+from transferkit.mini.scenes import CLASSES, draw_scene
 from transferkit.protocols.context import RunContext
 from transferkit.protocols.detecting.detect import Detected, DetectionRunOptions, detect
 from transferkit.protocols.detecting.settings import DetectSettings

@@ -16,11 +16,11 @@ from transferkit.cache.store import FeatureStore
 from transferkit.core.errors import DataError, ModelError, UnknownNameError, UsageError
 from transferkit.core.results import ResultStore
 from transferkit.core.workspace import Workspace
-from transferkit.data.catalog import open_dataset
 from transferkit.models.architectures import find_architecture
 from transferkit.models.catalog import load_encoder
 from transferkit.models.exchange import export_weights
 from transferkit.protocols.context import RunContext
+from transferkit.protocols.dataset_catalog import open_dataset
 from transferkit.protocols.evaluate import Evaluator, question
 from transferkit.protocols.extract import Extractor
 from transferkit.protocols.finetuning import finetune as module

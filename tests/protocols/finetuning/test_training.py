@@ -13,8 +13,8 @@ from tests.protocols.pretraining.runs import COLOURS, Notes, draw_pictures
 from tests.reference import finetuning as reference
 from transferkit.core.errors import DataError, ModelError
 from transferkit.core.seeding import generator
-from transferkit.data.catalog import open_dataset
 from transferkit.models.catalog import load_encoder
+from transferkit.protocols.dataset_catalog import open_dataset
 from transferkit.protocols.finetuning.head_init import HeadInit
 from transferkit.protocols.finetuning.network import FinetuneNetwork
 from transferkit.protocols.finetuning.training import TrainingLoop, TrainJob

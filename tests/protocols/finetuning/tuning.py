@@ -9,11 +9,11 @@ from torch import nn
 from tests.protocols.pretraining.runs import Notes
 from transferkit.core.preprocessing import Preprocessing
 from transferkit.core.workspace import Workspace
-from transferkit.data.catalog import open_dataset
 from transferkit.data.dataset import Split
 from transferkit.data.resize_and_crop import frame
 from transferkit.models.encoder import Encoder
 from transferkit.protocols.context import RunContext
+from transferkit.protocols.dataset_catalog import open_dataset
 from transferkit.protocols.finetuning.finetune import RunOptions, finetune
 from transferkit.protocols.finetuning.settings import FinetuneSettings
 from transferkit.protocols.pretraining.settings import TrainerConfig

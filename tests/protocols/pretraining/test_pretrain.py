@@ -473,7 +473,7 @@ def test_where_there_is_one_class_nothing_is_watched(pictures, tmp_path, monkeyp
 
 
 def test_every_class_must_occur(tmp_path):
-    from transferkit.data.catalog import open_dataset
+    from transferkit.protocols.dataset_catalog import open_dataset
     from transferkit.protocols.pretraining.job import _require_every_class
 
     root = draw_pictures(tmp_path / "pictures")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import DataError
-from ..downstream.published import Download, top_of
+from ...download.publication import Download, top_of
 from .boxed import DETECTION, Annotation, ImageBoxes
 from .checking import FaultList, finite_number, flag, whole_number
 from .listing import BoxListing, ListedImage, PublishedBoxes

@@ -6,7 +6,7 @@ from pathlib import Path
 from stat import S_ISREG
 
 from ...core.errors import DataError
-from ..downstream.published import Publication
+from ...download.publication import Publication
 from ..fingerprints import Stamp
 from .boxed import ImageBoxes
 from .checking import FaultList

@@ -10,7 +10,7 @@ from ...core.errors import UnreadableImageError
 from ...core.files import digest_of
 from ...core.progress import SILENT, Reporter
 from ...core.registry import unknown_name
-from ..downstream.opening import require_present
+from ...download.publication import require_present
 from ..fingerprints import content_digests
 from ..folder import FolderReader, absolute
 from .boxed import DETECTION, DetectionDataset, DetectionSplit, OnFault, detection_fingerprint

@@ -12,7 +12,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from ...core.errors import DataError
-from ..downstream.published import top_of
+from ...download.publication import top_of
 from ..vocdevkit import CITATION, CLASSES, DOWNLOADS_2007, DOWNLOADS_2012, HOMEPAGE, LICENCE, read_list
 from .boxed import DETECTION, Annotation, ImageBoxes
 from .checking import FaultList, finite_number, flag, whole_number

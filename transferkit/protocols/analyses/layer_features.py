@@ -10,11 +10,11 @@ from ...cache.entry import Entry
 from ...cache.store import FeatureStore
 from ...core.features import Features, concatenate
 from ...core.results import Cell, Result, ResultStore, Score
-from ...data.catalog import expand_datasets
 from ...data.dataset import Dataset
 from ...data.folder import require_class_folders
 from ...models.catalog import default_model, load_encoder
 from ..context import RunContext
+from ..dataset_catalog import expand_datasets
 from ..extract import Extractor
 from ..one_label import require_one_label_each
 from ..settings import ExtractSettings

@@ -18,7 +18,6 @@ from ...core.progress import SILENT
 from ...core.results import Cell, Result, Results, ResultStore
 from ...core.seeding import seed_of
 from ...data.budgets import split_spec
-from ...data.catalog import is_boxed, known_datasets
 from ...data.dataset import DATASETS
 from ...data.detection import DETECTION, open_detection
 from ...data.detection.boxed import DetectionDataset, OnFault
@@ -31,6 +30,7 @@ from ...detection.scoring import Search, detection_score
 from ...models.catalog import default_model, load_encoder
 from ...models.encoder import Encoder
 from ..context import RunContext
+from ..dataset_catalog import is_boxed, known_datasets
 from ..finetuning.cost import check_on_rank_zero, steps_taken
 from ..finetuning.finetune import RunOptions
 from ..pretraining.checkpoint import save_tensors

@@ -21,7 +21,6 @@ from ...core.proportions import accuracy_interval
 from ...core.results import Cell, Result, Results, ResultStore, Score
 from ...core.seeding import generator
 from ...core.splitting import stratified_split
-from ...data.catalog import expand_datasets
 from ...data.dataset import Dataset, Split
 from ...data.folder import require_class_folders
 from ...data.loading import default_workers
@@ -31,6 +30,7 @@ from ...models.encoder import Encoder
 from ...probes.calibration import fitted_temperature
 from ...probes.classification import Selection, Temperature, classification_score
 from ..context import RunContext
+from ..dataset_catalog import expand_datasets
 from ..one_label import require_one_label_each
 from ..pretraining.devices import chosen_precision, launched_fabric
 from ..pretraining.settings import TrainerConfig
