@@ -164,13 +164,13 @@ def test_what_is_known(data_root):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("000001\n")
     known = known_detection(data_root)
-    assert [one.name for one in known] == list(DETECTION) == ["coco", "mini/scenes", "voc0712"]
-    assert [one.classes for one in known] == [80, 6, 20]
-    assert [one.images for one in known] == [123_287, 600, 21_503]
-    assert [one.state for one in known] == ["partial", "embedded", "ready"]
-    assert [one.size_bytes for one in known] == [0, None, 21], "of what is there"
+    assert [one.name for one in known] == list(DETECTION) == ["coco", "voc0712", "mini/scenes"]
+    assert [one.classes for one in known] == [80, 20, 6]
+    assert [one.images for one in known] == [123_287, 21_503, 600]
+    assert [one.state for one in known] == ["partial", "ready", "embedded"]
+    assert [one.size_bytes for one in known] == [0, 21, None], "of what is there"
     assert all(one.licence for one in known)
-    assert [one.state for one in known_detection()] == ["absent", "embedded", "absent"]
+    assert [one.state for one in known_detection()] == ["absent", "absent", "embedded"]
     assert all(one.description and one.domain == "detection" for one in known)
 
 
