@@ -2,11 +2,13 @@
 
 import importlib
 import sys
+from collections.abc import Sequence
 
 import click
 
 import transferkit
 from transferkit.core.errors import TransferkitError
+from transferkit.core.plugins import add_plugins
 from transferkit.core.registry import unknown_name
 
 COMMANDS = {
@@ -48,6 +50,16 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take ``--plugin FILE`` out of the arguments, wherever it stands: commands read registries on import."""
+        files, rest = _split_plugins(args)
+        if files:
+            try:
+                add_plugins(files)
+            except TransferkitError as error:
+                raise click.UsageError(str(error), ctx) from error
+        return super().parse_args(ctx, rest)
+
     def invoke(self, ctx: click.Context) -> object:
         """Run the command and turn each expected error into one line and an exit code."""
         try:
@@ -58,6 +70,23 @@ class LazyGroup(click.Group):
         except KeyboardInterrupt:
             click.echo("\nInterrupted. Finished work is kept: the same command continues from there.", err=True)
             ctx.exit(130)
+
+
+def _split_plugins(args: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the values of ``--plugin``, and the other arguments."""
+    files: list[str] = []
+    rest: list[str] = []
+    remaining = iter(args)
+    for argument in remaining:
+        if argument == "--":
+            rest += [argument, *remaining]
+        elif argument.startswith("--plugin="):
+            files.append(argument.removeprefix("--plugin="))
+        elif argument == "--plugin" and (value := next(remaining, None)) is not None:
+            files.append(value)
+        else:
+            rest.append(argument)
+    return files, rest
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

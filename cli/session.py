@@ -21,6 +21,7 @@ from transferkit.core.workspace import Workspace
 
 MODEL_HELP = "Encoders; see transferkit models list.  [default: latest, else imagenet-lite0]"
 _COMMA = re.compile(r",(?![^()]*\))")  # separates list items; not within the parentheses of an option's value
+PLUGIN_HELP = "Python file that adds models, data sets, probes, losses or targets; also $TRANSFERKIT_PLUGINS."
 PIPE_WIDTH = 160  # width of tables that go to a file or a pipe, where no terminal sets one
 
 
@@ -87,6 +88,7 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--workspace", metavar="DIR", help="Folder of features and results.", envvar="TRANSFERKIT_WORKSPACE")
     @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
     @click.option("-q", "--quiet", is_flag=True, help="Print only the result.")
+    @click.option("--plugin", multiple=True, expose_value=False, metavar="FILE.py", help=PLUGIN_HELP)
     @wraps(function)
     def command(*, workspace: str | None, as_json: bool, quiet: bool, **options: Any) -> Any:
         session = Session(Workspace.at(workspace), reporter_for(quiet=quiet), as_json)
@@ -121,6 +123,12 @@ _SPEC_OPTIONS: dict[str, tuple[str, str]] = {
     "mean": ("X,…", "Mean of the channels, one number or three, for values from 0 to 1."),
     "std": ("X,…", "Standard deviation of the channels, one number or three."),
 }
+
+
+data_option = click.option(
+    "-d", "--data", multiple=True, default=("mini",), metavar="SPEC,…", help="Data sets.  [default: mini]"
+)
+"""``--data``, which accepts several data sets."""
 
 
 def spec_options(function: Callable[..., Any]) -> Callable[..., Any]:

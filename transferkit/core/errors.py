@@ -15,6 +15,7 @@
     ├── NonFiniteError               NaN or infinity in an array (also a ValueError)
     ├── StudyError                   failed tasks of a study, or machines that are not available
     ├── DiskSpaceError               not enough disk space, or a path that cannot be written
+    ├── PluginError                  a plug-in that cannot be imported
     └── MissingExtraError            an optional package is not installed (also an ImportError)
 
 A message names the value, the limit and the remedy. The command line catches
@@ -78,6 +79,10 @@ class StudyError(TransferkitError):
 
 class DiskSpaceError(TransferkitError):
     """The disk has not enough space, or does not allow a path to be written."""
+
+
+class PluginError(TransferkitError):
+    """A plug-in that cannot be imported, or that registers an invalid entry."""
 
 
 class MissingExtraError(TransferkitError, ImportError):

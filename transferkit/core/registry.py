@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import TypeVar
+from importlib.metadata import EntryPoint
+from inspect import getdoc
+from typing import TypeVar, cast
 
-from .errors import UnknownNameError
+from .errors import PluginError, UnknownNameError
+from .plugins import import_plugin_files, installed_plugins, load_installed
 
 T = TypeVar("T")
 
@@ -16,16 +19,26 @@ def unknown_name(kind: str, name: str, known: list[str]) -> UnknownNameError:
     return UnknownNameError(f"No {kind} named {name!r}. {hint}")
 
 
+def summary_line(entry: object) -> str:
+    """Return the first line of an entry's docstring without its full stop, for lists of entries."""
+    return (getdoc(entry) or "").partition("\n")[0].rstrip(".")
+
+
 class Registry(Mapping[str, T]):
-    """A mapping from names to registered objects, filled by decorators.
+    """A mapping from names to registered objects, filled by decorators and by plug-ins.
+
+    Plug-ins are loaded when the registry is listed, or asked for a name that is not built in.
 
     Args:
         kind: word for one entry in the message "No {kind} named …".
+        group: group of the entry points by which installed packages add entries.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, *, group: str = "") -> None:
         self._kind = kind
+        self._group = group
         self._entries: dict[str, T] = {}
+        self._with_plugins = False
 
     def register(self, name: str) -> Callable[[T], T]:
         """Return a decorator that registers an object as ``name``.
@@ -41,16 +54,39 @@ class Registry(Mapping[str, T]):
 
         return add
 
+    def _load_plugins(self) -> dict[str, T]:
+        """Return all entries, with those of plug-ins.
+
+        Raises: PluginError: if a plug-in cannot be imported.
+        """
+        if not self._with_plugins:
+            self._with_plugins = True  # first, because plug-ins may read the registry while they are imported
+            try:
+                import_plugin_files()
+                for plugin in installed_plugins(self._group) if self._group else ():
+                    self._register_installed(plugin)
+            except BaseException:
+                self._with_plugins = False
+                raise
+        return self._entries
+
+    def _register_installed(self, plugin: EntryPoint) -> None:
+        entry = cast("T", load_installed(plugin))
+        try:
+            self.register(plugin.name)(entry)
+        except ValueError as error:
+            raise PluginError(f"{error} The other one comes from the installed package of {plugin.value}.") from error
+
     def __getitem__(self, name: str) -> T:
-        if name in self._entries:
+        if name in self:
             return self._entries[name]
         raise unknown_name(self._kind, name, list(self._entries))
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        return name in self._entries or name in self._load_plugins()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
+        return iter(self._load_plugins())
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._load_plugins())

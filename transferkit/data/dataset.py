@@ -128,4 +128,4 @@ class Opener(Protocol):
         """
 
 
-DATASETS: Registry[Opener] = Registry("data set")
+DATASETS: Registry[Opener] = Registry("data set", group="transferkit.datasets")

@@ -99,7 +99,7 @@ class QueueTerm:
 
 Term = BatchTerm | QueueTerm
 
-LOSSES: Registry[Term] = Registry("loss")
+LOSSES: Registry[Term] = Registry("loss", group="transferkit.losses")
 
 
 def similarities(a: Tensor, b: Tensor, *, temperature: float) -> Tensor:

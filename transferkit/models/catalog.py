@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..core.errors import UnknownNameError
 from ..core.progress import SILENT, Reporter
+from ..core.registry import summary_line
 from . import architectures, checkpoints, embedded, pretrained  # noqa: F401  each registers its schemes
 from .encoder import ENCODERS, Encoder, preprocessing_text
 from .options import join_options, split_options, with_options
@@ -84,8 +85,8 @@ def default_model(runs: Path | None = None) -> str:
 
 
 def known_models() -> list[tuple[str, str]]:
-    """Return the forms of specs, each with its description."""
-    return [
+    """Return the forms of specs, each with its description; those of plug-ins are described by their docstring."""
+    built_in = [
         ("latest", "the pretraining run of this workspace that finished last"),
         ("run:NAME", "a pretraining run of this workspace; run:NAME@best where its k-NN was best"),
         ("imagenet-lite0", "EfficientNet-Lite0 with ImageNet weights, no download; lite1 and lite2 likewise"),
@@ -103,3 +104,7 @@ def known_models() -> list[tuple[str, str]]:
         ),
         ("pixels", "the image itself, area-downsampled to 32×32, another baseline"),
     ]
+    listed = {spec.partition(":")[0] for spec, _ in built_in}
+    hidden = {"imagenet-lite1", "imagenet-lite2"}  # described with imagenet-lite0
+    added = [(name, summary_line(build)) for name, build in ENCODERS.items() if name not in listed | hidden]
+    return built_in + added

@@ -122,5 +122,5 @@ def encoder_of(
     )
 
 
-ENCODERS: Registry[Callable[[str], Encoder]] = Registry("model")
+ENCODERS: Registry[Callable[[str], Encoder]] = Registry("model", group="transferkit.encoders")
 """Scheme → builder; the argument of the builder is the part of the spec after the colon, or an empty string."""

@@ -36,4 +36,4 @@ class Probe(Protocol):
         """
 
 
-PROBES: Registry[Probe] = Registry("protocol")
+PROBES: Registry[Probe] = Registry("protocol", group="transferkit.probes")

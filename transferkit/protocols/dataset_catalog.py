@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..core.errors import UsageError
 from ..core.progress import SILENT, Reporter
-from ..core.registry import unknown_name
+from ..core.registry import summary_line, unknown_name
 from ..data import folder as _folder  # noqa: F401  (registers itself)
 from ..data import hugging, webdataset  # noqa: F401  (register themselves)
 from ..data.budgets import budgeted, parse_budget, split_spec
@@ -141,7 +141,7 @@ PATHS = {
 
 
 def known_datasets(root: Path | None = None) -> list[DatasetInfo]:
-    """List groups, prefixes of paths, embedded data sets and published data sets.
+    """List groups, prefixes of paths, embedded and published data sets, and data sets of plug-ins.
 
     Args:
         root: Data folder; without it, all published data sets are reported as ``absent``.
@@ -152,7 +152,14 @@ def known_datasets(root: Path | None = None) -> list[DatasetInfo]:
     ]
     names = dict.fromkeys((*PAPER12, *KORNBLITH12, *PUBLISHED))
     published = [_known_published(PUBLISHED[name], root) for name in names if name in DATASETS]
-    return [*unopened, *map(_known_member, MEMBERS), *published]
+    listed = [*unopened, *map(_known_member, MEMBERS), *published]
+    known = {one.name.partition(":")[0] for one in listed}
+    added = [
+        DatasetInfo(name, "", None, None, "", None, "", summary_line(opener))
+        for name, opener in DATASETS.items()
+        if name not in known
+    ]
+    return listed + added
 
 
 def known_detection(root: Path | None = None) -> list[DatasetInfo]:

@@ -73,7 +73,7 @@ class Target:
         return values
 
 
-TARGETS: Registry[Target] = Registry("semantic target")
+TARGETS: Registry[Target] = Registry("semantic target", group="transferkit.targets")
 
 
 def target(
