@@ -12,7 +12,7 @@ from transferkit.protocols.invert_settings import InvertSettings
 from transferkit.protocols.settings import ExtractSettings
 
 from .budget import budget_options
-from .session import Section, Session, common_options, listed, listed_integers, model_options
+from .session import Section, Session, common_options, data_option, listed, listed_integers, model_options
 from .settings import given, with_options
 
 if TYPE_CHECKING:
@@ -38,14 +38,7 @@ def _analysis_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that all analyses of layers share."""
     options: list[Callable[..., Any]] = [
         model_options,
-        click.option(
-            "-d",
-            "--data",
-            multiple=True,
-            default=("mini",),
-            metavar="SPEC,…",
-            help="Data sets.  [default: mini]",
-        ),
+        data_option,
         budget_options,
         with_options(ExtractSettings),
         click.option("--seed", default=0, show_default=True, help="Seed for data splits and random sampling."),

@@ -8,18 +8,26 @@ from transferkit.core.fitted_table import Column, FittedTable, Name
 from transferkit.protocols.settings import ExtractSettings
 
 from .budget import budget_options
-from .session import Session, common_options, model_options
-from .settings import given, with_options
+from .session import Session, common_options, data_option, model_options
+from .settings import EXTRACTION, GroupedCommand, given, grouped_options, under
 
 
-@click.command()
-@model_options
-@click.option("-d", "--data", multiple=True, default=("mini",), metavar="SPEC,…", help="Data sets.  [default: mini]")
-@budget_options
-@with_options(ExtractSettings)
-@click.option("--seed", default=0, show_default=True, help="Seed for the splits of data sets without official ones.")
-@click.option("--estimate", is_flag=True, help="Estimate time and disk space, then exit.")
-@common_options
+@click.command(cls=GroupedCommand)
+@under(
+    "Models and data",
+    model_options,
+    data_option,
+    budget_options,
+    click.option(
+        "--seed", default=0, show_default=True, help="Seed for the splits of data sets without official ones."
+    ),
+)
+@grouped_options(ExtractSettings, EXTRACTION)
+@under(
+    "Workspace and output",
+    click.option("--estimate", is_flag=True, help="Estimate time and disk space, then exit."),
+    common_options,
+)
 def command(
     session: Session, model: tuple[str, ...], data: tuple[str, ...], seed: int, estimate: bool, **options: Any
 ) -> None:

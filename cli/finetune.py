@@ -1,5 +1,6 @@
 """``transferkit finetune``: training of the whole network on a target data set."""
 
+from dataclasses import fields
 from typing import Any
 
 import click
@@ -14,8 +15,8 @@ from transferkit.protocols.pretraining.settings import TrainerConfig
 
 from .budget import budget_options
 from .detecting import on_error_option, preset_rows, require_own_options, run_detection, task_option
-from .session import Session, common_options, model_options
-from .settings import given, with_options
+from .session import Session, common_options, data_option, model_options
+from .settings import OTHER, GroupedCommand, given, grouped_options, under, with_options
 
 _IN_DETECTION = {
     "lr": f"Detection takes one rate for the whole batch, by default {DetectSettings.lr:g}, and never multiplies it.",
@@ -24,30 +25,38 @@ _IN_DETECTION = {
 }
 
 
-@click.command()
-@task_option
-@model_options
-@click.option("-d", "--data", multiple=True, default=("mini",), metavar="SPEC,…", help="Data sets.  [default: mini]")
-@click.option(
-    "--preset",
-    metavar="NAME",
-    help=f"Preset of all settings: {', '.join(PRESETS)}; for detection {', '.join(DETECT_PRESETS)}.  "
-    "[default: quick; voc0712 and coco for these data sets]",
+_SHARED = {field.name for field in fields(FinetuneSettings)} & {field.name for field in fields(DetectSettings)}
+
+
+@click.command(cls=GroupedCommand)
+@under(
+    "Task, models and data",
+    task_option,
+    model_options,
+    data_option,
+    click.option(
+        "--preset",
+        metavar="NAME",
+        help=f"Preset of all settings: {', '.join(PRESETS)}; for detection {', '.join(DETECT_PRESETS)}.  "
+        "[default: quick; voc0712 and coco for these data sets]",
+    ),
+    click.option("--presets", "show_presets", is_flag=True, help="Describe the presets, then exit."),
+    budget_options,
 )
-@click.option("--presets", "show_presets", is_flag=True, help="Describe the presets, then exit.")
-@budget_options
-@with_options(
+@grouped_options(
     FinetuneSettings,
-    DetectSettings,
-    TrainerConfig,
-    skip=("compile", "logger", "checkpoint_minutes"),
+    {"Options of both tasks": tuple(_SHARED), "Options of --task classification": (OTHER,)},
     notes=_IN_DETECTION,
 )
-@on_error_option
-@click.option("--keep", is_flag=True, help="Keep the fine-tuned network in the workspace, as a model.")
-@click.option("--force", is_flag=True, help="Recompute finished cells.")
-@click.option("--yes", is_flag=True, help="Start even runs that take hours on a CPU.")
-@common_options
+@under("Options of --task detection", with_options(DetectSettings, skip=tuple(_SHARED)), on_error_option)
+@under("Hardware", with_options(TrainerConfig, skip=("compile", "logger", "checkpoint_minutes")))
+@under(
+    "Workspace and output",
+    click.option("--keep", is_flag=True, help="Keep the fine-tuned network in the workspace, as a model."),
+    click.option("--force", is_flag=True, help="Recompute finished cells."),
+    click.option("--yes", is_flag=True, help="Start even runs that take hours on a CPU."),
+    common_options,
+)
 def command(
     session: Session,
     task: str,

@@ -8,24 +8,69 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from transferkit.core.plugins import plugin_files
 from transferkit.protocols.pretraining.presets import PRESETS
 from transferkit.protocols.pretraining.settings import PretrainSettings, TrainerConfig
 
 from .session import Session, common_options
-from .settings import given, with_options
+from .settings import OTHER, GroupedCommand, given, grouped_options, under, with_options
 
 
-@click.command()
-@click.option("--preset", metavar="NAME", help=f"Preset of all settings: {', '.join(PRESETS)}.  [default: mini]")
-@click.option("--presets", "show_presets", is_flag=True, help="Describe the presets, then exit.")
-@click.option("--name", metavar="NAME", help="Name of the run.  [default: made of loss, data, model and seed]")
-@click.option(
-    "--resume/--no-resume",
-    default=None,
-    help="Resume the run where it stopped, or start it again.  [default: resume if the run exists]",
+def _losses_of_plugins() -> dict[str, str]:
+    """Return the note on losses that plug-in files add; without one, losses are not imported, because torch is slow."""
+    if not plugin_files():
+        return {}
+    from transferkit.losses import ce, selfsupcon, supcon  # noqa: F401, built-in losses
+    from transferkit.losses.loss import LOSSES
+
+    return {"loss": f"Terms of sums: {', '.join(LOSSES)}."}
+
+
+_GROUPS = {
+    "Objective, data and model": ("loss", "data", "model", "seed"),
+    "Optimization": (
+        "epochs",
+        "batch",
+        "accumulate",
+        "optimizer",
+        "lr",
+        "warmup",
+        "min_lr",
+        "sgd_momentum",
+        "weight_decay",
+        "clip",
+        "precision",
+    ),
+    "Contrastive losses": ("temperature", "projection_dim", "queue_size", "momentum", "bn_splits"),
+    "Augmented views": (
+        "size",
+        "crop_min_area",
+        "flip_prob",
+        "jitter",
+        "jitter_prob",
+        "gray_prob",
+        "blur_prob",
+        "augment_on",
+    ),
+    "Evaluation and preprocessing of the encoder": (OTHER,),
+}
+
+
+@click.command(cls=GroupedCommand)
+@under(
+    "Run",
+    click.option("--preset", metavar="NAME", help=f"Preset of all settings: {', '.join(PRESETS)}.  [default: mini]"),
+    click.option("--presets", "show_presets", is_flag=True, help="Describe the presets, then exit."),
+    click.option("--name", metavar="NAME", help="Name of the run.  [default: made of loss, data, model and seed]"),
+    click.option(
+        "--resume/--no-resume",
+        default=None,
+        help="Resume the run where it stopped, or start it again.  [default: resume if the run exists]",
+    ),
 )
-@with_options(PretrainSettings, TrainerConfig)
-@common_options
+@grouped_options(PretrainSettings, _GROUPS, notes=_losses_of_plugins())
+@under("Hardware", with_options(TrainerConfig))
+@under("Workspace and output", common_options)
 def command(
     session: Session,
     preset: str | None,

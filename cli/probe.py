@@ -9,64 +9,71 @@ from rich.console import Group, RenderableType
 from transferkit.core.errors import MissingExtraError
 from transferkit.probes import PROBES
 from transferkit.probes.fewshot import FewshotSettings
-from transferkit.probes.semantic import LEVELS, SemanticSettings
+from transferkit.probes.semantic import LEVELS
 from transferkit.protocols.settings import ExtractSettings
 
 from .budget import budget_options
-from .session import Session, common_options, listed, listed_integers, model_options
-from .settings import given, with_options
+from .session import Session, common_options, data_option, listed, listed_integers, model_options
+from .settings import EXTRACTION, GroupedCommand, given, grouped_options, protocol_heading, protocol_options, under
 
 if TYPE_CHECKING:
     from transferkit.core.results import Results
     from transferkit.protocols.compare import Comparisons
 
 _SETTINGS = tuple(probe.settings_type for probe in PROBES.values())
-_SEMANTIC = SemanticSettings()
-_IN_SEMANTIC = {
-    "penalties": f"Semantic tries {_SEMANTIC.penalties}, from {_SEMANTIC.grid[0]:g} to {_SEMANTIC.grid[-1]:g}, "
-    "and needs at least two."
-}
 
 
-@click.command()
-@model_options
-@click.option("-d", "--data", multiple=True, default=("mini",), metavar="SPEC,…", help="Data sets.  [default: mini]")
-@budget_options
-@click.option(
-    "-p",
-    "--protocol",
-    multiple=True,
-    callback=listed,
-    default=("linear",),
-    metavar="NAME,…",
-    help=f"Evaluation protocols: {', '.join(PROBES)}.  [default: linear]",
+@click.command(cls=GroupedCommand)
+@under(
+    "Models and data",
+    model_options,
+    data_option,
+    budget_options,
 )
-@click.option(
-    "--shots",
-    multiple=True,
-    callback=listed_integers,
-    metavar="N,…",
-    help=f"Labelled images per class.  [default: {FewshotSettings.shots}]",
+@under(
+    "Evaluation",
+    click.option(
+        "-p",
+        "--protocol",
+        multiple=True,
+        callback=listed,
+        default=("linear",),
+        metavar="NAME,…",
+        help=f"Evaluation protocols: {', '.join(PROBES)}.  [default: linear]",
+    ),
+    click.option("--compare", is_flag=True, help="Also compare each pair of models on the same rows or images."),
+    click.option("--seed", default=0, show_default=True, help="Seed for data splits and random sampling."),
+    click.option("--force", is_flag=True, help="Recompute finished cells."),
+    click.option(
+        "--max-memory",
+        type=float,
+        metavar="GIB",
+        help="Memory limit for one layer; larger layers are read in chunks.  [default: half of the free memory]",
+    ),
 )
-@click.option(
-    "--level",
-    multiple=True,
-    callback=listed,
-    metavar="NAME,…",
-    help="Levels of semantic targets: low, mid, high; factors for synthetic images.  [default: low,mid,high]",
+@under(
+    protocol_heading("fewshot"),
+    click.option(
+        "--shots",
+        multiple=True,
+        callback=listed_integers,
+        metavar="N,…",
+        help=f"Labelled images per class.  [default: {FewshotSettings.shots}]",
+    ),
 )
-@with_options(*_SETTINGS, skip=("shots", "level"), notes=_IN_SEMANTIC)
-@with_options(ExtractSettings)
-@click.option("--seed", default=0, show_default=True, help="Seed for data splits and random sampling.")
-@click.option("--force", is_flag=True, help="Recompute finished cells.")
-@click.option(
-    "--max-memory",
-    type=float,
-    metavar="GIB",
-    help="Memory limit for one layer; larger layers are read in chunks.  [default: half of the free memory]",
+@under(
+    protocol_heading("semantic"),
+    click.option(
+        "--level",
+        multiple=True,
+        callback=listed,
+        metavar="NAME,…",
+        help="Levels of semantic targets: low, mid, high; factors for synthetic images.  [default: low,mid,high]",
+    ),
 )
-@click.option("--compare", is_flag=True, help="Also compare each pair of models on the same rows or images.")
-@common_options
+@protocol_options(PROBES, skip=("shots", "level"))
+@grouped_options(ExtractSettings, EXTRACTION)
+@under("Workspace and output", common_options)
 def command(
     session: Session,
     model: tuple[str, ...],

@@ -9,6 +9,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import click
 
+from transferkit.core.errors import PluginError
+
 from .session import listed, listed_integers, listed_numbers, number_tuple
 
 
@@ -79,14 +81,52 @@ def _option_type(hint: Any) -> dict[str, Any]:
     return {"type": hint, "metavar": {int: "N", float: "X", str: "NAME"}[hint]}
 
 
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class GroupedCommand(click.Command):
+    """A command whose help lists options under the headings that ``under`` gave them."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one section per heading, in the order of the first option of each."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        heading = "Options"
+        for param in self.get_params(ctx):
+            heading = getattr(param, "heading", heading)  # --help comes last and has no heading of its own
+            if (record := param.get_help_record(ctx)) is not None:
+                sections.setdefault(heading, []).append(record)
+        for heading, records in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
+def under(heading: str, *decorators: Decorator) -> Decorator:
+    """Return a decorator that adds options under a heading of the help, in the given order.
+
+    Args:
+        heading: heading of the options that do not have one yet.
+        decorators: decorators that add options, such as those of ``click.option``.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+            for param in getattr(function, "__click_params__", ()):
+                if not hasattr(param, "heading"):
+                    param.heading = heading
+        return function
+
+    return decorate
+
+
 def with_options(
     *settings_types: type, skip: tuple[str, ...] = (), notes: Mapping[str, str] | None = None
-) -> Callable[..., Any]:
-    """Decorate a command with the options of all settings; an option that several settings have appears once.
+) -> Decorator:
+    """Return a decorator that adds the options of all settings; an option that several settings have appears once.
 
     Its help is that of the first settings; ``notes`` adds what differs in later ones.
     """
-    merged: dict[str, Callable[..., Any]] = {}
+    merged: dict[str, Decorator] = {}
     for settings_type in settings_types:
         names = [field.name for field in fields(settings_type) if field.name not in skip]
         for name, option in zip(names, options_of(settings_type, skip=skip, notes=notes), strict=True):
@@ -98,6 +138,72 @@ def with_options(
         return function
 
     return decorate
+
+
+def grouped_options(
+    settings_type: type, groups: Mapping[str, tuple[str, ...]], *, notes: Mapping[str, str] | None = None
+) -> Decorator:
+    """Return a decorator that adds the options of settings under several headings.
+
+    Args:
+        settings_type: frozen dataclass whose docstring describes its fields.
+        groups: heading → names of its fields; ``OTHER`` stands for all fields that no other heading names.
+        notes: field → sentence that is added to its help.
+
+    Raises: ValueError: if a name is no field, or a field is in no group.
+    """
+    names = {field.name for field in fields(settings_type)}
+    named = {name for group in groups.values() for name in group if name != OTHER}
+    if named - names or (names - named and (OTHER,) not in groups.values()):
+        raise ValueError(f"{settings_type.__name__}: these are not fields, or have no heading: {sorted(named ^ names)}")
+    parts = []
+    for heading, group in groups.items():
+        own = names - named if group == (OTHER,) else set(group)
+        parts.append(under(heading, with_options(settings_type, skip=tuple(names - own), notes=notes)))
+    return under("", *parts)
+
+
+EXTRACTION = {
+    "Features": ("layers", "pooling", "size", "variant", "dtype"),
+    "Hardware and errors of extraction": ("...",),
+}
+"""Headings of the fields of ``ExtractSettings``."""
+
+OTHER = "..."
+"""In ``grouped_options``, stands for all other fields."""
+
+
+def protocol_options(probes: Mapping[str, Any], *, skip: tuple[str, ...] = ()) -> Decorator:
+    """Return a decorator that adds the options of each protocol under a heading of its own.
+
+    Args:
+        probes: name of the protocol → its probe.
+        skip: fields without an option.
+
+    Raises: PluginError: if two protocols have different settings of the same name.
+    """
+    owners: dict[str, tuple[str, tuple[Any, ...]]] = {}
+    parts = []
+    for protocol, probe in probes.items():
+        settings_type = probe.settings_type
+        hints, help_texts = get_type_hints(settings_type), field_help(settings_type)
+        shared = []
+        for field in fields(settings_type):
+            meaning = hints[field.name], field.default, help_texts.get(field.name)
+            owner, known = owners.setdefault(field.name, (protocol, meaning))
+            if known != meaning:
+                raise PluginError(
+                    f"The protocols {owner} and {protocol} both have a setting {field.name}, with different types, "
+                    "defaults or descriptions. Rename one of them."
+                )
+            shared += [field.name] if owner != protocol else []
+        parts.append(under(protocol_heading(protocol), with_options(settings_type, skip=(*skip, *shared))))
+    return under("", *parts)
+
+
+def protocol_heading(protocol: str) -> str:
+    """Return the heading of the options of a protocol."""
+    return f"Options of --protocol {protocol}"
 
 
 def given(settings_type: type, options: dict[str, Any]) -> dict[str, Any]:

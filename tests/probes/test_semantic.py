@@ -217,8 +217,8 @@ def test_what_cannot_be_scored_is_refused():
     parts = splits(lambda x, rng: {"gray": np.zeros((len(x), 1))})
     with pytest.raises(DataError, match="All targets are constant over these rows: gray"):
         SemanticProbe().score(parts, SemanticSettings(), seed=0)
-    with pytest.raises(UsageError, match="--penalties 1 leaves no choice of a penalty"):
-        SemanticSettings(penalties=1)
+    with pytest.raises(UsageError, match="--target-penalties 1 leaves no choice of a penalty"):
+        SemanticSettings(target_penalties=1)
     with pytest.raises(ShapeError, match="'short' needs 120 rows, not 3"):
         splits(lambda x, rng: {"short": np.zeros((3, 1))})
 

@@ -81,7 +81,7 @@ def test_every_row_has_its_targets(root, discs):
 
 def test_the_score_is_that_of_the_features_and_stands_beside_its_floors(root, discs):
     asked = semantics(root, discs, model=f"{MODEL}@1")
-    settings = SemanticSettings(level="low", penalties=4)
+    settings = SemanticSettings(level="low", target_penalties=4)
     score = asked.score("layer1", settings)
     store = asked.extractor.store
     splits = {}
@@ -102,13 +102,13 @@ def test_the_score_is_that_of_the_features_and_stands_beside_its_floors(root, di
 
 def test_a_gray_set_has_no_colour_targets_and_says_so(tmp_path):
     data = f"folder:{draw_discs(tmp_path / 'gray', gray=True)}"
-    score = semantics(tmp_path, data).score("layer1", SemanticSettings(level="low", penalties=3))
+    score = semantics(tmp_path, data).score("layer1", SemanticSettings(level="low", target_penalties=3))
     assert {"saturation", "hue", "colourfulness"} <= set(score.extra_metrics["constant"])
     assert "luminance" in score.extra_metrics["targets"]
 
 
 def test_the_class_stands_on_the_same_axis(root, discs):
-    score = semantics(root, discs).score("layer4", SemanticSettings(level="high", penalties=4))
+    score = semantics(root, discs).score("layer4", SemanticSettings(level="high", target_penalties=4))
     assert set(score.extra_metrics["targets"]) == {"class"}
     assert score.n == 24
 
@@ -130,8 +130,8 @@ def test_tasks_stack_the_views_they_take(name, root, discs):
 
 def test_rotation_is_one_of_the_mid_level_targets_unless_it_is_left_out(root, discs):
     asked = semantics(root, discs)
-    with_it = asked.score("layer1", SemanticSettings(level="mid", penalties=3))
-    without = asked.score("layer1", SemanticSettings(level="mid", penalties=3, mid_tasks=("none",)))
+    with_it = asked.score("layer1", SemanticSettings(level="mid", target_penalties=3))
+    without = asked.score("layer1", SemanticSettings(level="mid", target_penalties=3, mid_tasks=("none",)))
     assert set(with_it.extra_metrics["targets"]) - set(without.extra_metrics["targets"]) == {"rotation"}
     with pytest.raises(UnknownNameError, match="Did you mean 'rotation'"):
         asked.score("layer1", SemanticSettings(level="mid", mid_tasks=("rotate",)))
@@ -152,9 +152,9 @@ def large(ids):
 
 def test_recorded_factors_are_targets_of_their_own_level(root, discs):
     asked = with_factors(semantics(root, discs), size=lambda ids: large(ids) * 0.5, large=large)
-    score = asked.score("layer4", SemanticSettings(level="factors", penalties=4))
+    score = asked.score("layer4", SemanticSettings(level="factors", target_penalties=4))
     assert list(score.extra_metrics["targets"]) == ["factor:size", "factor:large"]
-    low = asked.score("layer4", SemanticSettings(level="low", penalties=4))
+    low = asked.score("layer4", SemanticSettings(level="low", target_penalties=4))
     assert not any(name.startswith("factor:") for name in low.extra_metrics["targets"])
     ids = [name for split in ("train", "val") for name in asked.dataset.split(split).ids]
     reference = Ridge(alpha=score.extra_metrics["targets"]["factor:size"]["penalty"])
@@ -179,11 +179,11 @@ def test_a_set_without_factors_says_so_only_where_they_are_asked_for(root, discs
     asked = replace(semantics(root, discs), levels=("low", "factors"))
     with pytest.raises(DataError, match="records no factors: leave out the level factors"):
         asked.score("layer4", SemanticSettings(level="factors"))
-    assert asked.score("layer4", SemanticSettings(level="low", penalties=3)).value > 0
+    assert asked.score("layer4", SemanticSettings(level="low", target_penalties=3)).value > 0
 
 
 def test_the_protocol_leaves_a_record_a_layer_and_level(root, discs):
-    asked = [question("semantic", level=level, penalties=3, mid_tasks=()) for level in ("low", "high")]
+    asked = [question("semantic", level=level, target_penalties=3, mid_tasks=()) for level in ("low", "high")]
     results = Evaluator(context(root), STAGES).run([MODEL], [discs], asked)
     assert [(r.layer, r.settings["level"]) for r in results] == [
         ("layer1", "low"),
@@ -203,7 +203,7 @@ LOW, MID = {"level": "low"}, {"level": "mid", "mid_tasks": ("rotation",)}
     [(LOW, TARGETS, "hue", True), (LOW, TARGETS, "lbp", False), (MID, TASKS, "rotation", True)],
 )
 def test_a_target_with_another_definition_is_scored_again(root, discs, monkeypatch, asked, registry, name, changed):
-    asked = [question("semantic", penalties=3, **asked)]
+    asked = [question("semantic", target_penalties=3, **asked)]
     (before, _), (same, _) = (Evaluator(context(root), STAGES).run([MODEL], [discs], asked) for _ in range(2))
     assert same.cell == before.cell
     assert name in before.settings["targets"] or not changed
@@ -219,7 +219,7 @@ def test_a_target_with_another_definition_is_scored_again(root, discs, monkeypat
 
 
 def test_a_target_that_is_added_makes_another_record(root, discs, monkeypatch):
-    asked = [question("semantic", level="low", penalties=3)]
+    asked = [question("semantic", level="low", target_penalties=3)]
     before, _ = Evaluator(context(root), STAGES).run([MODEL], [discs], asked)
     added = replace(TARGETS["luminance"], name="twice", compute=lambda s: 2 * TARGETS["luminance"].compute(s))
     monkeypatch.setitem(TARGETS._entries, "twice", added)
@@ -259,7 +259,7 @@ def test_minus_one_is_nothing_zero_the_floor_and_one_all(value, floors, normalis
 @pytest.mark.usefixtures("two_threads")
 def test_several_layers_are_scored_by_several_processes_to_the_same_scores(root, discs, monkeypatch):
     asked = [
-        (layer, SemanticSettings(level=level, penalties=3))
+        (layer, SemanticSettings(level=level, target_penalties=3))
         for layer in ("layer1", "layer4")
         for level in ("low", "mid")
     ]
@@ -276,7 +276,7 @@ def test_several_layers_are_scored_by_several_processes_to_the_same_scores(root,
 @pytest.mark.usefixtures("two_threads")
 def test_scores_that_cannot_be_precomputed_are_computed_on_request(root, discs):
     asked = replace(semantics(root, discs), levels=("low", "factors"))
-    low = SemanticSettings(level="low", penalties=3)
+    low = SemanticSettings(level="low", target_penalties=3)
     asked.precompute_scores([("layer1", SemanticSettings(level="factors")), ("layer4", low), ("layer1", low)])
     assert len(asked.known) == 3  # both layers and the pixels
     assert asked.score("layer4", low).value > 0
@@ -288,7 +288,7 @@ def test_scores_that_cannot_be_precomputed_are_computed_on_request(root, discs):
 @pytest.mark.usefixtures("two_threads")
 def test_where_a_scoring_process_is_killed_this_one_goes_on(root, discs, monkeypatch):
     asked = semantics(root, discs)
-    low = SemanticSettings(level="low", penalties=3)
+    low = SemanticSettings(level="low", target_penalties=3)
     here = os.getpid()
 
     def killed_elsewhere(*args, **kwargs):
@@ -305,7 +305,7 @@ def test_where_a_scoring_process_is_killed_this_one_goes_on(root, discs, monkeyp
 @pytest.mark.usefixtures("two_threads")
 def test_the_record_includes_the_seconds_of_precomputed_scores(root, discs, monkeypatch):
     asked = semantics(root, discs)
-    low = SemanticSettings(level="low", penalties=3)
+    low = SemanticSettings(level="low", target_penalties=3)
 
     def slowly(*args, **kwargs):
         time.sleep(0.5)
@@ -321,7 +321,7 @@ def test_the_record_includes_the_seconds_of_precomputed_scores(root, discs, monk
 
 def test_the_pixels_floor_of_another_view_is_another(root, discs):
     """Targets are measured on the preprocessed image; features of ``pixels`` do not identify the preprocessing."""
-    low = SemanticSettings(level="low", penalties=3, mid_tasks=())
+    low = SemanticSettings(level="low", target_penalties=3, mid_tasks=())
     one, other = semantics(root, discs), semantics(root, discs)
     cropped = replace(other.extractor.encoder, view=replace(other.extractor.encoder.view, crop=16))
     other.extractor.encoder, other.known = cropped, one.known

@@ -62,23 +62,26 @@ class SemanticSettings:
             symmetry, figure and ground), ``high`` (class) or ``factors`` (recorded factors of synthetic images).
         mid_tasks: Additional tasks of level ``mid`` that need further views of each image: ``rotation`` (four
             views), ``patch`` (nine) and ``corruption`` (twelve); ``none`` disables them.
-        penalties: Number of log-spaced L2 penalties in the grid, for standardised features.
+        target_penalties: Number of log-spaced L2 penalties that are tried per target, from 0.01 to 10⁶, for
+            standardised features.
     """
 
     level: Level = "low"
     mid_tasks: tuple[str, ...] = ("rotation",)
-    penalties: int = 13
+    target_penalties: int = 13
 
     def __post_init__(self) -> None:
         if self.level not in get_args(Level):
             raise unknown_name("level", self.level, list(get_args(Level)))
-        if self.penalties < 2:
-            raise UsageError(f"--penalties {self.penalties} leaves no choice of a penalty: give 2 or more.")
+        if self.target_penalties < 2:
+            raise UsageError(
+                f"--target-penalties {self.target_penalties} leaves no choice of a penalty: give 2 or more."
+            )
 
     @property
     def grid(self) -> list[float]:
         """Penalties, ascending, for features of standard deviation 1."""
-        return np.geomspace(1e-2, 1e6, self.penalties).tolist()
+        return np.geomspace(1e-2, 1e6, self.target_penalties).tolist()
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as plain values, for records."""

@@ -143,7 +143,7 @@ def _comparison(a: Result, b: Result) -> Comparison:
     if METRIC in (a.metric, b.metric):
         raise DataError(
             f"{METRIC} ranks all rows together, so that single rows are neither right nor wrong and cannot be "
-            "compare_outcomes. Compare the intervals of the two records instead."
+            "paired. Compare the intervals of the two records instead."
         )
     if a.outcomes is None or b.outcomes is None:
         raise DataError(
