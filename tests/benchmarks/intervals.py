@@ -25,8 +25,7 @@ from transferkit.core.outcomes import row_outcomes
 from transferkit.core.proportions import accuracy_interval, class_mean_interval
 from transferkit.core.seeding import generator
 from transferkit.detection.matching import Matches
-from transferkit.detection.precision import image_bootstrap, mean_average_precision
-from transferkit.detection.scoring import DRAWS
+from transferkit.detection.scoring import DRAWS, image_bootstrap, mean_average_precision
 from transferkit.probes import ranking
 from transferkit.probes.classification import Selection
 from transferkit.probes.fewshot import FewshotProbe, FewshotSettings

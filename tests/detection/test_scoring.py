@@ -15,8 +15,13 @@ from transferkit.data.detection import open_detection
 from transferkit.detection.coco import NAMES, annotations, answers_of, coco_score, require_evaluator
 from transferkit.detection.detections import Detections, read_found, write_found
 from transferkit.detection.matching import COCO_THRESHOLDS, class_matches, overlaps
-from transferkit.detection.precision import average_precision, image_bootstrap, mean_average_precision
-from transferkit.detection.scoring import Search, detection_score
+from transferkit.detection.scoring import (
+    Search,
+    average_precision,
+    detection_score,
+    image_bootstrap,
+    mean_average_precision,
+)
 
 SIZES = np.full((12, 2), 256)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from transferkit.reports.domains import DOMAINS, by_domain, domain_of
+from transferkit.reports.result_table import DOMAINS, by_domain, domain_of
 
 
 @pytest.mark.parametrize(

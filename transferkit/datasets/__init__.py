@@ -9,25 +9,18 @@ which is no longer available; VOC2007 has several labels per image.
 
 from ..data.dataset import DATASETS
 from ..data.published import PUBLISHED
-from . import (  # noqa: F401  (each registers itself)
-    caltech101,
-    cars,
-    chestx,
+from . import (  # noqa: F401  (each registers its data sets)
     cifar,
-    cropdisease,
-    deepweeds,
-    dtd,
-    eurosat,
-    flowers102,
+    illustrative,
     image_lists,
     imagenet,
-    isic,
-    kaokore,
+    medical,
     miniimagenet,
-    omniglot,
-    resisc45,
-    sketch,
-    svhn,
+    natural,
+    objects,
+    satellite,
+    symbolic,
+    texture,
     voc2007,
 )
 from .opening import PublishedOpener

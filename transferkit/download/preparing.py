@@ -4,24 +4,65 @@ Archives are unpacked into ``<data folder>/.preparing/<name>``, which is renamed
 reader of the data set has validated it. An incomplete folder therefore never appears under the final name.
 """
 
+import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import unquote, urlsplit
 
-from ..core.errors import DataError, UsageError
-from ..core.files import require_space, writing_to
+from ..core.errors import DataError, DiskSpaceError, UsageError
+from ..core.files import digest_file, require_space, write_json, writing_to
 from ..core.progress import SILENT, Reporter
 from ..core.wording import counted
-from .checksums import record_digests
 from .extract_archive import UNSUPPORTED, ArchiveLimits, Unpacked, is_archive, unpack
 from .fetching import DATA_FOLDER_REMEDY, RetryPolicy, fetch
 from .file_lock import hold_lock
 from .publication import Download, Publication, state_of
+
+
+def record_digests(name: str, files: Mapping[str, Path], root: Path, *, reporter: Reporter = SILENT) -> None:
+    """Record the SHA-256 of files in ``<root>/digests/<name>.json``, and report it.
+
+    A file that differs from its first download is reported; the recorded checksum does not change.
+
+    Args:
+        name: Name of the data set.
+        files: File name → path.
+        root: Data folder.
+        reporter: Receives the notes.
+    """
+    record = root / "digests" / f"{name}.json"
+    recorded = _read_record(record)
+    for file, path in files.items():
+        found = digest_file(path)
+        first = recorded.setdefault(file, found)
+        if first == found:
+            reporter.note(
+                f"{file} has no published checksum. Its SHA-256 is {found}; it is recorded in {record} and "
+                "compared when the file is fetched again."
+            )
+        else:
+            reporter.note(
+                f"{file} differs from the first download: its SHA-256 is {found}, and was {first}. Either its "
+                "publisher changed it, or one of the two is damaged. Check with transferkit datasets verify "
+                f"{name}. Remove {record} to accept the new file."
+            )
+    with suppress(DiskSpaceError):
+        write_json(record, recorded)
+
+
+def _read_record(record: Path) -> dict[str, str]:
+    """Read the recorded checksums; the result is empty if there are none or they cannot be read."""
+    try:
+        kept = json.loads(record.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return {str(file): str(digest) for file, digest in kept.items()} if isinstance(kept, dict) else {}
+
 
 MIRROR = "TRANSFERKIT_MIRROR"
 """Environment variable with the base address of ``<name>/<file>``."""

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,36 @@ from ..core.errors import DamagedError
 from ..core.record_labels import Label, labels_of, ordered_recipes
 from ..core.results import Result, ResultStore
 from ..core.statistics import Interval
-from .domains import by_domain, domain_of
+from ..data.budgets import split_spec
+from ..protocols.dataset_catalog import known_datasets
 from .layer_order import by_depth
 from .statistics import ALPHA, Ranks, Units, difference_p, holm, ranks, seed_mean
+
+DOMAINS = ("natural", "satellite", "symbolic", "medical", "illustrative", "texture")
+"""Domains in the order of the study's tables."""
+
+OTHER = "other"
+
+
+@cache
+def _known_domains() -> dict[str, str]:
+    return {one.name: one.domain for one in known_datasets() if one.domain}
+
+
+def domain_of(data: str) -> str:
+    """Return the domain of a spec, with or without a budget or number after it; ``other`` if it is unknown.
+
+    >>> domain_of("mini/digits"), domain_of("eurosat@shots=5"), domain_of("folder:photos")
+    ('symbolic', 'satellite', 'other')
+    """
+    whole, _ = split_spec(data)
+    return _known_domains().get(whole) or _known_domains().get(whole.partition(":")[0]) or OTHER
+
+
+def by_domain(domain: str) -> int:
+    """Return the sort key of a domain; unknown domains come last."""
+    return DOMAINS.index(domain) if domain in DOMAINS else len(DOMAINS)
+
 
 ANALYSES = ("cka", "separation", "transferability", "robustness", "inversion")
 """Protocols that analyse networks; their records are shown in figures, not in the main table."""
