@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.studies.studies import PLAIN, carried_out, drawn, place_at, plain_study
-from transferkit.cache.locks import Lock
+from transferkit.core.locks import Lock
 from transferkit_cli.main import cli
 
 

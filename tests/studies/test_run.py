@@ -12,8 +12,8 @@ import pytest
 
 from tests.protocols.pretraining.runs import Notes, command
 from tests.studies.studies import SMALL, carried_out, drawn, place_at, plain_study, small
-from transferkit.cache.locks import Lock
 from transferkit.core.errors import DiskSpaceError, StudyError, UsageError
+from transferkit.core.locks import Lock
 from transferkit.studies.run import run_study, state_of
 from transferkit.studies.state import State
 

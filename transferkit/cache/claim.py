@@ -14,9 +14,9 @@ from ..core.errors import CacheError, ShapeError
 from ..core.features import require_finite
 from ..core.files import atomic_path
 from ..core.labels import is_multilabel
+from ..core.locks import Lock
 from .format import encode_shard
 from .key import EntryKey
-from .locks import Lock
 from .manifest import Manifest, ShardFile
 from .names import encoded
 

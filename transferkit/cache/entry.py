@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from ..core.errors import CacheError, ShapeError
 from ..core.features import Features
 from ..core.groups import Groups, grouped_fingerprint
+from ..core.locks import Lock
 from ..core.out_of_core import Blocks, Matrix
 from .claim import OK, Claim, ClaimedEntry
 from .format import reading_shard
 from .key import EntryKey
-from .locks import Lock
 from .maintenance import ENTRY_LOCK, FileProblem, verify_folder
 from .manifest import MANIFEST, Manifest, ShardFile, read_manifest, write_manifest
 from .reading import Rows, layer_files, read_chunks, read_layer, read_rows

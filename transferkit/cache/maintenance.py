@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..core.errors import CacheError, DamagedError
 from ..core.files import digest_file, writing_to
-from .locks import Lock
+from ..core.locks import Lock
 from .manifest import MANIFEST, Manifest, ShardFile, read_manifest, write_manifest
 
 ENTRY_LOCK = "entry.lock"

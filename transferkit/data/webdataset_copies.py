@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 
 from ..core.errors import DataError
 from ..core.files import digest_of
+from ..core.locks import hold_lock
 from ..core.progress import SILENT, Reporter
 from ..download.fetching import AbsentError, RetryPolicy, fetch
-from ..download.file_lock import hold_lock
 from ..download.publication import Download
 
 _REMEDY = (

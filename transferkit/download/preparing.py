@@ -16,11 +16,11 @@ from urllib.parse import unquote, urlsplit
 
 from ..core.errors import DataError, DiskSpaceError, UsageError
 from ..core.files import digest_file, require_space, write_json, writing_to
+from ..core.locks import hold_lock
 from ..core.progress import SILENT, Reporter
 from ..core.wording import counted
 from .extract_archive import UNSUPPORTED, ArchiveLimits, Unpacked, is_archive, unpack
 from .fetching import DATA_FOLDER_REMEDY, RetryPolicy, fetch
-from .file_lock import hold_lock
 from .publication import Download, Publication, state_of
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..cache.locks import Lock
 from ..core.errors import StudyError, TransferkitError, UsageError
 from ..core.files import writing_to
+from ..core.locks import Lock
 from ..core.progress import ProgressTask, readable_seconds
 from ..core.results import Results, ResultStore
 from ..protocols.context import RunContext

@@ -24,7 +24,6 @@ from tests.protocols.pretraining.runs import (
     small,
     weights,
 )
-from transferkit.cache.locks import Lock
 from transferkit.core.errors import (
     CheckpointError,
     DataError,
@@ -34,6 +33,7 @@ from transferkit.core.errors import (
     UnknownNameError,
     UsageError,
 )
+from transferkit.core.locks import Lock
 from transferkit.data.view_loading import load_views
 from transferkit.models.catalog import default_model, load_encoder
 from transferkit.protocols.context import RunContext

@@ -11,9 +11,9 @@ import numpy as np
 from lightning.fabric import Fabric
 
 from ... import __version__
-from ...cache.locks import Lock
 from ...core.errors import UsageError
 from ...core.files import digest_of
+from ...core.locks import Lock
 from ...core.progress import SILENT
 from ...core.results import Cell, Result, Results, ResultStore
 from ...core.seeding import seed_of

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from ... import __version__
-from ...cache.locks import Lock
 from ...core.errors import DataError, UsageError
 from ...core.features import Features
+from ...core.locks import Lock
 from ...core.progress import SILENT
 from ...core.proportions import accuracy_interval
 from ...core.results import Cell, Result, Results, ResultStore, Score

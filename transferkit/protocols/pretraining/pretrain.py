@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from ...cache.locks import Lock
 from ...core.errors import DataError, UsageError
+from ...core.locks import Lock
 from ...core.progress import SILENT, ProgressTask, Reporter
 from ...models.catalog import load_encoder
 from ...models.runs import Run

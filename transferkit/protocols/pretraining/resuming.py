@@ -6,9 +6,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from ...cache.locks import Lock
 from ...core.errors import CheckpointError, TransferkitError, UsageError
 from ...core.files import require_space
+from ...core.locks import Lock
 from ...models.runs import Run
 from .checkpoint import load_tensors, restore_training, training_tensors
 from .job import Job

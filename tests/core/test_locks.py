@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from transferkit.cache import locks
-from transferkit.cache.locks import Lock
-from transferkit.core.errors import CacheError, DiskSpaceError
+from transferkit.core import locks
+from transferkit.core.errors import DiskSpaceError
+from transferkit.core.locks import Lock, hold_lock
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from transferkit.cache.locks import Lock
+from transferkit.core.locks import Lock
 lock = Lock(Path(sys.argv[1]))
 lock.acquire(wait=True)
 print("held", flush=True)
@@ -81,7 +81,7 @@ def test_a_forked_worker_does_not_keep_the_lock_of_its_killed_parent(tmp_path):
     script = """
 import os, sys, time
 from pathlib import Path
-from transferkit.cache.locks import Lock
+from transferkit.core.locks import Lock
 lock = Lock(Path(sys.argv[1]))
 lock.acquire(wait=True)
 if child := os.fork():
@@ -134,10 +134,43 @@ def test_an_interrupted_wait_leaves_no_file_open(tmp_path, monkeypatch):
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
-def test_a_system_without_file_locks_gives_an_error(tmp_path, monkeypatch):
+def test_locks_exclude_each_other_on_a_system_without_flock(tmp_path, monkeypatch):
     monkeypatch.setattr(locks, "fcntl", None)
-    with pytest.raises(CacheError, match=r"no fcntl.*reading works everywhere"):
-        Lock(tmp_path / "a.lock").acquire(wait=False)
+    path = tmp_path / "new folder" / "a.lock"
+    first, second = Lock(path), Lock(path)
+    started, done = threading.Event(), threading.Event()
+
+    def hold():
+        with first:
+            started.set()
+            done.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    started.wait()
+    assert not second.acquire(wait=False)
+    assert (first.held, second.held) == (True, False)
+    threading.Timer(0.2, done.set).start()
+    with second:
+        assert (first.held, second.held) == (False, True)
+    assert not second.held
+    thread.join()
+
+
+def test_a_busy_lock_is_reported_before_waiting(tmp_path):
+    path, calls = tmp_path / "a.lock", []
+    process = holder(path)
+
+    def busy():
+        calls.append("busy")
+        kill(process)
+
+    with hold_lock(path, busy=busy):
+        assert calls == ["busy"]
+        assert not Lock(path).acquire(wait=False)
+    with hold_lock(path, busy=busy):
+        assert calls == ["busy"]
+    assert not path.exists()
 
 
 @pytest.mark.skipif(not Path("/sys/kernel").exists(), reason="needs a folder that even root cannot write")

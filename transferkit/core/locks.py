@@ -2,16 +2,19 @@
 
 import os
 import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ..core.errors import CacheError
-from ..core.files import writing_to
+from filelock import BaseFileLock, FileLock, Timeout
+
+from .files import writing_to
 
 try:
     import fcntl
-except ImportError:  # Windows: entries can be read, but not filled
+except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 
@@ -20,7 +23,8 @@ class Lock:
 
     ``flock`` belongs to the open file, so the kernel releases it when the holder is killed. The file is removed
     on release: a process that waited for it notices that the file has no name any more, and locks a new file.
-    On NFS the server must support locks (Linux turns ``flock`` into byte-range locks there).
+    On NFS the server must support locks (Linux turns ``flock`` into byte-range locks there). A system without
+    ``flock``, such as Windows, uses the package filelock, which keeps the file.
 
     Args:
         path: path of the lock file; its folder is created if needed.
@@ -29,24 +33,20 @@ class Lock:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor: int | None = None
+        self._portable: BaseFileLock | None = None
 
     @property
     def held(self) -> bool:
         """True if this object holds the lock."""
-        return self._descriptor is not None
+        return self._descriptor is not None or self._portable is not None
 
     def acquire(self, *, wait: bool) -> bool:
         """Take the lock.
 
         Returns: whether the lock is held; False only if ``wait`` is off and another holder has it.
-
-        Raises: CacheError: on a system without ``fcntl``.
         """
         if fcntl is None:
-            raise CacheError(
-                "Filling the feature cache needs file locks, which this system lacks (no fcntl). "
-                "Fill it on Linux or macOS; reading works everywhere."
-            )
+            return self._acquire_portable(wait=wait)
         while True:
             descriptor = self._open()
             try:
@@ -63,8 +63,22 @@ class Lock:
                 return True
             os.close(descriptor)
 
+    def _acquire_portable(self, *, wait: bool) -> bool:
+        with writing_to(self._path):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self._path, is_singleton=False)
+        try:
+            lock.acquire(blocking=wait)
+        except Timeout:
+            return False
+        self._portable = lock
+        return True
+
     def release(self) -> None:
         """Release the lock; this does nothing if it is not held."""
+        if self._portable is not None:
+            self._portable.release()
+            self._portable = None
         if self._descriptor is not None:
             _HELD.discard(self)
             if self._is_still_named(self._descriptor):
@@ -101,6 +115,24 @@ class Lock:
             return os.path.samestat(os.fstat(descriptor), self._path.stat())
         except FileNotFoundError:
             return False
+
+
+@contextmanager
+def hold_lock(path: Path, *, busy: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock file ``path`` inside the block.
+
+    Args:
+        path: path of the lock file; its folder is created if needed.
+        busy: function that is called before waiting for another process; it may raise an error instead.
+    """
+    lock = Lock(path)
+    if not lock.acquire(wait=False):
+        busy()
+        lock.acquire(wait=True)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 _HELD: weakref.WeakSet[Lock] = weakref.WeakSet()
