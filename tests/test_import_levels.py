@@ -28,6 +28,7 @@ LEVELS = {
     "transferkit.protocols": 5,
     "transferkit.reports": 6,
     "transferkit.studies": 6,
+    "transferkit.api": 7,
     "transferkit_cli": 7,
     "transferkit.__main__": 8,
 }

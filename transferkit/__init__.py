@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .api import extract, probe
     from .core.errors import TransferkitError
     from .core.features import Features
     from .core.preprocessing import Preprocessing
@@ -21,13 +22,12 @@ if TYPE_CHECKING:
     from .models.catalog import load_encoder
     from .probes.estimators import KNNProbe, LinearProbe, PrototypeProbe, RidgeProbe
     from .protocols.dataset_catalog import open_dataset
-    from .protocols.notebook import extract, probe
 
 _MODULES = {
-    "extract": "protocols.notebook",
-    "probe": "protocols.notebook",
+    "extract": "api",
+    "probe": "api",
     "load_encoder": "models.catalog",
-    "open_dataset": "data.catalog",
+    "open_dataset": "protocols.dataset_catalog",
     "KNNProbe": "probes.estimators",
     "LinearProbe": "probes.estimators",
     "PrototypeProbe": "probes.estimators",

@@ -18,9 +18,9 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from tests.benchmarks.timing import median_ratio
+from transferkit.api import extract
 from transferkit.probes import answers as answering
 from transferkit.probes.episodes import Shape, draw_episodes
-from transferkit.protocols.notebook import extract
 
 DEEP = ("last", "blocks.5.0", "blocks.5.1", "blocks.5.2", "blocks.5.3")  # 2 048 features in all
 TASKS = ((("last",), 5), (DEEP, 20))

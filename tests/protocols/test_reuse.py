@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import transferkit
-from tests.protocols.test_notebook import SETTINGS, coloured
+from tests.test_api import SETTINGS, coloured
 from transferkit.cache.store import FeatureStore
 from transferkit.core.errors import ModelError
 from transferkit.protocols import reuse

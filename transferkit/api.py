@@ -8,31 +8,31 @@ from typing import Any
 
 from torch import nn
 
-from .. import __version__
-from ..cache.store import FeatureStore
-from ..core.errors import DataError, UsageError
-from ..core.features import Features
-from ..core.files import digest_of
-from ..core.groups import require_disjoint_groups
-from ..core.labels import stratify_labels
-from ..core.preprocessing import Preprocessing
-from ..core.progress import reporter_for
-from ..core.registry import unknown_name
-from ..core.results import Cell, Result, Results
-from ..core.seeding import generator
-from ..core.splitting import stratified_split
-from ..core.wording import counted
-from ..core.workspace import Workspace
-from ..data.arrays import from_torch_dataset
-from ..data.dataset import Dataset, Split
-from ..models.catalog import load_encoder
-from ..models.encoder import Encoder, encoder_of
-from ..probes import PROBES
-from ..probes.linear import LinearSettings
-from .dataset_catalog import open_dataset
-from .evaluate import questions
-from .extract import Extractor
-from .settings import ExtractSettings
+from . import __version__
+from .cache.store import FeatureStore
+from .core.errors import DataError, UsageError
+from .core.features import Features
+from .core.files import digest_of
+from .core.groups import require_disjoint_groups
+from .core.labels import stratify_labels
+from .core.preprocessing import Preprocessing
+from .core.progress import reporter_for
+from .core.registry import unknown_name
+from .core.results import Cell, Result, Results
+from .core.seeding import generator
+from .core.splitting import stratified_split
+from .core.wording import counted
+from .core.workspace import Workspace
+from .data.arrays import from_torch_dataset
+from .data.dataset import Dataset, Split
+from .models.catalog import load_encoder
+from .models.encoder import Encoder, encoder_of
+from .probes import PROBES
+from .probes.linear import LinearSettings
+from .protocols.dataset_catalog import open_dataset
+from .protocols.evaluate import questions
+from .protocols.extract import Extractor
+from .protocols.settings import ExtractSettings
 
 Extracted = dict[str, dict[str, Features]]
 """Layer → split → features."""

@@ -9,9 +9,9 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 import transferkit
+from transferkit.api import _train_val_test
 from transferkit.core.errors import DataError, UsageError
 from transferkit.data.arrays import from_arrays
-from transferkit.protocols.notebook import _train_val_test
 
 
 class Tiny(nn.Module):
