@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import nn
 
-from . import __version__
 from .cache.store import FeatureStore
 from .core.errors import DataError, UsageError
 from .core.features import Features
@@ -18,7 +17,7 @@ from .core.labels import stratify_labels
 from .core.preprocessing import Preprocessing
 from .core.progress import reporter_for
 from .core.registry import unknown_name
-from .core.results import Cell, Result, Results
+from .core.results import Result, Results
 from .core.seeding import generator
 from .core.splitting import stratified_split
 from .core.wording import counted
@@ -29,6 +28,7 @@ from .models.catalog import load_encoder
 from .models.encoder import Encoder, encoder_of
 from .probes import PROBES
 from .probes.linear import LinearSettings
+from .protocols.cells import features_cell
 from .protocols.dataset_catalog import open_dataset
 from .protocols.evaluate import questions
 from .protocols.extract import Extractor
@@ -152,19 +152,7 @@ def _train_val_test(splits: Mapping[str, Features], seed: int) -> dict[str, Feat
 def _evaluate(splits: Mapping[str, Features], protocol: str, settings: Any, seed: int) -> Result:
     score = PROBES[protocol].score(splits, settings, seed=seed)
     first = next(iter(splits.values()))
-    cell = Cell(
-        protocol=protocol,
-        model=first.model,
-        weights=first.weights,
-        data=first.data,
-        fingerprint=digest_of({name: part.fingerprint for name, part in splits.items()}),
-        layer=first.layer,
-        pooling=first.pooling,
-        view=first.view,
-        settings=settings.to_json(),
-        seed=seed,
-        version=__version__,
-    )
+    cell = features_cell(splits, protocol, settings.to_json(), seed=seed)
     skipped = sum(len(part.skipped) for part in splits.values())
     return Result.of(cell, score, dim=first.dim, skipped_rows=skipped, load_seconds=0.0)
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, fields, replace
 from itertools import product
 from typing import Any
 
-from .. import __version__
 from ..cache.entry import Entry
 from ..cache.store import FeatureStore
 from ..core.devices import free_memory_bytes
@@ -24,6 +23,7 @@ from ..probes.fewshot import FewshotProbe, with_shared_classes
 from ..probes.linear import LinearSettings, require_one_label_for_sgd
 from ..probes.probe import Probe, Settings
 from ..probes.semantic import SemanticSettings
+from .cells import entry_cell
 from .context import RunContext
 from .dataset_catalog import expand_datasets
 from .extract import Extractor
@@ -268,19 +268,13 @@ class Evaluator:
 def _cell(entries: Mapping[str, Entry], layer: str, question: EvalRequest, semantics: Semantics) -> Cell:
     """Return the cell of a result: the keys of all splits, the request with its targets, and the seed."""
     entry, settings = next(iter(entries.values())), question.settings.to_json()
-    key = entry.key
     if isinstance(question.settings, SemanticSettings):
         settings = {**settings, "targets": semantics.definitions(question.settings)}
-    return Cell(
-        protocol=question.protocol,
-        model=key.model,
-        weights=key.weights,
-        data=key.data,
+    return entry_cell(
+        entry,
+        layer,
+        question.protocol,
+        settings,
         fingerprint=digest_of({split: entry.fingerprint for split, entry in entries.items()}),
-        layer=layer,
-        pooling=entry.pooling(layer),
-        view=key.extraction_settings,
-        settings=settings,
         seed=semantics.context.seed,
-        version=__version__,
     )

@@ -22,7 +22,6 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
-from .. import __version__
 from ..analysis.image_quality import perceptual_distances, psnr, ssim
 from ..analysis.inversion import invert
 from ..analysis.inversion_settings import InversionSettings
@@ -30,7 +29,7 @@ from ..core.devices import choose_compute
 from ..core.errors import DataError, MissingExtraError, ModelError, ShapeError
 from ..core.preprocessing import Preprocessing
 from ..core.progress import Reporter
-from ..core.results import Cell, Result, ResultStore, Score
+from ..core.results import Result, ResultStore, Score
 from ..core.statistics import FEWEST, Interval, t_interval
 from ..data.dataset import Split
 from ..data.loading import load_batches
@@ -39,6 +38,7 @@ from ..models.capture_outputs import captured_outputs
 from ..models.catalog import default_model, load_encoder
 from ..models.encoder import Encoder
 from ..models.layers import Layer, list_layers, resolve_layers
+from .cells import network_cell
 from .context import RunContext
 from .invert_settings import InvertSettings
 
@@ -197,18 +197,15 @@ def invert_layers(
 
 def _record(row: Reconstructions, split: Split, encoder: Encoder, settings: Mapping[str, Any], *, seed: int) -> Result:
     """Return the record of one layer: the PSNR, with an interval over five images or more."""
-    cell = Cell(
-        protocol="inversion",
-        model=row.model,
-        weights=row.weights,
+    cell = network_cell(
+        encoder,
+        "inversion",
+        settings,
         data=split.dataset,
         fingerprint=split.fingerprint,
         layer=row.layer,
-        pooling="none",
-        view=encoder.view.to_json(),
-        settings=settings,
         seed=seed,
-        version=__version__,
+        pooling="none",
     )
     value, psnrs = row.means["psnr"], row.measures["psnr"]
     score = Score(

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ... import __version__
 from ...cache.entry import Entry
 from ...cache.store import FeatureStore
 from ...core.features import Features, concatenate
-from ...core.results import Cell, Result, ResultStore, Score
+from ...core.results import Result, ResultStore, Score
 from ...data.dataset import Dataset
 from ...data.folder import require_class_folders
 from ...models.catalog import default_model, load_encoder
+from ..cells import entry_cell
 from ..context import RunContext
 from ..dataset_catalog import expand_datasets
 from ..extract import Extractor
@@ -76,19 +76,8 @@ class LayerFeatures:
     ) -> Result:
         """Return the stored record of a cell, or store a new one with the return value of ``score``."""
         entry = next(iter(self.entries.values()))
-        key = entry.key
-        cell = Cell(
-            protocol=protocol,
-            model=key.model,
-            weights=key.weights,
-            data=key.data,
-            fingerprint=self.dataset.fingerprint,
-            layer=layer,
-            pooling=entry.pooling(layer),
-            view=key.extraction_settings,
-            settings=settings,
-            seed=self.context.seed,
-            version=__version__,
+        cell = entry_cell(
+            entry, layer, protocol, settings, fingerprint=self.dataset.fingerprint, seed=self.context.seed
         )
         store = ResultStore(self.context.workspace.results)
         if not force and (found := store.find(cell)):

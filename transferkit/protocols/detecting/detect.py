@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from lightning.fabric import Fabric
 
-from ... import __version__
 from ...core.errors import UsageError
 from ...core.files import digest_of
 from ...core.locks import Lock
@@ -29,6 +28,7 @@ from ...detection.matching import Rule
 from ...detection.scoring import Search, detection_score
 from ...models.catalog import default_model, load_encoder
 from ...models.encoder import Encoder
+from ..cells import network_cell
 from ..context import RunContext
 from ..dataset_catalog import is_boxed, known_datasets
 from ..finetuning.cost import check_on_rank_zero, steps_taken
@@ -294,18 +294,14 @@ class _Target:
         return load_encoder(self.spec, runs=self.context.workspace.runs)
 
     def _cell(self, encoder: Encoder) -> Cell:
-        return Cell(
-            protocol=PROTOCOL,
-            model=encoder.spec,
-            weights=encoder.weights,
+        return network_cell(
+            encoder,
+            PROTOCOL,
+            self.settings.to_json(),
             data=self.dataset.spec,
             fingerprint=digest_of({name: split.fingerprint for name, split in self.dataset.splits.items()}),
             layer=LAYER,
-            pooling=encoder.pooling,
-            view=encoder.view.to_json(),
-            settings=self.settings.to_json(),
             seed=self.settings.seed,
-            version=__version__,
         )
 
     @property

@@ -12,7 +12,6 @@ from lightning.fabric import Fabric
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from ... import __version__
 from ...core.errors import DataError, UsageError
 from ...core.features import Features
 from ...core.locks import Lock
@@ -29,6 +28,7 @@ from ...models.catalog import default_model, load_encoder
 from ...models.encoder import Encoder
 from ...probes.calibration import fitted_temperature
 from ...probes.classification import Selection, Temperature, classification_score
+from ..cells import network_cell
 from ..context import RunContext
 from ..dataset_catalog import expand_datasets
 from ..one_label import require_one_label_each
@@ -368,19 +368,14 @@ class _Target:
         return encoder.at(self.settings.size or min(own, self.settings.max_pixels or own))
 
     def _cell(self, protocol: str, settings: Mapping[str, Any]) -> Cell:
-        encoder = self.encoder()
-        return Cell(
-            protocol=protocol,
-            model=encoder.spec,
-            weights=encoder.weights,
+        return network_cell(
+            self.encoder(),
+            protocol,
+            settings,
             data=self.dataset.spec,
             fingerprint=self.dataset.fingerprint,
             layer=LAYER,
-            pooling=encoder.pooling,
-            view=encoder.view.to_json(),
-            settings=settings,
             seed=self.settings.seed,
-            version=__version__,
         )
 
     @property
