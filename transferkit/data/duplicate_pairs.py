@@ -1,6 +1,5 @@
 """Decoding of all images of a data set, and the search for duplicates among them."""
 
-import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.cores import available_cores
 from ..core.errors import UnreadableImageError
 from ..core.progress import SILENT, ProgressTask, Reporter
 from .dataset import Reader
@@ -18,7 +18,7 @@ from .folder import FolderReader
 from .grey import Grey, grey_warnings, observed_greys
 from .image_hashes import MAX_BITS, ImageHashes, duplicates
 
-_THREADS = min(16, os.cpu_count() or 1)
+_THREADS = min(16, available_cores())
 _QUEUE_SIZE = 64 * _THREADS  # maximum number of queued images
 _MAX_LISTED = 20  # maximum number of printed lines per kind; JSON lists all
 

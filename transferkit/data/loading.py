@@ -1,7 +1,6 @@
 """Decoding and preprocessing of batches of images, in worker processes or in this process."""
 
 import multiprocessing
-import os
 import signal
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -13,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
+from ..core.cores import available_cores
 from ..core.errors import DataError, UnreadableImageError
 from ..core.preprocessing import Preprocessing
 from .dataset import Reader, Split
@@ -142,7 +142,7 @@ def default_workers() -> int:
     With a GPU, all cores but one decode. If the CPU also runs the network, a quarter of the cores decode: the network
     takes tens of times longer than decoding, and on two cores a second process does not help.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = available_cores()
     return min(cores - 1 if torch.cuda.is_available() else cores // 4, MOST_WORKERS)
 
 

@@ -13,6 +13,7 @@ import torch
 
 from .. import __version__
 from ..cache.store import FeatureStore
+from ..core.cores import available_cores
 from ..core.devices import choose_compute
 from ..core.faiss_library import has_faiss, load_faiss
 from ..core.files import readable_bytes
@@ -50,7 +51,7 @@ class Finding:
 def examine(workspace: Workspace) -> Iterator[Finding]:
     """Check the software, the devices, the optional packages, the disk and the workspace."""
     yield Finding("transferkit", f"{__version__} on Python {platform.python_version()}")
-    yield Finding("torch", f"{torch.__version__}, {torch.get_num_threads()} threads on {os.cpu_count()} cores")
+    yield Finding("torch", f"{torch.__version__}, {torch.get_num_threads()} threads on {available_cores()} cores")
     yield _device()
     yield _faiss()
     yield from map(_extra, EXTRAS)

@@ -1,6 +1,5 @@
 """Measurement of targets on pixels, once per data set, split and preprocessing, stored in the feature cache."""
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from ..cache.entry import Entry, planned_bytes
 from ..cache.key import EntryKey
 from ..cache.store import FeatureStore
+from ..core.cores import available_cores
 from ..core.errors import CacheError, DataError
 from ..core.files import require_space
 from ..core.preprocessing import Preprocessing
@@ -110,7 +110,7 @@ class _Measuring:
 
 
 def _load(measuring: _Measuring, batches: Iterable[NDArray[np.int64]]) -> Iterator[_Loaded]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = available_cores()
     yield from load_items(measuring, batches, workers=cores if cores > 1 else 0)
 
 

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from tests.studies.studies import place_at, plain_study
+from transferkit.core.cores import available_cores
 from transferkit.core.errors import DiskSpaceError, UsageError
 from transferkit.studies.engines import local
 from transferkit.studies.engines.engine import ResourceRequest, need_of
-from transferkit.studies.engines.local import LocalEngine, cores, default_workers
+from transferkit.studies.engines.local import LocalEngine, default_workers
 from transferkit.studies.grid import Task, grid_of
 
 
@@ -26,14 +27,14 @@ def test_no_workers_are_refused(tmp_path):
 
 def test_threads_and_memory_are_divided(tmp_path):
     one, four = (engine_at(place_at(tmp_path), workers).share(0) for workers in (1, 4))
-    assert (one.threads, four.threads) == (cores(), max(1, cores() // 4))
+    assert (one.threads, four.threads) == (available_cores(), max(1, available_cores() // 4))
     assert four.memory == pytest.approx(one.memory / 4, rel=0.2)
     assert one.loaders is None
     assert four.loaders == four.threads // 4
 
 
 def test_no_more_workers_than_the_memory_carries(monkeypatch):
-    monkeypatch.setattr(local, "cores", lambda: 64)
+    monkeypatch.setattr(local, "available_cores", lambda: 64)
     monkeypatch.setattr(local, "free_memory_bytes", lambda: 10 * 2**30)
     assert default_workers() == 3
     monkeypatch.setattr(local, "free_memory_bytes", lambda: 2**20)
@@ -53,7 +54,7 @@ def test_no_more_workers_than_the_memory_carries(monkeypatch):
     ],
 )
 def test_threads_and_decoders_of_a_machine(tmp_path, monkeypatch, cores, gpus, workers, owner, other):
-    monkeypatch.setattr(local, "cores", lambda: cores)
+    monkeypatch.setattr(local, "available_cores", lambda: cores)
     monkeypatch.setattr(local, "free_memory_bytes", lambda: 2**50)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     engine = engine_at(place_at(tmp_path), workers=None)

@@ -15,6 +15,7 @@ from typing import IO, Self
 
 import torch
 
+from ...core.cores import available_cores
 from ...core.devices import choose_compute, free_memory_bytes
 from ...core.errors import UsageError
 from ...core.files import writing_to
@@ -148,7 +149,7 @@ class LocalEngine:
     def share(self, number: int) -> ResourceGrant:
         """Return the resources of the process with that number."""
         owner = number < self._gpus
-        feeding, reading = cores_of(cores(), self._gpus, self._count)
+        feeding, reading = cores_of(available_cores(), self._gpus, self._count)
         threads = feeding if owner else reading
         memory = max(0.0, free_memory_bytes() / 2 / self._count) / 2**30
         loaders = threads - 1 if owner else None if self._count == 1 else threads // 4
@@ -208,17 +209,12 @@ class LocalEngine:
         return [Outcome(task.id, None, error, seconds=time.perf_counter() - worker.began)]
 
 
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def default_workers(gpus: int = 0) -> int:
     """Return the default number of workers: half of the cores, limited by memory.
 
     With GPUs, it is one per GPU, plus half of the quarter of the cores that is reserved for other processes.
     """
-    most = gpus + (cores() // 4 + 1) // 2 if gpus else cores() // 2
+    most = gpus + (available_cores() // 4 + 1) // 2 if gpus else available_cores() // 2
     return max(1, gpus, min(most, free_memory_bytes() // (2 * PROCESS_BYTES)))
 
 
