@@ -15,7 +15,7 @@ from transferkit.core.errors import DamagedError, UsageError
 from transferkit.protocols.detecting.presets import PRESETS, default_preset, preset_settings
 from transferkit.protocols.detecting.settings import DetectSettings
 from transferkit.protocols.finetuning.settings import FinetuneSettings
-from transferkit.protocols.pretraining.settings import TrainerConfig
+from transferkit.training.settings import TrainerConfig
 
 from .session import Session
 from .settings import given

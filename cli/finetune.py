@@ -11,7 +11,7 @@ from transferkit.protocols.detecting.presets import PRESETS as DETECT_PRESETS
 from transferkit.protocols.detecting.settings import DetectSettings
 from transferkit.protocols.finetuning.presets import PRESETS
 from transferkit.protocols.finetuning.settings import FinetuneSettings
-from transferkit.protocols.pretraining.settings import TrainerConfig
+from transferkit.training.settings import TrainerConfig
 
 from .budget import budget_options
 from .detecting import on_error_option, preset_rows, require_own_options, run_detection, task_option

@@ -10,7 +10,8 @@ from rich.text import Text
 
 from transferkit.core.plugins import plugin_files
 from transferkit.protocols.pretraining.presets import PRESETS
-from transferkit.protocols.pretraining.settings import PretrainSettings, TrainerConfig
+from transferkit.protocols.pretraining.settings import PretrainSettings
+from transferkit.training.settings import TrainerConfig
 
 from .session import Session, common_options
 from .settings import OTHER, GroupedCommand, given, grouped_options, under, with_options

@@ -25,6 +25,7 @@ LEVELS = {
     "transferkit.data": 3,
     "transferkit.datasets": 4,
     "transferkit.mini": 4,
+    "transferkit.training": 4,
     "transferkit.protocols": 5,
     "transferkit.reports": 6,
     "transferkit.studies": 6,

@@ -20,8 +20,8 @@ from transferkit.protocols.detecting.backbone import detector_of
 from transferkit.protocols.detecting.loading import ImageBatch, target_of
 from transferkit.protocols.detecting.settings import DetectSettings
 from transferkit.protocols.detecting.training import DetectionJob, Training
-from transferkit.protocols.pretraining.devices import launched_fabric
-from transferkit.protocols.pretraining.settings import TrainerConfig
+from transferkit.training.devices import launched_fabric
+from transferkit.training.settings import TrainerConfig
 
 BATCH, OBJECTS, CLASSES = 2, 6, 20
 

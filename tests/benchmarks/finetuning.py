@@ -15,8 +15,8 @@ from transferkit.protocols.finetuning.head_init import HeadInit
 from transferkit.protocols.finetuning.network import FinetuneNetwork
 from transferkit.protocols.finetuning.settings import FinetuneSettings, GridPoint
 from transferkit.protocols.finetuning.training import TrainingLoop, TrainJob
-from transferkit.protocols.pretraining.devices import launched_fabric
-from transferkit.protocols.pretraining.settings import TrainerConfig
+from transferkit.training.devices import launched_fabric
+from transferkit.training.settings import TrainerConfig
 
 MODEL, SIZE, BATCH, STEPS, REPEATS = "random:resnet18", 64, 32, 6, 5
 

@@ -26,10 +26,11 @@ from transferkit.data.resize_and_crop import normalised
 from transferkit.data.view_loading import ViewBatch
 from transferkit.models.catalog import load_encoder
 from transferkit.models.runs import Run
-from transferkit.protocols.pretraining.devices import launched_fabric
 from transferkit.protocols.pretraining.job import Job, job_of
-from transferkit.protocols.pretraining.optimizing import build_optimizer
-from transferkit.protocols.pretraining.settings import PretrainSettings, TrainerConfig
+from transferkit.protocols.pretraining.settings import PretrainSettings
+from transferkit.protocols.pretraining.trainer import build_optimizer
+from transferkit.training.devices import launched_fabric
+from transferkit.training.settings import TrainerConfig
 
 SIZE, BATCH, QUEUE = 64, 64, 4096
 IMAGES = 8 * BATCH

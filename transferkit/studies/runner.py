@@ -32,9 +32,10 @@ from ..protocols.extract import Extractor
 from ..protocols.finetuning.finetune import RunOptions, finetune
 from ..protocols.finetuning.settings import FinetuneSettings
 from ..protocols.pretraining.pretrain import pretrain
-from ..protocols.pretraining.settings import PretrainSettings, TrainerConfig
+from ..protocols.pretraining.settings import PretrainSettings
 from ..protocols.semantic import ScoreCache
 from ..protocols.settings import ExtractSettings
+from ..training.settings import TrainerConfig
 from .grid import Task
 from .outcome import Outcome, ResourceGrant
 from .task_store import TaskRecord, TaskStore

@@ -19,7 +19,7 @@ from transferkit.protocols.analyses.transferability import (
 from transferkit.protocols.evaluate import Evaluator, question
 from transferkit.protocols.finetuning.finetune import RunOptions, finetune
 from transferkit.protocols.finetuning.settings import FinetuneSettings
-from transferkit.protocols.pretraining.settings import TrainerConfig
+from transferkit.training.settings import TrainerConfig
 
 MODELS = [MODEL, f"{MODEL}@1", "pixels"]
 

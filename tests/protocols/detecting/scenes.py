@@ -13,7 +13,7 @@ from transferkit.mini.scenes import CLASSES, draw_scene
 from transferkit.protocols.context import RunContext
 from transferkit.protocols.detecting.detect import Detected, DetectionRunOptions, detect
 from transferkit.protocols.detecting.settings import DetectSettings
-from transferkit.protocols.pretraining.settings import TrainerConfig
+from transferkit.training.settings import TrainerConfig
 
 MODEL = "random:test_resnet"
 SMALL = DetectSettings(

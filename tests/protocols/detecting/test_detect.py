@@ -33,7 +33,7 @@ from transferkit.protocols.detecting import detect as module
 from transferkit.protocols.detecting.backbone import detector_of, ground_of
 from transferkit.protocols.detecting.detect import DetectionRunOptions, detect, rule_of
 from transferkit.protocols.detecting.settings import DetectSettings
-from transferkit.protocols.pretraining.settings import TrainerConfig
+from transferkit.training.settings import TrainerConfig
 
 
 def kept(workspace: Path, file: str = "detector.safetensors") -> dict[str, torch.Tensor]:
@@ -253,8 +253,8 @@ import torch
 from pathlib import Path
 from dataclasses import replace
 from tests.protocols.detecting.scenes import SMALL, detected, eight
-from transferkit.protocols.pretraining.devices import launched_fabric
-from transferkit.protocols.pretraining.settings import TrainerConfig
+from transferkit.training.devices import launched_fabric
+from transferkit.training.settings import TrainerConfig
 from transferkit.protocols.detecting.backbone import detector_of
 from transferkit.protocols.detecting.training import DetectionJob, Training
 from transferkit.models.catalog import load_encoder

@@ -16,7 +16,7 @@ from transferkit.protocols.context import RunContext
 from transferkit.protocols.dataset_catalog import open_dataset
 from transferkit.protocols.finetuning.finetune import RunOptions, finetune
 from transferkit.protocols.finetuning.settings import FinetuneSettings
-from transferkit.protocols.pretraining.settings import TrainerConfig
+from transferkit.training.settings import TrainerConfig
 
 MODEL = "random:test_resnet"
 SMALL = FinetuneSettings(lr=(0.02,), batch=(8,), epochs=2, size=32, precision="fp32", crop_min_area=0.5)

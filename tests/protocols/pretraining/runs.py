@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from transferkit.core.workspace import Workspace
 from transferkit.protocols.context import RunContext
 from transferkit.protocols.pretraining.pretrain import Trained, pretrain
-from transferkit.protocols.pretraining.settings import PretrainSettings, TrainerConfig
+from transferkit.protocols.pretraining.settings import PretrainSettings
+from transferkit.training.settings import TrainerConfig
 
 COLOURS = {"blue": (40, 60, 200), "green": (50, 170, 60), "red": (200, 50, 40)}
 COUNTS = {"train": 12, "val": 6, "test": 2}

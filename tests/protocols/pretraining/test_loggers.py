@@ -8,7 +8,7 @@ import pytest
 
 from tests.protocols.pretraining.runs import draw_pictures, run, small
 from transferkit.core.errors import MissingExtraError, ShapeError, UnknownNameError, UsageError
-from transferkit.protocols.pretraining.settings import TrainerConfig
+from transferkit.training.settings import TrainerConfig
 
 
 @pytest.fixture(scope="module")

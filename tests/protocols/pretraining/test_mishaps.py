@@ -10,8 +10,9 @@ from tests.protocols.pretraining.runs import draw_pictures, run, small, weights
 from transferkit.core.errors import ModelError, UsageError
 from transferkit.models.catalog import load_encoder
 from transferkit.protocols.pretraining.pretrain import _memory_hint
-from transferkit.protocols.pretraining.settings import PretrainSettings, TrainerConfig
+from transferkit.protocols.pretraining.settings import PretrainSettings
 from transferkit.protocols.pretraining.trainer import Trainer
+from transferkit.training.settings import TrainerConfig
 
 ANEW = r"with --no-resume, which replaces this run, or under another --name\.$"
 

@@ -40,8 +40,9 @@ from transferkit.protocols.context import RunContext
 from transferkit.protocols.pretraining import pretrain as module
 from transferkit.protocols.pretraining.monitor import Monitor
 from transferkit.protocols.pretraining.pretrain import default_name
-from transferkit.protocols.pretraining.settings import PretrainSettings, TrainerConfig
+from transferkit.protocols.pretraining.settings import PretrainSettings
 from transferkit.protocols.pretraining.trainer import Trainer
+from transferkit.training.settings import TrainerConfig
 
 LOSSES = ("ce", "selfsupcon", "supcon", "supcon-batch", "joint", "joint-supcon")
 
@@ -309,7 +310,7 @@ def test_nothing_to_resume(pictures, tmp_path):
 
 @pytest.mark.parametrize("damage", ["cut", "foreign", "other network", "old"])
 def test_a_corrupt_or_foreign_checkpoint_is_refused_and_left_as_it_is(damage, pictures, tmp_path):
-    from transferkit.protocols.pretraining.checkpoint import load_tensors, save_tensors
+    from transferkit.training.checkpoints import load_tensors, save_tensors
 
     run(small(pictures), tmp_path, name="r")
     path = tmp_path / "runs" / "r" / "training.safetensors"

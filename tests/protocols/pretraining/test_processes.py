@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from tests.protocols.pretraining.runs import command, draw_pictures, run, small, weights
 from transferkit.core.errors import UsageError
-from transferkit.protocols.pretraining.settings import TrainerConfig
+from transferkit.training.settings import TrainerConfig
 
 
 def arguments(pictures: Path, workspace: Path) -> list[str]:

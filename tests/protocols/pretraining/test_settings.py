@@ -5,7 +5,8 @@ import pytest
 from transferkit.core.errors import UnknownNameError, UsageError
 from transferkit.data.augment import AugmentSettings
 from transferkit.protocols.pretraining.presets import PRESETS, preset_settings
-from transferkit.protocols.pretraining.settings import PretrainSettings, TrainerConfig
+from transferkit.protocols.pretraining.settings import PretrainSettings
+from transferkit.training.settings import TrainerConfig
 
 
 @pytest.mark.parametrize(

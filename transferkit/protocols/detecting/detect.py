@@ -28,14 +28,14 @@ from ...detection.matching import Rule
 from ...detection.scoring import Search, detection_score
 from ...models.catalog import default_model, load_encoder
 from ...models.encoder import Encoder
+from ...training.checkpoints import save_tensors
+from ...training.devices import chosen_precision, launched_fabric
+from ...training.settings import TrainerConfig
 from ..cells import network_cell
 from ..context import RunContext
 from ..dataset_catalog import is_boxed, known_datasets
 from ..finetuning.cost import check_on_rank_zero, steps_taken
 from ..finetuning.finetune import RunOptions
-from ..pretraining.checkpoint import save_tensors
-from ..pretraining.devices import chosen_precision, launched_fabric
-from ..pretraining.settings import TrainerConfig
 from ..trained_on import note_trained_on, with_source
 from .backbone import detector_of
 from .cost import require_short_training

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from ...core.checks import require_choices, require_limits
 from ...core.errors import UsageError
-from ..pretraining.settings import Precision
+from ...training.settings import Precision
 
 
 @dataclass(frozen=True)

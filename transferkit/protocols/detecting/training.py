@@ -25,10 +25,9 @@ from ...detection.assembly import Detector
 from ...detection.backbone import normalisations
 from ...detection.detections import Detections
 from ...models.memory_format import channels_last
-from ..pretraining.memory import oom_hint
-from ..pretraining.resumable import Resumable
-from ..pretraining.state import NonFiniteGuard
-from ..pretraining.trainer import Step
+from ...training.checkpoints import Resumable
+from ...training.memory import oom_hint
+from ...training.state import NonFiniteGuard, Step
 from .loading import ImageBatch, Order, ScoredItems, TrainingItems, part_of, training_view
 from .settings import DetectSettings
 

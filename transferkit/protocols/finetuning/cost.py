@@ -12,7 +12,7 @@ from torch import nn
 from ...core.errors import TransferkitError, UsageError
 from ...models.encoder import Encoder
 from ...models.memory_format import channels_last
-from ..pretraining.checkpoint import load_tensors
+from ...training.checkpoints import load_tensors
 from .head_init import HeadInit
 from .network import FinetuneNetwork
 from .settings import FinetuneSettings, GridPoint

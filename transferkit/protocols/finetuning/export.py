@@ -12,7 +12,7 @@ from ...models.backbone import Backbone, backbone_of
 from ...models.catalog import load_encoder
 from ...models.encoder import Encoder
 from ...models.runs import Description, Run
-from ..pretraining.checkpoint import save_tensors
+from ...training.checkpoints import save_tensors
 from .network import FinetuneNetwork
 
 

@@ -28,12 +28,12 @@ from ...models.catalog import default_model, load_encoder
 from ...models.encoder import Encoder
 from ...probes.calibration import fitted_temperature
 from ...probes.classification import Selection, Temperature, classification_score
+from ...training.devices import chosen_precision, launched_fabric
+from ...training.settings import TrainerConfig
 from ..cells import network_cell
 from ..context import RunContext
 from ..dataset_catalog import expand_datasets
 from ..one_label import require_one_label_each
-from ..pretraining.devices import chosen_precision, launched_fabric
-from ..pretraining.settings import TrainerConfig
 from ..trained_on import note_trained_on, with_source
 from .cached_activations import cached_activations
 from .cost import check_on_rank_zero, require_short_training, steps_taken, training_images

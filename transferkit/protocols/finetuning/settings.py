@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from ...core.checks import option_name, require_choices, require_limits
 from ...core.errors import UsageError
-from ..pretraining.settings import Precision
+from ...training.settings import Precision
 
 Head = Literal["zero", "probe"]
 Schedule = Literal["cosine", "step"]

@@ -28,11 +28,10 @@ from ...data.loading import Batch, load_batches
 from ...data.resize_and_crop import normalised
 from ...data.view_loading import ViewSettings, load_views
 from ...models.memory_format import channels_last
-from ..pretraining.memory import oom_hint
-from ..pretraining.optimizing import learning_rate
-from ..pretraining.resumable import Resumable
-from ..pretraining.state import NonFiniteGuard
-from ..pretraining.trainer import Step
+from ...training.checkpoints import Resumable
+from ...training.memory import oom_hint
+from ...training.schedules import learning_rate
+from ...training.state import NonFiniteGuard, Step
 from .cached_activations import CachedActivations
 from .network import FinetuneNetwork, build_optimizer
 from .settings import FinetuneSettings, GridPoint

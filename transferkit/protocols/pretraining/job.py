@@ -18,9 +18,10 @@ from ...models.encoder import Encoder
 from ...models.memory_format import channels_last
 from ...models.pointwise_conv import pointwise_conv
 from ...models.runs import Description, Run
-from .devices import collectives_of, compute_of
+from ...training.devices import collectives_of, compute_of
+from ...training.settings import TrainerConfig
 from .monitor import Monitor
-from .settings import PretrainSettings, TrainerConfig
+from .settings import PretrainSettings
 from .trainer import Trainer
 
 

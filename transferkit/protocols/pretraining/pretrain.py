@@ -10,15 +10,16 @@ from ...core.locks import Lock
 from ...core.progress import SILENT, ProgressTask, Reporter
 from ...models.catalog import load_encoder
 from ...models.runs import Run
+from ...training.checkpoints import save_tensors, training_tensors
+from ...training.devices import chosen_precision, launched_fabric, open_loggers
+from ...training.memory import oom_hint
+from ...training.settings import TrainerConfig
+from ...training.state import NonFiniteGuard, TrainingState
 from ..context import RunContext
 from ..one_label import require_one_label_each
-from .checkpoint import save_tensors, training_tensors
-from .devices import chosen_precision, launched_fabric, open_loggers
 from .job import Job, job_of
-from .memory import oom_hint
 from .resuming import claim, initial_model, restored, training_file
-from .settings import PretrainSettings, TrainerConfig
-from .state import NonFiniteGuard, TrainingState
+from .settings import PretrainSettings
 
 _REPLACE_OR_RENAME = "with --no-resume, which replaces this run, or under another --name"
 

@@ -10,11 +10,11 @@ from ...core.errors import CheckpointError, TransferkitError, UsageError
 from ...core.files import require_space
 from ...core.locks import Lock
 from ...models.runs import Run
-from .checkpoint import load_tensors, restore_training, training_tensors
+from ...training.checkpoints import load_tensors, restore_training, training_tensors
+from ...training.state import TrainingState
 from .job import Job
 from .presets import preset_settings
 from .settings import PretrainSettings
-from .state import TrainingState
 
 
 def settings_for(preset: str | None, changes: Mapping[str, Any], *, name: str | None, runs: Path) -> PretrainSettings:
@@ -83,7 +83,7 @@ def _prepare_folder(job: Job, lock: Lock, *, restart: bool) -> None:
         _require_same(job, load_tensors(training_file(run))[1].get("identity", {}))
     tensors = training_tensors(job.pretext, job.trainer.optimizer)
     size = sum(tensor.nbytes for tensor in tensors.values())
-    require_space(run.folder, 4 * size)  # weights, momentum, two encoders, and a file being replaced
+    require_space(run.folder, 4 * size, remedy="or name another --workspace")  # weights, momentum, two encoders, and a file being replaced
     run.describe(job.description)
 
 

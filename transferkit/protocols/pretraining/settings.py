@@ -1,10 +1,11 @@
-"""Settings of a pretraining run, and of the hardware that it runs on."""
+"""Settings of a pretraining run."""
 
 import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...core.errors import UsageError
+from ...training.settings import Precision, out_of_range
 
 if TYPE_CHECKING:  # these modules import torch, which help pages do not need
     from ...data.augment import AugmentSettings
@@ -12,7 +13,6 @@ if TYPE_CHECKING:  # these modules import torch, which help pages do not need
     from ...losses.weighted import Objective
 
 Optimizer = Literal["sgd", "lars", "adamw"]
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 @dataclass(frozen=True)
@@ -105,11 +105,11 @@ class PretrainSettings:
         for name, lowest in _LOWEST.items():
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= lowest):
-                raise UsageError(_out_of_range(name, value, f"{lowest} or more"))
+                raise UsageError(out_of_range(name, value, f"{lowest} or more"))
         for name, highest in _HIGHEST.items():
             value = getattr(self, name)
             if value is not None and value > highest:
-                raise UsageError(_out_of_range(name, value, f"{highest} or less"))
+                raise UsageError(out_of_range(name, value, f"{highest} or less"))
         if not (math.isfinite(self.lr) and self.lr > self.min_lr):
             raise UsageError(
                 f"--lr {self.lr} is not above --min-lr {self.min_lr}, at which the cosine schedule ends: "
@@ -224,38 +224,3 @@ _HIGHEST = {
     "sgd_momentum": 1,
     "seed": 2**63 - 1,
 }
-
-
-def _out_of_range(name: str, value: float, limits: str) -> str:
-    return f"--{name.replace('_', '-')} {value} is out of range: give a number of {limits}."
-
-
-@dataclass(frozen=True)
-class TrainerConfig:
-    """Settings of the hardware that training runs on, of loggers and of checkpoints.
-
-    Attributes:
-        device: device: ``auto`` (a GPU where there is one), ``cpu`` or ``cuda``.
-        devices: number of processes per machine, one per GPU.
-        nodes: number of machines.
-        workers: number of data-loading processes per training process; by default chosen from the number of CPU cores.
-        compile: compile the network with torch.compile; the first step then takes minutes.
-        logger: loggers of the training curves: ``csv``, ``tensorboard``, ``wandb``, or several.
-        checkpoint_minutes: maximum time between checkpoints in minutes; a checkpoint is also written after each epoch.
-    """
-
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    devices: int = 1
-    nodes: int = 1
-    workers: int | None = None
-    compile: bool = False
-    logger: tuple[str, ...] = ()
-    checkpoint_minutes: float = 10.0
-
-    def __post_init__(self) -> None:
-        if self.device not in ("auto", "cpu", "cuda"):
-            raise UsageError(f"--device {self.device!r} is unknown. Choose from: auto, cpu, cuda.")
-        for name, lowest in (("devices", 1), ("nodes", 1), ("workers", 0), ("checkpoint_minutes", 0)):
-            value = getattr(self, name)
-            if value is not None and not value >= lowest:
-                raise UsageError(_out_of_range(name, value, f"{lowest} or more"))

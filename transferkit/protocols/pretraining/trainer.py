@@ -4,14 +4,13 @@ Each random draw is seeded by its step, so a checkpoint does not store the state
 run takes the same steps as an uninterrupted one.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
 from lightning.fabric import Fabric
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...core.errors import DataError
 from ...core.preprocessing import Preprocessing
@@ -21,24 +20,9 @@ from ...data.dataset import Split
 from ...data.resize_and_crop import normalised
 from ...data.view_loading import ViewBatch, ViewSettings, load_views
 from ...losses.pretext import Pretext
-from .optimizing import build_optimizer, learning_rate
+from ...training.schedules import learning_rate
+from ...training.state import Step
 from .settings import PretrainSettings
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """Losses of one step; the tensors stay on the device, so that the host does not wait for it.
-
-    Attributes:
-        number: index of the step in the run, starting from 0.
-        readings: the loss ``total``, each term by its name, and ``gradient_norm`` if the weights were updated;
-            each of shape ``[]``.
-        reasons: row → error message, for images that could not be read.
-    """
-
-    number: int
-    readings: dict[str, Tensor]
-    reasons: dict[int, str]
 
 
 class Trainer:
@@ -141,3 +125,16 @@ class Trainer:
         self.pretext.encoder.compile()
         if hasattr(self.pretext, "key_encoder"):
             self.pretext.key_encoder.compile()
+
+
+def build_optimizer(parameters: Iterable[nn.Parameter], settings: PretrainSettings) -> torch.optim.Optimizer:
+    """Return the optimizer of the settings, for the parameters that require a gradient."""
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    decay = settings.weight_decay
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(trained, lr=settings.lr, weight_decay=decay)
+    if settings.optimizer == "lars":
+        from timm.optim import Lars
+
+        return Lars(trained, lr=settings.lr, momentum=settings.sgd_momentum, weight_decay=decay)
+    return torch.optim.SGD(trained, lr=settings.lr, momentum=settings.sgd_momentum, weight_decay=decay)

@@ -6,7 +6,7 @@ import sys
 
 from ...core.errors import TransferkitError
 from ...core.workspace import Workspace
-from ...protocols.pretraining.settings import TrainerConfig
+from ...training.settings import TrainerConfig
 from ..runner import train
 from .stdin_protocol import orders
 

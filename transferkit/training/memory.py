@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
-from ...core.errors import ModelError
+from ..core.errors import ModelError
 
 
 @contextmanager

@@ -14,11 +14,11 @@ from lightning.fabric.plugins import MixedPrecision
 from lightning.fabric.strategies import DDPStrategy
 from torch.nn.parallel import DistributedDataParallel
 
-from ...core.devices import Compute, choose_compute
-from ...core.errors import MissingExtraError, UsageError
-from ...core.registry import unknown_name
-from ...losses.collectives import ALONE, Collectives
-from .settings import Precision, TrainerConfig
+from ..core.devices import Compute, choose_compute
+from ..core.errors import MissingExtraError, UsageError
+from ..core.registry import unknown_name
+from ..losses.collectives import ALONE, Collectives
+from ..training.settings import Precision, TrainerConfig
 
 _MIXED: dict[str, Literal["bf16-mixed", "16-mixed"]] = {"bf16": "bf16-mixed", "fp16": "16-mixed"}
 LOGGERS = ("csv", "tensorboard", "wandb")

@@ -1,12 +1,6 @@
-"""The optimizers of pretraining, and the learning-rate schedule."""
+"""The learning-rate schedule: linear warmup, then a cosine."""
 
 import math
-from collections.abc import Iterable
-
-import torch
-from torch import nn
-
-from .settings import PretrainSettings
 
 WARMUP_START = 0.01  # fraction of the learning rate at which warmup starts, as in the study
 
@@ -28,16 +22,3 @@ def learning_rate(step: float, *, steps: float, warmup: float, highest: float, l
         return highest * (WARMUP_START + (1 - WARMUP_START) * step / warmup)
     progress = (step - warmup) / (steps - warmup)
     return lowest + (highest - lowest) * (1 + math.cos(math.pi * progress)) / 2
-
-
-def build_optimizer(parameters: Iterable[nn.Parameter], settings: PretrainSettings) -> torch.optim.Optimizer:
-    """Return the optimizer of the settings, for the parameters that require a gradient."""
-    trained = [parameter for parameter in parameters if parameter.requires_grad]
-    decay = settings.weight_decay
-    if settings.optimizer == "adamw":
-        return torch.optim.AdamW(trained, lr=settings.lr, weight_decay=decay)
-    if settings.optimizer == "lars":
-        from timm.optim import Lars
-
-        return Lars(trained, lr=settings.lr, momentum=settings.sgd_momentum, weight_decay=decay)
-    return torch.optim.SGD(trained, lr=settings.lr, momentum=settings.sgd_momentum, weight_decay=decay)

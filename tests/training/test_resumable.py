@@ -4,8 +4,8 @@ from lightning.fabric import Fabric
 from torch import nn
 
 from transferkit.core.errors import CheckpointError, DiskSpaceError
-from transferkit.protocols.pretraining.resumable import Resumable
-from transferkit.protocols.pretraining.state import TrainingState
+from transferkit.training.checkpoints import Resumable
+from transferkit.training.state import TrainingState
 
 
 def training(folder, seed=0, **identity):

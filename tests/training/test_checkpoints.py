@@ -8,7 +8,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from transferkit.core.errors import CheckpointError, DiskSpaceError
-from transferkit.protocols.pretraining.checkpoint import (
+from transferkit.training.checkpoints import (
     load_tensors,
     restore_training,
     save_tensors,

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from transferkit.protocols.pretraining.optimizing import build_optimizer, learning_rate
 from transferkit.protocols.pretraining.settings import PretrainSettings
+from transferkit.protocols.pretraining.trainer import build_optimizer
+from transferkit.training.schedules import learning_rate
 
 
 def job(**changes):

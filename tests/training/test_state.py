@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from transferkit.core.errors import ModelError
-from transferkit.protocols.pretraining.state import NonFiniteGuard, TrainingState
-from transferkit.protocols.pretraining.trainer import Step
+from transferkit.training.state import NonFiniteGuard, Step, TrainingState
 
 NAN, INF = float("nan"), float("inf")
 

@@ -5,11 +5,27 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from ...core.errors import ModelError
-from .trainer import Step
+from ..core.errors import ModelError
 
 _EVERY = 10  # steps between reads of the losses; each read makes the host wait for the device
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """Losses of one step; the tensors stay on the device, so that the host does not wait for it.
+
+    Attributes:
+        number: index of the step in the run, starting from 0.
+        readings: the loss ``total``, each term by its name, and ``gradient_norm`` if the weights were updated;
+            each of shape ``[]``.
+        reasons: row → error message, for images that could not be read.
+    """
+
+    number: int
+    readings: dict[str, Tensor]
+    reasons: dict[int, str]
 
 
 @dataclass
