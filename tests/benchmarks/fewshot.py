@@ -7,6 +7,8 @@ them: products, solutions, answers. scikit-learn runs on one thread, where probl
 
 import os
 import tempfile
+import time
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -19,8 +21,10 @@ from torch import Tensor
 
 from tests.benchmarks.timing import median_ratio
 from transferkit.api import extract
+from transferkit.core.features import Features
 from transferkit.probes import answers as answering
 from transferkit.probes.episodes import Shape, draw_episodes
+from transferkit.probes.fewshot import FewshotProbe, FewshotSettings
 
 DEEP = ("last", "blocks.5.0", "blocks.5.1", "blocks.5.2", "blocks.5.3")  # 2 048 features in all
 TASKS = ((("last",), 5), (DEEP, 20))
@@ -45,12 +49,27 @@ def main() -> None:
             theirs = plain_loop(x, support, query, tolerance=tolerance)
             print(f"same answers as at tol={tolerance:g}: {(ours == theirs).mean():.3%}")
 
+        seconds = [probe_seconds(layers[0], shots) for _ in range(REPEATS)]
+        print(f"whole probe of layer {layers[0]} with its interval over images: {np.median(seconds):.2f} s")
+
+
+def probe_seconds(layer: str, shots: int) -> float:
+    """Return the seconds of 600 episodes with the episodes of the halves, the interval and the outcomes."""
+    features = cached_features(layer)
+    started = time.perf_counter()
+    FewshotProbe().score(features, FewshotSettings(shots=shots), seed=0)
+    return time.perf_counter() - started
+
+
+def cached_features(layer: str) -> Mapping[str, Features]:
+    """Return split → features of one layer."""
+    folder = os.environ.get("TRANSFERKIT_BENCHMARK_FEATURES", Path(tempfile.gettempdir(), "bench-features"))
+    return extract("imagenet-lite0", "mini/digits", "all", workspace=Path(folder, "ws"), quiet=True)[layer]
+
 
 def unit_rows(layers: tuple[str, ...]) -> tuple[Tensor, NDArray[np.int64], list[str]]:
     """Rows of unit length over all these layers, their labels and names."""
-    folder = os.environ.get("TRANSFERKIT_BENCHMARK_FEATURES", Path(tempfile.gettempdir(), "bench-features"))
-    features = extract("imagenet-lite0", "mini/digits", "all", workspace=Path(folder, "ws"), quiet=True)
-    parts = [features[layer] for layer in layers]
+    parts = [cached_features(layer) for layer in layers]
     x = np.concatenate([np.concatenate([part[s].x for part in parts], 1) for s in parts[0]])
     labels = np.concatenate([split.labels for split in parts[0].values()])
     names = [f"{name}:{row}" for name, split in parts[0].items() for row in split.ids]

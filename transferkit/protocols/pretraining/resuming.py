@@ -83,7 +83,9 @@ def _prepare_folder(job: Job, lock: Lock, *, restart: bool) -> None:
         _require_same(job, load_tensors(training_file(run))[1].get("identity", {}))
     tensors = training_tensors(job.pretext, job.trainer.optimizer)
     size = sum(tensor.nbytes for tensor in tensors.values())
-    require_space(run.folder, 4 * size, remedy="or name another --workspace")  # weights, momentum, two encoders, and a file being replaced
+    require_space(
+        run.folder, 4 * size, remedy="or name another --workspace"
+    )  # weights, momentum, two encoders, and a file being replaced
     run.describe(job.description)
 
 
