@@ -46,6 +46,11 @@ class Interval:
         """Return the interval of a value whose variance was not estimated, or cannot be estimated well enough."""
         return cls(math.nan, math.nan, f"none: {reason}" if reason else "none")
 
+    @property
+    def signed(self) -> str:
+        """The limits of a difference as text: ``+0.012 to +0.034``; a dash if there is no interval."""
+        return "–" if math.isnan(self.low) else f"{self.low:+.3f} to {self.high:+.3f}"
+
     def __str__(self) -> str:
         return "–" if math.isnan(self.low) else f"{self.low:.3f}–{self.high:.3f}"
 

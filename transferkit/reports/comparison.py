@@ -1,7 +1,6 @@
 """Paired differences between models, as a table."""
 
 from collections.abc import Sequence
-from math import isnan
 
 from rich import box
 from rich.console import Group
@@ -48,7 +47,7 @@ def _cells(row: Comparison) -> tuple[str, ...]:
         f"{row.a} {row.value_a:.3f}",
         f"{row.b} {row.value_b:.3f}",
         f"{found.difference:+.3f}",
-        "–" if isnan(found.interval.low) else f"{found.interval.low:+.3f} to {found.interval.high:+.3f}",
+        found.interval.signed,
         f"{found.p:.3f}" if found.p >= 0.0005 else "<0.001",
         str(found.ahead),
         str(found.behind),

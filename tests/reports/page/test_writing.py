@@ -1,11 +1,14 @@
 """The page as text: complete, escaped, small, and reproducible."""
 
+import io
 import json
+import math
 import re
 import sys
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from tests.reports.records import record
 from tests.reports.studied import study
@@ -14,7 +17,10 @@ from transferkit.protocols.gallery import EncoderGallery, Gallery, Tile
 from transferkit.reports.page import writing
 from transferkit.reports.page.main_table import main_table
 from transferkit.reports.page.provenance import FIELDS, provenance
+from transferkit.reports.pivots import as_latex_pivot, as_markdown_pivot
 from transferkit.reports.result_table import result_table
+from transferkit.reports.tables import as_csv, as_latex, as_markdown
+from transferkit.reports.terminal import terminal_view
 
 ODD = "<script>alert(1)</script>"
 
@@ -52,6 +58,30 @@ def test_a_model_on_the_data_that_it_was_trained_on_is_marked():
     assert "† The model was trained on this data set: the number does not measure transfer." in text
     assert "trained_on" in FIELDS
     assert "†" not in writing.page(result_table(records[1:]))
+
+
+def test_numbers_without_an_interval_show_none():
+    """Two seeds, two data sets and records without intervals have none; NaN is neither on the page nor in tables."""
+    unknown = {"ci_low": math.nan, "ci_high": math.nan, "ci_method": "none: fewer than 7 groups of similar size"}
+    layers = [record("a", "x", 0.5, layer=layer, **unknown) for layer in ("layer1", "layer2")]
+    seeds = [record(model, data, 0.4, seed=seed) for model in "bc" for data in "xy" for seed in (0, 1)]
+    shots = [record("a", "x", 0.5, protocol="fewshot", settings={"shots": n}, **unknown) for n in (1, 5)]
+    analyses = [
+        record("a", "x", 0.5, protocol="robustness", settings={"severity": n, "corruption": "blur"}, **unknown)
+        for n in (0, 1)
+    ]
+    separation = [record("a", "x", 0.5, protocol="separation", metric="class_separation", **unknown)]
+    found = result_table([*layers, *seeds, *shots, *analyses, *separation])
+    text = writing.page(found)
+    assert not re.search(r"\bnan\b", re.sub(r"<(script|style)[ >].*?</\1>", "", text, flags=re.DOTALL), re.IGNORECASE)
+    assert "<small></small>" in text
+    assert "fewer than 7 groups of similar size" in text
+    console = Console(width=160, file=io.StringIO())
+    console.print(terminal_view(found))
+    assert not re.search(r"\bnan\b", console.file.getvalue())
+    pivots = as_markdown_pivot(found), as_latex_pivot(found)
+    for table in (*pivots, as_markdown(found.records), as_csv(found.records), as_latex(found.records)):
+        assert not re.search(r"\bnan\b", table)
 
 
 def test_the_same_records_give_the_same_page():

@@ -1,6 +1,7 @@
 """Provenance of the numbers of the page, stored by column with each value once to keep the page small."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,5 +62,5 @@ def _rounded(name: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _rounded("", inner) for key, inner in value.items()}
     if isinstance(value, float):
-        return float(f"{value:.6g}")
+        return None if math.isnan(value) else float(f"{value:.6g}")  # NaN stands for a missing interval
     return value[: _SHORTENED[name]] if name in _SHORTENED else value
