@@ -1,6 +1,5 @@
 """``transferkit finetune``: training of the whole network on a target data set."""
 
-from dataclasses import fields
 from typing import Any
 
 import click
@@ -16,7 +15,7 @@ from transferkit.training.settings import TrainerConfig
 from .budget import budget_options
 from .detecting import on_error_option, preset_rows, require_own_options, run_detection, task_option
 from .session import Session, common_options, data_option, model_options
-from .settings import OTHER, GroupedCommand, given, grouped_options, under, with_options
+from .settings import OTHER, GroupedCommand, given, grouped_options, shared_fields, under, with_options
 
 _IN_DETECTION = {
     "lr": f"Detection takes one rate for the whole batch, by default {DetectSettings.lr:g}, and never multiplies it.",
@@ -25,7 +24,7 @@ _IN_DETECTION = {
 }
 
 
-_SHARED = {field.name for field in fields(FinetuneSettings)} & {field.name for field in fields(DetectSettings)}
+_SHARED = shared_fields(FinetuneSettings, DetectSettings)
 
 
 @click.command(cls=GroupedCommand)

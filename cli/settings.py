@@ -173,6 +173,19 @@ OTHER = "..."
 """In ``grouped_options``, stands for all other fields."""
 
 
+def shared_fields(*settings_types: type) -> set[str]:
+    """Return the names of the fields that all settings have, and that one option can therefore serve.
+
+    Raises: ValueError: if such a field has different choices, of which the option would accept only some.
+    """
+    shared = set.intersection(*({field.name for field in fields(one)} for one in settings_types))
+    for name in sorted(shared):
+        hints = [get_type_hints(one)[name] for one in settings_types]
+        if len({get_args(hint) for hint in hints if get_origin(hint) is Literal}) > 1:
+            raise ValueError(f"The settings {name} have different choices. Give one of them another name.")
+    return shared
+
+
 def protocol_options(probes: Mapping[str, Any], *, skip: tuple[str, ...] = ()) -> Decorator:
     """Return a decorator that adds the options of each protocol under a heading of its own.
 

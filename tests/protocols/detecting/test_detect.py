@@ -131,7 +131,7 @@ class Stopping(Notes):
             raise Stop
 
 
-@pytest.mark.parametrize("changes", [{}, {"detector": "c4", "bn_stats": "sync"}])
+@pytest.mark.parametrize("changes", [{}, {"detector": "c4", "norm": "sync"}])
 def test_an_interrupted_training_ends_with_the_same_bits(changes, monkeypatch, tmp_path):
     settings = replace(SMALL, iterations=6, batch=2, min_size=(64, 80), milestones=(5,), **changes)
     detected(monkeypatch, tmp_path / "whole", eight(), settings)

@@ -44,7 +44,7 @@ def test_the_rate_rises_and_falls():
         ({"min_size": (800,), "max_size": 700}, "--max-size 700 is less than .* 800"),
         ({"trained_stages": 5}, "--trained-stages 5 is invalid: give 0 or more and at most 4"),
         ({"detector": "yolo"}, "--detector 'yolo' is unknown. Choose from: fpn, c4"),
-        ({"bn_stats": "own"}, "--bn-stats 'own' is unknown. Choose from: frozen, sync"),
+        ({"norm": "own"}, "--norm 'own' is unknown. Choose from: frozen, sync"),
     ],
 )
 def test_invalid_values_are_refused(changes, words):

@@ -30,7 +30,7 @@ def test_processes_must_be_able_to_share(monkeypatch, tmp_path):
     with pytest.raises(UsageError, match="--batch 3 cannot be divided equally among 2 processes: give a multiple of 2"):
         begun(replace(SMALL, batch=3))
     with pytest.raises(UsageError, match="sync over several processes needs GPUs"):
-        begun(replace(SMALL, bn_stats="sync"))
+        begun(replace(SMALL, norm="sync"))
 
 
 def out_of_memory(*_):
@@ -77,7 +77,7 @@ def trained_training(tmp_path, settings):
 
 
 def test_statistics_are_the_means_over_the_batches_that_follow_the_training(tmp_path):
-    one = trained_training(tmp_path, replace(SMALL, bn_stats="sync", precise_bn=3, iterations=2))
+    one = trained_training(tmp_path, replace(SMALL, norm="sync", precise_bn=3, iterations=2))
     norm = normalisations(one.detector)[0]
     means, variances = [], []
 
@@ -98,7 +98,7 @@ def test_statistics_are_the_means_over_the_batches_that_follow_the_training(tmp_
     assert torch.equal(norm.running_mean, before), "the same batches, the same statistics"
 
 
-@pytest.mark.parametrize("changes", [{"precise_bn": 0, "bn_stats": "sync"}, {"precise_bn": 3}])
+@pytest.mark.parametrize("changes", [{"precise_bn": 0, "norm": "sync"}, {"precise_bn": 3}])
 def test_running_averages_stay_where_nothing_is_recomputed(changes, tmp_path):
     one = trained_training(tmp_path, replace(SMALL, iterations=1, **changes))
     before = {name: value.clone() for name, value in one.detector.state_dict().items()}
@@ -107,7 +107,7 @@ def test_running_averages_stay_where_nothing_is_recomputed(changes, tmp_path):
 
 
 def test_scale_and_shift_of_normalisations_are_not_decayed():
-    detector = detector_of(load_encoder(MODEL), replace(SMALL, bn_stats="sync"), 6)
+    detector = detector_of(load_encoder(MODEL), replace(SMALL, norm="sync"), 6)
     decayed, undecayed = parameter_groups(detector, 0.1)
     assert (decayed["weight_decay"], undecayed["weight_decay"]) == (0.1, 0.0)
     shapes = {len(parameter.shape) for parameter in undecayed["params"]}

@@ -61,7 +61,7 @@ def plan_of(settings: DetectSettings, classes: int) -> DetectorConfig:
     return DetectorConfig(
         kind=settings.detector,
         classes=classes,
-        norm=settings.bn_stats,
+        norm=settings.norm,
         anchor_size=settings.anchor_size,
         fpn_channels=settings.fpn_channels,
         head_width=settings.head_width,

@@ -27,7 +27,7 @@ class DetectSettings:
         test_min_size: shorter side of test images in pixels.
         max_size: maximum length of the longer side in pixels, in training and testing.
         flip_prob: probability of a horizontal flip.
-        bn_stats: statistics of batch normalisation layers: ``frozen``, or ``sync``, which computes them from the batch
+        norm: batch normalisation: ``frozen`` uses the network's own statistics; ``sync`` computes them from the batch
             over all processes.
         precise_bn: number of training batches from which synchronised batch statistics are recomputed before scoring; 0
             keeps the running averages.
@@ -58,7 +58,7 @@ class DetectSettings:
     test_min_size: int = 128
     max_size: int = 1333
     flip_prob: float = 0.5
-    bn_stats: Literal["frozen", "sync"] = "frozen"
+    norm: Literal["frozen", "sync"] = "frozen"
     precise_bn: int = 0
     trained_stages: int = 3
     anchor_size: int = 16
@@ -102,7 +102,7 @@ class DetectSettings:
 _WARMUP_START = 0.001  # fraction of the learning rate at which warmup starts
 _CHOICES = {
     "detector": ("fpn", "c4"),
-    "bn_stats": ("frozen", "sync"),
+    "norm": ("frozen", "sync"),
     "precision": ("auto", "fp32", "bf16", "fp16"),
 }
 _LIMITS = {

@@ -78,8 +78,8 @@ class Training:
                 f"--batch {settings.batch} cannot be divided equally among {fabric.world_size} processes: "
                 f"give a multiple of {fabric.world_size}."
             )
-        if settings.bn_stats == "sync" and fabric.world_size > 1 and fabric.device.type == "cpu":
-            raise UsageError("--bn-stats sync over several processes needs GPUs: use --bn-stats frozen on a CPU.")
+        if settings.norm == "sync" and fabric.world_size > 1 and fabric.device.type == "cpu":
+            raise UsageError("--norm sync over several processes needs GPUs: use --norm frozen on a CPU.")
         self.order = Order(job.split.sizes, settings.batch, settings.seed)
         self.detector = channels_last(detector)
         optimizer = torch.optim.SGD(
@@ -144,7 +144,7 @@ class Training:
         """
         settings = self.job.settings
         norms = normalisations(self.detector)
-        if not settings.precise_bn or settings.bn_stats == "frozen":
+        if not settings.precise_bn or settings.norm == "frozen":
             return
         momenta = [norm.momentum for norm in norms]
         for norm in norms:
