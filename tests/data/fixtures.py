@@ -50,7 +50,7 @@ def huge_png():
 
 
 class Notes:
-    """A reporter that keeps what it is told."""
+    """A reporter that stores its notes and tasks."""
 
     def __init__(self):
         self.notes, self.tasks = [], []
@@ -79,7 +79,7 @@ def data_root(tmp_path) -> Path:
 
 @pytest.fixture
 def server(monkeypatch):
-    """A server on the loopback; what it does on bad days is said by the folder that is asked for."""
+    """A server on the loopback interface; the requested folder determines its faults."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with Server() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)

@@ -178,7 +178,7 @@ def test_an_index_is_made_once(tmp_path, data_root, monkeypatch):
         patch.setattr(tarfile, "open", None)
         assert shard_index(path, cache_dir=data_root) == first
     memo.write_bytes(memo.read_bytes()[:-20])
-    assert shard_index(path, cache_dir=data_root) == first, "a damaged memory is made anew"
+    assert shard_index(path, cache_dir=data_root) == first, "a damaged index is built again"
     write_shards(tmp_path, [4])
     assert len(shard_index(path, cache_dir=data_root).keys) == 4, "a changed shard is read again"
     write_shards(tmp_path, [3], start=5)

@@ -4,7 +4,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from tests.losses.examples import Encoder, random, weights
-from transferkit.losses.pretext import momentum_copy, update_momentum
+from transferkit.losses.momentum import momentum_copy, update_momentum
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import torchvision
 from torch import nn
 from torch.testing import assert_close
 
-from transferkit.losses.pretext import normalise_in_shards
+from transferkit.losses.sharding import normalise_in_shards
 
 
 def networks():

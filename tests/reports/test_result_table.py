@@ -8,7 +8,7 @@ import pytest
 from tests.reports.records import record
 from tests.reports.studied import DATA, LAYERS, MODELS, named, outcomes, study
 from transferkit.core.results import ResultStore
-from transferkit.reports.result_table import load_results, result_table
+from transferkit.reports.result_table import DOMAINS, by_domain, domain_of, load_results, result_table
 
 
 def two(a: float, b: float, **changes):
@@ -130,3 +130,22 @@ def test_only_wanted_records_are_read(tmp_path):
         store.add(one)
     found = load_results(store, wanted={"model": ("good",), "protocol": ("linear", "cka"), "data": ()})
     assert {(r.model, r.protocol) for r in found.records} == {("good", "linear"), ("good", "cka")}
+
+
+@pytest.mark.parametrize(
+    ("spec", "domain"),
+    [
+        ("mini/digits", "symbolic"),
+        ("mini/cells@shots=5", "medical"),
+        ("eurosat", "satellite"),
+        ("dtd:3", "texture"),
+        ("folder:a/b", "other"),
+        ("anything", "other"),
+    ],
+)
+def test_domains(spec, domain):
+    assert domain_of(spec) == domain
+
+
+def test_unknown_domains_come_last():
+    assert [by_domain(name) for name in (*DOMAINS, "other")] == list(range(7))

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
 
 from transferkit.protocols.dataset_catalog import open_dataset
-from transferkit.protocols.semantic import ORIGINS, factor_targets
+from transferkit.semantics.factors import ORIGINS, factor_targets
 
 
 def only(**factors):

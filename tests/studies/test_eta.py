@@ -2,9 +2,9 @@
 
 import pytest
 
-from transferkit.studies import run as module
+from transferkit.studies import eta as module
+from transferkit.studies.eta import Eta, work_of
 from transferkit.studies.grid import Task
-from transferkit.studies.run import Eta, work_of
 
 TRAINING = Task("pretrain", "", {})
 LINEAR = Task("probe", "", {"protocol": "linear"})

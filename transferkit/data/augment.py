@@ -200,7 +200,7 @@ def augment_cpu(image: NDArray[np.uint8], settings: AugmentSettings, rng: np.ran
         rng: Random generator; if it is derived from seed, epoch, sample and view, the view does not depend on the
             worker.
 
-        rns: The view ``[3, size, size]``.
+    Returns: The view ``[3, size, size]``.
     Raises: ShapeError: If the image is not 8-bit RGB.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:

@@ -103,7 +103,7 @@ def resized_crops(images: Tensor, boxes: NDArray[Any], flipped: NDArray[np.bool_
         flipped: Whether each view is flipped ``[b]``.
         size: Side ``s`` of the views.
 
-        rns: Views, float32 ``[b, 3, s, s]`` in 0 … 1.
+    Returns: Views, float32 ``[b, 3, s, s]`` in 0 … 1.
     """
     b, _, h, w = images.shape
     top, left, tall, wide = torch.from_numpy(boxes).to(images.device, torch.float32).unbind(1)

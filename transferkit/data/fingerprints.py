@@ -84,7 +84,7 @@ def content_digests(
         cache_file: File of the cached digests.
         reporter: Receives the progress of hashing.
 
-        rns: Name → digest, or ``UNREADABLE``.
+    Returns: Name → digest, or ``UNREADABLE``.
     """
     cached = _read_cache(cache_file)
     keys = {name: _key(name, stamp) for name, stamp in stamps.items() if stamp}

@@ -23,7 +23,7 @@ def frame(image: NDArray[np.uint8], view: Preprocessing) -> NDArray[np.uint8]:
         image: Image ``[h, w, 3]`` with at least one pixel.
         view: Preprocessing of the encoder; images are not normalized here.
 
-        rns: Contiguous pixels ``[3, crop, crop]``.
+    Returns: Contiguous pixels ``[3, crop, crop]``.
     Raises: ShapeError: If ``image`` has another type or shape.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
@@ -99,7 +99,7 @@ def normalised(images: Tensor, view: Preprocessing, *, white: float = 255) -> Te
         view: Preprocessing with the mean and standard deviation.
         white: Value of white in ``images``.
 
-        rns: Normalized images, float32 ``[b, 3, s, s]``, channels last in memory.
+    Returns: Normalized images, float32 ``[b, 3, s, s]``, channels last in memory.
     """
     images = images.to(torch.float32, memory_format=torch.channels_last)
     mean = torch.tensor(view.mean, device=images.device).view(1, 3, 1, 1) * white

@@ -1,74 +1,21 @@
 """An encoder with everything that its training objective needs: heads, momentum encoder and queue."""
 
 import math
-from collections.abc import Callable, Sequence
-from copy import deepcopy
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ..core.errors import ShapeError, UsageError
 from .collectives import ALONE, Collectives, interleaving
 from .heads import build_head
 from .loss import UNLABELLED, BatchInputs, BatchTerm, QueueInputs, QueueTerm
+from .momentum import momentum_copy, update_momentum
 from .queue import LabelledQueue
+from .sharding import normalise_in_shards
 from .weighted import Objective
-
-
-def normalise_in_shards(network: nn.Module, shards: int) -> None:
-    """Let every batch normalisation of ``network`` compute its statistics for each shard separately in training.
-
-    Outputs, gradients and running statistics equal those of one forward pass per shard if only batch
-    normalisation mixes images; all other modules process the whole batch at once.
-
-    Args:
-        network: changed in place; its evaluation mode is unchanged.
-        shards: number of consecutive parts of a batch.
-    """
-    for module in network.modules():
-        if isinstance(module, _BatchNorm):
-            module.forward = partial(_by_shard, module, type(module).forward, shards)  # type: ignore[method-assign]
-
-
-def _by_shard(module: nn.Module, forward: Callable[..., Tensor], shards: int, x: Tensor) -> Tensor:
-    if not module.training:
-        return forward(module, x)
-    smaller, larger = divmod(len(x), shards)
-    sizes = [smaller + (shard < larger) for shard in range(shards)]  # as tensor_split, with a faster backward pass
-    return torch.cat([forward(module, part) for part in x.split(sizes)])
-
-
-M = TypeVar("M", bound=nn.Module)
-
-
-def momentum_copy(module: M) -> M:
-    """Return a copy of the module that receives no gradients."""
-    return deepcopy(module).requires_grad_(False)
-
-
-@torch.no_grad()
-def update_momentum(slow: nn.Module, fast: nn.Module, *, momentum: float) -> None:
-    """Set ``slow ← momentum · slow + (1 − momentum) · fast`` for every parameter, in place.
-
-    Buffers are not averaged. Floating-point buffers, such as the statistics of batch normalisation, describe
-    the activations of a network's own weights, so ``slow`` keeps them. All other buffers are counters or
-    indices, and are copied.
-
-    Args:
-        slow: a ``momentum_copy`` of ``fast``.
-        fast: the module that is trained.
-        momentum: coefficient in 0 … 1; 0 copies ``fast``, 1 leaves ``slow`` unchanged.
-    """
-    average = get_ema_multi_avg_fn(momentum)
-    average(tuple(slow.parameters()), tuple(fast.parameters()), None)
-    for own, other in zip(slow.buffers(), fast.buffers(), strict=True):
-        if not own.is_floating_point():
-            own.copy_(other)
 
 
 @dataclass(frozen=True)

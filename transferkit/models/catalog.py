@@ -1,4 +1,4 @@
-"""Load the encoder that a model spec of the command line names."""
+"""Load the encoder that a model spec names; ``timm:resnet18?mean=0.5`` changes its preprocessing."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace

@@ -7,7 +7,6 @@ and 1 for perfect prediction.
 """
 
 import hashlib
-import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -35,46 +34,12 @@ from ..models.encoder import Encoder
 from ..models.ending import LAST
 from ..probes.semantic import SemanticSettings, TargetScore, summary, target_scores
 from ..semantics import TARGETS
+from ..semantics.factors import PREFIX, factor_targets
 from ..semantics.scene import DEFINITION
 from .context import RunContext
 from .extract import Extractor
 from .semantic_tasks import MOST_ROWS, TASKS
 from .targets import measured, read_targets, targets_key, targets_of
-
-PREFIX = "factor:"
-"""Prefix of the names of these targets: a measured target may have the same name."""
-
-PERIODS = {"rotation": math.tau, "light_direction": math.tau, "bearing": math.tau, "hue": 1.0}
-"""Factors that are angles, and their period."""
-
-ORIGINS = frozenset({"photograph", "box", "sample"})
-"""Factors that identify the source of an image and not its content."""
-
-Factors = Mapping[str, NDArray]
-
-
-def factor_targets(splits: Mapping[str, Factors]) -> dict[str, dict[str, NDArray]]:
-    """Return the targets of each split: numbers ``[n, k]``, angles as (cos, sin) ``[n, 2]``, categories ``[n]``.
-
-    Categories are integers or booleans. ``ORIGINS`` are left out.
-
-    Args:
-        splits: factors ``[n]`` or ``[n, k]`` of all rows, by split.
-    """
-    return {
-        split: {PREFIX + name: _target(name, values) for name, values in factors.items() if name not in ORIGINS}
-        for split, factors in splits.items()
-    }
-
-
-def _target(factor: str, values: NDArray) -> NDArray:
-    if factor in PERIODS:
-        angle = values * (math.tau / PERIODS[factor])
-        return np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
-    if values.ndim == 1 and values.dtype.kind in "iub":
-        return values.astype(np.int64)
-    return values.reshape(len(values), -1).astype(np.float32)
-
 
 OWN, PIXELS, UNTRAINED = "own", "pixels", "random"
 

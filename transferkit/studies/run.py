@@ -2,8 +2,7 @@
 
 import os
 import socket
-import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,61 +10,16 @@ from typing import Any
 from ..core.errors import StudyError, TransferkitError, UsageError
 from ..core.files import writing_to
 from ..core.locks import Lock
-from ..core.progress import ProgressTask, readable_seconds
+from ..core.progress import ProgressTask
 from ..core.results import Results, ResultStore
 from ..protocols.context import RunContext
 from .engines.engine import Engine, need_of
+from .eta import Eta
 from .grid import Grid, Task, grid_of
 from .outcome import Outcome
 from .state import State, TaskState, some
 from .study import Study
 from .task_store import TaskRecord, TaskStore, unfinished
-
-
-@dataclass(eq=False)
-class Eta:
-    """Durations of tasks per kind of work, and the remaining time that follows from them.
-
-    Attributes:
-        began: start of the run, in seconds of ``time.monotonic``.
-        worked: total seconds of the tasks that have finished since.
-    """
-
-    began: float = field(default_factory=time.monotonic)
-    worked: float = 0.0
-    _took: dict[str, list[float]] = field(default_factory=dict)
-
-    def know(self, task: Task, seconds: float) -> None:
-        """Add the duration of ``task``, in this or an earlier run."""
-        self._took.setdefault(work_of(task), []).append(seconds)
-
-    def end(self, task: Task, seconds: float) -> None:
-        """Add the duration of a task that finished in this run."""
-        self.know(task, seconds)
-        self.worked += seconds
-
-    def outlook(self, tasks: Iterable[Task]) -> str:
-        """Return the remaining time of ``tasks`` as text; a minimum if the duration of some work is unknown.
-
-        The degree of parallelism is the total duration of finished tasks divided by the elapsed time.
-        """
-        works = [work_of(task) for task in tasks]
-        mean = {work: _mean(took) for work, took in self._took.items()}
-        parallel = max(1.0, self.worked / max(1e-9, time.monotonic() - self.began))
-        seconds = sum(mean.get(work, 0.0) for work in works) / parallel
-        if mean.keys() >= set(works):
-            return f"{readable_seconds(seconds)} left"
-        return f"at least {readable_seconds(seconds)} left" if seconds else "time left not known yet"
-
-
-def work_of(task: Task) -> str:
-    """Return the protocol, analysis or kind of a task; tasks of the same work have similar durations."""
-    return str(task.what.get("protocol") or task.what.get("analysis") or task.kind)
-
-
-def _mean(seconds: Collection[float]) -> float:
-    return sum(seconds) / len(seconds)
-
 
 LISTEN_SECONDS = 0.5  # maximum delay of the reaction to Ctrl-C
 

@@ -1,4 +1,8 @@
-"""Checkpoints of trainings: tensors and plain values in one safetensors file, and restoring them."""
+"""Checkpoints of trainings: one file, written atomically and without code, and restoring it.
+
+A safetensors file has the tensors of the network, its heads, the momentum encoder, the queue and the optimizer; all
+other values are JSON in its header.
+"""
 
 import json
 from collections.abc import Mapping, Sequence

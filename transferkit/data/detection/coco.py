@@ -201,8 +201,8 @@ def _annotation(
     if len(sides) != 4 or len(values) != 4 or (own is not None and (area is None or area < 0)):
         faults.add(where, "no box", f"{listed}, area {own}")
         return None
-    left, root, width, height = sides
-    box = (left, root, left + width, root + height)
+    left, top, width, height = sides
+    box = (left, top, left + width, top + height)
     if not faults.accepts(where, box, *size):
         return None
     return Annotation(box, label_of[category], crowd=crowd, area=area)

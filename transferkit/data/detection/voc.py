@@ -114,8 +114,8 @@ def _row(path: str, root: ElementTree.Element, faults: FaultList) -> ListedImage
         if name not in CLASSES:
             faults.add(where, "unknown category", repr(name))
             continue
-        left, root_folder, right, bottom = (_number(element, edge) for edge in ("xmin", "ymin", "xmax", "ymax"))
-        box = (left - 1, root_folder - 1, right, bottom)  # pixels start at 1 in the file
+        left, top, right, bottom = (_number(element, edge) for edge in ("xmin", "ymin", "xmax", "ymax"))
+        box = (left - 1, top - 1, right, bottom)  # pixels start at 1 in the file
         if faults.accepts(where, box, height, width):
             annotations.append(Annotation(box, CLASSES.index(name), difficult=is_difficult))
     return ListedImage(path, height, width, ImageBoxes.of(annotations))

@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from transferkit.core.seeding import generator
-from transferkit.probes.episodes import can_be_divided, divide
+from transferkit.probes.group_division import can_be_divided, divide
 
 
 def divisions(sizes, queries, shots, fixed=None):
