@@ -7,8 +7,9 @@ from PIL import Image
 from transferkit.core.errors import UnknownNameError, UsageError
 from transferkit.core.preprocessing import Preprocessing
 from transferkit.core.seeding import generator
+from transferkit.data.corruptions import CORRUPTIONS, SEVERITIES
 from transferkit.data.resize_and_crop import frame
-from transferkit.data.variants import CORRUPTIONS, SEVERITIES, VARIANTS, Variant
+from transferkit.data.variants import VARIANTS, Variant
 
 VIEW = Preprocessing(resize=56, crop=48)
 

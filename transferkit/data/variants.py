@@ -18,6 +18,7 @@ from ..core.preprocessing import Preprocessing
 from ..core.registry import Registry
 from ..core.seeding import generator
 from .augment import AugmentSettings, augment_cpu
+from .corruptions import SEVERITIES
 from .resize_and_crop import frame
 
 Pixels = NDArray[np.uint8]
@@ -34,15 +35,6 @@ GRID = 3
 """Patches per side: the middle patch has eight neighbours [1].
 
 [1] Doersch et al., Unsupervised visual representation learning by context prediction, ICCV 2015.
-"""
-
-CORRUPTIONS = ("noise", "blur", "contrast", "jpeg")
-SEVERITIES = (1, 2, 3, 4, 5)
-"""Severities as in [2], which are defined for squares of 224 pixels. For other sizes, the standard deviation of the
-blur grows with the square root of the side, which is close to the values of [2] for 32 pixels.
-
-[2] Hendrycks and Dietterich, Benchmarking neural network robustness to common corruptions and
-    perturbations, ICLR 2019.
 """
 
 _SIDE = 224

@@ -5,7 +5,7 @@ from typing import Any
 
 from ...core.errors import UsageError
 from ...core.registry import unknown_name
-from ...data.variants import CORRUPTIONS, SEVERITIES
+from ...data.corruptions import CORRUPTIONS, SEVERITIES
 
 
 @dataclass(frozen=True)
