@@ -21,7 +21,10 @@ from .session import Session
 from .settings import given
 
 TASKS = ("classification", "detection")
-_SETTINGS: dict[str, type] = {"classification": FinetuneSettings, "detection": DetectSettings}
+_OPTIONS = {
+    "classification": [field.name for field in fields(FinetuneSettings)],
+    "detection": [*(field.name for field in fields(DetectSettings)), "on_error"],
+}
 _DEFAULT_DATA = "mini/scenes"
 
 
@@ -30,10 +33,9 @@ def require_own_options(task: str, options: dict[str, Any]) -> None:
 
     Raises: UsageError: if there is one; the message names the first.
     """
-    own = {field.name for field in fields(_SETTINGS[task])}
     for other in TASKS:
-        for name in [field.name for field in fields(_SETTINGS[other])]:
-            if name not in own and options.get(name) not in (None, ()):
+        for name in _OPTIONS[other]:
+            if name not in _OPTIONS[task] and options.get(name) not in (None, ()):
                 option = f"--{name.replace('_', '-')}"
                 raise UsageError(f"{option} belongs to --task {other}: omit it with --task {task}.")
 
@@ -142,5 +144,5 @@ task_option = click.option(
 on_error_option = click.option(
     "--on-error",
     type=click.Choice(("skip", "stop")),
-    help="Skip invalid boxes, or stop with an error; for detection.  [default: skip]",
+    help="Skip invalid boxes, or stop with an error.  [default: skip]",
 )

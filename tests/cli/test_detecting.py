@@ -65,9 +65,10 @@ def test_options_of_the_other_task_are_rejected(tmp_path):
     ended = run(tmp_path, "--epochs", "3")
     assert ended.exit_code == 2
     assert "--epochs belongs to --task classification: omit it with --task detection" in ended.output
-    ended = CliRunner().invoke(cli, ["finetune", "--detector", "fpn", "--workspace", str(tmp_path)])
-    assert ended.exit_code == 2
-    assert "--detector belongs to --task detection" in ended.output
+    for option, value in (("--detector", "fpn"), ("--on-error", "stop")):
+        ended = CliRunner().invoke(cli, ["finetune", option, value, "--workspace", str(tmp_path)])
+        assert ended.exit_code == 2
+        assert f"{option} belongs to --task detection" in ended.output
     require_own_options("detection", {"lr": (0.1,), "min_size": (64,), "epochs": None, "device": "cpu"})
 
 
