@@ -8,17 +8,16 @@ import click
 from rich.console import Group
 
 from transferkit.analysis.inversion_settings import InversionSettings
+from transferkit.protocols.analyses.robustness_settings import RobustnessSettings
 from transferkit.protocols.invert_settings import InvertSettings
 from transferkit.protocols.settings import ExtractSettings
 
 from .budget import budget_options
-from .session import Section, Session, common_options, data_option, listed, listed_integers, model_options
-from .settings import given, with_options
+from .session import Section, Session, common_options, data_option, model_options
+from .settings import EXTRACTION, GroupedCommand, given, grouped_options, under, with_options
 
 if TYPE_CHECKING:
     from transferkit.core.results import Results
-
-_FIGURE_HELP = "Path of the figures without a file extension.  [default: the analysis in reports]"
 
 
 @click.group(cls=Section)
@@ -34,19 +33,21 @@ def command() -> None:
     """
 
 
-def _analysis_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that all analyses of layers share."""
-    options: list[Callable[..., Any]] = [
-        model_options,
-        data_option,
-        budget_options,
-        with_options(ExtractSettings),
-        click.option("--seed", default=0, show_default=True, help="Seed for data splits and random sampling."),
-        click.option("--figure", metavar="PATH", help=_FIGURE_HELP),
-    ]
-    for option in reversed(options):
-        function = option(function)
-    return function
+def _layer_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that all analyses of cached features share."""
+    seed = click.option(
+        "--seed", default=0, show_default=True, metavar="N", help="Seed for data splits and random sampling."
+    )
+    features = grouped_options(ExtractSettings, EXTRACTION)
+    return under("Models and data", model_options, data_option, budget_options, seed)(features(function))
+
+
+_figure_option = click.option(
+    "--figure",
+    metavar="PATH",
+    help="Path of the figures without a file extension.  [default: the analysis in reports]",
+)
+_force_option = click.option("--force", is_flag=True, help="Recompute finished cells.")
 
 
 def _run_context(session: Session, seed: int) -> Any:
@@ -55,9 +56,9 @@ def _run_context(session: Session, seed: int) -> Any:
     return RunContext(session.workspace, seed, session.reporter)
 
 
-@command.command()
-@_analysis_options
-@common_options
+@command.command(cls=GroupedCommand)
+@_layer_options
+@under("Workspace and output", _figure_option, common_options)
 def cka(
     session: Session,
     model: tuple[str, ...],
@@ -82,10 +83,9 @@ def cka(
     session.show([one.to_json() for one in found], Group(*found, saved))
 
 
-@command.command()
-@_analysis_options
-@click.option("--force", is_flag=True, help="Recompute finished cells.")
-@common_options
+@command.command(cls=GroupedCommand)
+@_layer_options
+@under("Workspace and output", _figure_option, _force_option, common_options)
 def separation(
     session: Session,
     model: tuple[str, ...],
@@ -125,10 +125,9 @@ def _show_separations(session: Session, records: "Results", figure: str | None) 
     session.show(records.to_json(), Group(separation_table(records), saved))
 
 
-@command.command()
-@_analysis_options
-@click.option("--force", is_flag=True, help="Recompute finished cells.")
-@common_options
+@command.command(cls=GroupedCommand)
+@_layer_options
+@under("Workspace and output", _figure_option, _force_option, common_options)
 def transferability(
     session: Session,
     model: tuple[str, ...],
@@ -158,25 +157,10 @@ def transferability(
     session.show(found.to_json(), Group(found, saved))
 
 
-@command.command()
-@_analysis_options
-@click.option(
-    "--corruptions",
-    multiple=True,
-    callback=listed,
-    metavar="NAME,…",
-    help="Types of corruption.  [default: noise,blur,contrast,jpeg]",
-)
-@click.option(
-    "--severities",
-    multiple=True,
-    callback=listed_integers,
-    metavar="N,…",
-    help="Severities of each corruption.  [default: 1,2,3,4,5]",
-)
-@click.option("--penalties", type=int, metavar="N", help="Penalties that the linear probe tries.  [default: 12]")
-@click.option("--force", is_flag=True, help="Recompute finished cells.")
-@common_options
+@command.command(cls=GroupedCommand)
+@_layer_options
+@under("Corruptions and probe", with_options(RobustnessSettings))
+@under("Workspace and output", _figure_option, _force_option, common_options)
 def robustness(
     session: Session,
     model: tuple[str, ...],
@@ -192,12 +176,11 @@ def robustness(
     Example:
       transferkit analyze robustness --model pixels --data mini/digits --corruptions blur --severities 1,5
     """
+    from transferkit.protocols.analyses.robustness import robustness as measure_robustness
     from transferkit.protocols.analyses.robustness import (
-        RobustnessSettings,
         robustness_table,
         severity_curves,
     )
-    from transferkit.protocols.analyses.robustness import robustness as measure_robustness
     from transferkit.reports.figures import AxisLabels, Curve, curve_rows
 
     extraction = ExtractSettings(**given(ExtractSettings, options))
@@ -218,14 +201,22 @@ def robustness(
     )
 
 
-@command.command()
-@model_options
-@click.option("-d", "--data", default="mini/photos", show_default=True, metavar="SPEC", help="One data set.")
-@with_options(InvertSettings, InversionSettings)
-@click.option("--full", is_flag=True, help="Use the published settings at 224 pixels; this needs a GPU.")
-@click.option("--seed", default=0, show_default=True, help="Seed for the initialization of the search.")
-@click.option("--figure", metavar="PATH", help=_FIGURE_HELP)
-@common_options
+@command.command(cls=GroupedCommand)
+@under(
+    "Models and data",
+    model_options,
+    click.option("-d", "--data", default="mini/photos", show_default=True, metavar="SPEC", help="One data set."),
+)
+@under("Images and layers", with_options(InvertSettings))
+@under(
+    "Reconstruction",
+    with_options(InversionSettings),
+    click.option("--full", is_flag=True, help="Use the published settings at 224 pixels; this needs a GPU."),
+    click.option(
+        "--seed", default=0, show_default=True, metavar="N", help="Seed for the initialization of the search."
+    ),
+)
+@under("Workspace and output", _figure_option, common_options)
 def inversion(
     session: Session,
     model: tuple[str, ...],

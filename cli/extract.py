@@ -19,7 +19,11 @@ from .settings import EXTRACTION, GroupedCommand, given, grouped_options, under
     data_option,
     budget_options,
     click.option(
-        "--seed", default=0, show_default=True, help="Seed for the splits of data sets without official ones."
+        "--seed",
+        default=0,
+        show_default=True,
+        metavar="N",
+        help="Seed for the splits of data sets without official ones.",
     ),
 )
 @grouped_options(ExtractSettings, EXTRACTION)

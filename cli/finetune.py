@@ -20,11 +20,13 @@ from .settings import OTHER, GroupedCommand, given, grouped_options, shared_fiel
 _IN_DETECTION = {
     "lr": f"Detection takes one rate for the whole batch, by default {DetectSettings.lr:g}, and never multiplies it.",
     "batch": f"For detection, the number of images per step of all processes, by default {DetectSettings.batch}.",
+    "weight_decay": "Detection takes one value, and excludes the scale and shift of batch normalisation layers.",
     "clip": f"The default for detection is {DetectSettings.clip:g}.",
+    "seed": "For detection, also the seed for new weights.",
 }
 
 
-_SHARED = shared_fields(FinetuneSettings, DetectSettings)
+_SHARED = shared_fields(FinetuneSettings, DetectSettings, notes=_IN_DETECTION)
 
 
 @click.command(cls=GroupedCommand)

@@ -14,11 +14,29 @@ from transferkit.protocols.settings import ExtractSettings
 
 from .budget import budget_options
 from .session import Session, common_options, data_option, listed, listed_integers, model_options
-from .settings import EXTRACTION, GroupedCommand, given, grouped_options, protocol_heading, protocol_options, under
+from .settings import EXTRACTION, GroupedCommand, given, grouped_options, protocol_options, under
 
 if TYPE_CHECKING:
     from transferkit.core.results import Results
     from transferkit.protocols.compare import Comparisons
+
+_LISTS = {
+    "shots": click.option(
+        "--shots",
+        multiple=True,
+        callback=listed_integers,
+        metavar="N,…",
+        help=f"Labelled images per class.  [default: {FewshotSettings.shots}]",
+    ),
+    "level": click.option(
+        "--level",
+        multiple=True,
+        callback=listed,
+        metavar="NAME,…",
+        help="Levels of semantic targets: low, mid, high; factors for synthetic images.  [default: low,mid,high]",
+    ),
+}
+"""Options that take several values, each of which becomes one setting."""
 
 _SETTINGS = tuple(probe.settings_type for probe in PROBES.values())
 
@@ -42,7 +60,7 @@ _SETTINGS = tuple(probe.settings_type for probe in PROBES.values())
         help=f"Evaluation protocols: {', '.join(PROBES)}.  [default: linear]",
     ),
     click.option("--compare", is_flag=True, help="Also compare each pair of models on the same rows or images."),
-    click.option("--seed", default=0, show_default=True, help="Seed for data splits and random sampling."),
+    click.option("--seed", default=0, show_default=True, metavar="N", help="Seed for data splits and random sampling."),
     click.option("--force", is_flag=True, help="Recompute finished cells."),
     click.option(
         "--max-memory",
@@ -51,27 +69,7 @@ _SETTINGS = tuple(probe.settings_type for probe in PROBES.values())
         help="Memory limit for one layer; larger layers are read in chunks.  [default: half of the free memory]",
     ),
 )
-@under(
-    protocol_heading("fewshot"),
-    click.option(
-        "--shots",
-        multiple=True,
-        callback=listed_integers,
-        metavar="N,…",
-        help=f"Labelled images per class.  [default: {FewshotSettings.shots}]",
-    ),
-)
-@under(
-    protocol_heading("semantic"),
-    click.option(
-        "--level",
-        multiple=True,
-        callback=listed,
-        metavar="NAME,…",
-        help="Levels of semantic targets: low, mid, high; factors for synthetic images.  [default: low,mid,high]",
-    ),
-)
-@protocol_options(PROBES, skip=("shots", "level"))
+@protocol_options(PROBES, replaced=_LISTS)
 @grouped_options(ExtractSettings, EXTRACTION)
 @under("Workspace and output", common_options)
 def command(

@@ -13,6 +13,8 @@ from transferkit.core.errors import PluginError
 
 from .session import listed, listed_integers, listed_numbers, number_tuple
 
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
 
 def field_help(settings_type: type) -> dict[str, str]:
     """Return field → its description under ``Attributes:``, as one sentence."""
@@ -28,19 +30,27 @@ def _as_sentence(text: str) -> str:
 
 
 def options_of(
-    settings_type: type, *, skip: tuple[str, ...] = (), notes: Mapping[str, str] | None = None
-) -> list[Callable[..., Any]]:
+    settings_type: type,
+    *,
+    skip: tuple[str, ...] = (),
+    notes: Mapping[str, str] | None = None,
+    replaced: Mapping[str, Decorator] | None = None,
+) -> list[Decorator]:
     """Return one Click option per field; an omitted option is None, so that only the settings define defaults.
 
     Args:
         settings_type: frozen dataclass whose docstring describes its fields.
         skip: fields without an option.
         notes: field → sentence that is added to its help.
+        replaced: field → its option, for a field whose option accepts more than the field does.
     """
     hints, help_texts = get_type_hints(settings_type), field_help(settings_type)
-    options = []
+    options: list[Decorator] = []
     for field in fields(settings_type):
         if field.name in skip:
+            continue
+        if replaced and field.name in replaced:
+            options.append(replaced[field.name])
             continue
         default = field.default if field.default is not MISSING else None
         default_text = "" if default in (None, "", ()) else f"  [default: {_as_text(default)}]"
@@ -58,6 +68,8 @@ def options_of(
 
 
 def _as_text(default: Any) -> str:
+    if isinstance(default, bool):
+        return "on" if default else "off"
     return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
 
 
@@ -81,23 +93,38 @@ def _option_type(hint: Any) -> dict[str, Any]:
     return {"type": hint, "metavar": {int: "N", float: "X", str: "NAME"}[hint]}
 
 
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-
 class GroupedCommand(click.Command):
-    """A command whose help lists options under the headings that ``under`` gave them."""
+    """A command whose help lists options under the headings that ``under`` gave them.
+
+    Raises: PluginError: if two options have the same name: one of them comes from the settings of a plug-in.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        owners: dict[str, click.Parameter] = {}
+        for param in self.params:
+            for name in {param.name or "", *param.opts, *param.secondary_opts}:
+                if (owner := owners.setdefault(name, param)) is not param:
+                    raise PluginError(
+                        f"The option {param.opts[0]} is defined twice, under the headings {_heading(owner)!r} and "
+                        f"{_heading(param)!r}. Rename the setting of the plug-in."
+                    )
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write one section per heading, in the order of the first option of each."""
         sections: dict[str, list[tuple[str, str]]] = {}
-        heading = "Options"
+        heading = ""
         for param in self.get_params(ctx):
-            heading = getattr(param, "heading", heading)  # --help comes last and has no heading of its own
-            if (record := param.get_help_record(ctx)) is not None:
+            if isinstance(param, click.Option) and (record := param.get_help_record(ctx)) is not None:
+                heading = _heading(param) or heading  # --help comes last and has no heading of its own
                 sections.setdefault(heading, []).append(record)
         for heading, records in sections.items():
             with formatter.section(heading):
                 formatter.write_dl(records)
+
+
+def _heading(param: click.Parameter) -> str:
+    return getattr(param, "heading", "")
 
 
 def under(heading: str, *decorators: Decorator) -> Decorator:
@@ -119,21 +146,17 @@ def under(heading: str, *decorators: Decorator) -> Decorator:
     return decorate
 
 
-def with_options(
-    *settings_types: type, skip: tuple[str, ...] = (), notes: Mapping[str, str] | None = None
-) -> Decorator:
-    """Return a decorator that adds the options of all settings; an option that several settings have appears once.
+def with_options(settings_type: type, **changes: Any) -> Decorator:
+    """Return a decorator that adds the options of settings, in the order of the fields.
 
-    Its help is that of the first settings; ``notes`` adds what differs in later ones.
+    Args:
+        settings_type: frozen dataclass whose docstring describes its fields.
+        changes: arguments of ``options_of``.
     """
-    merged: dict[str, Decorator] = {}
-    for settings_type in settings_types:
-        names = [field.name for field in fields(settings_type) if field.name not in skip]
-        for name, option in zip(names, options_of(settings_type, skip=skip, notes=notes), strict=True):
-            merged.setdefault(name, option)
+    options = options_of(settings_type, **changes)
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed(merged.values()):
+        for option in reversed(options):
             function = option(function)
         return function
 
@@ -173,50 +196,62 @@ OTHER = "..."
 """In ``grouped_options``, stands for all other fields."""
 
 
-def shared_fields(*settings_types: type) -> set[str]:
-    """Return the names of the fields that all settings have, and that one option can therefore serve.
+def shared_fields(first: type, second: type, *, notes: Mapping[str, str]) -> set[str]:
+    """Return the names of the fields that both settings have, and that one option can therefore serve.
 
-    Raises: ValueError: if such a field has different choices, of which the option would accept only some.
+    Args:
+        first: settings whose help and default the option shows.
+        second: the other settings.
+        notes: field → sentence on what differs in the second settings.
+
+    Raises: ValueError: if such a field has different choices, of which the option would accept only some, or if its
+        default or description differs without a note.
     """
-    shared = set.intersection(*({field.name for field in fields(one)} for one in settings_types))
+    defaults = [{field.name: field.default for field in fields(one)} for one in (first, second)]
+    hints, help_texts = [[function(one) for one in (first, second)] for function in (get_type_hints, field_help)]
+    shared = defaults[0].keys() & defaults[1].keys()
     for name in sorted(shared):
-        hints = [get_type_hints(one)[name] for one in settings_types]
-        if len({get_args(hint) for hint in hints if get_origin(hint) is Literal}) > 1:
+        if len({get_args(one[name]) for one in hints if get_origin(one[name]) is Literal}) > 1:
             raise ValueError(f"The settings {name} have different choices. Give one of them another name.")
+        if name not in notes and any(one[name] != other[name] for one, other in (defaults, help_texts)):
+            raise ValueError(f"The settings {name} differ in default or description. Describe it in a note.")
     return shared
 
 
-def protocol_options(probes: Mapping[str, Any], *, skip: tuple[str, ...] = ()) -> Decorator:
+def protocol_options(probes: Mapping[str, Any], *, replaced: Mapping[str, Decorator] | None = None) -> Decorator:
     """Return a decorator that adds the options of each protocol under a heading of its own.
+
+    Options that several protocols share have a heading that names them all.
 
     Args:
         probes: name of the protocol → its probe.
-        skip: fields without an option.
+        replaced: field → its option, for a field whose option accepts more than the field does.
 
     Raises: PluginError: if two protocols have different settings of the same name.
     """
-    owners: dict[str, tuple[str, tuple[Any, ...]]] = {}
-    parts = []
+    owners: dict[str, tuple[str, ...]] = {}
+    meanings: dict[str, tuple[Any, ...]] = {}
     for protocol, probe in probes.items():
-        settings_type = probe.settings_type
-        hints, help_texts = get_type_hints(settings_type), field_help(settings_type)
-        shared = []
-        for field in fields(settings_type):
+        hints, help_texts = get_type_hints(probe.settings_type), field_help(probe.settings_type)
+        for field in fields(probe.settings_type):
             meaning = hints[field.name], field.default, help_texts.get(field.name)
-            owner, known = owners.setdefault(field.name, (protocol, meaning))
-            if known != meaning:
+            if meanings.setdefault(field.name, meaning) != meaning:
                 raise PluginError(
-                    f"The protocols {owner} and {protocol} both have a setting {field.name}, with different types, "
-                    "defaults or descriptions. Rename one of them."
+                    f"The protocols {owners[field.name][0]} and {protocol} both have a setting {field.name}, with "
+                    "different types, defaults or descriptions. Rename one of them."
                 )
-            shared += [field.name] if owner != protocol else []
-        parts.append(under(protocol_heading(protocol), with_options(settings_type, skip=(*skip, *shared))))
+            owners[field.name] = (*owners.get(field.name, ()), protocol)
+    parts = []
+    for group in dict.fromkeys(owners.values()):
+        settings_type = probes[group[0]].settings_type
+        skip = tuple(field.name for field in fields(settings_type) if owners[field.name] != group)
+        parts.append(under(protocol_heading(*group), with_options(settings_type, skip=skip, replaced=replaced)))
     return under("", *parts)
 
 
-def protocol_heading(protocol: str) -> str:
-    """Return the heading of the options of a protocol."""
-    return f"Options of --protocol {protocol}"
+def protocol_heading(*protocols: str) -> str:
+    """Return the heading of the options of a protocol, or of those that several protocols share."""
+    return "Options of " + " and ".join(f"--protocol {protocol}" for protocol in protocols)
 
 
 def given(settings_type: type, options: dict[str, Any]) -> dict[str, Any]:

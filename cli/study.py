@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .session import Section, Session, common_options
+from .settings import GroupedCommand, under
 
 if TYPE_CHECKING:
     from transferkit.studies.engines.engine import Engine
@@ -23,24 +24,27 @@ def command() -> None:
     """
 
 
-@command.command("run")
+@command.command("run", cls=GroupedCommand)
 @click.argument("study", metavar="FILE|PRESET")
-@click.option(
-    "--engine",
-    type=click.Choice(["local", "ray"]),
-    default="local",
-    show_default=True,
-    help="Engine that runs the tasks: processes on this machine, or a Ray cluster.",
+@under(
+    "Execution",
+    click.option(
+        "--engine",
+        type=click.Choice(["local", "ray"]),
+        default="local",
+        show_default=True,
+        help="Engine that runs the tasks: processes on this machine, or a Ray cluster.",
+    ),
+    click.option(
+        "--address",
+        metavar="ADDRESS",
+        help="Address of a running Ray cluster, or auto.  [default: a cluster is started for this command]",
+    ),
+    click.option("--workers", type=int, metavar="N", help="Parallel tasks on this machine.  [default: from its cores]"),
+    click.option("--fail-fast", is_flag=True, help="Stop at the first task that fails."),
+    click.option("--dry-run", is_flag=True, help="Show the remaining tasks and their estimated cost, then exit."),
 )
-@click.option(
-    "--address",
-    metavar="ADDRESS",
-    help="Address of a running Ray cluster, or auto.  [default: a cluster is started for this command]",
-)
-@click.option("--workers", type=int, metavar="N", help="Parallel tasks on this machine.  [default: from its cores]")
-@click.option("--fail-fast", is_flag=True, help="Stop at the first task that fails.")
-@click.option("--dry-run", is_flag=True, help="Show the remaining tasks and their estimated cost, then exit.")
-@common_options
+@under("Workspace and output", common_options)
 def run(
     session: Session,
     study: str,

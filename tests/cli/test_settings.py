@@ -14,7 +14,7 @@ from transferkit.protocols.finetuning.settings import FinetuneSettings
 from transferkit.protocols.pretraining.settings import PretrainSettings
 from transferkit.protocols.settings import ExtractSettings
 from transferkit.training.settings import TrainerConfig
-from transferkit_cli import extract, finetune, pretrain, probe
+from transferkit_cli import analyze, extract, finetune, pretrain, probe, study
 from transferkit_cli.settings import (
     OTHER,
     GroupedCommand,
@@ -23,6 +23,7 @@ from transferkit_cli.settings import (
     protocol_options,
     shared_fields,
     under,
+    with_options,
 )
 
 SETTINGS = [
@@ -57,16 +58,47 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class OtherSizes:
-    """Sizes of something else.
+class Width:
+    """One of the sizes.
 
     Attributes:
         width: width in pixels.
-        unit: unit of the width.
     """
 
     width: int = 2
+
+
+@dataclass(frozen=True)
+class OtherUnit:
+    """A setting of the same name with other choices.
+
+    Attributes:
+        unit: unit of both.
+    """
+
     unit: Literal["pixel", "metre"] = "pixel"
+
+
+@dataclass(frozen=True)
+class OtherDefault:
+    """A setting of the same name with another default.
+
+    Attributes:
+        unit: unit of both.
+    """
+
+    unit: Literal["pixel", "inch"] = "inch"
+
+
+@dataclass(frozen=True)
+class OtherHelp:
+    """A setting of the same name with another description.
+
+    Attributes:
+        unit: unit of the width.
+    """
+
+    unit: Literal["pixel", "inch"] = "pixel"
 
 
 class FakeProbe:
@@ -96,9 +128,16 @@ def test_options_accept_every_choice_of_their_settings(command, settings_type):
             assert set(options[field.name].type.choices) == set(get_args(hints[field.name])), field.name
 
 
-@pytest.mark.parametrize("command", [extract.command, finetune.command, pretrain.command, probe.command])
+GROUPED = [
+    *(extract.command, finetune.command, pretrain.command, probe.command),
+    *analyze.command.commands.values(),
+    study.command.commands["run"],
+]
+
+
+@pytest.mark.parametrize("command", GROUPED, ids=lambda one: one.callback.__module__ + "." + one.name)
 def test_every_option_has_a_heading(command):
-    assert all(param.heading for param in command.params)
+    assert all(param.heading for param in command.params if isinstance(param, click.Option))
     text = CliRunner().invoke(command, ["--help"]).output
     assert "\nOptions:" not in text
     assert text.index("--help") > text.index("Workspace and output:")
@@ -106,8 +145,8 @@ def test_every_option_has_a_heading(command):
 
 def test_each_protocol_has_its_own_options():
     text = CliRunner().invoke(probe.command, ["--help"]).output
-    for name in PROBES:
-        assert f"\n{protocol_heading(name)}:\n" in text
+    headings = [text.index(f"\n{protocol_heading(name)}:\n") for name in PROBES]
+    assert headings == sorted(headings), "in the order of the registry"
     linear = text.split(f"{protocol_heading('linear')}:")[1].split("\n\n")[0]
     assert "--penalties N" in linear
     assert "--ways" not in linear
@@ -126,18 +165,38 @@ def test_groups_name_every_field_and_no_other(groups):
         grouped_options(Sizes, groups)
 
 
-def test_protocols_share_settings_that_are_the_same():
-    text = help_of(protocol_options({"a": FakeProbe(Sizes), "b": FakeProbe(Sizes)}))
-    assert text.count("--width") == 1
-    assert "Options of --protocol a:" in text
+def test_a_heading_names_all_protocols_that_share_an_option():
+    text = help_of(protocol_options({"a": FakeProbe(Sizes), "b": FakeProbe(Width), "c": FakeProbe(Sizes)}))
+    assert text.count("--width") == text.count("--height") == 1
+    assert "Options of --protocol a and --protocol b and --protocol c:\n  --width N" in text
+    assert "Options of --protocol a and --protocol c:\n  --height N" in text
+    assert "Options of --protocol b:" not in text
 
 
-def test_protocols_cannot_have_different_settings_of_one_name():
+@pytest.mark.parametrize("settings_type", [OtherUnit, OtherDefault, OtherHelp])
+def test_protocols_cannot_have_different_settings_of_one_name(settings_type):
     with pytest.raises(PluginError, match="The protocols a and b both have a setting unit, with different types"):
-        protocol_options({"a": FakeProbe(Sizes), "b": FakeProbe(OtherSizes)}, skip=("width",))
+        protocol_options({"a": FakeProbe(Sizes), "b": FakeProbe(settings_type)})
+
+
+def test_a_command_cannot_have_two_options_of_one_name():
+    with pytest.raises(PluginError, match="--width is defined twice, under the headings 'Sizes' and 'Options of --pr"):
+        help_of(under("Sizes", with_options(Sizes)), protocol_options({"a": FakeProbe(Width)}))
+
+
+def test_the_option_of_a_field_can_be_replaced():
+    option = click.option("--width", metavar="N,…")
+    text = help_of(protocol_options({"a": FakeProbe(Sizes)}, replaced={"width": option}))
+    assert text.index("--width N,…") < text.index("--height N")
 
 
 def test_one_option_cannot_serve_different_choices():
-    assert shared_fields(FinetuneSettings, DetectSettings) >= {"lr", "batch", "seed"}
     with pytest.raises(ValueError, match="The settings unit have different choices"):
-        shared_fields(Sizes, OtherSizes)
+        shared_fields(Sizes, OtherUnit, notes={"unit": "In metres."})
+
+
+@pytest.mark.parametrize("settings_type", [OtherDefault, OtherHelp])
+def test_one_option_says_what_differs_between_its_settings(settings_type):
+    with pytest.raises(ValueError, match="The settings unit differ in default or description"):
+        shared_fields(Sizes, settings_type, notes={"width": "Two."})
+    assert shared_fields(Sizes, settings_type, notes={"unit": "In inches."}) == {"unit"}

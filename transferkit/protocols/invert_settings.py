@@ -19,7 +19,7 @@ class InvertSettings:
         num_images: number of images, evenly spaced over the split.
         split: split that the images are taken from: ``train``, ``val`` or ``test``.
         size: input size of every model in pixels per side.
-        device: device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` …
+        device: device: ``auto``, ``cpu``, ``cuda`` or one GPU, such as ``cuda:1``.
     """
 
     layers: tuple[str, ...] = ("stages",)
