@@ -29,7 +29,8 @@ def command() -> None:
 
     \b
     Example:
-      transferkit analyze separation --model random:resnet18 --data mini/digits --layers stages --size 48
+      transferkit analyze separation --model random:resnet18 --data mini/digits \\
+        --layers stages --size 48
     """
 
 
@@ -71,7 +72,8 @@ def cka(
 
     \b
     Example:
-      transferkit analyze cka --model random:resnet18,pixels --data mini/digits --layers stages --size 48
+      transferkit analyze cka --model random:resnet18,pixels --data mini/digits \\
+        --layers stages --size 48
     """
     from transferkit.protocols.analyses.similarity import similarity
     from transferkit.reports.figures import AxisLabels, heat_map
@@ -102,7 +104,8 @@ def separation(
 
     \b
     Example:
-      transferkit analyze separation --model random:resnet18 --data mini/digits --size 48
+      transferkit analyze separation --model random:resnet18 --data mini/digits \\
+        --size 48
     """
     from transferkit.protocols.analyses.separation import separations
     from transferkit.protocols.evaluate import IncompleteResultsError
@@ -146,7 +149,8 @@ def transferability(
 
     \b
     Example:
-      transferkit analyze transferability --model random:resnet18 --data mini/digits --size 48
+      transferkit analyze transferability --model random:resnet18 \\
+        --data mini/digits --size 48
     """
     from transferkit.protocols.analyses.transferability import transferability as score
     from transferkit.reports.agreement import agreement_figures
@@ -174,7 +178,8 @@ def robustness(
 
     \b
     Example:
-      transferkit analyze robustness --model pixels --data mini/digits --corruptions blur --severities 1,5
+      transferkit analyze robustness --model pixels --data mini/digits \\
+        --corruptions blur --severities 1,5
     """
     from transferkit.protocols.analyses.robustness import robustness as measure_robustness
     from transferkit.protocols.analyses.robustness import (
@@ -233,7 +238,8 @@ def inversion(
 
     \b
     Example:
-      transferkit analyze inversion --model random:resnet18 --layers layer1 --num-images 1 --size 32 --steps 5
+      transferkit analyze inversion --model random:resnet18 --layers layer1 \\
+        --num-images 1 --size 32 --steps 5
     """
     from transferkit.analysis.inversion_settings import FULL
     from transferkit.protocols.invert import invert_layers

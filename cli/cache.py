@@ -184,7 +184,8 @@ def export(session: Session, layers: tuple[str, ...], output: str, **filters: tu
 
     \b
     Example:
-      transferkit cache export --data mini/digits --split train --layers last --output features.npz
+      transferkit cache export --data mini/digits --split train --layers last \\
+        --output features.npz
     """
     entry = _one(session, filters)
     names = layers if set(layers) <= set(entry.layers) else _resolved(session, entry, layers)

@@ -41,7 +41,8 @@ def command(
 
     \b
     Example:
-      transferkit extract --model random:resnet18 --data mini/digits --layers stages
+      transferkit extract --model random:resnet18 --data mini/digits \\
+        --layers stages
     """
     from transferkit.protocols.context import RunContext
     from transferkit.protocols.extract import extractions

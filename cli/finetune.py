@@ -83,7 +83,8 @@ def command(
 
     \b
     Example:
-      transferkit finetune --model random:resnet18 --data mini/digits --size 32 --epochs 1 --head zero
+      transferkit finetune --model random:resnet18 --data mini/digits --size 32 \\
+        --epochs 1 --head zero
     """
     if show_presets:
         _show_presets(session)

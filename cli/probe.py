@@ -96,7 +96,8 @@ def command(
 
     \b
     Example:
-      transferkit probe --model random:resnet18 --data mini/digits --protocol fewshot --shots 1,5
+      transferkit probe --model random:resnet18 --data mini/digits \\
+        --protocol fewshot --shots 1,5
     """
     from transferkit.protocols.compare import require_two_models
     from transferkit.protocols.context import RunContext

@@ -37,7 +37,8 @@ def invoke(*arguments: str) -> click.testing.Result:
 
 def example(command: click.Command) -> str:
     text = inspect.getdoc(command.callback) or ""
-    found = re.search(r"Example:\n  (transferkit .+)$", text.replace("\b\n", ""), flags=re.MULTILINE)
+    text = re.sub(r" \\\n +", " ", text.replace("\b\n", ""))  # an example of several lines
+    found = re.search(r"Example:\n  (transferkit .+)$", text, flags=re.MULTILINE)
     assert found, f"{command.name} has no example at the end of its help"
     return found[1]
 
@@ -57,6 +58,12 @@ def test_every_option_has_help_that_is_a_sentence(name):
         if isinstance(parameter, click.Option):
             assert parameter.help, f"{name} {parameter.name}"
             assert re.search(r"\.(  \[default: .*\])?$", parameter.help), parameter.help
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_help_fits_80_columns(name):
+    lines = invoke(*name.split(), "--help").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
 
 
 @pytest.mark.parametrize("name", LEAVES)
