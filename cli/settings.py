@@ -70,7 +70,9 @@ def options_of(
 def _as_text(default: Any) -> str:
     if isinstance(default, bool):
         return "on" if default else "off"
-    return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+    if isinstance(default, tuple):
+        return ",".join(map(_as_text, default))
+    return f"{default:g}" if isinstance(default, float) else str(default)
 
 
 def _option_type(hint: Any) -> dict[str, Any]:

@@ -101,6 +101,21 @@ class OtherHelp:
     unit: Literal["pixel", "inch"] = "pixel"
 
 
+@dataclass(frozen=True)
+class Rates:
+    """Settings with defaults of several types.
+
+    Attributes:
+        rate: one rate.
+        rates: several rates.
+        nesterov: use Nesterov momentum.
+    """
+
+    rate: float = 100000.0
+    rates: tuple[float, ...] = (0.5, 2.0)
+    nesterov: bool = False
+
+
 class FakeProbe:
     """A probe of which only the settings matter."""
 
@@ -157,6 +172,13 @@ def test_options_are_grouped_in_the_order_of_the_headings():
     assert (
         text.index("Unit:\n  --unit") < text.index("Sizes:\n  --width") < text.index("--height") < text.index("Last:")
     )
+
+
+def test_defaults_are_written_as_a_user_would_give_them():
+    text = help_of(under("Rates", with_options(Rates)))
+    assert "One rate.  [default: 100000]" in text
+    assert "Several rates.  [default: 0.5,2]" in text
+    assert "[default: off]" in text
 
 
 @pytest.mark.parametrize("groups", [{"Unit": ("unit",)}, {"Sizes": ("depth",), "Other": (OTHER,)}])
