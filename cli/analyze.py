@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Group
+from rich.text import Text
 
 from transferkit.analysis.inversion_settings import InversionSettings
 from transferkit.protocols.analyses.robustness_settings import RobustnessSettings
@@ -82,7 +83,8 @@ def cka(
     found = list(similarity(model, data, extraction, context=_run_context(session, seed)))
     figures = {one.data: heat_map(one.values, one.names, one.names, AxisLabels(f"CKA on {one.data}")) for one in found}
     saved = session.save_figures(figure, "cka", figures)
-    session.show([one.to_json() for one in found], Group(*found, saved))
+    parts = [part for one in found for part in (one, Text(""))]
+    session.show([one.to_json() for one in found], Group(*parts, saved))
 
 
 @command.command(cls=GroupedCommand)
@@ -125,7 +127,7 @@ def _show_separations(session: Session, records: "Results", figure: str | None) 
     from transferkit.reports.depth import depth_figure
 
     saved = session.save_figures(figure, "separation", {"": depth_figure(records, "class separation")})
-    session.show(records.to_json(), Group(separation_table(records), saved))
+    session.show(records.to_json(), Group(separation_table(records), Text(""), saved))
 
 
 @command.command(cls=GroupedCommand)
@@ -158,7 +160,7 @@ def transferability(
     extraction = ExtractSettings(**given(ExtractSettings, options))
     found = score(model, data, extraction, context=_run_context(session, seed), force=force)
     saved = session.save_figures(figure, "transferability", agreement_figures(found.pairs))
-    session.show(found.to_json(), Group(found, saved))
+    session.show(found.to_json(), Group(found, Text(""), saved))
 
 
 @command.command(cls=GroupedCommand)
@@ -201,9 +203,8 @@ def robustness(
             for quantity, columns in {"accuracy": [0, 1, 2, 3], "calibration error": [0, 4]}.items()
         }
         figures[name] = curve_rows(rows, AxisLabels(f"Corrupted images of {name}", "severity"))
-    session.show(
-        records.to_json(), Group(robustness_table(records), session.save_figures(figure, "robustness", figures))
-    )
+    saved = session.save_figures(figure, "robustness", figures)
+    session.show(records.to_json(), Group(robustness_table(records), Text(""), saved))
 
 
 @command.command(cls=GroupedCommand)
@@ -251,4 +252,4 @@ def inversion(
     found = invert_layers(model, data, settings, search, context=_run_context(session, seed))
     rows = dict(zip(found.names, [found.originals, *(row.pictures for row in found.rows)], strict=True))
     saved = session.save_figures(figure, "inversion", {"": picture_rows(rows, AxisLabels(found.data))})
-    session.show(found.to_json(), Group(found, saved))
+    session.show(found.to_json(), Group(found, Text(""), saved))

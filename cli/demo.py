@@ -2,6 +2,7 @@
 
 import click
 from rich.console import Group
+from rich.text import Text
 
 from .report import page_line
 from .session import Session, common_options
@@ -33,6 +34,7 @@ def command(session: Session) -> None:
         pivot(demo.at_last, title="Linear probe at the last layer: accuracy ± half the 95 % interval"),
         depth_table(demo.by_depth, title="Linear probe by layer: mean accuracy over the data sets"),
         terminal_view(result_table(demo.results)),
+        Text(""),
         page_line(session),
     )
     session.show(demo.results.to_json(), page)

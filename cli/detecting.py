@@ -6,12 +6,11 @@ from dataclasses import fields
 from typing import Any
 
 import click
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from transferkit.core.errors import DamagedError, UsageError
+from transferkit.core.fitted_table import Column, FittedTable
 from transferkit.protocols.detecting.presets import PRESETS, default_preset, preset_settings
 from transferkit.protocols.detecting.settings import DetectSettings
 from transferkit.protocols.finetuning.settings import FinetuneSettings
@@ -89,23 +88,31 @@ def run_detection(session: Session, models: Sequence[str], data: Sequence[str], 
     if found.process == 0:
         parts: list[RenderableType] = [found.results]
         for detection in found.detections:
-            parts += [_class_table(detection.result), _draw_detections(session, detection)]
+            parts += [Text(""), _class_table(detection.result), Text(""), _draw_detections(session, detection)]
         session.show(found.results.to_json(), Group(*parts))
 
 
-def _class_table(result: Any) -> Table:
-    headings = ("class", "AP50, 11 points", "AP50, all points", "AP, COCO", "objects", "found")
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=f"{result.model} · {result.data}")
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading == "class" else "right", overflow="fold")
+_CLASS_COLUMNS = (
+    Column("class"),
+    *(
+        Column(heading, right=True)
+        for heading in ("AP50,\n11 points", "AP50,\nall points", "AP,\nCOCO", "objects", "found")
+    ),
+)
+
+
+def _class_table(result: Any) -> FittedTable:
+    rows: list[tuple[str | Text, ...]] = []
     for name, line in result.extra_metrics["per_class"].items():
-        precisions = ["–" if line[key] is None else f"{line[key]:.3f}" for key in _AP_KEYS]
-        table.add_row(Text(name), *precisions, str(line["objects"]), str(line["found"]))
+        rows.append((name, *(_ap_text(line[key]) for key in _AP_KEYS), str(line["objects"]), str(line["found"])))
     voc, coco = result.extra_metrics["voc"], result.extra_metrics["coco"]
-    means = [voc["ap50_11point"], voc["ap50_all"], coco["ap"]]
-    table.add_section()
-    table.add_row("mean", *("–" if value is None else f"{value:.3f}" for value in means), "", "")
-    return table
+    means = (voc["ap50_11point"], voc["ap50_all"], coco["ap"])
+    rows.append((Text("mean", "bold"), *(Text(_ap_text(value), "bold") for value in means), "", ""))
+    return FittedTable(_CLASS_COLUMNS, rows, title=f"{result.model} · {result.data}")
+
+
+def _ap_text(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
 
 
 _AP_KEYS = ("ap50_11point", "ap50_all", "ap")

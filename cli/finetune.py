@@ -3,8 +3,6 @@
 from typing import Any
 
 import click
-from rich import box
-from rich.table import Table
 
 from transferkit.protocols.detecting.presets import PRESETS as DETECT_PRESETS
 from transferkit.protocols.detecting.settings import DetectSettings
@@ -14,7 +12,7 @@ from transferkit.training.settings import TrainerConfig
 
 from .budget import budget_options
 from .detecting import on_error_option, preset_rows, require_own_options, run_detection, task_option
-from .session import Session, common_options, data_option, model_options
+from .session import Session, common_options, data_option, described_fields, model_options, preset_fields
 from .settings import OTHER, GroupedCommand, given, grouped_options, shared_fields, under, with_options
 
 _IN_DETECTION = {
@@ -108,10 +106,8 @@ def command(
 
 
 def _show_presets(session: Session) -> None:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_lines=True)
-    for heading in ("task", "preset", "source", "hardware", "outcome"):
-        table.add_column(heading, overflow="fold")
     rows = [*(("classification", name, preset) for name, preset in PRESETS.items()), *preset_rows()]
-    for task, name, preset in rows:
-        table.add_row(task, name, preset.source, preset.hardware, preset.outcome)
-    session.show([{"task": task, "preset": name, **preset.to_json()} for task, name, preset in rows], table)
+    described = {f"{task}: {name}": preset_fields(preset) for task, name, preset in rows}
+    session.show(
+        [{"task": task, "preset": name, **preset.to_json()} for task, name, preset in rows], described_fields(described)
+    )

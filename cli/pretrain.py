@@ -13,7 +13,7 @@ from transferkit.protocols.pretraining.presets import PRESETS
 from transferkit.protocols.pretraining.settings import PretrainSettings
 from transferkit.training.settings import TrainerConfig
 
-from .session import Session, common_options
+from .session import Session, common_options, described_fields, preset_fields
 from .settings import OTHER, GroupedCommand, given, grouped_options, under, with_options
 
 
@@ -132,10 +132,5 @@ def _number(key: str, value: float) -> str:
 
 
 def _show_presets(session: Session) -> None:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_lines=True)
-    for heading in ("preset", "source", "hardware", "outcome"):
-        table.add_column(heading, overflow="fold")
-    for name, preset in PRESETS.items():
-        table.add_row(name, preset.source, preset.hardware, preset.outcome)
     value = [{"preset": name, **preset.to_json()} for name, preset in PRESETS.items()]
-    session.show(value, table)
+    session.show(value, described_fields({name: preset_fields(preset) for name, preset in PRESETS.items()}))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Group, RenderableType
+from rich.text import Text
 
 from transferkit.core.errors import MissingExtraError
 from transferkit.probes import PROBES
@@ -142,7 +143,7 @@ def _summary_table(session: Session, results: "Results") -> Iterator[RenderableT
 
     models = list(dict.fromkeys(record.model for record in results))
     if found := overview(load_results(ResultStore(session.workspace.results), wanted={"model": models})):
-        yield overview_table(found)
+        yield from (Text(""), overview_table(found))
 
 
 def _semantic_curves(session: Session, results: "Results") -> Iterator[RenderableType]:
@@ -152,7 +153,7 @@ def _semantic_curves(session: Session, results: "Results") -> Iterator[Renderabl
     records = [record for record in results if record.protocol == "semantic"]
     if not records:
         return
-    yield semantic_table(records)
+    yield from (Text(""), semantic_table(records))
     try:
         figure = depth_figure(records, "explained", panel=lambda record: record.settings["level"])
         yield session.save_figures(None, "semantic", {"": figure})

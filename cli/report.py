@@ -206,5 +206,5 @@ def _show_ranking(session: Session, found: "ResultTable", written: list[Path]) -
         ],
         "left_out": list(found.left_out),
     }
-    lines = [Text(str(path)) for path in written]
+    lines = [Text(""), *(Text(str(path)) for path in written)] if written else []
     session.show(value, Group(terminal_view(found), *lines))

@@ -12,7 +12,8 @@ from typing import Any
 
 import click
 from rich import box
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -80,6 +81,21 @@ class Session:
         for name, text in value.items():
             table.add_row(name, Text(str(text)))
         self.show(dict(value), table)
+
+
+def described_fields(entries: Mapping[str, Mapping[str, str]]) -> Group:
+    """Return each name with its fields below, whose sentences are too long for the cells of a table."""
+    parts: list[RenderableType] = []
+    for name, texts in entries.items():
+        parts += [Text("")] if parts else []
+        parts.append(Text(name, style="bold"))
+        parts += [Padding(Text(f"{field}: {text}"), (0, 0, 0, 2)) for field, text in texts.items()]
+    return Group(*parts)
+
+
+def preset_fields(preset: Any) -> dict[str, str]:
+    """Return what the presets of training say about themselves."""
+    return {name: getattr(preset, name) for name in ("source", "hardware", "outcome")}
 
 
 def common_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .session import Section, Session, common_options
+from .session import Section, Session, common_options, described_fields
 from .settings import GroupedCommand, under
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _show_end(session: Session, found: Any, context: Any) -> None:
 
     results = found.results(context)
     end = Text("Next: transferkit report" if results else "No task has produced a score.")
-    shown = Group(terminal_view(result_table(results)), *failures_table(found), end)
+    shown = Group(terminal_view(result_table(results)), *failures_table(found), Text(""), end)
     session.show({**found.to_json(), "results": results.to_json()}, shown)
     if found.failed:
         blocked = found.count("blocked")
@@ -137,6 +137,7 @@ def show(session: Session, study: str) -> None:
       transferkit study show demo
     """
     from rich.console import Group
+    from rich.text import Text
 
     from transferkit.protocols.context import RunContext
     from transferkit.reports.result_table import result_table
@@ -148,7 +149,7 @@ def show(session: Session, study: str) -> None:
     context = RunContext(session.workspace, reporter=session.reporter)
     found = state_of(read_study(study), context)
     so_far = terminal_view(result_table(found.results(context)))
-    session.show(found.to_json(), Group(state_table(found), *failures_table(found), so_far))
+    session.show(found.to_json(), Group(state_table(found), *failures_table(found), Text(""), so_far))
 
 
 @command.command("list")
@@ -160,15 +161,8 @@ def list_presets(session: Session) -> None:
     Example:
       transferkit study list
     """
-    from rich import box
-    from rich.table import Table
-
     from transferkit.studies.presets import preset_notes
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_lines=True)
-    for heading in ("study", "command", "takes", "gives"):
-        table.add_column(heading, overflow="fold")
     notes = preset_notes()
-    for note in notes:
-        table.add_row(*note.values())
-    session.show(notes, table)
+    described = {note["study"]: {name: note[name] for name in ("command", "takes", "gives")} for note in notes}
+    session.show(notes, described_fields(described))

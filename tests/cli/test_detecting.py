@@ -46,7 +46,7 @@ def run(tmp_path, *arguments):
 def test_detection_shows_tables_and_draws_detections(tmp_path):
     ended = run(tmp_path, *SMALL)
     assert ended.exit_code == 0, ended.output
-    assert "AP50, 11 points" in ended.stdout
+    assert "11 points  all points" in ended.stdout
     assert "triangle" in ended.stdout
     (sheet,) = (tmp_path / "reports").glob("detections-*.png")
     assert f"Drawn: {sheet}" in ended.stdout.replace("\n", "")

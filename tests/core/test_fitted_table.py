@@ -1,6 +1,9 @@
-"""Short names, and lines of parts that are never split."""
+"""Short names, lines of parts that are never split, and columns that move below."""
 
-from transferkit.core.fitted_table import packed, short_names
+from rich.console import Console
+from rich.text import Text
+
+from transferkit.core.fitted_table import Column, FittedTable, Name, packed, short_names
 
 
 def test_short_names_take_as_many_parts_as_tell_them_apart():
@@ -15,3 +18,33 @@ def test_names_that_are_the_same_but_for_the_prefix_keep_it():
 
 def test_packed_lines_split_no_part():
     assert packed(["one", "two", "a very long part", "three"], 12) == ["one · two", "a very long part", "three"]
+
+
+def printed(table, width):
+    console = Console(width=width, color_system=None)
+    with console.capture() as captured:
+        console.print(table, crop=False)
+    return captured.get()
+
+
+STACKED = tuple(Column(heading, right=True, stacked=True) for heading in ("top\n1", "top\n5", "mean"))
+
+
+def test_columns_that_do_not_fit_are_in_a_table_below():
+    rows = [(Name("a"), "0.1", "0.2", "0.3"), (Name("b"), Text("0.4", "red"), "0.5", "0.6")]
+    table = FittedTable((Column("model"), *STACKED), rows, ["A note."], "Accuracies")
+    assert printed(table, 40) == (
+        "Accuracies\n       top  top\nmodel    1    5  mean\n"
+        "─────────────────────\na      0.1  0.2   0.3\nb      0.4  0.5   0.6\n\nA note.\n"
+    )
+    assert printed(table, 15) == (
+        "Accuracies\n       top  top\nmodel    1    5\n───────────────\na      0.1  0.2\nb      0.4  0.5\n"
+        "\nmodel  mean\n───────────\na       0.3\nb       0.6\n\nA note.\n"
+    )
+
+
+def test_a_column_becomes_headings_before_tables_are_stacked_unless_it_names_every_row():
+    columns = (Column("model", group=1), Column("layer"), *STACKED)
+    rows = [(Name(model), layer, "0.1", "0.2", "0.3") for model in ("a long name", "b") for layer in "xy"]
+    assert "a long name\nx      0.1  0.2   0.3\ny " in printed(FittedTable(columns, rows), 24)
+    assert "a long name  x      0.1\nb            x      0.1\n" in printed(FittedTable(columns, rows[::2]), 24)

@@ -23,11 +23,16 @@ def lines_of(text: str) -> list[str]:
 def test_differences_are_a_table():
     text = shown([record("[good]", "x", 1.0, outcomes=GOOD), record("fair", "x", 0.5, outcomes=FAIR)])
     lines = lines_of(text)
-    assert lines[0] == "Differences on the same test rows or images"
-    assert "data layer protocol first second first − second 95 % interval p first better second better n" in lines
-    row = next(line for line in lines if line.startswith("x "))
-    assert row.startswith("x last linear [good] 1.000 fair 0.500 +0.500 +0.3")
-    assert row.endswith("<0.001 20 0 40")
+    assert lines[:4] == [
+        "",
+        "Differences on the same test rows or images",
+        "better",
+        "A B A − B 95 % interval p A : B n",
+    ]
+    row = next(line for line in lines if line.startswith("1.000 "))
+    assert row.startswith("1.000 0.500 +0.500 +0.3")
+    assert row.endswith("<0.001 20 : 0 40")
+    assert "x · layer last · linear · A: [good] · B: fair" in lines
     assert "p: McNemar, mid-p. Interval: adjusted t." in lines
     assert "over data sets" not in text
 
@@ -44,9 +49,10 @@ def test_the_second_table_summarises_data_sets_and_names_layers():
         for data in ("x", "y")
     ]
     lines = lines_of(shown(results))
-    assert any(line.startswith("x a / b linear 5-shot a 0.700 b 0.750 -0.050") for line in lines)
-    summed = next(line for line in lines if line.startswith("2 data sets"))
-    assert summed == "2 data sets a / b linear 5-shot a 0.700 b 0.750 -0.050 – 0.500 0 2 2"
+    assert any(line.startswith("x 0.700 0.750 -0.050") for line in lines)
+    assert "layer a / b · linear 5-shot · A: a · B: b" in lines
+    assert "0.700 0.750 -0.050 – 0.500 0 : 2 2" in lines
+    assert "2 data sets · layer a / b · linear 5-shot · A: a · B: b" in lines
     assert f"p: {OVER_IMAGES}. Interval: {OVER_IMAGES}." in lines
     assert "p: Wilcoxon signed-rank, exact. Interval: none: fewer than 5 data sets." in lines
 
@@ -55,5 +61,6 @@ def test_five_sets_have_an_interval():
     results = [record(model, data, value, outcomes=one) for data in "vwxyz"
                for model, value, one in (("a", 1.0, GOOD), ("b", 0.5, FAIR))]  # fmt: skip
     lines = lines_of(shown(results))
-    assert "5 data sets last linear a 1.000 b 0.500 +0.500 +0.500 to +0.500 0.062 5 0 5" in lines
+    assert "1.000 0.500 +0.500 +0.500 to +0.500 0.062 5 : 0 5" in lines
+    assert "5 data sets · layer last · linear · A: a · B: b" in lines
     assert "p: Wilcoxon signed-rank, exact. Interval: Student's t over data sets." in lines

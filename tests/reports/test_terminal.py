@@ -6,7 +6,7 @@ from rich.console import Console
 from tests.reports.records import record
 from tests.reports.studied import study
 from transferkit.reports.result_table import result_table
-from transferkit.reports.terminal import bar, terminal_view
+from transferkit.reports.terminal import bar, positions_text, terminal_view
 
 
 def shown(found) -> str:
@@ -19,7 +19,7 @@ def test_each_recipe_is_ranked_with_bars():
     text = shown(result_table(study()))
     assert "linear: mean over 4 data sets" in text
     assert "finetune: mean over 4 data sets" in text
-    row = next(line for line in text.splitlines() if " 1   good" in line)
+    row = next(line for line in text.splitlines() if line.startswith("1  good"))
     assert "█" in row
     assert "±" in row
 
@@ -61,3 +61,18 @@ def test_records_that_are_not_shown_are_named():
 )
 def test_bars_stay_inside_their_width(value, half, text):
     assert bar(value, half, width=8).plain == text
+
+
+def test_better_models_name_the_positions_of_the_others():
+    records = [record(m, d, v) for m, v in (("a", 0.9), ("b", 0.5), ("c", 0.1)) for d in "pqrstuvwxyz"]
+    rows = [line.split() for line in shown(result_table(records)).splitlines() if line.startswith(("1 ", "2 ", "3 "))]
+    assert rows[0][-2:] == ["all", "others"]
+    assert rows[1][-1] == "#3"
+    assert rows[2][-1] == "3.0"
+
+
+@pytest.mark.parametrize(
+    ("positions", "text"), [([], ""), ([3], "#3"), ([2, 3], "#2–3"), ([2, 3, 4, 7, 9, 10], "#2–4, 7, 9–10")]
+)
+def test_runs_of_positions_are_ranges(positions, text):
+    assert positions_text(positions) == text

@@ -1,7 +1,7 @@
 """Text tables that fit the width of the terminal without splitting a number, a heading or a name."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
@@ -20,13 +20,15 @@ class Column:
     """One column of a table.
 
     Attributes:
-        heading: text above the column.
+        heading: text above the column, of one or several lines.
         right: the column is aligned to the right, as numbers are.
         constant: text of the caption that replaces the column when all cells are equal, with ``{}`` for the
             cell; empty for a column that always stays.
         group: rank in which the column moves into headings above groups of rows when the table is too wide;
             0 for a column that always stays.
         optional: the column is left out when the table is too wide with all ranks moved.
+        stacked: the column moves into a further table below when the table is too wide even then; each table repeats
+            the columns that are not stacked.
     """
 
     heading: str
@@ -34,6 +36,7 @@ class Column:
     constant: str = ""
     group: int = 0
     optional: bool = False
+    stacked: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,27 +55,34 @@ class Name:
         return f"{self.full} {self.note}".rstrip()
 
 
+Cell = str | Text | Name
+
+
 @dataclass(frozen=True)
 class FittedTable:
     """A table whose layout adapts to the available width when it is printed.
 
     Constant columns become a caption. If the table is too wide, or a name is very long, names are shortened and
     spelled out below the table; if that is not enough, columns become headings above groups of rows, in the order
-    of ``Column.group``. Nothing is printed without rows.
+    of ``Column.group``, and then columns move into further tables below. Nothing is printed without rows.
 
     Attributes:
         columns: columns from left to right.
         rows: rows with one text or name per column.
         notes: lines below the table.
+        title: line above the table.
     """
 
     columns: Sequence[Column]
-    rows: Sequence[Sequence[str | Name]]
+    rows: Sequence[Sequence[Cell]]
     notes: Sequence[str] = ()
+    title: str = ""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
         if not self.rows:
             return
+        if self.title:
+            yield Text(self.title, style="table.title")
         for line in self._lines(options.max_width):
             line.no_wrap, line.overflow = True, "ignore"
             yield line
@@ -82,28 +92,35 @@ class FittedTable:
         """Yield lines of at most ``width`` characters, if the names and numbers allow it."""
         layout = next((fit for fit in self._layouts() if fit.width <= width), None) or [*self._layouts()][-1]
         yield from layout.lines(width)
-        caption = packed(self._facts(self._constant, 0), width)
+        caption = packed(self._facts(self._constant, 0, {}), width)
         below = [*caption, *layout.full_names]
         yield from map(Text, ["", *below] if below or self.notes else [])
 
     @property
     def _constant(self) -> list[int]:
-        cells = [{row[at] for row in self.rows} for at in range(len(self.columns))]
+        cells = [{str(row[at]) for row in self.rows} for at in range(len(self.columns))]
         return [at for at, column in enumerate(self.columns) if column.constant and len(cells[at]) == 1]
 
-    def _facts(self, columns: Sequence[int], row: int) -> tuple[str, ...]:
-        """Return the parts of a caption or heading; empty cells are omitted."""
-        cells = [(self.columns[at].constant or "{}", str(self.rows[row][at])) for at in columns]
+    def _facts(self, columns: Sequence[int], row: int, briefs: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the parts of a caption or heading, with short names where ``briefs`` has them, without empty cells."""
+        cells = [(self.columns[at].constant or "{}", _as_text(self.rows[row][at], briefs).plain) for at in columns]
         return tuple(text.format(cell) for text, cell in cells if cell)
+
+    def _identify_rows(self, columns: Sequence[int]) -> bool:
+        """Return whether no two rows have the same cells in these columns."""
+        return len({tuple(str(row[at]) for at in columns) for row in self.rows}) == len(self.rows)
 
     def _layouts(self) -> Iterator["_Layout"]:
         """Yield the layouts to try, the most readable first."""
         kept = [at for at in range(len(self.columns)) if at not in self._constant]
         names = [cell.full for row in self.rows for cell in row if isinstance(cell, Name)]
         lengths = (True,) if any(len(name) > LONG_NAME for name in names) else (False, True)
-        ranks = sorted({0, *(self.columns[at].group for at in kept)})
-        for rank in ranks:
-            grouped = [at for at in kept if 0 < self.columns[at].group <= rank]
+        grouped: list[int] = []
+        for rank in sorted({0, *(self.columns[at].group for at in kept)}):
+            columns = [at for at in kept if 0 < self.columns[at].group <= rank]
+            if rank and any(self.columns[at].stacked for at in kept) and self._identify_rows(columns):
+                break  # a heading above every row is harder to read than two tables
+            grouped = columns
             for short in lengths:
                 yield _Layout(self, [at for at in kept if at not in grouped], grouped, short)
         needed = [at for at in kept if not self.columns[at].optional and at not in grouped]
@@ -115,46 +132,73 @@ class _Layout:
 
     def __init__(self, table: FittedTable, kept: Sequence[int], grouped: Sequence[int], short: bool) -> None:
         self._columns = [table.columns[at] for at in kept]
-        self.full_names: list[str] = []
-        cells = [self._texts([row[at] for row in table.rows], short) for at in kept]
+        names = [row[at] for at in (*kept, *grouped) for row in table.rows]
+        briefs = short_names(cell.full for cell in names if isinstance(cell, Name)) if short else {}
+        self.full_names = [f"{brief} = {name}" for name, brief in briefs.items() if brief != name]
+        rows = [[_as_text(row[at], briefs) for at in kept] for row in table.rows]
         self._widths = [
-            max(map(cell_len, [column.heading, *texts])) for column, texts in zip(self._columns, cells, strict=True)
+            max(cell_len(text) for text in [*column.heading.split("\n"), *(row[at].plain for row in rows)])
+            for at, column in enumerate(self._columns)
         ]
-        self._groups: dict[tuple[str, ...], list[list[str]]] = {}
-        for row in range(len(table.rows)):
-            heading = table._facts(grouped, row)
-            self._groups.setdefault(heading, []).append([texts[row] for texts in cells])
-
-    def _texts(self, cells: Sequence[str | Name], short: bool) -> list[str]:
-        """Return the cells of a column as text, and add shortened names to ``full_names``."""
-        briefs = short_names(cell.full for cell in cells if isinstance(cell, Name)) if short else {}
-        self.full_names += [f"{brief} = {name}" for name, brief in briefs.items() if brief != name]
-        return [
-            str(replace(cell, full=briefs.get(cell.full, cell.full))) if isinstance(cell, Name) else cell
-            for cell in cells
-        ]
+        self._groups: dict[tuple[str, ...], list[list[Text]]] = {}
+        for number, row in enumerate(rows):
+            self._groups.setdefault(table._facts(grouped, number, briefs), []).append(row)
 
     @property
     def width(self) -> int:
-        """Number of characters per line."""
-        return sum(self._widths) + len(GAP) * (len(self._widths) - 1)
+        """Number of characters per line of one table with all columns."""
+        return self._width_of(range(len(self._columns)))
+
+    def _width_of(self, columns: Sequence[int]) -> int:
+        return sum(self._widths[at] for at in columns) + len(GAP) * (len(columns) - 1)
 
     def lines(self, width: int) -> Iterator[Text]:
+        """Yield the lines of one table, or of several that are at most ``width`` wide if their columns allow it."""
+        for number, columns in enumerate(self._tables(width)):
+            yield from [Text("")] if number else []
+            yield from self._table(columns, width)
+
+    def _tables(self, width: int) -> Iterator[list[int]]:
+        """Yield the columns of each table: all that are not stacked, and as many stacked ones as fit beside them."""
+        repeated = [at for at, column in enumerate(self._columns) if not column.stacked]
+        columns = repeated
+        for at in (at for at, column in enumerate(self._columns) if column.stacked):
+            if columns != repeated and self._width_of([*columns, at]) > width:
+                yield sorted(columns)
+                columns = repeated
+            columns = [*columns, at]
+        yield sorted(columns)
+
+    def _table(self, columns: Sequence[int], width: int) -> Iterator[Text]:
         """Yield the headings, a rule, and the rows under the headings of their groups."""
-        yield Text(self._line([column.heading for column in self._columns]), style="bold")
-        yield Text("─" * self.width)
+        headings = [self._columns[at].heading.split("\n") for at in columns]
+        height = max(map(len, headings))
+        for level in zip(*([""] * (height - len(lines)) + lines for lines in headings), strict=True):
+            line = self._line(columns, [Text(text) for text in level])
+            line.style = "bold"
+            yield line
+        yield Text("─" * self._width_of(columns))
         for number, (heading, rows) in enumerate(self._groups.items()):
             if heading:
                 yield from [Text("")] if number else []
                 yield from (Text(line, style="bold") for line in packed(heading, width))
-            yield from (Text(self._line(row)) for row in rows)
+            yield from (self._line(columns, [row[at] for at in columns]) for row in rows)
 
-    def _line(self, cells: Sequence[str]) -> str:
+    def _line(self, columns: Sequence[int], cells: Sequence[Text]) -> Text:
         padded = []
-        for column, width, cell in zip(self._columns, self._widths, cells, strict=True):
-            space = " " * (width - cell_len(cell))
-            padded.append(space + cell if column.right else cell + space)
-        return GAP.join(padded).rstrip()
+        for at, cell in zip(columns, cells, strict=True):
+            space = " " * (self._widths[at] - cell.cell_len)
+            padded.append(Text.assemble(space, cell) if self._columns[at].right else Text.assemble(cell, space))
+        line = Text(GAP).join(padded)
+        line.rstrip()
+        return line
+
+
+def _as_text(cell: Cell, briefs: Mapping[str, str]) -> Text:
+    """Return a cell as text, with the short form of a name if ``briefs`` has one."""
+    if isinstance(cell, Name):
+        cell = str(replace(cell, full=briefs.get(cell.full, cell.full)))
+    return cell if isinstance(cell, Text) else Text(cell)
 
 
 def packed(parts: Iterable[str], width: int) -> list[str]:

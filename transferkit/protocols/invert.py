@@ -16,10 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich import box
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 from torch import Tensor
 
 from ..analysis.image_quality import perceptual_distances, psnr, ssim
@@ -27,6 +24,7 @@ from ..analysis.inversion import invert
 from ..analysis.inversion_settings import InversionSettings
 from ..core.devices import choose_compute
 from ..core.errors import DataError, MissingExtraError, ModelError, ShapeError
+from ..core.fitted_table import Cell, Column, FittedTable, Name
 from ..core.preprocessing import Preprocessing
 from ..core.progress import Reporter
 from ..core.results import Result, ResultStore, Score
@@ -127,21 +125,25 @@ class Inversions:
             "inversions": [row.to_json() for row in self.rows],
         }
 
-    def __rich__(self) -> Table:
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for heading in ("model", "layer", "shape"):
-            table.add_column(heading, overflow="fold")
-        for heading in ("distance", "PSNR dB", "SSIM", "perceptual", "n"):
-            table.add_column(heading, justify="right")
-        for row in self.rows:
-            shape = "×".join(map(str, row.shape))
-            table.add_row(*map(Text, (row.model, row.layer, shape, *_shown(row), str(len(self.ids)))))
-        return table
+    def __rich__(self) -> FittedTable:
+        rows: list[tuple[Cell, ...]] = [
+            (Name(row.model), row.layer, "×".join(map(str, row.shape)), *_shown(row), str(len(self.ids)))
+            for row in self.rows
+        ]
+        return FittedTable(_COLUMNS, rows)
 
     def __str__(self) -> str:
         with (console := Console(width=160, color_system=None)).capture() as captured:
             console.print(self)
         return captured.get().rstrip()
+
+
+_COLUMNS = (
+    Column("model", group=2),
+    Column("layer"),
+    Column("shape", group=1),
+    *(Column(heading, right=True) for heading in ("distance", "PSNR dB", "SSIM", "perceptual", "n")),
+)
 
 
 def _shown(row: Reconstructions) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from ..core.fitted_table import Cell, Column, FittedTable, Name
 from ..core.results import Result
 from .figures import AxisLabels, Curve, curves
 
@@ -55,7 +56,7 @@ def _mean(records: Sequence[Result]) -> tuple[float, float, float]:
     return value, value - float(below), value + float(above)
 
 
-def semantic_table(records: Sequence[Result]) -> Table:
+def semantic_table(records: Sequence[Result]) -> FittedTable:
     """Show the explained fraction of each semantic level: one row per model and layer, one column per level.
 
     Values are means over data sets. The mean normalised between the two baselines follows in parentheses if the
@@ -65,19 +66,18 @@ def semantic_table(records: Sequence[Result]) -> Table:
         records: records of the protocol ``semantic``, in order of depth.
     """
     levels = list(dict.fromkeys(record.settings["level"] for record in records))
-    table = Table(
-        title="Semantics: explained fraction of the targets (normalised: 0 is the better baseline, 1 is complete)",
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-        pad_edge=False,
+    columns = (
+        Column("model", group=1),
+        Column("layer"),
+        *(Column(level, right=True, stacked=True) for level in levels),
     )
-    for heading in ("model", "layer", *levels):
-        table.add_column(heading, justify="right" if heading in levels else "left")
+    rows: list[tuple[Cell, ...]] = []
     for model, layer in dict.fromkeys((record.model, record.layer) for record in records):
         own = [record for record in records if (record.model, record.layer) == (model, layer)]
-        cells = [_semantic_cell([r for r in own if r.settings["level"] == level]) for level in levels]
-        table.add_row(Text(model), Text(layer), *cells)
-    return table
+        cells = (_semantic_cell([r for r in own if r.settings["level"] == level]) for level in levels)
+        rows.append((Name(model), layer, *cells))
+    title = "Semantics: explained fraction of the targets (normalised: 0 is the better baseline, 1 is complete)"
+    return FittedTable(columns, rows, title=title)
 
 
 def _semantic_cell(records: Sequence[Result]) -> str:

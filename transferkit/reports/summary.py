@@ -3,10 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
-
+from ..core.fitted_table import Cell, Column, FittedTable, Name
 from .result_table import ResultTable
 
 MISSING = "–"
@@ -90,13 +87,11 @@ def _mean(found: ResultTable, recipe: str, model: str, usual: Sequence[str]) -> 
     return Mean(sum(values) / len(values), len(over), len(usual))
 
 
-def overview_table(found: ModelSummary) -> Table:
+def overview_table(found: ModelSummary) -> FittedTable:
     """Render the overview for the terminal."""
-    table = Table(title="Means per model over data sets", box=box.SIMPLE_HEAD)
-    table.title_justify, table.pad_edge = "left", False
-    table.add_column("model", overflow="fold")
-    for column in range(len(found.recipes)):
-        table.add_column(Text(found.heading(column)), justify="right", overflow="fold")
-    for model, means in found.rows.items():
-        table.add_row(Text(model), *(mean.text if mean else MISSING for mean in means))
-    return table
+    headings = (f"{recipe},\n{counted(sets)}" for recipe, sets in zip(found.recipes, found.sets, strict=True))
+    columns = (Column("model"), *(Column(heading, right=True, stacked=True) for heading in headings))
+    rows: list[tuple[Cell, ...]] = [
+        (Name(model), *(mean.text if mean else MISSING for mean in means)) for model, means in found.rows.items()
+    ]
+    return FittedTable(columns, rows, title="Means per model over data sets")

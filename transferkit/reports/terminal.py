@@ -1,13 +1,13 @@
 """The ranking in the terminal: tables with intervals and small bars."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from ..core.fitted_table import Cell, Column, FittedTable, Name
 from ..core.statistics import Interval
 from .key_numbers import NOTHING_TO_COMPARE, key_numbers
 from .result_table import Ranked, ResultTable
@@ -15,6 +15,15 @@ from .summary import overview, overview_table
 
 BAR_WIDTH = 24
 """Width of a bar of value 1 in characters."""
+
+_COLUMNS = (
+    Column("#", right=True),
+    Column("model"),
+    Column("", optional=True),
+    Column("mean", right=True),
+    Column("rank", right=True),
+    Column("significantly\nbetter than"),
+)
 
 
 def terminal_view(found: ResultTable) -> Group:
@@ -29,31 +38,42 @@ def terminal_view(found: ResultTable) -> Group:
     return Group(*parts) if parts else Group(Text(NOTHING_TO_COMPARE))
 
 
-def _ranking(found: ResultTable, one: Ranked) -> Table:
+def _ranking(found: ResultTable, one: Ranked) -> FittedTable:
     sets = one.data[0] if len(one.data) == 1 else f"mean over {len(one.data)} data sets"
-    title = Text(f"{one.recipe}: {sets}")
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    if one.left_out:
-        table.caption = Text(f"Not ranked because of missing data sets: {', '.join(one.left_out)}")
-        table.caption_justify = "left"
-    for heading, side in (("#", "right"), ("model", "left"), ("", "left"), ("mean", "right")):
-        table.add_column(heading, justify=side)  # type: ignore[arg-type]
-    table.add_column("rank", justify="right")
-    table.add_column("significantly better than", overflow="fold")
+    missing = [f"Not ranked because of missing data sets: {', '.join(one.left_out)}"] if one.left_out else []
     rank_of = dict(zip(one.ranks.models, one.ranks.mean_ranks, strict=True))
     order = sorted(one.means, key=lambda model: -one.means[model])
+    rows: list[tuple[Cell, ...]] = []
     for position, model in enumerate(order, 1):
         interval = mean_interval(found, one, model)
-        beaten = one.ranks.beaten_by(model)
-        table.add_row(
-            str(position),
-            Text(model),
-            bar(one.means[model], interval.half_width),
-            f"{one.means[model]:.3f} {interval.margin}".rstrip(),
-            f"{rank_of[model]:.1f}",
-            Text(", ".join(beaten) if len(beaten) < len(order) - 1 else "all other models"),
+        beaten = sorted(order.index(other) + 1 for other in one.ranks.beaten_by(model))
+        rows.append(
+            (
+                str(position),
+                Name(model),
+                bar(one.means[model], interval.half_width),
+                f"{one.means[model]:.3f} {interval.margin}".rstrip(),
+                f"{rank_of[model]:.1f}",
+                positions_text(beaten) if len(beaten) < len(order) - 1 else "all others",
+            )
         )
-    return table
+    return FittedTable(_COLUMNS, rows, missing, title=f"{one.recipe}: {sets}")
+
+
+def positions_text(positions: Sequence[int]) -> str:
+    """Return positions of a ranking, in ascending order, as text.
+
+    >>> positions_text([2, 3, 4, 7])
+    '#2–4, 7'
+    """
+    runs: list[list[int]] = []
+    for position in positions:
+        if runs and runs[-1][-1] == position - 1:
+            runs[-1].append(position)
+        else:
+            runs.append([position])
+    texts = (str(run[0]) if len(run) == 1 else f"{run[0]}–{run[-1]}" for run in runs)
+    return f"#{', '.join(texts)}" if runs else ""
 
 
 def mean_interval(found: ResultTable, one: Ranked, model: str) -> Interval:

@@ -38,7 +38,13 @@ def test_the_clean_probe_is_scored_on_every_corruption(discs, shared):
 
 def test_the_table_and_the_curves_hold_the_same_numbers(discs, shared):
     records = robustness([MODEL], [discs], LAST, FEW, context=context(shared))
-    assert robustness_table(records).row_count == 2
+    rows = robustness_table(records).rows
+    assert [(row[0], row[4]) for row in rows] == [
+        *(("accuracy", name) for name in ("noise", "contrast")),
+        *(("calibration error", name) for name in ("noise", "contrast")),
+    ]
+    assert rows[0][5:] == tuple(f"{record.value:.3f}" for record in records[:3])
+    assert rows[2][5:] == tuple(f"{record.extra_metrics['ece']:.3f}" for record in records[:3])
     curves = severity_curves(records, records[0].data)
     assert set(curves) == {"noise", "contrast"}
     points = curves["noise"][MODEL]

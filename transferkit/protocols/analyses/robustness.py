@@ -1,25 +1,29 @@
 """Robustness: accuracy and calibration of a linear probe, fitted on clean and scored on corrupted images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from rich import box
-from rich.table import Table
-from rich.text import Text
 
 from ...core.errors import DataError
 from ...core.features import Features
+from ...core.fitted_table import Column, FittedTable
 from ...core.groups import joined_groups
 from ...core.proportions import accuracy_interval
-from ...core.results import Results, Score
+from ...core.results import Result, Results, Score
 from ...data.variants import PLAIN
 from ...probes.calibration import expected_calibration_error, negative_log_likelihood
 from ...probes.estimators import LinearProbe
 from ..context import RunContext
 from ..settings import ExtractSettings
-from .layer_features import LayerFeatures, layer_features
+from .layer_features import LAYER_COLUMNS, LayerFeatures, layer_cells, layer_features
 from .robustness_settings import RobustnessSettings
+
+_MEASURES: dict[str, Callable[[Result], float]] = {
+    "accuracy": lambda record: record.value,
+    "calibration error": lambda record: record.extra_metrics["ece"],
+}
+"""Measures in the table: name → the measure of a record."""
 
 
 def robustness(
@@ -119,24 +123,23 @@ def _score(probe: LinearProbe, test: Features) -> Score:
     )
 
 
-def robustness_table(records: Results) -> Table:
+def robustness_table(records: Results) -> FittedTable:
     """Return a table of accuracy and calibration error by severity, per model, data set, layer and corruption."""
     severities = sorted({int(record.settings["severity"]) for record in records})
-    table = Table(title="Accuracy (calibration error) by severity", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.title_justify = "left"
-    for heading in ("model", "data", "layer", "corruption"):
-        table.add_column(heading, overflow="fold")
-    for severity in severities:
-        table.add_column(str(severity), justify="right")
-    cells = {(r.model, r.data, r.layer, r.settings["corruption"], r.settings["severity"]): r for r in records}
-    for row in dict.fromkeys(key[:4] for key in cells):
-        clean = cells.get((*row[:3], "clean", 0))
-        if row[3] == "clean" and len(severities) > 1:
-            continue
-        found = [clean if severity == 0 else cells.get((*row, severity)) for severity in severities]
-        shown = ("–" if r is None else f"{r.value:.3f} ({r.extra_metrics['ece']:.3f})" for r in found)
-        table.add_row(*map(Text, row), *shown)
-    return table
+    found = {(r.model, r.data, r.layer, r.settings["corruption"], r.settings["severity"]): r for r in records}
+    rows = {key[:4]: record for key, record in found.items()}
+    if len(severities) > 1:
+        rows = {key: record for key, record in rows.items() if key[3] != "clean"}
+    cells = []
+    for measure, value in _MEASURES.items():
+        for key, record in rows.items():
+            clean = found.get((*key[:3], "clean", 0))
+            line = (clean if severity == 0 else found.get((*key, severity)) for severity in severities)
+            shown = ("–" if one is None else f"{value(one):.3f}" for one in line)
+            cells.append((measure, *layer_cells(record), key[3], *shown))
+    columns = (Column("measure", group=1), *LAYER_COLUMNS, Column("corruption"))
+    levels = (Column(str(severity), right=True, stacked=True) for severity in severities)
+    return FittedTable((*columns, *levels), cells, title="Accuracy and calibration error by severity")
 
 
 def severity_curves(records: Results, data: str) -> dict[str, dict[str, NDArray[np.float64]]]:

@@ -5,19 +5,17 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from rich import box
-from rich.table import Table
-from rich.text import Text
 
 from ...analysis.separation import Separation, class_separation_interval, separation
 from ...analysis.spectrum import effective_rank, spectrum_decay
 from ...core.errors import DataError
 from ...core.features import Features
+from ...core.fitted_table import Column, FittedTable
 from ...core.results import Result, Results, Score
 from ..context import RunContext
 from ..evaluate import IncompleteResultsError
 from ..settings import ExtractSettings
-from .layer_features import LayerFeatures, layer_features
+from .layer_features import LAYER_COLUMNS, LayerFeatures, layer_cells, layer_features
 
 MOST_ROWS = 10_000
 """Maximum number of rows over all splits; larger data sets are subsampled evenly."""
@@ -104,17 +102,11 @@ def _undefined(found: Separation, n: int) -> str:
     return f"all {n - found.zero_rows} rows that are not zero point the same way. Choose another of --layers."
 
 
-def separation_table(records: Sequence[Result]) -> Table:
+def separation_table(records: Sequence[Result]) -> FittedTable:
     """Return a table with one row per model, data set and layer."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("model", "data", "layer"):
-        table.add_column(heading, overflow="fold")
-    for heading in COLUMNS.values():
-        table.add_column(heading, justify="right")
-    for record in records:
-        values = (_shown(record.extra_metrics[name]) for name in COLUMNS)
-        table.add_row(Text(record.model), Text(record.data), Text(record.layer), *values)
-    return table
+    columns = (*LAYER_COLUMNS, *(Column(heading, right=True, stacked=True) for heading in COLUMNS.values()))
+    rows = [(*layer_cells(record), *(_shown(record.extra_metrics[name]) for name in COLUMNS)) for record in records]
+    return FittedTable(columns, rows)
 
 
 def _shown(value: Any) -> str:

@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich import box
-from rich.table import Table
-from rich.text import Text
 
 from ...analysis.cka import BATCH, CkaMatrix, CkaSums, row_batches
 from ...core.errors import DataError
 from ...core.features import Features
+from ...core.fitted_table import Cell, Column, FittedTable, Name
 from ...core.results import Result, Score
 from ...core.seeding import generator
 from ...core.statistics import Interval
@@ -58,16 +56,20 @@ class Similarity:
             "records": [record.to_json() for record in self.records],
         }
 
-    def __rich__(self) -> Table:
-        table = Table(title=f"CKA on {self.data}, {self.matrix.n} rows", box=box.SIMPLE_HEAD, pad_edge=False)
-        table.title_justify = "left"
-        table.add_column("layer", overflow="fold")
-        for number in range(1, len(self.names) + 1):
-            table.add_column(str(number), justify="right")
-        for number, (name, line) in enumerate(zip(self.names, self.matrix.values, strict=True), 1):
-            cells = ("constant" if value is None else f"{value:.2f}" for value in line)
-            table.add_row(Text(f"{number} {name}"), *cells)
-        return table
+    def __rich__(self) -> FittedTable:
+        numbers = (str(number) for number in range(1, len(self.names) + 1))
+        columns = (Column("#", right=True), Column("layer"), *(Column(n, right=True, stacked=True) for n in numbers))
+        rows: list[tuple[Cell, ...]] = [
+            (str(number), _label(name), *("constant" if value is None else f"{value:.2f}" for value in line))
+            for number, (name, line) in enumerate(zip(self.names, self.matrix.values, strict=True), 1)
+        ]
+        return FittedTable(columns, rows, title=f"CKA on {self.data}, {self.matrix.n} rows")
+
+
+def _label(name: str) -> str | Name:
+    """Return the name of a layer as a cell, in which the model may be shortened."""
+    model, _, layer = name.rpartition(" ")
+    return Name(model, layer) if model else layer
 
 
 def similarity(

@@ -6,9 +6,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from rich import box
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 from scipy.special import softmax
 
@@ -17,13 +15,14 @@ from ...analysis.transferability import SCORES
 from ...analysis.transferability.agreement import rank_correlation
 from ...core.features import Features
 from ...core.files import sorted_json
+from ...core.fitted_table import Cell, Column, FittedTable, Name
 from ...core.results import Result, Results, ResultStore, Score
 from ...core.statistics import Interval
 from ...models.encoder import Encoder
 from ...models.tracing import OUTPUT, trace
 from ..context import RunContext
 from ..settings import ExtractSettings
-from .layer_features import LayerFeatures, layer_features
+from .layer_features import LAYER_COLUMNS, LayerFeatures, layer_cells, layer_features
 
 PROBED, TUNED = "linear", "finetune"
 """Protocols whose accuracies in the workspace are compared with the scores.
@@ -227,38 +226,38 @@ def agreements_of(pairs: Iterable[ScoreAccuracy]) -> Iterator[Agreement]:
         yield Agreement(data, score, protocol, found.value, found.models)
 
 
-def _score_table(records: Results) -> Table:
+def _score_table(records: Results) -> FittedTable:
     """Return a table with one row per model, data set and layer, and one column per score."""
     names = list(dict.fromkeys(record.metric for record in records))
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("model", "data", "layer"):
-        table.add_column(heading, overflow="fold")
-    for name in names:
-        table.add_column(SCORES[name].title, justify="right")
     values = {(r.model, r.data, r.layer, r.metric): f"{r.value:.3f}" for r in records}
-    for model, data, layer in dict.fromkeys((r.model, r.data, r.layer) for r in records):
-        cells = (values.get((model, data, layer, name), "–") for name in names)
-        table.add_row(Text(model), Text(data), Text(layer), *cells)
-    return table
+    first = {(r.model, r.data, r.layer): r for r in records}
+    rows = [(*layer_cells(record), *(values.get((*key, name), "–") for name in names)) for key, record in first.items()]
+    return FittedTable((*LAYER_COLUMNS, *_score_columns(names)), rows)
 
 
-def _agreement_table(agreements: Sequence[Agreement]) -> Table | Text:
+def _score_columns(names: Sequence[str]) -> Iterator[Column]:
+    for name in names:
+        yield Column(SCORES[name].title.replace(" ", "\n"), right=True, stacked=True)
+
+
+def _agreement_table(agreements: Sequence[Agreement]) -> FittedTable | Text:
     if not agreements:
         return Text(
             "No accuracy of these models is in the workspace. To compare the scores with measured accuracy, run "
             "transferkit probe for the same models, data and layers, or transferkit finetune."
         )
-    table = Table(title="Agreement with measured accuracy: weighted Kendall's τ", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.title_justify = "left"
     scores = list(dict.fromkeys(one.score for one in agreements))
-    for heading in ("data", "protocol", "models"):
-        table.add_column(heading)
-    for name in scores:
-        table.add_column(SCORES[name].title, justify="right")
     tau = {(one.data, one.protocol, one.score): one.tau for one in agreements}
+    rows: list[tuple[Cell, ...]] = []
     for data, protocol in dict.fromkeys((one.data, one.protocol) for one in agreements):
         counts = {one.models for one in agreements if (one.data, one.protocol) == (data, protocol)}
         cells = (tau.get((data, protocol, name)) for name in scores)
         shown = ("–" if value is None else f"{value:+.2f}" for value in cells)
-        table.add_row(Text(data), protocol, str(max(counts)), *shown)
-    return table
+        rows.append((Name(data), protocol, str(max(counts)), *shown))
+    columns = (
+        Column("data", group=2),
+        Column("protocol", constant="{}", group=1),
+        Column("models", constant="{} models"),
+        *_score_columns(scores),
+    )
+    return FittedTable(columns, rows, title="Agreement with measured accuracy: weighted Kendall's τ")
