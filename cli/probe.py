@@ -9,36 +9,44 @@ from rich.text import Text
 
 from transferkit.core.errors import MissingExtraError
 from transferkit.probes import PROBES
-from transferkit.probes.fewshot import FewshotSettings
-from transferkit.probes.semantic import LEVELS
 from transferkit.protocols.settings import ExtractSettings
 
 from .budget import budget_options
 from .session import Session, common_options, data_option, listed, listed_integers, model_options
-from .settings import EXTRACTION, GroupedCommand, given, grouped_options, protocol_options, under
+from .settings import (
+    EXTRACTION,
+    Decorator,
+    GroupedCommand,
+    field_help,
+    given,
+    grouped_options,
+    protocol_options,
+    under,
+)
 
 if TYPE_CHECKING:
     from transferkit.core.results import Results
+    from transferkit.probes.probe import Probe
     from transferkit.protocols.compare import Comparisons
+    from transferkit.protocols.evaluate import EvalRequest
 
-_LISTS = {
-    "shots": click.option(
-        "--shots",
-        multiple=True,
-        callback=listed_integers,
-        metavar="N,…",
-        help=f"Labelled images per class.  [default: {FewshotSettings.shots}]",
-    ),
-    "level": click.option(
-        "--level",
-        multiple=True,
-        callback=listed,
-        metavar="NAME,…",
-        help="Levels of semantic targets: low, mid, high; factors for synthetic images.  [default: low,mid,high]",
-    ),
-}
-"""Options that take several values, each of which becomes one setting."""
 
+def _list_option(probe: "Probe[Any]", name: str) -> Decorator:
+    """Return the option of a setting that may have several values, each of which gives a result of its own."""
+    default = getattr(probe.settings_type, name)
+    values = probe.lists[name] or (default,)
+    numbers = isinstance(default, int)
+    return click.option(
+        "--" + name.replace("_", "-"),
+        name,
+        multiple=True,
+        callback=listed_integers if numbers else listed,
+        metavar="N,…" if numbers else "NAME,…",
+        help=f"{field_help(probe.settings_type)[name]}  [default: {','.join(map(str, values))}]",
+    )
+
+
+_LISTS = {name: _list_option(probe, name) for probe in PROBES.values() for name in probe.lists}
 _SETTINGS = tuple(probe.settings_type for probe in PROBES.values())
 
 
@@ -78,8 +86,6 @@ def command(
     model: tuple[str, ...],
     data: tuple[str, ...],
     protocol: tuple[str, ...],
-    shots: tuple[int, ...],
-    level: tuple[str, ...],
     seed: int,
     force: bool,
     max_memory: float | None,
@@ -107,12 +113,11 @@ def command(
     if compare:
         require_two_models(model)
     extraction = ExtractSettings(**given(ExtractSettings, options))
-    combined = {"shots": shots, "level": level}
-    questions = list(_questions(protocol, combined, options))
+    requests = list(_requests(protocol, options))
     context = RunContext(session.workspace, seed, session.reporter)
     evaluator = Evaluator(context, extraction, force, max_memory)
     try:
-        results = evaluator.run(model, data, questions)
+        results = evaluator.run(model, data, requests)
     except IncompleteResultsError as error:
         if error.results or session.as_json:
             _show(session, error.results, compare)
@@ -161,21 +166,18 @@ def _semantic_curves(session: Session, results: "Results") -> Iterator[Renderabl
         session.reporter.note(f"No figure is drawn: {error}")
 
 
-def _questions(
-    protocols: tuple[str, ...], combined: dict[str, tuple[Any, ...]], options: dict[str, Any]
-) -> Iterator[Any]:
-    """Yield one question per protocol, number of shots and level; each protocol takes its own options.
+def _requests(protocols: tuple[str, ...], options: dict[str, Any]) -> Iterator["EvalRequest"]:
+    """Yield one request per protocol and value of its lists; each protocol takes its own options.
 
     An option that belongs to none of the protocols is passed on, and so reported as an error.
     """
-    from transferkit.protocols.evaluate import questions
+    from transferkit.protocols.evaluate import eval_requests
 
-    requested = {name: value for name, value in {**options, **combined}.items() if value not in (None, ())}
-    requested = {name: value for name, value in requested.items() if any(given(s, {name: value}) for s in _SETTINGS)}
+    settings = {name: value for name, value in options.items() if any(given(s, {name: value}) for s in _SETTINGS)}
+    requested = {name: value for name, value in settings.items() if value not in (None, ())}
     used = {name for protocol in protocols for name in given(PROBES[protocol].settings_type, requested)}
     unused = {name: value for name, value in requested.items() if name not in used}
     for protocol in protocols:
-        own = given(PROBES[protocol].settings_type, requested) | unused
-        if protocol == "semantic":
-            own.setdefault("level", LEVELS)
-        yield from questions(protocol, **own)
+        probe = PROBES[protocol]
+        defaults = {name: values for name, values in probe.lists.items() if values}
+        yield from eval_requests(protocol, **{**defaults, **given(probe.settings_type, requested), **unused})

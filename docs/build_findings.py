@@ -32,9 +32,9 @@ from transferkit.core.results import Result, Results, recipe
 from transferkit.core.workspace import Workspace
 from transferkit.mini import DOWNSTREAM
 from transferkit.models.catalog import load_encoder
-from transferkit.protocols.analyses.layer_features import layer_features
 from transferkit.protocols.analyses.similarity import similarity_of
 from transferkit.protocols.context import RunContext
+from transferkit.protocols.layer_features import layer_features
 from transferkit.protocols.pretraining.pretrain import pretrain
 from transferkit.protocols.pretraining.settings import PretrainSettings
 from transferkit.protocols.settings import ExtractSettings

@@ -11,6 +11,7 @@ from torch.utils.data import TensorDataset
 import transferkit
 from transferkit.api import _train_val_test
 from transferkit.core.errors import DataError, UsageError
+from transferkit.core.features import Features
 from transferkit.data.arrays import from_arrays
 
 
@@ -32,6 +33,12 @@ def coloured(n: int, seed: int) -> TensorDataset:
     images = rng.integers(0, 120, (n, 3, 16, 16), dtype=np.uint8)
     images[np.arange(n), labels * 2] += 80
     return TensorDataset(torch.from_numpy(images), torch.from_numpy(labels))
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path, monkeypatch):
+    """Tests run in an empty folder, where the default workspace is."""
+    monkeypatch.chdir(tmp_path)
 
 
 SETTINGS = {"size": 16, "device": "cpu", "precision": "fp32", "workers": 0, "quiet": True}
@@ -103,8 +110,30 @@ def test_what_is_no_model_is_refused(tmp_path):
         transferkit.extract(3, coloured(10, 0), workspace=tmp_path)
     with pytest.raises(UsageError, match="The linear protocol has no setting 'shots': it belongs to fewshot"):
         transferkit.probe({}, "linear", shots=5)
+    features = transferkit.extract(Tiny(), coloured(40, 0), workspace=tmp_path, **SETTINGS)
     with pytest.raises(UsageError, match=r"views=4 needs images, but probe\(\) has only features"):
-        transferkit.probe({}, "linear", solver="sgd", views=4)
+        transferkit.probe(features, "linear", solver="sgd", views=4)
+
+
+def test_results_are_recorded_and_reused_until_the_values_change(tmp_path, monkeypatch):
+    features = transferkit.extract(Tiny(), coloured(40, 0), workspace=tmp_path, **SETTINGS)["last"]["all"]
+    settings = {"workspace": tmp_path, "k": (1,)}
+    (first,) = transferkit.probe(features, "knn", **settings)
+    assert len(list((tmp_path / "results").glob("*.json"))) == 1
+    monkeypatch.setattr("transferkit.probes.knn.answers", None)  # nothing is left to score
+    (again,) = transferkit.probe(features, "knn", **settings)
+    assert again == first
+    changed = replace(features, x=features.x[:, ::-1].copy())  # the fingerprint of the images stays the same
+    for other, more in ((changed, {}), (features, {"force": True}), (features, {"seed": 1})):
+        with pytest.raises(TypeError):
+            transferkit.probe(other, "knn", **settings, **more)
+
+
+def test_arrays_without_a_name_leave_no_record(tmp_path):
+    labels = np.arange(40) % 2
+    rows = Features(x=np.eye(40, dtype=np.float32), labels=labels, ids=[str(n) for n in range(40)], classes=("a", "b"))
+    transferkit.probe(rows, "knn", k=(1,), workspace=tmp_path)
+    assert not list((tmp_path / "results").glob("*.json"))
 
 
 def test_the_public_names_are_these():

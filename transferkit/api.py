@@ -17,7 +17,7 @@ from .core.labels import stratify_labels
 from .core.preprocessing import Preprocessing
 from .core.progress import reporter_for
 from .core.registry import unknown_name
-from .core.results import Result, Results
+from .core.results import Results
 from .core.seeding import generator
 from .core.splitting import stratified_split
 from .core.wording import counted
@@ -26,11 +26,9 @@ from .data.arrays import from_torch_dataset
 from .data.dataset import Dataset, Split
 from .models.catalog import load_encoder
 from .models.encoder import Encoder, encoder_of
-from .probes import PROBES
-from .probes.linear import LinearSettings
-from .protocols.cells import features_cell
+from .protocols.context import RunContext
 from .protocols.dataset_catalog import open_dataset
-from .protocols.evaluate import questions
+from .protocols.evaluate import eval_requests, evaluate_features
 from .protocols.extract import Extractor
 from .protocols.settings import ExtractSettings
 
@@ -88,28 +86,30 @@ def probe(
     protocol: str = "linear",
     *,
     seed: int = 0,
+    workspace: str | Path | None = None,
+    force: bool = False,
     **settings: Any,
 ) -> Results:
-    """Evaluate features by a protocol; every layer gives one result.
+    """Evaluate features by a protocol; every layer gives one result, which is recorded in the workspace.
 
     Args:
         features: return value of ``extract``; or one layer's features by split; or the features of one split,
             which is divided at random, stratified by class, into 60 % train, 20 % val and 20 % test.
         protocol: ``linear``, ``knn``, ``fewshot``, …
         seed: seed for random sampling.
+        workspace: folder of the records; the default is that of the command line. A finished result for the same
+            values and labels is reused.
+        force: compute finished results again.
         settings: fields of the protocol's settings, such as ``k=(20,)``, and ``shots=(1, 5, 20)`` for a curve
             over the same classes.
 
     Returns: Records that render as a table, also in a notebook.
     """
-    requested = [one.settings for one in questions(protocol, **settings)]
-    for one in requested:
-        if isinstance(one, LinearSettings) and one.views:
-            raise UsageError(
-                f"views={one.views} needs images, but probe() has only features: leave it out, or use "
-                "transferkit probe --views."
-            )
-    return Results(_evaluate(s, protocol, one, seed) for s in _by_layer(features, seed) for one in requested)
+    requests = eval_requests(protocol, **settings)
+    context = RunContext(Workspace.at(workspace), seed)
+    return Results(
+        evaluate_features(splits, one, context, force=force) for splits in _by_layer(features, seed) for one in requests
+    )
 
 
 def _by_layer(features: Any, seed: int) -> list[dict[str, Features]]:
@@ -147,14 +147,6 @@ def _train_val_test(splits: Mapping[str, Features], seed: int) -> dict[str, Feat
         )
     rest = replace(whole, skipped=())
     return {"train": whole.rows(train), "val": rest.rows(val), "test": rest.rows(test)}
-
-
-def _evaluate(splits: Mapping[str, Features], protocol: str, settings: Any, seed: int) -> Result:
-    score = PROBES[protocol].score(splits, settings, seed=seed)
-    first = next(iter(splits.values()))
-    cell = features_cell(splits, protocol, settings.to_json(), seed=seed)
-    skipped = sum(len(part.skipped) for part in splits.values())
-    return Result.of(cell, score, dim=first.dim, skipped_rows=skipped, load_seconds=0.0)
 
 
 def _settings(layers: tuple[str, ...], given: dict[str, Any]) -> ExtractSettings:

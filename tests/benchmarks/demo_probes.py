@@ -6,7 +6,7 @@ from pathlib import Path
 
 from transferkit.core.workspace import Workspace
 from transferkit.protocols.context import RunContext
-from transferkit.protocols.evaluate import Evaluator, question
+from transferkit.protocols.evaluate import Evaluator, eval_request
 from transferkit.protocols.settings import ExtractSettings
 
 MODEL, SIZE = "imagenet-lite0", 128
@@ -17,7 +17,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         context = RunContext(Workspace(Path(folder, "w"), data=Path(folder, "data")))
         settings = ExtractSettings(layers=("stages",), size=SIZE)
-        asked = [question("linear", penalties=8), question("knn"), question("fewshot", shots=5)]
+        asked = [eval_request("linear", penalties=8), eval_request("knn"), eval_request("fewshot", shots=5)]
         Evaluator(context, settings).run([MODEL], ["mini"], asked[1:2])
         started = time.perf_counter()
         records = Evaluator(context, settings, force=True).run([MODEL], ["mini"], asked)

@@ -24,7 +24,8 @@ from transferkit.api import extract
 from transferkit.core.features import Features
 from transferkit.probes import answers as answering
 from transferkit.probes.episodes import Shape, draw_episodes
-from transferkit.probes.fewshot import FewshotProbe, FewshotSettings
+from transferkit.probes.fewshot import FewshotSettings
+from transferkit.probes.probe import PROBES, ProbeContext
 
 DEEP = ("last", "blocks.5.0", "blocks.5.1", "blocks.5.2", "blocks.5.3")  # 2 048 features in all
 TASKS = ((("last",), 5), (DEEP, 20))
@@ -57,7 +58,7 @@ def probe_seconds(layer: str, shots: int) -> float:
     """Return the seconds of 600 episodes with the episodes of the halves, the interval and the outcomes."""
     features = cached_features(layer)
     started = time.perf_counter()
-    FewshotProbe().score(features, FewshotSettings(shots=shots), seed=0)
+    PROBES["fewshot"].score(ProbeContext(features), FewshotSettings(shots=shots))
     return time.perf_counter() - started
 
 

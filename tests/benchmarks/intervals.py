@@ -28,7 +28,8 @@ from transferkit.detection.matching import Matches
 from transferkit.detection.scoring import DRAWS, image_bootstrap, mean_average_precision
 from transferkit.probes import ranking
 from transferkit.probes.classification import Selection
-from transferkit.probes.fewshot import FewshotProbe, FewshotSettings
+from transferkit.probes.fewshot import FewshotSettings
+from transferkit.probes.probe import PROBES, ProbeContext
 from transferkit.probes.semantic import summary, target_scores
 
 
@@ -158,7 +159,7 @@ def all_way(name: str = "all-way few-shot", draws: int = 5) -> Iterator[Setting]
                     x = centres[labels] + np.sqrt(0.5) * (common + rng.normal(size=common.shape))
                     ids, of = names(np.arange(len(x))), tuple(names(np.arange(classes)))
                     splits[name] = Features(x.astype(np.float32), labels, ids, of, split=name)
-                scores.append(FewshotProbe().score(splits, settings, seed=seed))
+                scores.append(PROBES["fewshot"].score(ProbeContext(splits, seed), settings))
             one, other = scores
             return one.value, one.interval, compare_outcomes(one.outcomes, other.outcomes).p
 

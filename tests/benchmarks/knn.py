@@ -24,6 +24,7 @@ from transferkit.core.features import Features
 from transferkit.core.out_of_core import Blocks
 from transferkit.probes.knn import KnnProbe, KnnSettings
 from transferkit.probes.neighbours import approximate_neighbours, neighbours
+from transferkit.probes.probe import ProbeContext
 
 ROWS, QUERIES, WIDTH = 50_000, 10_000, 512
 NEIGHBOURS = 200
@@ -84,7 +85,7 @@ def grown(seen: Features, n: int, seed: int) -> Features:
 
 def scored(bank: Features, test: Features) -> np.ndarray:
     """The whole of ours, from features to a score: which rows are right."""
-    score = KnnProbe().score({"train": bank, "test": test}, KnnSettings(k=(NEIGHBOURS,)), seed=0)
+    score = KnnProbe().score(ProbeContext({"train": bank, "test": test}), KnnSettings(k=(NEIGHBOURS,)))
     assert score.outcomes is not None
     return np.array(score.outcomes.right, dtype=bool)
 

@@ -16,6 +16,7 @@ from transferkit.cache.store import FeatureStore
 from transferkit.core.features import Features
 from transferkit.probes import PROBES
 from transferkit.probes.linear import LinearSettings
+from transferkit.probes.probe import ProbeContext
 
 ROWS, TEST_ROWS, DIM, CLASSES = 1_000_000, 20_000, 512, 10
 SETTINGS = LinearSettings(penalties=10)
@@ -67,7 +68,7 @@ def probed(folder: Path) -> dict[str, float]:
     splits: dict[str, Features] = {
         split: entry(folder, split).features("layer", memory_bytes=0) for split in ("train", "val", "test")
     }
-    score = PROBES["linear"].score(splits, SETTINGS, seed=0)
+    score = PROBES["linear"].score(ProbeContext(splits), SETTINGS)
     return {
         "before_gib": before,
         "peak_gib": peak_gib(),

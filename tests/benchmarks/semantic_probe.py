@@ -9,7 +9,7 @@ from PIL import Image
 from transferkit.core.workspace import Workspace
 from transferkit.protocols.context import RunContext
 from transferkit.protocols.dataset_catalog import open_dataset
-from transferkit.protocols.evaluate import Evaluator, question
+from transferkit.protocols.evaluate import Evaluator, eval_request
 from transferkit.protocols.settings import ExtractSettings
 
 MODEL, SIZE, IMAGES = "imagenet-lite0", 64, 2000
@@ -23,7 +23,7 @@ def main() -> None:
         for layers in ("stages", "all"):
             context = RunContext(Workspace(Path(folder, "w"), data=Path(folder, "data")))
             settings = ExtractSettings(layers=(layers,), size=SIZE)
-            asked = [question("semantic", level=level) for level in LEVELS]
+            asked = [eval_request("semantic", level=level) for level in LEVELS]
             Evaluator(context, settings).run([MODEL], [data], asked)
             started = time.perf_counter()
             records = Evaluator(context, settings, force=True).run([MODEL], [data], asked)

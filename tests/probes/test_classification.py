@@ -22,6 +22,7 @@ from transferkit.probes.classification import (
 from transferkit.probes.fewshot import FewshotSettings
 from transferkit.probes.knn import KnnSettings
 from transferkit.probes.linear import LinearSettings
+from transferkit.probes.probe import ProbeContext
 
 
 def test_val_joins_train_to_fit():
@@ -216,15 +217,15 @@ ALL_PROBES = pytest.mark.parametrize(
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint64", "bool", ">i4"])
 def test_labels_of_any_integer_type_give_the_same_score(protocol, settings, dtype):
     labels = np.arange(12) % (2 if dtype == "bool" else 3)
-    expected = PROBES[protocol].score(small_splits(labels), settings, seed=0)
-    found = PROBES[protocol].score(small_splits(labels.astype(dtype)), settings, seed=0)
+    expected = PROBES[protocol].score(ProbeContext(small_splits(labels)), settings)
+    found = PROBES[protocol].score(ProbeContext(small_splits(labels.astype(dtype))), settings)
     assert (found.value, found.n) == (expected.value, expected.n)
 
 
 @ALL_PROBES
 def test_rows_of_one_class_are_refused(protocol, settings):
     with pytest.raises(DataError, match=r"a probe needs at least two\. Add rows|need 2 classes .*Use fewer"):
-        PROBES[protocol].score(small_splits(np.zeros(9, int)), settings, seed=0)
+        PROBES[protocol].score(ProbeContext(small_splits(np.zeros(9, int))), settings)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +239,7 @@ def test_rows_of_one_class_are_refused(protocol, settings):
 )
 def test_one_row_of_each_class_is_refused_with_what_would_do(protocol, settings, remedy):
     with pytest.raises(DataError, match=remedy):
-        PROBES[protocol].score(small_splits(np.arange(3), names=("train", "test")), settings, seed=0)
+        PROBES[protocol].score(ProbeContext(small_splits(np.arange(3), names=("train", "test"))), settings)
 
 
 @pytest.mark.parametrize(
@@ -247,4 +248,4 @@ def test_one_row_of_each_class_is_refused_with_what_would_do(protocol, settings,
 )
 def test_one_row_of_each_class_is_enough_where_nothing_is_chosen(protocol, settings):
     splits = small_splits(np.arange(3), names=("train", "test"))
-    assert 0 <= PROBES[protocol].score(splits, settings, seed=0).value <= 1
+    assert 0 <= PROBES[protocol].score(ProbeContext(splits), settings).value <= 1

@@ -18,8 +18,9 @@ from transferkit.core.statistics import mean_interval, wilson_interval
 from transferkit.probes import PROBES, answers, fewshot
 from transferkit.probes.answers import right_answers
 from transferkit.probes.episodes import Episodes
-from transferkit.probes.fewshot import FewshotSettings, with_shared_classes
+from transferkit.probes.fewshot import FewshotSettings
 from transferkit.probes.halves import draw_halves
+from transferkit.probes.probe import ProbeContext
 
 SPLITS = {
     "train": features(120, "train", classes=6, d=12, spread=1.5),
@@ -29,8 +30,8 @@ FEW = FewshotSettings(ways=3, shots=2, queries=5, episodes=40)
 METHODS = ("lr", "ridge", "proto", "nn")
 
 
-def score(settings=FEW, splits=SPLITS, probe=PROBES["fewshot"]):
-    return probe.score(splits, settings, seed=0)
+def score(settings=FEW, splits=SPLITS, episodes=None):
+    return PROBES["fewshot"].score(ProbeContext(splits, episodes=episodes), settings)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -223,13 +224,12 @@ def test_groups_that_leave_no_episode_are_refused():
 
 
 def test_kept_episodes_are_replayed_for_another_model(tmp_path):
-    keeping = replace(PROBES["fewshot"], folder=tmp_path)
-    first = score(probe=keeping)
+    first = score(episodes=tmp_path)
     assert first.value == score().value  # the same in memory
     (path,) = tmp_path.iterdir()
     assert first.extra_metrics["episodes"] == Episodes.load(path).digest
     other = {name: replace(part, x=part.x[:, ::-1].copy(), model="other") for name, part in SPLITS.items()}
-    assert score(splits=other, probe=keeping).extra_metrics["episodes"] == first.extra_metrics["episodes"]
+    assert score(splits=other, episodes=tmp_path).extra_metrics["episodes"] == first.extra_metrics["episodes"]
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -325,7 +325,7 @@ def test_a_curve_over_shots_asks_the_same_classes(together, monkeypatch):
     monkeypatch.setattr(fewshot, "draw_halves", lambda *of, **rest: None)
     curve = [FewshotSettings(ways=3, shots=shots, queries=6, episodes=30) for shots in (5, 1, 20)]
     told = [replace(one, min_rows_per_class=26) for one in curve]
-    for settings in sorted(with_shared_classes(curve) if together else told, key=lambda one: one.shots):
+    for settings in sorted(PROBES["fewshot"].comparable(curve) if together else told, key=lambda one: one.shots):
         assert settings.to_json()["min_rows_per_class"] == 26
         found = score(settings, splits)
         assert (found.extra_metrics["classes"], found.extra_metrics["classes_left_out"]) == (4, 1)
@@ -344,24 +344,25 @@ def test_what_is_asked_alone_or_told_its_class_rows_is_not_paired():
         [replace(one, scheme="all-way"), replace(five, scheme="all-way")],
         [one, replace(five, ways=2)],
         [one, replace(five, method="ridge")],
-        [PROBES["knn"].settings_type(), five],
     ):
-        assert with_shared_classes(alone) == alone
-    mixed = with_shared_classes([one, replace(five, ways=2), five])
+        assert PROBES["fewshot"].comparable(alone) == alone
+    mixed = PROBES["fewshot"].comparable([one, replace(five, ways=2), five])
     assert [item.min_rows_per_class for item in mixed] == [20, None, 20]
 
 
 @pytest.mark.parametrize("shots", [1, 2])
 def test_where_all_classes_have_the_rows_pairing_changes_the_record_alone(shots):
     alone = replace(FEW, shots=shots)
-    (together,) = (one for one in with_shared_classes([replace(FEW, shots=1), FEW]) if one.shots == shots)
+    (together,) = (one for one in PROBES["fewshot"].comparable([replace(FEW, shots=1), FEW]) if one.shots == shots)
     assert (alone.to_json()["min_rows_per_class"], together.to_json()["min_rows_per_class"]) == (0, 7)
     assert score(together).outcomes == score(alone).outcomes
 
 
 def test_too_few_classes_for_the_most_shots_say_how_many_would_do():
     splits = uneven([30, 30, 14, 12, 12])
-    curve = with_shared_classes([FewshotSettings(ways=3, shots=shots, queries=6, episodes=3) for shots in (1, 20)])
+    curve = PROBES["fewshot"].comparable(
+        [FewshotSettings(ways=3, shots=shots, queries=6, episodes=3) for shots in (1, 20)]
+    )
     for settings, asked in zip(curve, ("1 and up to 20 shots", "20 shots"), strict=True):
         with pytest.raises(DataError) as caught:
             score(settings, splits)
@@ -369,7 +370,7 @@ def test_too_few_classes_for_the_most_shots_say_how_many_would_do():
             f"3-way episodes of {asked} and 6 queries need 3 classes of at least 26 rows; 2 of 5 have them. "
             "Use fewer --ways, --shots or --queries: 8 shots would do."
         )
-    few = with_shared_classes(
+    few = PROBES["fewshot"].comparable(
         [replace(one, shots=one.shots if one.shots == 1 else 8, min_rows_per_class=None) for one in curve]
     )
     assert [score(one, splits).extra_metrics["classes"] for one in few] == [3, 3]

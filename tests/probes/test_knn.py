@@ -15,6 +15,7 @@ from transferkit.core.out_of_core import Blocks
 from transferkit.core.seeding import generator
 from transferkit.probes import PROBES, knn
 from transferkit.probes.knn import KnnSettings, Vote, answers, knn_scores
+from transferkit.probes.probe import ProbeContext
 
 SPLITS = {
     "train": features(90, "train", classes=6, spread=1.5),
@@ -40,7 +41,7 @@ def backend(request, monkeypatch):
 
 
 def score(settings, splits=SPLITS):
-    return PROBES["knn"].score(splits, settings, seed=0)
+    return PROBES["knn"].score(ProbeContext(splits), settings)
 
 
 @pytest.mark.usefixtures("backend")

@@ -11,6 +11,7 @@ from transferkit.core.files import sorted_json
 from transferkit.core.out_of_core import Blocks
 from transferkit.probes import PROBES, linear
 from transferkit.probes.linear import LinearProbe, LinearSettings
+from transferkit.probes.probe import ProbeContext
 
 SPLITS = {
     "train": features(120, "train", classes=6, spread=1.5),
@@ -21,7 +22,7 @@ FEW = LinearSettings(penalties=7)
 
 
 def score(splits=SPLITS, settings=FEW, seed=0):
-    return PROBES["linear"].score(splits, settings, seed=seed)
+    return PROBES["linear"].score(ProbeContext(splits, seed), settings)
 
 
 def by_scikit_learn(splits, settings):
@@ -198,6 +199,6 @@ def test_an_offset_that_float32_cannot_hold_changes_nothing_in_float64(solver):
     settings = LinearSettings(penalties=3) if solver == "lbfgs" else LinearSettings(solver="sgd")
     here = {name: features(60, name, dtype=np.float64) for name in ("train", "test")}
     there = {name: replace(part, x=part.x + 1e9) for name, part in here.items()}
-    one, other = (LinearProbe().score(splits, settings, seed=0) for splits in (here, there))
+    one, other = (LinearProbe().score(ProbeContext(splits), settings) for splits in (here, there))
     assert one.value > 0.8
     assert other.value == pytest.approx(one.value, abs=0.02)

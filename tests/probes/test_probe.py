@@ -9,6 +9,7 @@ import pytest
 from tests.probes.features import features
 from transferkit.core.files import sorted_json
 from transferkit.probes import PROBES
+from transferkit.probes.probe import ProbeContext
 
 PLAIN = {name: features(n, name, classes=5) for name, n in (("train", 100), ("val", 50), ("test", 100))}
 SPLITS = {name: replace(part, targets={"class": part.labels}) for name, part in PLAIN.items()}
@@ -37,13 +38,13 @@ def test_every_setting_is_described(probe):
 
 def test_scores_repeat_and_leave_features_alone(probe):
     before = {name: part.x.copy() for name, part in SPLITS.items()}
-    a, b = (probe.score(SPLITS, probe.settings_type(), seed=1) for _ in range(2))
+    a, b = (probe.score(ProbeContext(SPLITS, 1), probe.settings_type()) for _ in range(2))
     assert (a.value, a.chosen, a.extra_metrics) == (b.value, b.chosen, b.extra_metrics)
     assert all((SPLITS[name].x == x).all() for name, x in before.items())
 
 
 def test_what_selects_never_scores(probe):
-    score = probe.score(SPLITS, probe.settings_type(), seed=0)
+    score = probe.score(ProbeContext(SPLITS), probe.settings_type())
     assert score.selected_on != score.evaluated_on
     assert score.value > 0.7  # the classes lie apart
     assert set(score.seconds) == {"fit", "score"}

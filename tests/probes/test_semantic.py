@@ -11,7 +11,8 @@ from transferkit.core.errors import DataError, ShapeError, UsageError
 from transferkit.core.features import Features
 from transferkit.core.seeding import generator
 from transferkit.probes.classification import selection
-from transferkit.probes.semantic import DRAWS, SemanticProbe, SemanticSettings, summary, target_scores
+from transferkit.probes.probe import PROBES, ProbeContext
+from transferkit.probes.semantic import DRAWS, SemanticSettings, summary, target_scores
 
 GRID = SemanticSettings().grid
 SIZES = {"train": 120, "val": 60, "test": 80}
@@ -175,7 +176,7 @@ def test_a_constant_target_is_named_and_left_out():
     def targets(x, rng):
         return {"gray": np.zeros((len(x), 2)), "one": np.zeros(len(x), int), **noisy_sum(x, rng)}
 
-    score = SemanticProbe().score(splits(targets), SemanticSettings(), seed=0)
+    score = PROBES["semantic"].score(ProbeContext(splits(targets)), SemanticSettings())
     assert score.extra_metrics["constant"] == ["gray", "one"]
     assert set(score.extra_metrics["targets"]) == {"sum"}
     assert score.value == score.extra_metrics["targets"]["sum"]["value"]
@@ -186,10 +187,10 @@ def test_the_mean_over_targets():
     def targets(x, rng):
         return {"linear": x @ MIX, "noise": rng.normal(size=(len(x), 2))}
 
-    score = SemanticProbe().score(splits(targets), SemanticSettings(), seed=0)
+    score = PROBES["semantic"].score(ProbeContext(splits(targets)), SemanticSettings())
     each = [one["value"] for one in score.extra_metrics["targets"].values()]
     assert score.value == pytest.approx(np.mean(np.maximum(each, 0)))
-    again = SemanticProbe().score(splits(targets), SemanticSettings(), seed=0)
+    again = PROBES["semantic"].score(ProbeContext(splits(targets)), SemanticSettings())
     assert (again.value, again.interval) == (score.value, score.interval)
 
 
@@ -216,7 +217,7 @@ def test_what_cannot_be_scored_is_refused():
         target_scores(splits(lambda x, rng: {}), GRID, seed=0)
     parts = splits(lambda x, rng: {"gray": np.zeros((len(x), 1))})
     with pytest.raises(DataError, match="All targets are constant over these rows: gray"):
-        SemanticProbe().score(parts, SemanticSettings(), seed=0)
+        PROBES["semantic"].score(ProbeContext(parts), SemanticSettings())
     with pytest.raises(UsageError, match="--target-penalties 1 leaves no choice of a penalty"):
         SemanticSettings(target_penalties=1)
     with pytest.raises(ShapeError, match="'short' needs 120 rows, not 3"):

@@ -17,6 +17,7 @@ from transferkit.probes.fewshot import FewshotSettings
 from transferkit.probes.knn import KnnSettings
 from transferkit.probes.linear import LinearSettings
 from transferkit.probes.logistic import logistic_path, one_vs_rest_path
+from transferkit.probes.probe import ProbeContext
 from transferkit.probes.ranking import class_precisions
 
 CLASSES = ("bird", "cat", "dog", "sofa")
@@ -138,7 +139,7 @@ def by_scikit_learn(splits, grid):
 
 def test_linear_is_the_protocol_by_scikit_learn():
     penalty, value = by_scikit_learn(SPLITS, FEW.grid)
-    found = PROBES["linear"].score(SPLITS, FEW, seed=0)
+    found = PROBES["linear"].score(ProbeContext(SPLITS), FEW)
     assert (found.metric, found.n, found.selected_on, found.evaluated_on) == ("map11", 200, "val", "test")
     assert found.chosen["penalty"] == pytest.approx(penalty)
     assert found.value == pytest.approx(value, abs=0.01)
@@ -149,12 +150,14 @@ def test_linear_is_the_protocol_by_scikit_learn():
 
 def test_linear_selects_on_val_and_never_on_test():
     shuffled = replace(SPLITS["test"], labels=np.roll(SPLITS["test"].labels, 7, axis=0))
-    found, other = (PROBES["linear"].score(splits, FEW, seed=0) for splits in (SPLITS, {**SPLITS, "test": shuffled}))
+    found, other = (
+        PROBES["linear"].score(ProbeContext(splits), FEW) for splits in (SPLITS, {**SPLITS, "test": shuffled})
+    )
     assert found.chosen == other.chosen
     assert found.value > other.value + 0.1
-    single = PROBES["linear"].score(SPLITS, LinearSettings(penalties=1, penalty_min=1.0), seed=0)
+    single = PROBES["linear"].score(ProbeContext(SPLITS), LinearSettings(penalties=1, penalty_min=1.0))
     assert (single.selected_on, single.chosen["penalty"]) == ("none", 1.0)
-    held = PROBES["linear"].score({name: SPLITS[name] for name in ("train", "test")}, FEW, seed=0)
+    held = PROBES["linear"].score(ProbeContext({name: SPLITS[name] for name in ("train", "test")}), FEW)
     assert held.selected_on == "20% of train"
 
 
@@ -162,7 +165,7 @@ def test_linear_is_refitted_on_train_and_val():
     one = LinearSettings(penalties=1, penalty_min=1.0)
     both = concatenate([SPLITS["train"], SPLITS["val"]], split="train")
     found, joined, alone = (
-        PROBES["linear"].score(splits, one, seed=0).value
+        PROBES["linear"].score(ProbeContext(splits), one).value
         for splits in (
             SPLITS,
             {"train": both, "test": SPLITS["test"]},
@@ -177,8 +180,8 @@ def test_linear_of_features_on_the_disk():
         return Blocks(x.shape, x.dtype, lambda: iter(np.array_split(x, 3)))
 
     large = {name: replace(part, x=blocks(part.x)) for name, part in SPLITS.items()}
-    assert PROBES["linear"].score(large, FEW, seed=0).value == pytest.approx(
-        PROBES["linear"].score(SPLITS, FEW, seed=0).value, abs=1e-3
+    assert PROBES["linear"].score(ProbeContext(large), FEW).value == pytest.approx(
+        PROBES["linear"].score(ProbeContext(SPLITS), FEW).value, abs=1e-3
     )
 
 
@@ -187,7 +190,7 @@ def test_linear_names_classes_that_were_not_fitted():
         name: replace(part, labels=np.where(np.arange(4) == 3, -1, part.labels)) if name != "test" else part
         for name, part in SPLITS.items()
     }
-    found = PROBES["linear"].score(never, FEW, seed=0)
+    found = PROBES["linear"].score(ProbeContext(never), FEW)
     assert found.extra_metrics["not_fitted"] == ["sofa"]
     own = SPLITS["test"].labels[:, 3]
     assert found.extra_metrics["ap11"]["sofa"] == pytest.approx((own == 1).sum() / (own != 0).sum())  # by chance
@@ -208,7 +211,7 @@ def votes_by_hand(k):
 
 
 def test_knn_ranks_by_shares_of_votes():
-    found = PROBES["knn"].score(SPLITS, KnnSettings(k=(1, 5, 20), index="flat"), seed=0)
+    found = PROBES["knn"].score(ProbeContext(SPLITS), KnnSettings(k=(1, 5, 20), index="flat"))
     assert (found.metric, found.selected_on) == ("map11", "val")
     for k in (1, 5, 20):
         assert found.extra_metrics[f"map11@k={k}"] == pytest.approx(votes_by_hand(k), abs=2e-3)
@@ -238,7 +241,7 @@ def test_knn_ranks_by_shares_of_votes():
 )
 def test_what_needs_one_label_refuses(protocol, settings, words):
     with pytest.raises(DataError, match=f"array has several labels per image, (and|but) {words}"):
-        PROBES[protocol].score(SPLITS, settings, seed=0)
+        PROBES[protocol].score(ProbeContext(SPLITS), settings)
 
 
 @pytest.mark.parametrize(
@@ -248,10 +251,10 @@ def test_what_needs_one_label_refuses(protocol, settings, words):
 def test_nothing_to_choose_on(protocol, settings, single):
     bare = {**SPLITS, "val": replace(SPLITS["val"], labels=np.full_like(SPLITS["val"].labels, -1))}
     with pytest.raises(DataError, match=f"no validation row has a class. Use {single}, which"):
-        PROBES[protocol].score(bare, settings, seed=0)
+        PROBES[protocol].score(ProbeContext(bare), settings)
 
 
 def test_splits_of_both_forms():
     mixed = {**SPLITS, "test": replace(SPLITS["test"], labels=np.zeros(200, np.int64))}
     with pytest.raises(DataError, match="Some splits have one label per row and some have several"):
-        PROBES["linear"].score(mixed, FEW, seed=0)
+        PROBES["linear"].score(ProbeContext(mixed), FEW)

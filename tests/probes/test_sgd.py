@@ -15,6 +15,7 @@ from transferkit.core.seeding import generator
 from transferkit.core.splitting import stratified_split
 from transferkit.probes import PROBES, sgd
 from transferkit.probes.linear import LinearSettings
+from transferkit.probes.probe import ProbeContext
 from transferkit.probes.sgd import (
     GRID,
     SgdSetting,
@@ -216,9 +217,9 @@ def test_views_on_disk_give_the_same_score_as_views_in_memory():
         return Blocks(views[number].shape, views[number].dtype, pieces)
 
     splits = {"train": replace(ROWS, augmented=tuple(views)), "test": features(60, "test", classes=4)}
-    held = PROBES["linear"].score(splits, LinearSettings(solver="sgd", views=3), seed=0)
+    held = PROBES["linear"].score(ProbeContext(splits), LinearSettings(solver="sgd", views=3))
     splits["train"] = replace(ROWS, augmented=tuple(map(left_on_disk, range(3))))
-    left = PROBES["linear"].score(splits, LinearSettings(solver="sgd", views=3), seed=0)
+    left = PROBES["linear"].score(ProbeContext(splits), LinearSettings(solver="sgd", views=3))
     assert (left.value, left.chosen) == (held.value, held.chosen)
     assert set(read) == {0, 1, 2}
 
@@ -303,7 +304,7 @@ def by_hand(splits, rows):
 @pytest.mark.parametrize("names", [("train", "val"), ("train",)])
 def test_the_linear_protocol_by_sgd(names):
     splits = {name: SPLITS[name] for name in (*names, "test")}
-    found = PROBES["linear"].score(splits, LinearSettings(solver="sgd"), seed=5)
+    found = PROBES["linear"].score(ProbeContext(splits, 5), LinearSettings(solver="sgd"))
     rows = concatenate([SPLITS[name] for name in names], split="+".join(names))
     setting, accuracy = by_hand(splits, rows)
     assert found.chosen == {"lr": setting.lr, "batch": setting.batch, "weight_decay": setting.weight_decay}
@@ -317,7 +318,7 @@ def test_the_linear_protocol_by_sgd(names):
 def test_the_test_split_selects_nothing():
     turned = {**SPLITS, "test": replace(SPLITS["test"], labels=(SPLITS["test"].labels + 1) % 4)}
     settings = LinearSettings(solver="sgd", normalize="l2")
-    first, second = (PROBES["linear"].score(splits, settings, seed=0) for splits in (SPLITS, turned))
+    first, second = (PROBES["linear"].score(ProbeContext(splits), settings) for splits in (SPLITS, turned))
     assert first.chosen == second.chosen
     assert second.value < 0.3 < first.value
 
@@ -325,12 +326,12 @@ def test_the_test_split_selects_nothing():
 def test_training_uses_augmented_views_and_test_rows_are_not_augmented():
     """Views of noise teach nothing even if the rows show the class; views equal to the rows change nothing."""
     splits = {"train": ROWS, "test": features(60, "test", classes=4)}
-    plain = PROBES["linear"].score(splits, LinearSettings(solver="sgd"), seed=0)
+    plain = PROBES["linear"].score(ProbeContext(splits), LinearSettings(solver="sgd"))
     same = {**splits, "train": replace(ROWS, augmented=(ROWS.x, ROWS.x))}
-    again = PROBES["linear"].score(same, LinearSettings(solver="sgd", views=2), seed=0)
+    again = PROBES["linear"].score(ProbeContext(same), LinearSettings(solver="sgd", views=2))
     assert (again.value, again.chosen) == (plain.value, plain.chosen)
     assert again.extra_metrics["augmented_views"] == 2
     noise = generator(0, "noise").normal(size=ROWS.x.shape).astype(np.float32)
     taught = {**splits, "train": replace(ROWS, augmented=(noise,))}
-    lost = PROBES["linear"].score(taught, LinearSettings(solver="sgd", views=1), seed=0)
+    lost = PROBES["linear"].score(ProbeContext(taught), LinearSettings(solver="sgd", views=1))
     assert lost.value < plain.value - 0.2

@@ -6,7 +6,7 @@ from tests.datasets.trees import TREES
 from transferkit.core.workspace import Workspace
 from transferkit.datasets import PAPER12
 from transferkit.protocols.context import RunContext
-from transferkit.protocols.evaluate import Evaluator, question
+from transferkit.protocols.evaluate import Evaluator, eval_request
 from transferkit.protocols.settings import ExtractSettings
 
 
@@ -14,7 +14,7 @@ from transferkit.protocols.settings import ExtractSettings
 def test_from_tree_to_record(name, tmp_path):
     TREES[name](tmp_path / "data" / name)
     context = RunContext(Workspace.at(tmp_path))
-    (record,) = Evaluator(context, ExtractSettings()).run(["pixels"], [name], [question("knn")])
+    (record,) = Evaluator(context, ExtractSettings()).run(["pixels"], [name], [eval_request("knn")])
     assert (record.data, record.evaluated_on) == (name, "test")
     n = len(context.open(name).split("test"))
     assert record.n == n
@@ -24,7 +24,7 @@ def test_from_tree_to_record(name, tmp_path):
 def test_a_budget_shares_the_test_features(tmp_path):
     TREES["eurosat"](tmp_path / "data" / "eurosat")
     context = RunContext(Workspace.at(tmp_path))
-    ask = [question("knn")]
+    ask = [eval_request("knn")]
     whole, few = Evaluator(context, ExtractSettings()).run(["pixels"], ["eurosat", "eurosat@shots=3"], ask)
     assert (whole.data, few.data) == ("eurosat", "eurosat@shots=3")
     assert whole.n == few.n
@@ -34,5 +34,5 @@ def test_a_budget_shares_the_test_features(tmp_path):
 def test_linear_chooses_on_a_fifth_of_train_where_there_is_no_val(tmp_path):
     TREES["eurosat"](tmp_path / "data" / "eurosat")
     context = RunContext(Workspace.at(tmp_path))
-    (record,) = Evaluator(context, ExtractSettings()).run(["pixels"], ["eurosat"], [question("linear")])
+    (record,) = Evaluator(context, ExtractSettings()).run(["pixels"], ["eurosat"], [eval_request("linear")])
     assert record.selected_on == "20% of train"

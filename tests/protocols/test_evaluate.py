@@ -10,15 +10,16 @@ from transferkit.core.out_of_core import Blocks
 from transferkit.core.workspace import Workspace
 from transferkit.models.catalog import load_encoder
 from transferkit.probes import linear
-from transferkit.protocols import evaluate
+from transferkit.protocols import layer_features
 from transferkit.protocols.context import RunContext
-from transferkit.protocols.evaluate import Evaluator, question
+from transferkit.protocols.evaluate import Evaluator, eval_request
+from transferkit.protocols.layer_features import LayerFeatures
 from transferkit.protocols.settings import ExtractSettings
 
-QUESTIONS = [
-    question("linear", penalties=4),
-    question("knn", k=(5,)),
-    question("fewshot", episodes=20),
+REQUESTS = [
+    eval_request("linear", penalties=4),
+    eval_request("knn", k=(5,)),
+    eval_request("fewshot", episodes=20),
 ]
 
 
@@ -30,28 +31,28 @@ def evaluator(root, **options):
 def loaded(monkeypatch):
     """Record the types of the features that each probe receives."""
     kinds = []
-    original = Evaluator._load
+    original = LayerFeatures.splits
 
     def noted(*arguments):
         features = original(*arguments)
         kinds.append({type(part.x) for part in features.values()})
         return features
 
-    monkeypatch.setattr(Evaluator, "_load", noted)
+    monkeypatch.setattr(LayerFeatures, "splits", noted)
     return kinds
 
 
 def test_features_that_need_more_memory_stay_on_the_disk_and_score_the_same(tmp_path, loaded):
-    held = evaluator(tmp_path, max_memory=1.0).run(["pixels"], ["mini/digits"], QUESTIONS)
-    left = evaluator(tmp_path, max_memory=0.0, force=True).run(["pixels"], ["mini/digits"], QUESTIONS)
+    held = evaluator(tmp_path, max_memory=1.0).run(["pixels"], ["mini/digits"], REQUESTS)
+    left = evaluator(tmp_path, max_memory=0.0, force=True).run(["pixels"], ["mini/digits"], REQUESTS)
     assert [Blocks in kinds for kinds in loaded] == [False, True]
     assert [r.value for r in left] == pytest.approx([r.value for r in held], abs=0.004)
 
 
 def test_half_of_what_is_free_is_taken_unless_told_otherwise(tmp_path, loaded, monkeypatch):
-    evaluator(tmp_path).run(["pixels"], ["mini/digits"], QUESTIONS[1:2])
-    monkeypatch.setattr(evaluate, "free_memory_bytes", lambda: 1000)
-    evaluator(tmp_path, force=True).run(["pixels"], ["mini/digits"], QUESTIONS[1:2])
+    evaluator(tmp_path).run(["pixels"], ["mini/digits"], REQUESTS[1:2])
+    monkeypatch.setattr(layer_features, "free_memory_bytes", lambda: 1000)
+    evaluator(tmp_path, force=True).run(["pixels"], ["mini/digits"], REQUESTS[1:2])
     assert [Blocks in kinds for kinds in loaded] == [False, True]
 
 
@@ -68,14 +69,14 @@ def test_images_without_class_folders_are_refused_before_extraction(tmp_path):
         Image.new("RGB", (8, 8), (number, 0, 0)).save(folder / f"{number}.png")
     words = f"{folder} holds no images in class folders. Expected are {folder}/cat/1.jpg and {folder}/dog/2.jpg"
     with pytest.raises(DataError, match=words):
-        evaluator(tmp_path / "w").run(["pixels"], [f"folder:{folder}"], QUESTIONS)
+        evaluator(tmp_path / "w").run(["pixels"], [f"folder:{folder}"], REQUESTS)
     assert not (tmp_path / "w/features").exists()
 
 
 def test_augmented_views_are_extracted_of_the_rows_that_are_trained_on(tmp_path):
     data = f"folder:{draw_discs(tmp_path / 'discs')}"
     here = context(tmp_path / "w")
-    asked = [question("linear", solver="sgd"), question("linear", solver="sgd", views=2)]
+    asked = [eval_request("linear", solver="sgd"), eval_request("linear", solver="sgd", views=2)]
     plain, augmented = Evaluator(here, LAST).run([MODEL], [data], asked)
     assert plain.extra_metrics["augmented_views"] == 0
     assert augmented.extra_metrics["augmented_views"] == 2
@@ -93,7 +94,7 @@ def test_augmented_views_are_extracted_of_the_rows_that_are_trained_on(tmp_path)
 def test_augmented_views_of_images_that_a_variant_changes_are_refused(tmp_path):
     changed = Evaluator(RunContext(Workspace.at(tmp_path)), ExtractSettings(variant="blur:3"))
     with pytest.raises(UsageError, match=r"--views 2 cannot be combined with --variant blur:3.* Use one of the two"):
-        changed.run(["pixels"], ["mini/digits"], [question("linear", solver="sgd", views=2)])
+        changed.run(["pixels"], ["mini/digits"], [eval_request("linear", solver="sgd", views=2)])
 
 
 def test_groups_reach_the_probes_and_are_part_of_what_defines_a_record(tmp_path, monkeypatch):
@@ -111,11 +112,11 @@ def test_groups_reach_the_probes_and_are_part_of_what_defines_a_record(tmp_path,
         linear, "selection", lambda *args, **options: chosen.append(original(*args, **options)) or chosen[-1]
     )
     extractor = here.extractor(load_encoder("pixels"))
-    question = QUESTIONS[0]
+    request = REQUESTS[0]
     cells = [
         record.cell
         for dataset in (plain, replace(plain, splits=pairs), plain)
-        for record in here.evaluate(extractor, dataset, [question], {})
+        for record in here.evaluate(extractor, dataset, [request], {})
     ]
     assert cells[0] == cells[2] != cells[1]
     (_, ungrouped, _), (train, held, _) = chosen  # the third record was kept

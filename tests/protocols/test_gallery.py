@@ -10,7 +10,7 @@ from tests.protocols.analyses.pictures import draw_discs
 from transferkit.core.errors import DataError
 from transferkit.core.workspace import Workspace
 from transferkit.protocols.context import RunContext
-from transferkit.protocols.evaluate import Evaluator, question
+from transferkit.protocols.evaluate import Evaluator, eval_request
 from transferkit.protocols.gallery import (
     GallerySettings,
     gallery,
@@ -29,7 +29,7 @@ def probed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("gallery")
     context = RunContext(Workspace.at(folder / "workspace"))
     data = f"folder:{draw_discs(folder / 'discs')}"
-    asked = [question("knn", k=(1,))]
+    asked = [eval_request("knn", k=(1,))]
     pixels = Evaluator(context, ExtractSettings(size=16)).run(["pixels"], [data], asked)
     network = Evaluator(context, ExtractSettings(size=32)).run(["random:test_resnet"], [data], asked)
     return context, [*network, *pixels]
@@ -79,7 +79,9 @@ def test_images_that_changed_are_named(tmp_path):
     context = RunContext(Workspace.at(tmp_path / "workspace"))
     folder = draw_discs(tmp_path / "discs")
     records = list(
-        Evaluator(context, ExtractSettings(size=16)).run(["pixels"], [f"folder:{folder}"], [question("knn", k=(1,))])
+        Evaluator(context, ExtractSettings(size=16)).run(
+            ["pixels"], [f"folder:{folder}"], [eval_request("knn", k=(1,))]
+        )
     )
     next(iter(sorted((folder / "test").rglob("*.png")))).unlink()
     with pytest.raises(DataError, match="have changed since they were probed"):

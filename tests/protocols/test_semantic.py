@@ -17,8 +17,9 @@ from transferkit.data.variants import PLAIN
 from transferkit.models.catalog import load_encoder
 from transferkit.probes import semantic
 from transferkit.probes.semantic import SemanticSettings, target_scores
-from transferkit.protocols.evaluate import Evaluator, question
+from transferkit.protocols.evaluate import Evaluator, eval_request
 from transferkit.protocols.extract import Extractor
+from transferkit.protocols.layer_features import LayerFeatures
 from transferkit.protocols.semantic import ScoreRequest, Semantics, _normalised
 from transferkit.protocols.semantic_tasks import TASKS
 from transferkit.protocols.targets import measured, read_targets, targets_key, targets_of
@@ -38,7 +39,7 @@ def discs(root):
 def semantics(root, data, settings=STAGES, model=MODEL):
     here = context(root)
     extractor = Extractor(load_encoder(model), settings, store=FeatureStore(here.workspace.features))
-    return Semantics(extractor, here.open(data), here)
+    return Semantics(LayerFeatures(extractor, here.open(data), here))
 
 
 def test_targets_are_measured_once_a_view_and_not_once_an_encoder(root, discs, monkeypatch):
@@ -82,7 +83,7 @@ def test_every_row_has_its_targets(root, discs):
 def test_the_score_is_that_of_the_features_and_stands_beside_its_floors(root, discs):
     asked = semantics(root, discs, model=f"{MODEL}@1")
     settings = SemanticSettings(level="low", target_penalties=4)
-    score = asked.score("layer1", settings)
+    score = asked.score_layer("layer1", settings)
     store = asked.extractor.store
     splits = {}
     for name, split in asked.dataset.splits.items():
@@ -102,13 +103,13 @@ def test_the_score_is_that_of_the_features_and_stands_beside_its_floors(root, di
 
 def test_a_gray_set_has_no_colour_targets_and_says_so(tmp_path):
     data = f"folder:{draw_discs(tmp_path / 'gray', gray=True)}"
-    score = semantics(tmp_path, data).score("layer1", SemanticSettings(level="low", target_penalties=3))
+    score = semantics(tmp_path, data).score_layer("layer1", SemanticSettings(level="low", target_penalties=3))
     assert {"saturation", "hue", "colourfulness"} <= set(score.extra_metrics["constant"])
     assert "luminance" in score.extra_metrics["targets"]
 
 
 def test_the_class_stands_on_the_same_axis(root, discs):
-    score = semantics(root, discs).score("layer4", SemanticSettings(level="high", target_penalties=4))
+    score = semantics(root, discs).score_layer("layer4", SemanticSettings(level="high", target_penalties=4))
     assert set(score.extra_metrics["targets"]) == {"class"}
     assert score.n == 24
 
@@ -130,11 +131,11 @@ def test_tasks_stack_the_views_they_take(name, root, discs):
 
 def test_rotation_is_one_of_the_mid_level_targets_unless_it_is_left_out(root, discs):
     asked = semantics(root, discs)
-    with_it = asked.score("layer1", SemanticSettings(level="mid", target_penalties=3))
-    without = asked.score("layer1", SemanticSettings(level="mid", target_penalties=3, mid_tasks=("none",)))
+    with_it = asked.score_layer("layer1", SemanticSettings(level="mid", target_penalties=3))
+    without = asked.score_layer("layer1", SemanticSettings(level="mid", target_penalties=3, mid_tasks=("none",)))
     assert set(with_it.extra_metrics["targets"]) - set(without.extra_metrics["targets"]) == {"rotation"}
     with pytest.raises(UnknownNameError, match="Did you mean 'rotation'"):
-        asked.score("layer1", SemanticSettings(level="mid", mid_tasks=("rotate",)))
+        asked.score_layer("layer1", SemanticSettings(level="mid", mid_tasks=("rotate",)))
 
 
 def with_factors(asked, **factors):
@@ -143,7 +144,8 @@ def with_factors(asked, **factors):
         name: replace(split, factors={factor: value(split.ids) for factor, value in factors.items()})
         for name, split in asked.dataset.splits.items()
     }
-    return replace(asked, dataset=replace(asked.dataset, splits=splits))
+    images = replace(asked.images, dataset=replace(asked.dataset, splits=splits))
+    return replace(asked, images=images)
 
 
 def large(ids):
@@ -152,9 +154,9 @@ def large(ids):
 
 def test_recorded_factors_are_targets_of_their_own_level(root, discs):
     asked = with_factors(semantics(root, discs), size=lambda ids: large(ids) * 0.5, large=large)
-    score = asked.score("layer4", SemanticSettings(level="factors", target_penalties=4))
+    score = asked.score_layer("layer4", SemanticSettings(level="factors", target_penalties=4))
     assert list(score.extra_metrics["targets"]) == ["factor:size", "factor:large"]
-    low = asked.score("layer4", SemanticSettings(level="low", target_penalties=4))
+    low = asked.score_layer("layer4", SemanticSettings(level="low", target_penalties=4))
     assert not any(name.startswith("factor:") for name in low.extra_metrics["targets"])
     ids = [name for split in ("train", "val") for name in asked.dataset.split(split).ids]
     reference = Ridge(alpha=score.extra_metrics["targets"]["factor:size"]["penalty"])
@@ -178,12 +180,12 @@ def test_rows_keep_their_factors_where_others_could_not_be_read(root, discs):
 def test_a_set_without_factors_says_so_only_where_they_are_asked_for(root, discs):
     asked = replace(semantics(root, discs), levels=("low", "factors"))
     with pytest.raises(DataError, match="records no factors: leave out the level factors"):
-        asked.score("layer4", SemanticSettings(level="factors"))
-    assert asked.score("layer4", SemanticSettings(level="low", target_penalties=3)).value > 0
+        asked.score_layer("layer4", SemanticSettings(level="factors"))
+    assert asked.score_layer("layer4", SemanticSettings(level="low", target_penalties=3)).value > 0
 
 
 def test_the_protocol_leaves_a_record_a_layer_and_level(root, discs):
-    asked = [question("semantic", level=level, target_penalties=3, mid_tasks=()) for level in ("low", "high")]
+    asked = [eval_request("semantic", level=level, target_penalties=3, mid_tasks=()) for level in ("low", "high")]
     results = Evaluator(context(root), STAGES).run([MODEL], [discs], asked)
     assert [(r.layer, r.settings["level"]) for r in results] == [
         ("layer1", "low"),
@@ -203,7 +205,7 @@ LOW, MID = {"level": "low"}, {"level": "mid", "mid_tasks": ("rotation",)}
     [(LOW, TARGETS, "hue", True), (LOW, TARGETS, "lbp", False), (MID, TASKS, "rotation", True)],
 )
 def test_a_target_with_another_definition_is_scored_again(root, discs, monkeypatch, asked, registry, name, changed):
-    asked = [question("semantic", target_penalties=3, **asked)]
+    asked = [eval_request("semantic", target_penalties=3, **asked)]
     (before, _), (same, _) = (Evaluator(context(root), STAGES).run([MODEL], [discs], asked) for _ in range(2))
     assert same.cell == before.cell
     assert name in before.settings["targets"] or not changed
@@ -219,7 +221,7 @@ def test_a_target_with_another_definition_is_scored_again(root, discs, monkeypat
 
 
 def test_a_target_that_is_added_makes_another_record(root, discs, monkeypatch):
-    asked = [question("semantic", level="low", target_penalties=3)]
+    asked = [eval_request("semantic", level="low", target_penalties=3)]
     before, _ = Evaluator(context(root), STAGES).run([MODEL], [discs], asked)
     added = replace(TARGETS["luminance"], name="twice", compute=lambda s: 2 * TARGETS["luminance"].compute(s))
     monkeypatch.setitem(TARGETS._entries, "twice", added)
@@ -263,12 +265,12 @@ def test_several_layers_are_scored_by_several_processes_to_the_same_scores(root,
         for layer in ("layer1", "layer4")
         for level in ("low", "mid")
     ]
-    plain, ahead = (replace(semantics(root, discs), known={}, levels=("low", "mid")) for _ in range(2))
-    one_by_one = [plain.score(*one) for one in asked]
-    ahead.precompute_scores(asked)
+    plain, ahead = (replace(semantics(root, discs), levels=("low", "mid")) for _ in range(2))
+    one_by_one = [plain.score_layer(*one) for one in asked]
+    ahead.prepare(asked)
     assert ahead.known.keys() == plain.known.keys()
     monkeypatch.setattr("transferkit.protocols.semantic.target_scores", None)  # nothing is left to score
-    for before, after in zip(one_by_one, [ahead.score(*one) for one in asked], strict=True):
+    for before, after in zip(one_by_one, [ahead.score_layer(*one) for one in asked], strict=True):
         assert after.value == pytest.approx(before.value, abs=1e-9)
         assert after.extra_metrics["normalised"] == pytest.approx(before.extra_metrics["normalised"], abs=1e-9)
 
@@ -277,11 +279,11 @@ def test_several_layers_are_scored_by_several_processes_to_the_same_scores(root,
 def test_scores_that_cannot_be_precomputed_are_computed_on_request(root, discs):
     asked = replace(semantics(root, discs), levels=("low", "factors"))
     low = SemanticSettings(level="low", target_penalties=3)
-    asked.precompute_scores([("layer1", SemanticSettings(level="factors")), ("layer4", low), ("layer1", low)])
+    asked.prepare([("layer1", SemanticSettings(level="factors")), ("layer4", low), ("layer1", low)])
     assert len(asked.known) == 3  # both layers and the pixels
-    assert asked.score("layer4", low).value > 0
+    assert asked.score_layer("layer4", low).value > 0
     with pytest.raises(DataError, match="records no factors"):
-        asked.score("layer1", SemanticSettings(level="factors"))
+        asked.score_layer("layer1", SemanticSettings(level="factors"))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forked processes are asked for on Linux alone")
@@ -297,9 +299,9 @@ def test_where_a_scoring_process_is_killed_this_one_goes_on(root, discs, monkeyp
         return target_scores(*args, **kwargs)
 
     monkeypatch.setattr("transferkit.protocols.semantic.target_scores", killed_elsewhere)
-    asked.precompute_scores([("layer1", low), ("layer4", low)])
+    asked.prepare([("layer1", low), ("layer4", low)])
     assert not asked.known
-    assert asked.score("layer4", low).value > 0
+    assert asked.score_layer("layer4", low).value > 0
 
 
 @pytest.mark.usefixtures("two_threads")
@@ -312,11 +314,11 @@ def test_the_record_includes_the_seconds_of_precomputed_scores(root, discs, monk
         return target_scores(*args, **kwargs)
 
     monkeypatch.setattr("transferkit.protocols.semantic.target_scores", slowly)
-    asked.precompute_scores([("layer1", low), ("layer4", low)])
-    first, again = (sum(asked.score("layer1", low).seconds.values()) for _ in range(2))
+    asked.prepare([("layer1", low), ("layer4", low)])
+    first, again = (sum(asked.score_layer("layer1", low).seconds.values()) for _ in range(2))
     assert first >= 1  # the layer, and the pixels
     assert again < 0.5
-    assert 0.5 <= sum(asked.score("layer4", low).seconds.values()) < 1
+    assert 0.5 <= sum(asked.score_layer("layer4", low).seconds.values()) < 1
 
 
 def test_the_pixels_floor_of_another_view_is_another(root, discs):
@@ -325,7 +327,7 @@ def test_the_pixels_floor_of_another_view_is_another(root, discs):
     one, other = semantics(root, discs), semantics(root, discs)
     cropped = replace(other.extractor.encoder, view=replace(other.extractor.encoder.view, crop=16))
     other.extractor.encoder, other.known = cropped, one.known
-    before = one.score("layer1", low).extra_metrics["targets"]
+    before = one.score_layer("layer1", low).extra_metrics["targets"]
     keys = set(one.known)
     other._key(next(iter(other._requests_of(("pixels", "pixels"), low))))
     assert other._key(next(iter(other._requests_of(("pixels", "pixels"), low)))) not in keys

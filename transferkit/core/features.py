@@ -13,6 +13,9 @@ from .groups import Groups, joined_groups
 from .labels import class_numbers, require_labels
 from .out_of_core import Matrix, chunks, stacked
 
+UNNAMED = "array"
+"""Model and data set of features that name neither, such as plain arrays."""
+
 _CHUNK_ROWS = 8192  # rows that are checked at a time
 
 
@@ -44,8 +47,8 @@ class Features:
     labels: NDArray[np.int64]
     ids: Sequence[str]
     classes: tuple[str, ...]
-    model: str = "array"
-    data: str = "array"
+    model: str = UNNAMED
+    data: str = UNNAMED
     split: str = "all"
     layer: str = "last"
     pooling: str = "none"
@@ -86,6 +89,17 @@ class Features:
     def dim(self) -> int:
         """Number of features per row, ``d``."""
         return int(self.x.shape[1])
+
+    def content_digest(self) -> str:
+        """Return a digest of all values: features, labels, ids, groups, targets and augmented views."""
+        arrays: dict[str, Any] = {"x": self.x, "labels": self.labels, **self.targets}
+        arrays |= {f"view {number}": view for number, view in enumerate(self.augmented)}
+        found = hashlib.sha256(repr((self.ids, self.classes, self.groups)).encode())
+        for name, array in arrays.items():
+            found.update(f"{name} {array.shape} {array.dtype}".encode())
+            for rows in chunks(array, _CHUNK_ROWS):
+                found.update(np.ascontiguousarray(rows).tobytes())
+        return found.hexdigest()
 
     def rows(self, index: NDArray[np.integer | np.bool_]) -> "Features":
         """Return the features of the rows that ``index`` selects, by number or as a mask ``[n]``."""

@@ -1,7 +1,8 @@
 """Registries: read-only mappings that raise on duplicate names and suggest a name on typos."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from importlib import import_module
 from importlib.metadata import EntryPoint
 from inspect import getdoc
 from typing import TypeVar, cast
@@ -27,18 +28,20 @@ def summary_line(entry: object) -> str:
 class Registry(Mapping[str, T]):
     """A mapping from names to registered objects, filled by decorators and by plug-ins.
 
-    Plug-ins are loaded when the registry is listed, or asked for a name that is not built in.
+    Further modules and plug-ins are loaded when the registry is listed, or asked for a name that it does not have yet.
 
     Args:
         kind: word for one entry in the message "No {kind} named …".
         group: group of the entry points by which installed packages add entries.
+        modules: modules of higher packages that register entries.
     """
 
-    def __init__(self, kind: str, *, group: str = "") -> None:
+    def __init__(self, kind: str, *, group: str = "", modules: Sequence[str] = ()) -> None:
         self._kind = kind
         self._group = group
+        self._modules = modules
         self._entries: dict[str, T] = {}
-        self._with_plugins = False
+        self._complete = False
 
     def register(self, name: str) -> Callable[[T], T]:
         """Return a decorator that registers an object as ``name``.
@@ -54,19 +57,21 @@ class Registry(Mapping[str, T]):
 
         return add
 
-    def _load_plugins(self) -> dict[str, T]:
-        """Return all entries, with those of plug-ins.
+    def _load_all(self) -> dict[str, T]:
+        """Return all entries, with those of further modules and of plug-ins.
 
         Raises: PluginError: if a plug-in cannot be imported.
         """
-        if not self._with_plugins:
-            self._with_plugins = True  # first, because plug-ins may read the registry while they are imported
+        if not self._complete:
+            self._complete = True  # first, because plug-ins may read the registry while they are imported
             try:
+                for module in self._modules:
+                    import_module(module)
                 import_plugin_files()
                 for plugin in installed_plugins(self._group) if self._group else ():
                     self._register_installed(plugin)
             except BaseException:
-                self._with_plugins = False
+                self._complete = False
                 raise
         return self._entries
 
@@ -83,10 +88,10 @@ class Registry(Mapping[str, T]):
         raise unknown_name(self._kind, name, list(self._entries))
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries or name in self._load_plugins()
+        return name in self._entries or name in self._load_all()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._load_plugins())
+        return iter(self._load_all())
 
     def __len__(self) -> int:
-        return len(self._load_plugins())
+        return len(self._load_all())

@@ -8,8 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import torch
@@ -32,7 +31,7 @@ from .answers import right_answers
 from .classification import require_two_classes, train_and_test
 from .episodes import Episodes, Shape, eligible_classes, episodes_for
 from .halves import Halves, draw_halves
-from .probe import PROBES, Settings
+from .probe import PROBES, Probe, ProbeContext
 
 Scheme = Literal["episodes", "all-way"]
 Rows = Literal["all", "train", "val", "test"]
@@ -113,20 +112,6 @@ class FewshotSettings:
         return {**asdict(self), **used}
 
 
-def with_shared_classes(requested: Sequence[Settings]) -> list[Settings]:
-    """Return the settings with the same classes for all shots of a curve.
-
-    If settings of episodes differ only in their shots and leave ``min_rows_per_class`` open, the classes are those
-    with enough rows for the most shots and the queries. (Supports are nested and queries equal in any case.) All
-    other settings are returned unchanged.
-    """
-    most: dict[FewshotSettings, list[int]] = {}
-    for one in requested:
-        if isinstance(one, FewshotSettings):
-            most.setdefault(replace(one, shots=1), []).append(one.shots)
-    return [_with_min_rows(one, most) if isinstance(one, FewshotSettings) else one for one in requested]
-
-
 def _with_min_rows(one: FewshotSettings, shots: Mapping[FewshotSettings, Sequence[int]]) -> FewshotSettings:
     all_shots = shots[replace(one, shots=1)]
     if one.scheme != "episodes" or one.min_rows_per_class is not None or len(set(all_shots)) == 1:
@@ -134,19 +119,27 @@ def _with_min_rows(one: FewshotSettings, shots: Mapping[FewshotSettings, Sequenc
     return replace(one, min_rows_per_class=max(all_shots) + one.queries)
 
 
-@dataclass(frozen=True)
-class FewshotProbe:
-    """Few-shot classification: mean accuracy over episodes, or over all-way draws.
-
-    Attributes:
-        folder: folder in which episodes are stored for reuse; None draws the same episodes in memory.
-    """
+class FewshotProbe(Probe[FewshotSettings]):
+    """Few-shot classification: mean accuracy over episodes, or over all-way draws."""
 
     settings_type = FewshotSettings
-    folder: Path | None = None
+    lists: ClassVar[Mapping[str, tuple[Any, ...]]] = {"shots": ()}
 
-    def score(self, splits: Mapping[str, Features], settings: FewshotSettings, *, seed: int) -> Score:
+    def comparable(self, requested: Sequence[FewshotSettings]) -> list[FewshotSettings]:
+        """Return the settings with the same classes for all shots of a curve.
+
+        If settings of episodes differ only in their shots and leave ``min_rows_per_class`` open, the classes are
+        those with enough rows for the most shots and the queries. (Supports are nested and queries equal in any
+        case.) All other settings are returned unchanged.
+        """
+        shots: dict[FewshotSettings, list[int]] = {}
+        for one in requested:
+            shots.setdefault(replace(one, shots=1), []).append(one.shots)
+        return [_with_min_rows(one, shots) for one in requested]
+
+    def score(self, context: ProbeContext, settings: FewshotSettings) -> Score:
         """Score the features of one layer; there is no selection."""
+        splits, seed = context.splits, context.seed
         for part in splits.values():
             require_one_label(
                 part.labels,
@@ -158,7 +151,9 @@ class FewshotProbe:
             return _allway_score(splits, settings, seed)
         started = time.perf_counter()
         pool = _pool(splits, settings)
-        episodes = episodes_for(self.folder, pool.labels, pool.names, settings.shape, seed=seed, groups=pool.groups)
+        episodes = episodes_for(
+            context.episodes, pool.labels, pool.names, settings.shape, seed=seed, groups=pool.groups
+        )
         halves = _halves(pool, settings.shape, seed)
         drawn = time.perf_counter()
         outcomes = evaluate_episodes(pool.x, episodes.digest, episodes.rows(pool.names), halves, settings)

@@ -28,7 +28,7 @@ from .classification import (
     train_and_test,
 )
 from .neighbours import Array, Metric, Rows, approximate_neighbours, neighbours
-from .probe import PROBES
+from .probe import PROBES, Probe, ProbeContext
 from .ranking import METRIC, mean_average_precision, ranking_score, require_shown
 
 Index = Literal["auto", "flat", "ivf"]
@@ -138,14 +138,15 @@ class KnnScores:
     search: Mapping[str, Any]
 
 
-class KnnProbe:
+class KnnProbe(Probe[KnnSettings]):
     """Weighted k-NN: selects k, T and metric on validation rows, and scores ``test`` with train + val as the bank."""
 
     settings_type = KnnSettings
 
-    def score(self, splits: Mapping[str, Features], settings: KnnSettings, *, seed: int) -> Score:
+    def score(self, context: ProbeContext, settings: KnnSettings) -> Score:
         """Score the features of one layer; ``extra_metrics`` has the test accuracy of each combination."""
         started = time.perf_counter()
+        splits, seed = context.splits, context.seed
         bank, test = train_and_test(splits)
         require_two_classes(bank)
         vote, choice = None, Selection()

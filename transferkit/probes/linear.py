@@ -34,7 +34,7 @@ from .classification import (
 )
 from .logistic import LogisticPath, fitted_classes, logistic_path, one_vs_rest_path
 from .normalizing import Normalize, normalized, normalizer, pieces_of
-from .probe import PROBES
+from .probe import PROBES, Probe, ProbeContext
 from .ranking import mean_average_precision, ranking_score, require_shown
 from .sgd import sgd_score
 
@@ -112,20 +112,26 @@ class LinearSettings:
         return np.geomspace(self.penalty_min, self.penalty_max, self.penalties).tolist()
 
 
-class LinearProbe:
+class LinearProbe(Probe[LinearSettings]):
     """Logistic regression: selects the penalty on validation rows, refits on train + val and scores ``test``."""
 
     settings_type = LinearSettings
 
-    def score(self, splits: Mapping[str, Features], settings: LinearSettings, *, seed: int) -> Score:
+    def augmented_views(self, settings: LinearSettings) -> int:
+        """Return the number of views."""
+        return settings.views
+
+    def score(self, context: ProbeContext, settings: LinearSettings) -> Score:
         """Score the features of one layer; ``extra_metrics`` reports whether the fits converged.
 
         For multi-label rows, mean average precision selects the penalty and is the score.
 
         Raises: DataError: for multi-label rows, if the solver is SGD, or no row has a class.
         """
+        splits, seed = context.splits, context.seed
         if settings.solver == "sgd":
-            require_one_label_for_sgd(splits)
+            _require_one_label(splits)
+            splits = context.with_views(settings.views)
             return sgd_score(splits, lambda rows, fitted: _whole(rows, fitted, settings), seed=seed)
         started = time.perf_counter()
         fitting, test = train_and_test(splits)
@@ -240,7 +246,7 @@ def _not_fitted(fitting: Features) -> list[str]:
     return [name for label, name in enumerate(fitting.classes) if label not in fitted]
 
 
-def require_one_label_for_sgd(splits: Mapping[str, Features]) -> None:
+def _require_one_label(splits: Mapping[str, Features]) -> None:
     """Refuse multi-label rows.
 
     Raises: DataError: if a split is multi-label; the message names the solver to use.

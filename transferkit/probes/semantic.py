@@ -13,7 +13,6 @@ penalty per target is selected on validation rows.
 """
 
 import math
-import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
@@ -35,7 +34,6 @@ from .classification import selection, train_and_test
 from .descent import StoppingRule
 from .logistic import LIMITS, logistic_along
 from .normalizing import column_scale_and_mean
-from .probe import PROBES
 from .ridge import ridge_along
 
 Level = Literal["low", "mid", "high", "factors"]
@@ -113,21 +111,6 @@ class TargetScore:
     def to_json(self) -> dict[str, float | None]:
         """Return plain values, without the terms of the groups."""
         return {name: value for name, value in vars(self).items() if name not in ("terms", "groups")}
-
-
-class SemanticProbe:
-    """Semantic probe: mean score of all targets of the features."""
-
-    settings_type = SemanticSettings
-
-    def score(self, splits: Mapping[str, Features], settings: SemanticSettings, *, seed: int) -> Score:
-        """Score how well the features of one layer predict their ``targets``; constant targets are listed."""
-        started = time.perf_counter()
-        scores, constant = target_scores(splits, settings.grid, seed=seed)
-        return summary(scores, constant, seed=seed, seconds=time.perf_counter() - started)
-
-
-PROBES.register("semantic")(SemanticProbe())
 
 
 def target_scores(

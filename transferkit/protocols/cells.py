@@ -79,14 +79,21 @@ def entry_cell(
 
 
 def features_cell(splits: Mapping[str, Features], protocol: str, settings: Mapping[str, Any], *, seed: int) -> Cell:
-    """Return the cell of a result from features in memory; ``splits`` are of one model, layer and data set."""
+    """Return the cell of a result from features in memory, which may have been changed since they were extracted.
+
+    Args:
+        splits: features of one model, layer and data set.
+        protocol: name of the protocol.
+        settings: all settings that affect the result.
+        seed: seed of all random draws.
+    """
     features = next(iter(splits.values()))
     return Cell(
         protocol=protocol,
         model=features.model,
         weights=features.weights,
         data=features.data,
-        fingerprint=digest_of({name: split.fingerprint for name, split in splits.items()}),
+        fingerprint=digest_of({name: split.content_digest() for name, split in splits.items()}),
         layer=features.layer,
         pooling=features.pooling,
         view=features.view,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from ..core.results import Result, Results
 from .context import RunContext
-from .evaluate import EvalRequest, Evaluator, question
+from .evaluate import EvalRequest, Evaluator, eval_request
 from .pretraining.pretrain import pretrain
 from .pretraining.settings import PretrainSettings
 from .settings import ExtractSettings
@@ -45,8 +45,8 @@ def run_demo(context: RunContext) -> Demo:
     """Pretrain two encoders, then probe the stages of five models over twelve data sets, three ways."""
     for loss in LOSSES:
         pretrain(replace(PRETRAINED, loss=loss), context=context, name=f"demo-{loss}")
-    by_depth = Results(_evaluate(context, "stages", [question("linear", penalties=PENALTIES)]))
-    rest = list(_evaluate(context, "last", [question("knn"), question("fewshot", shots=5)]))
+    by_depth = Results(_evaluate(context, "stages", [eval_request("linear", penalties=PENALTIES)]))
+    rest = list(_evaluate(context, "last", [eval_request("knn"), eval_request("fewshot", shots=5)]))
     return Demo(
         by_depth=by_depth,
         at_last=_last_layers(by_depth),
@@ -55,12 +55,12 @@ def run_demo(context: RunContext) -> Demo:
     )
 
 
-def _evaluate(context: RunContext, layers: str, questions: Sequence[EvalRequest]) -> Iterator[Result]:
+def _evaluate(context: RunContext, layers: str, requests: Sequence[EvalRequest]) -> Iterator[Result]:
     """Yield the results of every model, at its input size, on every data set."""
     for model, size in INPUT_SIZES.items():
         extraction = ExtractSettings(layers=(layers,), size=size)
-        yield from Evaluator(context, extraction).run([model], DATASETS, questions)
-    yield from Evaluator(context, ExtractSettings(layers=(layers,))).run(MODELS, DATASETS, questions)
+        yield from Evaluator(context, extraction).run([model], DATASETS, requests)
+    yield from Evaluator(context, ExtractSettings(layers=(layers,))).run(MODELS, DATASETS, requests)
 
 
 def _last_layers(results: Results) -> Results:

@@ -1,16 +1,15 @@
 """Evaluation of cached features by protocols: missing features are extracted, finished records are reused."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cache, partial
 from itertools import product
 from typing import Any
 
-from ..cache.entry import Entry
 from ..cache.store import FeatureStore
-from ..core.devices import free_memory_bytes
 from ..core.errors import DataError, UsageError
-from ..core.features import Features
+from ..core.features import UNNAMED, Features
 from ..core.files import digest_of
 from ..core.results import Cell, Result, Results, ResultStore
 from ..data.dataset import Dataset
@@ -19,15 +18,12 @@ from ..data.variants import PLAIN
 from ..models.catalog import default_model, load_encoder
 from ..models.encoder import Encoder
 from ..probes import PROBES
-from ..probes.fewshot import FewshotProbe, with_shared_classes
-from ..probes.linear import LinearSettings, require_one_label_for_sgd
-from ..probes.probe import Probe, Settings
-from ..probes.semantic import SemanticSettings
-from .cells import entry_cell
+from ..probes.probe import Probe, ProbeContext, Settings
+from .cells import entry_cell, features_cell
 from .context import RunContext
 from .dataset_catalog import expand_datasets
 from .extract import Extractor
-from .semantic import ScoreCache, Semantics
+from .layer_features import LayerFeatures
 from .settings import ExtractSettings
 from .trained_on import note_trained_on, with_source
 
@@ -45,7 +41,7 @@ class EvalRequest:
     settings: Settings
 
 
-def question(protocol: str, **settings: Any) -> EvalRequest:
+def eval_request(protocol: str, **settings: Any) -> EvalRequest:
     """Return the evaluation request for a protocol and its settings.
 
     Raises: UsageError: for a setting that the protocol does not have, with the protocols that have it.
@@ -59,22 +55,18 @@ def question(protocol: str, **settings: Any) -> EvalRequest:
     return EvalRequest(protocol, settings_type(**settings))
 
 
-def questions(protocol: str, **settings: Any) -> list[EvalRequest]:
-    """Return one request per combination of shots and levels, either of which may be a list.
+def eval_requests(protocol: str, **settings: Any) -> list[EvalRequest]:
+    """Return one request per combination of the settings that may be lists, such as several numbers of shots.
 
-    Several shots are evaluated on the same classes, unless the settings choose the classes.
-
-    Raises: UsageError: as ``question`` does.
+    Raises: UsageError: as ``eval_request`` does.
     """
-    several = {name: settings.pop(name) for name in _SEVERAL if isinstance(settings.get(name), list | tuple)}
-    if empty := [name for name, values in several.items() if not values]:
+    probe = PROBES[protocol]
+    lists = {name: settings.pop(name) for name in probe.lists if isinstance(settings.get(name), list | tuple)}
+    if empty := [name for name, values in lists.items() if not values]:
         raise UsageError(f"{empty[0]} is empty: give at least one value.")
-    variants = [dict(zip(several, chosen, strict=True)) for chosen in product(*several.values())]
-    requested = [question(protocol, **settings, **variant).settings for variant in variants]
-    return [EvalRequest(protocol, one) for one in with_shared_classes(requested)]
-
-
-_SEVERAL = ("shots", "level")
+    variants = [dict(zip(lists, chosen, strict=True)) for chosen in product(*lists.values())]
+    requested = [eval_request(protocol, **settings, **variant).settings for variant in variants]
+    return [EvalRequest(protocol, one) for one in probe.comparable(requested)]
 
 
 class IncompleteResultsError(DataError):
@@ -110,7 +102,7 @@ class Evaluator:
         if self.max_memory is not None and not self.max_memory >= 0:
             raise UsageError(f"--max-memory {self.max_memory:g} GiB is invalid: give 0 or more.")
 
-    def run(self, models: Sequence[str], datasets: Sequence[str], questions: Sequence[EvalRequest]) -> Results:
+    def run(self, models: Sequence[str], datasets: Sequence[str], requests: Sequence[EvalRequest]) -> Results:
         """Evaluate all combinations of models, data sets, layers and requests.
 
         Every model and data set is opened before the first image is processed.
@@ -118,13 +110,13 @@ class Evaluator:
         Args:
             models: encoder specs; an empty list selects the default model.
             datasets: specs of data sets and groups of them.
-            questions: requests to evaluate on each layer.
+            requests: requests to evaluate on each layer.
 
         Raises:
             UsageError: if augmented training views are combined with a variant of the images.
             IncompleteResultsError: if a request cannot be evaluated on some features; it has all other results.
         """
-        self._require_own_images(questions)
+        self._require_own_images(requests)
         workspace = self.context.workspace
         opened = [self.context.open(name) for name in expand_datasets(datasets)]
         for dataset in opened:
@@ -135,10 +127,10 @@ class Evaluator:
         ]
         results: list[Result] = []
         problems: dict[str, None] = {}
-        known: ScoreCache = {}
+        shared: dict[str, Any] = {}
         for extractor in map(self.extractor, encoders):
             for dataset in opened:
-                for answer in self.evaluate(extractor, dataset, questions, known):
+                for answer in self.evaluate(extractor, dataset, requests, shared):
                     if isinstance(answer, Result):
                         results.append(answer)
                     else:
@@ -148,9 +140,9 @@ class Evaluator:
             raise IncompleteResultsError(" ".join(problems), Results(results))
         return Results(results)
 
-    def _require_own_images(self, questions: Sequence[EvalRequest]) -> None:
+    def _require_own_images(self, requests: Sequence[EvalRequest]) -> None:
         """Refuse augmented views together with a variant, because augmentation would not include the variant."""
-        views = max((q.settings.views for q in questions if isinstance(q.settings, LinearSettings)), default=0)
+        views = max((PROBES[one.protocol].augmented_views(one.settings) for one in requests), default=0)
         if views and self.extraction.variant != PLAIN:
             raise UsageError(
                 f"--views {views} cannot be combined with --variant {self.extraction.variant}: augmented views "
@@ -162,89 +154,63 @@ class Evaluator:
         return Extractor(encoder, self.extraction, store=FeatureStore(self.context.workspace.features))
 
     def evaluate(
-        self, extractor: Extractor, dataset: Dataset, questions: Sequence[EvalRequest], known: ScoreCache
+        self, extractor: Extractor, dataset: Dataset, requests: Sequence[EvalRequest], shared: dict[str, Any]
     ) -> Iterator[Result | DataError]:
         """Evaluate one encoder on one data set, and yield a result or an error per layer and request.
 
         Args:
             extractor: extractor of the encoder.
             dataset: data set to evaluate on.
-            questions: requests to evaluate on each layer.
-            known: cache of semantic scores, which further encoders reuse for the baselines that they share.
+            requests: requests to evaluate on each layer.
+            shared: what probes keep for further encoders, such as the scores of baselines.
         """
         note_trained_on(extractor.encoder, dataset.spec, self.context.reporter)
-        entries = {name: extractor.open(split).run(self.context.reporter) for name, split in dataset.splits.items()}
-        levels = tuple(dict.fromkeys(q.settings.level for q in questions if isinstance(q.settings, SemanticSettings)))
-        semantics = Semantics(extractor, dataset, self.context, levels, known, self.max_memory)
-        semantics.precompute_scores(list(self._open_semantics(entries, questions, semantics)))
+        images = LayerFeatures(extractor, dataset, self.context, self.max_memory, shared)
+        fingerprint = digest_of({split: entry.fingerprint for split, entry in images.entries.items()})
+        probes = {
+            protocol: PROBES[protocol].for_images(images, [one.settings for one in own])
+            for protocol, own in _by_protocol(requests).items()
+        }
+        cells = {
+            (layer, one): entry_cell(
+                next(iter(images.entries.values())),
+                layer,
+                one.protocol,
+                probes[one.protocol].recorded(one.settings),
+                fingerprint=fingerprint,
+                seed=self.context.seed,
+            )
+            for layer in extractor.names
+            for one in requests
+        }
+        for protocol, probe in probes.items():
+            own = [(layer, one) for layer, one in cells if one.protocol == protocol]
+            probe.prepare([(layer, one.settings) for layer, one in own if not self._stored(cells[layer, one])])
         for layer in extractor.names:
-            features: dict[str, Features] = {}
-            for question in questions:
+            load = cache(partial(images.splits, layer))
+            for one in requests:
                 try:
-                    yield self._answer(entries, layer, question, features, semantics)
+                    yield self._answer(cells[layer, one], probes[one.protocol], one.settings, images, load)
                 except DataError as error:
                     yield error
 
-    def _load(self, entries: Mapping[str, Entry], layer: str) -> dict[str, Features]:
-        """Load all splits of a layer, into memory only if two float32 copies fit."""
-        needed = sum(8 * entry.rows * entry.layers[layer] for entry in entries.values())
-        budget = self._budget(needed)
-        return {split: entry.features(layer, memory_bytes=budget) for split, entry in entries.items()}
-
-    def _budget(self, needed: int) -> float:
-        """Return the bytes of memory for features: unlimited if ``needed`` bytes fit, else 0."""
-        free = free_memory_bytes() / 2 if self.max_memory is None else self.max_memory * 2**30
-        return float("inf") if needed <= free else 0
-
-    def _augmented(
-        self, semantics: Semantics, layer: str, features: Mapping[str, Features], views: int
-    ) -> dict[str, Features]:
-        """Return the features with augmented views of the training rows; missing views are extracted."""
-        require_one_label_for_sgd(features)
-        with_views = dict(features)
-        for split in features.keys() - {"test"}:
-            rows = semantics.dataset.split(split)
-            extractors = [semantics.extractor.with_variant(f"augment:{number}") for number in range(views)]
-            entries = [extractor.open(rows).run(self.context.reporter) for extractor in extractors]
-            budget = self._budget(sum(8 * entry.rows * entry.layers[layer] for entry in entries))
-            augmented = tuple(entry.features(layer, memory_bytes=budget).x for entry in entries)
-            with_views[split] = replace(features[split], augmented=augmented)
-        return with_views
-
-    def _probe(self, protocol: str) -> Probe:
-        """Return the probe; few-shot episodes are stored in the workspace and reused."""
-        probe = PROBES[protocol]
-        if isinstance(probe, FewshotProbe):
-            return replace(probe, folder=self.context.workspace.episodes)
-        return probe
-
     def _answer(
         self,
-        entries: Mapping[str, Entry],
-        layer: str,
-        question: EvalRequest,
-        features: dict[str, Features],
-        semantics: Semantics,
+        cell: Cell,
+        probe: Probe[Any],
+        settings: Settings,
+        images: LayerFeatures,
+        load: Callable[[], Mapping[str, Features]],
     ) -> Result:
-        """Return the stored record, or evaluate the request; ``features`` is filled when first needed."""
-        cell = _cell(entries, layer, question, semantics)
+        """Return the stored record, or score the features that ``load`` returns and store the record."""
         if found := self._stored(cell):
             return found
         started = time.perf_counter()
-        if not features:
-            features.update(self._load(entries, layer))
+        features = load()
         load_seconds = time.perf_counter() - started
-        if isinstance(question.settings, SemanticSettings):
-            score = semantics.score(layer, question.settings)
-        else:
-            scored = features
-            if isinstance(question.settings, LinearSettings) and question.settings.views:
-                scored = self._augmented(semantics, layer, features, question.settings.views)
-            score = self._probe(question.protocol).score(scored, question.settings, seed=self.context.seed)
-        score = with_source(score, semantics.extractor.encoder.trained_on, semantics.dataset.spec)
-        skipped = sum(len(part.skipped) for part in features.values())
-        dim = next(iter(features.values())).dim
-        result = Result.of(cell, score, dim=dim, skipped_rows=skipped, load_seconds=load_seconds)
+        context = ProbeContext(features, self.context.seed, self.context.workspace.episodes, images)
+        result = _result(cell, probe, settings, context, load_seconds)
+        result = with_source(result, images.extractor.encoder.trained_on, images.dataset.spec)
         ResultStore(self.context.workspace.results).add(result)
         return result
 
@@ -252,29 +218,42 @@ class Evaluator:
         """Return the stored record, unless ``force`` is set."""
         return None if self.force else ResultStore(self.context.workspace.results).find(cell)
 
-    def _open_semantics(
-        self, entries: Mapping[str, Entry], questions: Sequence[EvalRequest], semantics: Semantics
-    ) -> Iterator[tuple[str, SemanticSettings]]:
-        """Yield the layers and semantic settings without a record."""
-        for layer in semantics.extractor.names:
-            for question in questions:
-                settings = question.settings
-                if not isinstance(settings, SemanticSettings):
-                    continue
-                if not self._stored(_cell(entries, layer, question, semantics)):
-                    yield layer, settings
+
+def evaluate_features(
+    splits: Mapping[str, Features], request: EvalRequest, context: RunContext, *, force: bool = False
+) -> Result:
+    """Evaluate a request on features in memory; a finished result for the same values is reused.
+
+    The result is recorded, unless the features name no model.
+
+    Args:
+        splits: features of one layer by split.
+        request: protocol and settings.
+        context: workspace of the records, and seed.
+        force: compute a finished result again.
+    """
+    probe, store = PROBES[request.protocol], ResultStore(context.workspace.results)
+    cell = features_cell(splits, request.protocol, probe.recorded(request.settings), seed=context.seed)
+    if not force and (found := store.find(cell)):
+        return found
+    result = _result(cell, probe, request.settings, ProbeContext(splits, context.seed, context.workspace.episodes))
+    if cell.model != UNNAMED:
+        store.add(result)
+    return result
 
 
-def _cell(entries: Mapping[str, Entry], layer: str, question: EvalRequest, semantics: Semantics) -> Cell:
-    """Return the cell of a result: the keys of all splits, the request with its targets, and the seed."""
-    entry, settings = next(iter(entries.values())), question.settings.to_json()
-    if isinstance(question.settings, SemanticSettings):
-        settings = {**settings, "targets": semantics.definitions(question.settings)}
-    return entry_cell(
-        entry,
-        layer,
-        question.protocol,
-        settings,
-        fingerprint=digest_of({split: entry.fingerprint for split, entry in entries.items()}),
-        seed=semantics.context.seed,
-    )
+def _result(
+    cell: Cell, probe: Probe[Any], settings: Settings, context: ProbeContext, load_seconds: float = 0.0
+) -> Result:
+    """Return the record of the score of a layer."""
+    skipped = sum(len(part.skipped) for part in context.splits.values())
+    dim = next(iter(context.splits.values())).dim
+    return Result.of(cell, probe.score(context, settings), dim=dim, skipped_rows=skipped, load_seconds=load_seconds)
+
+
+def _by_protocol(requests: Sequence[EvalRequest]) -> dict[str, list[EvalRequest]]:
+    """Return protocol → its requests."""
+    found: dict[str, list[EvalRequest]] = {}
+    for one in requests:
+        found.setdefault(one.protocol, []).append(one)
+    return found

@@ -19,25 +19,25 @@ import torch
 from numpy.typing import NDArray
 
 from ..cache.entry import Entry
-from ..core.devices import free_memory_bytes
 from ..core.errors import DataError, TransferkitError, UnknownNameError
 from ..core.features import Features
 from ..core.files import digest_of
 from ..core.groups import grouped_fingerprint
 from ..core.labels import is_multilabel, require_one_label
 from ..core.results import Score
-from ..data.dataset import Dataset
 from ..data.loading import MOST_WORKERS, can_fork, map_in_forked_processes
 from ..data.variants import PLAIN
 from ..models.catalog import load_encoder
 from ..models.encoder import Encoder
 from ..models.ending import LAST
+from ..probes.probe import ProbeContext
 from ..probes.semantic import SemanticSettings, TargetScore, summary, target_scores
 from ..semantics import TARGETS
 from ..semantics.factors import PREFIX, factor_targets
 from ..semantics.scene import DEFINITION
-from .context import RunContext
 from .extract import Extractor
+from .layer_features import LayerFeatures
+from .semantic_probe import SemanticProbe
 from .semantic_tasks import MOST_ROWS, TASKS
 from .targets import measured, read_targets, targets_key, targets_of
 
@@ -77,36 +77,36 @@ class ScoreRequest:
 
 
 @dataclass(eq=False)
-class Semantics:
-    """Semantic scores of one encoder on one data set.
+class Semantics(SemanticProbe):
+    """The semantic probe for one encoder and data set.
 
     Attributes:
-        extractor: extractor of the encoder, with the layers.
-        dataset: data set of the images.
-        context: workspace, seed and reporter.
+        images: encoder and data set; scores of baselines are shared with further encoders.
         levels: all levels that will be requested; a layer's targets of all levels are scored together, from
             one decomposition of its features.
-        known: cache of scores, shared by several encoders that have the same baselines.
-        max_memory: GiB of memory for scoring; None uses half of the free memory.
     """
 
-    extractor: Extractor
-    dataset: Dataset
-    context: RunContext
+    images: LayerFeatures
     levels: tuple[str, ...] = ()
-    known: ScoreCache = field(default_factory=dict)
-    max_memory: float | None = None
     _extractors: dict[str, Extractor] = field(default_factory=dict)
     _entries: dict[tuple[str, str, str], Entry] = field(default_factory=dict)
     _read: dict[tuple[str, ...], tuple[Sequence[str], dict[str, NDArray]]] = field(default_factory=dict)
     _keys: dict[ScoreRequest, str] = field(default_factory=dict)
     _precomputed_seconds: dict[str, float] = field(default_factory=dict)  # not yet added to a score
 
-    def score(self, layer: str, settings: SemanticSettings) -> Score:
-        """Return the score of ``layer`` for the targets of a level, with the scores of the baselines.
+    def __post_init__(self) -> None:
+        self.extractor, self.dataset, self.context = self.images.extractor, self.images.dataset, self.images.context
+        self.known: ScoreCache = self.images.shared.setdefault("semantic", {})
+
+    def score(self, context: ProbeContext, settings: SemanticSettings) -> Score:
+        """Return the score of a layer for the targets of a level, with the scores of the baselines.
 
         Raises: UnknownNameError, DataError: for an unknown task, or if all targets are constant.
         """
+        return self.score_layer(next(iter(context.splits.values())).layer, settings)
+
+    def score_layer(self, layer: str, settings: SemanticSettings) -> Score:
+        """Return the score of a layer by name; see ``score``."""
         started = time.perf_counter()
         before = sum(self._precomputed_seconds.pop(self._key(one), 0.0) for one in self._requests(layer, settings))
         found = {name: self._level(source, settings) for name, source in self._sources(layer).items()}
@@ -121,6 +121,10 @@ class Semantics:
         normalised = [value["normalised"] for value in targets.values() if "normalised" in value]
         mean = {"normalised": float(np.mean(normalised))} if normalised else {}
         return replace(score, extra_metrics={**score.extra_metrics, **mean, "targets": targets})
+
+    def recorded(self, settings: SemanticSettings) -> dict[str, Any]:
+        """Return the settings, with the definition of each target."""
+        return {**settings.to_json(), "targets": self.definitions(settings)}
 
     def definitions(self, settings: SemanticSettings) -> dict[str, str]:
         """Return the definition of each target of a score by name; other definitions give another record.
@@ -137,7 +141,7 @@ class Semantics:
         versions = {name: str(TASKS[name].version) for name in tasks}
         return {name: f"{TARGETS[name].version}.{DEFINITION}" for name in targets_of(settings.level)} | versions
 
-    def precompute_scores(self, requests: Sequence[tuple[str, SemanticSettings]]) -> None:
+    def prepare(self, requests: Sequence[tuple[str, SemanticSettings]]) -> None:
         """Score pairs of a layer and settings in as many processes as torch has threads.
 
         Scoring a layer takes thousands of small products, which a second thread does not accelerate. Missing
@@ -171,8 +175,8 @@ class Semantics:
 
     def _workers(self, needed: Collection[float]) -> int:
         """Return the number of processes, for scores that need ``needed`` bytes each."""
-        free = free_memory_bytes() / 2 if self.max_memory is None else self.max_memory * 2**30
-        return int(min(torch.get_num_threads(), len(needed), free / max(needed, default=1), MOST_WORKERS))
+        fitting = self.images.memory_bytes / max(needed, default=1)
+        return int(min(torch.get_num_threads(), len(needed), fitting, MOST_WORKERS))
 
     def _bytes(self, request: ScoreRequest) -> float:
         """Return the maximum number of bytes that scoring ``request`` takes."""

@@ -21,8 +21,8 @@ from ..protocols.finetuning.cost import total_training_images
 from ..protocols.finetuning.settings import FinetuneSettings
 from ..protocols.pretraining.settings import PretrainSettings
 from ..protocols.settings import ExtractSettings
-from .grid import Task, grid_of
-from .runner import available_layers, settings_of
+from .grid import Task, grid_of, settings_of
+from .runner import available_layers
 from .study import Study
 from .task_store import TaskStore, unfinished
 

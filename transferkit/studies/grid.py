@@ -5,8 +5,8 @@ set, or one protocol for them; settings of the machine (threads, memory, device)
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, get_type_hints
 
 from ..core.files import digest_of
 from ..core.results import recipe
@@ -58,6 +58,18 @@ Grid = dict[str, Task]
 def plain(settings: Any) -> dict[str, Any]:
     """Return the fields of settings as plain values for JSON."""
     return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(settings).items()}
+
+
+def settings_of(settings_type: type, value: Mapping[str, Any]) -> Any:
+    """Return settings from their plain values, with lists converted to tuples."""
+    hints = get_type_hints(settings_type)
+    names = [one.name for one in fields(settings_type) if one.name in value]
+    return settings_type(
+        **{
+            name: tuple(value[name]) if isinstance(value[name], list) and "tuple" in str(hints[name]) else value[name]
+            for name in names
+        }
+    )
 
 
 def grid_of(study: Study) -> Grid:

@@ -13,11 +13,9 @@ from ..core.errors import UsageError
 from ..core.registry import unknown_name
 from ..models.catalog import require_known_model
 from ..probes import PROBES
-from ..probes.fewshot import with_shared_classes
-from ..probes.semantic import LEVELS
 from ..protocols.analyses.robustness_settings import RobustnessSettings
 from ..protocols.dataset_catalog import expand_datasets
-from ..protocols.evaluate import question
+from ..protocols.evaluate import eval_request
 from ..protocols.finetuning.presets import preset_settings as finetune_settings
 from ..protocols.finetuning.settings import FinetuneSettings
 from ..protocols.pretraining.presets import preset_settings as pretrain_settings
@@ -30,7 +28,6 @@ _SCOPE = ("models", "data", "layers", "seeds")
 _TABLES = ("pretrain", "probe", "finetune", "analyze")
 _TOP = ("name", *_SCOPE, "precision", "workers_per_entry", "shown", *_TABLES)
 _PATHS = ("folder", "file", "imagenet", "miniimagenet")
-BATCHED_PROTOCOLS = ("semantic",)  # protocols that evaluate several settings from one decomposition
 
 
 def read_study(spec: str) -> Study:
@@ -196,13 +193,15 @@ def _run_name(name: str, study: str, settings: PretrainSettings, varied: list[st
 
 def _probings(table: Table, scope: Scope) -> Iterator[Probing]:
     protocol = table.get("protocol", str, "linear")
-    settings_type = table.settled(PROBES.__getitem__, protocol).settings_type
-    variants = list(table.variants(settings_type, "protocol", *_SCOPE))
-    if protocol == "semantic" and "level" not in table.values:
-        variants = [{**changes, "level": level} for level in LEVELS for changes in variants]
-    settings = with_shared_classes([table.settled(question, protocol, **changes).settings for changes in variants])
-    if protocol in BATCHED_PROTOCOLS:
-        yield Probing(protocol, tuple(settings), scope)
+    probe = table.settled(PROBES.__getitem__, protocol)
+    variants = list(table.variants(probe.settings_type, "protocol", *_SCOPE))
+    for name, values in probe.lists.items():
+        if values and name not in table.values:
+            variants = [{**changes, name: value} for value in values for changes in variants]
+    requested = [table.settled(eval_request, protocol, **changes).settings for changes in variants]
+    settings = tuple(probe.comparable(requested))
+    if probe.batched:
+        yield Probing(protocol, settings, scope)
     else:
         yield from (Probing(protocol, (one,), scope) for one in settings)
 

@@ -8,8 +8,8 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, get_type_hints
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..cache.store import FeatureStore
 from ..core.errors import DataError, ModelError, StudyError, TransferkitError
@@ -20,7 +20,6 @@ from ..models.catalog import load_encoder
 from ..models.encoder import Encoder
 from ..models.layers import resolve_layers
 from ..probes import PROBES
-from ..protocols.analyses.layer_features import LayerFeatures
 from ..protocols.analyses.robustness import robustness
 from ..protocols.analyses.robustness_settings import RobustnessSettings
 from ..protocols.analyses.separation import separations
@@ -31,12 +30,12 @@ from ..protocols.evaluate import EvalRequest, Evaluator
 from ..protocols.extract import Extractor
 from ..protocols.finetuning.finetune import RunOptions, finetune
 from ..protocols.finetuning.settings import FinetuneSettings
+from ..protocols.layer_features import LayerFeatures
 from ..protocols.pretraining.pretrain import pretrain
 from ..protocols.pretraining.settings import PretrainSettings
-from ..protocols.semantic import ScoreCache
 from ..protocols.settings import ExtractSettings
 from ..training.settings import TrainerConfig
-from .grid import Task
+from .grid import Task, settings_of
 from .outcome import Outcome, ResourceGrant
 from .task_store import TaskRecord, TaskStore
 
@@ -56,7 +55,7 @@ class TaskRunner:
     share: ResourceGrant = field(default_factory=ResourceGrant)
     task_store: TaskStore = field(init=False)
     _extractors: dict[str, Extractor] = field(default_factory=dict)
-    _known: ScoreCache = field(default_factory=dict)
+    _shared: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.task_store = TaskStore(RunContext(self.workspace))
@@ -111,13 +110,13 @@ class TaskRunner:
 
     def _probe(self, what: Mapping[str, Any]) -> Iterator[Result]:
         kind = PROBES[what["protocol"]].settings_type
-        questions = [EvalRequest(what["protocol"], settings_of(kind, one)) for one in what["settings"]]
+        requests = [EvalRequest(what["protocol"], settings_of(kind, one)) for one in what["settings"]]
         extraction = self._extraction(what)
         evaluator = Evaluator(self._context(what), extraction, max_memory=self.share.memory)
         dataset = self.task_store.open(what["data"], what["seed"])
         problems: dict[str, None] = {}
         for model in what["sizes"]:
-            for answer in evaluator.evaluate(self._extractor(model, what), dataset, questions, self._known):
+            for answer in evaluator.evaluate(self._extractor(model, what), dataset, requests, self._shared):
                 if isinstance(answer, Result):
                     yield answer
                 else:
@@ -231,18 +230,6 @@ def train(what: Mapping[str, Any], workspace: Workspace, trainer_config: Trainer
             f"{error} In a study, set name in [[pretrain]] instead of --name, and instead of --no-resume remove the "
             f"folder {workspace.runs / what['run']}."
         ) from error
-
-
-def settings_of(settings_type: type, value: Mapping[str, Any]) -> Any:
-    """Return settings from their plain values, with lists converted to tuples."""
-    hints = get_type_hints(settings_type)
-    names = [one.name for one in fields(settings_type) if one.name in value]
-    return settings_type(
-        **{
-            name: tuple(value[name]) if isinstance(value[name], list) and "tuple" in str(hints[name]) else value[name]
-            for name in names
-        }
-    )
 
 
 def _train_together(what: Mapping[str, Any], workspace: Workspace, share: ResourceGrant) -> None:

@@ -19,13 +19,13 @@ from ..core.files import write_json
 from ..core.results import RECORD_VERSION
 from ..data.dataset import Dataset
 from ..models.runs import Run
+from ..probes import PROBES
 from ..protocols.context import RunContext
-from ..protocols.semantic_tasks import definitions_digest
 from .grid import Grid, Task
 
 Stamp = dict[str, Any]
-"""Values besides the task that determine its results: contents of weights and images, versions, and
-definitions of semantic targets."""
+"""Values besides the task that determine its results: contents of weights and images, versions, and the
+definition of a probe."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ class TaskStore:
         if None in models.values():
             return None
         stamp = {"models": models, "data": data, "versions": _versions(), "record": RECORD_VERSION}
-        if task.what.get("protocol") == "semantic":
-            stamp["targets"] = definitions_digest()
+        if task.kind == "probe" and (definition := PROBES[task.what["protocol"]].definition()):
+            stamp["definition"] = definition
         return stamp
 
     def task_record(self, task: Task) -> TaskRecord | None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from transferkit.protocols.analyses.layer_features import LayerFeatures
+from transferkit.protocols.layer_features import LayerFeatures
 
 
 def flatten(monkeypatch: pytest.MonkeyPatch, *, but: str) -> None:

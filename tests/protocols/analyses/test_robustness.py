@@ -6,7 +6,6 @@ import pytest
 from tests.protocols.analyses.pictures import LAST, MODEL, context
 from transferkit.core.errors import DataError, UnknownNameError, UsageError
 from transferkit.probes.estimators import LinearProbe
-from transferkit.protocols.analyses.layer_features import layer_features
 from transferkit.protocols.analyses.robustness import (
     RobustnessSettings,
     robustness,
@@ -14,6 +13,7 @@ from transferkit.protocols.analyses.robustness import (
     severity_curves,
 )
 from transferkit.protocols.context import RunContext
+from transferkit.protocols.layer_features import layer_features
 
 FEW = RobustnessSettings(corruptions=("noise", "contrast"), severities=(1, 5), penalties=3)
 

@@ -7,9 +7,9 @@ from transferkit.analysis.separation import separation
 from transferkit.core.errors import DataError
 from transferkit.core.features import Features
 from transferkit.core.seeding import generator
-from transferkit.protocols.analyses.layer_features import layer_features
 from transferkit.protocols.analyses.separation import separation_score, separation_table, separations
 from transferkit.protocols.evaluate import IncompleteResultsError
+from transferkit.protocols.layer_features import layer_features
 
 
 def test_every_layer_leaves_a_record_that_is_not_computed_twice(discs, shared):

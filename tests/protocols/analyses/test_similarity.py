@@ -9,8 +9,8 @@ from tests.protocols.analyses.pictures import LAST, MODEL, STAGES, context
 from transferkit.analysis.cka import cka
 from transferkit.core.progress import SILENT
 from transferkit.protocols.analyses import similarity as module
-from transferkit.protocols.analyses.layer_features import layer_features
 from transferkit.protocols.analyses.similarity import similarity
+from transferkit.protocols.layer_features import layer_features
 
 
 def test_layers_of_two_models_are_compared(discs, shared):

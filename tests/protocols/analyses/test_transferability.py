@@ -9,16 +9,16 @@ from tests.reports import records
 from transferkit import __version__
 from transferkit.analysis.transferability import SCORES
 from transferkit.models.catalog import load_encoder
-from transferkit.protocols.analyses.layer_features import layer_features
 from transferkit.protocols.analyses.transferability import (
     agreements_of,
     has_classifier,
     scores_with_accuracies,
     transferability,
 )
-from transferkit.protocols.evaluate import Evaluator, question
+from transferkit.protocols.evaluate import Evaluator, eval_request
 from transferkit.protocols.finetuning.finetune import RunOptions, finetune
 from transferkit.protocols.finetuning.settings import FinetuneSettings
+from transferkit.protocols.layer_features import layer_features
 from transferkit.training.settings import TrainerConfig
 
 MODELS = [MODEL, f"{MODEL}@1", "pixels"]
@@ -46,7 +46,7 @@ def test_without_measured_accuracies_it_says_what_to_run(discs, tmp_path):
 
 def test_scores_are_held_against_the_accuracies_of_the_workspace(discs, tmp_path):
     here = context(tmp_path)
-    measured = Evaluator(here, LAST).run(MODELS, [discs], [question("linear", penalties=3)])
+    measured = Evaluator(here, LAST).run(MODELS, [discs], [eval_request("linear", penalties=3)])
     found = transferability(MODELS, [discs], LAST, context=here)
     reached = {(r.model, r.layer): r.value for r in measured}
     assert len(found.pairs) == len(found.records)

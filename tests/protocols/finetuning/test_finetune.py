@@ -21,7 +21,7 @@ from transferkit.models.catalog import load_encoder
 from transferkit.models.exchange import export_weights
 from transferkit.protocols.context import RunContext
 from transferkit.protocols.dataset_catalog import open_dataset
-from transferkit.protocols.evaluate import Evaluator, question
+from transferkit.protocols.evaluate import Evaluator, eval_request
 from transferkit.protocols.extract import Extractor
 from transferkit.protocols.finetuning import finetune as module
 from transferkit.protocols.finetuning import training
@@ -50,7 +50,7 @@ def test_at_learning_rate_zero_it_is_the_linear_probe_that_it_starts_from(pictur
     (record,) = tuned(pictures, tmp_path, replace(SMALL, lr=(0.0,), batch=(54,), weight_decay=(0.0,)))
     context = RunContext(Workspace(tmp_path, tmp_path / "data"))
     (probe,) = Evaluator(context, ExtractSettings(size=32)).run(
-        [MODEL], [f"folder:{pictures}"], [question("linear", penalties=12)]
+        [MODEL], [f"folder:{pictures}"], [eval_request("linear", penalties=12)]
     )
     assert list(record.outcomes.right) == list(probe.outcomes.right)
     assert record.extra_metrics["nll"] == pytest.approx(

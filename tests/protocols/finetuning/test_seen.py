@@ -12,12 +12,12 @@ from transferkit.models.exchange import export_weights, import_weights
 from transferkit.models.runs import Run
 from transferkit.protocols.analyses.separation import separations
 from transferkit.protocols.context import RunContext
-from transferkit.protocols.evaluate import Evaluator, question
+from transferkit.protocols.evaluate import Evaluator, eval_request
 from transferkit.protocols.settings import ExtractSettings
 from transferkit.protocols.trained_on import seen_source
 
 SHOWN = ExtractSettings(size=32, device="cpu", precision="fp32", workers=0)
-FEWSHOT = question("fewshot", shots=1, ways=2, queries=2, episodes=5)
+FEWSHOT = eval_request("fewshot", shots=1, ways=2, queries=2, episodes=5)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def probed(workspace, model, data, questions=(FEWSHOT,)):
 @pytest.mark.parametrize("made", ["fine-tuned", "pretrained"])
 def test_a_network_is_marked_on_the_data_it_was_trained_on(made, workspace, pictures):
     data, model = f"folder:{pictures}", "run:pretrained" if made == "pretrained" else fine_tuned(workspace)
-    records, notes = probed(workspace, model, data, [FEWSHOT, question("linear", penalties=2)])
+    records, notes = probed(workspace, model, data, [FEWSHOT, eval_request("linear", penalties=2)])
     assert {record.extra_metrics["trained_on"] for record in records} == {data}
     assert notes == [next(note for note in notes if note.startswith(f"{model} was trained on {data}:"))]
     assert "few-shot episodes draw from all images" in notes[0]

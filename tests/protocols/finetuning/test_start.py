@@ -8,7 +8,7 @@ from tests.protocols.finetuning.tuning import MODEL, SMALL, tuned
 from tests.protocols.pretraining.runs import Notes
 from transferkit.core.workspace import Workspace
 from transferkit.protocols.context import RunContext
-from transferkit.protocols.evaluate import Evaluator, question
+from transferkit.protocols.evaluate import Evaluator, eval_request
 from transferkit.protocols.finetuning.finetune import RunOptions
 from transferkit.protocols.settings import ExtractSettings
 
@@ -34,7 +34,7 @@ def test_the_start_is_the_linear_probe_that_the_network_would_score_without_trai
     notes = Notes()
     (record,) = tuned(pictures, tmp_path, replace(SMALL, lr=(0.0,), epochs=1), reporter=notes, run_options=QUIET)
     context = RunContext(Workspace(tmp_path, tmp_path / "data"))
-    asked = [question("linear", penalties=12)]
+    asked = [eval_request("linear", penalties=12)]
     (probe,) = Evaluator(context, ExtractSettings(size=32)).run([MODEL], [f"folder:{pictures}"], asked)
     assert record.extra_metrics["start_top1"] == pytest.approx(record.value) == pytest.approx(probe.value)
     assert not drop_notes(notes), "equal is not below"

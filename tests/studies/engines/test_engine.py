@@ -17,7 +17,7 @@ def task(kind, **what):
         (task("extract"), True),
         (task("finetune"), True),
         (task("probe", protocol="linear", settings=[{"views": 0}]), False),
-        (task("probe", protocol="linear", settings=[{"views": 2}]), True),
+        (task("probe", protocol="linear", settings=[{"views": 2, "solver": "sgd"}]), True),
         (task("probe", protocol="semantic", settings=[{}]), True),
         (task("probe", protocol="knn", settings=[{}]), False),
         (task("analyze", analysis="cka"), False),

@@ -15,8 +15,8 @@ from ...data.variants import PLAIN
 from ...probes.calibration import expected_calibration_error, negative_log_likelihood
 from ...probes.estimators import LinearProbe
 from ..context import RunContext
+from ..layer_features import LAYER_COLUMNS, LayerFeatures, layer_cells, layer_features
 from ..settings import ExtractSettings
-from .layer_features import LAYER_COLUMNS, LayerFeatures, layer_cells, layer_features
 from .robustness_settings import RobustnessSettings
 
 _MEASURES: dict[str, Callable[[Result], float]] = {

@@ -14,8 +14,8 @@ from ...core.fitted_table import Column, FittedTable
 from ...core.results import Result, Results, Score
 from ..context import RunContext
 from ..evaluate import IncompleteResultsError
+from ..layer_features import LAYER_COLUMNS, LayerFeatures, layer_cells, layer_features
 from ..settings import ExtractSettings
-from .layer_features import LAYER_COLUMNS, LayerFeatures, layer_cells, layer_features
 
 MOST_ROWS = 10_000
 """Maximum number of rows over all splits; larger data sets are subsampled evenly."""

@@ -16,8 +16,8 @@ from ...core.results import Result, Score
 from ...core.seeding import generator
 from ...core.statistics import Interval
 from ..context import RunContext
+from ..layer_features import LayerFeatures, layer_features
 from ..settings import ExtractSettings
-from .layer_features import LayerFeatures, layer_features
 
 MOST_ROWS = 10_000
 """Maximum number of rows over all splits; larger data sets are subsampled evenly."""

@@ -21,8 +21,8 @@ from ...core.statistics import Interval
 from ...models.encoder import Encoder
 from ...models.tracing import OUTPUT, trace
 from ..context import RunContext
+from ..layer_features import LAYER_COLUMNS, LayerFeatures, layer_cells, layer_features
 from ..settings import ExtractSettings
-from .layer_features import LAYER_COLUMNS, LayerFeatures, layer_cells, layer_features
 
 PROBED, TUNED = "linear", "finetune"
 """Protocols whose accuracies in the workspace are compared with the scores.

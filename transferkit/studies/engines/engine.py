@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
-from ..grid import Task
+from ...probes import PROBES
+from ..grid import Task, settings_of
 from ..outcome import Outcome
 
 PROCESS_BYTES = 3 << 29
@@ -66,8 +67,8 @@ def runs_networks(task: Task) -> bool:
     Most tasks only read cached features; some need further variants of the images.
     """
     if task.kind == "probe":
-        views = any(settings.get("views") for settings in task.what["settings"])
-        return bool(task.what["protocol"] == "semantic" or views)
+        probe = PROBES[task.what["protocol"]]
+        return any(probe.needs_images(settings_of(probe.settings_type, one)) for one in task.what["settings"])
     return task.kind != "analyze" or task.what["analysis"] in ("robustness", "transferability")
 
 

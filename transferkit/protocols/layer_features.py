@@ -1,25 +1,26 @@
-"""Features of one model on one data set by layer, and the records of analyses."""
+"""One model on one data set: its cached features by layer, those of augmented views, and the records made of them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from ...cache.entry import Entry
-from ...cache.store import FeatureStore
-from ...core.features import Features, concatenate
-from ...core.fitted_table import Column, Name
-from ...core.results import Result, ResultStore, Score
-from ...data.dataset import Dataset
-from ...data.folder import require_class_folders
-from ...models.catalog import default_model, load_encoder
-from ..cells import entry_cell
-from ..context import RunContext
-from ..dataset_catalog import expand_datasets
-from ..extract import Extractor
-from ..one_label import require_one_label_each
-from ..settings import ExtractSettings
-from ..trained_on import note_trained_on, with_source
+from ..cache.entry import Entry
+from ..cache.store import FeatureStore
+from ..core.devices import free_memory_bytes
+from ..core.features import Features, concatenate
+from ..core.fitted_table import Column, Name
+from ..core.results import Result, ResultStore, Score
+from ..data.dataset import Dataset
+from ..data.folder import require_class_folders
+from ..models.catalog import default_model, load_encoder
+from .cells import entry_cell
+from .context import RunContext
+from .dataset_catalog import expand_datasets
+from .extract import Extractor
+from .one_label import require_one_label_each
+from .settings import ExtractSettings
+from .trained_on import note_trained_on, with_source
 
 LAYER_COLUMNS = (Column("model", group=2), Column("data", group=3), Column("layer", constant="layer {}", group=4))
 """First columns of the tables of analyses."""
@@ -30,19 +31,25 @@ def layer_cells(record: Result) -> tuple[str | Name, ...]:
     return Name(record.model), Name(record.data), record.layer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LayerFeatures:
     """Features of one model on one data set; missing ones are extracted on first use.
+
+    ``probes.probe.Images`` is the part that every probe may use.
 
     Attributes:
         extractor: extractor of the model, with the layers.
         dataset: data set of the images.
         context: workspace, seed and reporter.
+        max_memory: GiB of memory for the features of a layer; None means half of the free memory.
+        shared: what probes keep for further models, such as the scores of baselines that they have in common.
     """
 
     extractor: Extractor
     dataset: Dataset
     context: RunContext
+    max_memory: float | None = None
+    shared: dict[str, Any] = field(default_factory=dict)
 
     @property
     def model(self) -> str:
@@ -62,8 +69,9 @@ class LayerFeatures:
         }
 
     def splits(self, layer: str) -> dict[str, Features]:
-        """Return the features of a layer by split."""
-        return {name: entry.features(layer) for name, entry in self.entries.items()}
+        """Return the features of a layer by split, in memory only if two float32 copies fit."""
+        memory = self._unlimited_if_fits(list(self.entries.values()), layer)
+        return {name: entry.features(layer, memory_bytes=memory) for name, entry in self.entries.items()}
 
     def rows(self, layer: str) -> Features:
         """Return the features of a layer for all splits, concatenated."""
@@ -73,6 +81,31 @@ class LayerFeatures:
         """Return the features of a layer for all splits except test, which transferability scores may use."""
         parts = [part for name, part in self.splits(layer).items() if name != "test"]
         return concatenate(parts, split="+".join(part.split for part in parts))
+
+    def augmented(self, features: Mapping[str, Features], views: int) -> dict[str, Features]:
+        """Return the features with those of ``views`` augmented views of the rows that are trained on.
+
+        Missing views are extracted; ``test`` has none.
+        """
+        with_views = dict(features)
+        for split in features.keys() - {"test"}:
+            layer, rows = features[split].layer, self.dataset.split(split)
+            extractors = [self.extractor.with_variant(f"augment:{number}") for number in range(views)]
+            entries = [extractor.open(rows).run(self.context.reporter) for extractor in extractors]
+            memory = self._unlimited_if_fits(entries, layer)
+            augmented = tuple(entry.features(layer, memory_bytes=memory).x for entry in entries)
+            with_views[split] = replace(features[split], augmented=augmented)
+        return with_views
+
+    @property
+    def memory_bytes(self) -> float:
+        """Bytes of memory that the features of a layer may take."""
+        return free_memory_bytes() / 2 if self.max_memory is None else self.max_memory * 2**30
+
+    def _unlimited_if_fits(self, entries: list[Entry], layer: str) -> float:
+        """Return infinity if two float32 copies of the features fit into memory, else 0: they stay on disk."""
+        needed = sum(8 * entry.rows * entry.layers[layer] for entry in entries)
+        return float("inf") if needed <= self.memory_bytes else 0
 
     def recorded(
         self,
