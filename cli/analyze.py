@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,19 +10,34 @@ from rich.console import Group
 from rich.text import Text
 
 from transferkit.analysis.inversion_settings import InversionSettings
+from transferkit.core.registry import summary_line
+from transferkit.protocols.analyses.analysis import ANALYSES
 from transferkit.protocols.analyses.robustness_settings import RobustnessSettings
 from transferkit.protocols.invert_settings import InvertSettings
 from transferkit.protocols.settings import ExtractSettings
 
 from .budget import budget_options
 from .session import Section, Session, common_options, data_option, model_options
-from .settings import EXTRACTION, GroupedCommand, given, grouped_options, under, with_options
+from .settings import EXTRACTION, Decorator, GroupedCommand, given, grouped_options, under, with_options
 
 if TYPE_CHECKING:
     from transferkit.core.results import Results
 
 
-@click.group(cls=Section)
+class _Analyses(Section):
+    """The analyses with a command of their own, and those of plug-ins, whose records are shown as they are."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names, those of plug-ins last."""
+        return list(dict.fromkeys((*super().list_commands(ctx), *ANALYSES)))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of an analysis."""
+        found = super().get_command(ctx, cmd_name)
+        return _plugin_command(cmd_name) if found is None and cmd_name in ANALYSES else found
+
+
+@click.group(cls=_Analyses)
 def command() -> None:
     """Analyze representations, layer by layer.
 
@@ -58,6 +74,38 @@ def _run_context(session: Session, seed: int) -> Any:
     return RunContext(session.workspace, seed, session.reporter)
 
 
+def _run(session: Session, name: str, options: dict[str, Any], show: Callable[["Results"], None]) -> None:
+    """Run an analysis and show its records; if some cannot be made, show the others before the error."""
+    from transferkit.protocols.analyses.analyze import analyze
+    from transferkit.protocols.evaluate import IncompleteResultsError
+
+    extraction, kind = ExtractSettings(**given(ExtractSettings, options)), ANALYSES[name].settings_type
+    settings = kind(**given(kind, options)) if kind else None
+    context, force = _run_context(session, options["seed"]), options["force"]
+    try:
+        records = analyze(name, options["model"], options["data"], extraction, settings, context=context, force=force)
+    except IncompleteResultsError as error:
+        if error.results:
+            show(error.results)
+        raise
+    show(records)
+
+
+def _plugin_command(name: str) -> click.Command:
+    """Return the command of an analysis of a plug-in."""
+    analysis = ANALYSES[name]
+
+    def run(session: Session, **options: Any) -> None:
+        _run(session, name, options, lambda records: session.show(records.to_json(), records))
+
+    own: list[Decorator] = []
+    if analysis.settings_type:
+        own = [under(f"Options of {name}", with_options(analysis.settings_type))]
+    for decorator in (under("Workspace and output", _force_option, common_options), *own, _layer_options):
+        run = decorator(run)
+    return click.command(name, cls=GroupedCommand, help=f"{summary_line(analysis)}.")(run)
+
+
 @command.command(cls=GroupedCommand)
 @_layer_options
 @under("Workspace and output", _figure_option, common_options)
@@ -90,15 +138,7 @@ def cka(
 @command.command(cls=GroupedCommand)
 @_layer_options
 @under("Workspace and output", _figure_option, _force_option, common_options)
-def separation(
-    session: Session,
-    model: tuple[str, ...],
-    data: tuple[str, ...],
-    seed: int,
-    figure: str | None,
-    force: bool,
-    **options: Any,
-) -> None:
+def separation(session: Session, figure: str | None, **options: Any) -> None:
     """Measure class separation and the geometry of features.
 
     The measures are class separation, distances within and between classes, alignment and uniformity,
@@ -109,20 +149,10 @@ def separation(
       transferkit analyze separation --model random:resnet18 --data mini/digits \\
         --size 48
     """
-    from transferkit.protocols.analyses.separation import separations
-    from transferkit.protocols.evaluate import IncompleteResultsError
-
-    extraction = ExtractSettings(**given(ExtractSettings, options))
-    try:
-        records = separations(model, data, extraction, context=_run_context(session, seed), force=force)
-    except IncompleteResultsError as error:
-        if error.results:
-            _show_separations(session, error.results, figure)
-        raise
-    _show_separations(session, records, figure)
+    _run(session, "separation", options, partial(_show_separations, session, figure))
 
 
-def _show_separations(session: Session, records: "Results", figure: str | None) -> None:
+def _show_separations(session: Session, figure: str | None, records: "Results") -> None:
     from transferkit.protocols.analyses.separation import separation_table
     from transferkit.reports.depth import depth_figure
 
@@ -133,15 +163,7 @@ def _show_separations(session: Session, records: "Results", figure: str | None) 
 @command.command(cls=GroupedCommand)
 @_layer_options
 @under("Workspace and output", _figure_option, _force_option, common_options)
-def transferability(
-    session: Session,
-    model: tuple[str, ...],
-    data: tuple[str, ...],
-    seed: int,
-    figure: str | None,
-    force: bool,
-    **options: Any,
-) -> None:
+def transferability(session: Session, figure: str | None, **options: Any) -> None:
     """Estimate transferability without training, and report how well the scores rank this workspace's models.
 
     The scores are LogME, H-score and its regularised form, TransRate, GBC and NLEEP, and for models with their
@@ -154,11 +176,15 @@ def transferability(
       transferkit analyze transferability --model random:resnet18 \\
         --data mini/digits --size 48
     """
-    from transferkit.protocols.analyses.transferability import transferability as score
+    _run(session, "transferability", options, partial(_show_transferability, session, figure))
+
+
+def _show_transferability(session: Session, figure: str | None, records: "Results") -> None:
+    from transferkit.core.results import ResultStore
+    from transferkit.protocols.analyses.transferability import with_accuracies
     from transferkit.reports.agreement import agreement_figures
 
-    extraction = ExtractSettings(**given(ExtractSettings, options))
-    found = score(model, data, extraction, context=_run_context(session, seed), force=force)
+    found = with_accuracies(records, ResultStore(session.workspace.results))
     saved = session.save_figures(figure, "transferability", agreement_figures(found.pairs))
     session.show(found.to_json(), Group(found, Text(""), saved))
 
@@ -167,15 +193,7 @@ def transferability(
 @_layer_options
 @under("Corruptions and probe", with_options(RobustnessSettings))
 @under("Workspace and output", _figure_option, _force_option, common_options)
-def robustness(
-    session: Session,
-    model: tuple[str, ...],
-    data: tuple[str, ...],
-    seed: int,
-    figure: str | None,
-    force: bool,
-    **options: Any,
-) -> None:
+def robustness(session: Session, figure: str | None, **options: Any) -> None:
     """Fit a linear probe on clean images and score it on corrupted images of increasing severity.
 
     \b
@@ -183,16 +201,13 @@ def robustness(
       transferkit analyze robustness --model pixels --data mini/digits \\
         --corruptions blur --severities 1,5
     """
-    from transferkit.protocols.analyses.robustness import robustness as measure_robustness
-    from transferkit.protocols.analyses.robustness import (
-        robustness_table,
-        severity_curves,
-    )
+    _run(session, "robustness", options, partial(_show_robustness, session, figure))
+
+
+def _show_robustness(session: Session, figure: str | None, records: "Results") -> None:
+    from transferkit.protocols.analyses.robustness import robustness_table, severity_curves
     from transferkit.reports.figures import AxisLabels, Curve, curve_rows
 
-    extraction = ExtractSettings(**given(ExtractSettings, options))
-    settings = RobustnessSettings(**given(RobustnessSettings, options))
-    records = measure_robustness(model, data, extraction, settings, context=_run_context(session, seed), force=force)
     figures = {}
     for name in dict.fromkeys(record.data for record in records):
         points = severity_curves(records, name)

@@ -20,6 +20,9 @@ data = ["stripes"]
 [[probe]]
 protocol = "centroid"
 shrink = 0.5
+
+[[analyze]]
+kind = "norms"
 """
 
 
@@ -47,7 +50,7 @@ def run(tmp_path_factory):
 
 def test_the_page_has_a_file_for_each_registry():
     registered = "".join(FILES.values())
-    assert all(f"{name}.register(" in registered for name in ("DATASETS", "ENCODERS", "PROBES", "LOSSES"))
+    assert all(f"{name}.register(" in registered for name in ("DATASETS", "ENCODERS", "PROBES", "ANALYSES", "LOSSES"))
     assert "@target(" in registered
 
 
@@ -57,6 +60,9 @@ def test_entries_are_listed_and_named_in_help(run):
     assert any(one["name"] == "stripes" for one in listed)
     text = run("probe", "--help", plugins=["centroid.py"])
     assert "Options of --protocol centroid:\n  --shrink X" in text
+    assert "norms            Measure how much the lengths of feature vectors vary." in run(
+        "analyze", "--help", plugins=["norms.py"]
+    )
     assert "smooth-ce" in "".join(run("pretrain", "--help", plugins=["smooth_ce.py"]).split())
 
 
@@ -77,6 +83,13 @@ def test_a_probe_runs_on_a_model_and_a_data_set_of_plugins(run):
     assert again == record
 
 
+def test_an_analysis_is_a_command(run):
+    arguments = ("analyze", "norms", "--model", "pixels", "--data", "stripes", "--json")
+    (record,) = json.loads(run(*arguments, plugins=("stripes.py", "norms.py")))
+    assert (record["protocol"], record["metric"], record["n"]) == ("norms", "variation", 120)
+    assert "norms" not in run("analyze", "--help")
+
+
 def test_a_target_is_scored_and_named_in_the_record(run):
     arguments = ("probe", "--model", "pixels", "--data", "stripes", "--protocol", "semantic", "--level", "low")
     (record,) = json.loads(run(*arguments, "--json", plugins=["stripes.py", "green_share.py"]))
@@ -94,11 +107,12 @@ def test_a_loss_trains(run):
 
 @pytest.mark.slow
 def test_a_study_and_its_report_have_the_entries(run):
-    run("study", "run", "mine.toml", plugins=["stripes.py", "thumbnail.py", "centroid.py"])
+    run("study", "run", "mine.toml", plugins=["stripes.py", "thumbnail.py", "centroid.py", "norms.py"])
     run("report")
     (page,) = (run.folder / "ws" / "reports").rglob("*.html")
     text = page.read_text(encoding="utf-8")
     assert "centroid" in text
+    assert "norms" in text
     assert "thumbnail:4" in text
 
 

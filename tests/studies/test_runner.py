@@ -9,7 +9,7 @@ from tests.studies.studies import PLAIN, carried_out, place_at, small
 from transferkit.core.results import ResultStore
 from transferkit.probes.fewshot import FewshotSettings
 from transferkit.probes.knn import KnnSettings
-from transferkit.protocols.analyses.separation import separations
+from transferkit.protocols.analyses.analyze import analyze
 from transferkit.protocols.finetuning.settings import FinetuneSettings
 from transferkit.protocols.pretraining.settings import PretrainSettings
 from transferkit.protocols.settings import ExtractSettings
@@ -49,7 +49,7 @@ def test_every_kind_leaves_the_records_that_its_command_would(tmp_path):
     assert set(run.cells) <= stored
     data = f"folder:{tmp_path / 'pictures'}"
     shown = ExtractSettings(size=32, device="cpu", precision="fp32")
-    by_hand = separations(["random:test_resnet"], [data], shown, context=context)
+    by_hand = analyze("separation", ["random:test_resnet"], [data], shown, context=context)
     assert {record.cell for record in by_hand} <= set(run.cells), "the same cells as by hand"
 
 

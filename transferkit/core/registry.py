@@ -1,6 +1,6 @@
 """Registries: read-only mappings that raise on duplicate names and suggest a name on typos."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import EntryPoint
@@ -28,20 +28,26 @@ def summary_line(entry: object) -> str:
 class Registry(Mapping[str, T]):
     """A mapping from names to registered objects, filled by decorators and by plug-ins.
 
-    Further modules and plug-ins are loaded when the registry is listed, or asked for a name that it does not have yet.
+    Built-in entries that a table names are imported when they are first asked for, so that listing their names takes
+    no time. Plug-ins are loaded when the registry is listed, or asked for a name that is not built in.
 
     Args:
         kind: word for one entry in the message "No {kind} named …".
         group: group of the entry points by which installed packages add entries.
-        modules: modules of higher packages that register entries.
+        builtin: name → ``module:object`` of each built-in entry that does not register itself.
     """
 
-    def __init__(self, kind: str, *, group: str = "", modules: Sequence[str] = ()) -> None:
+    def __init__(self, kind: str, *, group: str = "", builtin: Mapping[str, str] | None = None) -> None:
         self._kind = kind
         self._group = group
-        self._modules = modules
+        self._builtin = dict(builtin or {})
         self._entries: dict[str, T] = {}
-        self._complete = False
+        self._with_plugins = False
+
+    @property
+    def builtin(self) -> tuple[str, ...]:
+        """Names of the entries in the table."""
+        return tuple(self._builtin)
 
     def register(self, name: str) -> Callable[[T], T]:
         """Return a decorator that registers an object as ``name``.
@@ -50,30 +56,27 @@ class Registry(Mapping[str, T]):
         """
 
         def add(entry: T) -> T:
-            if name in self._entries:
+            if name in self._entries or name in self._builtin:
                 raise ValueError(f"There is already a {self._kind} named {name!r}: choose another name.")
             self._entries[name] = entry
             return entry
 
         return add
 
-    def _load_all(self) -> dict[str, T]:
-        """Return all entries, with those of further modules and of plug-ins.
+    def _load_plugins(self) -> None:
+        """Add the entries of plug-ins.
 
         Raises: PluginError: if a plug-in cannot be imported.
         """
-        if not self._complete:
-            self._complete = True  # first, because plug-ins may read the registry while they are imported
+        if not self._with_plugins:
+            self._with_plugins = True  # first, because plug-ins may read the registry while they are imported
             try:
-                for module in self._modules:
-                    import_module(module)
                 import_plugin_files()
                 for plugin in installed_plugins(self._group) if self._group else ():
                     self._register_installed(plugin)
             except BaseException:
-                self._complete = False
+                self._with_plugins = False
                 raise
-        return self._entries
 
     def _register_installed(self, plugin: EntryPoint) -> None:
         entry = cast("T", load_installed(plugin))
@@ -83,15 +86,22 @@ class Registry(Mapping[str, T]):
             raise PluginError(f"{error} The other one comes from the installed package of {plugin.value}.") from error
 
     def __getitem__(self, name: str) -> T:
-        if name in self:
-            return self._entries[name]
-        raise unknown_name(self._kind, name, list(self._entries))
+        if name not in self:
+            raise unknown_name(self._kind, name, list(self))
+        if name not in self._entries:
+            module, _, attribute = self._builtin[name].partition(":")
+            self._entries[name] = getattr(import_module(module), attribute)
+        return self._entries[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries or name in self._load_all()
+        if name in self._builtin or name in self._entries:
+            return True
+        self._load_plugins()
+        return name in self._entries
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._load_all())
+        self._load_plugins()
+        return iter(dict.fromkeys((*self._builtin, *self._entries)))
 
     def __len__(self) -> int:
-        return len(self._load_all())
+        return len(list(iter(self)))

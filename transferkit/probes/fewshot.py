@@ -31,7 +31,7 @@ from .answers import right_answers
 from .classification import require_two_classes, train_and_test
 from .episodes import Episodes, Shape, eligible_classes, episodes_for
 from .halves import Halves, draw_halves
-from .probe import PROBES, Probe, ProbeContext
+from .probe import Probe, ProbeContext
 
 Scheme = Literal["episodes", "all-way"]
 Rows = Literal["all", "train", "val", "test"]
@@ -171,7 +171,7 @@ class FewshotProbe(Probe[FewshotSettings]):
         )
 
 
-PROBES.register("fewshot")(FewshotProbe())
+PROBE = FewshotProbe()
 
 
 @dataclass(frozen=True, eq=False)

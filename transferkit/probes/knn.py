@@ -28,7 +28,7 @@ from .classification import (
     train_and_test,
 )
 from .neighbours import Array, Metric, Rows, approximate_neighbours, neighbours
-from .probe import PROBES, Probe, ProbeContext
+from .probe import Probe, ProbeContext
 from .ranking import METRIC, mean_average_precision, ranking_score, require_shown
 
 Index = Literal["auto", "flat", "ivf"]
@@ -168,7 +168,7 @@ class KnnProbe(Probe[KnnSettings]):
         return classification_score(found.scores, test, choice, extra_metrics=extra_metrics, seconds=seconds)
 
 
-PROBES.register("knn")(KnnProbe())
+PROBE = KnnProbe()
 
 
 def answers(queries: Features, bank: Features, settings: KnnSettings, *, keep: Vote | None = None) -> KnnScores:

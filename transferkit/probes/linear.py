@@ -34,7 +34,7 @@ from .classification import (
 )
 from .logistic import LogisticPath, fitted_classes, logistic_path, one_vs_rest_path
 from .normalizing import Normalize, normalized, normalizer, pieces_of
-from .probe import PROBES, Probe, ProbeContext
+from .probe import Probe, ProbeContext
 from .ranking import mean_average_precision, ranking_score, require_shown
 from .sgd import sgd_score
 
@@ -155,7 +155,7 @@ class LinearProbe(Probe[LinearSettings]):
         return classification_score(scores, test, choice, extra_metrics=extra_metrics, seconds=seconds)
 
 
-PROBES.register("linear")(LinearProbe())
+PROBE = LinearProbe()
 
 
 def _select_penalty(splits: Mapping[str, Features], settings: LinearSettings, seed: int) -> tuple[Selection, int]:

@@ -121,5 +121,12 @@ class Probe(Generic[S]):
 
 
 PROBES: Registry[Probe[Any]] = Registry(
-    "protocol", group="transferkit.probes", modules=("transferkit.protocols.semantic_probe",)
+    "protocol",
+    group="transferkit.probes",
+    builtin={
+        "linear": "transferkit.probes.linear:PROBE",
+        "knn": "transferkit.probes.knn:PROBE",
+        "fewshot": "transferkit.probes.fewshot:PROBE",
+        "semantic": "transferkit.protocols.semantic_probe:PROBE",
+    },
 )

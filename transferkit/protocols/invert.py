@@ -38,7 +38,7 @@ from ..models.encoder import Encoder
 from ..models.layers import Layer, list_layers, resolve_layers
 from .cells import network_cell
 from .context import RunContext
-from .invert_settings import InvertSettings
+from .invert_settings import INVERSION, InvertSettings
 
 LPIPS_BACKBONE = "imagenet-lite0"
 """Network whose stage outputs ``perceptual`` compares; it favours reconstructions from itself."""
@@ -201,7 +201,7 @@ def _record(row: Reconstructions, split: Split, encoder: Encoder, settings: Mapp
     """Return the record of one layer: the PSNR, with an interval over five images or more."""
     cell = network_cell(
         encoder,
-        "inversion",
+        INVERSION,
         settings,
         data=split.dataset,
         fingerprint=split.fingerprint,

@@ -9,6 +9,10 @@ MIN_SIZE = 16
 """Minimum size in pixels per side: with less, few layers have a map, and SSIM's window does not fit."""
 
 
+INVERSION = "inversion"
+"""Protocol of the records of feature inversion."""
+
+
 @dataclass(frozen=True)
 class InvertSettings:
     """Settings of the inversion of layers: the images to reconstruct, and from which layers.

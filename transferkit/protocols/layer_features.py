@@ -153,10 +153,7 @@ def layer_features(
     """
     workspace = context.workspace
     opened = [context.open(name) for name in expand_datasets(datasets)]
-    if classified:
-        for dataset in opened:
-            require_class_folders(dataset)
-        require_one_label_each(opened, what=classified)
+    require_classified(opened, classified)
     store = FeatureStore(workspace.features)
     extractors = [
         Extractor(load_encoder(spec, runs=workspace.runs, reporter=context.reporter), settings, store=store)
@@ -166,3 +163,18 @@ def layer_features(
         for extractor in extractors:
             note_trained_on(extractor.encoder, dataset.spec, context.reporter)
             yield LayerFeatures(extractor, dataset, context)
+
+
+def require_classified(datasets: Sequence[Dataset], subject: str) -> None:
+    """Refuse data sets whose images do not have one class each.
+
+    Args:
+        datasets: data sets of an analysis.
+        subject: what needs the classes, for the message; empty if nothing does.
+
+    Raises: DataError: for images outside of class folders, or with several labels.
+    """
+    if subject:
+        for dataset in datasets:
+            require_class_folders(dataset)
+        require_one_label_each(datasets, what=subject)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..core.results import Score
-from ..probes.probe import PROBES, Probe, ProbeContext
+from ..probes.probe import Probe, ProbeContext
 from ..probes.semantic import LEVELS, SemanticSettings, summary, target_scores
 
 if TYPE_CHECKING:
@@ -47,4 +47,4 @@ class SemanticProbe(Probe[SemanticSettings]):
         return summary(scores, constant, seed=context.seed, seconds=time.perf_counter() - started)
 
 
-PROBES.register("semantic")(SemanticProbe())
+PROBE = SemanticProbe()

@@ -14,7 +14,9 @@ from ..core.record_labels import Label, labels_of, ordered_recipes
 from ..core.results import Result, ResultStore
 from ..core.statistics import Interval
 from ..data.budgets import split_spec
+from ..protocols.analyses.analysis import ANALYSES
 from ..protocols.dataset_catalog import known_datasets
+from ..protocols.invert_settings import INVERSION
 from .layer_order import by_depth
 from .statistics import ALPHA, Ranks, Units, difference_p, holm, ranks, seed_mean
 
@@ -44,11 +46,13 @@ def by_domain(domain: str) -> int:
     return DOMAINS.index(domain) if domain in DOMAINS else len(DOMAINS)
 
 
-ANALYSES = ("cka", "separation", "transferability", "robustness", "inversion")
-"""Protocols that analyse networks; their records are shown in figures, not in the main table."""
-
 HIDDEN = ("finetune-setting",)
 """Protocols whose records only selected a hyperparameter; reports do not show them."""
+
+
+def _is_analysis(protocol: str) -> bool:
+    """Return True for an analysis that has a chart of its own; its records are not shown in the main table."""
+    return protocol == INVERSION or protocol in ANALYSES.builtin
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,7 @@ class ResultTable:
 
     @cached_property
     def _scored(self) -> list[int]:
-        return [i for i, record in enumerate(self.records) if record.protocol not in ANALYSES]
+        return [i for i, record in enumerate(self.records) if not _is_analysis(record.protocol)]
 
     @cached_property
     def layers(self) -> Mapping[str, tuple[str, ...]]:

@@ -16,6 +16,7 @@ from ..data.dataset import Dataset
 from ..models.catalog import load_encoder
 from ..models.encoder import Encoder
 from ..models.layers import resolve_layers
+from ..protocols.analyses.analysis import ANALYSES
 from ..protocols.context import RunContext
 from ..protocols.finetuning.cost import total_training_images
 from ..protocols.finetuning.settings import FinetuneSettings
@@ -153,10 +154,10 @@ class _Counting:
     def _records(self, task: Task) -> int | None:
         """Return the number of records of a task: one per layer and setting; None if a model cannot be loaded.
 
-        CKA counts as one, because it computes the records of all pairs of models together.
+        An analysis that compares models counts as one, because it computes the records of all pairs together.
         """
         what, layers = task.what, 0
-        if task.kind == "analyze" and what["analysis"] == "cka":
+        if task.kind == "analyze" and ANALYSES[what["analysis"]].compares_models:
             return 1
         for model, size in what["sizes"].items():
             if (encoder := self._encoder(model)) is None:

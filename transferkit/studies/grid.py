@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 
 from ..core.files import digest_of
 from ..core.results import recipe
+from ..protocols.analyses.analysis import ANALYSES
 from .study import Analysis, Finetuning, Probing, Study
 
 KINDS = ("pretrain", "extract", "probe", "finetune", "analyze")
@@ -174,11 +175,11 @@ def _finetunings(study: Study, finetuning: Finetuning, data: str) -> Iterator[Ta
 
 
 def _analyses(study: Study, analysis: Analysis, data: str) -> Iterator[Task]:
-    """Yield the analyses of a data set: CKA of all models together, other analyses per model."""
+    """Yield the analyses of a data set: of all models together if they are compared, else per model."""
     scope = analysis.scope
     if data not in scope.data:
         return
-    groups = [scope.models] if analysis.kind == "cka" else [(model,) for model in scope.models]
+    groups = [scope.models] if ANALYSES[analysis.kind].compares_models else [(model,) for model in scope.models]
     for models in groups:
         for seed in scope.seeds:
             what = {

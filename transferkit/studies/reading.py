@@ -13,7 +13,7 @@ from ..core.errors import UsageError
 from ..core.registry import unknown_name
 from ..models.catalog import require_known_model
 from ..probes import PROBES
-from ..protocols.analyses.robustness_settings import RobustnessSettings
+from ..protocols.analyses.analysis import ANALYSES
 from ..protocols.dataset_catalog import expand_datasets
 from ..protocols.evaluate import eval_request
 from ..protocols.finetuning.presets import preset_settings as finetune_settings
@@ -21,7 +21,7 @@ from ..protocols.finetuning.settings import FinetuneSettings
 from ..protocols.pretraining.presets import preset_settings as pretrain_settings
 from ..protocols.pretraining.settings import PretrainSettings
 from .presets import PRESETS, preset_text
-from .study import ANALYSES, Analysis, Finetuning, Pretraining, Probing, Scope, Study
+from .study import Analysis, Finetuning, Pretraining, Probing, Scope, Study
 from .tables import Table
 
 _SCOPE = ("models", "data", "layers", "seeds")
@@ -216,9 +216,10 @@ def _analyses(table: Table, scope: Scope) -> Iterator[Analysis]:
     kind = table.get("kind", str, "")
     if kind not in ANALYSES:
         raise table.refuse(f"kind = {kind!r} is not an analysis. Choose from: {', '.join(ANALYSES)}.")
-    if kind != "robustness":
+    settings_type = ANALYSES[kind].settings_type
+    if settings_type is None:
         table.require_known("kind", *_SCOPE)
         yield Analysis(kind, None, scope)
         return
-    for changes in table.variants(RobustnessSettings, "kind", *_SCOPE):
-        yield Analysis(kind, table.settled(RobustnessSettings, **changes), scope)
+    for changes in table.variants(settings_type, "kind", *_SCOPE):
+        yield Analysis(kind, table.settled(settings_type, **changes), scope)

@@ -20,17 +20,13 @@ from ..models.catalog import load_encoder
 from ..models.encoder import Encoder
 from ..models.layers import resolve_layers
 from ..probes import PROBES
-from ..protocols.analyses.robustness import robustness
-from ..protocols.analyses.robustness_settings import RobustnessSettings
-from ..protocols.analyses.separation import separations
-from ..protocols.analyses.similarity import similarity_of
-from ..protocols.analyses.transferability import transferability
+from ..protocols.analyses.analysis import ANALYSES
 from ..protocols.context import RunContext
 from ..protocols.evaluate import EvalRequest, Evaluator
 from ..protocols.extract import Extractor
 from ..protocols.finetuning.finetune import RunOptions, finetune
 from ..protocols.finetuning.settings import FinetuneSettings
-from ..protocols.layer_features import LayerFeatures
+from ..protocols.layer_features import LayerFeatures, require_classified
 from ..protocols.pretraining.pretrain import pretrain
 from ..protocols.pretraining.settings import PretrainSettings
 from ..protocols.settings import ExtractSettings
@@ -139,21 +135,11 @@ class TaskRunner:
         return iter(found.results)
 
     def _analyze(self, what: Mapping[str, Any]) -> Iterator[Result]:
-        models, data, context, kind = list(what["sizes"]), [what["data"]], self._context(what), what["analysis"]
-        if kind == "cka":
-            dataset = self.task_store.open(what["data"], what["seed"])
-            return iter(
-                similarity_of(
-                    [LayerFeatures(self._extractor(model, what), dataset, context) for model in models]
-                ).records
-            )
-        extraction = self._extraction(what)
-        if kind == "separation":
-            return iter(separations(models, data, extraction, context=context))
-        if kind == "transferability":
-            return iter(transferability(models, data, extraction, context=context).records)
-        settings = settings_of(RobustnessSettings, what["settings"])
-        return iter(robustness(models, data, extraction, settings, context=context))
+        analysis, dataset = ANALYSES[what["analysis"]], self.task_store.open(what["data"], what["seed"])
+        require_classified([dataset], analysis.classified)
+        models = [LayerFeatures(self._extractor(model, what), dataset, self._context(what)) for model in what["sizes"]]
+        kind = analysis.settings_type
+        return analysis.records(models, settings_of(kind, what["settings"]) if kind else None)
 
     def _context(self, what: Mapping[str, Any]) -> RunContext:
         return RunContext(self.workspace, what["seed"])

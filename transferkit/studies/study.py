@@ -3,14 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Any
 
 from ..probes.probe import Settings as ProbeSettings
-from ..protocols.analyses.robustness_settings import RobustnessSettings
 from ..protocols.finetuning.settings import FinetuneSettings
 from ..protocols.pretraining.settings import PretrainSettings
-
-ANALYSES = ("cka", "separation", "transferability", "robustness")
-"""Analyses that leave records."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +75,13 @@ class Analysis:
     """An analysis of representations.
 
     Attributes:
-        kind: one of ``ANALYSES``.
-        settings: settings of ``robustness``; None for other analyses.
+        kind: name in ``ANALYSES``.
+        settings: settings of the analysis; None if it has none.
         scope: models, data sets, layers and seeds.
     """
 
     kind: str
-    settings: RobustnessSettings | None
+    settings: Any
     scope: Scope
 
 

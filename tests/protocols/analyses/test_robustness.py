@@ -6,9 +6,9 @@ import pytest
 from tests.protocols.analyses.pictures import LAST, MODEL, context
 from transferkit.core.errors import DataError, UnknownNameError, UsageError
 from transferkit.probes.estimators import LinearProbe
+from transferkit.protocols.analyses.analyze import analyze
 from transferkit.protocols.analyses.robustness import (
     RobustnessSettings,
-    robustness,
     robustness_table,
     severity_curves,
 )
@@ -19,7 +19,7 @@ FEW = RobustnessSettings(corruptions=("noise", "contrast"), severities=(1, 5), p
 
 
 def test_the_clean_probe_is_scored_on_every_corruption(discs, shared):
-    records = robustness([MODEL], [discs], LAST, FEW, context=context(shared))
+    records = analyze("robustness", [MODEL], [discs], LAST, FEW, context=context(shared))
     asked = [(r.settings["corruption"], r.settings["severity"]) for r in records]
     assert asked == [("clean", 0), ("noise", 1), ("noise", 5), ("contrast", 1), ("contrast", 5)]
     assert all(record.ci_low <= record.value <= record.ci_high for record in records)
@@ -32,12 +32,12 @@ def test_the_clean_probe_is_scored_on_every_corruption(discs, shared):
     test = parts["test"]
     assert records[0].value == pytest.approx(probe.score(np.asarray(test.x, np.float32), test.labels))
     assert records[0].chosen == {"penalty": probe.penalty_}
-    again = robustness([MODEL], [discs], LAST, FEW, context=context(shared))
+    again = analyze("robustness", [MODEL], [discs], LAST, FEW, context=context(shared))
     assert again.to_json() == records.to_json()
 
 
 def test_the_table_and_the_curves_hold_the_same_numbers(discs, shared):
-    records = robustness([MODEL], [discs], LAST, FEW, context=context(shared))
+    records = analyze("robustness", [MODEL], [discs], LAST, FEW, context=context(shared))
     rows = robustness_table(records).rows
     assert [(row[0], row[4]) for row in rows] == [
         *(("accuracy", name) for name in ("noise", "contrast")),
@@ -66,7 +66,7 @@ def test_a_set_without_test_or_train_is_refused_before_anything_is_extracted(
     monkeypatch.setattr(RunContext, "open", without)
     words = f"has no split '{missing}', only {there}: .* fitted on train and scored on test"
     with pytest.raises(DataError, match=words):
-        robustness([MODEL], [discs], LAST, FEW, context=context(tmp_path))
+        analyze("robustness", [MODEL], [discs], LAST, FEW, context=context(tmp_path))
     assert not list(tmp_path.glob("features/*"))
 
 

@@ -7,13 +7,14 @@ from transferkit.analysis.separation import separation
 from transferkit.core.errors import DataError
 from transferkit.core.features import Features
 from transferkit.core.seeding import generator
-from transferkit.protocols.analyses.separation import separation_score, separation_table, separations
+from transferkit.protocols.analyses.analyze import analyze
+from transferkit.protocols.analyses.separation import separation_score, separation_table
 from transferkit.protocols.evaluate import IncompleteResultsError
 from transferkit.protocols.layer_features import layer_features
 
 
 def test_every_layer_leaves_a_record_that_is_not_computed_twice(discs, shared):
-    records = separations([MODEL], [discs], STAGES, context=context(shared))
+    records = analyze("separation", [MODEL], [discs], STAGES, context=context(shared))
     assert [record.layer for record in records] == ["layer1", "layer4"]
     (look,) = layer_features([MODEL], [discs], STAGES, context=context(shared))
     rows = look.rows("layer4")
@@ -21,7 +22,7 @@ def test_every_layer_leaves_a_record_that_is_not_computed_twice(discs, shared):
     assert records[1].value == expected.class_separation
     assert records[1].extra_metrics["intra_cosine"] == expected.intra_cosine
     assert records[1].ci_low < records[1].value < records[1].ci_high
-    again = separations([MODEL], [discs], STAGES, context=context(shared))
+    again = analyze("separation", [MODEL], [discs], STAGES, context=context(shared))
     assert again.to_json() == records.to_json()
     assert [row[2] for row in separation_table(records).rows] == ["layer1", "layer4"]
 
@@ -61,5 +62,5 @@ def test_why_there_is_no_class_separation(x, labels, words):
 def test_a_layer_without_class_separation_does_not_keep_the_others_from_theirs(discs, tmp_path, monkeypatch):
     flatten(monkeypatch, but="layer4")
     with pytest.raises(IncompleteResultsError, match=f"{MODEL} on .*, layer layer1: .* point the same way") as raised:
-        separations([MODEL], [discs], STAGES, context=context(tmp_path))
+        analyze("separation", [MODEL], [discs], STAGES, context=context(tmp_path))
     assert [record.layer for record in raised.value.results] == ["layer4"]

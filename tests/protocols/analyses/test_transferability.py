@@ -8,12 +8,14 @@ from tests.protocols.analyses.pictures import LAST, MODEL, STAGES, context
 from tests.reports import records
 from transferkit import __version__
 from transferkit.analysis.transferability import SCORES
+from transferkit.core.results import ResultStore
 from transferkit.models.catalog import load_encoder
+from transferkit.protocols.analyses.analyze import analyze
 from transferkit.protocols.analyses.transferability import (
     agreements_of,
     has_classifier,
     scores_with_accuracies,
-    transferability,
+    with_accuracies,
 )
 from transferkit.protocols.evaluate import Evaluator, eval_request
 from transferkit.protocols.finetuning.finetune import RunOptions, finetune
@@ -24,8 +26,14 @@ from transferkit.training.settings import TrainerConfig
 MODELS = [MODEL, f"{MODEL}@1", "pixels"]
 
 
+def scores_of(models, data, layers, *, context):
+    """The scores, with the accuracies of the workspace."""
+    records = analyze("transferability", models, data, layers, context=context)
+    return with_accuracies(records, ResultStore(context.workspace.results))
+
+
 def test_scores_are_those_of_the_rows_a_user_may_look_at(discs, shared):
-    found = transferability([MODEL], [discs], LAST, context=context(shared))
+    found = scores_of([MODEL], [discs], LAST, context=context(shared))
     assert {r.metric for r in found.records} == {n for n, s in SCORES.items() if s.needs == "features"}
     (look,) = layer_features([MODEL], [discs], LAST, context=context(shared))
     parts = look.splits(look.layers[0])
@@ -37,7 +45,7 @@ def test_scores_are_those_of_the_rows_a_user_may_look_at(discs, shared):
 
 
 def test_without_measured_accuracies_it_says_what_to_run(discs, tmp_path):
-    found = transferability([MODEL], [discs], LAST, context=context(tmp_path))
+    found = scores_of([MODEL], [discs], LAST, context=context(tmp_path))
     assert found.agreements == ()
     with (console := Console(width=200)).capture() as captured:
         console.print(found)
@@ -47,7 +55,7 @@ def test_without_measured_accuracies_it_says_what_to_run(discs, tmp_path):
 def test_scores_are_held_against_the_accuracies_of_the_workspace(discs, tmp_path):
     here = context(tmp_path)
     measured = Evaluator(here, LAST).run(MODELS, [discs], [eval_request("linear", penalties=3)])
-    found = transferability(MODELS, [discs], LAST, context=here)
+    found = scores_of(MODELS, [discs], LAST, context=here)
     reached = {(r.model, r.layer): r.value for r in measured}
     assert len(found.pairs) == len(found.records)
     assert all(pair.reached == reached[pair.model, pair.layer] for pair in found.pairs)
@@ -61,7 +69,7 @@ def test_a_fine_tuned_network_meets_the_scores_of_its_last_layer(discs, tmp_path
     quick = FinetuneSettings(lr=(0.02,), batch=(16,), epochs=1, size=32, precision="fp32", head="zero")
     alone, run_options = TrainerConfig(device="cpu", workers=0), RunOptions(yes=True)
     (tuned,) = finetune([MODEL], [discs], quick, context=here, trainer_config=alone, run_options=run_options).results
-    found = transferability([MODEL], [discs], STAGES, context=here)
+    found = scores_of([MODEL], [discs], STAGES, context=here)
     assert {pair.score for pair in found.pairs} == {r.metric for r in found.records}
     assert {(p.protocol, p.layer, p.reached) for p in found.pairs} == {("finetune", "layer4", tuned.value)}
 
@@ -143,7 +151,7 @@ def test_which_models_have_a_classifier_of_their_own():
 
 @pytest.mark.slow
 def test_leep_and_nce_read_the_models_own_classes(discs, tmp_path):
-    found = transferability(["imagenet-lite0"], [discs], LAST, context=context(tmp_path))
+    found = scores_of(["imagenet-lite0"], [discs], LAST, context=context(tmp_path))
     values = {r.metric: r.value for r in found.records}
     assert values["leep"] <= 0
     assert values["nce"] <= 0

@@ -10,7 +10,7 @@ from transferkit.core.workspace import Workspace
 from transferkit.models.catalog import load_encoder
 from transferkit.models.exchange import export_weights, import_weights
 from transferkit.models.runs import Run
-from transferkit.protocols.analyses.separation import separations
+from transferkit.protocols.analyses.analyze import analyze
 from transferkit.protocols.context import RunContext
 from transferkit.protocols.evaluate import Evaluator, eval_request
 from transferkit.protocols.settings import ExtractSettings
@@ -104,5 +104,5 @@ def test_fine_tuning_and_analyses_on_the_same_data_are_marked(workspace, picture
     assert record.trained_on == data
     assert [note for note in notes.notes if "run:pretrained was trained on" in note]
     context = RunContext(Workspace(workspace, workspace / "data"), reporter=notes)
-    found = separations(["run:pretrained"], [data], SHOWN, context=context)
+    found = analyze("separation", ["run:pretrained"], [data], SHOWN, context=context)
     assert {one.trained_on for one in found} == {data}

@@ -1,6 +1,6 @@
 """Robustness: accuracy and calibration of a linear probe, fitted on clean and scored on corrupted images."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,8 @@ from ...core.results import Result, Results, Score
 from ...data.variants import PLAIN
 from ...probes.calibration import expected_calibration_error, negative_log_likelihood
 from ...probes.estimators import LinearProbe
-from ..context import RunContext
-from ..layer_features import LAYER_COLUMNS, LayerFeatures, layer_cells, layer_features
-from ..settings import ExtractSettings
+from ..layer_features import LAYER_COLUMNS, LayerFeatures, layer_cells
+from .analysis import Analysis
 from .robustness_settings import RobustnessSettings
 
 _MEASURES: dict[str, Callable[[Result], float]] = {
@@ -26,33 +25,27 @@ _MEASURES: dict[str, Callable[[Result], float]] = {
 """Measures in the table: name → the measure of a record."""
 
 
-def robustness(
-    models: Sequence[str],
-    datasets: Sequence[str],
-    extraction: ExtractSettings,
-    settings: RobustnessSettings,
-    *,
-    context: RunContext,
-    force: bool = False,
-) -> Results:
-    """Return one record per model, data set, layer, corruption and severity; its value is the accuracy.
+class RobustnessAnalysis(Analysis):
+    """One record per model, data set, layer, corruption and severity; its value is the accuracy."""
 
-    Args:
-        models: encoder specs; an empty list selects the default model.
-        datasets: specs of data sets and groups of them.
-        extraction: extraction settings, with the layers.
-        settings: corruptions of the test images, and penalties of the probe.
-        context: workspace, seed and reporter.
-        force: recompute finished cells.
+    settings_type = RobustnessSettings
+    classified = "robustness"
+    needs_images = True
 
-    Raises: DataError: if a data set has no train or no test, or several labels per image.
-    """
-    seen = list(layer_features(models, datasets, extraction, context=context, classified="robustness"))
-    for look in seen:
-        _require_splits(look)
-    return Results(
-        record for look in seen for layer in look.layers for record in _of_layer(look, layer, settings, force=force)
-    )
+    def records(
+        self, models: Sequence[LayerFeatures], settings: RobustnessSettings, *, force: bool = False
+    ) -> Iterator[Result]:
+        """Yield the records of each layer.
+
+        Raises: DataError: if a data set has no train or no test.
+        """
+        for one in models:
+            _require_splits(one)
+            for layer in one.layers:
+                yield from _of_layer(one, layer, settings, force=force)
+
+
+ANALYSIS = RobustnessAnalysis()
 
 
 def _require_splits(look: LayerFeatures) -> None:

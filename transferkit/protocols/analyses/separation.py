@@ -1,6 +1,6 @@
 """Class separation of each layer, and the spread and rank of its features."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,11 +11,9 @@ from ...analysis.spectrum import effective_rank, spectrum_decay
 from ...core.errors import DataError
 from ...core.features import Features
 from ...core.fitted_table import Column, FittedTable
-from ...core.results import Result, Results, Score
-from ..context import RunContext
-from ..evaluate import IncompleteResultsError
-from ..layer_features import LAYER_COLUMNS, LayerFeatures, layer_cells, layer_features
-from ..settings import ExtractSettings
+from ...core.results import Result, Score
+from ..layer_features import LAYER_COLUMNS, LayerFeatures, layer_cells
+from .analysis import Analysis
 
 MOST_ROWS = 10_000
 """Maximum number of rows over all splits; larger data sets are subsampled evenly."""
@@ -32,42 +30,28 @@ COLUMNS = {
 """Names in the record → headings of the table."""
 
 
-def separations(
-    models: Sequence[str],
-    datasets: Sequence[str],
-    settings: ExtractSettings,
-    *,
-    context: RunContext,
-    force: bool = False,
-) -> Results:
-    """Return one record per model, data set and layer; its value is the class separation.
+class SeparationAnalysis(Analysis):
+    """One record per model, data set and layer; its value is the class separation."""
 
-    Args:
-        models: encoder specs; an empty list selects the default model.
-        datasets: specs of data sets and groups of them.
-        settings: extraction settings, with the layers.
-        context: workspace, seed and reporter.
-        force: recompute finished cells.
+    classified = "class separation"
 
-    Raises:
-        DataError: for a data set with several labels per image.
-        IncompleteResultsError: if the class separation of a layer is undefined; it has all other results.
-    """
-    found: list[Result] = []
-    problems: list[str] = []
-    for look in layer_features(models, datasets, settings, context=context, classified="class separation"):
-        for layer in look.layers:
+    def records(self, models: Sequence[LayerFeatures], settings: None, *, force: bool = False) -> Iterator[Result]:
+        """Yield one record per layer, then raise an error for layers whose class separation is undefined."""
+        problems: list[str] = []
+        for one, layer in [(model, layer) for model in models for layer in model.layers]:
 
-            def score(look: LayerFeatures = look, layer: str = layer) -> Score:
-                return separation_score(look.rows(layer))
+            def score(one: LayerFeatures = one, layer: str = layer) -> Score:
+                return separation_score(one.rows(layer))
 
             try:
-                found.append(look.recorded("separation", layer, {"rows": MOST_ROWS}, score, force=force))
+                yield one.recorded("separation", layer, {"rows": MOST_ROWS}, score, force=force)
             except DataError as error:
-                problems.append(f"{look.model} on {error}")
-    if problems:
-        raise IncompleteResultsError(" ".join(problems), Results(found))
-    return Results(found)
+                problems.append(f"{one.model} on {error}")
+        if problems:
+            raise DataError(" ".join(problems))
+
+
+ANALYSIS = SeparationAnalysis()
 
 
 def separation_score(rows: Features) -> Score:

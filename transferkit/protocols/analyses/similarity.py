@@ -18,6 +18,7 @@ from ...core.statistics import Interval
 from ..context import RunContext
 from ..layer_features import LayerFeatures, layer_features
 from ..settings import ExtractSettings
+from .analysis import Analysis
 
 MOST_ROWS = 10_000
 """Maximum number of rows over all splits; larger data sets are subsampled evenly."""
@@ -64,6 +65,19 @@ class Similarity:
             for number, (name, line) in enumerate(zip(self.names, self.matrix.values, strict=True), 1)
         ]
         return FittedTable(columns, rows, title=f"CKA on {self.data}, {self.matrix.n} rows")
+
+
+class CkaAnalysis(Analysis):
+    """One record per pair of models, including a model with itself; its value is a mean CKA."""
+
+    compares_models = True
+
+    def records(self, models: Sequence[LayerFeatures], settings: None, *, force: bool = False) -> Iterator[Result]:
+        """Yield the records of all pairs."""
+        yield from similarity_of(models).records
+
+
+ANALYSIS = CkaAnalysis()
 
 
 def _label(name: str) -> str | Name:

@@ -16,13 +16,12 @@ from ...analysis.transferability.agreement import rank_correlation
 from ...core.features import Features
 from ...core.files import sorted_json
 from ...core.fitted_table import Cell, Column, FittedTable, Name
-from ...core.results import Result, Results, ResultStore, Score
+from ...core.results import Result, Results, Score
 from ...core.statistics import Interval
 from ...models.encoder import Encoder
 from ...models.tracing import OUTPUT, trace
-from ..context import RunContext
 from ..layer_features import LAYER_COLUMNS, LayerFeatures, layer_cells, layer_features
-from ..settings import ExtractSettings
+from .analysis import Analysis
 
 PROBED, TUNED = "linear", "finetune"
 """Protocols whose accuracies in the workspace are compared with the scores.
@@ -92,31 +91,33 @@ class Transferability:
         return Group(_score_table(self.records), Text(""), _agreement_table(self.agreements))
 
 
-def transferability(
-    models: Sequence[str],
-    datasets: Sequence[str],
-    settings: ExtractSettings,
-    *,
-    context: RunContext,
-    force: bool = False,
-) -> Transferability:
-    """Compute all scores that apply to each model, from train and val.
+class TransferabilityAnalysis(Analysis):
+    """One record per model, data set, layer and score; the scores use train and val.
 
     LEEP and NCE need the classes that a model was trained on; they are left out for models without their own
     classifier.
+    """
+
+    classified = "a score of transferability"
+    needs_images = True
+
+    def records(self, models: Sequence[LayerFeatures], settings: None, *, force: bool = False) -> Iterator[Result]:
+        """Yield the records of each layer and score."""
+        for one in models:
+            yield from _scored(one, force=force)
+
+
+ANALYSIS = TransferabilityAnalysis()
+
+
+def with_accuracies(records: Results, known: Iterable[Result]) -> Transferability:
+    """Return transferability scores, and their agreement with measured accuracies.
 
     Args:
-        models: encoder specs; an empty list selects the default model.
-        datasets: specs of data sets and groups of them.
-        settings: extraction settings, with the layers.
-        context: workspace, seed and reporter.
-        force: recompute finished cells.
-
-    Raises: DataError: for a data set with several labels per image.
+        records: records of the scores.
+        known: any records, among which accuracies of the same networks are looked up.
     """
-    seen = list(layer_features(models, datasets, settings, context=context, classified="a score of transferability"))
-    records = Results(record for look in seen for record in _scored(look, force=force))
-    pairs = tuple(scores_with_accuracies(records, ResultStore(context.workspace.results)))
+    pairs = tuple(scores_with_accuracies(records, known))
     return Transferability(records, pairs, tuple(agreements_of(pairs)))
 
 

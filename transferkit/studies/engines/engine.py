@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from ...probes import PROBES
+from ...protocols.analyses.analysis import ANALYSES
 from ..grid import Task, settings_of
 from ..outcome import Outcome
 
@@ -69,7 +70,7 @@ def runs_networks(task: Task) -> bool:
     if task.kind == "probe":
         probe = PROBES[task.what["protocol"]]
         return any(probe.needs_images(settings_of(probe.settings_type, one)) for one in task.what["settings"])
-    return task.kind != "analyze" or task.what["analysis"] in ("robustness", "transferability")
+    return task.kind != "analyze" or ANALYSES[task.what["analysis"]].needs_images
 
 
 class Engine(Protocol):
