@@ -22,9 +22,9 @@ from tests.benchmarks.timing import median_ratio, peak_gib
 from transferkit.core.faiss_library import load_faiss
 from transferkit.core.features import Features
 from transferkit.core.out_of_core import Blocks
-from transferkit.probes.knn import KnnProbe, KnnSettings
-from transferkit.probes.neighbours import approximate_neighbours, neighbours
+from transferkit.probes.knn import KnnProtocol, KnnSettings
 from transferkit.probes.probe import ProbeContext
+from transferkit.probes.solvers.neighbours import approximate_neighbours, neighbours
 
 ROWS, QUERIES, WIDTH = 50_000, 10_000, 512
 NEIGHBOURS = 200
@@ -85,7 +85,7 @@ def grown(seen: Features, n: int, seed: int) -> Features:
 
 def scored(bank: Features, test: Features) -> np.ndarray:
     """The whole of ours, from features to a score: which rows are right."""
-    score = KnnProbe().score(ProbeContext({"train": bank, "test": test}), KnnSettings(k=(NEIGHBOURS,)))
+    score = KnnProtocol().score(ProbeContext({"train": bank, "test": test}), KnnSettings(k=(NEIGHBOURS,)))
     assert score.outcomes is not None
     return np.array(score.outcomes.right, dtype=bool)
 

@@ -23,7 +23,7 @@ from transferkit.mini.canvas import quantised
 from transferkit.mini.objects import SHAPES, draw
 from transferkit.mini.rendered import SetPlan
 from transferkit.models.catalog import load_encoder
-from transferkit.probes.logistic import LogisticPath, logistic_path
+from transferkit.probes.solvers.logistic import LogisticPath, logistic_path
 from transferkit.protocols.dataset_catalog import open_dataset
 from transferkit.protocols.extract import Extractor
 from transferkit.protocols.settings import ExtractSettings

@@ -181,7 +181,7 @@ def test_rows_of_zeros_have_no_direction():
 
 def test_a_fit_that_did_not_converge_says_so(monkeypatch):
     from transferkit.probes import estimators
-    from transferkit.probes.descent import StoppingRule
+    from transferkit.probes.solvers.lbfgs import StoppingRule
 
     def hasty(*arguments):
         return original(*arguments, limits=StoppingRule(tolerance=1e-9, gradient_tolerance=1e-9, max_iterations=2))

@@ -10,7 +10,7 @@ from transferkit.core.errors import UsageError
 from transferkit.core.files import sorted_json
 from transferkit.core.out_of_core import Blocks
 from transferkit.probes import PROBES, linear
-from transferkit.probes.linear import LinearProbe, LinearSettings
+from transferkit.probes.linear import LinearProtocol, LinearSettings
 from transferkit.probes.probe import ProbeContext
 
 SPLITS = {
@@ -199,6 +199,6 @@ def test_an_offset_that_float32_cannot_hold_changes_nothing_in_float64(solver):
     settings = LinearSettings(penalties=3) if solver == "lbfgs" else LinearSettings(solver="sgd")
     here = {name: features(60, name, dtype=np.float64) for name in ("train", "test")}
     there = {name: replace(part, x=part.x + 1e9) for name, part in here.items()}
-    one, other = (LinearProbe().score(ProbeContext(splits), settings) for splits in (here, there))
+    one, other = (LinearProtocol().score(ProbeContext(splits), settings) for splits in (here, there))
     assert one.value > 0.8
     assert other.value == pytest.approx(one.value, abs=0.02)

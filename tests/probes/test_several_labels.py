@@ -16,9 +16,9 @@ from transferkit.probes import PROBES
 from transferkit.probes.fewshot import FewshotSettings
 from transferkit.probes.knn import KnnSettings
 from transferkit.probes.linear import LinearSettings
-from transferkit.probes.logistic import logistic_path, one_vs_rest_path
 from transferkit.probes.probe import ProbeContext
 from transferkit.probes.ranking import class_precisions
+from transferkit.probes.solvers.logistic import logistic_path, one_vs_rest_path
 
 CLASSES = ("bird", "cat", "dog", "sofa")
 FEW = LinearSettings(penalties=5, penalty_min=1e-3, penalty_max=1e3)
@@ -78,7 +78,7 @@ def test_each_class_is_fitted_as_if_alone():
 
 
 def test_the_gradient_is_the_objectives():
-    from transferkit.probes.descent import OneVsRest
+    from transferkit.probes.solvers.lbfgs import OneVsRest
 
     rows = tagged(40, "train")
     x = torch.from_numpy(rows.x) - torch.from_numpy(rows.x).mean(0)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .episodes import shuffled
-from .logistic import logistic_path
-from .ridge import ridge_weights
+from .solvers.logistic import logistic_path
+from .solvers.ridge import ridge_weights
 
 Method = Literal["lr", "ridge", "proto", "nn"]
 

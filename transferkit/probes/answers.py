@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .allway import CPU, Method
-from .gram import lr_scores, nn_scores, proto_scores, ridge_scores
+from .solvers.gram import lr_scores, nn_scores, proto_scores, ridge_scores
 
 CHUNK = {"cpu": 2**20, "cuda": 2**25}
 """Number of feature values gathered, and of inner products solved, at once, by type of device: few enough for the

@@ -29,9 +29,9 @@ from ..core.errors import ShapeError, UsageError
 from ..core.groups import Groups
 from ..core.splitting import stratified_split
 from .knn import EPSILON
-from .logistic import logistic_path
-from .neighbours import Metric, neighbours
-from .ridge import ridge_weights
+from .solvers.logistic import logistic_path
+from .solvers.neighbours import Metric, neighbours
+from .solvers.ridge import ridge_weights
 
 DTYPES = (np.float32, np.float64)
 

@@ -119,7 +119,7 @@ def _with_min_rows(one: FewshotSettings, shots: Mapping[FewshotSettings, Sequenc
     return replace(one, min_rows_per_class=max(all_shots) + one.queries)
 
 
-class FewshotProbe(Probe[FewshotSettings]):
+class FewshotProtocol(Probe[FewshotSettings]):
     """Few-shot classification: mean accuracy over episodes, or over all-way draws."""
 
     settings_type = FewshotSettings
@@ -171,7 +171,7 @@ class FewshotProbe(Probe[FewshotSettings]):
         )
 
 
-PROBE = FewshotProbe()
+PROBE = FewshotProtocol()
 
 
 @dataclass(frozen=True, eq=False)

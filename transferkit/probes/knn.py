@@ -27,9 +27,9 @@ from .classification import (
     selection,
     train_and_test,
 )
-from .neighbours import Array, Metric, Rows, approximate_neighbours, neighbours
 from .probe import Probe, ProbeContext
 from .ranking import METRIC, mean_average_precision, ranking_score, require_shown
+from .solvers.neighbours import Array, Metric, Rows, approximate_neighbours, neighbours
 
 Index = Literal["auto", "flat", "ivf"]
 
@@ -138,7 +138,7 @@ class KnnScores:
     search: Mapping[str, Any]
 
 
-class KnnProbe(Probe[KnnSettings]):
+class KnnProtocol(Probe[KnnSettings]):
     """Weighted k-NN: selects k, T and metric on validation rows, and scores ``test`` with train + val as the bank."""
 
     settings_type = KnnSettings
@@ -168,7 +168,7 @@ class KnnProbe(Probe[KnnSettings]):
         return classification_score(found.scores, test, choice, extra_metrics=extra_metrics, seconds=seconds)
 
 
-PROBE = KnnProbe()
+PROBE = KnnProtocol()
 
 
 def answers(queries: Features, bank: Features, settings: KnnSettings, *, keep: Vote | None = None) -> KnnScores:

@@ -24,6 +24,7 @@ from ..core.devices import choose_compute
 from ..core.errors import DataError, UsageError
 from ..core.features import Features
 from ..core.labels import is_multilabel, require_one_label
+from ..core.out_of_core import Matrix
 from ..core.results import Score
 from .classification import (
     Selection,
@@ -32,11 +33,11 @@ from .classification import (
     selection,
     train_and_test,
 )
-from .logistic import LogisticPath, fitted_classes, logistic_path, one_vs_rest_path
-from .normalizing import Normalize, normalized, normalizer, pieces_of
 from .probe import Probe, ProbeContext
 from .ranking import mean_average_precision, ranking_score, require_shown
 from .sgd import sgd_score
+from .solvers.logistic import LogisticPath, fitted_classes, logistic_path, one_vs_rest_path
+from .solvers.normalizing import Normalize, Normalizer, normalized, normalizer, pieces_of
 
 Solver = Literal["lbfgs", "sgd"]
 SelectBy = Literal["top1", "mean_per_class"]
@@ -112,7 +113,7 @@ class LinearSettings:
         return np.geomspace(self.penalty_min, self.penalty_max, self.penalties).tolist()
 
 
-class LinearProbe(Probe[LinearSettings]):
+class LinearProtocol(Probe[LinearSettings]):
     """Logistic regression: selects the penalty on validation rows, refits on train + val and scores ``test``."""
 
     settings_type = LinearSettings
@@ -137,7 +138,8 @@ class LinearProbe(Probe[LinearSettings]):
         fitting, test = train_and_test(splits)
         require_two_classes(fitting)
         choice, unconverged = _select_penalty(splits, settings, seed)
-        fit = _fit(fitting, [choice.chosen["penalty"]], settings)
+        model = FittedPath.fit(fitting, [choice.chosen["penalty"]], settings.normalize)
+        fit = model.path
         fitted = time.perf_counter()
         extra_metrics: dict[str, Any] = {
             "iterations": int(fit.iterations[0]),
@@ -146,16 +148,16 @@ class LinearProbe(Probe[LinearSettings]):
         }
         if is_multilabel(test.labels):
             extra_metrics["not_fitted"] = _not_fitted(fitting)
-            scores = _all_logits(fit, test, fitting, settings)[0]
+            scores = model.all_logits(test.x)[0]
         else:
-            scores = _probabilities(fit, 0, test, fitting, settings)
+            scores = model.probabilities(test.x)
         seconds = {"fit": fitted - started, "score": time.perf_counter() - fitted}
         if is_multilabel(test.labels):
             return ranking_score(scores, test, choice, seed=seed, extra_metrics=extra_metrics, seconds=seconds)
         return classification_score(scores, test, choice, extra_metrics=extra_metrics, seconds=seconds)
 
 
-PROBE = LinearProbe()
+PROBE = LinearProtocol()
 
 
 def _select_penalty(splits: Mapping[str, Features], settings: LinearSettings, seed: int) -> tuple[Selection, int]:
@@ -164,8 +166,8 @@ def _select_penalty(splits: Mapping[str, Features], settings: LinearSettings, se
     if len(penalties) == 1:
         return Selection(chosen=_chosen(0, penalties)), 0
     train, held, name = selection(splits, seed=seed)
-    path = _fit(train, penalties, settings)
-    unconverged = int((~path.converged).sum())
+    model = FittedPath.fit(train, penalties, settings.normalize)
+    unconverged = int((~model.path.converged).sum())
     if is_multilabel(held.labels):
         if settings.select_by != "top1":
             raise DataError(
@@ -173,18 +175,18 @@ def _select_penalty(splits: Mapping[str, Features], settings: LinearSettings, se
                 "Leave it out: mean average precision selects the penalty there."
             )
         require_shown(held, single="--penalties 1")
-        scores = _all_logits(path, held, train, settings)
+        scores = model.all_logits(held.x)
         means = np.array([mean_average_precision(one, held.labels) for one in scores], np.float64)
         best = int(means.argmax())
         return Selection(name, _chosen(best, penalties)), unconverged
     hits = torch.zeros(len(penalties), len(held.classes), dtype=torch.int64)  # correct predictions per class [p, c]
     start = 0
-    for logits in _logits(path, held, train, settings):
+    for logits in model.logits(held.x):
         labels = torch.from_numpy(held.labels[start : start + logits.shape[1]])
         hits.index_add_(1, labels, (logits.argmax(2).cpu() == labels).long())
         start += logits.shape[1]
     best = _best(hits, held.labels, settings.select_by)
-    held_probabilities = _probabilities(path, best, held, train, settings)
+    held_probabilities = model.only(best).probabilities(held.x)
     choice = Selection(name, _chosen(best, penalties), (held_probabilities, held.labels))
     return choice, unconverged
 
@@ -208,36 +210,45 @@ def _chosen(index: int, penalties: list[float]) -> dict[str, Any]:
     return {"penalty": penalties[index], "C": 1 / penalties[index], "at_edge": at_edge}
 
 
-def _fit(rows: Features, penalties: list[float], settings: LinearSettings) -> LogisticPath:
-    """Fit the penalties, on a GPU if there is one."""
-    device = choose_compute().device
-    x = normalized(rows.x, normalizer(rows.x, settings.normalize))
-    labels = torch.from_numpy(rows.labels).to(device)
-    if is_multilabel(rows.labels):
-        return one_vs_rest_path(x, labels, penalties)
-    return logistic_path(x, labels, penalties, len(rows.classes))
+@dataclass(frozen=True, eq=False)
+class FittedPath:
+    """Logistic regressions of ``p`` penalties, with the normalisation of the rows that they were fitted to.
 
+    Attributes:
+        path: weights and biases of normalised rows.
+        normalise: function from raw to normalised rows.
+    """
 
-def _logits(path: LogisticPath, rows: Features, fitted: Features, settings: LinearSettings) -> Iterator[Tensor]:
-    """Iterate over the logits ``[p, m, c]`` of chunks of the rows."""
-    change = normalizer(fitted.x, settings.normalize)
-    most = max(1, MAX_LOGITS // path.biases.numel())
-    for x in pieces_of(rows.x, change, path.weights.device, most):
-        yield x @ path.weights + path.biases[:, None]
+    path: LogisticPath
+    normalise: Normalizer
 
+    @classmethod
+    def fit(cls, rows: Features, penalties: list[float], normalize: Normalize) -> "FittedPath":
+        """Fit the penalties, on a GPU if there is one; rows with several labels are fitted one-vs-rest."""
+        normalise = normalizer(rows.x, normalize)
+        x, labels = normalized(rows.x, normalise), torch.from_numpy(rows.labels).to(choose_compute().device)
+        if is_multilabel(rows.labels):
+            return cls(one_vs_rest_path(x, labels, penalties), normalise)
+        return cls(logistic_path(x, labels, penalties, len(rows.classes)), normalise)
 
-def _probabilities(
-    path: LogisticPath, index: int, rows: Features, fitted: Features, settings: LinearSettings
-) -> NDArray[np.float32]:
-    """Return the probabilities ``[n, c]`` of the fit ``index``."""
-    one = replace(path, weights=path.weights[index, None], biases=path.biases[index, None])
-    pieces = (logits[0].softmax(1).cpu().numpy() for logits in _logits(one, rows, fitted, settings))
-    return np.concatenate(list(pieces))
+    def only(self, index: int) -> "FittedPath":
+        """Return the fit of one penalty."""
+        weights, biases = self.path.weights[index, None], self.path.biases[index, None]
+        return replace(self, path=replace(self.path, weights=weights, biases=biases))
 
+    def logits(self, x: Matrix) -> Iterator[Tensor]:
+        """Iterate over the logits ``[p, m, c]`` of chunks of the rows ``x`` ``[n, d]``."""
+        most = max(1, MAX_LOGITS // self.path.biases.numel())
+        for rows in pieces_of(x, self.normalise, self.path.weights.device, most):
+            yield rows @ self.path.weights + self.path.biases[:, None]
 
-def _all_logits(path: LogisticPath, rows: Features, fitted: Features, settings: LinearSettings) -> NDArray[np.float32]:
-    """Return the logits ``[p, n, c]`` of all rows."""
-    return torch.cat([logits.cpu() for logits in _logits(path, rows, fitted, settings)], 1).numpy()
+    def all_logits(self, x: Matrix) -> NDArray[np.float32]:
+        """Return the logits ``[p, n, c]`` of all rows."""
+        return torch.cat([logits.cpu() for logits in self.logits(x)], 1).numpy()
+
+    def probabilities(self, x: Matrix) -> NDArray[np.float32]:
+        """Return the probabilities ``[n, c]`` of the first penalty."""
+        return np.concatenate([logits[0].softmax(1).cpu().numpy() for logits in self.only(0).logits(x)])
 
 
 def _not_fitted(fitting: Features) -> list[str]:

@@ -29,12 +29,12 @@ from ..core.registry import unknown_name
 from ..core.results import Score
 from ..core.seeding import generator
 from ..core.statistics import Interval, percentile_interval
-from .axes import Axes, principal_axes
 from .classification import selection, train_and_test
-from .descent import StoppingRule
-from .logistic import LIMITS, logistic_along
-from .normalizing import column_scale_and_mean
-from .ridge import ridge_along
+from .solvers.lbfgs import StoppingRule
+from .solvers.logistic import LIMITS, logistic_along
+from .solvers.normalizing import column_scale_and_mean
+from .solvers.principal_axes import Axes, principal_axes
+from .solvers.ridge import ridge_along
 
 Level = Literal["low", "mid", "high", "factors"]
 LEVELS: tuple[Level, ...] = ("low", "mid", "high")

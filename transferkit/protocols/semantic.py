@@ -37,7 +37,7 @@ from ..semantics.factors import PREFIX, factor_targets
 from ..semantics.scene import DEFINITION
 from .extract import Extractor
 from .layer_features import LayerFeatures
-from .semantic_probe import SemanticProbe
+from .semantic_probe import SemanticProtocol
 from .semantic_tasks import MOST_ROWS, TASKS
 from .targets import measured, read_targets, targets_key, targets_of
 
@@ -77,7 +77,7 @@ class ScoreRequest:
 
 
 @dataclass(eq=False)
-class Semantics(SemanticProbe):
+class Semantics(SemanticProtocol):
     """The semantic probe for one encoder and data set.
 
     Attributes:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .semantic import Semantics
 
 
-class SemanticProbe(Probe[SemanticSettings]):
+class SemanticProtocol(Probe[SemanticSettings]):
     """Mean score of all targets of a level.
 
     Without images, the targets are those that come with the features. With images, they are measured on them,
@@ -47,4 +47,4 @@ class SemanticProbe(Probe[SemanticSettings]):
         return summary(scores, constant, seed=context.seed, seconds=time.perf_counter() - started)
 
 
-PROBE = SemanticProbe()
+PROBE = SemanticProtocol()

@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 from ..core.files import digest_of
 from ..core.results import recipe
 from ..protocols.analyses.analysis import ANALYSES
-from .study import Analysis, Finetuning, Probing, Study
+from .study import Analyzing, Finetuning, Probing, Study
 
 KINDS = ("pretrain", "extract", "probe", "finetune", "analyze")
 
@@ -174,7 +174,7 @@ def _finetunings(study: Study, finetuning: Finetuning, data: str) -> Iterator[Ta
             yield Task("finetune", f"finetune · {model} · {data}{_seeded(seed)}", what)
 
 
-def _analyses(study: Study, analysis: Analysis, data: str) -> Iterator[Task]:
+def _analyses(study: Study, analysis: Analyzing, data: str) -> Iterator[Task]:
     """Yield the analyses of a data set: of all models together if they are compared, else per model."""
     scope = analysis.scope
     if data not in scope.data:

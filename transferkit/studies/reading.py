@@ -21,7 +21,7 @@ from ..protocols.finetuning.settings import FinetuneSettings
 from ..protocols.pretraining.presets import preset_settings as pretrain_settings
 from ..protocols.pretraining.settings import PretrainSettings
 from .presets import PRESETS, preset_text
-from .study import Analysis, Finetuning, Pretraining, Probing, Scope, Study
+from .study import Analyzing, Finetuning, Pretraining, Probing, Scope, Study
 from .tables import Table
 
 _SCOPE = ("models", "data", "layers", "seeds")
@@ -212,14 +212,14 @@ def _finetunings(table: Table, scope: Scope) -> Iterator[Finetuning]:
         yield Finetuning(table.settled(finetune_settings, preset, changes), scope)
 
 
-def _analyses(table: Table, scope: Scope) -> Iterator[Analysis]:
+def _analyses(table: Table, scope: Scope) -> Iterator[Analyzing]:
     kind = table.get("kind", str, "")
     if kind not in ANALYSES:
         raise table.refuse(f"kind = {kind!r} is not an analysis. Choose from: {', '.join(ANALYSES)}.")
     settings_type = ANALYSES[kind].settings_type
     if settings_type is None:
         table.require_known("kind", *_SCOPE)
-        yield Analysis(kind, None, scope)
+        yield Analyzing(kind, None, scope)
         return
     for changes in table.variants(settings_type, "kind", *_SCOPE):
-        yield Analysis(kind, table.settled(settings_type, **changes), scope)
+        yield Analyzing(kind, table.settled(settings_type, **changes), scope)

@@ -71,7 +71,7 @@ class Finetuning:
 
 
 @dataclass(frozen=True)
-class Analysis:
+class Analyzing:
     """An analysis of representations.
 
     Attributes:
@@ -109,10 +109,10 @@ class Study:
     pretrain: tuple[Pretraining, ...] = ()
     probe: tuple[Probing, ...] = ()
     finetune: tuple[Finetuning, ...] = ()
-    analyze: tuple[Analysis, ...] = ()
+    analyze: tuple[Analyzing, ...] = ()
 
     @property
-    def asked(self) -> tuple[Probing | Finetuning | Analysis, ...]:
+    def asked(self) -> tuple[Probing | Finetuning | Analyzing, ...]:
         """All probes, fine-tunings and analyses."""
         return (*self.probe, *self.finetune, *self.analyze)
 

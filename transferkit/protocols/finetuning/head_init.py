@@ -12,7 +12,7 @@ from ...core.features import Features, concatenate
 from ...data.dataset import Split
 from ...models.encoder import Encoder
 from ...models.layers import resolve_layers
-from ...probes.logistic import logistic_path
+from ...probes.solvers.logistic import logistic_path
 from ..context import RunContext
 from ..extract import Extractor
 from ..settings import ExtractSettings

@@ -5,8 +5,8 @@ from torch.testing import assert_close
 
 from transferkit.core.out_of_core import Blocks
 from transferkit.core.seeding import generator
-from transferkit.probes import normalizing
-from transferkit.probes.normalizing import normalized, normalizer, pieces_of
+from transferkit.probes.solvers import normalizing
+from transferkit.probes.solvers.normalizing import normalized, normalizer, pieces_of
 
 X = (generator(0, "normalizing").normal(size=(50, 4)) * [1, 10, 0.1, 0] + [0, 5, -3, 7]).astype(np.float16)
 BLOCKS = Blocks(X.shape, X.dtype, lambda: iter(np.split(X, (7, 7, 30))))

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..core.out_of_core import Blocks, Matrix, chunks
+from ...core.out_of_core import Blocks, Matrix, chunks
 
 Normalize = Literal["none", "l2", "standardize"]
 Normalizer = Callable[[Tensor], Tensor]

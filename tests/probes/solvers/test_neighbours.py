@@ -12,8 +12,8 @@ from transferkit.core.errors import ShapeError
 from transferkit.core.faiss_library import load_faiss
 from transferkit.core.out_of_core import Blocks
 from transferkit.core.seeding import generator
-from transferkit.probes import neighbours as search
-from transferkit.probes.neighbours import approximate_neighbours, in_order, neighbours
+from transferkit.probes.solvers import neighbours as search
+from transferkit.probes.solvers.neighbours import approximate_neighbours, in_order, neighbours
 
 
 def rows_of(n, d, name):
@@ -297,7 +297,7 @@ def test_torch_and_faiss_share_a_process():
     """Both load an OpenMP library; calls with two threads alternate and finish within a minute."""
     code = """
 import numpy as np, torch
-from transferkit.probes.neighbours import neighbours
+from transferkit.probes.solvers.neighbours import neighbours
 torch.set_num_threads(2)
 x = np.random.default_rng(0).normal(size=(2000, 64)).astype(np.float32)
 for _ in range(5):

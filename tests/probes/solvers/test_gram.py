@@ -8,8 +8,8 @@ from torch.testing import assert_close
 from tests.reference import fewshot as reference
 from tests.reference import logistic
 from transferkit.core.seeding import generator
-from transferkit.probes import gram
-from transferkit.probes.gram import lr_scores, nn_scores, proto_scores, ridge_scores
+from transferkit.probes.solvers import gram
+from transferkit.probes.solvers.gram import lr_scores, nn_scores, proto_scores, ridge_scores
 
 
 def episode_rows(b, ways, shots, queries, d, *, spread=1.5):

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.errors import UsageError
-from ..core.out_of_core import Blocks
+from ...core.errors import UsageError
+from ...core.out_of_core import Blocks
 
 MIN_VARIANCE_RATIO = 1e-7
 """Ratio of column variances below which the axes are computed in float64, which is slower: the scales of the

@@ -12,8 +12,8 @@ from tests.reference import logistic as reference
 from transferkit.core.errors import ShapeError, UsageError
 from transferkit.core.out_of_core import Blocks
 from transferkit.core.seeding import generator
-from transferkit.probes.descent import StoppingRule
-from transferkit.probes.logistic import LIMITS, logistic_path
+from transferkit.probes.solvers.lbfgs import StoppingRule
+from transferkit.probes.solvers.logistic import LIMITS, logistic_path
 
 PENALTIES = [1e-2, 1e2, 1.0]  # in no order
 CLOSE = StoppingRule(tolerance=1e-8, gradient_tolerance=0, max_iterations=300)

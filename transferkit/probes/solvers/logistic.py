@@ -11,7 +11,7 @@ conditioned:
 - The columns are centred, which only changes the bias, and the coordinates are their principal axes: those of
   the row space if there are fewer rows than columns. Neither changes the objective. If the scales of the
   columns differ strongly, the axes are computed in float64, so that small columns are resolved.
-- The penalties are fitted (``descent.py``) from strong to weak; each fit starts from the previous solution.
+- The penalties are fitted (``lbfgs.py``) from strong to weak; each fit starts from the previous solution.
 
 If a row may have several classes or none, each class ``k`` has its own weights, which minimise
 
@@ -30,11 +30,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..core.errors import ShapeError, UsageError
-from ..core.labels import ABSENT, SHOWN
-from ..core.out_of_core import Blocks
-from .axes import Axes, principal_axes
-from .descent import Descent, Multinomial, OneVsRest, StoppingRule
+from ...core.errors import ShapeError, UsageError
+from ...core.labels import ABSENT, SHOWN
+from ...core.out_of_core import Blocks
+from .lbfgs import LBFGS, Multinomial, OneVsRest, StoppingRule
+from .principal_axes import Axes, principal_axes
 
 LIMITS = StoppingRule(tolerance=5e-6, gradient_tolerance=3e-5, max_iterations=300)
 """Default stopping rule. The gradient tolerance, for the norm, is a third of scikit-learn's for the largest entry
@@ -108,8 +108,8 @@ def logistic_along(
     """
     present, y = labels.unique(return_inverse=True)
     path = _unfitted(axes, len(penalties), n_classes, bias=-torch.inf)
-    descent = Descent(Multinomial(axes.rows, axes.inner, axes.spectrum, y, len(present)), limits)
-    _descend(path, descent, penalties, present, factor=(2 if len(present) == 2 else 1) / len(y))
+    solver = LBFGS(Multinomial(axes.rows, axes.inner, axes.spectrum, y, len(present)), limits)
+    _fit_path(path, solver, penalties, present, factor=(2 if len(present) == 2 else 1) / len(y))
     return path
 
 
@@ -139,8 +139,8 @@ def one_vs_rest_path(
     path = _unfitted(axes, len(penalties), labels.shape[1], bias=0.0)
     if len(present):
         signs = labels[:, present].T.contiguous().float()
-        descent = Descent(OneVsRest(axes.rows, axes.inner, axes.spectrum, signs), limits)
-        _descend(path, descent, penalties, present, factor=1 / len(labels))
+        solver = LBFGS(OneVsRest(axes.rows, axes.inner, axes.spectrum, signs), limits)
+        _fit_path(path, solver, penalties, present, factor=1 / len(labels))
     else:
         path.converged[:] = True
     return _column_path(path, axes)
@@ -162,12 +162,10 @@ def _unfitted(axes: Axes, n_penalties: int, n_classes: int, *, bias: float) -> L
     )
 
 
-def _descend(
-    path: LogisticPath, descent: Descent, penalties: Sequence[float], present: Tensor, *, factor: float
-) -> None:
+def _fit_path(path: LogisticPath, solver: LBFGS, penalties: Sequence[float], present: Tensor, *, factor: float) -> None:
     """Fill ``path`` for the classes ``present``, strong penalties first; ``factor`` converts ``λ`` to per row."""
     for i in sorted(range(len(penalties)), key=lambda i: -penalties[i]):
-        fit = descent.fit(penalties[i] * factor)
+        fit = solver.fit(penalties[i] * factor)
         path.weights[i, :, present] = fit.point.w[:, :-1].T
         path.biases[i, present] = fit.point.w[:, -1]
         path.iterations[i], path.gradients[i] = fit.iterations, fit.gradient_norm

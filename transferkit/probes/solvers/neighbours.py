@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..core.devices import has_fast_bf16
-from ..core.errors import ShapeError
-from ..core.faiss_library import has_faiss, load_faiss
-from ..core.out_of_core import Matrix, chunks
-from .candidates import Array, Rows, filtered_search, is_filter_faster
+from ...core.devices import has_fast_bf16
+from ...core.errors import ShapeError
+from ...core.faiss_library import has_faiss, load_faiss
+from ...core.out_of_core import Matrix, chunks
+from .bf16_filter import Array, Rows, filtered_search, is_filter_faster
 
 Metric = Literal["cosine", "euclidean"]
 

@@ -230,7 +230,7 @@ def _binary_terms(logits: Tensor, signs: Tensor) -> tuple[Tensor, Tensor, Tensor
     return -error * signs, losses, error * (1 - error) * counted
 
 
-class Descent:
+class LBFGS:
     """Fits penalties one after another; each fit starts from the weights and the history of the previous one.
 
     A penalty much weaker than the previous one is fitted after a sequence of stronger ones: where the data are

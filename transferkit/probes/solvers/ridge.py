@@ -17,8 +17,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..core.errors import ShapeError, UsageError
-from .axes import Axes, principal_axes
+from ...core.errors import ShapeError, UsageError
+from .principal_axes import Axes, principal_axes
 
 
 def ridge_weights(x: Tensor, y: Tensor, penalties: Sequence[float]) -> tuple[Tensor, Tensor]:

@@ -5,10 +5,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from transferkit.core.out_of_core import Blocks
 from transferkit.core.seeding import generator
-from transferkit.probes import candidates
-from transferkit.probes import neighbours as search
-from transferkit.probes.candidates import filtered_search, is_filter_faster
-from transferkit.probes.neighbours import neighbours
+from transferkit.probes.solvers import bf16_filter
+from transferkit.probes.solvers import neighbours as search
+from transferkit.probes.solvers.bf16_filter import filtered_search, is_filter_faster
+from transferkit.probes.solvers.neighbours import neighbours
 
 METRICS = pytest.mark.parametrize("metric", ["cosine", "euclidean"])  # unit rows and original rows
 N, D, Q, K = 1990, 40, 60, 20  # the groups do not divide the number of rows
@@ -95,7 +95,7 @@ def exact(queries, bank):
 @KINDS
 def test_no_other_row_is_nearer_than_the_bound(kind, metric):
     queries, bank = drawn(kind, metric)
-    candidate_filter = candidates._CandidateFilter.of(torch.from_numpy(bank))
+    candidate_filter = bf16_filter._CandidateFilter.of(torch.from_numpy(bank))
     first, bound = candidate_filter.top_candidates(torch.from_numpy(queries), 30)
     near = exact(queries, bank)
     np.put_along_axis(near, first, -np.inf, axis=1)
@@ -125,10 +125,10 @@ def test_all_queries_of_well_spread_rows_are_certified(kind, metric):
 def test_the_search_stops_early_if_bfloat16_cannot_distinguish_rows(monkeypatch):
     queries, bank = drawn(nearly_the_same, "cosine")
     bank = bank[:1] + 1e-6 * (bank - bank[:1])
-    monkeypatch.setattr(candidates, "MAX_COMPARISONS", 10 * N)
+    monkeypatch.setattr(bf16_filter, "MAX_COMPARISONS", 10 * N)
     calls = []
-    whole = candidates._CandidateFilter.top_candidates
-    monkeypatch.setattr(candidates._CandidateFilter, "top_candidates", lambda *args: calls.append(1) or whole(*args))
+    whole = bf16_filter._CandidateFilter.top_candidates
+    monkeypatch.setattr(bf16_filter._CandidateFilter, "top_candidates", lambda *args: calls.append(1) or whole(*args))
     assert not filtered_search(queries, bank, K).certified.any()
     assert len(calls) == 1
 
@@ -178,9 +178,11 @@ def test_padding_is_never_returned_even_after_nan(monkeypatch):
         return columns.expand(len(values), m).contiguous(), torch.full((len(values),), torch.nan)
 
     calls = []
-    compared = candidates._nearest_candidates
-    monkeypatch.setattr(candidates, "_highest", last)
-    monkeypatch.setattr(candidates, "_nearest_candidates", lambda *args: calls.append(args[2].max()) or compared(*args))
+    compared = bf16_filter._nearest_candidates
+    monkeypatch.setattr(bf16_filter, "_highest", last)
+    monkeypatch.setattr(
+        bf16_filter, "_nearest_candidates", lambda *args: calls.append(args[2].max()) or compared(*args)
+    )
     assert not filtered_search(*drawn(plain, "euclidean"), K).certified.any()
     assert max(calls) == N - 1
 

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..core.faiss_library import load_faiss
+from ...core.faiss_library import load_faiss
 
 Array = NDArray[np.float32]
 Rows = NDArray[np.int64]

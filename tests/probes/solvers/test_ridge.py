@@ -7,7 +7,7 @@ from torch.testing import assert_close
 from tests.reference import ridge as reference
 from transferkit.core.errors import ShapeError, UsageError
 from transferkit.core.seeding import generator
-from transferkit.probes.ridge import ridge_weights
+from transferkit.probes.solvers.ridge import ridge_weights
 
 SHAPES = [(20, 6), (6, 20), (6, 6)]  # primal, dual, square
 PENALTIES = [3.0, 0.01, 100.0]  # in no order

@@ -3,8 +3,8 @@ import torch
 from torch.testing import assert_close
 
 from tests.reference import logistic as reference
-from transferkit.probes import descent
-from transferkit.probes.descent import Descent, Multinomial, StoppingRule, _InverseHessian
+from transferkit.probes.solvers import lbfgs
+from transferkit.probes.solvers.lbfgs import LBFGS, Multinomial, StoppingRule, _InverseHessian
 
 CLOSE = StoppingRule(tolerance=1e-8, gradient_tolerance=0, max_iterations=200)
 
@@ -55,7 +55,7 @@ def test_margins_of_thousands_are_exact():
 
 @pytest.mark.parametrize("ridge", [10.0, 1e-1, 1e-3])
 def test_the_gradient_vanishes(ridge):
-    fit = Descent(problem()[0], CLOSE).fit(ridge)
+    fit = LBFGS(problem()[0], CLOSE).fit(ridge)
     gradient = fit.point.gradient.clone()
     gradient[:, :-1] += ridge * fit.point.w[:, :-1]
     assert fit.converged
@@ -64,16 +64,16 @@ def test_the_gradient_vanishes(ridge):
 
 
 def test_the_history_speeds_up_the_next_penalty():
-    path = Descent(problem(200, 30, 5)[0], CLOSE)
+    path = LBFGS(problem(200, 30, 5)[0], CLOSE)
     path.fit(1e-2)
     following = path.fit(8e-3)
-    assert following.iterations < Descent(problem(200, 30, 5)[0], CLOSE).fit(8e-3).iterations
+    assert following.iterations < LBFGS(problem(200, 30, 5)[0], CLOSE).fit(8e-3).iterations
 
 
 def test_a_short_history_needs_more_iterations_for_the_same_minimum(monkeypatch):
-    much = Descent(problem(200, 30, 5)[0], CLOSE).fit(1e-3)
-    monkeypatch.setattr(descent, "HISTORY_ELEMENTS", 1)
-    little = Descent(problem(200, 30, 5)[0], CLOSE).fit(1e-3)
+    much = LBFGS(problem(200, 30, 5)[0], CLOSE).fit(1e-3)
+    monkeypatch.setattr(lbfgs, "HISTORY_ELEMENTS", 1)
+    little = LBFGS(problem(200, 30, 5)[0], CLOSE).fit(1e-3)
     assert little.iterations >= much.iterations
     assert_close(little.point.w, much.point.w, atol=2e-2, rtol=2e-2)
 
@@ -87,8 +87,8 @@ def test_a_short_history_needs_more_iterations_for_the_same_minimum(monkeypatch)
     ],
 )
 def test_each_limit_stops_the_fit(limits, converged):
-    fit = Descent(problem()[0], limits).fit(1e-4)
-    best = Descent(problem()[0], CLOSE).fit(1e-4)
+    fit = LBFGS(problem()[0], limits).fit(1e-4)
+    best = LBFGS(problem()[0], CLOSE).fit(1e-4)
     assert fit.converged == converged
     assert fit.iterations < best.iterations
     assert objective(fit, 1e-4) > objective(best, 1e-4)
@@ -112,7 +112,7 @@ def test_the_secant_equation_holds_after_a_change_of_penalty():
 
 @pytest.mark.parametrize("added", [1, 4, 7, 12])
 def test_the_compact_form_equals_the_two_loop_recursion(monkeypatch, added):
-    monkeypatch.setattr(descent, "HISTORY_SIZE", 5)
+    monkeypatch.setattr(lbfgs, "HISTORY_SIZE", 5)
     rng = torch.Generator().manual_seed(added)
     history = _InverseHessian(torch.zeros(3, 4, dtype=torch.float64))
     penalty = torch.tensor([1.0, 1, 1, 0], dtype=torch.float64)

@@ -5,7 +5,7 @@ from torch.testing import assert_close
 
 from transferkit.core.errors import UsageError
 from transferkit.core.out_of_core import Blocks
-from transferkit.probes.axes import principal_axes
+from transferkit.probes.solvers.principal_axes import principal_axes
 
 SHAPES = [(40, 6), (6, 40), (6, 6)]  # many rows, few, as many as columns
 CPU = torch.device("cpu")
