@@ -94,7 +94,7 @@ Each objective trains `{PRESET.model}` on `mini/objects` by the preset `mini` ({
 validation split of the source, in short runs of four of them, and are the same for all. There are two
 baselines. `ce` is the study's: cross-entropy on random crops and flips. `ce-strong` is cross-entropy on
 the views of the contrastive objectives (`--jitter-prob 0.8 --gray-prob 0.2`), an ablation that separates
-what the objective does from what the views do. Two floors say what needs no training: `random` is the
+what the objective does from what the views do. Two baselines show what needs no training: `random` is the
 same network untrained, three draws of its weights, and `pixels` is the image itself.
 
 The encoders are frozen and evaluated on the twelve downstream sets of the suite by a linear probe (12
@@ -224,7 +224,7 @@ def scores(results: Results) -> str:
 
 
 def semantics(results: Results) -> str:
-    """Depth curves of the three levels, and the last layer's differences to the baselines and the floor."""
+    """Depth curves of the three levels, and the last layer's differences to the baselines."""
     groups = {**MODELS, **FLOORS, REFERENCE: (REFERENCE,)}
     names = {spec: name for name, specs in groups.items() for spec in specs}
     curves = [replace(r, model=names[r.model]) for r in results if r.protocol == "semantic"]
@@ -255,7 +255,7 @@ def level_of(record: Result) -> str:
 
 
 def content_claim(values: dict[str, Values]) -> str:
-    """Compare the content that contrastive and joint encoders keep with the baselines and the floor."""
+    """Compare the content that contrastive and joint encoders keep with the baselines."""
     parts = []
     for base, meaning in (
         ("ce", "against the study's baseline"),

@@ -17,7 +17,7 @@ LEVELS = ("low", "mid", "high")
 
 
 def main() -> None:
-    """Print the table; the first pass fills the cache, floors included."""
+    """Print the table; the first pass fills the cache, baselines included."""
     with tempfile.TemporaryDirectory() as folder:
         data = f"folder:{drawn(Path(folder))}"
         for layers in ("stages", "all"):
@@ -31,7 +31,7 @@ def main() -> None:
             targets = sum(len(record.extra_metrics["targets"]) for record in records[: len(LEVELS)])
             found = len({record.layer for record in records})
             print(
-                f"{targets} targets, {found} {layers} of {MODEL}, with both floors, {IMAGES} images: "
+                f"{targets} targets, {found} {layers} of {MODEL}, with both baselines, {IMAGES} images: "
                 f"{seconds:.1f} s, {seconds / len(records):.2f} s a record"
             )
 

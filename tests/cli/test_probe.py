@@ -53,8 +53,8 @@ def test_models_are_compared_on_the_same_rows_and_episodes(tmp_path):
         assert one["difference"] == pytest.approx(difference)
         assert one["ci_low"] <= one["difference"] <= one["ci_high"]
         records = [r for r in plain if r["protocol"] == protocol]
-        ahead = [a > b for a, b in zip(*(list(r["outcomes"]["right"]) for r in records), strict=True)]
-        assert (one["ahead"], one["n"]) == (sum(ahead), len(ahead))
+        wins = [a > b for a, b in zip(*(list(r["outcomes"]["right"]) for r in records), strict=True)]
+        assert (one["wins"], one["n"]) == (sum(wins), len(wins))
     text = invoke(*arguments, "--compare").stdout
     assert "Differences on the same test rows or images" in text
     table = text.split("Means per model")[1]
@@ -96,10 +96,10 @@ def test_a_file_without_classifier_is_measured_at_the_layer_of_the_whole_network
     assert {record["layer"] for record in (of_body, of_whole, untrained)} == {"last"}
     assert of_body["dim"] == untrained["dim"]
     assert of_body["extra_metrics"]["targets"] == of_whole["extra_metrics"]["targets"]
-    assert of_body["extra_metrics"]["targets"]["class"]["floors"]["random"] == untrained["value"]
+    assert of_body["extra_metrics"]["targets"]["class"]["baselines"]["random"] == untrained["value"]
 
     compared = invoke("--model", models, "--protocol", "knn", "--k", "5", *shared, "--compare")
     found = json.loads(compared.stdout)
     assert not found["refused"]
     assert [(one["layer_a"], one["layer_b"]) for one in found["comparisons"]] == [("last", "last")] * 3
-    assert (found["comparisons"][0]["difference"], found["comparisons"][0]["ahead"]) == (0, 0)
+    assert (found["comparisons"][0]["difference"], found["comparisons"][0]["wins"]) == (0, 0)

@@ -75,8 +75,8 @@ def test_rows_are_paired():
     found = compare_outcomes(GOOD, FAIR)
     one, other = np.array(GOOD.right), np.array(FAIR.right)
     assert found.difference == pytest.approx(one.mean() - other.mean())
-    assert (found.ahead, found.behind) == (int((one & ~other & 1).sum()), int((other & ~one & 1).sum()))
-    assert (found.p, found.test) == (mcnemar_p(found.ahead, found.behind), "McNemar, mid-p")
+    assert (found.wins, found.losses) == (int((one & ~other & 1).sum()), int((other & ~one & 1).sum()))
+    assert (found.p, found.test) == (mcnemar_p(found.wins, found.losses), "McNemar, mid-p")
     assert (found.n, found.interval.method) == (400, "adjusted t")
 
 
@@ -87,8 +87,8 @@ def test_episodes_are_paired_over_images():
     assert (found.p, found.test) == (difference_p(gaps, halves), OVER_IMAGES)
     assert found.interval == difference_interval(gaps, halves)
     assert found.difference == pytest.approx(gaps.mean())
-    assert found.ahead == sum(a > b for a, b in zip(SHARP.right, BLUNT.right, strict=True))
-    assert found.behind == sum(a < b for a, b in zip(SHARP.right, BLUNT.right, strict=True))
+    assert found.wins == sum(a > b for a, b in zip(SHARP.right, BLUNT.right, strict=True))
+    assert found.losses == sum(a < b for a, b in zip(SHARP.right, BLUNT.right, strict=True))
 
 
 def test_more_episodes_of_the_same_images_do_not_make_a_difference_significant():
@@ -127,20 +127,20 @@ def test_swapping_the_models_changes_the_signs(a, b):
     assert (other.interval.low, other.interval.high) == pytest.approx(
         (-one.interval.high, -one.interval.low), abs=1e-15
     )
-    assert (other.p, other.ahead, other.behind) == (pytest.approx(one.p), one.behind, one.ahead)
+    assert (other.p, other.wins, other.losses) == (pytest.approx(one.p), one.losses, one.wins)
 
 
 @pytest.mark.parametrize("outcomes", [GOOD, SHARP, GROUPED[0], DRAWN[0]])
 def test_a_model_does_not_differ_from_itself(outcomes):
     found = compare_outcomes(outcomes, outcomes)
-    assert (found.difference, found.p, found.ahead, found.behind) == (0, 1, 0, 0)
+    assert (found.difference, found.p, found.wins, found.losses) == (0, 1, 0, 0)
     assert found.interval.low == -found.interval.high
     assert found.interval.high <= 0.01  # on 400 rows nothing is seen of one in 400
 
 
 def test_the_interval_of_rows_is_bonett_and_prices():
     found = compare_outcomes(GOOD, FAIR)
-    b, c = found.ahead + 1, found.behind + 1
+    b, c = found.wins + 1, found.losses + 1
     d = (b - c) / 402
     half = stats.t.ppf(0.975, 401) * np.sqrt(((b + c) / 402 - d**2) / 401)
     assert (found.interval.low, found.interval.high) == pytest.approx((d - half, d + half), rel=1e-9)
@@ -164,7 +164,7 @@ def test_groups_are_tested_by_all_signs_of_their_differences():
     assert flip_p(few) == pytest.approx(min(1, (signed >= seen).mean() + (signed > seen).mean()), abs=1e-9)
     found = compare_outcomes(one, other)
     assert (found.p, found.test) == (flip_p(sums), "sign flips of groups, mid-p")
-    assert (found.ahead, found.behind) == (compare_outcomes(GOOD, FAIR).ahead, compare_outcomes(GOOD, FAIR).behind)
+    assert (found.wins, found.losses) == (compare_outcomes(GOOD, FAIR).wins, compare_outcomes(GOOD, FAIR).losses)
 
 
 @pytest.mark.parametrize(("g", "known"), [(1, False), (6, False), (7, True)])
@@ -223,9 +223,9 @@ def test_draws_widen_the_interval_and_the_test():
 def test_the_paired_test_is_more_powerful_than_two_intervals():
     better = row_outcomes(IDS, [right or i % 20 == 0 for i, right in enumerate(GOOD.right)])
     found = compare_outcomes(better, GOOD)
-    assert found.behind == 0 < found.ahead
+    assert found.losses == 0 < found.wins
     assert found.interval.high - found.interval.low < 0.03  # Wilson's of either is 0.08 wide
-    assert found.p == mcnemar_p(found.ahead, 0) < 0.05
+    assert found.p == mcnemar_p(found.wins, 0) < 0.05
 
 
 def test_different_rows_are_rejected():
@@ -259,7 +259,7 @@ def test_data_sets_are_summarised():
     found = over_sets(differences)
     theirs = stats.ttest_1samp(differences, 0).confidence_interval(0.95)
     assert (found.interval.low, found.interval.high) == pytest.approx((theirs.low, theirs.high))
-    assert (found.difference, found.ahead, found.behind, found.n) == (pytest.approx(0.04), 4, 1, 5)
+    assert (found.difference, found.wins, found.losses, found.n) == (pytest.approx(0.04), 4, 1, 5)
     assert found.p == pytest.approx(reference.signed_rank_p(differences))
     swapped = over_sets([-d for d in differences])
     assert (swapped.difference, swapped.p) == (-found.difference, found.p)

@@ -135,7 +135,7 @@ def test_comparisons_are_plain_values():
         **{"value_a": compare_models(ALL).each[0].value_a, "value_b": compare_models(ALL).each[0].value_b},
         **{"difference": found.difference, "ci_low": found.interval.low, "ci_high": found.interval.high},
         **{"ci_method": "adjusted t", "p": found.p, "test": "McNemar, mid-p"},
-        **{"ahead": found.ahead, "behind": found.behind, "n": 60},
+        **{"wins": found.wins, "losses": found.losses, "n": 60},
     }
     assert np.isfinite(one["p"])
     overall = compare_models(ALL).to_json()["over_datasets"][0]

@@ -94,7 +94,7 @@ def test_the_score_is_that_of_the_features_and_stands_beside_its_floors(root, di
     assert list(constant) == score.extra_metrics["constant"]
     for name, target in score.extra_metrics["targets"].items():
         assert target["value"] == plain[name].value
-        assert set(target["floors"]) == {"pixels"}  # an untrained network is the other floor itself
+        assert set(target["baselines"]) == {"pixels"}  # an untrained network is the other baseline itself
         assert -1 <= target["normalised"] <= 1
     assert score.extra_metrics["normalised"] == pytest.approx(
         np.mean([target["normalised"] for target in score.extra_metrics["targets"].values()])
@@ -243,7 +243,7 @@ def test_recorded_factors_of_other_values_are_another_definition(root, discs):
 
 
 @pytest.mark.parametrize(
-    ("value", "floors", "normalised"),
+    ("value", "baselines", "normalised"),
     [
         (0.8, {"a": 0.6}, 0.5),
         (0.3, {"a": 0.6}, -0.5),
@@ -252,8 +252,8 @@ def test_recorded_factors_of_other_values_are_another_definition(root, discs):
         (1, {"a": 1}, 0),
     ],
 )
-def test_minus_one_is_nothing_zero_the_floor_and_one_all(value, floors, normalised):
-    assert _normalised(value, floors)["normalised"] == pytest.approx(normalised)
+def test_minus_one_is_nothing_zero_the_baseline_and_one_all(value, baselines, normalised):
+    assert _normalised(value, baselines)["normalised"] == pytest.approx(normalised)
     assert _normalised(value, {}) == {}
 
 
@@ -321,7 +321,7 @@ def test_the_record_includes_the_seconds_of_precomputed_scores(root, discs, monk
     assert 0.5 <= sum(asked.score_layer("layer4", low).seconds.values()) < 1
 
 
-def test_the_pixels_floor_of_another_view_is_another(root, discs):
+def test_the_pixels_baseline_of_another_view_is_another(root, discs):
     """Targets are measured on the preprocessed image; features of ``pixels`` do not identify the preprocessing."""
     low = SemanticSettings(level="low", target_penalties=3, mid_tasks=())
     one, other = semantics(root, discs), semantics(root, discs)

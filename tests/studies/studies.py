@@ -21,7 +21,7 @@ name = "small"
 models = ["pixels"]
 data = ["folder:{pictures}"]
 
-[shown]
+[sizes]
 "run:*" = 32
 
 [[pretrain]]
@@ -82,7 +82,7 @@ models = ["pixels", "random:test_resnet"]
 data = ["folder:{pictures}"]
 precision = "fp32"
 
-[shown]
+[sizes]
 "random:test_resnet" = 32
 
 [[probe]]

@@ -8,7 +8,7 @@ from transferkit.studies.reading import parse_study
 TEXT = """
 models = ["pixels"]
 data = ["mini/digits", "mini/leaves"]
-[shown]
+[sizes]
 "run:*" = 40
 [[pretrain]]
 loss = ["ce", "joint"]

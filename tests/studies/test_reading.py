@@ -71,9 +71,9 @@ def test_a_table_narrows_what_the_file_says():
 
 
 def test_the_nearest_pattern_says_what_a_model_is_shown():
-    study = parse('[shown]\n"pix*" = 40\n[[probe]]\n[[probe]]\nmodels = ["random:resnet18"]\n')
+    study = parse('[sizes]\n"pix*" = 40\n[[probe]]\n[[probe]]\nmodels = ["random:resnet18"]\n')
     assert (study.size("pixels"), study.size("random:resnet18")) == (40, None)
-    exact = parse('[shown]\n"pix*" = 40\n"pixels" = 50\n[[probe]]\n')
+    exact = parse('[sizes]\n"pix*" = 40\n"pixels" = 50\n[[probe]]\n')
     assert exact.size("pixels") == 50
 
 
@@ -109,11 +109,11 @@ def test_paths_become_absolute(tmp_path, monkeypatch):
         ('[[probe]]\nmodels = ["run:*"]', r"'run:\*' matches none of: pixels"),
         ('[[probe]]\ndata = ["mini/digit"]', r"\[\[probe\]\] 1: .*Did you mean 'mini/digits'\?"),
         (
-            '[shown]\n"pixel" = 4\n[[probe]]',
-            r"\[shown\] 'pixel' is not a model of this study. Did you mean 'pixels'",
+            '[sizes]\n"pixel" = 4\n[[probe]]',
+            r"\[sizes\] 'pixel' is not a model of this study. Did you mean 'pixels'",
         ),
-        ('[shown]\n"zzz" = 4\n[[probe]]', r"\[shown\] 'zzz' is not a model of this study. Choose from: pixels"),
-        ('[shown]\n"pixels" = 0\n[[probe]]', r"pixels = 0 is too small: give 1 pixel or more"),
+        ('[sizes]\n"zzz" = 4\n[[probe]]', r"\[sizes\] 'zzz' is not a model of this study. Choose from: pixels"),
+        ('[sizes]\n"pixels" = 0\n[[probe]]', r"pixels = 0 is too small: give 1 pixel or more"),
         ('[[probe]]\nmodels = ["pixel"]', r"\[\[probe\]\] 1: No model named 'pixel'. Did you mean 'pixels'"),
         (
             '[[probe]]\nmodels = ["resnet50"]',

@@ -29,7 +29,7 @@ def one(tmp_path):
     text = f'models = ["file:{path}#test_resnet"]\ndata = ["folder:{{pictures}}"]\n[[probe]]\nprotocol = "knn"\n'
     from tests.studies.studies import small
 
-    study = small(tmp_path, '[shown]\n"file:*" = 32\n', text=text)
+    study = small(tmp_path, '[sizes]\n"file:*" = 32\n', text=text)
     carried_out(study, context)
     return study, context, path
 

@@ -33,8 +33,8 @@ class Paired:
         interval: 95 % interval of the difference.
         p: two-sided p value of the null hypothesis that there is no difference.
         test: name of the test that computed ``p``.
-        ahead: number of units on which the first model has more right answers; McNemar's b.
-        behind: number of units on which it has fewer; McNemar's c.
+        wins: number of units on which the first model has more right answers; McNemar's b.
+        losses: number of units on which it has fewer; McNemar's c.
         n: number of units.
     """
 
@@ -42,8 +42,8 @@ class Paired:
     interval: Interval
     p: float
     test: str
-    ahead: int
-    behind: int
+    wins: int
+    losses: int
     n: int
 
 
@@ -63,7 +63,7 @@ def compare_outcomes(a: Outcomes, b: Outcomes) -> Paired:
     """
     require_same_units(a, b)
     gaps = a.accuracies - b.accuracies  # difference per unit [n]
-    ahead, behind = int((gaps > 0).sum()), int((gaps < 0).sum())
+    wins, losses = int((gaps > 0).sum()), int((gaps < 0).sum())
     if a.unit == "episodes":
         halves = _half_gaps(a, b)
         interval, p, test = difference_interval(gaps, halves), difference_p(gaps, halves), OVER_IMAGES
@@ -77,7 +77,7 @@ def compare_outcomes(a: Outcomes, b: Outcomes) -> Paired:
         else:
             p = flip_p(sums)
             test = "sign flips of groups, mid-p" if a.sizes else "McNemar, mid-p"
-    return Paired(float(gaps.mean()), interval, p, test, ahead, behind, len(a))
+    return Paired(float(gaps.mean()), interval, p, test, wins, losses, len(a))
 
 
 def _half_gaps(a: Outcomes, b: Outcomes) -> NDArray[np.float64]:
@@ -186,8 +186,8 @@ def over_sets(differences: Sequence[float]) -> Paired:
         ),
         p=signed_rank_p(values),
         test="Wilcoxon signed-rank, exact",
-        ahead=int((values > 0).sum()),
-        behind=int((values < 0).sum()),
+        wins=int((values > 0).sum()),
+        losses=int((values < 0).sum()),
         n=len(values),
     )
 

@@ -39,7 +39,7 @@ class Comparison:
     found: Paired
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values for JSON; ``ahead`` and ``behind`` count units where ``a`` is better or worse."""
+        """Return plain values for JSON; ``wins`` and ``losses`` count units where ``a`` is better or worse."""
         found = dict(vars(self.found))
         interval = found.pop("interval")
         low, high = interval.limits or (None, None)

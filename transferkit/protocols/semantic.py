@@ -1,7 +1,7 @@
 """The semantic protocol: targets measured on pixels, tasks of transformed images, and baselines.
 
 A score measures how well a layer predicts a target. Because a wide layer, or one close to the pixels, scores
-well without training, each score is reported with two baselines (``floors``): that of ``pixels``, and that of
+well without training, each score is reported with two baselines (``baselines``): that of ``pixels``, and that of
 the same layer of the untrained network. Normalised scores are -1 for no prediction, 0 for the better baseline
 and 1 for perfect prediction.
 """
@@ -111,11 +111,11 @@ class Semantics(SemanticProtocol):
         before = sum(self._precomputed_seconds.pop(self._key(one), 0.0) for one in self._requests(layer, settings))
         found = {name: self._level(source, settings) for name, source in self._sources(layer).items()}
         scores, constant = found.pop(OWN)
-        floors = {name: known for name, (known, _) in found.items()}
+        baselines = {name: known for name, (known, _) in found.items()}
         seconds = before + time.perf_counter() - started
         score = summary(scores, constant, seed=self.context.seed, seconds=seconds)
         targets: dict[str, dict[str, Any]] = {
-            name: {**value, **_normalised(value["value"], {f: known[name].value for f, known in floors.items()})}
+            name: {**value, **_normalised(value["value"], {f: known[name].value for f, known in baselines.items()})}
             for name, value in score.extra_metrics["targets"].items()
         }
         normalised = [value["normalised"] for value in targets.values() if "normalised" in value]
@@ -387,10 +387,10 @@ def _level_of(target: str) -> str:
     return FACTORS if target.startswith(PREFIX) else TARGETS[target].level
 
 
-def _normalised(value: float, floors: Mapping[str, float]) -> dict[str, Any]:
+def _normalised(value: float, baselines: Mapping[str, float]) -> dict[str, Any]:
     """Return the baselines, and the normalised score: -1 if nothing is predicted, 0 for the better one, 1 at best."""
-    if not floors:
+    if not baselines:
         return {}
-    known, floor = max(0.0, value), min(1.0, max(0.0, *floors.values()))
-    above = (known - floor) / (1 - floor) if floor < 1 else 0.0
-    return {"floors": dict(floors), "normalised": above if known >= floor else known / floor - 1}
+    known, baseline = max(0.0, value), min(1.0, max(0.0, *baselines.values()))
+    above = (known - baseline) / (1 - baseline) if baseline < 1 else 0.0
+    return {"baselines": dict(baselines), "normalised": above if known >= baseline else known / baseline - 1}

@@ -52,6 +52,6 @@ def _cells(row: Comparison) -> tuple[str | Name, ...]:
         f"{found.difference:+.3f}",
         found.interval.signed,
         f"{found.p:.3f}" if found.p >= 0.0005 else "<0.001",
-        f"{found.ahead} : {found.behind}",
+        f"{found.wins} : {found.losses}",
         str(found.n),
     )

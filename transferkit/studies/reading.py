@@ -26,7 +26,7 @@ from .tables import Table
 
 _SCOPE = ("models", "data", "layers", "seeds")
 _TABLES = ("pretrain", "probe", "finetune", "analyze")
-_TOP = ("name", *_SCOPE, "precision", "workers_per_entry", "shown", *_TABLES)
+_TOP = ("name", *_SCOPE, "precision", "workers_per_entry", "sizes", *_TABLES)
 _PATHS = ("folder", "file", "imagenet", "miniimagenet")
 
 
@@ -79,7 +79,7 @@ def parse_study(text: str, *, where: str) -> Study:
     study = Study(
         name=name,
         scope=base,
-        shown=_shown(top),
+        sizes=_sizes(top),
         precision=top.get("precision", str, "auto"),
         workers_per_entry=top.get("workers_per_entry", int, 1),
         pretrain=runs,
@@ -100,21 +100,21 @@ def _require_valid(study: Study, top: Table) -> None:
     if not study.asked and not study.pretrain:
         raise top.refuse("the grid is empty: add [[pretrain]], [[probe]], [[finetune]] or [[analyze]].")
     models = {model for one in study.asked for model in one.scope.models}
-    for name in study.shown:
+    for name in study.sizes:
         if not any(fnmatchcase(model, name) for model in models):
             near = get_close_matches(name, models, n=1)
             hint = f"Did you mean {near[0]!r}?" if near else f"Choose from: {', '.join(sorted(models))}."
-            raise top.refuse(f"[shown] {name!r} is not a model of this study. {hint}")
+            raise top.refuse(f"[sizes] {name!r} is not a model of this study. {hint}")
 
 
-def _shown(top: Table) -> Mapping[str, int]:
-    values: dict[str, Any] = top.get("shown", dict, {})
-    table = Table(f"{top.where} [shown]", values)
-    shown = {name: int(table.get(name, int, 0)) for name in values}
-    for name, pixels in shown.items():
+def _sizes(top: Table) -> Mapping[str, int]:
+    values: dict[str, Any] = top.get("sizes", dict, {})
+    table = Table(f"{top.where} [sizes]", values)
+    sizes = {name: int(table.get(name, int, 0)) for name in values}
+    for name, pixels in sizes.items():
         if pixels < 1:
             raise table.refuse(f"{name} = {pixels} is too small: give 1 pixel or more.")
-    return shown
+    return sizes
 
 
 def _each(top: Table, kind: str, base: Scope, make: Callable[[Table, Scope], Iterator[Any]]) -> Iterator[Any]:

@@ -92,7 +92,7 @@ class Study:
     Attributes:
         name: name of the study and of its folder in the workspace.
         scope: default scope of the tables.
-        shown: model spec or pattern → input size in pixels per side.
+        sizes: model spec or pattern → input size in pixels per side.
         precision: ``auto``, ``fp32`` or ``bf16`` of the forward passes.
         workers_per_entry: number of tasks that extract the features of one model and data set in parallel.
         pretrain: pretraining runs.
@@ -103,7 +103,7 @@ class Study:
 
     name: str
     scope: Scope
-    shown: Mapping[str, int] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
     precision: str = "auto"
     workers_per_entry: int = 1
     pretrain: tuple[Pretraining, ...] = ()
@@ -118,6 +118,6 @@ class Study:
 
     def size(self, model: str) -> int | None:
         """Return the input size of ``model``; None for its own. Exact specs take precedence over patterns."""
-        if model in self.shown:
-            return self.shown[model]
-        return next((size for name, size in self.shown.items() if fnmatchcase(model, name)), None)
+        if model in self.sizes:
+            return self.sizes[model]
+        return next((size for name, size in self.sizes.items() if fnmatchcase(model, name)), None)
