@@ -395,7 +395,7 @@ def test_a_server_that_moved_its_files(tmp_path, data_root, served):
 @pytest.fixture
 def impatient(monkeypatch):
     """Use a short timeout, and no pauses between attempts."""
-    short = partial(RetryPolicy, timeout_seconds=0.3, sleep=lambda _: None)
+    short = partial(RetryPolicy, timeout_seconds=0.3, pause_seconds=0)
     monkeypatch.setattr("transferkit.download.fetching.RetryPolicy", short)
 
 

@@ -87,6 +87,14 @@ class Handler(BaseHTTPRequestHandler):
     def busy(self, nth):
         self.send_error(503) if nth < 3 else self.body()
 
+    def limited(self, nth):
+        if nth > 1:
+            self.body()
+            return
+        self.send_response(429)
+        self.send_header("Retry-After", self.path.strip("/").partition("/")[2])
+        self.end_headers()
+
     def down(self, nth):
         self.send_error(500)
 
@@ -96,6 +104,11 @@ class Handler(BaseHTTPRequestHandler):
     def moved(self, nth):
         self.send_response(302)
         self.send_header("Location", "/good/a.bin")
+        self.end_headers()
+
+    def off_the_web(self, nth):
+        self.send_response(302)
+        self.send_header("Location", "file:///etc/passwd")
         self.end_headers()
 
     def circle(self, nth):

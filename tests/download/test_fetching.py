@@ -21,8 +21,8 @@ SIZE = len(CONTENT)
 MD5 = f"md5:{hashlib.md5(CONTENT).hexdigest()}"
 
 
-def patient(waits=None):
-    return RetryPolicy(timeout_seconds=0.3, attempts=3, sleep=(waits if waits is not None else []).append)
+def patient():
+    return RetryPolicy(timeout_seconds=0.3, attempts=3, pause_seconds=0)
 
 
 def got(server, folder, path, *, size=SIZE, digest=MD5, **options):
@@ -91,10 +91,11 @@ def test_joined_bytes_that_are_wrong_start_over(server, tmp_path):
     ("path", "published", "reason"),
     [
         ("missing/", {}, r"missing/ answers 404 Not Found\. Try again later, .* --url or .* --from"),
-        ("circle/", {}, "circle/ answers 302 The HTTP server returned a redirect error"),
+        ("circle/", {}, r"circle/ cannot be requested \(Exceeded 30 redirects"),
         ("login/", {"digest": ""}, "offers 27 bytes, not the published 307200"),
         ("login/", {"size": None}, "sends another file: it has the md5 [0-9a-f]{32}, not the published"),
-        ("good file/", {}, r"good file/ is not a valid address \(URL can't contain control characters"),
+        ("off_the_web/", {}, r"off_the_web/ cannot be requested \(.*file:///etc/passwd"),
+        ("limited/soon", {}, r"answers 429 Too Many Requests \(Invalid Retry-After header: soon\)"),
         ("down/", {}, "answers 500 Internal Server Error, 3 times"),
         ("good/", {"digest": "sha256:" + "0" * 64}, "has the sha256 .*, not the published 0000"),
     ],
@@ -105,13 +106,26 @@ def test_fetching_errors_state_the_reason(server, tmp_path, path, published, rea
     assert not (tmp_path / "a.bin").exists()
 
 
-def test_nobody_listens(tmp_path, server):
+@pytest.fixture
+def waits(monkeypatch):
+    """Record the pauses in seconds instead of waiting."""
+    waits = []
+    monkeypatch.setattr("urllib3.util.retry.time.sleep", waits.append)
+    return waits
+
+
+def test_nobody_listens(tmp_path, server, waits):
     url = server.url("good/")
     server.server_close()
-    waits = []
-    with pytest.raises(DataError, match=r"broke off \(.*refused.*\), 3 times"):
-        fetch(Download(url, "a.bin"), tmp_path, retry_policy=patient(waits))
-    assert waits == [1, 2]  # seconds: twice as long each time
+    with pytest.raises(DataError, match=r"broke off \(.*refused.*\), 4 times"):
+        fetch(Download(url, "a.bin"), tmp_path, retry_policy=RetryPolicy(attempts=4))
+    assert waits == [2, 4]  # the second attempt follows at once
+
+
+@pytest.mark.parametrize(("named", "kept"), [(7, 7), (86400, 600)])
+def test_the_pause_that_a_server_names_is_kept_up_to_ten_minutes(server, tmp_path, waits, named, kept):
+    got(server, tmp_path, f"limited/{named}")
+    assert waits == [kept]
 
 
 def test_other_addresses_are_tried_in_order(server, tmp_path):
@@ -144,7 +158,7 @@ def test_a_network_that_goes_away_is_tried_again(server, tmp_path, monkeypatch, 
     assert notes.notes == ["a.bin: broke off ([Errno 113] No route to host); trying again."]
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://a/b", "good.zip", "https://"])
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://a/b", "good.zip", "https://", "https://[::1/a.zip"])
 def test_only_web_addresses_are_allowed(tmp_path, url):
     with pytest.raises(UsageError, match=r"is not a web address. Give one that starts with https://"):
         fetch(Download(url, "a.bin"), tmp_path)

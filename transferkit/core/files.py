@@ -101,10 +101,10 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(sorted_json(value).encode()).hexdigest()
 
 
-def digest_file(path: Path) -> str:
-    """Return the hex SHA-256 of a file's bytes, 64 characters."""
+def digest_file(path: Path, algorithm: str = "sha256") -> str:
+    """Return the hex digest of a file's bytes; 64 characters for SHA-256."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def require_space(

@@ -4,25 +4,22 @@ During the download the file is named ``NAME.part``. ``NAME.part.json`` records 
 date) of the bytes, so that two versions are never joined.
 """
 
-import hashlib
 import json
-import ssl
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from email.message import Message
+from dataclasses import asdict, dataclass
 from http import HTTPStatus
-from http.client import HTTPException, HTTPResponse, InvalidURL
 from pathlib import Path
-from typing import Literal
-from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
+from typing import Literal, NoReturn
 
-from .. import __version__
+import requests
+from urllib3 import BaseHTTPResponse, HTTPResponse, Retry
+from urllib3.exceptions import HTTPError, InvalidHeader, LocationParseError, MaxRetryError, ReadTimeoutError
+from urllib3.util import parse_url
+
 from ..core.errors import DataError, UsageError
-from ..core.files import flush, require_space, writing_to
+from ..core.files import digest_file, flush, require_space, writing_to
+from ..core.http import http_session
 from ..core.progress import SILENT, Reporter
 from .progress import byte_progress
 from .publication import Download
@@ -34,7 +31,6 @@ _ABSENT = {
     HTTPStatus.NOT_FOUND,
     HTTPStatus.GONE,
 }  # object stores also answer FORBIDDEN for missing files
-_HEADERS = {"User-Agent": f"transferkit/{__version__}", "Accept-Encoding": "identity"}
 
 
 @dataclass(frozen=True)
@@ -44,18 +40,17 @@ class RetryPolicy:
     Attributes:
         timeout_seconds: Maximum time without a byte.
         attempts: Number of consecutive attempts without progress before the next URL is tried.
-        pause_seconds: Pause after the first failed attempt; it doubles after each further one, up to 60 seconds.
-        sleep: Function that waits for a number of seconds.
+        pause_seconds: Factor of the pauses. The second attempt follows at once, later ones after 2, 4, 8, … times this
+            factor, up to 60 seconds, or after the pause that the server names (``Retry-After``), up to 10 minutes.
     """
 
     timeout_seconds: float = 30
     attempts: int = 5
     pause_seconds: float = 1
-    sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
 
-    def pause(self, failures: int) -> None:
-        """Wait after the given number of failures, which is at least 1."""
-        self.sleep(min(60, self.pause_seconds * 2 ** (failures - 1)))
+    def retries(self) -> Retry:
+        """Return the count of attempts and the pauses for a new series of attempts."""
+        return Retry(self.attempts - 1, backoff_factor=self.pause_seconds, backoff_max=60, retry_after_max=600)
 
 
 class AbsentError(DataError):
@@ -76,7 +71,16 @@ class _Refused(Exception):
 
 
 class _Interrupted(Exception):
-    """The transfer stopped and can be resumed; the message is the reason."""
+    """The transfer stopped and can be resumed; the message is the reason.
+
+    Args:
+        reason: Reason for users.
+        response: Response that may name the pause before the next attempt.
+    """
+
+    def __init__(self, reason: str, response: BaseHTTPResponse | None = None) -> None:
+        super().__init__(reason)
+        self.response = response
 
 
 @dataclass(frozen=True)
@@ -128,27 +132,34 @@ def fetch(
     """
     candidates = tuple(urls) or (download.url,)
     for url in candidates:
-        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
-            raise UsageError(f"{url} is not a web address. Give one that starts with https://.")
+        _require_web_address(url)
     path = folder / download.file
     if path.is_file() and not mismatch(path, download):
         return path
     with writing_to(path):
         folder.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
-    transfer = _Transfer(download, path, retry_policy or RetryPolicy(), reporter)
     refusals = []
-    for number, url in enumerate(candidates, start=1):
-        try:
-            transfer.fetch_from(url)
-            return path
-        except _Refused as refusal:
-            refusals.append(refusal)
-            if number < len(candidates):
-                reporter.note(f"{download.file}: {url} {refusal}")
+    with http_session() as session:
+        transfer = _Transfer(download, path, session, retry_policy or RetryPolicy(), reporter)
+        for number, url in enumerate(candidates, start=1):
+            try:
+                transfer.fetch_from(url)
+                return path
+            except _Refused as refusal:
+                refusals.append(refusal)
+                if number < len(candidates):
+                    reporter.note(f"{download.file}: {url} {refusal}")
     kind = AbsentError if all(refusal.absent for refusal in refusals) else DataError
     reasons = "; ".join(f"{url} {refusal}" for url, refusal in zip(candidates, refusals, strict=True))
     raise kind(f"{download.file} could not be fetched: {reasons}. {remedy}")
+
+
+def _require_web_address(url: str) -> None:
+    with suppress(LocationParseError):
+        if parse_url(url).scheme in ("http", "https") and parse_url(url).host:
+            return
+    raise UsageError(f"{url} is not a web address. Give one that starts with https://.")
 
 
 def mismatch(path: Path, download: Download) -> str:
@@ -161,8 +172,7 @@ def mismatch(path: Path, download: Download) -> str:
         return f"has {size} bytes, not the published {download.required_bytes}"
     if download.digest:
         kind, _, published = download.digest.partition(":")
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, kind).hexdigest()
+        found = digest_file(path, kind)
         if found != published:
             return f"has the {kind} {found}, not the published {published}"
     return ""
@@ -174,6 +184,7 @@ class _Transfer:
 
     download: Download
     path: Path
+    session: requests.Session
     retry_policy: RetryPolicy
     reporter: Reporter
 
@@ -212,18 +223,23 @@ class _Transfer:
 
     def _complete(self, url: str) -> None:
         """Repeat attempts until all bytes are received, or too many attempts make no progress."""
-        failures = 0
+        retries = self.retry_policy.retries()
         while True:
             before = self.received_bytes
             try:
                 self._attempt(url)
                 return
             except _Interrupted as broken:
-                failures = 1 if self.received_bytes > before else failures + 1
-                if failures >= self.retry_policy.attempts:
-                    raise _Refused(f"{broken}, {failures} times") from broken
-                self.reporter.note(f"{self.path.name}: {broken}; trying again.")
-                self.retry_policy.pause(failures)
+                if self.received_bytes > before:
+                    retries = self.retry_policy.retries()
+                try:
+                    retries = retries.increment("GET", url, error=broken)
+                    self.reporter.note(f"{self.path.name}: {broken}; trying again.")
+                    retries.sleep(broken.response)
+                except MaxRetryError as exhausted:
+                    raise _Refused(f"{broken}, {self.retry_policy.attempts} times") from exhausted
+                except InvalidHeader as invalid:
+                    raise _Refused(f"{broken} ({invalid})") from invalid
 
     def _attempt(self, url: str) -> None:
         """Request the missing bytes once.
@@ -237,29 +253,33 @@ class _Transfer:
             received_bytes = self._start_over()  # the origin of these bytes is unknown
         if received_bytes and origin and received_bytes == origin.size_bytes and origin.url == url:
             return
-        request = Request(url, headers={**_HEADERS, **_range_headers(received_bytes, origin, url)})
+        headers = _range_headers(received_bytes, origin, url)
+        timeout = self.retry_policy.timeout_seconds
         try:
-            with urlopen(request, timeout=self.retry_policy.timeout_seconds) as response:
+            with self.session.get(url, headers=headers, timeout=timeout, stream=True) as response:
+                if response.status_code >= HTTPStatus.MULTIPLE_CHOICES:
+                    self._reject(response, received_bytes)
                 self._receive(response, url, received_bytes)
-        except HTTPError as error:
-            error.close()
-            if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and received_bytes:
-                self._start_over()
-                raise _Interrupted("the server does not resume") from error
-            answer = f"answers {error.code} {str(error.reason).partition('.')[0]}"
-            if error.code in _TRANSIENT:
-                raise _Interrupted(answer) from error
-            raise _Refused(answer, absent=error.code in _ABSENT) from error
-        except TimeoutError as error:
-            raise _Interrupted(f"sent nothing for {self.retry_policy.timeout_seconds:g} seconds") from error
-        except InvalidURL as error:
-            raise _Refused(f"is not a valid address ({error})") from error
-        except (URLError, HTTPException, ConnectionError, ssl.SSLError) as error:
-            raise _Interrupted(f"broke off ({getattr(error, 'reason', None) or error!r})") from error
+        except (requests.Timeout, ReadTimeoutError) as error:
+            raise _Interrupted(f"sent nothing for {timeout:g} seconds") from error
+        except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError, HTTPError) as error:
+            raise _Interrupted(f"broke off ({_reason(error)})") from error
+        except requests.RequestException as error:
+            raise _Refused(f"cannot be requested ({error})") from error
 
-    def _receive(self, response: HTTPResponse, url: str, received_bytes: int) -> None:
+    def _reject(self, response: requests.Response, received_bytes: int) -> NoReturn:
+        """Raise the error of a response without content."""
+        status, answer = response.status_code, f"answers {response.status_code} {response.reason}"
+        if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and received_bytes:
+            self._start_over()
+            raise _Interrupted("the server does not resume")
+        if status in _TRANSIENT:
+            raise _Interrupted(answer, response.raw)
+        raise _Refused(answer, absent=status in _ABSENT)
+
+    def _receive(self, response: requests.Response, url: str, received_bytes: int) -> None:
         """Append the response, or start over if the server sends the complete file."""
-        partial = response.status == HTTPStatus.PARTIAL_CONTENT
+        partial = response.status_code == HTTPStatus.PARTIAL_CONTENT
         start = _start(response.headers) if partial else 0
         total = _total(response.headers, start)
         if received_bytes and not (partial and start == received_bytes and self._same_size(total)):
@@ -273,7 +293,7 @@ class _Transfer:
         require_space(self.path.parent, expected - received_bytes, remedy=DATA_FOLDER_REMEDY)
         validator = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
         self._write_origin(_Origin(url, "" if validator.startswith("W/") else validator, total))
-        self._append(response, expected - received_bytes)
+        self._append(response.raw, expected - received_bytes)
         if total is not None and self.received_bytes != total:
             raise _Interrupted(f"sent {self.received_bytes - received_bytes} of {total - received_bytes} bytes")
 
@@ -281,10 +301,11 @@ class _Transfer:
         origin = self._origin()
         return origin is None or total is None or origin.size_bytes in (None, total)
 
-    def _append(self, response: HTTPResponse, missing: int) -> None:
+    def _append(self, content: HTTPResponse, missing: int) -> None:
         label = f"Fetching {self.path.name}"
+        content.enforce_content_length = False  # the caller compares the size
         with byte_progress(self.reporter, label, missing) as meter, self.part.open("ab") as file:
-            while block := _read_block(response):
+            while block := content.read1(_BLOCK, decode_content=False):
                 with writing_to(self.path):
                     file.write(block)
                     file.flush()
@@ -311,17 +332,10 @@ class _Transfer:
         self.origin_file.unlink(missing_ok=True)
 
 
-def _read_block(response: HTTPResponse) -> bytes:
-    """Read up to one block; the result is empty at the end.
-
-    Raises: _Interrupted: If the network fails.
-    """
-    try:
-        return response.read1(_BLOCK)
-    except TimeoutError:
-        raise
-    except OSError as error:
-        raise _Interrupted(f"broke off ({error})") from error
+def _reason(error: Exception) -> str:
+    """Return the message of the innermost error, such as ``Connection refused``, of an error of requests."""
+    inner = [cause for cause in (getattr(error, "reason", None), *error.args) if isinstance(cause, Exception)]
+    return _reason(inner[-1]) if inner else str(error)
 
 
 DATA_FOLDER_REMEDY = "name another folder with $TRANSFERKIT_DATA"
@@ -336,14 +350,14 @@ def _range_headers(received_bytes: int, origin: _Origin | None, url: str) -> Map
     return {"Range": f"bytes={received_bytes}-"} if origin.url == url else {}
 
 
-def _start(headers: Message) -> int:
+def _start(headers: Mapping[str, str]) -> int:
     """Parse the first byte from ``Content-Range: bytes 5-9/10``; 0 if there is none."""
     _, _, span = (headers.get("Content-Range") or "").partition(" ")
     first, _, _ = span.partition("-")
     return int(first) if first.isdigit() else 0
 
 
-def _total(headers: Message, start: int) -> int | None:
+def _total(headers: Mapping[str, str], start: int) -> int | None:
     """Return the size of the complete file in bytes, or None."""
     total = (headers.get("Content-Range") or "").rpartition("/")[2]
     if total.isdigit():

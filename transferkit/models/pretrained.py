@@ -4,10 +4,9 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 from ..core.errors import ModelError, UnknownNameError, UsageError
+from ..core.http import is_reachable
 from ..core.registry import unknown_name
 from .architectures import (
     Architecture,
@@ -149,18 +148,8 @@ def _offline_if_unreachable() -> Iterator[None]:
     from huggingface_hub import constants
 
     before = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = before or not _is_reachable(constants.ENDPOINT)
+    constants.HF_HUB_OFFLINE = before or not is_reachable(constants.ENDPOINT, timeout_seconds=_TIMEOUT_SECONDS)
     try:
         yield
     finally:
         constants.HF_HUB_OFFLINE = before
-
-
-def _is_reachable(url: str) -> bool:
-    try:
-        urlopen(Request(url, method="HEAD"), timeout=_TIMEOUT_SECONDS).close()
-    except HTTPError:
-        return True  # an error status is a response
-    except OSError:
-        return False
-    return True
