@@ -45,7 +45,7 @@ def test_an_existing_wrong_file_is_fetched_again(server, tmp_path):
 
 
 @pytest.mark.parametrize("published", [{}, {"size": None, "digest": ""}])
-@pytest.mark.parametrize("path", ["good/", "moved/", "unmeasured/", "busy/", "stalls/", "elsewhere/"])
+@pytest.mark.parametrize("path", ["good/", "good/a b.bin", "moved/", "unmeasured/", "busy/", "stalls/", "elsewhere/"])
 def test_what_servers_do(server, tmp_path, path, published):
     got(server, tmp_path, path, **published)
 

@@ -5,7 +5,6 @@ link, and every entry that is neither a file nor a folder, is rejected.
 """
 
 import errno
-import filecmp
 import io
 import lzma
 import os
@@ -186,7 +185,7 @@ class _Writer:
                 self._require_identical(path, content)
                 return
             with (self.done.folder / path).open("xb") as file:
-                self._copy(content, file)
+                file.writelines(self._blocks(content))
         self._add(path)
 
     def link(self, entry: _Entry) -> None:
@@ -233,16 +232,13 @@ class _Writer:
 
     def _require_identical(self, path: str, content: IO[bytes]) -> None:
         """Accept an identical second file, such as the licence in every archive of a data set."""
-        again = self.done.folder / f"{path}.again"
-        try:
-            with again.open("xb") as file:
-                self._copy(content, file)
-            if not filecmp.cmp(again, self.done.folder / path, shallow=False):
-                raise DataError(f"{self.archive} contains two different files named {path!r}. {_MANUAL_REMEDY}")
-        finally:
-            again.unlink(missing_ok=True)
+        with (self.done.folder / path).open("rb") as first:
+            same = all(first.read(len(block)) == block for block in self._blocks(content)) and not first.read(1)
+        if not same:
+            raise DataError(f"{self.archive} contains two different files named {path!r}. {_MANUAL_REMEDY}")
 
-    def _copy(self, content: IO[bytes], file: IO[bytes]) -> None:
+    def _blocks(self, content: IO[bytes]) -> Iterator[bytes]:
+        """Yield the content of a file; the blocks of all files are counted for the limit."""
         while block := content.read(_BLOCK):
             self.done.bytes += len(block)
             if self.done.bytes > self.max_bytes:
@@ -250,7 +246,7 @@ class _Writer:
                     f"{self.archive} contains more than {readable_bytes(self.max_bytes)}, the limit for an "
                     f"archive of its size. {_MANUAL_REMEDY}"
                 )
-            file.write(block)
+            yield block
 
     def _add(self, path: str) -> None:
         self.done.files[_folded(path)] = path
@@ -342,7 +338,7 @@ _METADATA_TYPES = (*_PAX, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 def _tar_entry(member: tarfile.TarInfo) -> _Entry:
     name = _text(member.name)
     if member.issym():
-        return _Entry(name, "link", posixpath.normpath(posixpath.join(posixpath.dirname(name), member.linkname)))
+        return _Entry(name, "link", _target(name, _text(member.linkname)))
     if member.islnk():
         return _Entry(name, "link", posixpath.normpath(_text(member.linkname)))
     return _Entry(name, "file" if member.isfile() else "folder" if member.isdir() else "other")

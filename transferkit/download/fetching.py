@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError, InvalidHeader, LocationParseError, Max
 from urllib3.util import parse_url
 
 from ..core.errors import DataError, UsageError
-from ..core.files import digest_file, flush, require_space, writing_to
+from ..core.files import digest_file, flush, require_space, write_json, writing_to
 from ..core.http import http_session
 from ..core.progress import SILENT, Reporter
 from .progress import byte_progress
@@ -292,7 +292,7 @@ class _Transfer:
         expected = total or self.download.size_bytes or 0
         require_space(self.path.parent, expected - received_bytes, remedy=DATA_FOLDER_REMEDY)
         validator = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
-        self._write_origin(_Origin(url, "" if validator.startswith("W/") else validator, total))
+        write_json(self.origin_file, asdict(_Origin(url, "" if validator.startswith("W/") else validator, total)))
         self._append(response.raw, expected - received_bytes)
         if total is not None and self.received_bytes != total:
             raise _Interrupted(f"sent {self.received_bytes - received_bytes} of {total - received_bytes} bytes")
@@ -315,12 +315,6 @@ class _Transfer:
         with suppress(OSError, ValueError, TypeError):
             return _Origin(**json.loads(self.origin_file.read_bytes()))
         return None
-
-    def _write_origin(self, origin: _Origin) -> None:
-        with writing_to(self.path):
-            scratch = self.origin_file.with_suffix(".new")
-            scratch.write_text(json.dumps(asdict(origin)), encoding="utf-8")
-            scratch.replace(self.origin_file)
 
     def _start_over(self) -> Literal[0]:
         with writing_to(self.path):
