@@ -236,10 +236,13 @@ def broken(tmp_path, kind):
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("gzip", r"a-00\.tar is not a complete tar file .* If it is compressed, decompress it to \.tar"),
-        ("cut in a sample", r"a-00\.tar is not a complete tar file"),
-        ("cut between samples", r"a-00\.tar has no end-of-archive block, so it is truncated\. Fetch it again"),
-        ("text", "is not a complete tar file"),
+        ("gzip", r"a-00\.tar cannot be read as an uncompressed tar: .* If it is compressed, decompress it to \.tar"),
+        ("cut in a sample", r"a-00\.tar cannot be read as an uncompressed tar"),
+        (
+            "cut between samples",
+            r"a-00\.tar cannot be read .*: the end-of-archive block is missing\..* download it again",
+        ),
+        ("text", "cannot be read as an uncompressed tar"),
         ("twice", "has the sample '0001' twice. Keys must be unique"),
         ("no images", "contain no samples with images"),
         ("half labelled", "has labels, but 0002 has none"),

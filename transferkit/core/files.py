@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -101,8 +101,8 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(sorted_json(value).encode()).hexdigest()
 
 
-def digest_file(path: Path, algorithm: str = "sha256") -> str:
-    """Return the hex digest of a file's bytes; 64 characters for SHA-256."""
+def digest_file(path: Path, algorithm: str | Callable[[], Any] = "sha256") -> str:
+    """Return the hex digest of a file's bytes; ``algorithm`` is a name or a constructor of hashlib."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()
 

@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import DiskSpaceError
-from ..core.files import atomic_path
+from ..core.files import atomic_path, digest_file
 from ..core.progress import SILENT, Reporter
 
 UNREADABLE = "unreadable"
@@ -25,7 +26,7 @@ UNREADABLE = "unreadable"
 _SETTLED_NS = 2 * 10**9  # a more recent change may be followed by another within the resolution of the clock
 _THREADS = 4
 _FILES_PER_TASK = 64
-_BLOCK_BYTES = 2**20
+_blake2b = partial(hashlib.blake2b, digest_size=16)
 
 
 class Stamp(NamedTuple):
@@ -53,21 +54,22 @@ def fingerprint_of(
 
 def pixels_digest(image: NDArray) -> str:
     """Compute a hex digest of the shape, type and values of an array: 32 characters."""
-    digest = hashlib.blake2b(f"{image.shape} {image.dtype.str} ".encode(), digest_size=16)
+    digest = _blake2b(f"{image.shape} {image.dtype.str} ".encode())
     digest.update(np.ascontiguousarray(image).data)
     return digest.hexdigest()
 
 
 def file_digest(path: Path) -> str:
     """Compute a hex digest of the bytes of a file: 32 characters, or ``UNREADABLE``."""
-    digest = hashlib.blake2b(digest_size=16)
     try:
-        with path.open("rb", buffering=0) as file:
-            while block := file.read(_BLOCK_BYTES):
-                digest.update(block)
+        return digest_file(path, _blake2b)
     except OSError:
         return UNREADABLE
-    return digest.hexdigest()
+
+
+def bytes_digest(content: bytes) -> str:
+    """Compute the digest that ``file_digest`` has for a file with this content."""
+    return _blake2b(content).hexdigest()
 
 
 def content_digests(

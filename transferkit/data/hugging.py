@@ -6,7 +6,6 @@ as val. Missing splits are drawn from train, as for ``wds:``.
 This module needs the package ``datasets``, which the extra ``hf`` installs. Scripts of data sets are not run.
 """
 
-import hashlib
 import itertools
 import json
 from collections.abc import Mapping
@@ -23,7 +22,7 @@ from ..core.files import digest_of, write_json
 from ..core.progress import SILENT, Reporter
 from .dataset import DATASETS, Dataset, Split
 from .decoding import decode
-from .fingerprints import UNREADABLE, file_digest, fingerprint_of
+from .fingerprints import UNREADABLE, bytes_digest, file_digest, fingerprint_of
 from .folder import absolute
 from .scanning import SPLIT_FOLDERS, UNLABELLED
 from .splits import add_missing_splits
@@ -247,4 +246,4 @@ def _digest(cell: Mapping[str, Any] | None) -> str:
         return UNREADABLE
     if isinstance(source, Path):
         return file_digest(source)
-    return hashlib.blake2b(source, digest_size=16).hexdigest()
+    return bytes_digest(source)

@@ -20,14 +20,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.errors import DataError, UnreadableImageError, UsageError
+from ..core.errors import DataError, UsageError
 from ..core.progress import SILENT, Reporter
 from .dataset import DATASETS, Dataset, Split
-from .decoding import decode
 from .fingerprints import fingerprint_of
 from .folder import absolute
 from .scanning import UNLABELLED
 from .splits import ORDER, add_missing_splits
+from .tar_files import decode_member
 from .webdataset_copies import local_copies, remember_absent
 from .webdataset_index import ShardIndex, shard_index
 
@@ -58,17 +58,8 @@ class TarShardReader:
 
         Raises: DataError: If the shard changed after it was opened.
         """
-        shard, size = int(self.shards[row]), int(self.sizes[row])
-        path = self.paths[shard]
-        try:
-            with path.open("rb") as file:
-                if os.fstat(file.fileno()).st_mtime_ns != self.modified_ns[shard]:
-                    raise DataError(f"{path} changed after it was opened. Run the same command again.")
-                file.seek(int(self.offsets[row]))
-                content = file.read(size)
-        except OSError as error:
-            raise UnreadableImageError(error.strerror or "its shard cannot be read") from error
-        return decode(content)
+        shard, offset, size = int(self.shards[row]), int(self.offsets[row]), int(self.sizes[row])
+        return decode_member(self.paths[shard], offset, size, modified_ns=self.modified_ns[shard])
 
 
 @DATASETS.register("wds")

@@ -1,6 +1,5 @@
 """Index of the samples of a shard, made by one pass over the tar file and cached in the data folder."""
 
-import hashlib
 import json
 import tarfile
 from collections.abc import Iterator
@@ -11,6 +10,8 @@ from typing import Any
 
 from ..core.errors import DataError, DiskSpaceError
 from ..core.files import digest_of, write_json
+from .fingerprints import bytes_digest
+from .tar_files import opened_tar
 
 IMAGES = ("jpg", "jpeg", "png", "webp")
 """Extensions of images, in order of preference."""
@@ -77,28 +78,13 @@ def _read_cache(cache_file: Path, stamp: list[Any]) -> ShardIndex | None:
 def _read(path: Path) -> ShardIndex:
     index = ShardIndex([], [], [], [], [], [])
     seen: set[str] = set()
-    try:
-        with tarfile.open(path, "r:") as archive:
-            for key, members in _samples(archive):
-                if key in seen:
-                    raise DataError(f"{path} has the sample {key!r} twice. Keys must be unique in a shard.")
-                seen.add(key)
-                _add(index, key, members, archive, path)
-            _require_end(archive, path)
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise DataError(
-            f"{path} is not a complete tar file ({error}). If it is compressed, decompress it to .tar: samples "
-            "are read by random access. If it is an incomplete download, fetch it again."
-        ) from error
+    with opened_tar(path) as archive:
+        for key, members in _samples(archive):
+            if key in seen:
+                raise DataError(f"{path} has the sample {key!r} twice. Keys must be unique in a shard.")
+            seen.add(key)
+            _add(index, key, members, archive, path)
     return index
-
-
-def _require_end(archive: tarfile.TarFile, path: Path) -> None:
-    """Raise a DataError for a tar file that does not end with a block of zeros, and so is truncated."""
-    assert archive.fileobj is not None
-    archive.fileobj.seek(archive.offset)
-    if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-        raise DataError(f"{path} has no end-of-archive block, so it is truncated. Fetch it again.")
 
 
 def _samples(archive: tarfile.TarFile) -> Iterator[tuple[str, dict[str, tarfile.TarInfo]]]:
@@ -130,7 +116,7 @@ def _add(
     index.keys.append(key)
     index.offsets.append(image.offset_data)
     index.sizes.append(image.size)
-    index.contents.append(hashlib.blake2b(_content(archive, image), digest_size=16).hexdigest())
+    index.contents.append(bytes_digest(_content(archive, image)))
     extension = next((kind for kind in LABELS if kind in members), None)
     label = (
         None

@@ -3,7 +3,6 @@
 The index is made by one pass over the headers, and cached with the size and the modification time of the archive.
 """
 
-import os
 import tarfile
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -13,10 +12,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.errors import DataError, DiskSpaceError, UnreadableImageError
+from ..core.errors import DataError, DiskSpaceError
 from ..core.files import atomic_path, digest_of
 from ..core.progress import SILENT, Reporter
-from ..data.decoding import IMAGE_EXTENSIONS, decode
+from ..data.decoding import IMAGE_EXTENSIONS
+from ..data.tar_files import decode_member, opened_tar
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,14 +55,7 @@ class TarReader:
 
         Raises: DataError: If the archive changed after it was opened.
         """
-        try:
-            with self.path.open("rb") as file:
-                if os.fstat(file.fileno()).st_mtime_ns != self.modified_ns:
-                    raise DataError(f"{self.path} changed after it was opened. Run the same command again.")
-                file.seek(int(self.offsets[row]))
-                return decode(file.read(int(self.sizes[row])))
-        except OSError as error:
-            raise UnreadableImageError(error.strerror or str(error)) from error
+        return decode_member(self.path, int(self.offsets[row]), int(self.sizes[row]), modified_ns=self.modified_ns)
 
 
 def tar_index(path: Path, *, cache_dir: Path, reporter: Reporter = SILENT) -> TarIndex:
@@ -81,14 +74,8 @@ def tar_index(path: Path, *, cache_dir: Path, reporter: Reporter = SILENT) -> Ta
     if (cached := _read_cache(cache_file)) is not None:
         return cached
     reporter.note(f"Indexing the images of {path}.")
-    try:
-        with tarfile.open(path, mode="r:") as archive:
-            found = list(_images(archive))
-            _require_end(archive)
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise DataError(
-            f"{path} cannot be read as an uncompressed tar: {error}. It may be truncated; download it again."
-        ) from error
+    with opened_tar(path) as archive:
+        found = list(_images(archive))
     if not found:
         raise DataError(f"{path} contains no images. It is another archive, or truncated; download it again.")
     if found[-1][1] + found[-1][2] > status.st_size:
@@ -97,17 +84,6 @@ def tar_index(path: Path, *, cache_dir: Path, reporter: Reporter = SILENT) -> Ta
     index = TarIndex(names, np.array(offsets, np.int64), np.array(sizes, np.int64))
     _write_cache(cache_file, index, reporter)
     return index
-
-
-def _require_end(archive: tarfile.TarFile) -> None:
-    """Check that a tar archive ends with a block of zeros; one that was truncated between two files does not.
-
-    Raises: EOFError: If it does not.
-    """
-    assert archive.fileobj is not None
-    archive.fileobj.seek(archive.offset)
-    if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-        raise EOFError("the end-of-archive block is missing")
 
 
 def _images(archive: tarfile.TarFile) -> Iterator[tuple[str, int, int]]:
