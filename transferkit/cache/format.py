@@ -12,15 +12,15 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import DamagedError
+from ..core.json_dataclass import JsonDataclass
 
 REMEDY = "Remove damaged files with `transferkit cache prune --damaged`, and extract again."
 
@@ -33,7 +33,7 @@ _WEIGHTS = np.arange(1, 2 * _COLUMNS, 2, dtype="<u8") * np.uint64(0x9E3779B97F4A
 
 
 @dataclass(frozen=True)
-class Block:
+class Block(JsonDataclass):
     """Location of an array in a file.
 
     Attributes:
@@ -49,15 +49,6 @@ class Block:
     chunk_rows: int
     offsets: tuple[int, ...]
     checksum: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "Block":
-        """Return the block that ``to_json`` converted."""
-        return cls(**{**value, "shape": tuple(value["shape"]), "offsets": tuple(value["offsets"])})
 
 
 def checksum(data: NDArray, chunk_rows: int) -> str:

@@ -1,12 +1,13 @@
 """Keys of cache entries, which contain everything that affects the features."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from ..core.errors import UsageError
 from ..core.files import digest_of
+from ..core.json_dataclass import JsonDataclass
 
 FORMAT = 2
 """Version of the format on disk; entries of another version are never read."""
@@ -15,7 +16,7 @@ DTYPES = ("float16", "float32")
 
 
 @dataclass(frozen=True)
-class EntryKey:
+class EntryKey(JsonDataclass):
     """One encoder × dataset × split × view, with the settings of the extraction.
 
     The division of the rows into shards and batches is not part of the key: an entry keeps the numbers with
@@ -59,18 +60,6 @@ class EntryKey:
         """Extraction settings that affect the features, besides weights, images, layer and pooling."""
         names = ("transform", "view", "dtype", "precision", "architecture")
         return {name: value for name, value in self.to_json().items() if name in names}
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "EntryKey":
-        """Return the key that ``to_json`` converted.
-
-        Raises: TypeError: if a field is missing or unknown.
-        """
-        return cls(**value)
 
     def differences(self, other: "EntryKey") -> list[tuple[str, Any, Any]]:
         """Return the fields in which two keys differ as ``(name, own value, other value)``.

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import CacheError, DamagedError
 from ..core.files import digest_of, sorted_json, write_json
+from ..core.json_dataclass import JsonDataclass
 from .format import REMEDY, Block
 from .key import FORMAT, EntryKey
 
@@ -20,7 +21,7 @@ MANIFEST = "entry.json"
 
 
 @dataclass(frozen=True)
-class ShardFile:
+class ShardFile(JsonDataclass):
     """A finished file, which is never changed.
 
     Attributes:
@@ -44,7 +45,7 @@ class ShardFile:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class Manifest(JsonDataclass):
     """The state of an entry.
 
     Attributes:
@@ -108,19 +109,16 @@ class Manifest:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
-        files = {name: {k: v for k, v in asdict(f).items() if k != "name"} for name, f in self.files.items()}
-        return {**asdict(replace(self, files={})), "files": files}
+        plain = super().to_json()
+        for file in plain["files"].values():
+            del file["name"]
+        return plain
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Manifest":
         """Return the manifest that ``to_json`` converted."""
-        files = {
-            name: ShardFile(**{**file, "name": name, "index": Block.from_json(file["index"])})
-            for name, file in value["files"].items()
-        }
-        key, classes = EntryKey.from_json(value["key"]), tuple(value["classes"])
-        versions = tuple(value.get("versions", ()))
-        return cls(**{**value, "key": key, "classes": classes, "files": files, "versions": versions})
+        files = {name: ShardFile.from_json({**file, "name": name}) for name, file in value["files"].items()}
+        return super().from_json({**value, "files": files})
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -1,9 +1,10 @@
 """Parameters of the image preprocessing of an encoder."""
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 from .errors import UsageError
+from .json_dataclass import JsonDataclass
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -13,7 +14,7 @@ Interpolation = Literal["bilinear", "bicubic", "area"]
 
 
 @dataclass(frozen=True)
-class Preprocessing:
+class Preprocessing(JsonDataclass):
     """Resize, centre crop and normalisation; a frozen value, so that it can be part of a cache key.
 
     Attributes:
@@ -61,15 +62,3 @@ class Preprocessing:
         if size < 1:
             raise UsageError(f"--size {size} is too small: give 1 or more pixels.")
         return replace(self, crop=size, resize=max(1, round(size * self.resize / self.crop)))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values, for keys and records."""
-        return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
-
-    @classmethod
-    def of_json(cls, value: dict[str, Any]) -> "Preprocessing":
-        """Return the preprocessing that ``to_json`` converted.
-
-        Raises: TypeError, KeyError: if ``value`` has other fields.
-        """
-        return cls(**{**value, "mean": tuple(value["mean"]), "std": tuple(value["std"])})

@@ -1,9 +1,9 @@
 """Export and import of weights in the layouts of torchvision and timm."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from safetensors.torch import save_file
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..core.errors import CheckpointError, UsageError
 from ..core.files import atomic_path
+from ..core.json_dataclass import JsonDataclass
 from ..core.progress import SILENT, Reporter
 from .architectures import Architecture, find_architecture
 from .catalog import load_encoder
@@ -26,7 +27,7 @@ SUFFIXES = (".safetensors", ".pt", ".pth")
 
 
 @dataclass(frozen=True)
-class Exported:
+class Exported(JsonDataclass):
     """The result of an export.
 
     Attributes:
@@ -42,10 +43,6 @@ class Exported:
     tensors: int
     classes: int
     classifier: Literal["trained", "zeros"]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return asdict(self)
 
 
 def export_weights(spec: str, path: Path, *, style: Style | None = None, runs: Path | None = None) -> Exported:

@@ -8,13 +8,14 @@ are replaced atomically. The folder also contains the training state, which this
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import CheckpointError, UnknownNameError, UsageError
 from ..core.files import write_json
+from ..core.json_dataclass import JsonDataclass
 from ..core.preprocessing import Preprocessing
 from .checkpoints import file_encoder
 from .encoder import Encoder
@@ -23,7 +24,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 
 @dataclass(frozen=True)
-class Description:
+class Description(JsonDataclass):
     """The content of ``run.json``.
 
     Attributes:
@@ -43,20 +44,6 @@ class Description:
     identity: Mapping[str, Any] = field(default_factory=dict)
     finished: str = ""
     trained_on: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return {**asdict(self), "view": self.view.to_json()}
-
-    @classmethod
-    def of_json(cls, value: Any) -> "Description":
-        """Build a description from the values of ``to_json``.
-
-        Raises: KeyError, TypeError, ValueError: if ``value`` is no description.
-        """
-        view = Preprocessing.of_json(value["view"])
-        lists = {name: tuple(value.get(name, ())) for name in ("classes", "trained_on")}
-        return cls(**{**value, "view": view, **lists})
 
 
 @dataclass(frozen=True)
@@ -104,7 +91,7 @@ class Run:
         """
         path = self.folder / "run.json"
         try:
-            return Description.of_json(json.loads(path.read_text(encoding="utf-8")))
+            return Description.from_json(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError, KeyError, AttributeError, UsageError) as error:
             raise CheckpointError(
                 f"{path} does not describe a run ({error}). Name another run, or remove this folder."

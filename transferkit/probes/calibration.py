@@ -3,13 +3,14 @@
 Shapes: ``n`` rows, ``c`` classes; probabilities are ``[n, c]`` with rows that sum to 1.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import ShapeError, UsageError
+from ..core.json_dataclass import JsonDataclass
 from .accuracy import require_scores
 
 BINS = 15
@@ -23,7 +24,7 @@ TEMPERATURES = (1e-2, 1e2)
 
 
 @dataclass(frozen=True)
-class Reliability:
+class Reliability(JsonDataclass):
     """Confidence and accuracy of the bins that contain a row.
 
     Attributes:
@@ -41,10 +42,6 @@ class Reliability:
         """Mean absolute difference of confidence and accuracy, weighted by the rows of each bin."""
         gaps = np.abs(np.subtract(self.confidence, self.accuracy))
         return float(np.average(gaps, weights=self.count))
-
-    def to_json(self) -> dict[str, list[float]]:
-        """Return plain values."""
-        return {name: list(values) for name, values in asdict(self).items()}
 
 
 def reliability(

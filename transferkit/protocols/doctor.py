@@ -5,9 +5,9 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import metadata
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
@@ -17,6 +17,7 @@ from ..core.cores import available_cores
 from ..core.devices import choose_compute
 from ..core.faiss_library import has_faiss, load_faiss
 from ..core.files import readable_bytes
+from ..core.json_dataclass import JsonDataclass
 from ..core.wording import counted
 from ..core.workspace import Workspace
 
@@ -29,7 +30,7 @@ EXTRAS = {
 
 
 @dataclass(frozen=True)
-class Finding:
+class Finding(JsonDataclass):
     """Result of one check.
 
     Attributes:
@@ -42,10 +43,6 @@ class Finding:
     value: str
     state: Literal["ok", "note", "bad"] = "ok"
     remedy: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return asdict(self)
 
 
 def examine(workspace: Workspace) -> Iterator[Finding]:

@@ -1,9 +1,8 @@
 """Resources and outcomes of tasks, which scheduler and worker processes exchange."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
+from ..core.json_dataclass import JsonDataclass
 from .task_store import TaskRecord
 
 
@@ -27,7 +26,7 @@ class ResourceGrant:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Outcome(JsonDataclass):
     """Outcome of a task.
 
     Attributes:
@@ -45,18 +44,3 @@ class Outcome:
     trace: str = ""
     node: str = ""
     seconds: float = 0.0
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "Outcome":
-        """Return the outcome of ``to_json``."""
-        stored = value["task_record"]
-        task_record = (
-            TaskRecord(**{**stored, "cells": tuple(stored["cells"]), "entries": tuple(stored["entries"])})
-            if stored
-            else None
-        )
-        return cls(**{**value, "task_record": task_record})

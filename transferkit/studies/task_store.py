@@ -16,6 +16,7 @@ from typing import Any
 from .. import __version__
 from ..core.errors import TransferkitError
 from ..core.files import write_json
+from ..core.json_dataclass import JsonDataclass
 from ..core.results import RECORD_VERSION
 from ..data.dataset import Dataset
 from ..models.runs import Run
@@ -29,7 +30,7 @@ definition of a probe."""
 
 
 @dataclass(frozen=True)
-class TaskRecord:
+class TaskRecord(JsonDataclass):
     """Record of a finished task.
 
     Attributes:
@@ -40,9 +41,9 @@ class TaskRecord:
     """
 
     stamp: Stamp
-    cells: tuple[str, ...] = ()
-    entries: tuple[str, ...] = ()
-    seconds: float = 0.0
+    cells: tuple[str, ...]
+    entries: tuple[str, ...]
+    seconds: float
 
 
 @dataclass(eq=False)
@@ -80,9 +81,8 @@ class TaskStore:
             return None
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
-            task_record = TaskRecord(
-                value["stamp"], tuple(value["cells"]), tuple(value["entries"]), float(value["seconds"])
-            )
+            del value["task"]
+            task_record = TaskRecord.from_json(value)
         except (OSError, ValueError, TypeError, KeyError):
             return None  # the task will store a new one
         complete = all(self._files(task_record))
@@ -90,16 +90,7 @@ class TaskStore:
 
     def keep(self, task: Task, task_record: TaskRecord) -> None:
         """Store the record of ``task``."""
-        write_json(
-            self._path(task),
-            {
-                "task": task.to_json(),
-                "stamp": task_record.stamp,
-                "cells": list(task_record.cells),
-                "entries": list(task_record.entries),
-                "seconds": task_record.seconds,
-            },
-        )
+        write_json(self._path(task), {"task": task.to_json(), **task_record.to_json()})
 
     def finished(self, grid: Grid) -> dict[str, TaskRecord]:
         """Return the records of all finished tasks.

@@ -1,13 +1,13 @@
 """The training state: progress and history of a run, and a guard against non-finite losses."""
 
 import math
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from ..core.errors import ModelError
+from ..core.json_dataclass import JsonDataclass
 
 _EVERY = 10  # steps between reads of the losses; each read makes the host wait for the device
 
@@ -29,7 +29,7 @@ class Step:
 
 
 @dataclass
-class TrainingState:
+class TrainingState(JsonDataclass):
     """Progress of a run, as plain values that each checkpoint stores.
 
     Attributes:
@@ -45,10 +45,6 @@ class TrainingState:
     sums: dict[str, tuple[float, int]] = field(default_factory=dict)
     seconds: float = 0.0
     unreadable: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return asdict(self)
 
     @property
     def best_is_last(self) -> bool:

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ...core.json_dataclass import JsonDataclass
 from ...core.registry import Registry
 from .settings import DetectSettings
 
 
 @dataclass(frozen=True)
-class DetectPreset:
+class DetectPreset(JsonDataclass):
     """Settings with their source, hardware and expected outcome.
 
     Attributes:
@@ -23,10 +24,6 @@ class DetectPreset:
     source: str
     hardware: str
     outcome: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return {**vars(self), "settings": self.settings.to_json()}
 
 
 PRESETS: Registry[DetectPreset] = Registry("preset")

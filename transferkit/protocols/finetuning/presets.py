@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from ...core.json_dataclass import JsonDataclass
 from ...core.registry import Registry
 from .settings import FinetuneSettings
 
 
 @dataclass(frozen=True)
-class FinetunePreset:
+class FinetunePreset(JsonDataclass):
     """Settings with their source, hardware and expected outcome.
 
     Attributes:
@@ -25,10 +26,6 @@ class FinetunePreset:
     source: str
     hardware: str
     outcome: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return {**vars(self), "settings": self.settings.to_json()}
 
 
 PRESETS: Registry[FinetunePreset] = Registry("preset")

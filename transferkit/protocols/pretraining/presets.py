@@ -1,16 +1,17 @@
 """Presets of pretraining settings, each with its source, hardware and expected outcome."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...core.errors import UsageError
+from ...core.json_dataclass import JsonDataclass
 from ...core.registry import Registry
 from .settings import PretrainSettings
 
 
 @dataclass(frozen=True)
-class Preset:
+class Preset(JsonDataclass):
     """Settings with their source, hardware and expected outcome.
 
     Attributes:
@@ -26,10 +27,6 @@ class Preset:
     hardware: str
     outcome: str
     needs_data: bool = True
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return asdict(self)
 
 
 PRESETS: Registry[Preset] = Registry("preset")
