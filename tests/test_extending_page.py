@@ -71,6 +71,8 @@ def test_misspelled_entries_are_suggested(run):
     assert error == "Error: No data set named 'stripe'. Did you mean 'stripes'?\n"
     error = run("probe", "--protocol", "centroids", plugins=["centroid.py"], code=2)
     assert "Did you mean 'centroid'?" in error
+    error = run("probe", "--protocol", "centroid", "--shrink", "2", plugins=["centroid.py"], code=2)
+    assert "Error: --shrink 2 is invalid: give 0 or more and at most 1." in error
 
 
 def test_a_probe_runs_on_a_model_and_a_data_set_of_plugins(run):
@@ -162,7 +164,7 @@ def test_a_plugin_that_fails_is_named_with_its_line(run, code, words):
 
 
 def test_settings_of_one_name_must_be_the_same(run):
-    code = FILES["centroid.py"].replace("shrink: float", "penalty: str").replace("shrink:", "penalty:")
+    code = FILES["centroid.py"].replace("shrink: Fraction", "penalty: str").replace("shrink:", "penalty:")
     (run.folder / "clash.py").write_text(code.replace("= 0.0", '= "none"'), encoding="utf-8")
     error = run("probe", "--help", plugins=("clash.py",), code=1)
     assert error == (

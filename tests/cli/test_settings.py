@@ -7,10 +7,15 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from transferkit.analysis.inversion_settings import InversionSettings
 from transferkit.core.errors import PluginError
+from transferkit.core.json_dataclass import field_hints
+from transferkit.losses.pretext import PretextSettings
 from transferkit.probes import PROBES
+from transferkit.protocols.analyses.robustness_settings import RobustnessSettings
 from transferkit.protocols.detecting.settings import DetectSettings
 from transferkit.protocols.finetuning.settings import FinetuneSettings
+from transferkit.protocols.invert_settings import InvertSettings
 from transferkit.protocols.pretraining.settings import PretrainSettings
 from transferkit.protocols.settings import ExtractSettings
 from transferkit.training.settings import TrainerConfig
@@ -130,6 +135,23 @@ def help_of(*decorators):
     for decorator in reversed(decorators):
         command = decorator(command)
     return CliRunner().invoke(click.command(cls=GroupedCommand)(command), ["--help"]).output
+
+
+@pytest.mark.parametrize(
+    "settings_type",
+    [
+        *dict.fromkeys(one for _, one in SETTINGS),
+        InversionSettings,
+        InvertSettings,
+        RobustnessSettings,
+        PretextSettings,
+    ],
+)
+def test_every_number_has_limits(settings_type):
+    for name, hint in field_hints(settings_type).items():
+        plain = get_type_hints(settings_type)[name]
+        if {int, float} & {plain, *get_args(plain)} and name != "jitter":  # AugmentSettings checks the strengths
+            assert "Limits(" in str(hint) or "OneOf(" in str(hint), name
 
 
 @pytest.mark.parametrize(

@@ -296,24 +296,6 @@ def test_an_encoder_of_another_width_is_refused():
         model(VIEWS, LABELS)
 
 
-@pytest.mark.parametrize(
-    ("setting", "complaint"),
-    [
-        ({"temperature": 0.0}, "temperature of 0.0 is not above 0"),
-        ({"temperature": float("nan")}, "temperature of nan"),
-        ({"temperature": float("inf")}, "temperature of inf"),
-        ({"momentum": 1.1}, "momentum of 1.1 is not in 0 … 1"),
-        ({"momentum": -0.1}, "momentum of -0.1"),
-        ({"projection_dim": 0}, "projection_dim is 0: give 1 or more"),
-        ({"queue_size": 0}, "queue_size is 0"),
-        ({"bn_splits": 0}, "bn_splits is 0"),
-    ],
-)
-def test_invalid_settings_are_refused(setting, complaint):
-    with pytest.raises(UsageError, match=complaint):
-        PretextSettings(**setting)
-
-
 def test_the_defaults_are_the_values_of_the_study():
     assert PretextSettings().to_json() == {
         "temperature": 0.07,

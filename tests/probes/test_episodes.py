@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from transferkit.core.errors import DamagedError, DataError, UsageError
+from transferkit.core.errors import DamagedError, DataError
 from transferkit.core.seeding import generator
 from transferkit.probes.episodes import Episodes, Shape, draw_episodes, episodes_for
 
@@ -170,12 +170,6 @@ def test_too_few_classes_are_refused():
 def test_names_that_repeat_are_refused():
     with pytest.raises(DataError, match=r"'leaf/003\.jpg' occurs twice"):
         drawn(names=[*NAMES[:-1], NAMES[3]])
-
-
-@pytest.mark.parametrize(("name", "value"), [("ways", 1), ("shots", 0), ("queries", 0), ("episodes", 0)])
-def test_shapes_that_cannot_be_meant_are_refused(name, value):
-    with pytest.raises(UsageError, match=f"--{name} {value} is too few: give {value + 1} or more"):
-        replace(SHAPE, **{name: value})
 
 
 def test_support_and_queries_never_share_a_group():

@@ -1,4 +1,3 @@
-import math
 import sys
 from dataclasses import replace
 
@@ -137,24 +136,6 @@ def test_a_query_that_stands_in_the_bank():
     scores = answers(SPLITS["train"], SPLITS["train"], settings).scores
     assert np.isfinite(scores).all()
     assert_array_equal(scores.argmax(1), SPLITS["train"].labels)
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"k": ()}, "--k"),
-        ({"k": (5, 0)}, "--k 5,0"),
-        ({"temperature": (0.07, 0.0)}, "--temperature 0 must be a number above 0"),
-        ({"temperature": (math.inf,)}, "--temperature inf must be a number above 0"),
-        ({"temperature": ()}, "--temperature is empty"),
-        ({"metric": ("manhattan",)}, "--metric 'manhattan' is unknown. Choose from: cosine, euclidean"),
-        ({"metric": ()}, "--metric is empty"),
-        ({"index": "tree"}, "--index 'tree' is unknown. Choose from: auto, flat, ivf"),
-    ],
-)
-def test_invalid_settings_are_refused(settings, words):
-    with pytest.raises(UsageError, match=words):
-        KnnSettings(**settings)
 
 
 def test_ivf_without_faiss_is_refused(monkeypatch):

@@ -247,19 +247,6 @@ def test_invalid_inputs_are_refused(changes, error, words):
         fits(**changes)
 
 
-@pytest.mark.parametrize(
-    ("setting", "words"),
-    [
-        ((0.1, 1, 0.0), "A batch of 1 has no variance"),
-        ((0.0, 32, 0.0), "Learning rate 0 must be above 0"),
-        ((0.1, 32, -1.0), "and weight decay -1 at least 0"),
-    ],
-)
-def test_invalid_settings_are_refused(setting, words):
-    with pytest.raises(UsageError, match=words):
-        SgdSetting(*setting)
-
-
 def test_one_row_or_group_per_class_is_refused():
     with pytest.raises(DataError, match=r"The 4 training rows leave none .* only one row.* --solver lbfgs"):
         sgd_choice([X[:4]], ROWS.rows(np.arange(4)), seed=0)

@@ -219,17 +219,9 @@ class _Usage:
         self.free = free
 
 
-def test_unknown_layer_and_settings_say_what_to_do(photos: Path, tmp_path: Path) -> None:
+def test_an_unknown_layer_is_refused_with_the_nearest(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="layer4"):
         extractor(tmp_path, ExtractSettings(layers=("layer9",), size=32))
-    with pytest.raises(UsageError, match="float16, float32"):
-        ExtractSettings(dtype="int8")
-    with pytest.raises(UsageError, match="keep, stop"):
-        ExtractSettings(on_error="skip")
-    with pytest.raises(UsageError, match="--batch 0"):
-        ExtractSettings(batch=0)
-    with pytest.raises(UsageError, match="--workers -1"):
-        ExtractSettings(workers=-1)
 
 
 SCRIPT = """

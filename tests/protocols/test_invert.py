@@ -11,7 +11,7 @@ from PIL import Image
 from scipy import stats
 
 from transferkit.analysis.inversion_settings import InversionSettings
-from transferkit.core.errors import DataError, ModelError, ShapeError, UnknownNameError, UsageError
+from transferkit.core.errors import DataError, ModelError, ShapeError, UnknownNameError
 from transferkit.core.results import ResultStore
 from transferkit.core.statistics import FEWEST
 from transferkit.core.workspace import Workspace
@@ -213,15 +213,6 @@ def test_what_is_not_there_is_refused(photos, context):
     (photos / "test" / "dog" / "2.png").write_bytes(b"not an image")
     with pytest.raises(DataError, match=r"dog/2.png of folder:.* cannot be read: .*or change --num-images"):
         invert_layers([MODEL], spec, SMALL, QUICK, context=context)
-
-
-@pytest.mark.parametrize(
-    ("wrong", "words"),
-    [({"num_images": 0}, "--num-images 0 is too small: 1 or more"), ({"size": 15}, "--size 15 is too small: 16")],
-)
-def test_settings_that_cannot_be_meant_are_refused(wrong, words):
-    with pytest.raises(UsageError, match=words):
-        InvertSettings(**wrong)
 
 
 def test_a_grid_puts_white_between_pictures():

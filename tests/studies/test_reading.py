@@ -97,7 +97,7 @@ def test_paths_become_absolute(tmp_path, monkeypatch):
         ('[[probe]]\nprotocol = "liner"', r"\[\[probe\]\] 1: .*Did you mean 'linear'\?"),
         ('[[probe]]\npenalties = "many"', r'penalties = "many" has the wrong type: give a whole number'),
         ("[[probe]]\npenalties = true", r"penalties = true has the wrong type"),
-        ("[[probe]]\npenalties = 0", r"s.toml \[\[probe\]\] 1: --penalties 0 is too few"),
+        ("[[probe]]\npenalties = 0", r"s.toml \[\[probe\]\] 1: --penalties 0 is invalid: give 1 or more"),
         ('[[probe]]\nnormalize = "l3"', r"normalize = \"l3\" .*one of none, l2, standardize"),
         ("[[probe]]\nseeds = []", r"seeds is an empty list: give at least one value"),
         ("probe = 3", r"probe = 3 has the wrong type: write tables, \[\[probe\]\]"),

@@ -6,6 +6,7 @@ import pytest
 
 from tests.datasets.kornblith_trees import voc2007
 from tests.studies.studies import PLAIN, carried_out, place_at, small
+from transferkit.core.json_dataclass import to_plain
 from transferkit.core.results import ResultStore
 from transferkit.probes.fewshot import FewshotSettings
 from transferkit.probes.knn import KnnSettings
@@ -13,9 +14,9 @@ from transferkit.protocols.analyses.analyze import analyze
 from transferkit.protocols.finetuning.settings import FinetuneSettings
 from transferkit.protocols.pretraining.settings import PretrainSettings
 from transferkit.protocols.settings import ExtractSettings
-from transferkit.studies.grid import Task, grid_of, plain
+from transferkit.studies.grid import Task, grid_of
 from transferkit.studies.outcome import Outcome
-from transferkit.studies.runner import TaskRunner, settings_of
+from transferkit.studies.runner import TaskRunner
 
 KINDS = """
 [[finetune]]
@@ -63,7 +64,7 @@ def test_every_kind_leaves_the_records_that_its_command_would(tmp_path):
     ],
 )
 def test_settings_survive_as_plain_values(settings):
-    assert settings_of(type(settings), json.loads(json.dumps(plain(settings)))) == settings
+    assert type(settings).from_json(json.loads(json.dumps(to_plain(settings)))) == settings
 
 
 def test_whatever_goes_wrong_becomes_a_line(tmp_path, monkeypatch):

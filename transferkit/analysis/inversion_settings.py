@@ -1,10 +1,9 @@
 """Settings of feature inversion, in a module that does not import torch, so that help pages load fast."""
 
-import math
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from ..core.errors import UsageError
+from ..core.settings import NonNegativeFloat, PositiveFloat, PositiveInt, Settings
 
 Method = Literal["prior", "pixels"]
 
@@ -13,7 +12,7 @@ _TV = {"prior": 0.0, "pixels": 1.0}
 
 
 @dataclass(frozen=True)
-class InversionSettings:
+class InversionSettings(Settings):
     """Settings of feature inversion. The defaults take seconds per layer on two cores; see ``FULL``.
 
     Attributes:
@@ -26,27 +25,11 @@ class InversionSettings:
     """
 
     method: Method = "prior"
-    steps: int = 200
-    lr: float | None = None
-    tv: float | None = None
-    decoder_width: int = 16
-    decoder_depth: int = 4
-
-    def __post_init__(self) -> None:
-        if self.method not in get_args(Method):
-            known = ", ".join(get_args(Method))
-            raise UsageError(f"--method {self.method!r} is unknown. Choose from: {known}.")
-        for name, value in (
-            ("steps", self.steps),
-            ("decoder_width", self.decoder_width),
-            ("decoder_depth", self.decoder_depth),
-        ):
-            if value < 1:
-                raise UsageError(f"--{name.replace('_', '-')} {value} is too small: give 1 or more.")
-        if self.lr is not None and not 0 < self.lr < math.inf:
-            raise UsageError(f"--lr {self.lr} is invalid: give a learning rate above 0.")
-        if self.tv is not None and not 0 <= self.tv < math.inf:
-            raise UsageError(f"--tv {self.tv} is invalid: give a weight of 0 or more.")
+    steps: PositiveInt = 200
+    lr: PositiveFloat | None = None
+    tv: NonNegativeFloat | None = None
+    decoder_width: PositiveInt = 16
+    decoder_depth: PositiveInt = 4
 
     @property
     def rate(self) -> float:
@@ -60,7 +43,7 @@ class InversionSettings:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for records, with ``lr`` and ``tv`` replaced by the values in use."""
-        return {**asdict(self), "lr": self.rate, "tv": self.smoothing}
+        return {**super().to_json(), "lr": self.rate, "tv": self.smoothing}
 
 
 FULL = InversionSettings(steps=3100, lr=0.001, decoder_depth=6)

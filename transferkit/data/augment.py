@@ -5,14 +5,14 @@ that decode files, and ``augment_batch`` in ``augment_device`` is for batches of
 """
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from ..core.errors import ShapeError, UsageError
+from ..core.settings import Fraction, PositiveInt, Settings
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 NEUTRAL = (1.0, 1.0, 1.0, 0.0)  # factors of the identity
@@ -24,7 +24,7 @@ _UNIFORMS = 2 * _ATTEMPTS + 15  # random numbers per view, independent of the se
 
 
 @dataclass(frozen=True)
-class AugmentSettings:
+class AugmentSettings(Settings, options=False):
     """Distributions of the augmentations; the defaults are those of the study and of MoCo v2 [1].
 
     A view is a random resized crop, followed by jitter (four steps in random order), grayscale, blur and flip.
@@ -43,26 +43,22 @@ class AugmentSettings:
         blur_sigma: Minimum and maximum standard deviation of the blur, in pixels of the view.
     """
 
-    size: int = 224
+    size: PositiveInt = 224
     scale: tuple[float, float] = (0.2, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
-    jitter_prob: float = 0.8
-    gray_prob: float = 0.2
+    jitter_prob: Fraction = 0.8
+    gray_prob: Fraction = 0.2
     blur_sigma: tuple[float, float] = (0.1, 2.0)
-    blur_prob: float = 0.5
-    flip_prob: float = 0.5
+    blur_prob: Fraction = 0.5
+    flip_prob: Fraction = 0.5
 
-    def __post_init__(self) -> None:
-        if self.size < 1:
-            raise UsageError(f"A view cannot have a size of {self.size} pixels. Give a size of 1 or more.")
+    def check(self) -> None:
+        """Check that ranges ascend, and that each jitter is within its own limits."""
         _require_range("scale", self.scale, highest=1.0)
         _require_range("ratio", self.ratio)
         _require_range("blur_sigma", self.blur_sigma)
         _require_jitter(self.jitter)
-        for name in ("jitter_prob", "gray_prob", "blur_prob", "flip_prob"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} = {getattr(self, name)} is not a probability. Give a number from 0 to 1.")
 
     @property
     def never_changes(self) -> bool:
@@ -74,10 +70,6 @@ class AugmentSettings:
     def blur_radius(self) -> int:
         """Radius of the blur kernel in pixels, smaller than the view."""
         return min(math.ceil(3 * self.blur_sigma[1]), self.size - 1)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values, for cache keys and records."""
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
 
 
 def _require_range(name: str, limits: tuple[float, float], *, highest: float = math.inf) -> None:

@@ -7,6 +7,7 @@ only on that name and the row number, so that every encoder receives the same im
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -102,7 +103,12 @@ def _registered(name: str, numbers: Sequence[int], description: str) -> Callable
 
 @_registered("augment", (), "random resized crop and random flip; each number is another draw")
 def _augmented(image: Pixels, view: Preprocessing, number: int, rng: np.random.Generator) -> Pixels:
-    return augment_cpu(image, AugmentSettings(size=view.crop, jitter_prob=0, gray_prob=0, blur_prob=0), rng)
+    return augment_cpu(image, _crop_and_flip(view.crop), rng)
+
+
+@cache  # one check of the settings for all images
+def _crop_and_flip(size: int) -> AugmentSettings:
+    return AugmentSettings(size=size, jitter_prob=0, gray_prob=0, blur_prob=0)
 
 
 @_registered("rotate", (90, 180, 270), "counterclockwise rotation in degrees")

@@ -17,6 +17,7 @@ from torch import Tensor
 from ..core.errors import DataError, UnreadableImageError
 from ..core.preprocessing import Preprocessing
 from ..core.seeding import generator
+from ..core.settings import NonNegativeInt, PositiveInt, Settings
 from .augment import AugmentSettings, augment_cpu
 from .augment_device import augment_batch
 from .dataset import Reader, Split
@@ -44,7 +45,7 @@ class ViewBatch:
 
 
 @dataclass(frozen=True)
-class ViewSettings:
+class ViewSettings(Settings, options=False):
     """Settings of view loading.
 
     Attributes:
@@ -57,10 +58,10 @@ class ViewSettings:
     """
 
     augment: AugmentSettings
-    count: int
+    count: PositiveInt
     where: AugmentDevice = "cpu"
-    workers: int = 0
-    seed: int = 0
+    workers: NonNegativeInt = 0
+    seed: NonNegativeInt = 0
 
 
 def load_views(

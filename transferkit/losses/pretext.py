@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from ..core.errors import ShapeError, UsageError
+from ..core.settings import Fraction, PositiveFloat, PositiveInt, Settings
 from .collectives import ALONE, Collectives, interleaving
 from .heads import build_head
 from .loss import UNLABELLED, BatchInputs, BatchTerm, QueueInputs, QueueTerm
@@ -19,7 +19,7 @@ from .weighted import Objective
 
 
 @dataclass(frozen=True)
-class PretextSettings:
+class PretextSettings(Settings):
     """Hyperparameters of the contrastive terms; the defaults are the study's for ImageNet.
 
     Attributes:
@@ -31,29 +31,16 @@ class PretextSettings:
             there is a key encoder; see ``Pretext``. The study's 24 processes correspond to 24.
     """
 
-    temperature: float = 0.07
-    projection_dim: int = 128
-    queue_size: int = 64_000
-    momentum: float = 0.999
-    bn_splits: int = 4
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.temperature) and self.temperature > 0):
-            raise UsageError(f"A temperature of {self.temperature} is not above 0: Islam et al. use 0.07.")
-        if not 0 <= self.momentum <= 1:
-            raise UsageError(f"A momentum of {self.momentum} is not in 0 … 1: Islam et al. use 0.999.")
-        for name in ("projection_dim", "queue_size", "bn_splits"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"The setting {name} is {getattr(self, name)}: give 1 or more.")
+    temperature: PositiveFloat = 0.07
+    projection_dim: PositiveInt = 128
+    queue_size: PositiveInt = 64_000
+    momentum: Fraction = 0.999
+    bn_splits: PositiveInt = 4
 
     def splits_per_process(self, objective: Objective, *, processes: int) -> int:
         """Return the number of separately normalised parts per process; 1 if no term has a queue."""
         queued = any(isinstance(term, QueueTerm) for term in objective.terms.values())
         return math.ceil(self.bn_splits / processes) if queued else 1
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values for records."""
-        return asdict(self)
 
 
 class Pretext(nn.Module):

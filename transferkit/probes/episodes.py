@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ..core.errors import DamagedError, DataError, UsageError
 from ..core.files import digest_of, write_json
 from ..core.seeding import generator
+from ..core.settings import Limits, PositiveInt, Settings
 from ..core.wording import counted
 from .group_division import can_be_divided, divide
 
@@ -29,8 +30,12 @@ ATTEMPTS = 20
 """Number of attempts to divide groups of several classes before an episode is given up."""
 
 
+Ways = Annotated[int, Limits(2)]
+"""Number of classes per episode."""
+
+
 @dataclass(frozen=True)
-class Shape:
+class Shape(Settings):
     """Sizes of an episode, and the number of episodes.
 
     Attributes:
@@ -40,20 +45,10 @@ class Shape:
         episodes: Number of episodes.
     """
 
-    ways: int
-    shots: int
-    queries: int
-    episodes: int
-
-    def __post_init__(self) -> None:
-        for name, value, least in (
-            ("ways", self.ways, 2),
-            ("shots", self.shots, 1),
-            ("queries", self.queries, 1),
-            ("episodes", self.episodes, 1),
-        ):
-            if value < least:
-                raise UsageError(f"--{name} {value} is too few: give {least} or more.")
+    ways: Ways
+    shots: PositiveInt
+    queries: PositiveInt
+    episodes: PositiveInt
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,9 +6,9 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -24,12 +24,13 @@ from ..core.labels import require_one_label
 from ..core.outcomes import Outcomes, episode_outcomes, row_outcomes
 from ..core.proportions import accuracy_interval
 from ..core.results import Score
+from ..core.settings import NonNegativeInt, PositiveFloat, PositiveInt, Settings
 from ..core.statistics import mean_interval
 from ..core.wording import counted
 from .allway import PENALTY, Method, allway_predictions, draw_shots
 from .answers import right_answers
 from .classification import require_two_classes, train_and_test
-from .episodes import Episodes, Shape, eligible_classes, episodes_for
+from .episodes import Episodes, Shape, Ways, eligible_classes, episodes_for
 from .halves import Halves, draw_halves
 from .probe import Probe, ProbeContext
 
@@ -38,7 +39,7 @@ Rows = Literal["all", "train", "val", "test"]
 
 
 @dataclass(frozen=True)
-class FewshotSettings:
+class FewshotSettings(Settings):
     """Settings of the few-shot probe.
 
     Attributes:
@@ -59,31 +60,18 @@ class FewshotSettings:
     """
 
     scheme: Scheme = "episodes"
-    ways: int = 5
-    shots: int = 1
-    queries: int = 15
-    episodes: int = 600
-    repeats: int = 5
+    ways: Ways = 5
+    shots: PositiveInt = 1
+    queries: PositiveInt = 15
+    episodes: PositiveInt = 600
+    repeats: PositiveInt = 5
     method: Method | None = None
-    penalty: float | None = None
+    penalty: PositiveFloat | None = None
     split: Rows = "all"
-    min_rows_per_class: int | None = None
+    min_rows_per_class: NonNegativeInt | None = None
 
-    def __post_init__(self) -> None:
-        _ = self.shape  # raises for numbers that are too small
-        for name, value, known in (
-            ("scheme", self.scheme, get_args(Scheme)),
-            ("method", self.solver, get_args(Method)),
-            ("split", self.split, get_args(Rows)),
-        ):
-            if value not in known:
-                raise UsageError(f"--{name} {value!r} is unknown. Choose from: {', '.join(known)}.")
-        if not 0 < self.strength < float("inf"):
-            raise UsageError(f"--penalty {self.strength:g} must be above 0 and finite.")
-        if self.repeats < 1:
-            raise UsageError(f"--repeats {self.repeats} is too few: give 1 or more.")
-        if self.min_rows_per_class is not None and self.min_rows_per_class < 0:
-            raise UsageError(f"--min-rows-per-class {self.min_rows_per_class} is too few: give 0 or more.")
+    def check(self) -> None:
+        """Check that a split is chosen for episodes only."""
         if self.scheme == "all-way" and self.split != "all":
             raise UsageError(
                 f"--split {self.split} is invalid with --scheme all-way, which fits train and scores test: omit it."
@@ -109,7 +97,7 @@ class FewshotSettings:
     def to_json(self) -> dict[str, Any]:
         """Return plain values for records, with defaults replaced by the values in use."""
         used = {"method": self.solver, "penalty": self.strength, "min_rows_per_class": self.min_rows_per_class or 0}
-        return {**asdict(self), **used}
+        return {**super().to_json(), **used}
 
 
 def _with_min_rows(one: FewshotSettings, shots: Mapping[FewshotSettings, Sequence[int]]) -> FewshotSettings:

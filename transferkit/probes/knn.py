@@ -8,8 +8,8 @@
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from ..core.features import Features
 from ..core.labels import DIFFICULT, SHOWN, is_multilabel
 from ..core.out_of_core import Blocks
 from ..core.results import Score
+from ..core.settings import NonEmpty, PositiveFloat, PositiveInt, Settings
 from .classification import (
     Selection,
     classification_score,
@@ -47,7 +48,7 @@ IVF_ROWS, IVF_QUERIES = 1_000_000, 10_000
 
 
 @dataclass(frozen=True)
-class KnnSettings:
+class KnnSettings(Settings):
     """Settings of the k-NN probe.
 
     Attributes:
@@ -60,32 +61,15 @@ class KnnSettings:
             ``auto`` uses ``ivf`` from 10 000 queries and a million bank rows in memory.
     """
 
-    k: tuple[int, ...] = (1, 5, 20, 100, 200)
-    temperature: tuple[float, ...] = (TEMPERATURE,)
-    metric: tuple[Metric, ...] = ("cosine",)
+    k: Annotated[tuple[PositiveInt, ...], NonEmpty()] = (1, 5, 20, 100, 200)
+    temperature: Annotated[tuple[PositiveFloat, ...], NonEmpty()] = (TEMPERATURE,)
+    metric: Annotated[tuple[Metric, ...], NonEmpty()] = ("cosine",)
     index: Index = "auto"
 
-    def __post_init__(self) -> None:
-        if not self.k or min(self.k) < 1:
-            raise UsageError(f"--k {','.join(map(str, self.k))} is invalid: a number of neighbours must be 1 or more.")
-        for name in ("temperature", "metric"):
-            if not getattr(self, name):
-                raise UsageError(f"--{name} is empty: give one candidate or more.")
-        for temperature in self.temperature:
-            if not 0 < temperature < float("inf"):
-                raise UsageError(f"--temperature {temperature:g} must be a number above 0.")
-        for metric in self.metric:
-            if metric not in ("cosine", "euclidean"):
-                raise UsageError(f"--metric {metric!r} is unknown. Choose from: cosine, euclidean.")
-        if self.index not in ("auto", "flat", "ivf"):
-            raise UsageError(f"--index {self.index!r} is unknown. Choose from: auto, flat, ivf.")
+    def check(self) -> None:
+        """Check that the approximate index is available."""
         if self.index == "ivf" and not has_faiss():
             raise UsageError("--index ivf needs FAISS: run pip install faiss-cpu, or use --index flat.")
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the settings as plain values, for records."""
-        lists = {name: list(getattr(self, name)) for name in ("k", "temperature", "metric")}
-        return {**asdict(self), **lists}
 
     @property
     def candidates(self) -> int:

@@ -12,7 +12,7 @@ Multi-label rows are fitted one-vs-rest, with one penalty for all classes, as in
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -26,6 +26,7 @@ from ..core.features import Features
 from ..core.labels import is_multilabel, require_one_label
 from ..core.out_of_core import Matrix
 from ..core.results import Score
+from ..core.settings import NonNegativeInt, PositiveFloat, PositiveInt, Settings, option_name
 from .classification import (
     Selection,
     classification_score,
@@ -47,7 +48,7 @@ MAX_LOGITS = 2**24
 
 
 @dataclass(frozen=True)
-class LinearSettings:
+class LinearSettings(Settings):
     """Settings of the linear probe.
 
     Attributes:
@@ -64,33 +65,26 @@ class LinearSettings:
             Kornblith et al. use for the data sets for which they report it.
     """
 
-    penalties: int = 45
-    penalty_min: float = 1e-6
-    penalty_max: float = 1e5
+    penalties: PositiveInt = 45
+    penalty_min: PositiveFloat = 1e-6
+    penalty_max: PositiveFloat = 1e5
     normalize: Normalize = "none"
     solver: Solver = "lbfgs"
-    views: int = 0
+    views: NonNegativeInt = 0
     select_by: SelectBy = "top1"
 
-    def __post_init__(self) -> None:
-        if self.penalties < 1:
-            raise UsageError(f"--penalties {self.penalties} is too few: give 1 or more.")
-        if not 0 < self.penalty_min <= self.penalty_max < float("inf"):
+    def check(self) -> None:
+        """Check that penalties and views belong to the solver."""
+        if self.penalty_min > self.penalty_max:
             raise UsageError(
-                f"The penalty range {self.penalty_min:g} to {self.penalty_max:g} is invalid: "
-                "--penalty-min must be above 0 and at most --penalty-max."
+                f"--penalty-min {self.penalty_min:g} is more than --penalty-max {self.penalty_max:g}: "
+                "give a smaller --penalty-min."
             )
-        if self.normalize not in ("none", "l2", "standardize"):
-            raise UsageError(f"--normalize {self.normalize!r} is unknown. Choose from: none, l2, standardize.")
-        if self.solver not in ("lbfgs", "sgd"):
-            raise UsageError(f"--solver {self.solver!r} is unknown. Choose from: lbfgs, sgd.")
-        if self.views < 0 or (self.views and self.solver != "sgd"):
+        if self.views and self.solver != "sgd":
             raise UsageError(
                 f"--views {self.views} is invalid with --solver {self.solver}. Give 1 or more with --solver "
                 "sgd, the only solver that trains on augmented views, or 0 to train without augmentation."
             )
-        if self.select_by not in ("top1", "mean_per_class"):
-            raise UsageError(f"--select-by {self.select_by!r} is unknown. Choose from: top1, mean_per_class.")
         if self.solver == "sgd" and self.select_by != "top1":
             raise UsageError(
                 f"--select-by {self.select_by} selects a penalty, which --solver sgd does not have: "
@@ -100,12 +94,8 @@ class LinearSettings:
             if self.solver == "sgd" and getattr(self, field.name) != field.default:
                 raise UsageError(
                     f"--solver sgd has its own grid and no penalties: leave out "
-                    f"--{field.name.replace('_', '-')}, or use --solver lbfgs."
+                    f"{option_name(field.name)}, or use --solver lbfgs."
                 )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the settings as plain values, for records."""
-        return asdict(self)
 
     @property
     def grid(self) -> list[float]:

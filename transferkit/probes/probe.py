@@ -14,13 +14,7 @@ from ..core.errors import UsageError
 from ..core.features import Features
 from ..core.registry import Registry
 from ..core.results import Score
-
-
-class Settings(Protocol):
-    """Settings of a probe, a frozen dataclass."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the settings as plain values, for records."""
+from ..core.settings import Settings
 
 
 class Images(Protocol):

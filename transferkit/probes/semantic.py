@@ -14,20 +14,20 @@ penalty per target is selected on validation rows.
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..core.errors import DataError, UsageError
+from ..core.errors import DataError
 from ..core.features import Features
 from ..core.groups import group_numbers
-from ..core.registry import unknown_name
 from ..core.results import Score
 from ..core.seeding import generator
+from ..core.settings import Limits, Settings
 from ..core.statistics import Interval, percentile_interval
 from .classification import selection, train_and_test
 from .solvers.lbfgs import StoppingRule
@@ -52,7 +52,7 @@ _MIN_VARIANCE = 1e-9  # relative variance at or below which a target is constant
 
 
 @dataclass(frozen=True)
-class SemanticSettings:
+class SemanticSettings(Settings):
     """Settings of semantic probes.
 
     Attributes:
@@ -66,15 +66,7 @@ class SemanticSettings:
 
     level: Level = "low"
     mid_tasks: tuple[str, ...] = ("rotation",)
-    target_penalties: int = 13
-
-    def __post_init__(self) -> None:
-        if self.level not in get_args(Level):
-            raise unknown_name("level", self.level, list(get_args(Level)))
-        if self.target_penalties < 2:
-            raise UsageError(
-                f"--target-penalties {self.target_penalties} leaves no choice of a penalty: give 2 or more."
-            )
+    target_penalties: Annotated[int, Limits(2)] = 13
 
     @property
     def grid(self) -> list[float]:
@@ -82,9 +74,9 @@ class SemanticSettings:
         return np.geomspace(1e-2, 1e6, self.target_penalties).tolist()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the settings as plain values, for records."""
-        value = asdict(self)
-        return {**value, "mid_tasks": list(self.mid_tasks) if self.level == "mid" else []}
+        """Return plain values for records, without tasks of another level."""
+        value = super().to_json()
+        return value if self.level == "mid" else {**value, "mid_tasks": []}
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import product
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from ..core.errors import DataError, ShapeError, UsageError
 from ..core.features import Features
 from ..core.results import Score
 from ..core.seeding import generator
+from ..core.settings import Limits, NonNegativeFloat, PositiveFloat, Settings
 from ..core.splitting import stratified_split
 from .classification import Selection, classification_score, require_two_classes, train_and_test
 
@@ -58,26 +59,18 @@ the cores too, threads that wait for each other at every step are a hundred time
 
 
 @dataclass(frozen=True)
-class SgdSetting:
+class SgdSetting(Settings, options=False):
     """Hyperparameters of one training.
 
     Attributes:
-        lr: Initial learning rate, above 0.
-        batch: Rows per step, at least 2.
-        weight_decay: Factor of the weights in the gradient, at least 0.
+        lr: Initial learning rate.
+        batch: Rows per step; a single row has no variance to normalise by.
+        weight_decay: Factor of the weights in the gradient.
     """
 
-    lr: float
-    batch: int
-    weight_decay: float
-
-    def __post_init__(self) -> None:
-        if self.batch < 2:
-            raise UsageError(f"A batch of {self.batch} has no variance to normalise by: use 2 rows or more.")
-        if not (0 < self.lr < float("inf") and 0 <= self.weight_decay < float("inf")):
-            raise UsageError(
-                f"Learning rate {self.lr:g} must be above 0, and weight decay {self.weight_decay:g} at least 0."
-            )
+    lr: PositiveFloat
+    batch: Annotated[int, Limits(2)]
+    weight_decay: NonNegativeFloat
 
 
 GRID = tuple(SgdSetting(*cell) for cell in product((0.01, 0.001), (128, 32), (0.0, 1e-4, 1e-5)))

@@ -12,13 +12,14 @@ from ..core.errors import DataError, UsageError
 from ..core.features import UNNAMED, Features
 from ..core.files import digest_of
 from ..core.results import Cell, Result, Results, ResultStore
+from ..core.settings import Settings
 from ..data.dataset import Dataset
 from ..data.folder import require_class_folders
 from ..data.variants import PLAIN
 from ..models.catalog import default_model, load_encoder
 from ..models.encoder import Encoder
 from ..probes import PROBES
-from ..probes.probe import Probe, ProbeContext, Settings
+from ..probes.probe import Probe, ProbeContext
 from .cells import entry_cell, features_cell
 from .context import RunContext
 from .dataset_catalog import expand_datasets

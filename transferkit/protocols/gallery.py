@@ -17,6 +17,7 @@ from ..core.labels import require_one_label
 from ..core.out_of_core import Matrix, chunks
 from ..core.results import Result
 from ..core.seeding import generator
+from ..core.settings import PositiveInt, Settings
 from ..data.dataset import Dataset
 from .context import RunContext
 
@@ -24,7 +25,7 @@ _ROWS = 8192  # rows of the bank per chunk
 
 
 @dataclass(frozen=True)
-class GallerySettings:
+class GallerySettings(Settings, options=False):
     """Size of a gallery.
 
     Attributes:
@@ -34,10 +35,10 @@ class GallerySettings:
         side: side of a thumbnail in pixels.
     """
 
-    queries: int = 8
-    nearest: int = 6
-    points: int = 400
-    side: int = 72
+    queries: PositiveInt = 8
+    nearest: PositiveInt = 6
+    points: PositiveInt = 400
+    side: PositiveInt = 72
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,9 +1,9 @@
 """Settings of the inversion protocol; importing them does not import torch, so that help pages are fast."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated
 
-from ..core.errors import UsageError
+from ..core.settings import Limits, PositiveInt, Settings
 
 MIN_SIZE = 16
 """Minimum size in pixels per side: with less, few layers have a map, and SSIM's window does not fit."""
@@ -14,7 +14,7 @@ INVERSION = "inversion"
 
 
 @dataclass(frozen=True)
-class InvertSettings:
+class InvertSettings(Settings):
     """Settings of the inversion of layers: the images to reconstruct, and from which layers.
 
     Attributes:
@@ -27,22 +27,10 @@ class InvertSettings:
     """
 
     layers: tuple[str, ...] = ("stages",)
-    num_images: int = 4
+    num_images: PositiveInt = 4
     split: str = "test"
-    size: int = 64
+    size: Annotated[int, Limits(MIN_SIZE)] = 64
     device: str = "auto"
-
-    def __post_init__(self) -> None:
-        if self.num_images < 1:
-            raise UsageError(f"--num-images {self.num_images} is too small: 1 or more is valid. Give a larger number.")
-        if self.size < MIN_SIZE:
-            raise UsageError(
-                f"--size {self.size} is too small: {MIN_SIZE} pixels or more are valid. Give a larger size."
-            )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the settings as plain values, for records."""
-        return {**asdict(self), "layers": list(self.layers)}
 
 
 FULL = InvertSettings(size=224)

@@ -1,12 +1,13 @@
 """Settings of feature extraction; importing them does not import torch, so that help pages are fast."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from ..core.errors import UsageError
+from ..core.settings import NonNegativeInt, OneOf, PositiveInt, Settings
 
 
 @dataclass(frozen=True)
-class ExtractSettings:
+class ExtractSettings(Settings):
     """Settings of feature extraction; all that change the features are part of the cache key.
 
     Attributes:
@@ -27,23 +28,11 @@ class ExtractSettings:
 
     layers: tuple[str, ...] = ("last",)
     pooling: str | None = None
-    size: int | None = None
+    size: PositiveInt | None = None
     variant: str = "test"
-    dtype: str = "float16"
+    dtype: Annotated[str, OneOf(("float16", "float32"))] = "float16"
     device: str = "auto"
     precision: str = "auto"
-    batch: int | None = None
-    workers: int | None = None
-    on_error: str = "keep"
-
-    def __post_init__(self) -> None:
-        for name, value, known in (
-            ("dtype", self.dtype, ("float16", "float32")),
-            ("on-error", self.on_error, ("keep", "stop")),
-        ):
-            if value not in known:
-                raise UsageError(f"--{name} {value!r} is unknown. Choose from: {', '.join(known)}.")
-        if self.batch is not None and self.batch < 1:
-            raise UsageError(f"--batch {self.batch} is too small: give 1 or more.")
-        if self.workers is not None and self.workers < 0:
-            raise UsageError(f"--workers {self.workers} is too small: give 0 or more.")
+    batch: PositiveInt | None = None
+    workers: NonNegativeInt | None = None
+    on_error: Annotated[str, OneOf(("keep", "stop"))] = "keep"

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from ..cache.entry import planned_bytes
 from ..core.devices import Compute, choose_compute
 from ..core.errors import TransferkitError
+from ..core.json_dataclass import JsonDataclass
 from ..core.results import ResultStore
 from ..data.dataset import Dataset
 from ..models.catalog import load_encoder
@@ -22,7 +23,7 @@ from ..protocols.finetuning.cost import total_training_images
 from ..protocols.finetuning.settings import FinetuneSettings
 from ..protocols.pretraining.settings import PretrainSettings
 from ..protocols.settings import ExtractSettings
-from .grid import Task, grid_of, settings_of
+from .grid import Task, grid_of
 from .runner import available_layers
 from .study import Study
 from .task_store import TaskStore, unfinished
@@ -54,7 +55,7 @@ class EstimateLine:
 
 
 @dataclass(frozen=True)
-class StudyEstimate:
+class StudyEstimate(JsonDataclass):
     """Estimate of the remaining work of a study.
 
     Attributes:
@@ -77,10 +78,6 @@ class StudyEstimate:
         if unknown:
             parts.append(f"Unknown duration: {', '.join(unknown)}.")
         return " ".join([*parts, *self.problems])
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return asdict(self)
 
 
 def estimate(study: Study, context: RunContext) -> StudyEstimate:
@@ -141,7 +138,7 @@ class _Counting:
         size = what["sizes"][model] or encoder.view.crop
         rows = sum(map(len, dataset.splits.values()))
         if task.kind == "finetune":
-            settings: FinetuneSettings = settings_of(FinetuneSettings, what["settings"])
+            settings = FinetuneSettings.from_json(what["settings"])
             if not what["sizes"][model]:
                 size = min(size, settings.max_pixels or size)
             images = total_training_images(settings, rows - len(dataset.split("test")))
@@ -166,7 +163,7 @@ class _Counting:
         return layers * (len(what["settings"]) if task.kind == "probe" else 1)
 
     def _pretraining(self, what: Mapping[str, Any]) -> EstimateLine:
-        settings: PretrainSettings = settings_of(PretrainSettings, what["settings"])
+        settings = PretrainSettings.from_json(what["settings"])
         try:
             dataset = self.context.open(settings.data)
         except TransferkitError as error:

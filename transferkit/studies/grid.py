@@ -5,10 +5,11 @@ set, or one protocol for them; settings of the machine (threads, memory, device)
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, get_type_hints
+from dataclasses import dataclass, replace
+from typing import Any
 
 from ..core.files import digest_of
+from ..core.json_dataclass import JsonDataclass, to_plain
 from ..core.results import recipe
 from ..protocols.analyses.analysis import ANALYSES
 from .study import Analyzing, Finetuning, Probing, Study
@@ -17,7 +18,7 @@ KINDS = ("pretrain", "extract", "probe", "finetune", "analyze")
 
 
 @dataclass(frozen=True)
-class Task:
+class Task(JsonDataclass):
     """A task of a study.
 
     Attributes:
@@ -42,42 +43,16 @@ class Task:
         """Specs of the encoders that the task uses."""
         return tuple(self.what.get("sizes", {}))
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return {"kind": self.kind, "title": self.title, "what": dict(self.what), "after": list(self.after)}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "Task":
-        """Return the task of ``to_json``."""
-        return cls(value["kind"], value["title"], value["what"], tuple(value["after"]))
-
 
 Grid = dict[str, Task]
 """Tasks by id; each task comes after its dependencies."""
-
-
-def plain(settings: Any) -> dict[str, Any]:
-    """Return the fields of settings as plain values for JSON."""
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(settings).items()}
-
-
-def settings_of(settings_type: type, value: Mapping[str, Any]) -> Any:
-    """Return settings from their plain values, with lists converted to tuples."""
-    hints = get_type_hints(settings_type)
-    names = [one.name for one in fields(settings_type) if one.name in value]
-    return settings_type(
-        **{
-            name: tuple(value[name]) if isinstance(value[name], list) and "tuple" in str(hints[name]) else value[name]
-            for name in names
-        }
-    )
 
 
 def grid_of(study: Study) -> Grid:
     """Return the tasks of a study, grouped by data set, so that open data sets and loaded networks are reused."""
     runs: dict[str, Task] = {}
     for run in study.pretrain:
-        what = {"run": run.run, "settings": plain(run.settings), "devices": run.devices}
+        what = {"run": run.run, "settings": to_plain(run.settings), "devices": run.devices}
         after = _ids(runs, [run.settings.model])
         runs[f"run:{run.run}"] = Task("pretrain", f"pretrain {run.run}", what, after)
     tasks = {task.id: task for task in runs.values()}
@@ -152,7 +127,7 @@ def _probes(study: Study, probing: Probing, data: str) -> Iterator[Task]:
         for seed in scope.seeds:
             what = {
                 "protocol": probing.protocol,
-                "settings": [plain(one) for one in probing.settings],
+                "settings": [to_plain(one) for one in probing.settings],
                 "sizes": {model: study.size(model)},
                 "data": data,
                 "seed": seed,
@@ -168,7 +143,7 @@ def _finetunings(study: Study, finetuning: Finetuning, data: str) -> Iterator[Ta
     scope = finetuning.scope
     for model in scope.models if data in scope.data else ():
         for seed in scope.seeds:
-            settings = {**plain(finetuning.settings), "seed": seed}
+            settings = {**to_plain(finetuning.settings), "seed": seed}
             settings["size"] = settings["size"] or study.size(model)
             what = {"sizes": {model: settings["size"]}, "data": data, "seed": seed, "settings": settings}
             yield Task("finetune", f"finetune · {model} · {data}{_seeded(seed)}", what)
@@ -184,7 +159,7 @@ def _analyses(study: Study, analysis: Analyzing, data: str) -> Iterator[Task]:
         for seed in scope.seeds:
             what = {
                 "analysis": analysis.kind,
-                "settings": plain(analysis.settings) if analysis.settings else {},
+                "settings": to_plain(analysis.settings) if analysis.settings else {},
                 "sizes": {model: study.size(model) for model in models},
                 "data": data,
                 "seed": seed,

@@ -31,7 +31,7 @@ from ..protocols.pretraining.pretrain import pretrain
 from ..protocols.pretraining.settings import PretrainSettings
 from ..protocols.settings import ExtractSettings
 from ..training.settings import TrainerConfig
-from .grid import Task, settings_of
+from .grid import Task
 from .outcome import Outcome, ResourceGrant
 from .task_store import TaskRecord, TaskStore
 
@@ -106,7 +106,7 @@ class TaskRunner:
 
     def _probe(self, what: Mapping[str, Any]) -> Iterator[Result]:
         kind = PROBES[what["protocol"]].settings_type
-        requests = [EvalRequest(what["protocol"], settings_of(kind, one)) for one in what["settings"]]
+        requests = [EvalRequest(what["protocol"], kind.from_json(one)) for one in what["settings"]]
         extraction = self._extraction(what)
         evaluator = Evaluator(self._context(what), extraction, max_memory=self.share.memory)
         dataset = self.task_store.open(what["data"], what["seed"])
@@ -121,7 +121,7 @@ class TaskRunner:
             raise DataError(" ".join(problems))
 
     def _finetune(self, what: Mapping[str, Any]) -> Iterator[Result]:
-        settings = settings_of(FinetuneSettings, what["settings"])
+        settings = FinetuneSettings.from_json(what["settings"])
         trainer_config = TrainerConfig(device=self._device, workers=self.share.loaders)
         context, run_options = self._context(what), RunOptions(yes=True)
         found = finetune(
@@ -139,7 +139,7 @@ class TaskRunner:
         require_classified([dataset], analysis.classified)
         models = [LayerFeatures(self._extractor(model, what), dataset, self._context(what)) for model in what["sizes"]]
         kind = analysis.settings_type
-        return analysis.records(models, settings_of(kind, what["settings"]) if kind else None)
+        return analysis.records(models, kind.from_json(what["settings"]) if kind else None)
 
     def _context(self, what: Mapping[str, Any]) -> RunContext:
         return RunContext(self.workspace, what["seed"])
@@ -206,7 +206,7 @@ def train(what: Mapping[str, Any], workspace: Workspace, trainer_config: Trainer
 
     Raises: TransferkitError: errors of pretraining, with advice for studies.
     """
-    settings = settings_of(PretrainSettings, what["settings"])
+    settings = PretrainSettings.from_json(what["settings"])
     try:
         pretrain(settings, context=RunContext(workspace), name=what["run"], trainer_config=trainer_config)
     except TransferkitError as error:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ..probes.probe import Settings as ProbeSettings
+from ..core.settings import Settings
 from ..protocols.finetuning.settings import FinetuneSettings
 from ..protocols.pretraining.settings import PretrainSettings
 
@@ -53,7 +53,7 @@ class Probing:
     """
 
     protocol: str
-    settings: tuple[ProbeSettings, ...]
+    settings: tuple[Settings, ...]
     scope: Scope
 
 

@@ -3,18 +3,13 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from ..core.errors import UsageError
+from ..core.settings import NonNegativeFloat, NonNegativeInt, PositiveInt, Settings
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
-def out_of_range(name: str, value: float, limits: str) -> str:
-    """Return the message about a setting whose value is too small or too large."""
-    return f"--{name.replace('_', '-')} {value} is out of range: give a number of {limits}."
-
-
 @dataclass(frozen=True)
-class TrainerConfig:
+class TrainerConfig(Settings):
     """Settings of the hardware that training runs on, of loggers and of checkpoints.
 
     Attributes:
@@ -28,17 +23,9 @@ class TrainerConfig:
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    devices: int = 1
-    nodes: int = 1
-    workers: int | None = None
+    devices: PositiveInt = 1
+    nodes: PositiveInt = 1
+    workers: NonNegativeInt | None = None
     compile: bool = False
     logger: tuple[str, ...] = ()
-    checkpoint_minutes: float = 10.0
-
-    def __post_init__(self) -> None:
-        if self.device not in ("auto", "cpu", "cuda"):
-            raise UsageError(f"--device {self.device!r} is unknown. Choose from: auto, cpu, cuda.")
-        for name, lowest in (("devices", 1), ("nodes", 1), ("workers", 0), ("checkpoint_minutes", 0)):
-            value = getattr(self, name)
-            if value is not None and not value >= lowest:
-                raise UsageError(out_of_range(name, value, f"{lowest} or more"))
+    checkpoint_minutes: NonNegativeFloat = 10.0

@@ -344,7 +344,7 @@ def test_a_corrupt_or_foreign_checkpoint_is_refused_and_left_as_it_is(damage, pi
         ({"batch": 1000}, DataError, "36 images to train on, fewer than one batch of 1000.*--batch 36"),
         ({"model": "random:resnet81"}, UnknownNameError, "resnet18"),
         ({"model": "pixels"}, ModelError, "no weights to train"),
-        ({"temperature": 0.0}, UsageError, "temperature of 0.0 is not above 0"),
+        ({"temperature": 0.0}, UsageError, "--temperature 0 is invalid: give more than 0"),
         ({"data": "mini/object"}, UnknownNameError, "Did you mean 'mini/objects'"),
         ({"precision": "fp16"}, UsageError, "fp16 needs a GPU"),
     ],

@@ -6,62 +6,19 @@ from transferkit.core.errors import UnknownNameError, UsageError
 from transferkit.data.augment import AugmentSettings
 from transferkit.protocols.pretraining.presets import PRESETS, preset_settings
 from transferkit.protocols.pretraining.settings import PretrainSettings
-from transferkit.training.settings import TrainerConfig
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"epochs": 0}, "--epochs 0 is out of range: give a number of 1 or more"),
-        ({"batch": 1}, "--batch 1 is out of range: give a number of 2 or more"),
-        ({"size": 7}, "--size 7 is out of range"),
-        ({"test_crop": 0}, "--test-crop 0 is out of range"),
-        ({"accumulate": 0}, "--accumulate 0 is out of range"),
-        ({"warmup": -1}, "--warmup -1 is out of range"),
-        ({"weight_decay": -1e-4}, "--weight-decay -0.0001 is out of range"),
-        ({"weight_decay": float("nan")}, "--weight-decay nan"),
-        ({"clip": -1.0}, "--clip -1.0 is out of range"),
-        ({"eval_every": -1}, "--eval-every -1 is out of range"),
-        ({"seed": -1}, "--seed -1 is out of range: give a number of 0 or more"),
-        ({"crop_min_area": 0.0}, "--crop-min-area 0.0 is out of range: give a number of 0.01 or more"),
-        ({"seed": 2**63}, "or less"),
-        ({"sgd_momentum": 2.0}, "--sgd-momentum 2.0 is out of range: give a number of 1 or less"),
-        ({"crop_min_area": 1.5}, "--crop-min-area 1.5 is out of range: give a number of 1 or less"),
-        ({"blur_prob": 3.0}, "--blur-prob 3.0 is out of range"),
-        ({"gray_prob": -0.1}, "--gray-prob -0.1 is out of range"),
-        ({"jitter_prob": float("nan")}, "--jitter-prob nan is out of range"),
-        ({"flip_prob": 2.0}, "--flip-prob 2.0 is out of range"),
-        ({"test_fit": "pad"}, "--test-fit 'pad' is unknown. Choose from: squash, shorter"),
-        ({"test_interpolation": "area"}, "--test-interpolation 'area' is unknown"),
         ({"lr": 0.0}, "--lr 0.0 is not above --min-lr"),
-        ({"lr": float("inf")}, "--lr inf"),
         ({"warmup": 5, "epochs": 5}, "--warmup 5 is not less than --epochs 5"),
         ({"test_crop": 70, "test_resize": 64}, "--test-crop 70 is larger than --test-resize 64"),
-        ({"optimizer": "adam"}, "--optimizer 'adam' is unknown. Choose from: sgd, lars, adamw"),
-        ({"augment_on": "gpu"}, "--augment-on 'gpu' is unknown"),
-        ({"precision": "fp8"}, "--precision 'fp8' is unknown"),
     ],
 )
 def test_what_cannot_be_meant(changes, words):
     with pytest.raises(UsageError) as caught:
         PretrainSettings(**changes)
-    assert words in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"device": "tpu"}, "--device 'tpu' is unknown"),
-        ({"devices": 0}, "--devices 0 is out of range"),
-        ({"nodes": 0}, "--nodes 0 is out of range"),
-        ({"workers": -1}, "--workers -1 is out of range"),
-        ({"checkpoint_minutes": float("nan")}, "--checkpoint-minutes nan is out of range"),
-        ({"checkpoint_minutes": -1.0}, "--checkpoint-minutes -1.0 is out of range"),
-    ],
-)
-def test_machines_that_cannot_be_meant(changes, words):
-    with pytest.raises(UsageError) as caught:
-        TrainerConfig(**changes)
     assert words in str(caught.value)
 
 

@@ -1,15 +1,14 @@
 """Settings of the robustness analysis; importing them does not import torch, so that help pages are fast."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated
 
-from ...core.errors import UsageError
-from ...core.registry import unknown_name
+from ...core.settings import OneOf, PositiveInt, Settings
 from ...data.corruptions import CORRUPTIONS, SEVERITIES
 
 
 @dataclass(frozen=True)
-class RobustnessSettings:
+class RobustnessSettings(Settings):
     """Settings of the robustness analysis: the corruptions of the test images, and the probe.
 
     Attributes:
@@ -18,20 +17,6 @@ class RobustnessSettings:
         penalties: number of L2 penalties of the linear probe to compare.
     """
 
-    corruptions: tuple[str, ...] = CORRUPTIONS
-    severities: tuple[int, ...] = SEVERITIES
-    penalties: int = 12
-
-    def __post_init__(self) -> None:
-        for name in self.corruptions:
-            if name not in CORRUPTIONS:
-                raise unknown_name("corruption", name, list(CORRUPTIONS))
-        for severity in self.severities:
-            if severity not in SEVERITIES:
-                raise UsageError(f"--severities {severity} is invalid. Choose from: 1, 2, 3, 4, 5.")
-        if self.penalties < 1:
-            raise UsageError(f"--penalties {self.penalties} is too few: give 1 or more.")
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the settings as plain values, for records."""
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+    corruptions: tuple[Annotated[str, OneOf(CORRUPTIONS)], ...] = CORRUPTIONS
+    severities: tuple[Annotated[int, OneOf(SEVERITIES)], ...] = SEVERITIES
+    penalties: PositiveInt = 12

@@ -1,16 +1,18 @@
 """Settings of the training of a detector."""
 
-import math
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from ...core.checks import require_choices, require_limits
 from ...core.errors import UsageError
+from ...core.settings import Fraction, Limits, NonEmpty, NonNegativeFloat, NonNegativeInt, PositiveInt, Seed, Settings
 from ...training.settings import Precision
+
+Side = Annotated[int, Limits(32)]
+"""Side of an image in pixels."""
 
 
 @dataclass(frozen=True)
-class DetectSettings:
+class DetectSettings(Settings):
     """Settings of the training of a detector. The defaults are the preset ``quick``.
 
     Attributes:
@@ -46,45 +48,38 @@ class DetectSettings:
     """
 
     detector: Literal["fpn", "c4"] = "fpn"
-    iterations: int = 300
-    batch: int = 8
-    lr: float = 0.02
-    milestones: tuple[int, ...] = (220, 275)
-    warmup_iterations: int = 30
-    weight_decay: float = 1e-4
-    momentum: float = 0.9
-    clip: float = 5.0
-    min_size: tuple[int, ...] = (128,)
-    test_min_size: int = 128
-    max_size: int = 1333
-    flip_prob: float = 0.5
+    iterations: PositiveInt = 300
+    batch: PositiveInt = 8
+    lr: NonNegativeFloat = 0.02
+    milestones: tuple[PositiveInt, ...] = (220, 275)
+    warmup_iterations: NonNegativeInt = 30
+    weight_decay: NonNegativeFloat = 1e-4
+    momentum: Fraction = 0.9
+    clip: NonNegativeFloat = 5.0
+    min_size: Annotated[tuple[Side, ...], NonEmpty()] = (128,)
+    test_min_size: Side = 128
+    max_size: Side = 1333
+    flip_prob: Fraction = 0.5
     norm: Literal["frozen", "sync"] = "frozen"
-    precise_bn: int = 0
-    trained_stages: int = 3
-    anchor_size: int = 16
-    fpn_channels: int = 64
-    head_width: int = 256
-    rpn_proposals: int = 150
-    roi_samples: int = 64
-    score_threshold: float = 0.05
-    sampling_ratio: int = 2
+    precise_bn: NonNegativeInt = 0
+    trained_stages: Annotated[int, Limits(0, 4)] = 3
+    anchor_size: Annotated[int, Limits(2)] = 16
+    fpn_channels: PositiveInt = 64
+    head_width: PositiveInt = 256
+    rpn_proposals: Annotated[int, Limits(2)] = 150
+    roi_samples: Annotated[int, Limits(4)] = 64
+    score_threshold: Fraction = 0.05
+    sampling_ratio: NonNegativeInt = 2
     precision: Precision = "auto"
-    seed: int = 0
+    seed: Seed = 0
 
-    def __post_init__(self) -> None:
-        require_choices(self, _CHOICES)
-        require_limits(self, _LIMITS)
-        if not self.min_size:
-            raise UsageError("--min-size is empty: give at least one number of pixels.")
+    def check(self) -> None:
+        """Check that no shorter side exceeds the longer one."""
         if max(*self.min_size, self.test_min_size) > self.max_size:
             raise UsageError(
                 f"--max-size {self.max_size} is less than --min-size or --test-min-size "
                 f"{max(*self.min_size, self.test_min_size)}: give at least that many pixels."
             )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the settings as plain values, for records."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step; the first step is 0.
@@ -100,32 +95,3 @@ class DetectSettings:
 
 
 _WARMUP_START = 0.001  # fraction of the learning rate at which warmup starts
-_CHOICES = {
-    "detector": ("fpn", "c4"),
-    "norm": ("frozen", "sync"),
-    "precision": ("auto", "fp32", "bf16", "fp16"),
-}
-_LIMITS = {
-    "iterations": (1, math.inf),
-    "batch": (1, math.inf),
-    "lr": (0.0, math.inf),
-    "milestones": (1, math.inf),
-    "warmup_iterations": (0, math.inf),
-    "weight_decay": (0.0, math.inf),
-    "momentum": (0.0, 1.0),
-    "clip": (0.0, math.inf),
-    "min_size": (32, math.inf),
-    "test_min_size": (32, math.inf),
-    "max_size": (32, math.inf),
-    "flip_prob": (0.0, 1.0),
-    "precise_bn": (0, math.inf),
-    "trained_stages": (0, 4),
-    "anchor_size": (2, math.inf),
-    "fpn_channels": (1, math.inf),
-    "head_width": (1, math.inf),
-    "rpn_proposals": (2, math.inf),
-    "roi_samples": (4, math.inf),
-    "score_threshold": (0.0, 1.0),
-    "sampling_ratio": (0, math.inf),
-    "seed": (0, 2**63 - 1),
-}

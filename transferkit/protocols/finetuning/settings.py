@@ -1,13 +1,12 @@
 """Settings of fine-tuning: the hyperparameter grid, and the settings that all its points share."""
 
-import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import product
-from typing import Any, Literal
+from typing import Annotated, Literal
 
-from ...core.checks import option_name, require_choices, require_limits
 from ...core.errors import UsageError
+from ...core.settings import Fraction, Limits, NonEmpty, NonNegativeFloat, NonNegativeInt, PositiveInt, Seed, Settings
 from ...training.settings import Precision
 
 Head = Literal["zero", "probe"]
@@ -16,7 +15,7 @@ Optimizer = Literal["sgd", "adamw"]
 
 
 @dataclass(frozen=True)
-class FinetuneSettings:
+class FinetuneSettings(Settings):
     """Settings of fine-tuning. The defaults are the preset ``quick``.
 
     Several learning rates, batch sizes or weight decays form a grid: each point is trained on a part of train
@@ -59,42 +58,38 @@ class FinetuneSettings:
         seed: seed for the order of the images, the augmentation and the held-out rows.
     """
 
-    lr: tuple[float, ...] = (0.03,)
-    batch: tuple[int, ...] = (32,)
-    weight_decay: tuple[float, ...] = (1e-4,)
+    lr: Annotated[tuple[NonNegativeFloat, ...], NonEmpty()] = (0.03,)
+    batch: Annotated[tuple[PositiveInt, ...], NonEmpty()] = (32,)
+    weight_decay: Annotated[tuple[NonNegativeFloat, ...], NonEmpty()] = (1e-4,)
     decay_over_lr: bool = False
-    epochs: int = 8
-    search_epochs: int = 0
-    steps: int = 0
+    epochs: PositiveInt = 8
+    search_epochs: NonNegativeInt = 0
+    steps: NonNegativeInt = 0
     optimizer: Optimizer = "sgd"
-    momentum: float = 0.9
+    momentum: Fraction = 0.9
     nesterov: bool = False
     schedule: Schedule = "cosine"
-    warmup: float = 0.1
+    warmup: Annotated[float, Limits(0, 0.9)] = 0.1
     head: Head = "probe"
     batch_norm: bool = False
     bn_stats: Literal["frozen", "update"] = "frozen"
     train_from: str = ""
-    layer_decay: float = 1.0
-    clip: float = 1.0
+    layer_decay: Fraction = 1.0
+    clip: NonNegativeFloat = 1.0
     augment: bool = True
-    crop_min_area: float = 0.5
-    flip_prob: float = 0.5
-    randaugment: int = 0
-    mixup: float = 0.0
-    val_fraction: float = 0.2
-    patience: int = 0
-    size: int | None = None
-    max_pixels: int = 128
+    crop_min_area: Annotated[float, Limits(0.01, 1)] = 0.5
+    flip_prob: Fraction = 0.5
+    randaugment: Annotated[int, Limits(0, 30)] = 0
+    mixup: NonNegativeFloat = 0.0
+    val_fraction: Annotated[float, Limits(0.01, 0.9)] = 0.2
+    patience: NonNegativeInt = 0
+    size: PositiveInt | None = None
+    max_pixels: NonNegativeInt = 128
     precision: Precision = "auto"
-    seed: int = 0
+    seed: Seed = 0
 
-    def __post_init__(self) -> None:
-        require_choices(self, _CHOICES)
-        require_limits(self, _LIMITS)
-        for name in ("lr", "batch", "weight_decay"):
-            if not getattr(self, name):
-                raise UsageError(f"{option_name(name)} is empty: give at least one value.")
+    def check(self) -> None:
+        """Check that rates, batch sizes, batch normalisation and head fit together."""
         if self.decay_over_lr and not min(self.lr):
             raise UsageError("--decay-over-lr cannot divide weight decay by --lr 0: give learning rates above 0.")
         if min(self.batch) < self.least_batch:
@@ -122,10 +117,6 @@ class FinetuneSettings:
         for lr, batch, decay in product(self.lr, self.batch, self.weight_decay):
             yield GridPoint(lr, batch, decay / lr if self.decay_over_lr else decay)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the settings as plain values, for records."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
-
 
 @dataclass(frozen=True)
 class GridPoint:
@@ -137,32 +128,3 @@ class GridPoint:
 
     def __str__(self) -> str:
         return f"lr {self.lr:g}, batch {self.batch}, weight decay {self.weight_decay:g}"
-
-
-_CHOICES = {
-    "optimizer": ("sgd", "adamw"),
-    "schedule": ("cosine", "step"),
-    "head": ("zero", "probe"),
-    "bn_stats": ("frozen", "update"),
-    "precision": ("auto", "fp32", "bf16", "fp16"),
-}
-_LIMITS = {
-    "lr": (0.0, math.inf),
-    "batch": (1, math.inf),
-    "weight_decay": (0.0, math.inf),
-    "epochs": (1, math.inf),
-    "search_epochs": (0, math.inf),
-    "steps": (0, math.inf),
-    "momentum": (0.0, 1.0),
-    "warmup": (0.0, 0.9),
-    "layer_decay": (0.0, 1.0),
-    "clip": (0.0, math.inf),
-    "crop_min_area": (0.01, 1.0),
-    "flip_prob": (0.0, 1.0),
-    "randaugment": (0, 30),
-    "mixup": (0.0, math.inf),
-    "val_fraction": (0.01, 0.9),
-    "patience": (0, math.inf),
-    "max_pixels": (0, math.inf),
-    "seed": (0, 2**63 - 1),
-}

@@ -1,11 +1,20 @@
 """Settings of a pretraining run."""
 
-import math
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from ...core.errors import UsageError
-from ...training.settings import Precision, out_of_range
+from ...core.settings import (
+    Fraction,
+    Limits,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Seed,
+    Settings,
+)
+from ...training.settings import Precision
 
 if TYPE_CHECKING:  # these modules import torch, which help pages do not need
     from ...data.augment import AugmentSettings
@@ -16,7 +25,7 @@ Optimizer = Literal["sgd", "lars", "adamw"]
 
 
 @dataclass(frozen=True)
-class PretrainSettings:
+class PretrainSettings(Settings):
     """Settings that determine the trained weights. The defaults are the preset ``mini``.
 
     Attributes:
@@ -65,52 +74,40 @@ class PretrainSettings:
     loss: str = "joint"
     data: str = "mini/objects"
     model: str = "random:resnet10t"
-    epochs: int = 12
-    batch: int = 64
-    size: int = 32
-    test_resize: int = 48
-    test_crop: int = 48
+    epochs: PositiveInt = 12
+    batch: Annotated[int, Limits(2)] = 64
+    size: Annotated[int, Limits(8)] = 32
+    test_resize: PositiveInt = 48
+    test_crop: Annotated[int, Limits(8)] = 48
     test_fit: Literal["squash", "shorter"] = "squash"
     test_interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     optimizer: Optimizer = "adamw"
-    lr: float = 0.004
-    warmup: float = 1
-    min_lr: float = 1e-8
-    sgd_momentum: float = 0.9
-    weight_decay: float = 0.05
-    temperature: float = 0.1
-    projection_dim: int = 128
-    queue_size: int = 1024
-    momentum: float = 0.99
-    bn_splits: int = 2
-    crop_min_area: float = 0.5
-    flip_prob: float = 0.5
+    lr: NonNegativeFloat = 0.004
+    warmup: NonNegativeFloat = 1
+    min_lr: NonNegativeFloat = 1e-8
+    sgd_momentum: Fraction = 0.9
+    weight_decay: NonNegativeFloat = 0.05
+    temperature: PositiveFloat = 0.1
+    projection_dim: PositiveInt = 128
+    queue_size: PositiveInt = 1024
+    momentum: Fraction = 0.99
+    bn_splits: PositiveInt = 2
+    crop_min_area: Annotated[float, Limits(0.01, 1)] = 0.5
+    flip_prob: Fraction = 0.5
     jitter: tuple[float, float, float, float] = ()  # type: ignore[assignment]  # empty: the study's strengths
-    jitter_prob: float | None = None
-    gray_prob: float | None = None
-    blur_prob: float | None = 0.0
+    jitter_prob: Fraction | None = None
+    gray_prob: Fraction | None = None
+    blur_prob: Fraction | None = 0.0
     augment_on: Literal["cpu", "device"] = "device"
-    accumulate: int = 1
-    clip: float = 0.0
-    eval_every: int = 4
+    accumulate: PositiveInt = 1
+    clip: NonNegativeFloat = 0.0
+    eval_every: NonNegativeInt = 4
     precision: Precision = "auto"
-    seed: int = 0
+    seed: Seed = 0
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "jitter", tuple(self.jitter))  # JSON gives a list
-        for name, known in _CHOICES.items():
-            if getattr(self, name) not in known:
-                option, choices = name.replace("_", "-"), ", ".join(known)
-                raise UsageError(f"--{option} {getattr(self, name)!r} is unknown. Choose from: {choices}.")
-        for name, lowest in _LOWEST.items():
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value >= lowest):
-                raise UsageError(out_of_range(name, value, f"{lowest} or more"))
-        for name, highest in _HIGHEST.items():
-            value = getattr(self, name)
-            if value is not None and value > highest:
-                raise UsageError(out_of_range(name, value, f"{highest} or less"))
-        if not (math.isfinite(self.lr) and self.lr > self.min_lr):
+    def check(self) -> None:
+        """Check that the schedule and the test images fit together."""
+        if self.lr <= self.min_lr:
             raise UsageError(
                 f"--lr {self.lr} is not above --min-lr {self.min_lr}, at which the cosine schedule ends: "
                 "give a larger --lr."
@@ -183,44 +180,3 @@ class PretrainSettings:
                 "always the image itself. Give --crop-min-area below 1, or one of --flip-prob, "
                 "--jitter-prob, --gray-prob and --blur-prob above 0."
             )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the settings as plain values."""
-        return asdict(self) | {"jitter": list(self.jitter)}
-
-
-_CHOICES = {
-    "test_fit": ("squash", "shorter"),
-    "test_interpolation": ("bilinear", "bicubic"),
-    "optimizer": ("sgd", "lars", "adamw"),
-    "augment_on": ("cpu", "device"),
-    "precision": ("auto", "fp32", "bf16", "fp16"),
-}
-_LOWEST = {
-    "epochs": 1,
-    "batch": 2,
-    "size": 8,
-    "test_crop": 8,
-    "accumulate": 1,
-    "warmup": 0,
-    "weight_decay": 0,
-    "sgd_momentum": 0,
-    "clip": 0,
-    "eval_every": 0,
-    "min_lr": 0,
-    "seed": 0,
-    "flip_prob": 0,
-    "jitter_prob": 0,
-    "gray_prob": 0,
-    "blur_prob": 0,
-    "crop_min_area": 0.01,
-}
-_HIGHEST = {
-    "flip_prob": 1,
-    "jitter_prob": 1,
-    "gray_prob": 1,
-    "blur_prob": 1,
-    "crop_min_area": 1,
-    "sgd_momentum": 1,
-    "seed": 2**63 - 1,
-}

@@ -6,7 +6,7 @@ from typing import Protocol, Self
 
 from ...probes import PROBES
 from ...protocols.analyses.analysis import ANALYSES
-from ..grid import Task, settings_of
+from ..grid import Task
 from ..outcome import Outcome
 
 PROCESS_BYTES = 3 << 29
@@ -69,7 +69,7 @@ def runs_networks(task: Task) -> bool:
     """
     if task.kind == "probe":
         probe = PROBES[task.what["protocol"]]
-        return any(probe.needs_images(settings_of(probe.settings_type, one)) for one in task.what["settings"])
+        return any(probe.needs_images(probe.settings_type.from_json(one)) for one in task.what["settings"])
     return task.kind != "analyze" or ANALYSES[task.what["analysis"]].needs_images
 
 
