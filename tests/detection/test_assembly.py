@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from transferkit.core.errors import CheckpointError, ModelError
 from transferkit.detection.assembly import DetectorBackbone, DetectorConfig, network_weights, seeded_detector
-from transferkit.detection.backbone import Tapped, require_weights, with_statistics
+from transferkit.detection.backbone import IntermediateMaps, require_weights, with_statistics
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 SMALL = DetectorConfig(
@@ -48,9 +48,9 @@ def network():
     return module.eval()
 
 
-def backbone(network, *, frozen=frozenset(), taps=STAGES):
+def backbone(network, *, frozen=frozenset(), layers=STAGES):
     beyond = frozenset({"fc.weight", "fc.bias"})
-    return DetectorBackbone(network, taps, (8, 8, 8, 8), beyond, frozenset(frozen), "net", (0.5,) * 3, (0.25,) * 3)
+    return DetectorBackbone(network, layers, (8, 8, 8, 8), beyond, frozenset(frozen), "net", (0.5,) * 3, (0.25,) * 3)
 
 
 def images(count=2, side=64):
@@ -89,15 +89,32 @@ def test_the_maps_are_those_of_the_network(network):
         whole.get_submodule(name).register_forward_hook(lambda _m, _a, out, name=name: seen.update({name: out}))
     x = torch.stack(images())
     whole(x)
-    maps = Tapped(network, STAGES)(x)
+    maps = IntermediateMaps(network, STAGES)(x)
     assert list(maps) == ["0", "1", "2", "3"]
     for name, value in zip(STAGES, maps.values(), strict=True):
         assert torch.equal(value, seen[name])
 
 
+def test_a_copy_returns_the_maps_of_its_own_weights(network):
+    x, maps = torch.stack(images()), IntermediateMaps(network, STAGES)
+    before = maps(x)
+    assert not any(part._forward_hooks for part in network.modules())
+    changed = copy.deepcopy(maps)
+    nn.init.zeros_(changed.network.layer4[1].weight)
+    nn.init.zeros_(changed.network.layer4[1].bias)
+    assert changed(x)["3"].abs().max() == 0
+    assert_close(maps(x), before, rtol=0, atol=0)
+
+
+def test_a_stage_that_does_not_run_is_named(network):
+    network.spare = nn.Identity()
+    with pytest.raises(ModelError, match="Layer 'spare' did not run"):
+        IntermediateMaps(network, ["layer1", "spare"])(torch.stack(images()))
+
+
 def test_modules_after_the_last_map_do_not_run(network):
     network.fc.register_forward_hook(lambda *_: pytest.fail("the classifier ran"))
-    Tapped(network, STAGES)(torch.stack(images()))
+    IntermediateMaps(network, STAGES)(torch.stack(images()))
 
 
 @pytest.mark.parametrize("kind", ["fpn", "c4"])
@@ -171,7 +188,7 @@ def test_coordinates_are_float32_under_autocast(kind, network):
 def test_c4_needs_a_residual_network():
     plain = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten())
     with pytest.raises(ModelError, match=r"net is no ResNet, and --detector c4 .*: use --detector fpn"):
-        seeded_detector(backbone(plain, taps=("0",)), DetectorConfig(**{**vars(SMALL), "kind": "c4"}), seed=0)
+        seeded_detector(backbone(plain, layers=("0",)), DetectorConfig(**{**vars(SMALL), "kind": "c4"}), seed=0)
 
 
 def test_a_weight_that_would_be_lost_is_named(network):

@@ -1,4 +1,4 @@
-"""Compare what transferkit taps of a network of timm with what timm itself returns."""
+"""Compare the layer features that transferkit returns for a network of timm with what timm itself returns."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from transferkit.models.catalog import load_encoder
-from transferkit.models.layer_outputs import Taps
 from transferkit.models.layers import resolve_layers
+from transferkit.models.pooled_outputs import pooled_outputs
 
 
 def differences(name: str, size: int | None = None) -> list[str]:
@@ -25,8 +25,8 @@ def differences(name: str, size: int | None = None) -> list[str]:
     with torch.inference_mode():
         expected = _representation(network, image).clone()
         maps = [m.clone() for m in network.forward_intermediates(image, intermediates_only=True, norm=False)]
-    with Taps(encoder, stages, "avg") as taps:
-        found = taps(image)
+    with pooled_outputs(encoder, stages, "avg") as outputs:
+        found = outputs(image)
     same = "last" in found and torch.equal(found.pop("last"), expected)
     wrong = [] if same else [f"{name}: last is not the representation"]
     means = [_mean(m) for m in maps]

@@ -13,8 +13,8 @@ from transferkit.core.errors import CheckpointError, UnknownNameError, UsageErro
 from transferkit.models.architectures import find_architecture
 from transferkit.models.catalog import load_encoder
 from transferkit.models.checkpoints import file_encoder
-from transferkit.models.layer_outputs import Taps
 from transferkit.models.layers import resolve_layers
+from transferkit.models.pooled_outputs import pooled_outputs
 from transferkit.models.weight_files import read_checkpoint
 
 State = dict[str, Tensor]
@@ -211,8 +211,8 @@ def test_a_classifier_that_fits_is_kept_and_another_makes_way(tmp_path):
     features = []
     for encoder in (kept, dropped):
         assert [layer.name for layer in resolve_layers(encoder, ["last"], "avg")] == ["last"]
-        with Taps(encoder, ["last"]) as taps:
-            features.append(taps(x)["last"])
+        with pooled_outputs(encoder, ["last"]) as outputs:
+            features.append(outputs(x)["last"])
     assert torch.equal(*features)
 
 

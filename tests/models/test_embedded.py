@@ -13,8 +13,8 @@ from transferkit.core.errors import CheckpointError, MissingExtraError, UsageErr
 from transferkit.core.preprocessing import Preprocessing
 from transferkit.models.catalog import load_encoder
 from transferkit.models.embedded import renamed_in_order
-from transferkit.models.layer_outputs import Taps
 from transferkit.models.layers import list_layers
+from transferkit.models.pooled_outputs import pooled_outputs
 
 PHOTOGRAPHS = Path(skimage.__file__).parent / "data"
 CATS, ESPRESSO = range(281, 286), 967
@@ -87,8 +87,8 @@ def test_pixels_are_the_image_itself():
     assert (encoder.view.fit, encoder.view.interpolation, encoder.view.crop) == ("squash", "area", 32)
     assert (encoder.view.mean, encoder.view.std) == ((0, 0, 0), (1, 1, 1))
     x = torch.rand(2, 3, 32, 32)
-    with Taps(encoder, ["pixels"]) as taps:
-        assert torch.equal(taps(x)["pixels"], x.flatten(1))
+    with pooled_outputs(encoder, ["pixels"]) as outputs:
+        assert torch.equal(outputs(x)["pixels"], x.flatten(1))
 
 
 @pytest.mark.parametrize("spec", ["pixels:64", "imagenet-lite0:x"])

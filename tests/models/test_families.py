@@ -12,8 +12,8 @@ from torch.testing import assert_close
 from tests.models.families import differences
 from transferkit.models.backbone import backbone_of
 from transferkit.models.catalog import load_encoder
-from transferkit.models.layer_outputs import Taps
 from transferkit.models.layers import resolve_layers
+from transferkit.models.pooled_outputs import pooled_outputs
 from transferkit.models.tracing import trace
 
 
@@ -82,8 +82,8 @@ def test_the_classifier_is_what_runs_after_the_representation(name, classifier):
     image = torch.randn(1, 3, encoder.view.crop, encoder.view.crop)
     with torch.inference_mode():
         output = backbone.module(image)
-    with Taps(encoder, ["last"]) as taps:
-        assert_close(output, taps(image)["last"])
+    with pooled_outputs(encoder, ["last"]) as outputs:
+        assert_close(output, outputs(image)["last"])
     assert trace(encoder).classifier == ()
 
 
@@ -106,7 +106,7 @@ def test_last_has_one_name_and_the_same_values_with_and_without_a_classifier(spe
     found = []
     for encoder in (whole, headless):
         (layer,) = resolve_layers(encoder, ["last"], None)
-        with Taps(encoder, [layer.name]) as taps:
-            found.append((layer.name, layer.dim, taps(image)[layer.name]))
+        with pooled_outputs(encoder, [layer.name]) as outputs:
+            found.append((layer.name, layer.dim, outputs(image)[layer.name]))
     assert found[0][:2] == found[1][:2]
     assert torch.equal(found[0][2], found[1][2])

@@ -6,8 +6,8 @@ from transferkit.core.errors import ModelError, UnknownNameError
 from transferkit.core.preprocessing import Preprocessing
 from transferkit.models.catalog import load_encoder
 from transferkit.models.encoder import encoder_of
-from transferkit.models.layer_outputs import Taps
 from transferkit.models.layers import list_layers, resolve_layers
+from transferkit.models.pooled_outputs import pooled_outputs
 
 
 def names(spec: str, choice: str) -> list[str]:
@@ -134,11 +134,11 @@ def test_layers_before_pooling_have_as_many_features_as_channels():
     assert shapes["layer2"] == ("map", (128, 28, 28), 128)
 
 
-def test_dims_are_what_taps_return():
+def test_dims_are_those_of_the_pooled_outputs():
     encoder = load_encoder("random:imagenet-lite0").at(64)
     layers = resolve_layers(encoder, ["all"], "grid2")
-    with Taps(encoder, [layer.name for layer in layers], "grid2") as taps:
-        found = taps(torch.randn(1, 3, 64, 64))
+    with pooled_outputs(encoder, [layer.name for layer in layers], "grid2") as outputs:
+        found = outputs(torch.randn(1, 3, 64, 64))
     assert {layer.name: layer.dim for layer in layers} == {name: x.shape[1] for name, x in found.items()}
 
 
@@ -221,7 +221,7 @@ def test_any_module_can_be_traced():
     ],
 )
 def test_the_error_for_an_unsupported_layer_names_the_reason(name, reason):
-    with pytest.raises(ModelError, match=f"Layer '{name}' cannot be tapped: {reason}"):
+    with pytest.raises(ModelError, match=f"Layer '{name}' cannot be used: {reason}"):
         resolve_layers(small(Awkward()), [name], "avg")
 
 
@@ -295,8 +295,8 @@ def test_last_of_any_network_is_its_representation_or_refused(end, dim):
     else:
         (layer,) = resolve_layers(encoder, ["last"], None)
         assert (layer.name, layer.dim) == ("last", dim)
-        with Taps(encoder, ["last"]) as taps:
-            assert taps(torch.randn(2, 3, 16, 16))["last"].shape == (2, dim)
+        with pooled_outputs(encoder, ["last"]) as outputs:
+            assert outputs(torch.randn(2, 3, 16, 16))["last"].shape == (2, dim)
 
 
 def names_of(encoder, choice: str) -> list[str]:
@@ -350,10 +350,10 @@ def test_prefix_tokens_are_counted_from_the_patches(side):
         )
     ((patches, prefix),) = tokens
     assert patches.shape[1] == (side // 16) ** 2
-    with Taps(encoder, ["blocks.11"], "mean-tokens") as taps:
-        torch.testing.assert_close(taps(image)["blocks.11"], patches.mean(1))
-    with Taps(encoder, ["blocks.11"], "cls") as taps:
-        torch.testing.assert_close(taps(image)["blocks.11"], prefix[:, 0])
+    with pooled_outputs(encoder, ["blocks.11"], "mean-tokens") as outputs:
+        torch.testing.assert_close(outputs(image)["blocks.11"], patches.mean(1))
+    with pooled_outputs(encoder, ["blocks.11"], "cls") as outputs:
+        torch.testing.assert_close(outputs(image)["blocks.11"], prefix[:, 0])
 
 
 @pytest.mark.parametrize(

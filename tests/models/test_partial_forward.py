@@ -4,9 +4,9 @@ from torch import nn
 from torch.testing import assert_close
 
 from transferkit.core.preprocessing import Preprocessing
-from transferkit.models.capture_outputs import captured_outputs
 from transferkit.models.catalog import load_encoder
 from transferkit.models.encoder import encoder_of
+from transferkit.models.hooks import captured_outputs
 from transferkit.models.partial_forward import partial_forward
 
 
@@ -24,7 +24,7 @@ def test_the_partial_forward_pass_gives_the_same_output(model, layer, size):
     encoder = load_encoder(model).at(size)
     way = partial_forward(encoder, layer)
     images = torch.rand(3, 3, size, size, generator=torch.Generator().manual_seed(1))
-    with torch.no_grad(), captured_outputs(encoder, [layer]) as outputs:
+    with torch.no_grad(), captured_outputs(encoder.module, [layer]) as outputs:
         given = outputs(images)[layer].flatten(1)
     with torch.no_grad():
         expected = encoder.module(images)

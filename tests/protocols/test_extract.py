@@ -22,7 +22,7 @@ from transferkit.core.workspace import Workspace
 from transferkit.data.resize_and_crop import frame, normalised
 from transferkit.models.catalog import load_encoder
 from transferkit.models.encoder import encoder_of
-from transferkit.models.layer_outputs import Taps
+from transferkit.models.pooled_outputs import pooled_outputs
 from transferkit.protocols.context import RunContext
 from transferkit.protocols.dataset_catalog import open_dataset
 from transferkit.protocols.extract import Extractor, extractions
@@ -131,8 +131,8 @@ def test_a_variant_is_another_entry_with_the_features_of_the_changed_images(phot
     assert plain.key.differences(variant.key) == [("view", "test", "rotate:180")]
     squares = np.stack([frame(split.reader.image(row), network.encoder.view) for row in range(len(split))])
     images = normalised(torch.from_numpy(squares).flip(2, 3), network.encoder.view)
-    with torch.inference_mode(), Taps(network.encoder, ["layer4"], "avg") as taps:
-        expected = taps(images)["layer4"]
+    with torch.inference_mode(), pooled_outputs(network.encoder, ["layer4"], "avg") as outputs:
+        expected = outputs(images)["layer4"]
     np.testing.assert_allclose(variant.features("layer4").x, expected, rtol=0.01, atol=0.01)
     assert np.abs(variant.features("layer4").x - plain.features("layer4").x).max() > 0.2
     with pytest.raises(UsageError, match="rotate:90, rotate:180"):

@@ -20,10 +20,10 @@ from torchvision.models.detection.rpn import RPNHead
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from .backbone import (
+    IntermediateMaps,
     Norm,
     PyramidBackbone,
     SingleBackbone,
-    Tapped,
     normalisations,
     require_residual,
     require_weights,
@@ -71,17 +71,17 @@ class DetectorBackbone:
     """The backbone network of a detector.
 
     Attributes:
-        network: The network; it is changed in place, and weights after the last tap are no longer trained.
-        taps: Names of the modules whose maps have 1/4, 1/8, 1/16 and 1/32 of the image's size; a ResNet's stages.
+        network: The network; it is changed in place, and weights after the last layer are no longer trained.
+        layers: Names of the modules whose maps have 1/4, 1/8, 1/16 and 1/32 of the image's size; a ResNet's stages.
         channels: Channels of these maps.
-        beyond: Names of weights after the last tap.
+        beyond: Names of weights after the last layer.
         frozen: Names of weights that are not trained.
         spec: Spec of the model, for messages.
         mean, std: Mean and standard deviation per channel, with which images in 0 … 1 are normalised.
     """
 
     network: nn.Module
-    taps: tuple[str, ...]
+    layers: tuple[str, ...]
     channels: tuple[int, ...]
     beyond: frozenset[str]
     frozen: frozenset[str]
@@ -182,7 +182,7 @@ def network_weights(held: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _pyramid(network: nn.Module, backbone: DetectorBackbone, config: DetectorConfig) -> _Parts:
     """Build the parts of a detector with FPN; a box is pooled from the map whose anchors have its size."""
-    pyramid = PyramidBackbone(Tapped(network, backbone.taps), backbone.channels, config.fpn_channels)
+    pyramid = PyramidBackbone(IntermediateMaps(network, backbone.layers), backbone.channels, config.fpn_channels)
     sizes = tuple((config.anchor_size * 2**level,) for level in range(5))
     pooling = AlignedPooling(
         ("0", "1", "2", "3"),
@@ -209,7 +209,7 @@ def _single(network: nn.Module, backbone: DetectorBackbone, config: DetectorConf
     depth, wide = backbone.channels[2], backbone.channels[3]
     sizes = (tuple(config.anchor_size * 2**level for level in range(5)),)
     return _Parts(
-        backbone=SingleBackbone(Tapped(network, ["layer3"]), depth),
+        backbone=SingleBackbone(IntermediateMaps(network, ["layer3"]), depth),
         anchors=AnchorGenerator(sizes, (_RATIOS,)),
         rpn_head=_Float32RPNHead(depth, 5 * len(_RATIOS)),
         pooling=AlignedPooling(("0",), (16,), output_size=14, sampling_ratio=config.sampling_ratio),

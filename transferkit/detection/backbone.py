@@ -2,9 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +10,7 @@ from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from ..core.errors import CheckpointError, ModelError
+from ..models.hooks import captured_outputs
 
 Norm = Literal["frozen", "sync"]
 _NORMALISATIONS = nn.modules.batchnorm._BatchNorm
@@ -19,42 +18,28 @@ _UNTRACKED = "num_batches_tracked"  # a counter that does not affect outputs
 _MAX_SHOWN = 4
 
 
-class _Finished(BaseException):
-    """Stops a forward pass after the last map."""
-
-
-class Tapped(nn.Module):
-    """A network that returns the outputs of some modules and stops at the last of them.
+class IntermediateMaps(nn.Module):
+    """A network that returns the outputs of some modules and stops after the last of them.
 
     Args:
-        network: network on images ``[b, 3, h, w]``, to which hooks are added.
-        taps: names of modules that return maps, in the order in which they finish.
+        network: network on images ``[b, 3, h, w]``.
+        layers: names of modules that return maps and run once.
     """
 
-    def __init__(self, network: nn.Module, taps: Sequence[str]) -> None:
+    def __init__(self, network: nn.Module, layers: Sequence[str]) -> None:
         super().__init__()
         self.network = network
-        self._maps: OrderedDict[str, Tensor] = OrderedDict()
-        for index, name in enumerate(taps):
-            keep = partial(self._keep, str(index), index == len(taps) - 1)
-            network.get_submodule(name).register_forward_hook(keep)
+        self.layers = tuple(layers)
 
     def forward(self, images: Tensor) -> "OrderedDict[str, Tensor]":
-        """Map ``[b, 3, h, w]`` to maps ``[b, c, h/s, w/s]`` named ``0`` to ``3``.
+        """Map ``[b, 3, h, w]`` to maps ``[b, c, h/s, w/s]`` named ``0``, ``1``, … in the order of the layers.
 
         The maps are float32 even under autocast: boxes are computed from them, and bf16 can represent only every
         eighth pixel coordinate of a large image.
         """
-        self._maps = OrderedDict()
-        with suppress(_Finished):
-            self.network(images)
-        maps, self._maps = self._maps, OrderedDict()
-        return OrderedDict((name, value.float()) for name, value in maps.items())
-
-    def _keep(self, key: str, last: bool, _module: nn.Module, _args: Any, output: Tensor) -> None:
-        self._maps[key] = output
-        if last:
-            raise _Finished
+        with captured_outputs(self.network, self.layers, lambda _name, output, _rows: output) as outputs:
+            maps = outputs(images)
+        return OrderedDict((str(index), value.float()) for index, value in enumerate(maps.values()))
 
 
 class PyramidBackbone(nn.Module):
@@ -68,7 +53,7 @@ class PyramidBackbone(nn.Module):
     [1] Lin et al., Feature pyramid networks for object detection, CVPR 2017.
     """
 
-    def __init__(self, body: Tapped, channels: Sequence[int], depth: int) -> None:
+    def __init__(self, body: IntermediateMaps, channels: Sequence[int], depth: int) -> None:
         super().__init__()
         self.body = body
         self.fpn = FeaturePyramidNetwork(list(channels), depth, extra_blocks=LastLevelMaxPool())
@@ -87,7 +72,7 @@ class SingleBackbone(nn.Module):
         channels: channels of the map.
     """
 
-    def __init__(self, body: Tapped, channels: int) -> None:
+    def __init__(self, body: IntermediateMaps, channels: int) -> None:
         super().__init__()
         self.body = body
         self.out_channels = channels

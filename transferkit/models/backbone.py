@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from ..core.errors import ModelError
 from .encoder import Encoder
-from .tracing import OUTPUT, trace
+from .hooks import OUTPUT
+from .tracing import trace
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,8 @@ a classifier: timm's networks define it, in torchvision's networks it is the inp
 any other network is traced.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
@@ -14,6 +15,7 @@ from typing import Any, cast
 from torch import nn
 
 from ..core.errors import ModelError
+from .hooks import OUTPUT, observed, observed_input, replaced_method
 
 LAST = "last"
 
@@ -40,19 +42,22 @@ class Ending:
     refused: str = ""
     computing: bool = False
 
-    def attach(self, see: Callable[[Any], None]) -> Callable[[], None]:
-        """Call ``see`` with the representation in each forward pass until the returned function is called.
+    @contextmanager
+    def observed(self, observe: Callable[[Any], None]) -> Iterator[None]:
+        """Call ``observe`` with the representation in each forward pass while the context is active.
 
         Raises: ModelError: if there is no representation.
         """
         if self.refused:
             raise ModelError(self.refused)
         if self.entered:
-            entered = self.module.get_submodule(self.entered)
-            return entered.register_forward_pre_hook(lambda _module, args: see(args[0])).remove
-        if stops_before_classifier(self.module):
-            return self._attach_head(see)
-        return self.module.register_forward_hook(lambda _module, _args, output: see(output)).remove
+            context: AbstractContextManager[None] = observed_input(self.module.get_submodule(self.entered), observe)
+        elif stops_before_classifier(self.module):
+            context = self._observed_head(observe)
+        else:
+            context = observed({OUTPUT: self.module}, lambda _name, _inputs, output: observe(output))
+        with context:
+            yield
 
     def remove_classifier(self) -> None:
         """Replace the classifier by identities, in place, so that the network returns the representation."""
@@ -68,26 +73,19 @@ class Ending:
     def _forward_head(self) -> Callable[..., Any]:
         return cast(Callable[..., Any], self.module.forward_head)
 
-    def _attach_head(self, see: Callable[[Any], None]) -> Callable[[], None]:
-        own = vars(self.module)
-        before, forward_head = own.get("forward_head"), self._forward_head
+    def _observed_head(self, observe: Callable[[Any], None]) -> AbstractContextManager[None]:
+        forward_head = self._forward_head
 
-        def seen_head(*args: Any, **options: Any) -> Any:
+        def observed_head(*args: Any, **options: Any) -> Any:
             self.computing = True
             try:
                 representation = forward_head(*args, **{**options, "pre_logits": True})
             finally:
                 self.computing = False
-            see(representation)
+            observe(representation)
             return forward_head(*args, **options)
 
-        def remove() -> None:
-            own.pop("forward_head", None)
-            if before is not None:
-                own["forward_head"] = before
-
-        own["forward_head"] = seen_head
-        return remove
+        return replaced_method(self.module, "forward_head", observed_head)
 
 
 def known_ending(module: nn.Module) -> Ending | None:

@@ -12,8 +12,9 @@ from ..core.errors import ModelError, UnknownNameError
 from .blocks import find_blocks, is_composed, weighted_parts
 from .encoder import Encoder
 from .ending import LAST, is_from
+from .hooks import OUTPUT, named_modules
 from .pooling import Form, Kind, fitting_pooling, require_fit
-from .tracing import OUTPUT, Call, Trace, named_modules, trace
+from .tracing import Call, Trace, trace
 
 _MIN_MAP_STAGES = 3  # fewer resolutions of maps are not used as stages
 _TOKEN_STAGES = 4
@@ -109,7 +110,7 @@ def _named(pattern: str, seen: Trace, encoder: Encoder) -> list[str]:
     if found := [name for name in names if _matches(name, pattern)]:
         return found
     if pattern in seen.refused:
-        raise ModelError(f"Layer {pattern!r} cannot be tapped: it {seen.refused[pattern]} in a forward pass.")
+        raise ModelError(f"Layer {pattern!r} cannot be used: it {seen.refused[pattern]} in a forward pass.")
     raise _unknown_layer(pattern, names, _stages(seen, module), encoder.spec)
 
 
@@ -152,7 +153,7 @@ def _last(seen: Trace) -> list[str]:
         raise ModelError(seen.ending.refused)
     if LAST in seen.refused:
         raise ModelError(
-            f"Layer 'last' cannot be tapped: the representation {seen.refused[LAST]} in a forward pass. "
+            f"Layer 'last' cannot be used: the representation {seen.refused[LAST]} in a forward pass. "
             "Name a layer instead; transferkit models layers SPEC lists them."
         )
     return [LAST]

@@ -1,17 +1,17 @@
 """A forward pass that starts after one of the layers: the layer's output is given, and earlier layers do not run."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .capture_outputs import captured_outputs
 from .encoder import Encoder
 from .ending import LAST
-from .tracing import OUTPUT, trace
+from .hooks import OUTPUT, captured_outputs, replaced_method
+from .tracing import trace
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,16 +39,12 @@ class PartialForward:
             given: ``[b, n]`` flattened outputs of the layer.
         """
         maps = given.reshape(-1, *self.shape)
-        changed = [(body.get_submodule(self.layer), lambda *_, **__: maps)]
-        for name, shape in self.skipped.items():
-            changed.append((body.get_submodule(name), _zeros(maps, shape)))
-        try:
-            for module, forward in changed:
-                module.forward = forward
+        forwards = {self.layer: lambda *_, **__: maps}
+        forwards.update({name: _zeros(maps, shape) for name, shape in self.skipped.items()})
+        with ExitStack() as replaced:
+            for name, forward in forwards.items():
+                replaced.enter_context(replaced_method(body.get_submodule(name), "forward", forward))
             yield maps.new_zeros(1, 3, self.side, self.side).expand(len(maps), -1, -1, -1)
-        finally:
-            for module, _ in changed:
-                del module.forward  # restores the method of the class
 
 
 def partial_forward(encoder: Encoder, layer: str) -> PartialForward | None:
@@ -67,7 +63,7 @@ def partial_forward(encoder: Encoder, layer: str) -> PartialForward | None:
     found = PartialForward(layer, {name: calls[name] for name in outermost}, calls[layer], encoder.view.crop)
     images = torch.randn(2, 3, found.side, found.side, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        with captured_outputs(encoder, [layer]) as outputs:
+        with captured_outputs(encoder.module, [layer]) as outputs:
             given = outputs(images)[layer].flatten(1)
         whole = encoder.module(images)
         try:

@@ -1,8 +1,8 @@
 """The trace of one forward pass: modules that ran, their outputs, and the representation among these."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from ..core.errors import ModelError
 from .encoder import Encoder
 from .ending import LAST, Ending, known_ending, stops_before_classifier
+from .hooks import OUTPUT, first_tensor, named_modules, observed
 from .pooling import Form, Tokens
-
-OUTPUT = "output"  # the layer name of the network's own output
 
 _SEEN_LAST = ".last"  # key of the representation; no name of a module begins with a dot
 _BATCH = 2
@@ -57,30 +56,6 @@ class Trace:
         return self.ending.classifier
 
 
-def named_modules(module: nn.Module) -> dict[str, nn.Module]:
-    """Return all modules by their dotted names; the name of the network itself is ``output``."""
-    return {name or OUTPUT: part for name, part in module.named_modules()}
-
-
-def first_tensor(value: Any, *, rows: int | None = None) -> Tensor | None:
-    """Return ``value`` if it is a tensor, otherwise the first tensor of a tuple, list or mapping, or None.
-
-    Args:
-        value: output of a module.
-        rows: number of images; of several tensors, the first one with so many rows is preferred.
-    """
-    if isinstance(value, Tensor):
-        return value
-    parts: Iterable[Any] = ()
-    if isinstance(value, tuple | list):
-        parts = value
-    elif isinstance(value, Mapping):
-        parts = value.values()
-    tensors = [part for part in parts if isinstance(part, Tensor)]
-    fitting = [part for part in tensors if rows is not None and part.shape[:1] == (rows,)]
-    return next(iter([*fitting, *tensors]), None)
-
-
 def trace(encoder: Encoder) -> Trace:
     """Run two images of noise, of the size of the preprocessing, through the network.
 
@@ -92,11 +67,8 @@ def trace(encoder: Encoder) -> Trace:
     """
     module = encoder.module.eval()
     tracer = _Tracer(module)
-    with ExitStack() as hooks, torch.inference_mode():
-        for name, part in named_modules(module).items():
-            hooks.callback(part.register_forward_hook(tracer.hook(name)).remove)
-        if tracer.ending is not None:
-            hooks.callback(tracer.ending.attach(tracer.see_last))
+    last = nullcontext() if tracer.ending is None else tracer.ending.observed(tracer.see_last)
+    with observed(named_modules(module), tracer.see), last, torch.inference_mode():
         _run(encoder)
     return tracer.summary(encoder.spec)
 
@@ -138,22 +110,21 @@ class _Tracer:
         self._before_classifier: set[str] = set()
         self._seen: dict[str, _ModuleRecord] = {}
 
-    def hook(self, name: str) -> Any:
-        def see(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-            if self.ending is not None and self.ending.computing:
-                self._before_classifier.add(name)
-                return
-            self._runs[name] += 1
-            self._seen.pop(name, None)
-            if (tensor := first_tensor(output, rows=_BATCH)) is not None:
-                self._tokens.see(name, tensor.shape)
-                call = Call(name, tensor.shape, self._tokens.form_of(tensor.shape, batch=_BATCH))
-                linear = self.ending is None and isinstance(module, nn.Linear | nn.Conv2d) and len(args) > 0
-                entered = args[0] if linear else None
-                shape = None if entered is None else entered.shape
-                self._seen[name] = _ModuleRecord(call, module, _copied(tensor), _copied(entered), shape)
-
-        return see
+    def see(self, name: str, inputs: tuple[Any, ...], output: Any) -> None:
+        """Record one call of a module."""
+        if self.ending is not None and self.ending.computing:
+            self._before_classifier.add(name)
+            return
+        self._runs[name] += 1
+        self._seen.pop(name, None)
+        if (tensor := first_tensor(output, rows=_BATCH)) is not None:
+            self._tokens.see(name, tensor.shape)
+            call = Call(name, tensor.shape, self._tokens.form_of(tensor.shape, batch=_BATCH))
+            module = self._modules[name]
+            linear = self.ending is None and isinstance(module, nn.Linear | nn.Conv2d) and len(inputs) > 0
+            entered = inputs[0] if linear else None
+            shape = None if entered is None else entered.shape
+            self._seen[name] = _ModuleRecord(call, module, _copied(tensor), _copied(entered), shape)
 
     def see_last(self, value: Any) -> None:
         """Record the representation of a network whose ending is known."""

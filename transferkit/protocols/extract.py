@@ -1,7 +1,7 @@
 """Fill the feature cache: decode in workers, run and pool on the device, write from a thread of its own."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..cache.entry import Entry, planned_bytes
 from ..cache.key import EntryKey
@@ -26,9 +27,9 @@ from ..data.variants import Variant
 from ..models.catalog import default_model, load_encoder
 from ..models.encoder import Encoder
 from ..models.fingerprint import weights_digest
-from ..models.layer_outputs import Taps
 from ..models.layers import Layer, resolve_layers
 from ..models.memory_format import channels_last
+from ..models.pooled_outputs import pooled_outputs
 from .context import RunContext
 from .dataset_catalog import expand_datasets
 from .filling import SHARD_ROWS, fill
@@ -152,8 +153,8 @@ class Extraction:
     def compute_again(self, rows: NDArray[np.int64], layers: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """Return the features ``[b, d]`` of some rows by layer, computed without the cache."""
         batch = next(iter(self._batches([rows], workers=0)))
-        with Taps(self.encoder, layers, self.settings.pooling) as taps:
-            return _forward(taps, batch, self.encoder, self.compute)
+        with pooled_outputs(self.encoder, layers, self.settings.pooling) as outputs:
+            return _forward(outputs, batch, self.encoder, self.compute)
 
     def _images_per_second(self, layers: Sequence[str]) -> float:
         """Return the throughput on one batch of the split: the slower of decoding and forward pass."""
@@ -161,17 +162,17 @@ class Extraction:
         started = time.perf_counter()
         batch = next(iter(self._batches([rows], workers=0)))
         decode = (time.perf_counter() - started) / max(1, self._workers)
-        with Taps(self.encoder, layers, self.settings.pooling) as taps:
-            _forward(taps, batch, self.encoder, self.compute)  # warm-up
+        with pooled_outputs(self.encoder, layers, self.settings.pooling) as outputs:
+            _forward(outputs, batch, self.encoder, self.compute)  # warm-up
             started = time.perf_counter()
-            _forward(taps, batch, self.encoder, self.compute)
+            _forward(outputs, batch, self.encoder, self.compute)
         return len(rows) / max(decode, time.perf_counter() - started)
 
     def _fill(self, layers: Sequence[str], reporter: Reporter) -> None:
         """Fill the shards that no other process is filling."""
         label = f"{self.encoder.spec} on {self.split.dataset} {self.split.name}"
         with (
-            Taps(self.encoder, layers, self.settings.pooling) as taps,
+            pooled_outputs(self.encoder, layers, self.settings.pooling) as outputs,
             reporter.task(label, self.entry.rows_missing(layers), "images") as task,
         ):
             greys: dict[str, Grey] = {}
@@ -179,7 +180,7 @@ class Extraction:
             def features_of(batch: Batch) -> dict[str, NDArray[np.float32]]:
                 self._refuse_unreadable(batch)
                 greys.update({self.split.ids[row]: grey for row, grey in batch.greys.items()})
-                return _forward(taps, batch, self.encoder, self.compute)
+                return _forward(outputs, batch, self.encoder, self.compute)
 
             load = partial(self._batches, workers=self._workers)
             fill(self.entry, layers, load, features_of, batch=self._batch, task=task)
@@ -195,11 +196,13 @@ class Extraction:
             )
 
 
-def _forward(taps: Taps, batch: Batch, encoder: Encoder, compute: Compute) -> dict[str, NDArray[np.float32]]:
+def _forward(
+    outputs: Callable[[Tensor], dict[str, Tensor]], batch: Batch, encoder: Encoder, compute: Compute
+) -> dict[str, NDArray[np.float32]]:
     """Normalise a batch on the device, run the encoder, and return pooled features ``[b, d]`` by layer."""
     images = batch.images.to(compute.device, non_blocking=True)
     with torch.inference_mode(), compute.autocast():
-        pooled = taps(normalised(images, encoder.view))
+        pooled = outputs(normalised(images, encoder.view))
     return {name: values.float().cpu().numpy() for name, values in pooled.items()}
 
 

@@ -32,9 +32,9 @@ from ..core.statistics import FEWEST, Interval, t_interval
 from ..data.dataset import Split
 from ..data.loading import load_batches
 from ..data.resize_and_crop import normalised
-from ..models.capture_outputs import captured_outputs
 from ..models.catalog import default_model, load_encoder
 from ..models.encoder import Encoder
+from ..models.hooks import captured_outputs
 from ..models.layers import Layer, list_layers, resolve_layers
 from .cells import network_cell
 from .context import RunContext
@@ -302,7 +302,7 @@ def _perceptual_maps(
         return
     names = [layer.name for layer in spatial_layers(encoder, ["stages"])]
     encoder.module.to(device)
-    with captured_outputs(encoder, names) as outputs:
+    with captured_outputs(encoder.module, names) as outputs:
         yield lambda images: list(outputs(normalised(images, encoder.view, white=1)).values())
 
 
@@ -320,7 +320,7 @@ class _Task:
         started = time.perf_counter()
         label = f"{encoder.spec} {layer.name}"
         with (
-            captured_outputs(encoder, [layer.name]) as outputs,
+            captured_outputs(encoder.module, [layer.name]) as outputs,
             self.context.reporter.task(label, self.search.steps, "steps") as task,
         ):
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any
 
 from ..core.settings import Settings
 from ..protocols.finetuning.settings import FinetuneSettings
@@ -81,7 +80,7 @@ class Analyzing:
     """
 
     kind: str
-    settings: Any
+    settings: Settings | None
     scope: Scope
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...core.registry import Registry
 from ...core.results import Result
+from ...core.settings import Settings
 
 if TYPE_CHECKING:
     from ..layer_features import LayerFeatures
@@ -14,14 +15,14 @@ class Analysis:
     """An analysis of features, which leaves records.
 
     Attributes:
-        settings_type: class of the settings, a frozen dataclass with ``to_json``; None if there are none.
+        settings_type: class of the settings; None if there are none.
         classified: subject of the error for images with several labels, such as ``class separation``; empty if the
             analysis does not need one class per image.
         compares_models: all models are analysed together, not each on its own.
         needs_images: the network is run on images, beyond the cached features.
     """
 
-    settings_type: ClassVar[type[Any] | None] = None
+    settings_type: ClassVar[type[Settings] | None] = None
     classified: ClassVar[str] = ""
     compares_models: ClassVar[bool] = False
     needs_images: ClassVar[bool] = False

@@ -19,7 +19,8 @@ from ...core.fitted_table import Cell, Column, FittedTable, Name
 from ...core.results import Result, Results, Score
 from ...core.statistics import Interval
 from ...models.encoder import Encoder
-from ...models.tracing import OUTPUT, trace
+from ...models.hooks import OUTPUT
+from ...models.tracing import trace
 from ..layer_features import LAYER_COLUMNS, LayerFeatures, layer_cells, layer_features
 from .analysis import Analysis
 

@@ -33,14 +33,14 @@ def ground_of(encoder: Encoder, settings: DetectSettings) -> DetectorBackbone:
             f"the image (it has {available}). Use a ResNet, such as random:resnet18, or imagenet-lite0."
         )
     maps = [by_stride[stride] for stride in _STRIDES]
-    taps = ("layer1", "layer2", "layer3", "layer4") if is_residual(network) else tuple(m.name for m in maps)
+    layers = ("layer1", "layer2", "layer3", "layer4") if is_residual(network) else tuple(m.name for m in maps)
     trained = settings.trained_stages
-    frozen = parameters_below(encoder, taps[3 - trained]) if trained < 4 else frozenset()
+    frozen = parameters_below(encoder, layers[3 - trained]) if trained < 4 else frozenset()
     return DetectorBackbone(
         network=network,
-        taps=taps,
+        layers=layers,
         channels=tuple(one.shape[0] for one in maps),
-        beyond=_beyond(encoder, taps[3]),
+        beyond=_beyond(encoder, layers[3]),
         frozen=frozen,
         spec=encoder.spec,
         mean=encoder.view.mean,

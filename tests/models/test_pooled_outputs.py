@@ -3,12 +3,12 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from transferkit.core.errors import ModelError, UnknownNameError
+from transferkit.core.errors import ModelError
 from transferkit.core.preprocessing import Preprocessing
 from transferkit.models.catalog import load_encoder
 from transferkit.models.encoder import encoder_of
-from transferkit.models.layer_outputs import Taps
 from transferkit.models.layers import resolve_layers
+from transferkit.models.pooled_outputs import pooled_outputs
 
 
 def noise(side: int, n: int = 3) -> Tensor:
@@ -19,9 +19,9 @@ def small(module: nn.Module):
     return encoder_of(module, name="mine", view=Preprocessing(resize=16, crop=16))
 
 
-def tapped(encoder, layer: str, x: Tensor, pooling: str | None = None) -> Tensor:
-    with Taps(encoder, [layer], pooling) as taps:
-        return taps(x)[layer].clone()
+def pooled(encoder, layer: str, x: Tensor, pooling: str | None = None) -> Tensor:
+    with pooled_outputs(encoder, [layer], pooling) as outputs:
+        return outputs(x)[layer].clone()
 
 
 @pytest.mark.parametrize(
@@ -42,9 +42,9 @@ def test_last_is_what_enters_timm_s_classifier(name, side, map_layer):
     with torch.inference_mode():
         maps = module.forward_features(x)
         expected = module.forward_head(maps, pre_logits=True)
-    assert_close(tapped(encoder, "last", x), expected.clone())
+    assert_close(pooled(encoder, "last", x), expected.clone())
     if map_layer is not None:  # the encoder's own pooling of the last maps or tokens is the same thing
-        assert_close(tapped(encoder, map_layer, x), expected.clone())
+        assert_close(pooled(encoder, map_layer, x), expected.clone())
 
 
 def test_distilled_deit_has_two_prefix_tokens():
@@ -52,9 +52,9 @@ def test_distilled_deit_has_two_prefix_tokens():
     x = noise(224, 2)
     with torch.inference_mode():
         tokens = encoder.module.forward_features(x).clone()
-    assert_close(tapped(encoder, "norm", x, "cls"), tokens[:, 0])
-    assert_close(tapped(encoder, "norm", x, "mean-tokens"), tokens[:, 2:].mean(1))
-    assert_close(tapped(encoder, "last", x), tokens[:, :2].mean(1))
+    assert_close(pooled(encoder, "norm", x, "cls"), tokens[:, 0])
+    assert_close(pooled(encoder, "norm", x, "mean-tokens"), tokens[:, 2:].mean(1))
+    assert_close(pooled(encoder, "last", x), tokens[:, :2].mean(1))
 
 
 @pytest.mark.slow
@@ -66,7 +66,7 @@ def test_tokens_in_windows_are_pooled_as_the_map_that_they_form(pooling):
         ("levels.0.transformer_encoder.1", "levels.0"),
         ("levels.2.transformer_encoder.7", "levels.2"),
     ):
-        assert_close(tapped(encoder, block, x, pooling), tapped(encoder, level, x, pooling))
+        assert_close(pooled(encoder, block, x, pooling), pooled(encoder, level, x, pooling))
 
 
 def test_torchvision_resnet_at_last_is_its_own_pooling():
@@ -76,8 +76,8 @@ def test_torchvision_resnet_at_last_is_its_own_pooling():
     headless.fc = nn.Identity()
     with torch.inference_mode():
         expected = headless(x).clone()
-    assert_close(tapped(encoder, "avgpool", x), expected)
-    assert_close(tapped(encoder, "layer4", x, "avg"), expected)
+    assert_close(pooled(encoder, "avgpool", x), expected)
+    assert_close(pooled(encoder, "layer4", x, "avg"), expected)
 
 
 @pytest.mark.slow
@@ -93,32 +93,32 @@ def test_torchvision_s_other_forms(name, head):
         encoder.module(x)
     handle.remove()
     (last,) = resolve_layers(encoder, ["last"], encoder.pooling)
-    assert_close(tapped(encoder, last.name, x), entered[0].clone())
+    assert_close(pooled(encoder, last.name, x), entered[0].clone())
     if name == "vit_b_32":
-        assert_close(tapped(encoder, "encoder.ln", x, "cls"), entered[0].clone())
+        assert_close(pooled(encoder, "encoder.ln", x, "cls"), entered[0].clone())
     if name == "swin_t":
-        assert_close(tapped(encoder, "norm", x, "avg"), entered[0].clone())  # channels last
+        assert_close(pooled(encoder, "norm", x, "avg"), entered[0].clone())  # channels last
 
 
 def test_several_layers_are_returned_in_the_requested_order():
     encoder = load_encoder("random:resnet18")
-    with Taps(encoder, ["layer3", "conv1", "layer3"]) as taps:
+    with pooled_outputs(encoder, ["layer3", "conv1", "layer3"]) as outputs:
         for _ in range(2):
-            found = taps(noise(64))
+            found = outputs(noise(64))
             assert list(found) == ["layer3", "conv1"]
             assert found["layer3"].shape == (3, 256)
 
 
-def test_the_pass_stops_after_the_last_tapped_layer():
+def test_the_pass_stops_after_the_last_requested_layer():
     encoder = load_encoder("random:resnet18")
     ran: list[str] = []
     encoder.module.layer2.register_forward_hook(lambda *_: ran.append("layer2"))
     encoder.module.layer3.register_forward_hook(lambda *_: ran.append("layer3"))
-    with Taps(encoder, ["layer2", "layer1"]) as taps:
-        first = taps(noise(64))
+    with pooled_outputs(encoder, ["layer2", "layer1"]) as outputs:
+        first = outputs(noise(64))
         assert ran.pop() == "layer3"  # the first pass finds out which comes last
         ran.clear()
-        second = taps(noise(64))
+        second = outputs(noise(64))
         assert "layer3" not in ran
     assert_close(first, second, rtol=0, atol=0)
 
@@ -126,9 +126,9 @@ def test_the_pass_stops_after_the_last_tapped_layer():
 def test_rows_do_not_depend_on_their_batch():
     encoder = load_encoder("random:resnet18")
     x = noise(64, 5)
-    with Taps(encoder, ["layer2"]) as taps:
-        together = taps(x)["layer2"]
-        alone = torch.cat([taps(row[None])["layer2"] for row in x])
+    with pooled_outputs(encoder, ["layer2"]) as outputs:
+        together = outputs(x)["layer2"]
+        alone = torch.cat([outputs(row[None])["layer2"] for row in x])
     assert_close(together, alone)
 
 
@@ -139,7 +139,7 @@ def test_a_later_module_in_place_does_not_change_what_was_seen():
     with torch.no_grad():
         conv.bias.sub_(3)  # so that the ReLU changes values
         expected = conv(x).mean((2, 3))
-    assert_close(tapped(encoder, "0", x), expected)
+    assert_close(pooled(encoder, "0", x), expected)
     assert expected.min() < 0
 
 
@@ -148,75 +148,49 @@ def test_a_vector_is_not_changed_in_place_either():
     encoder = small(nn.Sequential(nn.Flatten(), linear, nn.ReLU(inplace=True), nn.Linear(5, 2)))
     with torch.no_grad():
         expected = linear(noise(16).flatten(1))
-    assert_close(tapped(encoder, "1", noise(16)), expected)
+    assert_close(pooled(encoder, "1", noise(16)), expected)
 
 
 def test_batch_statistics_do_not_move_even_if_someone_switches_to_training():
     encoder = load_encoder("random:timm:resnet18")
     before = {name: value.clone() for name, value in encoder.module.state_dict().items()}
-    with Taps(encoder, ["layer1"]) as taps:
+    with pooled_outputs(encoder, ["layer1"]) as outputs:
         encoder.module.train()
-        taps(noise(64))
+        outputs(noise(64))
     after = encoder.module.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
-
-
-def test_hooks_are_gone_afterwards_also_after_an_error():
-    encoder = load_encoder("random:resnet18")
-    with pytest.raises(RuntimeError), Taps(encoder, ["layer1"]) as taps:
-        taps(torch.randn(1, 5, 64, 64))
-    assert not any(part._forward_hooks for part in encoder.module.modules())
-    with pytest.raises(UnknownNameError, match=r"No layer named 'layer9'\. Did you mean 'layer"):
-        Taps(encoder, ["layer1", "layer9"])
-    assert not any(part._forward_hooks for part in encoder.module.modules())
 
 
 def test_half_precision_is_pooled_in_single():
     encoder = load_encoder("random:resnet18")
     with torch.autocast("cpu", torch.bfloat16):
-        assert tapped(encoder, "layer2", noise(64)).dtype == torch.float32
+        assert pooled(encoder, "layer2", noise(64)).dtype == torch.float32
 
 
 def test_no_graph_is_kept():
-    assert not tapped(load_encoder("random:resnet18"), "layer1", noise(64)).requires_grad
-
-
-def test_a_layer_that_does_not_run_is_refused():
-    class Lazy(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.used, self.unused = nn.Conv2d(3, 4, 1), nn.Conv2d(3, 4, 1)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.used(x)
-
-    with (
-        pytest.raises(ModelError, match="Layer 'unused' did not run"),
-        Taps(small(Lazy()), ["unused"]) as taps,
-    ):
-        taps(noise(16))
+    assert not pooled(load_encoder("random:resnet18"), "layer1", noise(64)).requires_grad
 
 
 def test_a_layer_that_runs_twice_is_refused():
     relu = nn.ReLU()
     encoder = small(nn.Sequential(nn.Conv2d(3, 4, 1), relu, nn.Conv2d(4, 4, 1), relu))
-    with pytest.raises(ModelError, match="Layer '1' runs more than once"), Taps(encoder, ["1"]) as taps:
-        taps(noise(16))
+    with pytest.raises(ModelError, match="Layer '1' runs more than once"), pooled_outputs(encoder, ["1"]) as outputs:
+        outputs(noise(16))
 
 
 def test_a_layer_without_a_row_per_image_is_refused():
     encoder = small(nn.Sequential(nn.Flatten(0), nn.Unflatten(0, (3, -1))))
     with (
         pytest.raises(ModelError, match="Layer '0' returns no map, tokens or vector"),
-        Taps(encoder, ["0"]) as taps,
+        pooled_outputs(encoder, ["0"]) as outputs,
     ):
-        taps(noise(16))
+        outputs(noise(16))
 
 
 def test_a_pooling_that_cannot_be_applied_is_refused():
     encoder = load_encoder("random:resnet18")
     with (
         pytest.raises(ModelError, match="Pooling 'cls' does not fit"),
-        Taps(encoder, ["layer1"], "cls") as taps,
+        pooled_outputs(encoder, ["layer1"], "cls") as outputs,
     ):
-        taps(noise(64))
+        outputs(noise(64))
