@@ -6,8 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Group
-from rich.text import Text
 
 from transferkit.analysis.inversion_settings import InversionSettings
 from transferkit.core.registry import summary_line
@@ -96,7 +94,9 @@ def _plugin_command(name: str) -> click.Command:
     analysis = ANALYSES[name]
 
     def run(session: Session, **options: Any) -> None:
-        _run(session, name, options, lambda records: session.show(records.to_json(), records))
+        from transferkit.core.record_table import record_table
+
+        _run(session, name, options, lambda records: session.show(records.to_json(), record_table(records)))
 
     own: list[Decorator] = []
     if analysis.settings_type:
@@ -125,14 +125,15 @@ def cka(
         --layers stages --size 48
     """
     from transferkit.protocols.analyses.similarity import similarity
+    from transferkit.reports.analysis_tables import similarity_table
     from transferkit.reports.figures import AxisLabels, heat_map
 
     extraction = ExtractSettings(**given(ExtractSettings, options))
     found = list(similarity(model, data, extraction, context=_run_context(session, seed)))
     figures = {one.data: heat_map(one.values, one.names, one.names, AxisLabels(f"CKA on {one.data}")) for one in found}
     saved = session.save_figures(figure, "cka", figures)
-    parts = [part for one in found for part in (one, Text(""))]
-    session.show([one.to_json() for one in found], Group(*parts, saved))
+    parts = [part for one in found for part in (similarity_table(one), "")]
+    session.show([one.to_json() for one in found], *parts, saved)
 
 
 @command.command(cls=GroupedCommand)
@@ -153,11 +154,11 @@ def separation(session: Session, figure: str | None, **options: Any) -> None:
 
 
 def _show_separations(session: Session, figure: str | None, records: "Results") -> None:
-    from transferkit.protocols.analyses.separation import separation_table
+    from transferkit.reports.analysis_tables import separation_table
     from transferkit.reports.depth import depth_figure
 
     saved = session.save_figures(figure, "separation", {"": depth_figure(records, "class separation")})
-    session.show(records.to_json(), Group(separation_table(records), Text(""), saved))
+    session.show(records.to_json(), separation_table(records), "", saved)
 
 
 @command.command(cls=GroupedCommand)
@@ -183,10 +184,11 @@ def _show_transferability(session: Session, figure: str | None, records: "Result
     from transferkit.core.results import ResultStore
     from transferkit.protocols.analyses.transferability import with_accuracies
     from transferkit.reports.agreement import agreement_figures
+    from transferkit.reports.analysis_tables import transferability_tables
 
     found = with_accuracies(records, ResultStore(session.workspace.results))
     saved = session.save_figures(figure, "transferability", agreement_figures(found.pairs))
-    session.show(found.to_json(), Group(found, Text(""), saved))
+    session.show(found.to_json(), *transferability_tables(found), "", saved)
 
 
 @command.command(cls=GroupedCommand)
@@ -205,7 +207,8 @@ def robustness(session: Session, figure: str | None, **options: Any) -> None:
 
 
 def _show_robustness(session: Session, figure: str | None, records: "Results") -> None:
-    from transferkit.protocols.analyses.robustness import robustness_table, severity_curves
+    from transferkit.protocols.analyses.robustness import severity_curves
+    from transferkit.reports.analysis_tables import robustness_table
     from transferkit.reports.figures import AxisLabels, Curve, curve_rows
 
     figures = {}
@@ -219,7 +222,7 @@ def _show_robustness(session: Session, figure: str | None, records: "Results") -
         }
         figures[name] = curve_rows(rows, AxisLabels(f"Corrupted images of {name}", "severity"))
     saved = session.save_figures(figure, "robustness", figures)
-    session.show(records.to_json(), Group(robustness_table(records), Text(""), saved))
+    session.show(records.to_json(), robustness_table(records), "", saved)
 
 
 @command.command(cls=GroupedCommand)
@@ -260,6 +263,7 @@ def inversion(
     from transferkit.analysis.inversion_settings import FULL
     from transferkit.protocols.invert import invert_layers
     from transferkit.protocols.invert_settings import FULL as FULL_IMAGES
+    from transferkit.reports.analysis_tables import inversion_table
     from transferkit.reports.figures import AxisLabels, picture_rows
 
     settings = replace(FULL_IMAGES if full else InvertSettings(), **given(InvertSettings, options))
@@ -267,4 +271,4 @@ def inversion(
     found = invert_layers(model, data, settings, search, context=_run_context(session, seed))
     rows = dict(zip(found.names, [found.originals, *(row.pictures for row in found.rows)], strict=True))
     saved = session.save_figures(figure, "inversion", {"": picture_rows(rows, AxisLabels(found.data))})
-    session.show(found.to_json(), Group(found, Text(""), saved))
+    session.show(found.to_json(), inversion_table(found), "", saved)

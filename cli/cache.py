@@ -95,7 +95,7 @@ def list_entries(session: Session, **filters: tuple[str, ...]) -> None:
         )
         for entry in entries
     ]
-    table = FittedTable(_COLUMNS, rows) if rows else Text("No entry matches.")
+    table = FittedTable(_COLUMNS, rows) if rows else "No entry matches."
     session.show([_summary(entry) for entry in entries], table)
 
 
@@ -169,7 +169,7 @@ def verify(session: Session) -> None:
     count = sum(1 for _ in store.entries())
     intact = f"{counted(count, 'entry', 'entries')}, all bytes unchanged since they were written."
     text = "\n".join(map(str, problems)) or intact
-    session.show([str(problem) for problem in problems], Text(text))
+    session.show([str(problem) for problem in problems], text)
     if problems:
         raise SystemExit(1)
 
@@ -195,7 +195,7 @@ def export(session: Session, layers: tuple[str, ...], output: str, **filters: tu
     text = f"{counted(written, 'row')} of {', '.join(names)} written to {output}"
     if left_out:
         text += f"; {counted(left_out, 'unreadable image')} left out"
-    session.show(value, Text(text))
+    session.show(value, text)
 
 
 def _resolved(session: Session, entry: Entry, layers: tuple[str, ...]) -> tuple[str, ...]:
@@ -233,4 +233,4 @@ def prune(session: Session, damaged: bool, **filters: tuple[str, ...]) -> None:
     text = f"{counted(len(pruned.entries), 'entry', 'entries')} removed, {readable_bytes(pruned.bytes)} freed."
     if pruned.busy:
         text += f" {counted(len(pruned.busy), 'entry', 'entries')} kept because a process is filling them."
-    session.show(value, Text(text))
+    session.show(value, text)

@@ -1,8 +1,6 @@
 """``transferkit demo``: the whole pipeline on embedded data and weights."""
 
 import click
-from rich.console import Group
-from rich.text import Text
 
 from .report import page_line
 from .session import Session, common_options
@@ -30,11 +28,11 @@ def command(session: Session) -> None:
     from transferkit.reports.terminal import terminal_view
 
     demo = run_demo(RunContext(session.workspace, reporter=session.reporter))
-    page = Group(
+    session.show(
+        demo.results.to_json(),
         pivot(demo.at_last, title="Linear probe at the last layer: accuracy ± half the 95 % interval"),
         depth_table(demo.by_depth, title="Linear probe by layer: mean accuracy over the data sets"),
-        terminal_view(result_table(demo.results)),
-        Text(""),
+        *terminal_view(result_table(demo.results)),
+        "",
         page_line(session),
     )
-    session.show(demo.results.to_json(), page)

@@ -6,11 +6,9 @@ from dataclasses import fields
 from typing import Any
 
 import click
-from rich.console import Group, RenderableType
-from rich.text import Text
 
 from transferkit.core.errors import DamagedError, UsageError
-from transferkit.core.fitted_table import Column, FittedTable
+from transferkit.core.fitted_table import Cell, Column, FittedTable, Styled
 from transferkit.protocols.detecting.presets import PRESETS, default_preset, preset_settings
 from transferkit.protocols.detecting.settings import DetectSettings
 from transferkit.protocols.finetuning.settings import FinetuneSettings
@@ -74,6 +72,7 @@ def run_detection(session: Session, models: Sequence[str], data: Sequence[str], 
         options: all other options.
     """
     require_own_options("detection", options)
+    from transferkit.core.record_table import record_table
     from transferkit.protocols.context import RunContext
     from transferkit.protocols.detecting.detect import DetectionRunOptions, detect
 
@@ -86,10 +85,10 @@ def run_detection(session: Session, models: Sequence[str], data: Sequence[str], 
     trainer_config = TrainerConfig(**given(TrainerConfig, options))
     found = detect(models, data, settings, context=context, trainer_config=trainer_config, run_options=run_options)
     if found.process == 0:
-        parts: list[RenderableType] = [found.results]
+        parts: list[FittedTable | str] = [record_table(found.results)]
         for detection in found.detections:
-            parts += [Text(""), _class_table(detection.result), Text(""), _draw_detections(session, detection)]
-        session.show(found.results.to_json(), Group(*parts))
+            parts += ["", _class_table(detection.result), "", _draw_detections(session, detection)]
+        session.show(found.results.to_json(), *parts)
 
 
 _CLASS_COLUMNS = (
@@ -102,12 +101,12 @@ _CLASS_COLUMNS = (
 
 
 def _class_table(result: Any) -> FittedTable:
-    rows: list[tuple[str | Text, ...]] = []
+    rows: list[tuple[Cell, ...]] = []
     for name, line in result.extra_metrics["per_class"].items():
         rows.append((name, *(_ap_text(line[key]) for key in _AP_KEYS), str(line["objects"]), str(line["found"])))
     voc, coco = result.extra_metrics["voc"], result.extra_metrics["coco"]
     means = (voc["ap50_11point"], voc["ap50_all"], coco["ap"])
-    rows.append((Text("mean", "bold"), *(Text(_ap_text(value), "bold") for value in means), "", ""))
+    rows.append((Styled("mean", "bold"), *(Styled(_ap_text(value), "bold") for value in means), "", ""))
     return FittedTable(_CLASS_COLUMNS, rows, title=f"{result.model} · {result.data}")
 
 
@@ -118,22 +117,22 @@ def _ap_text(value: float | None) -> str:
 _AP_KEYS = ("ap50_11point", "ap50_all", "ap")
 
 
-def _draw_detections(session: Session, detection: Any) -> Text:
+def _draw_detections(session: Session, detection: Any) -> str:
     """Draw some of the images with their detections, and return a line with the path of the picture."""
     from transferkit.detection.detections import read_found
     from transferkit.reports.boxes import write_sheet
     from transferkit.reports.detections import detections_sheet
 
     if not detection.file.exists():
-        return Text(f"Not drawn: {detection.file} was removed; --force recomputes the boxes.")
+        return f"Not drawn: {detection.file} was removed; --force recomputes the boxes."
     split = detection.dataset.split(detection.dataset.scored_on)
     try:
         sheet = detections_sheet(split, read_found(detection.file))
     except DamagedError as error:
-        return Text(f"Not drawn: {error}")
+        return f"Not drawn: {error}"
     path = session.workspace.reports / f"detections-{detection.result.cell[:12]}.png"
     write_sheet(sheet, path)
-    return Text(f"Drawn: {path}")
+    return f"Drawn: {path}"
 
 
 def preset_rows() -> list[tuple[str, str, Any]]:

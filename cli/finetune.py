@@ -92,6 +92,7 @@ def command(
         run_detection(session, model, data, {**options, **own_options})
         return
     require_own_options("classification", options)
+    from transferkit.core.record_table import record_table
     from transferkit.protocols.context import RunContext
     from transferkit.protocols.finetuning.finetune import RunOptions, finetune
     from transferkit.protocols.finetuning.presets import preset_settings
@@ -102,7 +103,7 @@ def command(
     run_options = RunOptions(force=force, yes=yes, keep=keep)
     found = finetune(model, data, settings, context=context, trainer_config=trainer_config, run_options=run_options)
     if found.process == 0:
-        session.show(found.results.to_json(), found.results)
+        session.show(found.results.to_json(), record_table(found.results))
 
 
 def _show_presets(session: Session) -> None:

@@ -5,7 +5,6 @@ from typing import Any
 
 import click
 from rich import box
-from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -89,7 +88,7 @@ def layers(
     (spec,) = completed(spec)
     encoder = load_encoder(spec, runs=session.workspace.runs, reporter=session.reporter).at(size)
     found = resolve_layers(encoder, layers, pooling)
-    heading = Text(f"{encoder.spec}\nImages: {preprocessing_text(encoder.view)}")
+    heading = f"{encoder.spec}\nImages: {preprocessing_text(encoder.view)}"
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("layer", "kind", "shape", "pooling", "features"):
         table.add_column(column, justify="right" if column == "features" else "left")
@@ -100,7 +99,7 @@ def layers(
         {"layer": x.name, "kind": x.kind, "shape": list(x.shape), "pooling": x.pooling, "features": x.dim}
         for x in found
     ]
-    session.show(value, Group(heading, table))
+    session.show(value, heading, table)
 
 
 @command.command("export")

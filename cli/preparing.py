@@ -1,17 +1,17 @@
 """``transferkit datasets prepare`` and ``verify``: download and verification of data sets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich import box
-from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from transferkit.core.errors import TransferkitError, UsageError
+from transferkit.reports.rendering import Part
 
 from .session import Session, common_options
 
@@ -89,7 +89,7 @@ def prepare(
         counts = (dataset.images, dataset.published, dataset.classes)
         texts = ("–" if count is None else str(count) for count in counts)
         table.add_row(dataset.name, dataset.how, *texts, Text(dataset.folder))
-    _show(session, [asdict(dataset) for dataset in done], table if done else Text(""), failed)
+    _show(session, [asdict(dataset) for dataset in done], [table] if done else [], failed)
 
 
 @click.command()
@@ -113,8 +113,8 @@ def verify(session: Session, names: tuple[str, ...]) -> None:
     from transferkit.protocols.dataset_catalog import expand_datasets
 
     done, failed = _map_specs(expand_datasets(names, boxed=True), lambda spec: _verify_dataset(session, spec))
-    text = Group(*(Text("\n".join(report.lines())) for report in done))
-    _show(session, [report.to_json() for report in done], text, failed or any(report.problems for report in done))
+    lines = [line for report in done for line in report.lines()]
+    _show(session, [report.to_json() for report in done], lines, failed or any(report.problems for report in done))
 
 
 def _verify_dataset(session: Session, spec: str) -> "Verification | BoxVerification":
@@ -147,7 +147,7 @@ def _map_specs(specs: list[str], function: Callable[[str], T]) -> tuple[list[T],
     return done, failed
 
 
-def _show(session: Session, values: list[Any], text: Any, failed: bool) -> None:
-    session.show(values, text)
+def _show(session: Session, values: list[Any], parts: Sequence[Part], failed: bool) -> None:
+    session.show(values, *parts)
     if failed:
         click.get_current_context().exit(1)

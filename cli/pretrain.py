@@ -4,9 +4,7 @@ from typing import Any
 
 import click
 from rich import box
-from rich.console import Group
 from rich.table import Table
-from rich.text import Text
 
 from transferkit.core.plugins import plugin_files
 from transferkit.protocols.pretraining.presets import PRESETS
@@ -104,11 +102,17 @@ def command(
     context = RunContext(session.workspace, reporter=session.reporter)
     trained = pretrain(settings, context=context, name=name, trainer_config=trainer_config, resume=resume)
     if trained.process == 0:
-        session.show(trained.to_json(), _page(trained))
+        session.show(
+            trained.to_json(),
+            f"run:{trained.run}: {trained.source}",
+            _epoch_table(trained),
+            *_unreadable_note(trained),
+            f"Next: transferkit probe --model run:{trained.run}",
+        )
 
 
-def _page(trained: Any) -> Group:
-    """Return a table of at most ten epochs, those that were evaluated if there are any, and the next command."""
+def _epoch_table(trained: Any) -> Table:
+    """Return a table of at most ten epochs: those that were evaluated, if there are any."""
     columns = list(dict.fromkeys(key for line in trained.history for key in line))
     columns = [key for key in columns if key not in ("gradient_norm", "knn", "seconds")] + ["knn", "seconds"]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -118,13 +122,12 @@ def _page(trained: Any) -> Group:
     step = -(-len(lines) // 10)
     for line in lines[::-1][::step][::-1]:  # always with the last epoch
         table.add_row(*(_number(key, line[key]) if key in line else "–" for key in columns))
-    unreadable = f"{trained.unreadable} times an image could not be read and another one replaced it.\n"
-    return Group(
-        Text(f"run:{trained.run}: {trained.source}"),
-        table,
-        Text(unreadable if trained.unreadable else "", end=""),
-        Text(f"Next: transferkit probe --model run:{trained.run}"),
-    )
+    return table
+
+
+def _unreadable_note(trained: Any) -> list[str]:
+    note = f"{trained.unreadable} times an image could not be read and another one replaced it."
+    return [note] if trained.unreadable else []
 
 
 def _number(key: str, value: float) -> str:

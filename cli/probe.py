@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Group, RenderableType
-from rich.text import Text
 
 from transferkit.core.errors import MissingExtraError
 from transferkit.probes import PROBES
@@ -25,6 +23,7 @@ from .settings import (
 )
 
 if TYPE_CHECKING:
+    from transferkit.core.fitted_table import FittedTable
     from transferkit.core.results import Results
     from transferkit.probes.probe import Probe
     from transferkit.protocols.compare import Comparisons
@@ -127,20 +126,21 @@ def command(
 
 def _show(session: Session, results: "Results", compare: bool) -> "Comparisons":
     """Print the records, and the comparisons if ``compare`` is on."""
+    from transferkit.core.record_table import record_table
     from transferkit.protocols.compare import Comparisons, compare_models
     from transferkit.reports.comparison import comparison_tables
 
-    shown = [results, *_semantic_curves(session, results)]
+    shown = [record_table(results), *_semantic_curves(session, results)]
     if not compare:
-        session.show(results.to_json(), Group(*shown))
+        session.show(results.to_json(), *shown)
         return Comparisons((), ())
     comparisons = compare_models(results)
     value = {"results": results.to_json(), **comparisons.to_json()}
-    session.show(value, Group(*shown, comparison_tables(comparisons), *_summary_table(session, results)))
+    session.show(value, *shown, *comparison_tables(comparisons), *_summary_table(session, results))
     return comparisons
 
 
-def _summary_table(session: Session, results: "Results") -> Iterator[RenderableType]:
+def _summary_table(session: Session, results: "Results") -> Iterator["FittedTable | str"]:
     """Yield a summary of all records of the compared models, including fine-tuning and detection."""
     from transferkit.core.results import ResultStore
     from transferkit.reports.result_table import load_results
@@ -148,17 +148,17 @@ def _summary_table(session: Session, results: "Results") -> Iterator[RenderableT
 
     models = list(dict.fromkeys(record.model for record in results))
     if found := overview(load_results(ResultStore(session.workspace.results), wanted={"model": models})):
-        yield from (Text(""), overview_table(found))
+        yield from ("", overview_table(found))
 
 
-def _semantic_curves(session: Session, results: "Results") -> Iterator[RenderableType]:
+def _semantic_curves(session: Session, results: "Results") -> Iterator["FittedTable | str"]:
     """Yield a table and a figure of the semantic scores by depth, if the protocol has records."""
     from transferkit.reports.depth import depth_figure, semantic_table
 
     records = [record for record in results if record.protocol == "semantic"]
     if not records:
         return
-    yield from (Text(""), semantic_table(records))
+    yield from ("", semantic_table(records))
     try:
         figure = depth_figure(records, "explained", panel=lambda record: record.settings["level"])
         yield session.save_figures(None, "semantic", {"": figure})

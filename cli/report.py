@@ -4,8 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Group
-from rich.text import Text
 
 from .results import filter_options
 from .session import Session, canonical, common_options
@@ -107,7 +105,7 @@ def _output_path(session: Session, output: str | None, format_name: str | None) 
     return path, named
 
 
-def page_line(session: Session) -> Text:
+def page_line(session: Session) -> str:
     """Write the page of this workspace to its default path.
 
     Returns: a line with the path, or with the package that is missing.
@@ -118,8 +116,8 @@ def page_line(session: Session) -> Text:
     try:
         _write(session, _load_records(session, {}), path, "page", ())
     except MissingExtraError as error:
-        return Text(f"No page is written: {error}")
-    return Text(f"Report with every number and its source: {path}")
+        return f"No page is written: {error}"
+    return f"Report with every number and its source: {path}"
 
 
 def _load_records(session: Session, filters: dict[str, tuple[str, ...]]) -> "ResultTable":
@@ -183,7 +181,7 @@ def _show_written(session: Session, found: "ResultTable", paths: list[Path], not
     lines += [counted(len(found.records), "record")]
     lines += [f"Not shown: {sentence}" for sentence in (*notes, *found.left_out)]
     value = {"files": sizes, "records": len(found.records), "left_out": [*notes, *found.left_out]}
-    session.show(value, Text("\n".join(lines)))
+    session.show(value, *lines)
 
 
 def _show_ranking(session: Session, found: "ResultTable", written: list[Path]) -> None:
@@ -206,5 +204,5 @@ def _show_ranking(session: Session, found: "ResultTable", written: list[Path]) -
         ],
         "left_out": list(found.left_out),
     }
-    lines = [Text(""), *(Text(str(path)) for path in written)] if written else []
-    session.show(value, Group(terminal_view(found), *lines))
+    lines = ["", *map(str, written)] if written else []
+    session.show(value, *terminal_view(found), *lines)

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import click
-from rich.text import Text
 
+from transferkit.core.record_table import record_table
 from transferkit.core.results import Results, ResultStore
 from transferkit.core.wording import counted
 from transferkit.reports.tables import write_table
@@ -53,7 +53,7 @@ def list_records(session: Session, **filters: tuple[str, ...]) -> None:
       transferkit results list --protocol linear
     """
     results = _selected(session, **filters)
-    session.show(results.to_json(), results if results else Text("No record matches."))
+    session.show(results.to_json(), record_table(results) if results else "No record matches.")
 
 
 @command.command()

@@ -17,8 +17,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from transferkit.core.progress import Reporter, reporter_for
+from transferkit.core.progress import Reporter
 from transferkit.core.workspace import Workspace
+from transferkit.reports.progress import reporter_for
+from transferkit.reports.rendering import Part, rendered
 
 MODEL_HELP = "Encoders; see transferkit models list.  [default: latest, else imagenet-lite0]"
 _COMMA = re.compile(r",(?![^()]*\))")  # separates list items; not within the parentheses of an option's value
@@ -48,15 +50,16 @@ class Session:
     reporter: Reporter
     as_json: bool
 
-    def show(self, value: Any, table: RenderableType) -> None:
-        """Print the result: ``value`` if JSON is requested, else ``table``."""
+    def show(self, value: Any, *parts: Part) -> None:
+        """Print the result: ``value`` if JSON is requested, else ``parts``, one below the other."""
         if self.as_json:
             click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
             return
         console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
-        console.print(table, markup=False, highlight=False, emoji=False, crop=False)  # long names stay whole
+        view = rendered(*parts)
+        console.print(view, markup=False, highlight=False, emoji=False, crop=False)  # long names stay whole
 
-    def save_figures(self, path: str | None, name: str, figures: Mapping[str, Any]) -> Text:
+    def save_figures(self, path: str | None, name: str, figures: Mapping[str, Any]) -> str:
         """Save figures; the names of several figures end with their keys.
 
         Args:
@@ -73,7 +76,7 @@ class Session:
             base = Path(path).expanduser() if path else self.workspace.reports / name
             target = base if len(figures) == 1 else base.with_name(f"{base.name}-{key.replace('/', '-')}")
             written += save_figure(figure, target)
-        return Text("".join(f"Drawn: {file}\n" for file in written if file.suffix == ".png").rstrip())
+        return "\n".join(f"Drawn: {file}" for file in written if file.suffix == ".png")
 
     def show_facts(self, value: Mapping[str, Any]) -> None:
         """Print the fields of one object: as JSON, or one line per field."""

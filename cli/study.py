@@ -94,7 +94,8 @@ def _engine(session: Session, study: "Study", name: str, address: str | None, wo
 
 def _show_plan(session: Session, study: "Study", context: Any) -> None:
     from transferkit.studies.estimate import estimate
-    from transferkit.studies.progress_tables import plan_table
+
+    from .study_tables import plan_table
 
     plan = estimate(study, context)
     session.show(plan.to_json(), plan_table(plan))
@@ -105,18 +106,16 @@ def _show_end(session: Session, found: Any, context: Any) -> None:
 
     Raises: StudyError: if a task failed, so that the command exits with 1.
     """
-    from rich.console import Group
-    from rich.text import Text
-
     from transferkit.core.errors import StudyError
     from transferkit.reports.result_table import result_table
     from transferkit.reports.terminal import terminal_view
-    from transferkit.studies.progress_tables import failures_table
+
+    from .study_tables import failures_table
 
     results = found.results(context)
-    end = Text("Next: transferkit report" if results else "No task has produced a score.")
-    shown = Group(terminal_view(result_table(results)), *failures_table(found), Text(""), end)
-    session.show({**found.to_json(), "results": results.to_json()}, shown)
+    end = "Next: transferkit report" if results else "No task has produced a score."
+    ranking = terminal_view(result_table(results))
+    session.show({**found.to_json(), "results": results.to_json()}, *ranking, *failures_table(found), "", end)
     if found.failed:
         blocked = found.count("blocked")
         raise StudyError(
@@ -136,20 +135,18 @@ def show(session: Session, study: str) -> None:
     Example:
       transferkit study show demo
     """
-    from rich.console import Group
-    from rich.text import Text
-
     from transferkit.protocols.context import RunContext
     from transferkit.reports.result_table import result_table
     from transferkit.reports.terminal import terminal_view
-    from transferkit.studies.progress_tables import failures_table, state_table
     from transferkit.studies.reading import read_study
     from transferkit.studies.run import state_of
+
+    from .study_tables import failures_table, state_table
 
     context = RunContext(session.workspace, reporter=session.reporter)
     found = state_of(read_study(study), context)
     so_far = terminal_view(result_table(found.results(context)))
-    session.show(found.to_json(), Group(state_table(found), *failures_table(found), Text(""), so_far))
+    session.show(found.to_json(), state_table(found), *failures_table(found), "", *so_far)
 
 
 @command.command("list")

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import click
 
-from transferkit.core.progress import reporter_for
 from transferkit.core.results import Results
 from transferkit.core.workspace import Workspace
 from transferkit.data.dataset import Dataset
@@ -23,6 +22,7 @@ from transferkit.protocols.context import RunContext
 from transferkit.protocols.dataset_catalog import GROUPS, open_dataset
 from transferkit.protocols.evaluate import Evaluator, question
 from transferkit.protocols.settings import ExtractSettings
+from transferkit.reports.progress import reporter_for
 
 PAGE = Path(__file__).with_name("datasets.md")
 MODELS = ("pixels", "imagenet-lite0")

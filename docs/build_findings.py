@@ -27,7 +27,6 @@ from numpy.typing import NDArray
 
 from transferkit.cache.store import FeatureStore
 from transferkit.core.errors import StudyError
-from transferkit.core.progress import reporter_for
 from transferkit.core.results import Result, Results, recipe
 from transferkit.core.workspace import Workspace
 from transferkit.mini import DOWNSTREAM
@@ -41,6 +40,7 @@ from transferkit.protocols.settings import ExtractSettings
 from transferkit.protocols.targets import measured
 from transferkit.reports.depth import depth_figure
 from transferkit.reports.figures import AxisLabels, heat_map, save_figure
+from transferkit.reports.progress import reporter_for
 from transferkit.semantics.agreement import agreement
 from transferkit.studies.engines.local import LocalEngine
 from transferkit.studies.reading import read_study

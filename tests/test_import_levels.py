@@ -35,6 +35,10 @@ LEVELS = {
 }
 
 
+DRAWS = {"transferkit.reports", "transferkit_cli"}
+"""Packages that may import rich; all others return values or plain text."""
+
+
 def package_of(module: str) -> str:
     """The longest entry of the table that contains ``module``."""
     parts = module.split(".")
@@ -69,6 +73,12 @@ def forbidden_imports(source: str, module: str, *, is_package: bool = False) -> 
     return sorted(name for name in ours if package_of(name) != here and LEVELS[package_of(name)] >= LEVELS[here])
 
 
+def imports_rich_elsewhere(source: str, module: str) -> bool:
+    """Return whether ``module`` imports rich, although only the command line and the reports draw in the terminal."""
+    imported = imported_modules(source, module, is_package=False)
+    return package_of(module) not in DRAWS and any(name.split(".")[0] == "rich" for name in imported)
+
+
 def test_importing_the_package_loads_no_module():
     """The package names functions of higher levels, which are imported when they are used."""
     script = "import sys, transferkit; assert not {m for m in sys.modules if m.startswith('transferkit.')}"
@@ -80,6 +90,12 @@ def test_imports_point_down(module):
     path = modules()[module]
     found = forbidden_imports(path.read_text(encoding="utf-8"), module, is_package=path.name == "__init__.py")
     assert not found, f"{module} may not import {', '.join(found)}: code that needs two packages is a protocol"
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_only_the_command_line_and_reports_import_rich(module):
+    source = modules()[module].read_text(encoding="utf-8")
+    assert not imports_rich_elsewhere(source, module), f"{module} may not import rich: tables are drawn by reports"
 
 
 def test_every_package_has_a_level():
@@ -110,6 +126,21 @@ def test_every_package_has_a_level():
 )
 def test_the_rule_itself(module, source, found):
     assert forbidden_imports(source, module) == found
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "found"),
+    [
+        ("transferkit.core.results", "from rich.console import Console", True),
+        ("transferkit.studies.state", "def f():\n    import rich.text", True),
+        ("transferkit.api", "import rich", True),
+        ("transferkit.reports.rendering", "from rich.text import Text", False),
+        ("transferkit_cli.study", "from rich import box", False),
+        ("transferkit.core.results", "from .rich import Text\nimport richer", False),
+    ],
+)
+def test_the_rule_about_rich(module, source, found):
+    assert imports_rich_elsewhere(source, module) == found
 
 
 def test_relative_imports_of_a_package_start_at_the_package():

@@ -10,7 +10,7 @@ from tests.tree import ROOT, modules
 
 EMPTY_NAMES = {"utils", "util", "helpers", "common", "misc", "base"}
 PICKLING = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
-MAY_PRINT = {"transferkit.core.progress"}
+MAY_PRINT = {"transferkit.reports.progress"}
 
 TEXTS = sorted(
     path

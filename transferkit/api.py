@@ -15,7 +15,6 @@ from .core.files import digest_of
 from .core.groups import require_disjoint_groups
 from .core.labels import stratify_labels
 from .core.preprocessing import Preprocessing
-from .core.progress import reporter_for
 from .core.registry import unknown_name
 from .core.results import Results
 from .core.seeding import generator
@@ -31,6 +30,7 @@ from .protocols.dataset_catalog import open_dataset
 from .protocols.evaluate import eval_requests, evaluate_features
 from .protocols.extract import Extractor
 from .protocols.settings import ExtractSettings
+from .reports.progress import reporter_for
 
 Extracted = dict[str, dict[str, Features]]
 """Layer → split → features."""

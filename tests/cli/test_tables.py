@@ -1,21 +1,14 @@
 """Tables of commands at the width of a narrow terminal."""
 
 from click.testing import CliRunner
-from rich.console import Console
 
 from tests.cache.filling import filled
+from tests.terminal import printed
 from transferkit_cli import session
 from transferkit_cli.extract import _table
 from transferkit_cli.main import cli
 
 BIRDS = "folder:/data/projects/wildlife/datasets/birds/train"
-
-
-def printed(table: object, width: int) -> str:
-    console = Console(width=width, color_system=None)
-    with console.capture() as captured:
-        console.print(table, crop=False)
-    return captured.get()
 
 
 def row(split: str, images: int) -> dict[str, object]:
@@ -32,7 +25,7 @@ def row(split: str, images: int) -> dict[str, object]:
 
 
 def test_an_estimate_fits_80_columns():
-    assert printed(_table([row("train", 1200), row("test", 300)], "to do"), 80) == (
+    assert printed(_table([row("train", 1200), row("test", 300)], "to do"), width=80) == (
         "model           data     split  images  to do\n"
         "────────────────────────────────────────────────────────────────────────\n"
         "imagenet-lite0  …/train  train    1200  1200 images, 1.5 MiB of features\n"

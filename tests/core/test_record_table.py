@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from rich.console import Console
 
 from tests.core.test_results import CELL, SCORE
-from transferkit.core.results import Result, Results
+from transferkit.core.record_table import record_table
+from transferkit.core.results import Result
 from transferkit.core.statistics import Interval
 
 BIRDS = "folder:/data/projects/wildlife/datasets/birds/train"
@@ -24,10 +24,7 @@ def record(**fields: object) -> Result:
 
 
 def printed(records: list[Result], width: int) -> str:
-    console = Console(width=width, color_system=None)
-    with console.capture() as captured:
-        console.print(Results(records), crop=False)
-    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+    return record_table(records).text(width)
 
 
 def test_constant_columns_are_one_caption():
@@ -130,4 +127,4 @@ def test_an_analysis_shows_what_it_varied():
 
 
 def test_nothing_is_printed_without_records():
-    assert printed([], 80).strip() == ""
+    assert printed([], 80) == ""

@@ -17,7 +17,6 @@ from PIL import Image
 from transferkit.cache.store import FeatureStore
 from transferkit.core.errors import DataError, DiskSpaceError, NonFiniteError, UnknownNameError, UsageError
 from transferkit.core.preprocessing import Preprocessing
-from transferkit.core.progress import PlainReporter
 from transferkit.core.workspace import Workspace
 from transferkit.data.resize_and_crop import frame, normalised
 from transferkit.models.catalog import load_encoder
@@ -27,6 +26,7 @@ from transferkit.protocols.context import RunContext
 from transferkit.protocols.dataset_catalog import open_dataset
 from transferkit.protocols.extract import Extractor, extractions
 from transferkit.protocols.settings import ExtractSettings
+from transferkit.reports.progress import PlainReporter
 
 SMALL = ExtractSettings(layers=("layer1", "layer4"), size=32, device="cpu", precision="fp32", batch=4, workers=0)
 

@@ -132,7 +132,7 @@ def test_images_are_evenly_spaced_squares_of_the_split(photos, context):
     assert len(many.ids) == 6
 
 
-def test_the_result_shows_itself(photos, context):
+def test_the_result_has_plain_values_and_a_grid_of_pictures(photos, context):
     found = invert_layers([MODEL], f"folder:{photos}", SMALL, QUICK, context=context)
     told = json.loads(json.dumps(found.to_json()))
     assert (told["evaluated_on"], told["n"], told["perceptual_by"]) == ("test", 2, LPIPS_BACKBONE)
@@ -140,11 +140,6 @@ def test_the_result_shows_itself(photos, context):
     row = told["inversions"][1]
     assert (row["layer"], row["shape"]) == ("layer2", [128, 4, 4])
     assert row["psnr"] == pytest.approx(np.mean(row["each"]["psnr"]))
-    lines = str(found).splitlines()
-    for word in ("layer", "PSNR dB", "SSIM", "perceptual"):
-        assert word in lines[1] or word in lines[0]
-    assert f"{row['ssim']:.3f}" in lines[-1]
-    assert "128×4×4" in lines[-1]
     assert found.names == ("original", f"{MODEL} layer1", f"{MODEL} layer2")
     grid = found.pictures()
     assert (grid.dtype, grid.shape) == (np.uint8, (3 * 32 + 4, 2 * 32 + 2, 3))
@@ -168,7 +163,6 @@ def test_without_the_network_for_it_there_is_no_perceptual_distance(photos, cont
     assert any("No perceptual distance" in note and "transferkit[demo]" in note for note in told.notes)
     assert set(found.rows[0].measures) == {"distance", "psnr", "ssim"}
     assert found.to_json()["perceptual_by"] is None
-    assert "–" in str(found)
 
 
 def test_groups_of_layers_leave_out_what_has_no_map():

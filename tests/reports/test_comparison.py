@@ -1,6 +1,5 @@
-from rich.console import Console
-
 from tests.reports.records import record
+from tests.terminal import printed
 from transferkit.core.half_samples import OVER_IMAGES
 from transferkit.core.outcomes import episode_outcomes, row_outcomes
 from transferkit.protocols.compare import compare_models
@@ -11,9 +10,7 @@ GOOD, FAIR = row_outcomes(IDS, [1] * 40), row_outcomes(IDS, [1] * 20 + [0] * 20)
 
 
 def shown(results) -> str:
-    with (console := Console(width=160, color_system=None)).capture() as captured:
-        console.print(comparison_tables(compare_models(results)))
-    return captured.get()
+    return printed(*comparison_tables(compare_models(results)), width=160)
 
 
 def lines_of(text: str) -> list[str]:

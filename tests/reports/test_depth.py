@@ -48,9 +48,7 @@ def test_the_semantic_table_has_one_row_per_layer_and_one_column_per_level():
         semantic("a", "high", 0.5),
         semantic("b", "low", 0.75, normalised=0.125),
     ]
-    with (console := Console(width=120, color_system=None)).capture() as captured:
-        console.print(semantic_table(records))
-    rows = [line.split() for line in captured.get().splitlines()]
+    rows = [line.split() for line in semantic_table(records).text(120).splitlines()]
     assert ["model", "layer", "low", "high"] in rows
     assert ["m", "a", "0.250", "±0.100", "(-0.50)", "0.500", "±0.100"] in rows
     assert ["m", "b", "0.750", "±0.100", "(+0.12)", "–"] in rows

@@ -1,7 +1,6 @@
 """Means per model."""
 
 import pytest
-from rich.console import Console
 
 from tests.reports.records import record
 from tests.reports.studied import study
@@ -42,9 +41,8 @@ def test_one_recipe_needs_no_table():
 
 
 def test_it_is_shown_in_the_terminal_and_before_the_other_tables_of_texts():
-    with (console := Console(width=120, color_system=None)).capture() as captured:
-        console.print(overview_table(overview(result_table(FULL))))
-    row = next(line for line in captured.get().splitlines() if line.strip().startswith("a "))
+    text = overview_table(overview(result_table(FULL))).text(120)
+    row = next(line for line in text.splitlines() if line.strip().startswith("a "))
     assert row.split() == ["a", "0.500", "0.500", "0.700"]
     markdown = as_markdown_pivot(result_table(FULL))
     assert markdown.startswith("## Means per model\n\n| model | linear, 2 sets | finetune, 2 sets | detection, 1 set |")

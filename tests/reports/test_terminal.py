@@ -1,18 +1,16 @@
 """The ranking in the terminal."""
 
 import pytest
-from rich.console import Console
 
 from tests.reports.records import record
 from tests.reports.studied import study
+from tests.terminal import printed
 from transferkit.reports.result_table import result_table
 from transferkit.reports.terminal import bar, positions_text, terminal_view
 
 
 def shown(found) -> str:
-    with (console := Console(width=140, color_system=None)).capture() as captured:
-        console.print(terminal_view(found))
-    return captured.get()
+    return printed(*terminal_view(found), width=140)
 
 
 def test_each_recipe_is_ranked_with_bars():
@@ -60,7 +58,7 @@ def test_records_that_are_not_shown_are_named():
     [(0.5, 0.0, "████    "), (1.2, 0.0, "████████"), (-0.3, 0.1, "        "), (0.5, 0.25, "██▒▒▒▒  ")],
 )
 def test_bars_stay_inside_their_width(value, half, text):
-    assert bar(value, half, width=8).plain == text
+    assert str(bar(value, half, width=8)) == text
 
 
 def test_better_models_name_the_positions_of_the_others():

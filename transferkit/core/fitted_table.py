@@ -1,12 +1,9 @@
 """Text tables that fit the width of the terminal without splitting a number, a heading or a name."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-
-from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions
-from rich.text import Text
 
 GAP = "  "
 LONG_NAME = 40
@@ -55,12 +52,30 @@ class Name:
         return f"{self.full} {self.note}".rstrip()
 
 
-Cell = str | Text | Name
+@dataclass(frozen=True)
+class Styled:
+    """A cell with a colour or weight, which only coloured output shows.
+
+    Attributes:
+        text: the text.
+        style: ``bold``, or the name of one of the eight colours of terminals.
+    """
+
+    text: str
+    style: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+Cell = str | Name | Styled
+Line = list[Styled]
+"""Parts of a line, with an empty style for plain ones."""
 
 
 @dataclass(frozen=True)
 class FittedTable:
-    """A table whose layout adapts to the available width when it is printed.
+    """The description of a table whose layout adapts to the available width.
 
     Constant columns become a caption. If the table is too wide, or a name is very long, names are shortened and
     spelled out below the table; if that is not enough, columns become headings above groups of rows, in the order
@@ -78,23 +93,21 @@ class FittedTable:
     notes: Sequence[str] = ()
     title: str = ""
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+    def text(self, width: int) -> str:
+        """Return the table as plain text of at most ``width`` characters per line, if names and numbers allow it."""
+        lines = ("".join(map(str, line)) for line in self.lines(width))
+        title = [self.title] if self.title and self.rows else []
+        return "\n".join([*title, *lines, *(self.notes if self.rows else ())])
+
+    def lines(self, width: int) -> Iterator[Line]:
+        """Yield the lines between title and notes, of at most ``width`` characters if names and numbers allow it."""
         if not self.rows:
             return
-        if self.title:
-            yield Text(self.title, style="table.title")
-        for line in self._lines(options.max_width):
-            line.no_wrap, line.overflow = True, "ignore"
-            yield line
-        yield from map(Text, self.notes)  # sentences, which wrap between words
-
-    def _lines(self, width: int) -> Iterator[Text]:
-        """Yield lines of at most ``width`` characters, if the names and numbers allow it."""
         layout = next((fit for fit in self._layouts() if fit.width <= width), None) or [*self._layouts()][-1]
         yield from layout.lines(width)
         caption = packed(self._facts(self._constant, 0, {}), width)
         below = [*caption, *layout.full_names]
-        yield from map(Text, ["", *below] if below or self.notes else [])
+        yield from ([Styled(line, "")] for line in (["", *below] if below or self.notes else []))
 
     @property
     def _constant(self) -> list[int]:
@@ -103,7 +116,7 @@ class FittedTable:
 
     def _facts(self, columns: Sequence[int], row: int, briefs: Mapping[str, str]) -> tuple[str, ...]:
         """Return the parts of a caption or heading, with short names where ``briefs`` has them, without empty cells."""
-        cells = [(self.columns[at].constant or "{}", _as_text(self.rows[row][at], briefs).plain) for at in columns]
+        cells = [(self.columns[at].constant or "{}", str(_styled(self.rows[row][at], briefs))) for at in columns]
         return tuple(text.format(cell) for text, cell in cells if cell)
 
     def _identify_rows(self, columns: Sequence[int]) -> bool:
@@ -135,12 +148,12 @@ class _Layout:
         names = [row[at] for at in (*kept, *grouped) for row in table.rows]
         briefs = short_names(cell.full for cell in names if isinstance(cell, Name)) if short else {}
         self.full_names = [f"{brief} = {name}" for name, brief in briefs.items() if brief != name]
-        rows = [[_as_text(row[at], briefs) for at in kept] for row in table.rows]
+        rows = [[_styled(row[at], briefs) for at in kept] for row in table.rows]
         self._widths = [
-            max(cell_len(text) for text in [*column.heading.split("\n"), *(row[at].plain for row in rows)])
+            max(display_width(text) for text in [*column.heading.split("\n"), *(row[at].text for row in rows)])
             for at, column in enumerate(self._columns)
         ]
-        self._groups: dict[tuple[str, ...], list[list[Text]]] = {}
+        self._groups: dict[tuple[str, ...], list[list[Styled]]] = {}
         for number, row in enumerate(rows):
             self._groups.setdefault(table._facts(grouped, number, briefs), []).append(row)
 
@@ -152,10 +165,10 @@ class _Layout:
     def _width_of(self, columns: Sequence[int]) -> int:
         return sum(self._widths[at] for at in columns) + len(GAP) * (len(columns) - 1)
 
-    def lines(self, width: int) -> Iterator[Text]:
+    def lines(self, width: int) -> Iterator[Line]:
         """Yield the lines of one table, or of several that are at most ``width`` wide if their columns allow it."""
         for number, columns in enumerate(self._tables(width)):
-            yield from [Text("")] if number else []
+            yield from [[]] if number else []
             yield from self._table(columns, width)
 
     def _tables(self, width: int) -> Iterator[list[int]]:
@@ -169,36 +182,49 @@ class _Layout:
             columns = [*columns, at]
         yield sorted(columns)
 
-    def _table(self, columns: Sequence[int], width: int) -> Iterator[Text]:
+    def _table(self, columns: Sequence[int], width: int) -> Iterator[Line]:
         """Yield the headings, a rule, and the rows under the headings of their groups."""
         headings = [self._columns[at].heading.split("\n") for at in columns]
         height = max(map(len, headings))
         for level in zip(*([""] * (height - len(lines)) + lines for lines in headings), strict=True):
-            line = self._line(columns, [Text(text) for text in level])
-            line.style = "bold"
-            yield line
-        yield Text("─" * self._width_of(columns))
+            yield self._line(columns, [Styled(text, "bold") for text in level])
+        yield [Styled("─" * self._width_of(columns), "")]
         for number, (heading, rows) in enumerate(self._groups.items()):
             if heading:
-                yield from [Text("")] if number else []
-                yield from (Text(line, style="bold") for line in packed(heading, width))
+                yield from [[]] if number else []
+                yield from ([Styled(line, "bold")] for line in packed(heading, width))
             yield from (self._line(columns, [row[at] for at in columns]) for row in rows)
 
-    def _line(self, columns: Sequence[int], cells: Sequence[Text]) -> Text:
-        padded = []
+    def _line(self, columns: Sequence[int], cells: Sequence[Styled]) -> Line:
+        line: Line = []
+        position = end = 0  # where the next column begins, and where the line ends so far
         for at, cell in zip(columns, cells, strict=True):
-            space = " " * (self._widths[at] - cell.cell_len)
-            padded.append(Text.assemble(space, cell) if self._columns[at].right else Text.assemble(cell, space))
-        line = Text(GAP).join(padded)
-        line.rstrip()
+            text, width = cell.text.rstrip(), display_width(cell.text)
+            before = position + (self._widths[at] - width if self._columns[at].right else 0)
+            if text:
+                line += [Styled(" " * (before - end), ""), replace(cell, text=text)]
+                end = before + display_width(text)
+            position += self._widths[at] + len(GAP)
         return line
 
 
-def _as_text(cell: Cell, briefs: Mapping[str, str]) -> Text:
-    """Return a cell as text, with the short form of a name if ``briefs`` has one."""
+def _styled(cell: Cell, briefs: Mapping[str, str]) -> Styled:
+    """Return a cell as text with a style, with the short form of a name if ``briefs`` has one."""
     if isinstance(cell, Name):
         cell = str(replace(cell, full=briefs.get(cell.full, cell.full)))
-    return cell if isinstance(cell, Text) else Text(cell)
+    return cell if isinstance(cell, Styled) else Styled(cell, "")
+
+
+def display_width(text: str) -> int:
+    """Return the number of columns that a text takes in a terminal: two for East Asian characters and emoji.
+
+    >>> display_width("α ±0.1"), display_width("猫")
+    (6, 2)
+    """
+    if text.isascii():
+        return len(text)
+    shown = (char for char in text if unicodedata.category(char) not in ("Mn", "Me", "Cf"))
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in shown)
 
 
 def packed(parts: Iterable[str], width: int) -> list[str]:
@@ -209,7 +235,7 @@ def packed(parts: Iterable[str], width: int) -> list[str]:
     """
     lines: list[str] = []
     for part in parts:
-        if lines and cell_len(joined := f"{lines[-1]} · {part}") <= width:
+        if lines and display_width(joined := f"{lines[-1]} · {part}") <= width:
             lines[-1] = joined
         else:
             lines.append(part)

@@ -6,17 +6,12 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
-
-from rich.console import Console
+from typing import Any, overload
 
 from .errors import DamagedError
 from .files import digest_of, write_json
 from .outcomes import Outcomes
 from .statistics import Interval
-
-if TYPE_CHECKING:
-    from .fitted_table import FittedTable
 
 RECORD_VERSION = 5
 """Version of records. It increases when a record gains a field or the computation of a number is corrected, so
@@ -29,6 +24,9 @@ and groups; 5 left out intervals that rest on too few groups, draws, seeds or ro
 
 TRAINED_ON = "trained_on"
 """Key in ``Result.extra_metrics`` of the evaluated data set, if the model was trained on it."""
+
+TEXT_WIDTH = 160
+"""Width of results as text, in characters."""
 
 SEEN = "†"
 """Marker in tables for a model that was trained on the evaluated data set."""
@@ -289,15 +287,10 @@ class Results(Sequence[Result]):
         """Return the records as plain values."""
         return [record.to_json() for record in self._records]
 
-    def __rich__(self) -> "FittedTable":
+    def __str__(self) -> str:
         from .record_table import record_table  # it imports this module
 
-        return record_table(self._records)
-
-    def __str__(self) -> str:
-        with (console := Console(width=160, color_system=None)).capture() as captured:
-            console.print(self, crop=False)
-        return captured.get().rstrip()
+        return record_table(self._records).text(TEXT_WIDTH)
 
     def _repr_html_(self) -> str:
         """Return the HTML table for notebooks."""

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
 from torch import Tensor
 
 from ..analysis.image_quality import perceptual_distances, psnr, ssim
@@ -24,7 +23,6 @@ from ..analysis.inversion import invert
 from ..analysis.inversion_settings import InversionSettings
 from ..core.devices import choose_compute
 from ..core.errors import DataError, MissingExtraError, ModelError, ShapeError
-from ..core.fitted_table import Cell, Column, FittedTable, Name
 from ..core.preprocessing import Preprocessing
 from ..core.progress import Reporter
 from ..core.results import Result, ResultStore, Score
@@ -124,32 +122,6 @@ class Inversions:
             "seed": self.seed,
             "inversions": [row.to_json() for row in self.rows],
         }
-
-    def __rich__(self) -> FittedTable:
-        rows: list[tuple[Cell, ...]] = [
-            (Name(row.model), row.layer, "×".join(map(str, row.shape)), *_shown(row), str(len(self.ids)))
-            for row in self.rows
-        ]
-        return FittedTable(_COLUMNS, rows)
-
-    def __str__(self) -> str:
-        with (console := Console(width=160, color_system=None)).capture() as captured:
-            console.print(self)
-        return captured.get().rstrip()
-
-
-_COLUMNS = (
-    Column("model", group=2),
-    Column("layer"),
-    Column("shape", group=1),
-    *(Column(heading, right=True) for heading in ("distance", "PSNR dB", "SSIM", "perceptual", "n")),
-)
-
-
-def _shown(row: Reconstructions) -> tuple[str, ...]:
-    means = row.means
-    perceptual = f"{means['perceptual']:.3f}" if "perceptual" in means else "–"
-    return f"{means['distance']:.3g}", f"{means['psnr']:.1f}", f"{means['ssim']:.3f}", perceptual
 
 
 def invert_layers(

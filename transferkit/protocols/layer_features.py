@@ -9,7 +9,6 @@ from ..cache.entry import Entry
 from ..cache.store import FeatureStore
 from ..core.devices import free_memory_bytes
 from ..core.features import Features, concatenate
-from ..core.fitted_table import Column, Name
 from ..core.results import Result, ResultStore, Score
 from ..data.dataset import Dataset
 from ..data.folder import require_class_folders
@@ -21,14 +20,6 @@ from .extract import Extractor
 from .one_label import require_one_label_each
 from .settings import ExtractSettings
 from .trained_on import note_trained_on, with_source
-
-LAYER_COLUMNS = (Column("model", group=2), Column("data", group=3), Column("layer", constant="layer {}", group=4))
-"""First columns of the tables of analyses."""
-
-
-def layer_cells(record: Result) -> tuple[str | Name, ...]:
-    """Return the cells of ``LAYER_COLUMNS``."""
-    return Name(record.model), Name(record.data), record.layer
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,9 +2,6 @@
 
 from collections.abc import Sequence
 
-from rich.console import Group, RenderableType
-from rich.text import Text
-
 from ..core.fitted_table import Column, FittedTable, Name
 from ..core.results import recipe
 from ..protocols.compare import Comparison, Comparisons
@@ -25,12 +22,12 @@ _COLUMNS = (
 )
 
 
-def comparison_tables(comparisons: Comparisons) -> Group:
-    """Show the differences on each data set, then over all data sets if there are several."""
-    parts: list[RenderableType] = [Text(""), _table(comparisons.each, "Differences on the same test rows or images")]
+def comparison_tables(comparisons: Comparisons) -> list[FittedTable | str]:
+    """Return the differences on each data set, then over all data sets if there are several."""
+    parts: list[FittedTable | str] = ["", _table(comparisons.each, "Differences on the same test rows or images")]
     if comparisons.overall:
-        parts += [Text(""), _table(comparisons.overall, "Differences over data sets")]
-    return Group(*parts)
+        parts += ["", _table(comparisons.overall, "Differences over data sets")]
+    return parts
 
 
 def _table(rows: Sequence[Comparison], title: str) -> FittedTable:

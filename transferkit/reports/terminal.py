@@ -4,10 +4,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from rich.console import Group, RenderableType
-from rich.text import Text
 
-from ..core.fitted_table import Cell, Column, FittedTable, Name
+from ..core.fitted_table import Cell, Column, FittedTable, Name, Styled
 from ..core.statistics import Interval
 from .key_numbers import NOTHING_TO_COMPARE, key_numbers
 from .result_table import Ranked, ResultTable
@@ -26,16 +24,15 @@ _COLUMNS = (
 )
 
 
-def terminal_view(found: ResultTable) -> Group:
-    """Show the key numbers, the means per model, and a ranking for each recipe with at least two models."""
-    parts: list[RenderableType] = [Text(sentence) for sentence in key_numbers(found)]
+def terminal_view(found: ResultTable) -> list[FittedTable | str]:
+    """Return the key numbers, the means per model, and a ranking for each recipe with at least two models."""
+    parts: list[FittedTable | str] = [*key_numbers(found)]
     if side_by_side := overview(found):
-        parts += [Text(""), overview_table(side_by_side)]
+        parts += ["", overview_table(side_by_side)]
     for one in found.ranked.values():
-        parts += [Text(""), _ranking(found, one)]
-    for sentence in found.left_out:
-        parts.append(Text(f"Not shown: {sentence}"))
-    return Group(*parts) if parts else Group(Text(NOTHING_TO_COMPARE))
+        parts += ["", _ranking(found, one)]
+    parts += [f"Not shown: {sentence}" for sentence in found.left_out]
+    return parts or [NOTHING_TO_COMPARE]
 
 
 def _ranking(found: ResultTable, one: Ranked) -> FittedTable:
@@ -83,12 +80,12 @@ def mean_interval(found: ResultTable, one: Ranked, model: str) -> Interval:
     return Interval(one.means[model] - half, one.means[model] + half, "of the mean")
 
 
-def bar(value: float, half: float, *, width: int = BAR_WIDTH) -> Text:
+def bar(value: float, half: float, *, width: int = BAR_WIDTH) -> Styled:
     """Draw a bar of ``value`` in 0 … 1, whose interval ``value ± half`` is shaded; NaN stands for no interval.
 
-    >>> bar(0.5, 0.125, width=8).plain
+    >>> str(bar(0.5, 0.125, width=8))
     '███▒▒   '
     """
     ends = (value, value) if math.isnan(half) else (value - half, value + half)
     low, high = (min(width, max(0, round(end * width))) for end in ends)
-    return Text.assemble(("█" * low, "cyan"), ("▒" * (high - low), "cyan"), " " * (width - high))
+    return Styled("█" * low + "▒" * (high - low) + " " * (width - high), "cyan")

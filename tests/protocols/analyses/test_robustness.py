@@ -9,7 +9,6 @@ from transferkit.probes.estimators import LinearProbe
 from transferkit.protocols.analyses.analyze import analyze
 from transferkit.protocols.analyses.robustness import (
     RobustnessSettings,
-    robustness_table,
     severity_curves,
 )
 from transferkit.protocols.context import RunContext
@@ -36,15 +35,8 @@ def test_the_clean_probe_is_scored_on_every_corruption(discs, shared):
     assert again.to_json() == records.to_json()
 
 
-def test_the_table_and_the_curves_hold_the_same_numbers(discs, shared):
+def test_the_curves_hold_the_numbers_of_the_records(discs, shared):
     records = analyze("robustness", [MODEL], [discs], LAST, FEW, context=context(shared))
-    rows = robustness_table(records).rows
-    assert [(row[0], row[4]) for row in rows] == [
-        *(("accuracy", name) for name in ("noise", "contrast")),
-        *(("calibration error", name) for name in ("noise", "contrast")),
-    ]
-    assert rows[0][5:] == tuple(f"{record.value:.3f}" for record in records[:3])
-    assert rows[2][5:] == tuple(f"{record.extra_metrics['ece']:.3f}" for record in records[:3])
     curves = severity_curves(records, records[0].data)
     assert set(curves) == {"noise", "contrast"}
     points = curves["noise"][MODEL]

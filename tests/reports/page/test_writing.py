@@ -1,6 +1,5 @@
 """The page as text: complete, escaped, small, and reproducible."""
 
-import io
 import json
 import math
 import re
@@ -8,10 +7,10 @@ import sys
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from tests.reports.records import record
 from tests.reports.studied import study
+from tests.terminal import printed
 from transferkit.core.errors import MissingExtraError
 from transferkit.protocols.gallery import EncoderGallery, Gallery, Tile
 from transferkit.reports.page import writing
@@ -76,9 +75,7 @@ def test_numbers_without_an_interval_show_none():
     assert not re.search(r"\bnan\b", re.sub(r"<(script|style)[ >].*?</\1>", "", text, flags=re.DOTALL), re.IGNORECASE)
     assert "<small></small>" in text
     assert "fewer than 7 groups of similar size" in text
-    console = Console(width=160, file=io.StringIO())
-    console.print(terminal_view(found))
-    assert not re.search(r"\bnan\b", console.file.getvalue())
+    assert not re.search(r"\bnan\b", printed(*terminal_view(found), width=160))
     pivots = as_markdown_pivot(found), as_latex_pivot(found)
     for table in (*pivots, as_markdown(found.records), as_csv(found.records), as_latex(found.records)):
         assert not re.search(r"\bnan\b", table)

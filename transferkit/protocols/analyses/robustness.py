@@ -1,28 +1,21 @@
 """Robustness: accuracy and calibration of a linear probe, fitted on clean and scored on corrupted images."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import DataError
 from ...core.features import Features
-from ...core.fitted_table import Column, FittedTable
 from ...core.groups import joined_groups
 from ...core.proportions import accuracy_interval
 from ...core.results import Result, Results, Score
 from ...data.variants import PLAIN
 from ...probes.calibration import expected_calibration_error, negative_log_likelihood
 from ...probes.estimators import LinearProbe
-from ..layer_features import LAYER_COLUMNS, LayerFeatures, layer_cells
+from ..layer_features import LayerFeatures
 from .analysis import Analysis
 from .robustness_settings import RobustnessSettings
-
-_MEASURES: dict[str, Callable[[Result], float]] = {
-    "accuracy": lambda record: record.value,
-    "calibration error": lambda record: record.extra_metrics["ece"],
-}
-"""Measures in the table: name → the measure of a record."""
 
 
 class RobustnessAnalysis(Analysis):
@@ -114,25 +107,6 @@ def _score(probe: LinearProbe, test: Features) -> Score:
             "nll": negative_log_likelihood(probabilities, test.labels),
         },
     )
-
-
-def robustness_table(records: Results) -> FittedTable:
-    """Return a table of accuracy and calibration error by severity, per model, data set, layer and corruption."""
-    severities = sorted({int(record.settings["severity"]) for record in records})
-    found = {(r.model, r.data, r.layer, r.settings["corruption"], r.settings["severity"]): r for r in records}
-    rows = {key[:4]: record for key, record in found.items()}
-    if len(severities) > 1:
-        rows = {key: record for key, record in rows.items() if key[3] != "clean"}
-    cells = []
-    for measure, value in _MEASURES.items():
-        for key, record in rows.items():
-            clean = found.get((*key[:3], "clean", 0))
-            line = (clean if severity == 0 else found.get((*key, severity)) for severity in severities)
-            shown = ("–" if one is None else f"{value(one):.3f}" for one in line)
-            cells.append((measure, *layer_cells(record), key[3], *shown))
-    columns = (Column("measure", group=1), *LAYER_COLUMNS, Column("corruption"))
-    levels = (Column(str(severity), right=True, stacked=True) for severity in severities)
-    return FittedTable((*columns, *levels), cells, title="Accuracy and calibration error by severity")
 
 
 def severity_curves(records: Results, data: str) -> dict[str, dict[str, NDArray[np.float64]]]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 
@@ -10,24 +9,12 @@ from ...analysis.separation import Separation, class_separation_interval, separa
 from ...analysis.spectrum import effective_rank, spectrum_decay
 from ...core.errors import DataError
 from ...core.features import Features
-from ...core.fitted_table import Column, FittedTable
 from ...core.results import Result, Score
-from ..layer_features import LAYER_COLUMNS, LayerFeatures, layer_cells
+from ..layer_features import LayerFeatures
 from .analysis import Analysis
 
 MOST_ROWS = 10_000
 """Maximum number of rows over all splits; larger data sets are subsampled evenly."""
-
-COLUMNS = {
-    "class_separation": "separation",
-    "intra_cosine": "within",
-    "inter_cosine": "between",
-    "alignment": "alignment",
-    "uniformity": "uniformity",
-    "effective_rank": "RankMe",
-    "spectrum_decay": "α-ReQ",
-}
-"""Names in the record → headings of the table."""
 
 
 class SeparationAnalysis(Analysis):
@@ -84,14 +71,3 @@ def _undefined(found: Separation, n: int) -> str:
     if found.intra_cosine is None:
         return f"no class has two rows that are not zero, of {n} in all. Take more rows of each class."
     return f"all {n - found.zero_rows} rows that are not zero point the same way. Choose another of --layers."
-
-
-def separation_table(records: Sequence[Result]) -> FittedTable:
-    """Return a table with one row per model, data set and layer."""
-    columns = (*LAYER_COLUMNS, *(Column(heading, right=True, stacked=True) for heading in COLUMNS.values()))
-    rows = [(*layer_cells(record), *(_shown(record.extra_metrics[name]) for name in COLUMNS)) for record in records]
-    return FittedTable(columns, rows)
-
-
-def _shown(value: Any) -> str:
-    return "–" if value is None else f"{value:.3f}" if abs(value) < 100 else f"{value:.0f}"

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from ...analysis.cka import BATCH, CkaMatrix, CkaSums, row_batches
 from ...core.errors import DataError
 from ...core.features import Features
-from ...core.fitted_table import Cell, Column, FittedTable, Name
 from ...core.results import Result, Score
 from ...core.seeding import generator
 from ...core.statistics import Interval
@@ -57,15 +56,6 @@ class Similarity:
             "records": [record.to_json() for record in self.records],
         }
 
-    def __rich__(self) -> FittedTable:
-        numbers = (str(number) for number in range(1, len(self.names) + 1))
-        columns = (Column("#", right=True), Column("layer"), *(Column(n, right=True, stacked=True) for n in numbers))
-        rows: list[tuple[Cell, ...]] = [
-            (str(number), _label(name), *("constant" if value is None else f"{value:.2f}" for value in line))
-            for number, (name, line) in enumerate(zip(self.names, self.matrix.values, strict=True), 1)
-        ]
-        return FittedTable(columns, rows, title=f"CKA on {self.data}, {self.matrix.n} rows")
-
 
 class CkaAnalysis(Analysis):
     """One record per pair of models, including a model with itself; its value is a mean CKA."""
@@ -78,12 +68,6 @@ class CkaAnalysis(Analysis):
 
 
 ANALYSIS = CkaAnalysis()
-
-
-def _label(name: str) -> str | Name:
-    """Return the name of a layer as a cell, in which the model may be shortened."""
-    model, _, layer = name.rpartition(" ")
-    return Name(model, layer) if model else layer
 
 
 def similarity(

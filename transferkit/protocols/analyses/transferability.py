@@ -6,8 +6,6 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from rich.console import Group
-from rich.text import Text
 from scipy.special import softmax
 
 from ... import __version__
@@ -15,13 +13,12 @@ from ...analysis.transferability import SCORES
 from ...analysis.transferability.agreement import rank_correlation
 from ...core.features import Features
 from ...core.files import sorted_json
-from ...core.fitted_table import Cell, Column, FittedTable, Name
 from ...core.results import Result, Results, Score
 from ...core.statistics import Interval
 from ...models.encoder import Encoder
 from ...models.hooks import OUTPUT
 from ...models.tracing import trace
-from ..layer_features import LAYER_COLUMNS, LayerFeatures, layer_cells, layer_features
+from ..layer_features import LayerFeatures, layer_features
 from .analysis import Analysis
 
 PROBED, TUNED = "linear", "finetune"
@@ -87,9 +84,6 @@ class Transferability:
     def to_json(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return {"records": self.records.to_json(), "agreements": [vars(one) for one in self.agreements]}
-
-    def __rich__(self) -> Group:
-        return Group(_score_table(self.records), Text(""), _agreement_table(self.agreements))
 
 
 class TransferabilityAnalysis(Analysis):
@@ -226,40 +220,3 @@ def agreements_of(pairs: Iterable[ScoreAccuracy]) -> Iterator[Agreement]:
         values, reached = [pair.value for pair in own.values()], [pair.reached for pair in own.values()]
         found = rank_correlation(values, reached)
         yield Agreement(data, score, protocol, found.value, found.models)
-
-
-def _score_table(records: Results) -> FittedTable:
-    """Return a table with one row per model, data set and layer, and one column per score."""
-    names = list(dict.fromkeys(record.metric for record in records))
-    values = {(r.model, r.data, r.layer, r.metric): f"{r.value:.3f}" for r in records}
-    first = {(r.model, r.data, r.layer): r for r in records}
-    rows = [(*layer_cells(record), *(values.get((*key, name), "–") for name in names)) for key, record in first.items()]
-    return FittedTable((*LAYER_COLUMNS, *_score_columns(names)), rows)
-
-
-def _score_columns(names: Sequence[str]) -> Iterator[Column]:
-    for name in names:
-        yield Column(SCORES[name].title.replace(" ", "\n"), right=True, stacked=True)
-
-
-def _agreement_table(agreements: Sequence[Agreement]) -> FittedTable | Text:
-    if not agreements:
-        return Text(
-            "No accuracy of these models is in the workspace. To compare the scores with measured accuracy, run "
-            "transferkit probe for the same models, data and layers, or transferkit finetune."
-        )
-    scores = list(dict.fromkeys(one.score for one in agreements))
-    tau = {(one.data, one.protocol, one.score): one.tau for one in agreements}
-    rows: list[tuple[Cell, ...]] = []
-    for data, protocol in dict.fromkeys((one.data, one.protocol) for one in agreements):
-        counts = {one.models for one in agreements if (one.data, one.protocol) == (data, protocol)}
-        cells = (tau.get((data, protocol, name)) for name in scores)
-        shown = ("–" if value is None else f"{value:+.2f}" for value in cells)
-        rows.append((Name(data), protocol, str(max(counts)), *shown))
-    columns = (
-        Column("data", group=2),
-        Column("protocol", constant="{}", group=1),
-        Column("models", constant="{} models"),
-        *_score_columns(scores),
-    )
-    return FittedTable(columns, rows, title="Agreement with measured accuracy: weighted Kendall's τ")

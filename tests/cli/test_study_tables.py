@@ -1,11 +1,10 @@
 """Tables of a study as a person sees them."""
 
-from rich.console import Console
-
+from tests.terminal import printed
 from transferkit.studies.estimate import EstimateLine, StudyEstimate
-from transferkit.studies.progress_tables import failures_table, plan_table, state_table
 from transferkit.studies.run import StudyRun
 from transferkit.studies.state import TaskState
+from transferkit_cli.study_tables import failures_table, plan_table, state_table
 
 RUN = StudyRun(
     "s",
@@ -21,11 +20,7 @@ RUN = StudyRun(
 
 
 def shown(*tables):
-    console = Console(width=100, color_system=None)
-    with console.capture() as captured:
-        for table in tables:
-            console.print(table)
-    return captured.get()
+    return printed(*tables, width=100)
 
 
 def test_the_state_counts_tasks_by_model_and_protocol():

@@ -1,4 +1,4 @@
-"""Tables of a study for the terminal: progress, failures and estimates."""
+"""Tables of a study: progress, failures and estimates."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -7,14 +7,14 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from ..core.files import readable_bytes
-from ..core.fitted_table import Cell, Column, FittedTable, Name
-from ..core.progress import readable_seconds
-from .run import StudyRun
-from .state import TaskState
+from transferkit.core.files import readable_bytes
+from transferkit.core.fitted_table import Cell, Column, FittedTable, Name, Styled
+from transferkit.core.progress import readable_seconds
+from transferkit.studies.run import StudyRun
+from transferkit.studies.state import TaskState
 
 if TYPE_CHECKING:
-    from .estimate import StudyEstimate  # its import takes seconds
+    from transferkit.studies.estimate import StudyEstimate  # its import takes seconds
 
 _BAR = 8  # characters
 _PLAN_COLUMNS = (
@@ -58,14 +58,14 @@ def _place_of(title: str) -> tuple[str, str]:
     return first, rest[0]
 
 
-def _bar(marks: list[TaskState]) -> Text:
+def _bar(marks: list[TaskState]) -> Styled:
     filled = sum(mark.state == "done" for mark in marks) * _BAR // len(marks)
-    return Text("█" * filled + "░" * (_BAR - filled), _colour(marks))
+    return Styled("█" * filled + "░" * (_BAR - filled), _colour(marks))
 
 
-def _fraction(marks: list[TaskState]) -> Text:
+def _fraction(marks: list[TaskState]) -> Cell:
     done = sum(mark.state == "done" for mark in marks)
-    return Text(f"{done}/{len(marks)}", _colour(marks)) if marks else Text("")
+    return Styled(f"{done}/{len(marks)}", _colour(marks)) if marks else ""
 
 
 def _colour(marks: list[TaskState]) -> str:
