@@ -31,7 +31,9 @@ def command(session: Session) -> None:
     session.show(
         demo.results.to_json(),
         pivot(demo.at_last, title="Linear probe at the last layer: accuracy ± half the 95 % interval"),
+        "",
         depth_table(demo.by_depth, title="Linear probe by layer: mean accuracy over the data sets"),
+        "",
         *terminal_view(result_table(demo.results)),
         "",
         page_line(session),

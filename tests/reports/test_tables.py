@@ -5,7 +5,6 @@ import io
 import json
 
 import pytest
-from rich.console import Console
 
 from tests.reports.records import record
 from transferkit.core.errors import UsageError
@@ -53,9 +52,6 @@ def test_another_ending_is_refused(tmp_path):
 
 
 def test_the_pivot_marks_what_is_missing():
-    console = Console(width=80, color_system=None)
-    with console.capture() as shown:
-        console.print(pivot([record("a", "x", 0.5), record("b", "y", 0.25)], title="T"))
-    text = shown.get()
+    text = pivot([record("a", "x", 0.5), record("b", "y", 0.25)], title="T").text(80)
     assert "0.500 ±0.010" in text
     assert "–" in text

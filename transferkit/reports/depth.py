@@ -5,9 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich import box
-from rich.table import Table
-from rich.text import Text
 
 from ..core.fitted_table import Cell, Column, FittedTable, Name
 from ..core.results import Result
@@ -88,17 +85,15 @@ def _semantic_cell(records: Sequence[Result]) -> str:
     return f"{value:.3f} ±{(high - low) / 2:.3f}" + (f" ({np.mean(known):+.2f})" if known else "")
 
 
-def depth_table(results: Sequence[Result], *, title: str) -> Table:
-    """Show means over data sets: one row per layer, the deepest last, and one column per model."""
-    table = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+def depth_table(results: Sequence[Result], *, title: str) -> FittedTable:
+    """Return means over data sets: one row per layer, the deepest last, and one column per model."""
     models = list(dict.fromkeys(r.model for r in results))
-    table.add_column("layer")
-    for model in models:
-        table.add_column(Text(model), justify="right")
+    columns = (Column("layer"), *(Column(model, right=True, stacked=True) for model in models))
+    rows = []
     for layer in _by_depth(results):
         values = [[r.value for r in results if r.model == m and r.layer == layer] for m in models]
-        table.add_row(Text(layer), *(f"{np.mean(v):.3f}" if v else "–" for v in values))
-    return table
+        rows.append((layer, *(f"{np.mean(v):.3f}" if v else "–" for v in values)))
+    return FittedTable(columns, rows, title=title)
 
 
 def _by_depth(results: Sequence[Result]) -> list[str]:

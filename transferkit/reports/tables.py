@@ -7,12 +7,9 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
-
 from ..core.errors import MissingExtraError, UsageError
 from ..core.files import atomic_path
+from ..core.fitted_table import Cell, Column, FittedTable, Name
 from ..core.results import SEEN, SEEN_MEANS, Result, Results
 
 COLUMNS = (
@@ -136,19 +133,17 @@ def _plain(value: object) -> object:
     return _text(value) if isinstance(value, Mapping) else value
 
 
-def pivot(results: Sequence[Result], *, title: str) -> Table:
-    """Show one row per data set and one column per model; half the interval's width follows each value."""
+def pivot(results: Sequence[Result], *, title: str) -> FittedTable:
+    """Return one row per data set and one column per model; half the interval's width follows each value."""
     models = list(dict.fromkeys(r.model for r in results))
-    table = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    table.add_column("data")
-    for model in models:
-        table.add_column(Text(model), justify="right")
+    columns = (Column("data"), *(Column(model, right=True, stacked=True) for model in models))
     found = {(r.data, r.model): r for r in results}
-    if any(result.trained_on for result in results):
-        table.caption, table.caption_justify = SEEN_MEANS, "left"
-    for data in dict.fromkeys(r.data for r in results):
-        table.add_row(Text(data), *(_value(found.get((data, model))) for model in models))
-    return table
+    rows: list[tuple[Cell, ...]] = [
+        (Name(data), *(_value(found.get((data, model))) for model in models))
+        for data in dict.fromkeys(r.data for r in results)
+    ]
+    notes = [SEEN_MEANS] if any(result.trained_on for result in results) else []
+    return FittedTable(columns, rows, notes, title)
 
 
 def _value(result: Result | None) -> str:
