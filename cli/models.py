@@ -88,7 +88,7 @@ def layers(
     (spec,) = completed(spec)
     encoder = load_encoder(spec, runs=session.workspace.runs, reporter=session.reporter).at(size)
     found = resolve_layers(encoder, layers, pooling)
-    heading = f"{encoder.spec}\nImages: {preprocessing_text(encoder.view)}"
+    heading = f"{encoder.spec}\nImages: {preprocessing_text(encoder.preprocessing)}"
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("layer", "kind", "shape", "pooling", "features"):
         table.add_column(column, justify="right" if column == "features" else "left")

@@ -279,7 +279,7 @@ def content_claim(values: dict[str, Values]) -> str:
 
 def following(context: RunContext) -> str:
     """Agreement of the salient region with what was drawn, set by set."""
-    view = load_encoder(PRESET.model).at(64).view
+    preprocessing = load_encoder(PRESET.model).at(64).preprocessing
     store = FeatureStore(context.workspace.features)
     names = ("salient_position", "salient_size", "salient_hue")
     lines = []
@@ -292,7 +292,7 @@ def following(context: RunContext) -> str:
             for name in ("position_x", "position_y", "size", "hue")
             if all(name in split.factors for split in splits)
         }
-        entries = [measured(split, view, names, store=store, reporter=context.reporter) for split in splits]
+        entries = [measured(split, preprocessing, names, store=store, reporter=context.reporter) for split in splits]
         found = {n: np.concatenate([np.asarray(e.features(n).x) for e in entries]) for n in names}
         cells = [
             agreement(found["salient_position"][:, 0], factors["position_x"]),

@@ -41,7 +41,7 @@ def extract(
     data: Any,
     layers: str | Sequence[str] = "last",
     *,
-    view: Preprocessing | None = None,
+    preprocessing: Preprocessing | None = None,
     workspace: str | Path | None = None,
     quiet: bool = False,
     **settings: Any,
@@ -55,7 +55,7 @@ def extract(
             ``(image, label)``; or several of them by split, ``{"train": …, "test": …}``. A list in the data
             set's attribute ``groups``, one name per image, marks images that are not independent.
         layers: ``last``, ``stages``, ``all`` or module-name patterns.
-        view: preprocessing of a plain module; by default 224 pixels and ImageNet's mean and standard deviation.
+        preprocessing: that of a plain module; by default 224 pixels and ImageNet's mean and standard deviation.
         workspace: folder of the cache; the default is that of the command line.
         quiet: hide progress.
         settings: further fields of ``ExtractSettings``, such as ``size`` or ``precision``.
@@ -72,7 +72,7 @@ def extract(
     names = (layers,) if isinstance(layers, str) else tuple(layers)
     chosen = _settings(names, settings)
     store, named = FeatureStore(place.features), isinstance(model, str)
-    extractor = Extractor(_encoder(model, view, place), chosen, store=store, named=named)
+    extractor = Extractor(_encoder(model, preprocessing, place), chosen, store=store, named=named)
     extracted: Extracted = {layer: {} for layer in extractor.names}
     for split in _splits(data, place):
         entry = extractor.open(split).run(reporter)
@@ -158,12 +158,14 @@ def _settings(layers: tuple[str, ...], given: dict[str, Any]) -> ExtractSettings
     return ExtractSettings(layers=layers, **given)
 
 
-def _encoder(model: Any, view: Preprocessing | None, workspace: Workspace) -> Encoder:
+def _encoder(model: Any, preprocessing: Preprocessing | None, workspace: Workspace) -> Encoder:
     if isinstance(model, str):
         return load_encoder(model, runs=workspace.runs)
     if isinstance(model, nn.Module):
         name = type(model).__name__
-        return encoder_of(model, view=view, name=name, architecture=f"{name}-{_structure(model)[:16]}")
+        return encoder_of(
+            model, preprocessing=preprocessing, name=name, architecture=f"{name}-{_structure(model)[:16]}"
+        )
     if isinstance(model, Encoder):
         return model
     raise UsageError(f"A {type(model).__name__} is not a model: pass a spec, an nn.Module or an Encoder.")

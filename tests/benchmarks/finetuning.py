@@ -29,7 +29,7 @@ def main() -> None:
         encoder = load_encoder(MODEL).at(SIZE)
         network = FinetuneNetwork(encoder, settings, HeadInit.zero(encoder, len(split.classes)))
         setting = GridPoint(0.01, BATCH, 1e-4)
-        job = TrainJob(split, encoder.view, settings, setting, 99, None, None, Path(folder, "ft"), {}, 0)
+        job = TrainJob(split, encoder.preprocessing, settings, setting, 99, None, None, Path(folder, "ft"), {}, 0)
         fabric = launched_fabric(TrainerConfig(device="cpu"), precision="fp32", folder=Path(folder))
         fit = TrainingLoop(network, job, fabric=fabric, reporter=SILENT)
         fit.model.train()

@@ -65,7 +65,7 @@ def test_the_copy_is_chosen_on_import_too(checkpoint, tmp_path):
     one, two = (json.loads(invoke(tmp_path, *import_, key, *options, key).stdout) for key in ("model", "model_ema"))
     assert one["weights"] != two["weights"]
     described = json.loads((tmp_path / "ws" / "runs" / "model" / "run.json").read_text())
-    assert described["view"]["mean"] == [0.25, 0.25, 0.25]
+    assert described["preprocessing"]["mean"] == [0.25, 0.25, 0.25]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ def test_settings_that_differ_are_added_to_the_recipe():
 
 
 def test_preprocessing_that_differs_is_added_to_the_model():
-    found = [record("m", "d", 0.5, view={"transform": {"crop": n}}) for n in (32, 64)]
+    found = [record("m", "d", 0.5, preprocessing={"transform": {"crop": n}}) for n in (32, 64)]
     assert [label.model for label in labels_of(found)] == ["m (crop 32)", "m (crop 64)"]
 
 
@@ -70,10 +70,10 @@ def test_other_protocols_keep_their_names():
 
 
 def test_one_more_size_of_a_model_names_all_its_records_and_no_others():
-    sizes = [record("m", "d", 0.5, view={"transform": {"crop": n}}) for n in (32, 64)]
+    sizes = [record("m", "d", 0.5, preprocessing={"transform": {"crop": n}}) for n in (32, 64)]
     rest = [
-        record("m", "e", 0.5, protocol="knn", view={"transform": {"crop": 32}}),
-        record("n", "d", 0.5, view={"transform": {"crop": 32}}),
+        record("m", "e", 0.5, protocol="knn", preprocessing={"transform": {"crop": 32}}),
+        record("n", "d", 0.5, preprocessing={"transform": {"crop": 32}}),
     ]
     names = [label.model for label in labels_of([*sizes, *rest])]
     assert names == ["m (crop 32)", "m (crop 64)", "m (crop 32)", "n"]

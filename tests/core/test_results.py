@@ -3,7 +3,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from transferkit.core.errors import DamagedError
+from transferkit.core.errors import DamagedError, OutdatedError
 from transferkit.core.files import digest_of, write_json
 from transferkit.core.outcomes import row_outcomes
 from transferkit.core.results import Cell, Result, Results, ResultStore, Score
@@ -17,7 +17,7 @@ CELL = Cell(
     fingerprint="f" * 64,
     layer="blocks.6",
     pooling="avg",
-    view={"dtype": "float16", "crop": 224},
+    preprocessing={"dtype": "float16", "crop": 224},
     settings={"k": 20, "temperature": 0.07},
     seed=0,
     version="0.1.0",
@@ -50,7 +50,7 @@ def test_every_field_of_a_cell_changes_its_digest(name):
     assert other.digest != CELL.digest
 
 
-@pytest.mark.parametrize("name", ["view", "settings"])
+@pytest.mark.parametrize("name", ["preprocessing", "settings"])
 def test_the_order_of_settings_does_not_change_the_digest(name):
     turned = dict(reversed(getattr(CELL, name).items()))
     assert replace(CELL, **{name: turned}).digest == CELL.digest
@@ -111,15 +111,15 @@ def test_a_score_without_outcomes_leaves_none(tmp_path):
     assert bare.to_json()["outcomes"] is None
 
 
-def test_a_record_from_before_there_were_outcomes_is_read_but_not_reused(tmp_path, monkeypatch):
+def test_a_record_of_an_earlier_format_is_neither_read_nor_reused(tmp_path):
     old = result_of(CELL).to_json()
     del old["outcomes"]
-    monkeypatch.setattr("transferkit.core.results.RECORD_VERSION", 1)
-    old["cell"] = CELL.digest
-    write_json(tmp_path / f"{CELL.digest[:32]}.json", {**old, "digest": digest_of(old)})
-    monkeypatch.undo()
-    assert [(one.value, one.outcomes) for one in ResultStore(tmp_path)] == [(0.875, None)]
-    assert ResultStore(tmp_path).find(CELL) is None
+    old["cell"] = "0" * 64
+    write_json(tmp_path / f"{old['cell'][:32]}.json", {**old, "digest": digest_of(old)})
+    store = ResultStore(tmp_path)
+    (found,) = store.survey()
+    assert isinstance(found, OutdatedError)
+    assert list(store) == []
 
 
 def test_a_second_record_of_a_cell_replaces_the_first(tmp_path):

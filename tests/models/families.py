@@ -18,7 +18,7 @@ def differences(name: str, size: int | None = None) -> list[str]:
     ``all`` must contain the stages and more.
     """
     encoder = load_encoder(f"random:timm:{name}").at(size)
-    network, side = encoder.module, encoder.view.crop
+    network, side = encoder.module, encoder.preprocessing.crop
     layers = [layer.name for layer in resolve_layers(encoder, ["all"], None)]
     stages = [layer.name for layer in resolve_layers(encoder, ["stages"], None)]
     image = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(1))

@@ -79,9 +79,9 @@ def test_no_global_random_state_is_touched(text):
 
 
 def test_the_view_is_that_of_the_pretrained_network():
-    view = random_encoder("efficientnet_b1").view
+    view = random_encoder("efficientnet_b1").preprocessing
     assert (view.resize, view.crop, view.interpolation, view.fit) == (255, 240, "bilinear", "shorter")
-    view = random_encoder("imagenet-lite2").view
+    view = random_encoder("imagenet-lite2").preprocessing
     assert (view.resize, view.crop, view.interpolation) == (292, 260, "bicubic")
     assert (view.mean, view.std) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
@@ -90,7 +90,7 @@ def test_the_view_is_that_of_the_pretrained_network():
 @pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
 def test_networks_that_ask_how_to_start_and_normalise_for_published_weights(name):
     encoder = random_encoder(name)
-    assert encoder.view.crop == (224 if name == "googlenet" else 299)
+    assert encoder.preprocessing.crop == (224 if name == "googlenet" else 299)
     assert encoder.module.transform_input  # as torchvision sets it with weights
 
 
@@ -103,7 +103,7 @@ def test_every_published_configuration_of_timm_is_found_by_its_tag():
         side = config.input_size[-1]
         if config.input_size != (3, side, side):
             continue  # refused by name; see the tests of preprocessing
-        view = architecture.view()
+        view = architecture.preprocessing()
         assert (view.crop, view.mean, view.std) == (side, tuple(config.mean), tuple(config.std))
         assert view.interpolation == config.interpolation
         assert view.resize == math.floor(side / config.crop_pct)
@@ -113,9 +113,9 @@ def test_every_published_configuration_of_timm_is_found_by_its_tag():
 
 
 def test_published_configurations_of_torchvision_are_found_by_their_tags():
-    assert find_architecture("resnet50.IMAGENET1K_V1").view().resize == 256
-    assert find_architecture("resnet50.IMAGENET1K_V2").view().resize == 232
-    assert find_architecture("resnet50").view().resize == 232
+    assert find_architecture("resnet50.IMAGENET1K_V1").preprocessing().resize == 256
+    assert find_architecture("resnet50.IMAGENET1K_V2").preprocessing().resize == 232
+    assert find_architecture("resnet50").preprocessing().resize == 232
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_options_reach_the_constructor_and_stay_in_the_name():
     assert three.weights == six.weights
     assert six.architecture == "timm:vit_tiny_patch16_224?depth=2&img_size=32&num_heads=6"
     assert six.spec == "random:vit_tiny_patch16_224?depth=2&img_size=32&num_heads=6"
-    assert six.view.crop == 32
+    assert six.preprocessing.crop == 32
     x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     own = timm.create_model("vit_tiny_patch16_224", depth=2, img_size=32, num_heads=6).eval()
     own.load_state_dict(six.module.state_dict())

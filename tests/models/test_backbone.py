@@ -22,7 +22,7 @@ from transferkit.models.encoder import encoder_of
 )
 def test_the_classifier_is_off(spec, dim, classifier):
     encoder = load_encoder(spec)
-    side = encoder.view.crop
+    side = encoder.preprocessing.crop
     backbone = backbone_of(encoder)
     assert (backbone.dim, backbone.classifier) == (dim, classifier)
     assert backbone.module(torch.rand(2, 3, side, side)).shape == (2, dim)

@@ -20,7 +20,12 @@ from transferkit.core.preprocessing import Preprocessing
 from transferkit.data.arrays import from_arrays
 from transferkit.data.loading import load_batches
 from transferkit.data.resize_and_crop import frame, normalised
-from transferkit.models.architectures import find_architecture, random_encoder, torchvision_view, view_of_config
+from transferkit.models.architectures import (
+    find_architecture,
+    preprocessing_of_config,
+    random_encoder,
+    torchvision_preprocessing,
+)
 from transferkit.models.catalog import default_model, known_models, load_encoder
 from transferkit.models.encoder import ENCODERS, preprocessing_text
 
@@ -114,7 +119,7 @@ def test_every_configuration_of_timm_is_known():
 def test_every_configuration_of_timm_is_preprocessed_as_by_timm(part):
     for config, names in timm_configs()[part::10]:
         if is_square(config):
-            view = view_of_config(config, names[0])
+            view = preprocessing_of_config(config, names[0])
             assert largest_difference(view, create_transform(**config)) <= GREY_LEVELS, names
 
 
@@ -122,7 +127,7 @@ def test_every_configuration_of_timm_is_preprocessed_as_by_timm(part):
 def test_borders_and_crops_above_one_are_padded_as_by_timm(name):
     config = resolve_data_config(pretrained_cfg=get_pretrained_cfg(name).to_dict())
     config["input_size"] = (3, 96, 96)  # as with --size 96
-    view = view_of_config(config, name)
+    view = preprocessing_of_config(config, name)
     assert largest_difference(view, create_transform(**config)) <= GREY_LEVELS
     split = from_arrays(photos()[1][None], [0], name="photos", split="test")
     (batch,) = load_batches(split, view, [np.array([0])], workers=0)
@@ -138,7 +143,7 @@ def test_torchvision_s_weights_are_preprocessed_as_by_torchvision():
     }
     assert len(presets) >= 28
     for text, weights in presets.items():
-        assert largest_difference(torchvision_view(weights), weights.transforms()) <= GREY_LEVELS, text
+        assert largest_difference(torchvision_preprocessing(weights), weights.transforms()) <= GREY_LEVELS, text
 
 
 CONFIG = {
@@ -161,13 +166,13 @@ CONFIG = {
     ],
 )
 def test_what_no_view_expresses_is_refused_by_name(change, message):
-    view_of_config(CONFIG, "a_network")
+    preprocessing_of_config(CONFIG, "a_network")
     with pytest.raises(ModelError, match=f"^a_network {message}"):
-        view_of_config({**CONFIG, **change}, "a_network")
+        preprocessing_of_config({**CONFIG, **change}, "a_network")
 
 
 def test_a_network_with_a_crop_above_one_can_be_loaded_at_any_size():
-    view = find_architecture("timm:volo_d5_512").view()
+    view = find_architecture("timm:volo_d5_512").preprocessing()
     assert (view.resize, view.crop) == (445, 512)
     assert (view.at(256).resize, view.at(256).crop) == (222, 256)
 

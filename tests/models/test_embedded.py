@@ -34,14 +34,14 @@ def seen(name: str, view: Preprocessing) -> Tensor:
 def test_a_cat_is_a_cat_and_coffee_is_coffee(spec):
     encoder = load_encoder(spec)
     with torch.inference_mode():
-        assert int(encoder.module(seen("chelsea.png", encoder.view)).argmax()) in CATS
-        assert int(encoder.module(seen("coffee.png", encoder.view)).argmax()) == ESPRESSO
+        assert int(encoder.module(seen("chelsea.png", encoder.preprocessing)).argmax()) in CATS
+        assert int(encoder.module(seen("coffee.png", encoder.preprocessing)).argmax()) == ESPRESSO
 
 
 @pytest.mark.parametrize(("level", "crop", "resize"), [(0, 224, 256), (1, 240, 272), (2, 260, 292)])
 def test_preprocessing_is_that_of_training(level, crop, resize):
     encoder = load_encoder(f"imagenet-lite{level}")
-    view = encoder.view
+    view = encoder.preprocessing
     assert (view.crop, view.resize, view.interpolation, view.mean) == (
         crop,
         resize,
@@ -84,8 +84,12 @@ def test_pixels_are_the_image_itself():
         "vector",
         3072,
     )
-    assert (encoder.view.fit, encoder.view.interpolation, encoder.view.crop) == ("squash", "area", 32)
-    assert (encoder.view.mean, encoder.view.std) == ((0, 0, 0), (1, 1, 1))
+    assert (encoder.preprocessing.fit, encoder.preprocessing.interpolation, encoder.preprocessing.crop) == (
+        "squash",
+        "area",
+        32,
+    )
+    assert (encoder.preprocessing.mean, encoder.preprocessing.std) == ((0, 0, 0), (1, 1, 1))
     x = torch.rand(2, 3, 32, 32)
     with pooled_outputs(encoder, ["pixels"]) as outputs:
         assert torch.equal(outputs(x)["pixels"], x.flatten(1))

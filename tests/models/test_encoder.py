@@ -18,13 +18,13 @@ def test_a_custom_module_becomes_an_encoder():
     assert not module.training
     assert (encoder.spec, encoder.architecture, encoder.pooling) == ("mine", "mine", "avg")
     assert encoder.weights == weights_digest(module)
-    assert encoder.view == Preprocessing()
+    assert encoder.preprocessing == Preprocessing()
 
 
 def test_given_fields_are_kept():
     view = Preprocessing(resize=32, crop=32)
-    encoder = encoder_of(nn.Flatten(), name="mine", view=view, architecture="none", source="here")
-    assert (encoder.view, encoder.architecture, encoder.source) == (view, "none", "here")
+    encoder = encoder_of(nn.Flatten(), name="mine", preprocessing=view, architecture="none", source="here")
+    assert (encoder.preprocessing, encoder.architecture, encoder.source) == (view, "none", "here")
 
 
 def test_a_transformer_s_own_pooling():
@@ -35,7 +35,7 @@ def test_a_transformer_s_own_pooling():
 
 def test_another_size_is_another_view():
     encoder = encoder_of(nn.Flatten(), name="mine")
-    assert encoder.at(112).view.crop == 112
+    assert encoder.at(112).preprocessing.crop == 112
     assert encoder.at(None) is encoder
 
 
@@ -63,8 +63,8 @@ def test_a_transformer_of_one_size_is_given_another_as_by_timm(arch):
         assert_close(small.module(x), reference(x))
     assert small.architecture.startswith(f"timm:{name}?")
     assert "img_size=28" in small.architecture
-    assert load_encoder(f"random:{small.architecture}").view.crop == 28
-    assert small.view.crop == 28
+    assert load_encoder(f"random:{small.architecture}").preprocessing.crop == 28
+    assert small.preprocessing.crop == 28
     assert small.at(28) == small or small.at(28).module is small.module
 
 

@@ -104,7 +104,7 @@ def test_an_imported_checkpoint_is_a_run(tmp_path):
     torch.save({"state_dict": {f"module.{n}": t for n, t in source.module.state_dict().items()}}, tmp_path / "x.pt")
     run = Run.named("mine", tmp_path / "runs")
     encoder = import_weights(f"file:{tmp_path}/x.pt#resnet18", run=run, size=96)
-    assert (encoder.spec, encoder.view.crop) == ("run:mine", 96)
+    assert (encoder.spec, encoder.preprocessing.crop) == ("run:mine", 96)
     assert encoder.weights == source.weights
     with pytest.raises(UsageError, match="a run mine already"):
         import_weights(f"file:{tmp_path}/x.pt#resnet18", run=run)

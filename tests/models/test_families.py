@@ -79,7 +79,7 @@ def test_the_classifier_is_what_runs_after_the_representation(name, classifier):
     features = {name for name in encoder.module.state_dict() if not name.startswith(classifier)}
     backbone = backbone_of(encoder)
     assert set(backbone.module.state_dict()) == features
-    image = torch.randn(1, 3, encoder.view.crop, encoder.view.crop)
+    image = torch.randn(1, 3, encoder.preprocessing.crop, encoder.preprocessing.crop)
     with torch.inference_mode():
         output = backbone.module(image)
     with pooled_outputs(encoder, ["last"]) as outputs:
@@ -101,7 +101,7 @@ def test_last_does_not_depend_on_the_values_of_the_weights(fill):
 def test_last_has_one_name_and_the_same_values_with_and_without_a_classifier(spec):
     whole, headless = load_encoder(spec), load_encoder(spec)
     backbone_of(headless)
-    side = whole.view.crop
+    side = whole.preprocessing.crop
     image = torch.randn(1, 3, side, side)
     found = []
     for encoder in (whole, headless):

@@ -34,7 +34,7 @@ def noise():
 
 def encoder():
     torch.manual_seed(0)
-    return encoder_of(Small(), name="small", view=Preprocessing(resize=8, crop=8))
+    return encoder_of(Small(), name="small", preprocessing=Preprocessing(resize=8, crop=8))
 
 
 def hooks_of(module):

@@ -16,7 +16,7 @@ def names(spec: str, choice: str) -> list[str]:
 
 
 def small(module: nn.Module):
-    return encoder_of(module, name="mine", view=Preprocessing(resize=16, crop=16))
+    return encoder_of(module, name="mine", preprocessing=Preprocessing(resize=16, crop=16))
 
 
 @pytest.mark.parametrize(

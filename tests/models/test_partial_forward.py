@@ -49,5 +49,5 @@ class Skipping(nn.Module):
 
 
 def test_a_network_with_a_skip_connection_around_the_layer_has_no_partial_forward_pass():
-    encoder = encoder_of(Skipping(), name="skipping", view=Preprocessing(16, 16))
+    encoder = encoder_of(Skipping(), name="skipping", preprocessing=Preprocessing(16, 16))
     assert partial_forward(encoder, "layer") is None

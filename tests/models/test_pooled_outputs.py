@@ -16,7 +16,7 @@ def noise(side: int, n: int = 3) -> Tensor:
 
 
 def small(module: nn.Module):
-    return encoder_of(module, name="mine", view=Preprocessing(resize=16, crop=16))
+    return encoder_of(module, name="mine", preprocessing=Preprocessing(resize=16, crop=16))
 
 
 def pooled(encoder, layer: str, x: Tensor, pooling: str | None = None) -> Tensor:

@@ -61,7 +61,7 @@ def test_torchvision_weights_in_its_cache_are_used(monkeypatch, tmp_path):
     assert encoder.spec == "torchvision:mobilenet_v3_small@IMAGENET1K_V1"
     assert encoder.architecture == "torchvision:mobilenet_v3_small"
     assert weights.url in encoder.source
-    assert (encoder.view.resize, encoder.view.crop) == (256, 224)
+    assert (encoder.preprocessing.resize, encoder.preprocessing.crop) == (256, 224)
     assert torch.equal(encoder.module.features[0][0].weight, state["features.0.0.weight"])
 
 

@@ -183,7 +183,7 @@ def test_published_names_give_the_network_that_timm_loads(name, tmp_path):
     state = published(module)
     torch.save(state, tmp_path / "w.pth")
     encoder = file_encoder(f"{tmp_path / 'w.pth'}#{arch}")
-    x = images(encoder.view.crop)
+    x = images(encoder.preprocessing.crop)
     with torch.inference_mode():
         assert_close(encoder.module(x), module(x))
         if name not in ("DINOv2's teacher in chunks", "DINOv2's registers in chunks", "open_clip"):
@@ -268,7 +268,7 @@ def test_heads_of_several_parts_make_way_as_in_timm(arch, classes, tmp_path):
     reference = find_architecture(arch).build(classes=0).eval()
     own = reference.state_dict()
     reference.load_state_dict({name: value for name, value in module.state_dict().items() if name in own})
-    x = images(encoder.view.crop)
+    x = images(encoder.preprocessing.crop)
     with torch.inference_mode():
         assert_close(encoder.module(x), reference(x))
 

@@ -38,7 +38,7 @@ def test_a_description_survives_the_disk(tmp_path):
 def test_a_run_loads_as_the_network_it_is_without_its_classifier(tmp_path):
     make_run(tmp_path, "r", seed=5)
     encoder = load_encoder("run:r", runs=tmp_path)
-    assert (encoder.spec, encoder.architecture, encoder.view) == ("run:r", "timm:test_resnet", VIEW)
+    assert (encoder.spec, encoder.architecture, encoder.preprocessing) == ("run:r", "timm:test_resnet", VIEW)
     assert encoder.source == "ce on leaves"
     expected = backbone_of(load_encoder("random:test_resnet@5").at(48))
     images = torch.rand(2, 3, 48, 48)
@@ -89,7 +89,7 @@ def test_without_a_workspace_there_are_no_runs():
         load_encoder("run:r")
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"view": {}}', '{"view": null}'])
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"preprocessing": {}}', '{"preprocessing": null}'])
 def test_a_damaged_description_is_reported_and_hides_no_other_run(text, tmp_path):
     make_run(tmp_path, "good")
     run = make_run(tmp_path, "bad")

@@ -22,26 +22,26 @@ OWN = load_encoder("random:timm:test_resnet")
 )
 def test_a_field_of_the_preprocessing_is_changed_and_named(options, field, value):
     encoder = load_encoder(f"random:timm:test_resnet?{options}")
-    assert getattr(encoder.view, field) == value != getattr(OWN.view, field)
+    assert getattr(encoder.preprocessing, field) == value != getattr(OWN.preprocessing, field)
     assert encoder.spec == f"random:test_resnet?{options}"
     assert encoder.architecture == OWN.architecture
     assert encoder.weights == OWN.weights
     require_known_model(encoder.spec)
-    assert load_encoder(encoder.spec).view == encoder.view
+    assert load_encoder(encoder.spec).preprocessing == encoder.preprocessing
 
 
 def test_it_can_be_combined_with_options_of_the_constructor(tmp_path):
     arch = "vit_tiny_patch16_224?depth=1&img_size=32"
     torch.save(load_encoder(f"random:{arch}").module.state_dict(), tmp_path / "w.pt")
     encoder = load_encoder(f"file:{tmp_path}/w.pt#{arch}&mean=0.25")
-    assert encoder.view.mean == (0.25, 0.25, 0.25)
-    assert encoder.view.crop == 32
+    assert encoder.preprocessing.mean == (0.25, 0.25, 0.25)
+    assert encoder.preprocessing.crop == 32
     assert encoder.architecture == f"timm:{arch}"
 
 
 def test_every_form_of_a_spec_accepts_it():
     encoder = load_encoder("pixels?interpolation=bilinear")
-    assert (encoder.view.interpolation, encoder.spec) == ("bilinear", "pixels?interpolation=bilinear")
+    assert (encoder.preprocessing.interpolation, encoder.spec) == ("bilinear", "pixels?interpolation=bilinear")
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,6 @@ def test_the_demo_trains_extracts_probes_and_does_nothing_twice(tmp_path, monkey
         assert len(results) == len(models)
     accuracy = {r.model: r.value for r in found.at_last}
     assert accuracy["imagenet-lite0"] > accuracy["random:resnet10t"]
-    shown = {r.model: r.view["transform"]["crop"] for r in found.at_last}
+    shown = {r.model: r.preprocessing["transform"]["crop"] for r in found.at_last}
     assert shown["run:demo-ce"] == shown["random:resnet10t"]
     assert demo.run_demo(context).results.to_json() == found.results.to_json()

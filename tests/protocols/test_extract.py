@@ -65,7 +65,7 @@ def test_features_are_those_of_the_plain_forward_pass(photos: Path, tmp_path: Pa
     split = opened(photos, tmp_path)
     network = extractor(tmp_path)
     entry = network.open(split).run()
-    view, module = network.encoder.view, network.encoder.module
+    view, module = network.encoder.preprocessing, network.encoder.module
     images = []
     for name in split.ids:
         image = Image.open(photos / name)
@@ -129,8 +129,8 @@ def test_a_variant_is_another_entry_with_the_features_of_the_changed_images(phot
     network = extractor(tmp_path, replace(SMALL, variant="rotate:180"))
     variant = network.open(split).run()
     assert plain.key.differences(variant.key) == [("view", "test", "rotate:180")]
-    squares = np.stack([frame(split.reader.image(row), network.encoder.view) for row in range(len(split))])
-    images = normalised(torch.from_numpy(squares).flip(2, 3), network.encoder.view)
+    squares = np.stack([frame(split.reader.image(row), network.encoder.preprocessing) for row in range(len(split))])
+    images = normalised(torch.from_numpy(squares).flip(2, 3), network.encoder.preprocessing)
     with torch.inference_mode(), pooled_outputs(network.encoder, ["layer4"], "avg") as outputs:
         expected = outputs(images)["layer4"]
     np.testing.assert_allclose(variant.features("layer4").x, expected, rtol=0.01, atol=0.01)
@@ -199,7 +199,7 @@ def test_overflow_in_float16_is_refused_with_layer_and_row(photos: Path, tmp_pat
             return self.layer1(x) * 1e7
 
     settings = ExtractSettings(layers=("output",), size=32, device="cpu", precision="fp32", workers=0)
-    encoder = encoder_of(Loud(), name="loud", view=Preprocessing())
+    encoder = encoder_of(Loud(), name="loud", preprocessing=Preprocessing())
     network = Extractor(encoder, settings, store=FeatureStore(tmp_path / "features"))
     with pytest.raises(NonFiniteError, match=r"output .*not finite.*--dtype float32"):
         network.open(opened(photos, tmp_path)).run()
@@ -315,13 +315,13 @@ class Volume(torch.nn.Module):
 
 def test_weights_with_five_axes_are_extracted_as_they_are(photos: Path, tmp_path: Path) -> None:
     module = Volume()
-    encoder = encoder_of(module, name="volume", view=Preprocessing(resize=32, crop=32))
+    encoder = encoder_of(module, name="volume", preprocessing=Preprocessing(resize=32, crop=32))
     settings = replace(SMALL, layers=("last",), size=None)
     split = opened(photos, tmp_path)
     found = Extractor(encoder, settings, store=FeatureStore(tmp_path / "features")).open(split).run()
-    squares = np.stack([frame(split.reader.image(row), encoder.view) for row in range(len(split))])
+    squares = np.stack([frame(split.reader.image(row), encoder.preprocessing) for row in range(len(split))])
     with torch.inference_mode():
-        expected = module(normalised(torch.from_numpy(squares), encoder.view))
+        expected = module(normalised(torch.from_numpy(squares), encoder.preprocessing))
     np.testing.assert_allclose(found.features("last").x, expected, rtol=0.01, atol=0.01)
     assert module.flat.weight.is_contiguous(memory_format=torch.channels_last)
 

@@ -70,7 +70,7 @@ class Told:
 def distances(row, found):
     """Compute the distances by a separate forward pass over the 8-bit pictures."""
     encoder, kept = load_encoder(row.model), []
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (encoder.view.mean, encoder.view.std))
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (encoder.preprocessing.mean, encoder.preprocessing.std))
     layer = encoder.module.get_submodule(row.layer)
     layer.register_forward_hook(lambda *args: kept.append(args[2].flatten(1)))
     for pictures in (found.originals, row.pictures):

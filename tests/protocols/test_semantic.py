@@ -44,14 +44,14 @@ def semantics(root, data, settings=STAGES, model=MODEL):
 
 def test_targets_are_measured_once_a_view_and_not_once_an_encoder(root, discs, monkeypatch):
     asked = semantics(root, discs)
-    split, view = asked.dataset.split("train"), asked.extractor.encoder.view
-    entry = measured(split, view, targets_of("low"), store=asked.extractor.store)
+    split, preprocessing = asked.dataset.split("train"), asked.extractor.encoder.preprocessing
+    entry = measured(split, preprocessing, targets_of("low"), store=asked.extractor.store)
     monkeypatch.setattr("transferkit.protocols.targets.measure_batch", None)  # never again
-    other = replace(view, mean=(0.5, 0.5, 0.5))
+    other = replace(preprocessing, mean=(0.5, 0.5, 0.5))
     again = measured(split, other, targets_of("low"), store=asked.extractor.store)
     assert again.folder == entry.folder
     assert again.verify() == []
-    smaller = asked.extractor.store.entry(replace(entry.key, transform=view.at(16).to_json()))
+    smaller = asked.extractor.store.entry(replace(entry.key, transform=preprocessing.at(16).to_json()))
     assert not smaller.begun
 
 
@@ -66,7 +66,7 @@ def test_every_row_has_its_targets(root, discs):
     asked = semantics(root, discs)
     entry = measured(
         asked.dataset.split("test"),
-        asked.extractor.encoder.view,
+        asked.extractor.encoder.preprocessing,
         targets_of("low"),
         store=asked.extractor.store,
     )
@@ -87,7 +87,7 @@ def test_the_score_is_that_of_the_features_and_stands_beside_its_floors(root, di
     store = asked.extractor.store
     splits = {}
     for name, split in asked.dataset.splits.items():
-        entry = measured(split, asked.extractor.encoder.view, targets_of("low"), store=store)
+        entry = measured(split, asked.extractor.encoder.preprocessing, targets_of("low"), store=store)
         features = asked.extractor.open(split).run().features("layer1")
         splits[name] = replace(features, targets=read_targets(entry, targets_of("low"), features.ids))
     plain, constant = target_scores(splits, settings.grid, seed=0)
@@ -325,7 +325,7 @@ def test_the_pixels_baseline_of_another_view_is_another(root, discs):
     """Targets are measured on the preprocessed image; features of ``pixels`` do not identify the preprocessing."""
     low = SemanticSettings(level="low", target_penalties=3, mid_tasks=())
     one, other = semantics(root, discs), semantics(root, discs)
-    cropped = replace(other.extractor.encoder, view=replace(other.extractor.encoder.view, crop=16))
+    cropped = replace(other.extractor.encoder, preprocessing=replace(other.extractor.encoder.preprocessing, crop=16))
     other.extractor.encoder, other.known = cropped, one.known
     before = one.score_layer("layer1", low).extra_metrics["targets"]
     keys = set(one.known)

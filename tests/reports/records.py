@@ -32,6 +32,6 @@ def record(model: str, data: str, value: float, *, half: float = 0.01, **changes
         "cell": f"{model}-{data}",
         "pooling": "avg",
         "fingerprint": "f",
-        "view": {},
+        "preprocessing": {},
     }
     return Result(**{**fields, **changes})

@@ -7,6 +7,7 @@ import pytest
 
 from tests.reports.records import record
 from tests.reports.studied import DATA, LAYERS, MODELS, named, outcomes, study
+from transferkit.core.files import digest_of, write_json
 from transferkit.core.results import ResultStore
 from transferkit.reports.result_table import DOMAINS, by_domain, domain_of, load_results, result_table
 
@@ -110,6 +111,9 @@ def test_damaged_records_and_other_versions_are_left_out_and_named(tmp_path):
     store.add(named(record("m", "e", 0.5), version="0.0.9"))
     store.add(named(record("m", "f", 0.5), protocol="finetune-setting"))
     store.add(replace(named(record("m", "h", 0.5)), cell="0" * 64))  # as if asked for otherwise
+    old = named(record("m", "o", 0.5)).to_json()
+    old["view"] = old.pop("preprocessing")  # as version 5 named it
+    write_json(tmp_path / f"{old['cell'][:32]}.json", {**old, "digest": digest_of(old)})
     (tmp_path / "broken.json").write_text("{")
     changed = tmp_path / f"{named(record('m', 'g', 0.5)).cell[:32]}.json"
     store.add(named(record("m", "g", 0.5)))
@@ -121,7 +125,7 @@ def test_damaged_records_and_other_versions_are_left_out_and_named(tmp_path):
     assert any("broken.json is not a valid result record" in s for s in found.left_out)
     assert any(changed.name in s and "differ from those that were written" in s for s in found.left_out)
     assert any(s.startswith("1 record is of transferkit 0.0.9, not ") for s in found.left_out)
-    assert any(s.startswith("1 record is in an earlier format, and may have been") for s in found.left_out)
+    assert any(s.startswith("2 records are in an earlier format, and may have been") for s in found.left_out)
 
 
 def test_only_wanted_records_are_read(tmp_path):

@@ -95,7 +95,7 @@ def test_networks_are_timed_where_and_as_precisely_as_they_will_run(monkeypatch)
         return Compute(torch.device("cpu", 0), "bf16")
 
     network = Watched()
-    encoder = encoder_of(network, name="watched", view=Preprocessing(resize=8, crop=8))
+    encoder = encoder_of(network, name="watched", preprocessing=Preprocessing(resize=8, crop=8))
     monkeypatch.setattr(module, "choose_compute", chosen)
     monkeypatch.setattr(module, "_TIMINGS", 2)
     study = parse_study(

@@ -163,7 +163,7 @@ class Entry:
             weights=key.weights,
             fingerprint=self.fingerprint,
             skipped=rows.skipped,
-            view=key.extraction_settings,
+            preprocessing=key.extraction_settings,
             groups=self.groups and tuple(compress(self.groups, rows.read.tolist())),
         )
 

@@ -11,6 +11,7 @@
     │   └── CheckpointError          weights that do not fit, or cannot be read safely
     ├── CacheError                   the feature cache cannot fulfil the request
     │   └── DamagedError             bytes on disk differ from the bytes that were written
+    │       └── OutdatedError        a result record of an earlier format
     ├── ShapeError                   an array of the wrong shape or type (also a ValueError)
     ├── NonFiniteError               NaN or infinity in an array (also a ValueError)
     ├── StudyError                   failed tasks of a study, or machines that are not available
@@ -63,6 +64,10 @@ class CacheError(TransferkitError):
 
 class DamagedError(CacheError):
     """Bytes on disk differ from the bytes that were written."""
+
+
+class OutdatedError(DamagedError):
+    """A result record that an earlier version wrote in another format."""
 
 
 class ShapeError(TransferkitError, ValueError):

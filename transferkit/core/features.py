@@ -36,7 +36,7 @@ class Features:
         weights: digest of the encoder's weights.
         fingerprint: digest of the split's content.
         skipped: ``(id, reason)`` of each row that is left out because its file is unreadable.
-        view: other fields of the cache key that affect the features: transform, dtype, precision, architecture.
+        preprocessing: all settings of the extraction that affect the features: transform, dtype, precision, …
         targets: name → further targets of each row: numbers ``[n, t]``, or categories ``[n]``.
         augmented: features ``[n, d]`` of augmented views of the same rows, for probes that train on several views.
         groups: ``[n]`` name of the group of each row, the same in every split; rows of one group (patches of
@@ -55,7 +55,7 @@ class Features:
     weights: str = ""
     fingerprint: str = ""
     skipped: tuple[tuple[str, str], ...] = field(default=())
-    view: Mapping[str, Any] = field(default_factory=dict)
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
     targets: Mapping[str, NDArray] = field(default_factory=dict)
     augmented: tuple[Matrix, ...] = ()
     groups: Groups = None

@@ -81,7 +81,7 @@ def _settings(record: Result) -> dict[str, Any]:
 
 def _contents(record: Result) -> dict[str, Any]:
     return {
-        **dict(_flat("view", record.view)),
+        **dict(_flat("preprocessing", record.preprocessing)),
         "weights": record.weights[:8],
         "pooling": record.pooling,
         "fingerprint": record.fingerprint[:8],

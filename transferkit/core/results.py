@@ -8,17 +8,18 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, overload
 
-from .errors import DamagedError
+from .errors import DamagedError, OutdatedError
 from .files import digest_of, write_json
 from .outcomes import Outcomes
 from .statistics import Interval
 
-RECORD_VERSION = 5
+RECORD_VERSION = 6
 """Version of records. It increases when a record gains a field or the computation of a number is corrected, so
-that older records are not reused; they can still be read.
+that older records are not reused. Reports leave them out and count them.
 
 2 added the outcome of each row or episode; 3 corrected refits with a weak penalty; 4 made intervals be over images
-and groups; 5 left out intervals that rest on too few groups, draws, seeds or rows.
+and groups; 5 left out intervals that rest on too few groups, draws, seeds or rows; 6 renamed view to
+preprocessing, and floors to baselines.
 """
 
 
@@ -43,7 +44,7 @@ class Cell:
         model, weights: spec of the encoder and digest of its weights.
         data, fingerprint: spec of the data set and digest of the content of all splits.
         layer, pooling: layer of the features and its pooling.
-        view: other fields of the cache key that affect the features (transform, dtype, precision).
+        preprocessing: all settings of the extraction that affect the features (transform, dtype, precision).
         settings: settings of the protocol, as plain values.
         seed: seed of all random draws.
         version: version of transferkit; other versions do not reuse the number, because they may compute another.
@@ -56,7 +57,7 @@ class Cell:
     fingerprint: str
     layer: str
     pooling: str
-    view: Mapping[str, Any]
+    preprocessing: Mapping[str, Any]
     settings: Mapping[str, Any]
     seed: int
     version: str
@@ -123,7 +124,7 @@ class Result:
     cell: str
     pooling: str
     fingerprint: str
-    view: Mapping[str, Any]
+    preprocessing: Mapping[str, Any]
     outcomes: Outcomes | None = None
 
     @classmethod
@@ -175,8 +176,8 @@ class Result:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Result":
-        """Return the record that ``to_json`` converted; records of version 1 have no outcomes."""
-        outcomes = value.get("outcomes")
+        """Return the record that ``to_json`` converted."""
+        outcomes = value["outcomes"]
         low, high = (math.nan if value[name] is None else value[name] for name in ("ci_low", "ci_high"))
         return cls(
             **{
@@ -195,6 +196,7 @@ class Result:
 
 
 _CELL_FIELDS = [f.name for f in fields(Cell)]
+_FIELDS = {f.name for f in fields(Result)}
 
 
 class ResultStore:
@@ -228,12 +230,20 @@ class ResultStore:
         write_json(self._path(result.cell), {**value, "digest": digest_of(value)})
 
     def __iter__(self) -> Iterator[Result]:
-        """Yield each record, in the order of model, data, protocol, layer and digest."""
-        records = [self._read(path) for path in self._folder.glob("*.json")]
+        """Yield each record, in the order of model, data, protocol, layer and digest; without outdated ones.
+
+        Raises: DamagedError: if a record is damaged.
+        """
+        records: list[Result] = []
+        for found in self.survey():
+            if isinstance(found, Result):
+                records.append(found)
+            elif not isinstance(found, OutdatedError):
+                raise found
         yield from sorted(records, key=lambda r: (r.model, r.data, r.protocol, r.layer, r.cell))
 
     def survey(self) -> Iterator[Result | DamagedError]:
-        """Yield each record, or the error if it is damaged, in the order of the file names."""
+        """Yield each record, or the error if it is damaged or outdated, in the order of the file names."""
         for path in sorted(self._folder.glob("*.json")):
             try:
                 yield self._read(path)
@@ -251,6 +261,8 @@ class ResultStore:
             intact = written == _digest_without(text, written) or written == digest_of(value)
             if not intact or not value["cell"].startswith(path.stem):
                 raise ValueError("its bytes differ from those that were written")
+            if value.keys() != _FIELDS:
+                raise OutdatedError(f"{path} was written by another version. Delete it; the next run recomputes it.")
             return Result.from_json(value)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DamagedError(

@@ -42,7 +42,7 @@ class Batch:
 
 def load_batches(
     split: Split,
-    view: Preprocessing,
+    preprocessing: Preprocessing,
     batches: Iterable[NDArray[np.int64]],
     *,
     workers: int,
@@ -52,14 +52,14 @@ def load_batches(
 
     Args:
         split: Split of the rows.
-        view: Preprocessing of the images.
+        preprocessing: Preprocessing of the images.
         batches: Batches of row numbers; at most two batches per worker are read in advance, none without workers.
         workers: Number of decoding processes; 0 decodes in this process.
         variant: Variant of the images.
 
     Raises: DataError: If a reader rejects the data set itself, not only one image.
     """
-    yield from load_items(Frames(split.reader, view, variant), batches, workers=workers)
+    yield from load_items(Frames(split.reader, preprocessing, variant), batches, workers=workers)
 
 
 def load_items(dataset: Any, batches: Iterable[NDArray[np.int64]], *, workers: int) -> Iterator[Any]:
@@ -151,11 +151,11 @@ class Frames(Dataset):
     """Data set for torch's loader whose items are batches, indexed by their rows."""
 
     reader: Reader
-    view: Preprocessing
+    preprocessing: Preprocessing
     variant: Variant = PLAIN
 
     def __getitem__(self, rows: NDArray[np.int64]) -> Batch | DataError:
-        images = torch.zeros(len(rows), 3, self.view.crop, self.view.crop, dtype=torch.uint8)
+        images = torch.zeros(len(rows), 3, self.preprocessing.crop, self.preprocessing.crop, dtype=torch.uint8)
         reasons, greys = {}, {}
         try:
             for target, row in zip(images.numpy(), rows.tolist(), strict=True):
@@ -164,7 +164,7 @@ class Frames(Dataset):
                         image = self.reader.image(row)
                     if found:
                         greys[row] = found[-1]
-                    target[:] = self.variant.square(image, self.view, row=row)
+                    target[:] = self.variant.square(image, self.preprocessing, row=row)
                 except UnreadableImageError as error:
                     reasons[row] = str(error)
         except DataError as error:  # as a value, because the loader would hide its message in a traceback

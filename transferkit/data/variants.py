@@ -84,13 +84,13 @@ class Variant:
             choices = ", ".join(f"{kind}:{number}" for number in known) or f"{kind}:0, {kind}:1 and so on"
             raise UsageError(f"No variant named {self.name!r}. Choose from: {choices}.")
 
-    def square(self, image: Pixels, view: Preprocessing, *, row: int) -> Pixels:
+    def square(self, image: Pixels, preprocessing: Preprocessing, *, row: int) -> Pixels:
         """Make the variant of the preprocessed ``image`` ``[h, w, 3]`` of a row: ``[3, crop, crop]``."""
         if self.name == PLAIN:
-            return frame(image, view)
+            return frame(image, preprocessing)
         kind, _, number = self.name.partition(":")
         rng = generator(0, "variant", kind, int(number), row)
-        return VARIANTS[kind].transform(image, view, int(number), rng)
+        return VARIANTS[kind].transform(image, preprocessing, int(number), rng)
 
 
 def _registered(name: str, numbers: Sequence[int], description: str) -> Callable[[ImageTransform], ImageTransform]:
@@ -102,8 +102,8 @@ def _registered(name: str, numbers: Sequence[int], description: str) -> Callable
 
 
 @_registered("augment", (), "random resized crop and random flip; each number is another draw")
-def _augmented(image: Pixels, view: Preprocessing, number: int, rng: np.random.Generator) -> Pixels:
-    return augment_cpu(image, _crop_and_flip(view.crop), rng)
+def _augmented(image: Pixels, preprocessing: Preprocessing, number: int, rng: np.random.Generator) -> Pixels:
+    return augment_cpu(image, _crop_and_flip(preprocessing.crop), rng)
 
 
 @cache  # one check of the settings for all images
@@ -112,52 +112,52 @@ def _crop_and_flip(size: int) -> AugmentSettings:
 
 
 @_registered("rotate", (90, 180, 270), "counterclockwise rotation in degrees")
-def _rotated(image: Pixels, view: Preprocessing, number: int, rng: np.random.Generator) -> Pixels:
-    return np.rot90(frame(image, view), number // 90, axes=(1, 2)).copy()
+def _rotated(image: Pixels, preprocessing: Preprocessing, number: int, rng: np.random.Generator) -> Pixels:
+    return np.rot90(frame(image, preprocessing), number // 90, axes=(1, 2)).copy()
 
 
 @_registered("patch", range(GRID**2), "one of nine patches in row-major order, enlarged")
-def _patch(image: Pixels, view: Preprocessing, number: int, rng: np.random.Generator) -> Pixels:
+def _patch(image: Pixels, preprocessing: Preprocessing, number: int, rng: np.random.Generator) -> Pixels:
     """Cut out a patch without a seventh of its width on each side, so that edges do not reveal its position."""
     from torchvision.transforms.v2 import (
         functional as transforms,
     )  # imported here, because it takes seconds and is rarely needed
 
-    square = torch.from_numpy(frame(image, view))
-    cell = view.crop / GRID
+    square = torch.from_numpy(frame(image, preprocessing))
+    cell = preprocessing.crop / GRID
     side = max(1, round(cell * 5 / 7))
-    top, left = (min(round(index * cell + cell / 7), view.crop - side) for index in divmod(number, GRID))
+    top, left = (min(round(index * cell + cell / 7), preprocessing.crop - side) for index in divmod(number, GRID))
     patch = square[:, top : top + side, left : left + side]
-    return transforms.resize(patch, [view.crop, view.crop], antialias=True).numpy()
+    return transforms.resize(patch, [preprocessing.crop, preprocessing.crop], antialias=True).numpy()
 
 
 @_registered("noise", SEVERITIES, "Gaussian noise")
-def _noisy(image: Pixels, view: Preprocessing, number: int, rng: np.random.Generator) -> Pixels:
-    square = frame(image, view)
+def _noisy(image: Pixels, preprocessing: Preprocessing, number: int, rng: np.random.Generator) -> Pixels:
+    square = frame(image, preprocessing)
     noise = rng.normal(scale=255 * _NOISE[number - 1], size=square.shape)
     return np.rint(square + noise).clip(0, 255).astype(np.uint8)
 
 
 @_registered("blur", SEVERITIES, "Gaussian blur")
-def _blurred(image: Pixels, view: Preprocessing, number: int, rng: np.random.Generator) -> Pixels:
+def _blurred(image: Pixels, preprocessing: Preprocessing, number: int, rng: np.random.Generator) -> Pixels:
     from torchvision.transforms.v2 import functional as transforms
 
-    sigma = _BLUR[number - 1] * (view.crop / _SIDE) ** 0.5
-    radius = min(max(1, round(3 * sigma)), (view.crop - 1) // 2)  # the mirrored border lies within the image
-    square = torch.from_numpy(frame(image, view))
+    sigma = _BLUR[number - 1] * (preprocessing.crop / _SIDE) ** 0.5
+    radius = min(max(1, round(3 * sigma)), (preprocessing.crop - 1) // 2)  # the mirrored border lies within the image
+    square = torch.from_numpy(frame(image, preprocessing))
     return transforms.gaussian_blur(square, [2 * radius + 1] * 2, [sigma] * 2).numpy()
 
 
 @_registered("contrast", SEVERITIES, "reduced contrast around the mean of each channel")
-def _flattened(image: Pixels, view: Preprocessing, number: int, rng: np.random.Generator) -> Pixels:
-    square = frame(image, view)
+def _flattened(image: Pixels, preprocessing: Preprocessing, number: int, rng: np.random.Generator) -> Pixels:
+    square = frame(image, preprocessing)
     mean = square.mean(axis=(1, 2), keepdims=True)
     return np.rint(mean + _CONTRAST[number - 1] * (square - mean)).astype(np.uint8)
 
 
 @_registered("jpeg", SEVERITIES, "JPEG compression")
-def _compressed(image: Pixels, view: Preprocessing, number: int, rng: np.random.Generator) -> Pixels:
-    square = frame(image, view)
+def _compressed(image: Pixels, preprocessing: Preprocessing, number: int, rng: np.random.Generator) -> Pixels:
+    square = frame(image, preprocessing)
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(square.transpose(1, 2, 0))).save(file, "JPEG", quality=_JPEG[number - 1])
     return np.ascontiguousarray(np.asarray(Image.open(file)).transpose(2, 0, 1))

@@ -122,20 +122,20 @@ class Architecture:
         hint = f" Options of the network: {', '.join(near or known)}." if unknown else ""
         return UsageError(f"{self} cannot be built: {reason.rstrip('.')}.{hint}")
 
-    def view(self) -> Preprocessing:
+    def preprocessing(self) -> Preprocessing:
         """Return the preprocessing of its tag, or of its library's default weights."""
         if self.library == "timm":
             from timm.data import resolve_data_config
             from timm.models import get_pretrained_cfg
 
             config: Any = get_pretrained_cfg(self.tagged)
-            view = view_of_config(resolve_data_config(pretrained_cfg=config.to_dict()), str(self))
+            preprocessing = preprocessing_of_config(resolve_data_config(pretrained_cfg=config.to_dict()), str(self))
         else:
             from torchvision import models
 
-            view = torchvision_view(models.get_model_weights(self.name)[self.tag or "DEFAULT"])
+            preprocessing = torchvision_preprocessing(models.get_model_weights(self.name)[self.tag or "DEFAULT"])
         size = self.options.get("img_size", self.options.get("image_size"))
-        return view.at(size) if isinstance(size, int) else view
+        return preprocessing.at(size) if isinstance(size, int) else preprocessing
 
 
 def torchvision_names() -> list[str]:
@@ -220,7 +220,7 @@ def _all_names() -> list[str]:
     return [*torchvision_names(), *timm_names()]
 
 
-def torchvision_view(weights: Any) -> Preprocessing:
+def torchvision_preprocessing(weights: Any) -> Preprocessing:
     """Return the preprocessing with which torchvision evaluated a member of its weight enumerations."""
     preset = weights.transforms()
     return Preprocessing(
@@ -232,19 +232,19 @@ def torchvision_view(weights: Any) -> Preprocessing:
     )
 
 
-def timm_view(module: nn.Module) -> Preprocessing:
+def timm_preprocessing(module: nn.Module) -> Preprocessing:
     """Return the preprocessing in the configuration of a timm network; see ``view_of_config``."""
     from timm.data import resolve_model_data_config
 
     known: Any = module.pretrained_cfg
-    return view_of_config(resolve_model_data_config(module), known.get("architecture", "The network"))
+    return preprocessing_of_config(resolve_model_data_config(module), known.get("architecture", "The network"))
 
 
 _FITS: dict[str, Fit] = {"center": "shorter", "squash": "squash", "border": "border"}
 _INTERPOLATIONS: dict[str, Interpolation] = {"bilinear": "bilinear", "bicubic": "bicubic"}
 
 
-def view_of_config(config: Mapping[str, Any], name: str) -> Preprocessing:
+def preprocessing_of_config(config: Mapping[str, Any], name: str) -> Preprocessing:
     """Return the preprocessing that timm builds from a data configuration.
 
     Args:
@@ -294,7 +294,7 @@ def random_encoder(rest: str) -> Encoder:
     return encoder_of(
         module,
         name=f"random:{architecture.short}" + (f"@{seed}" if seed else ""),
-        view=architecture.view(),
+        preprocessing=architecture.preprocessing(),
         architecture=str(architecture),
         source=f"untrained, seed {seed}",
     )

@@ -33,12 +33,12 @@ def split_preprocessing(spec: str) -> tuple[str, dict[str, Any]]:
     return path + mark + join_options(name, options), changes
 
 
-def changed_view(view: Preprocessing, changes: Mapping[str, Any]) -> Preprocessing:
+def changed_preprocessing(preprocessing: Preprocessing, changes: Mapping[str, Any]) -> Preprocessing:
     """Return the preprocessing with some fields changed; a single mean or std applies to all three channels.
 
     Raises: UsageError: if a value is invalid.
     """
-    return replace(view, **{key: _checked(key, value) for key, value in changes.items()})
+    return replace(preprocessing, **{key: _checked(key, value) for key, value in changes.items()})
 
 
 def _checked(key: str, value: Any) -> Any:
@@ -78,11 +78,11 @@ def load_encoder(spec: str, *, runs: Path | None = None, reporter: Reporter = SI
     if changes:
         encoder = replace(
             encoder,
-            view=changed_view(encoder.view, changes),
+            preprocessing=changed_preprocessing(encoder.preprocessing, changes),
             spec=with_options(encoder.spec, changes),
         )
     if encoder.note:
-        reporter.note(f"{encoder.note} Preprocessing: {preprocessing_text(encoder.view)}.")
+        reporter.note(f"{encoder.note} Preprocessing: {preprocessing_text(encoder.preprocessing)}.")
     return encoder
 
 

@@ -50,7 +50,7 @@ def file_encoder(rest: str) -> Encoder:
     encoder = encoder_of(
         loaded.module,
         name=f"file:{path}#{spelled}",
-        view=loaded.architecture.view(),
+        preprocessing=loaded.architecture.preprocessing(),
         architecture=str(loaded.architecture),
         source=f"{path.name}, {loaded.fit.where}",
         note=_note(path, loaded),
@@ -105,7 +105,7 @@ def _candidates(architecture: Architecture, names: Sequence[str]) -> Iterator[tu
     for variant in _variants(architecture, names):
         module = variant.build()
         published = PublishedNames(variant.library, variant.tagged, variant.options)
-        encoder = encoder_of(module, name=str(variant), view=variant.view())
+        encoder = encoder_of(module, name=str(variant), preprocessing=variant.preprocessing())
         if variant.library == "timm" and getattr(module, "num_classes", None):
             yield variant, TargetNetwork(module, published=published)
             headless = variant.build(classes=0)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..core.errors import CheckpointError, MissingExtraError, UsageError
 from ..core.preprocessing import Preprocessing
-from .architectures import LITES, find_architecture, timm_view
+from .architectures import LITES, find_architecture, timm_preprocessing
 from .encoder import ENCODERS, Encoder, encoder_of
 
 PIXELS_SIDE = 32
@@ -27,7 +27,7 @@ def _register_lite(spec: str) -> None:
         return encoder_of(
             module,
             name=spec,
-            view=timm_view(module),
+            preprocessing=timm_preprocessing(module),
             architecture=str(architecture),
             source=f"ImageNet, package {_lite_package(spec).replace('_', '-')}, licence apache-2.0",
         )
@@ -77,7 +77,7 @@ def renamed_in_order(theirs: Mapping[str, Tensor], ours: Mapping[str, Tensor], *
 def pixels_encoder(rest: str) -> Encoder:
     """Build the encoder of raw pixels: the image, area-downsampled to 32×32, as 3072 values in 0 … 1."""
     _require_nothing("pixels", rest)
-    view = Preprocessing(
+    preprocessing = Preprocessing(
         resize=PIXELS_SIDE,
         crop=PIXELS_SIDE,
         fit="squash",
@@ -86,7 +86,7 @@ def pixels_encoder(rest: str) -> Encoder:
         std=(1.0, 1.0, 1.0),
     )
     module = nn.Sequential(OrderedDict(pixels=nn.Flatten()))
-    return encoder_of(module, name="pixels", view=view, source="no weights")
+    return encoder_of(module, name="pixels", preprocessing=preprocessing, source="no weights")
 
 
 def _require_nothing(spec: str, rest: str) -> None:

@@ -24,9 +24,9 @@ class Encoder:
     Attributes:
         spec: Canonical spec; the path of a file is absolute.
         architecture: Name from which it can be rebuilt, such as ``timm:tf_efficientnet_lite0``.
-        module: Network in evaluation mode, on the CPU, for images ``[b, 3, h, w]`` normalised by ``view``.
+        module: Network in evaluation mode, on the CPU, for images ``[b, 3, h, w]`` normalised by ``preprocessing``.
         weights: Hex digest over names, shapes, types and bytes of all parameters and buffers.
-        view: Preprocessing that it was trained for: resize, crop and normalisation.
+        preprocessing: Preprocessing that it was trained for: resize, crop and normalisation.
         pooling: Default pooling of its maps or tokens: ``avg`` for convolution maps, ``cls`` or ``mean-tokens``
             for tokens.
         source: Origin and licence of the weights, for users.
@@ -38,7 +38,7 @@ class Encoder:
     architecture: str
     module: nn.Module
     weights: str
-    view: Preprocessing
+    preprocessing: Preprocessing
     pooling: str = "avg"
     source: str = ""
     note: str = ""
@@ -52,16 +52,18 @@ class Encoder:
         """
         if size is None:
             return self
-        view = self.view.at(size)
+        preprocessing = self.preprocessing.at(size)
         if _fixed_size(self.module) in (None, size):
-            return replace(self, view=view)
+            return replace(self, preprocessing=preprocessing)
         module: Any = deepcopy(self.module)
         module.set_input_size(img_size=size)
         architecture = self.architecture
         if architecture.startswith("timm:"):
             name, options = split_options(architecture)
             architecture = join_options(name, {**options, "img_size": size})
-        return replace(self, view=view, module=module, weights=weights_digest(module), architecture=architecture)
+        return replace(
+            self, preprocessing=preprocessing, module=module, weights=weights_digest(module), architecture=architecture
+        )
 
 
 def _fixed_size(module: nn.Module) -> int | None:
@@ -74,7 +76,7 @@ def _fixed_size(module: nn.Module) -> int | None:
     return height if height == width else None
 
 
-def preprocessing_text(view: Preprocessing) -> str:
+def preprocessing_text(preprocessing: Preprocessing) -> str:
     """Describe the preprocessing of images in words.
 
     >>> preprocessing_text(Preprocessing())
@@ -82,12 +84,15 @@ def preprocessing_text(view: Preprocessing) -> str:
     >>> preprocessing_text(Preprocessing(resize=445, crop=512)).split(", mean")[0]
     'shorter side to 445 pixels (bicubic), central 512, padded with black'
     """
-    sides = {"shorter": "shorter side", "squash": "both sides", "border": "longer side"}[view.fit]
-    colour = "the mean" if view.fit == "border" else "black"
-    padded = f", padded with {colour}" if view.fit == "border" or view.crop > view.resize else ""
-    mean, std = (" ".join(f"{value:g}" for value in values) for values in (view.mean, view.std))
+    sides = {"shorter": "shorter side", "squash": "both sides", "border": "longer side"}[preprocessing.fit]
+    colour = "the mean" if preprocessing.fit == "border" else "black"
+    padded = (
+        f", padded with {colour}" if preprocessing.fit == "border" or preprocessing.crop > preprocessing.resize else ""
+    )
+    mean, std = (" ".join(f"{value:g}" for value in values) for values in (preprocessing.mean, preprocessing.std))
     return (
-        f"{sides} to {view.resize} pixels ({view.interpolation}), central {view.crop}{padded}, mean {mean}, std {std}"
+        f"{sides} to {preprocessing.resize} pixels ({preprocessing.interpolation}), "
+        f"central {preprocessing.crop}{padded}, mean {mean}, std {std}"
     )
 
 
@@ -95,7 +100,7 @@ def encoder_of(
     module: nn.Module,
     *,
     name: str,
-    view: Preprocessing | None = None,
+    preprocessing: Preprocessing | None = None,
     architecture: str = "",
     source: str = "",
     note: str = "",
@@ -105,7 +110,7 @@ def encoder_of(
     Args:
         module: network for images ``[b, 3, h, w]`` with any output.
         name: spec in cache keys and records.
-        view: preprocessing that it was trained for; None is a 224-pixel crop of 256, normalised as for ImageNet.
+        preprocessing: what it was trained for; by default a 224-pixel crop of 256, normalised as for ImageNet.
         architecture: name from which it can be rebuilt; empty for ``name``.
         source: origin of the weights, for users.
         note: note for users when it is loaded.
@@ -115,7 +120,7 @@ def encoder_of(
         architecture=architecture or name,
         module=module.eval(),
         weights=weights_digest(module),
-        view=view or Preprocessing(),
+        preprocessing=preprocessing or Preprocessing(),
         pooling=own_pooling(module),
         source=source,
         note=note,

@@ -151,5 +151,5 @@ def import_weights(spec: str, *, run: Run, size: int | None = None, reporter: Re
     with atomic_path(run.newest) as part:
         save_file({name: value.contiguous() for name, value in encoder.module.state_dict().items()}, part)
     source = f"imported: {encoder.source}"
-    run.describe(Description(encoder.architecture, encoder.view, source=source, trained_on=encoder.trained_on))
+    run.describe(Description(encoder.architecture, encoder.preprocessing, source=source, trained_on=encoder.trained_on))
     return load_encoder(f"run:{run.name}", runs=run.folder.parent)

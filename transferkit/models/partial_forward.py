@@ -60,7 +60,7 @@ def partial_forward(encoder: Encoder, layer: str) -> PartialForward | None:
     before = list(calls)[: list(calls).index(layer)]
     separate = [name for name in before if not _is_nested(name, layer) and name != OUTPUT]
     outermost = [name for name in separate if not any(name.startswith(f"{other}.") for other in separate)]
-    found = PartialForward(layer, {name: calls[name] for name in outermost}, calls[layer], encoder.view.crop)
+    found = PartialForward(layer, {name: calls[name] for name in outermost}, calls[layer], encoder.preprocessing.crop)
     images = torch.randn(2, 3, found.side, found.side, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         with captured_outputs(encoder.module, [layer]) as outputs:

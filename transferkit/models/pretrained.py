@@ -12,8 +12,8 @@ from .architectures import (
     Architecture,
     find_architecture,
     timm_names,
-    timm_view,
-    torchvision_view,
+    timm_preprocessing,
+    torchvision_preprocessing,
     unknown_of_many,
 )
 from .encoder import ENCODERS, Encoder, encoder_of
@@ -56,7 +56,7 @@ def torchvision_encoder(rest: str) -> Encoder:
     return encoder_of(
         module,
         name=spec,
-        view=torchvision_view(weights),
+        preprocessing=torchvision_preprocessing(weights),
         architecture=str(architecture),
         source=f"torchvision, {weights.url}",
     )
@@ -91,7 +91,7 @@ def timm_encoder(rest: str) -> Encoder:
     return encoder_of(
         module,
         name=f"timm:{full}",
-        view=timm_view(module),
+        preprocessing=timm_preprocessing(module),
         architecture=str(architecture),
         source=f"timm, {config.get('hf_hub_id') or config.get('url')}, licence {config.get('license')}",
     )

@@ -29,7 +29,7 @@ class Description(JsonDataclass):
 
     Attributes:
         architecture: Name from which the network can be rebuilt.
-        view: Preprocessing of images for the trained encoder.
+        preprocessing: Preprocessing of images for the trained encoder.
         source: Description of model and training data, for users.
         classes: Names of the classes of the training data.
         identity: Settings on which the weights depend, field → plain value; a resumed run must have the same.
@@ -38,7 +38,7 @@ class Description(JsonDataclass):
     """
 
     architecture: str
-    view: Preprocessing
+    preprocessing: Preprocessing
     source: str
     classes: tuple[str, ...] = ()
     identity: Mapping[str, Any] = field(default_factory=dict)
@@ -132,7 +132,7 @@ def run_encoder(spec: str, runs: Path | None) -> Encoder:
     path, description = run_weights(spec, runs)
     encoder = file_encoder(f"{path}#{description.architecture}")
     name = f"run:{path.parent.name}" + ("@best" if path.stem == "best" else "")
-    encoder = replace(encoder.at(description.view.crop), view=description.view, note="")
+    encoder = replace(encoder.at(description.preprocessing.crop), preprocessing=description.preprocessing, note="")
     return replace(encoder, spec=name, source=description.source, trained_on=description.trained_on)
 
 

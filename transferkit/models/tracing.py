@@ -74,7 +74,7 @@ def trace(encoder: Encoder) -> Trace:
 
 
 def _run(encoder: Encoder) -> None:
-    side = encoder.view.crop
+    side = encoder.preprocessing.crop
     like = next(encoder.module.parameters(), torch.empty(0))
     try:
         noise = torch.randn(_BATCH, 3, side, side, generator=torch.Generator().manual_seed(0))

@@ -148,7 +148,7 @@ class Extraction:
 
     def _batches(self, rows: Iterable[NDArray[np.int64]], *, workers: int) -> Iterator[Batch]:
         variant = Variant(self.settings.variant)
-        return load_batches(self.split, self.encoder.view, rows, workers=workers, variant=variant)
+        return load_batches(self.split, self.encoder.preprocessing, rows, workers=workers, variant=variant)
 
     def compute_again(self, rows: NDArray[np.int64], layers: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """Return the features ``[b, d]`` of some rows by layer, computed without the cache."""
@@ -202,7 +202,7 @@ def _forward(
     """Normalise a batch on the device, run the encoder, and return pooled features ``[b, d]`` by layer."""
     images = batch.images.to(compute.device, non_blocking=True)
     with torch.inference_mode(), compute.autocast():
-        pooled = outputs(normalised(images, encoder.view))
+        pooled = outputs(normalised(images, encoder.preprocessing))
     return {name: values.float().cpu().numpy() for name, values in pooled.items()}
 
 
@@ -262,7 +262,7 @@ class Extractor:
             data=split.dataset,
             fingerprint=split.fingerprint,
             split=split.name,
-            transform=self.encoder.view.to_json(),
+            transform=self.encoder.preprocessing.to_json(),
             pooling=self.pooling,
             dtype=self.settings.dtype,
             precision=self.compute.precision,

@@ -161,7 +161,7 @@ def _is_of(entry: Entry, record: Result) -> bool:
     key = entry.key
     names = (key.model, key.weights, key.data, entry.pooling(record.layer))
     wanted = (record.model, record.weights, record.data, record.pooling)
-    return names == wanted and key.extraction_settings == dict(record.view)
+    return names == wanted and key.extraction_settings == dict(record.preprocessing)
 
 
 def _shared_ids(parts: Sequence[Features]) -> list[str]:

@@ -251,8 +251,8 @@ def picture_grid(rows: Sequence[NDArray[np.uint8]], *, gap: int = 2) -> NDArray[
 def _read(split: Split, settings: InvertSettings) -> tuple[tuple[str, ...], NDArray[np.uint8]]:
     """Return ids and preprocessed images ``[n, 3, s, s]`` of evenly spaced rows."""
     rows = np.unique(np.linspace(0, len(split) - 1, settings.num_images).astype(np.int64))
-    view = Preprocessing(resize=settings.size, crop=settings.size)
-    batch = next(iter(load_batches(split, view, [rows], workers=0)))
+    preprocessing = Preprocessing(resize=settings.size, crop=settings.size)
+    batch = next(iter(load_batches(split, preprocessing, [rows], workers=0)))
     for row, reason in batch.reasons.items():
         raise DataError(
             f"{split.ids[row]} of {split.dataset} cannot be read: {reason}. "
@@ -275,7 +275,7 @@ def _perceptual_maps(
     names = [layer.name for layer in spatial_layers(encoder, ["stages"])]
     encoder.module.to(device)
     with captured_outputs(encoder.module, names) as outputs:
-        yield lambda images: list(outputs(normalised(images, encoder.view, white=1)).values())
+        yield lambda images: list(outputs(normalised(images, encoder.preprocessing, white=1)).values())
 
 
 @dataclass(frozen=True, eq=False)
@@ -297,7 +297,7 @@ class _Task:
         ):
 
             def features_of(images: Tensor) -> Tensor:
-                return outputs(normalised(images, encoder.view, white=1))[layer.name]
+                return outputs(normalised(images, encoder.preprocessing, white=1))[layer.name]
 
             with torch.no_grad():
                 target = features_of(self.originals)

@@ -200,7 +200,7 @@ class Semantics(SemanticProtocol):
         """The untrained network with the encoder's preprocessing; None if its architecture is unknown."""
         encoder = self.extractor.encoder
         try:
-            return replace(load_encoder(f"random:{encoder.architecture}"), view=encoder.view)
+            return replace(load_encoder(f"random:{encoder.architecture}"), preprocessing=encoder.preprocessing)
         except UnknownNameError:
             return None
 
@@ -234,11 +234,11 @@ class Semantics(SemanticProtocol):
         """Return a key that is equal for the same features and targets."""
         if request not in self._keys:
             names = self._names(request)
-            view = self.extractor.encoder.view
+            preprocessing = self.extractor.encoder.preprocessing
             entries = [
                 [
                     self._filled(request.spec, PLAIN, name).key.digest,
-                    targets_key(split, view, names).digest,
+                    targets_key(split, preprocessing, names).digest,
                     grouped_fingerprint(split.fingerprint, split.groups),
                 ]
                 for name, split in self.dataset.splits.items()
@@ -320,7 +320,7 @@ class Semantics(SemanticProtocol):
         """Return the cache entry of the targets; missing ones are measured."""
         return measured(
             self.dataset.split(split),
-            self.extractor.encoder.view,
+            self.extractor.encoder.preprocessing,
             names,
             store=self.extractor.store,
             reporter=self.context.reporter,

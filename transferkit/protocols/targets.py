@@ -35,7 +35,7 @@ def targets_of(level: str) -> tuple[str, ...]:
 
 def measured(
     split: Split,
-    view: Preprocessing,
+    preprocessing: Preprocessing,
     names: Sequence[str],
     *,
     store: FeatureStore,
@@ -47,21 +47,21 @@ def measured(
 
     Args:
         split: split of the images.
-        view: preprocessing of the images; its mean and standard deviation have no effect.
+        preprocessing: preprocessing of the images; its mean and standard deviation have no effect.
         names: names of the targets.
         store: feature cache.
         reporter: receives progress and notes.
 
     Raises: DiskSpaceError: if the disk is too full, before computation starts.
     """
-    entry = store.entry(targets_key(split, view, names))
+    entry = store.entry(targets_key(split, preprocessing, names))
     missing = entry.missing(names) if entry.begun else tuple(names)
     if missing:
         dims = [TARGETS[name].dimension for name in missing]
         require_space(entry.folder, planned_bytes(len(split), dims, entry.key.dtype))
         entry.begin(split.ids, split.labels, split.classes, shard_rows=SHARD_ROWS, batch=_BATCH)
     while missing := entry.missing(names):
-        load = partial(_load, _Measuring(Frames(split.reader, view), missing))
+        load = partial(_load, _Measuring(Frames(split.reader, preprocessing), missing))
         label = f"measuring {len(missing)} targets on {split.dataset} {split.name}"
         with reporter.task(label, entry.rows_missing(missing), "images") as task:
             fill(entry, missing, load, lambda loaded: loaded.values, batch=entry.batch, task=task)
@@ -69,10 +69,12 @@ def measured(
     return entry
 
 
-def targets_key(split: Split, view: Preprocessing, names: Sequence[str]) -> EntryKey:
+def targets_key(split: Split, preprocessing: Preprocessing, names: Sequence[str]) -> EntryKey:
     """Return the key of an entry of targets, which depends on the preprocessing but not on the encoder."""
-    mean = view.mean if view.fit == "border" else Preprocessing().mean  # the mean is the colour of the border
-    preprocessing = replace(view, mean=mean, std=Preprocessing().std)
+    mean = (
+        preprocessing.mean if preprocessing.fit == "border" else Preprocessing().mean
+    )  # the mean is the colour of the border
+    preprocessing = replace(preprocessing, mean=mean, std=Preprocessing().std)
     return EntryKey(
         model=SPEC,
         weights=semantics_digest(names),

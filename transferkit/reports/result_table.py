@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__
-from ..core.errors import DamagedError
+from ..core.errors import DamagedError, OutdatedError
 from ..core.record_labels import Label, labels_of, ordered_recipes
 from ..core.results import Result, ResultStore
 from ..core.statistics import Interval
@@ -255,7 +255,9 @@ def load_results(store: ResultStore, *, wanted: Mapping[str, Sequence[str]] | No
     left_out: list[str] = []
     older: Counter[str] = Counter()
     for found in store.survey():
-        if isinstance(found, DamagedError):
+        if isinstance(found, OutdatedError):
+            older["in an earlier format"] += 1
+        elif isinstance(found, DamagedError):
             left_out.append(str(found))
         elif found.version != __version__:
             older[f"of transferkit {found.version}, not {__version__}"] += 1

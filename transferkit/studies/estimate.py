@@ -135,7 +135,7 @@ class _Counting:
         dataset, encoder = self._dataset(what), self._encoder(model)
         if dataset is None or encoder is None:
             return EstimateLine(task.kind, 1)
-        size = what["sizes"][model] or encoder.view.crop
+        size = what["sizes"][model] or encoder.preprocessing.crop
         rows = sum(map(len, dataset.splits.values()))
         if task.kind == "finetune":
             settings = FinetuneSettings.from_json(what["settings"])
@@ -159,7 +159,7 @@ class _Counting:
         for model, size in what["sizes"].items():
             if (encoder := self._encoder(model)) is None:
                 return None
-            layers += len(self._widths(encoder, size or encoder.view.crop, tuple(what["layers"])))
+            layers += len(self._widths(encoder, size or encoder.preprocessing.crop, tuple(what["layers"])))
         return layers * (len(what["settings"]) if task.kind == "probe" else 1)
 
     def _pretraining(self, what: Mapping[str, Any]) -> EstimateLine:

@@ -131,7 +131,7 @@ def test_a_seed_among_the_settings_makes_no_other_recipe():
 
 @pytest.mark.parametrize(
     "other",
-    [{"weights": "x"}, {"fingerprint": "x"}, {"pooling": "max"}, {"view": {"crop": 64}}, {"version": "old"}],
+    [{"weights": "x"}, {"fingerprint": "x"}, {"pooling": "max"}, {"preprocessing": {"crop": 64}}, {"version": "old"}],
 )
 def test_accuracies_of_other_features_are_no_match(other):
     measured = known("a", 0.5, layer="late")

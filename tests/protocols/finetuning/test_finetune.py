@@ -247,7 +247,7 @@ def test_exported_weights_are_a_model(pictures, tmp_path):
     tuned(pictures, tmp_path, replace(SMALL, epochs=1), reporter=notes)
     (said,) = [note for note in notes.notes if "fine-tuned weights are stored as the model" in note]
     encoder = load_encoder(said.rpartition(" ")[2], runs=tmp_path / "runs")
-    assert encoder.view == load_encoder(MODEL).at(32).view
+    assert encoder.preprocessing == load_encoder(MODEL).at(32).preprocessing
     with pytest.raises(UsageError, match="no finished pretraining run"):
         load_encoder("latest", runs=tmp_path / "runs")
     saved = kept(tmp_path)
@@ -270,7 +270,7 @@ def test_an_exported_network_predicts_as_the_scored_one(batch_norm, pictures, tm
     (folder,) = (tmp_path / "runs").iterdir()
     encoder = load_encoder(f"run:{folder.name}", runs=folder.parent)
     test = open_dataset(f"folder:{pictures}", root=tmp_path).split("test")
-    images, head = framed(test, encoder.view), kept(tmp_path, "head.safetensors")
+    images, head = framed(test, encoder.preprocessing), kept(tmp_path, "head.safetensors")
     with torch.no_grad():
         logits = encoder.module(images) @ head["weight"].T + head["bias"]
     assert_close(logits, torch.from_numpy(scored[-1].logits), rtol=1e-4, atol=1e-5)

@@ -73,7 +73,7 @@ def test_another_image_stands_in_for_a_train_image_that_cannot_be_read(tmp_path,
     monkeypatch.setattr(TrainingLoop, "_step", watched)
     monkeypatch.setattr(TrainingLoop, "remove_checkpoint", lambda self: fits.append(self) or remove_checkpoint(self))
     tuned(own, tmp_path / "w", replace(SMALL, batch=(54,), augment=False, head="zero"))
-    view = load_encoder(MODEL).view
+    view = load_encoder(MODEL).preprocessing
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (view.mean, view.std))
     colours = torch.tensor([COLOURS[name] for name in sorted(COLOURS)], dtype=torch.float32) / 255
     for images, labels in shown:
@@ -132,7 +132,7 @@ def test_too_few_images_for_the_processes_are_refused(pictures, tmp_path):
     encoder = load_encoder(MODEL).at(32)
     settings = replace(SMALL, head="zero", bn_stats="update")
     split = open_dataset(f"folder:{pictures}", root=tmp_path).split("train")  # of 36 rows
-    job = TrainJob(split, encoder.view, settings, settings.grid[0], 1, None, None, tmp_path, {}, 0)
+    job = TrainJob(split, encoder.preprocessing, settings, settings.grid[0], 1, None, None, tmp_path, {}, 0)
     network = FinetuneNetwork(encoder, settings, HeadInit.zero(encoder, 3))
     words = (
         "has 36 images to train on, and a step of 19 processes needs at least 38: use fewer --devices, or more images"

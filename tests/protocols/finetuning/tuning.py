@@ -66,7 +66,7 @@ def everything(pictures: Path, encoder: Encoder) -> tuple[torch.Tensor, torch.Te
     """Return all images except test, without augmentation, and their labels."""
     dataset = open_dataset(f"folder:{pictures}", root=pictures.parent)
     splits = [dataset.split(name) for name in ("train", "val")]
-    images = torch.cat([framed(split, encoder.view) for split in splits])
+    images = torch.cat([framed(split, encoder.preprocessing) for split in splits])
     return images, torch.cat([torch.from_numpy(split.labels) for split in splits])
 
 

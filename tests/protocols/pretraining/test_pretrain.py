@@ -66,7 +66,7 @@ def test_the_encoder_of_a_run_is_a_model(pictures, tmp_path):
     run(small(pictures), tmp_path, name="first")
     encoder = load_encoder("run:first", runs=tmp_path / "runs")
     assert encoder.spec == "run:first"
-    assert (encoder.view.resize, encoder.view.crop) == (32, 32)
+    assert (encoder.preprocessing.resize, encoder.preprocessing.crop) == (32, 32)
     assert encoder.module(torch.zeros(2, 3, 32, 32)).shape[0] == 2
     kept = weights(tmp_path, "first")
     for name, value in encoder.module.state_dict().items():

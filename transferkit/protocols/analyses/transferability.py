@@ -199,7 +199,7 @@ def _network(record: Result) -> Hashable:
 
 
 def _features(record: Result) -> Hashable:
-    return _network(record), record.layer, record.pooling, sorted_json(record.view)
+    return _network(record), record.layer, record.pooling, sorted_json(record.preprocessing)
 
 
 def _one_recipe(records: Sequence[Result]) -> list[Result]:

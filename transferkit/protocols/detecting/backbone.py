@@ -43,8 +43,8 @@ def ground_of(encoder: Encoder, settings: DetectSettings) -> DetectorBackbone:
         beyond=_beyond(encoder, layers[3]),
         frozen=frozen,
         spec=encoder.spec,
-        mean=encoder.view.mean,
-        std=encoder.view.std,
+        mean=encoder.preprocessing.mean,
+        std=encoder.preprocessing.std,
     )
 
 

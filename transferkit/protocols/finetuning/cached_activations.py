@@ -62,7 +62,7 @@ def cached_activations(
         return None
     (layer, *_) = resolve_layers(encoder, [settings.train_from], None)
     extraction = ExtractSettings(
-        layers=(layer.name,), pooling=WHOLE, size=encoder.view.crop, dtype="float32", precision="fp32"
+        layers=(layer.name,), pooling=WHOLE, size=encoder.preprocessing.crop, dtype="float32", precision="fp32"
     )
     extractor = Extractor(encoder, extraction, store=FeatureStore(context.workspace.features))
     entries = [extractor.open(split) for split in splits]

@@ -92,7 +92,7 @@ def require_short_training(remaining: Sequence[tuple[Encoder, int]], settings: F
     hours = sum(images * _seconds_per_image(encoder, settings) for encoder, images in remaining) / 3600
     if hours > MAX_CPU_HOURS:
         specs = ", ".join(encoder.spec for encoder, _ in remaining)
-        images = " and ".join(f"{images} images of {encoder.view.crop} pixels" for encoder, images in remaining)
+        images = " and ".join(f"{count} images of {encoder.preprocessing.crop} pixels" for encoder, count in remaining)
         raise UsageError(
             f"Fine-tuning {specs} would take about {hours:.1f} hours on this CPU: {images}. "
             "Use a GPU, fewer --data, --preset quick or a smaller --size; or add --yes."
@@ -103,7 +103,7 @@ def _seconds_per_image(encoder: Encoder, settings: FinetuneSettings) -> float:
     own = copy.deepcopy(encoder)
     network: nn.Module = FinetuneNetwork(own, settings, HeadInit.zero(own, 2))
     channels_last(network).train()
-    side = encoder.view.crop
+    side = encoder.preprocessing.crop
     images = torch.randn(_BATCH, 3, side, side, generator=torch.Generator().manual_seed(0))
     seconds = []
     for _ in range(_STEPS):

@@ -46,7 +46,9 @@ def keep_network(network: FinetuneNetwork, encoder: Encoder, run: Run, dataset: 
     save_tensors(run.newest, weights, {}, trained_on=trained_on)
     save_tensors(run.folder / "head.safetensors", classifier.state_dict(), {})
     source = f"{encoder.spec}, fine-tuned on {dataset.spec}"
-    run.describe(Description(encoder.architecture, encoder.view, source, dataset.classes, trained_on=trained_on))
+    run.describe(
+        Description(encoder.architecture, encoder.preprocessing, source, dataset.classes, trained_on=trained_on)
+    )
 
 
 def _with_classifier_name(backbone: Backbone, encoder: Encoder) -> Backbone:

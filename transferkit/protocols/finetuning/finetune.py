@@ -279,7 +279,7 @@ class _Target:
         identity = {"cell": cell.digest, "rows": trained.fingerprint, "processes": self.fabric.world_size}
         job = TrainJob(
             split=trained,
-            view=encoder.view,
+            preprocessing=encoder.preprocessing,
             settings=self.settings,
             setting=setting,
             epochs=epochs or self.settings.epochs,
@@ -364,7 +364,7 @@ class _Target:
     def encoder(self) -> Encoder:
         """Return a newly loaded encoder at the input size of the settings."""
         encoder = load_encoder(self.spec, runs=self.context.workspace.runs)
-        own = encoder.view.crop
+        own = encoder.preprocessing.crop
         return encoder.at(self.settings.size or min(own, self.settings.max_pixels or own))
 
     def _cell(self, protocol: str, settings: Mapping[str, Any]) -> Cell:

@@ -103,7 +103,7 @@ def last_features(
         device: device of the forward passes.
         context: workspace with the feature cache, and reporter.
     """
-    extraction = ExtractSettings(size=encoder.view.crop, device=device)
+    extraction = ExtractSettings(size=encoder.preprocessing.crop, device=device)
     extractor = Extractor(encoder, extraction, store=FeatureStore(context.workspace.features))
     entries = {name: extractor.open(split).run(context.reporter) for name, split in splits.items()}
     return {name: entry.features(extractor.names[-1]) for name, entry in entries.items()}

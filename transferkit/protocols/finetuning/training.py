@@ -61,7 +61,7 @@ class TrainJob:
 
     Attributes:
         split: training rows.
-        view: preprocessing of images that are not augmented.
+        preprocessing: preprocessing of images that are not augmented.
         settings, setting: the settings of the grid, and the point of the grid to train.
         epochs: number of epochs, unless ``settings.steps`` gives the number of steps.
         held_out: rows for early stopping; None trains to the end.
@@ -72,7 +72,7 @@ class TrainJob:
     """
 
     split: Split
-    view: Preprocessing
+    preprocessing: Preprocessing
     settings: FinetuneSettings
     setting: GridPoint
     epochs: int
@@ -124,7 +124,7 @@ class TrainingLoop:
         if remaining <= 0 or self._patience_exceeded:
             return
         label = f"fine-tuning on {self.job.split.dataset} ({self.job.setting})"
-        side = self.job.view.crop
+        side = self.job.preprocessing.crop
         with (
             oom_hint(f"--batch {self.batch} at --size {side}", self._memory_hint),
             self.reporter.task(label, remaining * self.batch * self.fabric.world_size, "images") as task,
@@ -182,14 +182,14 @@ class TrainingLoop:
                 yield job.activations.of(ids).to(self.fabric.device), labels[batch_rows], {}
             return
         if not settings.augment:
-            for batch in load_batches(job.split, job.view, rows, workers=job.workers):
+            for batch in load_batches(job.split, job.preprocessing, rows, workers=job.workers):
                 used = _readable_indices(batch)
                 images = batch.images[used].to(self.fabric.device)
-                yield normalised(images, job.view), labels[batch.rows[used]], batch.reasons
+                yield normalised(images, job.preprocessing), labels[batch.rows[used]], batch.reasons
             return
         views = ViewSettings(
             augment=AugmentSettings(
-                size=job.view.crop,
+                size=job.preprocessing.crop,
                 scale=(settings.crop_min_area, 1.0),
                 jitter_prob=0.0,
                 gray_prob=0.0,
@@ -202,7 +202,7 @@ class TrainingLoop:
         )
         for step, drawn in enumerate(load_views(job.split, views, rows, epoch=epoch, device=self.fabric.device), first):
             images = self._randaugment(drawn.views[0], step)
-            yield normalised(images, job.view, white=1), labels[drawn.rows], drawn.reasons
+            yield normalised(images, job.preprocessing, white=1), labels[drawn.rows], drawn.reasons
 
     def _rows(self, epoch: int, skipped: int, last: int) -> Iterator[NDArray[np.int64]]:
         """Yield this process's rows of each batch; an incomplete last batch is dropped."""
@@ -267,14 +267,14 @@ class TrainingLoop:
     def predict(self, split: Split) -> Predictions:
         """Return the predictions for the rows of ``split``, without augmentation."""
         self.model.eval()
-        compute, view = Compute(self.fabric.device, "fp32"), self.job.view
+        compute, preprocessing = Compute(self.fabric.device, "fp32"), self.job.preprocessing
         rows, logits = [], []
         reasons: dict[int, str] = {}
         batches = np.array_split(np.arange(len(split)), max(1, -(-len(split) // _TEST_BATCH)))
-        with oom_hint(f"predictions for {_TEST_BATCH} images at --size {view.crop}", "a smaller --size"):
-            for batch in load_batches(split, view, batches, workers=self.job.workers):
+        with oom_hint(f"predictions for {_TEST_BATCH} images at --size {preprocessing.crop}", "a smaller --size"):
+            for batch in load_batches(split, preprocessing, batches, workers=self.job.workers):
                 readable = np.array([row not in batch.reasons for row in batch.rows.tolist()], bool)
-                images = normalised(batch.images.to(compute.device), view)
+                images = normalised(batch.images.to(compute.device), preprocessing)
                 logits.append(self.network(images).float().cpu().numpy()[readable])
                 rows.append(batch.rows[readable])
                 reasons |= batch.reasons

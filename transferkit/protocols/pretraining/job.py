@@ -86,7 +86,7 @@ def job_of(
     if loss := settings.objective.supervised:
         _require_every_class(split, loss)
     encoder = encoder.at(settings.size)  # a transformer of fixed input size is rebuilt for this one
-    view = Preprocessing(
+    preprocessing = Preprocessing(
         resize=settings.test_resize,
         crop=settings.test_crop,
         fit=settings.test_fit,
@@ -94,7 +94,7 @@ def job_of(
     )
     description = Description(
         architecture=encoder.architecture,
-        view=view,
+        preprocessing=preprocessing,
         source=f"{settings.loss} on {settings.data}, {counted(settings.epochs, 'epoch')} from {settings.model}",
         classes=split.classes,
         identity={
@@ -115,7 +115,7 @@ def job_of(
         trainer.compile()
     monitor = None
     if (held_out := dataset.splits.get("val")) and len(split.classes) > 1:
-        monitor = Monitor(split, held_out, view, compute_of(fabric, settings.precision), workers)
+        monitor = Monitor(split, held_out, preprocessing, compute_of(fabric, settings.precision), workers)
     return Job(run, description, settings, fabric, backbone, trainer, monitor)
 
 

@@ -28,14 +28,14 @@ class Monitor:
 
     Attributes:
         train, held_out: the two splits; of large ones a fixed, evenly spaced selection.
-        view: preprocessing of the images.
+        preprocessing: preprocessing of the images.
         compute: device and precision.
         workers: number of data-loading processes.
     """
 
     train: Split
     held_out: Split
-    view: Preprocessing
+    preprocessing: Preprocessing
     compute: Compute
     workers: int = 0
 
@@ -60,12 +60,12 @@ class Monitor:
         rows = np.linspace(0, len(split) - 1, min(most, len(split))).astype(np.int64)
         batches = [rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH)]
         parts, read = [], []
-        for batch in load_batches(split, self.view, batches, workers=self.workers):
+        for batch in load_batches(split, self.preprocessing, batches, workers=self.workers):
             good = np.array([row not in batch.reasons for row in batch.rows.tolist()])
             read.append(batch.rows[good])
             if not good.any():
                 continue
-            images = normalised(batch.images[good].to(self.compute.device), self.view)
+            images = normalised(batch.images[good].to(self.compute.device), self.preprocessing)
             with torch.inference_mode(), self.compute.autocast():
                 parts.append(network(images).float().cpu())
         if not sum(map(len, read)):

@@ -31,7 +31,7 @@ FIELDS = (
     "seed",
     "seconds",
     "version",
-    "view",
+    "preprocessing",
     "cell",
 )
 """Fields of a record that the page shows, in this order."""
