@@ -10,7 +10,7 @@ from ..core.results import SEEN, SEEN_MEANS
 from .page.main_table import MainCell, MainRow, main_table
 from .result_table import ResultTable
 from .summary import MISSING, overview
-from .tables import latex_text, markdown_text
+from .tables import latex_text, markdown_text, pipe_table, tabular
 
 Escape = Callable[[str], str]
 
@@ -28,9 +28,7 @@ def as_markdown_pivot(found: ResultTable) -> str:
 
 
 def _markdown_table(title: str, lines: Sequence[Sequence[str]]) -> str:
-    head, *body = lines
-    ruled = [head, ["---", *["---:"] * (len(head) - 1)], *body]
-    return f"## {markdown_text(title)}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in ruled)
+    return f"## {markdown_text(title)}\n\n{pipe_table(lines, _alignment(lines))}"
 
 
 def as_latex_pivot(found: ResultTable) -> str:
@@ -47,11 +45,12 @@ def as_latex_pivot(found: ResultTable) -> str:
 
 
 def _latex_table(title: str, lines: Sequence[Sequence[str]]) -> str:
-    head, *body = (f"{' & '.join(line)} \\\\\n" for line in lines)
-    return (
-        f"% {title}\n\\begin{{tabular}}{{l{'r' * (len(lines[0]) - 1)}}}\n\\toprule\n"
-        f"{head}\\midrule\n{''.join(body)}\\bottomrule\n\\end{{tabular}}\n"
-    )
+    return f"% {title}\n{tabular(lines, _alignment(lines))}"
+
+
+def _alignment(lines: Sequence[Sequence[str]]) -> str:
+    """Return the alignment of names followed by numbers."""
+    return "l" + "r" * (len(lines[0]) - 1)
 
 
 def _overview(found: ResultTable, escape: Escape) -> list[list[str]]:

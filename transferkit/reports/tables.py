@@ -56,9 +56,14 @@ def as_csv(results: Sequence[Result]) -> str:
 
 def as_markdown(results: Sequence[Result]) -> str:
     """Return a pipe table; pipes in names are escaped."""
-    head, *rows = [[markdown_text(cell) for cell in row] for row in rows_of(results)]
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return pipe_table([[markdown_text(cell) for cell in row] for row in rows_of(results)], "l" * len(COLUMNS))
+
+
+def pipe_table(lines: Sequence[Sequence[str]], alignment: str) -> str:
+    """Return lines of escaped cells, the heading first, as a pipe table with ``l`` or ``r`` per column as alignment."""
+    head, *rows = lines
+    rule = ["---:" if side == "r" else "---" for side in alignment]
+    return "".join(f"| {' | '.join(line)} |\n" for line in [head, rule, *rows])
 
 
 def markdown_text(text: str) -> str:
@@ -68,12 +73,15 @@ def markdown_text(text: str) -> str:
 
 def as_latex(results: Sequence[Result]) -> str:
     """Return a ``tabular`` environment with booktabs rules."""
-    head, *rows = [[latex_text(cell) for cell in row] for row in rows_of(results)]
-    body = "".join(f"{' & '.join(row)} \\\\\n" for row in rows)
-    rule = "l" * len(head)
+    return tabular([[latex_text(cell) for cell in row] for row in rows_of(results)], "l" * len(COLUMNS))
+
+
+def tabular(lines: Sequence[Sequence[str]], alignment: str) -> str:
+    """Return lines of escaped cells, the heading first, as a ``tabular`` environment with booktabs rules."""
+    head, *rows = (f"{' & '.join(line)} \\\\\n" for line in lines)
     return (
-        f"\\begin{{tabular}}{{{rule}}}\n\\toprule\n{' & '.join(head)} \\\\\n\\midrule\n"
-        f"{body}\\bottomrule\n\\end{{tabular}}\n"
+        f"\\begin{{tabular}}{{{alignment}}}\n\\toprule\n{head}\\midrule\n{''.join(rows)}\\bottomrule\n"
+        "\\end{tabular}\n"
     )
 
 
