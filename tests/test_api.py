@@ -120,7 +120,7 @@ def test_results_are_recorded_and_reused_until_the_values_change(tmp_path, monke
     settings = {"workspace": tmp_path, "k": (1,)}
     (first,) = transferkit.probe(features, "knn", **settings)
     assert len(list((tmp_path / "results").glob("*.json"))) == 1
-    monkeypatch.setattr("transferkit.probes.knn.answers", None)  # nothing is left to score
+    monkeypatch.setattr("transferkit.probes.knn.classify", None)  # nothing is left to score
     (again,) = transferkit.probe(features, "knn", **settings)
     assert again == first
     changed = replace(features, x=features.x[:, ::-1].copy())  # the fingerprint of the images stays the same

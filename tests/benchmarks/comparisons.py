@@ -85,11 +85,11 @@ def clear_leaders() -> Iterator[Setting]:
 
         def draw(rng: np.random.Generator, m: int = m, n: int = n, size: int = size) -> Found:
             group = np.arange(n) // size
-            right = latent(rng, group, 0.3 if size > 1 else 0, m) < norm.ppf(0.8)
+            correct = latent(rng, group, 0.3 if size > 1 else 0, m) < norm.ppf(0.8)
             ids, of = names(np.arange(n)), names(group) if size > 1 else None
             records = [
                 record(name, "d", own.mean(), outcomes=row_outcomes(ids, own, groups=of))
-                for name, own in zip("abcde", right, strict=False)
+                for name, own in zip("abcde", correct, strict=False)
             ]
             return 0.0, None, float(not result_table(records).best)
 
@@ -100,9 +100,9 @@ def clear_leaders() -> Iterator[Setting]:
         records = []
         for data in range(12):
             for model in "ab":
-                own = accuracy_interval(right := rng.random(100 + 20 * data) < 0.5 + data / 30)
+                own = accuracy_interval(correct := rng.random(100 + 20 * data) < 0.5 + data / 30)
                 low, high = own.low, own.high
-                records.append(record(model, f"d{data}", float(right.mean()), ci_low=low, ci_high=high))
+                records.append(record(model, f"d{data}", float(correct.mean()), ci_low=low, ci_high=high))
         (one,) = (found := result_table(records)).ranked.values()
         return one.means["a"], mean_interval(found, one, "a"), None
 
@@ -116,16 +116,16 @@ def seeds(name: str = "mean over seeds", counts: tuple[int, ...] = (3, 5)) -> It
             rows = 500
             chance = (0.75 + deviation * rng.normal(size=(2, s, 1))).clip(0.01, 0.99)
             shared = latent(rng, np.arange(rows), 0, 2)[:, None]  # the same rows are hard for every seed
-            right = np.sqrt(0.7) * shared + np.sqrt(0.3) * rng.normal(size=(2, s, rows)) < norm.ppf(chance)
+            correct = np.sqrt(0.7) * shared + np.sqrt(0.3) * rng.normal(size=(2, s, rows)) < norm.ppf(chance)
             a, b = (
                 {
                     seed: Units.of_outcomes(Outcomes("rows", "r", 1, tuple(map(int, one))))
                     for seed, one in enumerate(own)
                 }
-                for own in right
+                for own in correct
             )
-            each = [accuracy_interval(one) for one in right[0]]
-            values = right[0].mean(1).tolist()
+            each = [accuracy_interval(one) for one in correct[0]]
+            values = correct[0].mean(1).tolist()
             value, interval = seed_mean(values, [i.low for i in each], [i.high for i in each])
             return value, interval, difference_p(a, b)
 

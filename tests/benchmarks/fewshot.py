@@ -2,7 +2,7 @@
 
 Features are imagenet-lite0's of mini/digits, extracted once into ``$TRANSFERKIT_BENCHMARK_FEATURES``, or a
 folder of the system's for temporary files. Episodes are drawn before; what is timed is what a probe pays for
-them: products, solutions, answers. scikit-learn runs on one thread, where problems this small are fastest.
+them: products, solutions, predictions. scikit-learn runs on one thread, where problems this small are fastest.
 """
 
 import os
@@ -22,7 +22,7 @@ from torch import Tensor
 from tests.benchmarks.timing import median_ratio
 from transferkit.api import extract
 from transferkit.core.features import Features
-from transferkit.probes import answers as answering
+from transferkit.probes import predictions as answering
 from transferkit.probes.episodes import Shape, draw_episodes
 from transferkit.probes.fewshot import FewshotSettings
 from transferkit.probes.probe import PROBES, ProbeContext
@@ -39,16 +39,16 @@ def main() -> None:
         episodes = draw_episodes(labels, names, Shape(5, shots, 15, 600), seed=0)
         support, query = episodes.rows(names)
         print(f"600 episodes, 5-way {shots}-shot, 15 queries, d = {x.shape[1]}, {len(x)} rows")
-        subject = partial(answering.right_answers, x, support, query, method="lr", penalty=1.0)
+        subject = partial(answering.count_correct, x, support, query, method="lr", penalty=1.0)
         kept = answering.MOST_SHARED
         for name, answering.MOST_SHARED in (("products shared", kept), ("products an episode", 0)):
             ratio = median_ratio(subject, partial(plain_loop, x, support, query), repeats=REPEATS)
             print(f"{name:22} {ratio}")
         answering.MOST_SHARED = kept
-        ours = answers(x, support, query)
+        ours = predictions(x, support, query)
         for tolerance in (1e-4, 1e-8):
             theirs = plain_loop(x, support, query, tolerance=tolerance)
-            print(f"same answers as at tol={tolerance:g}: {(ours == theirs).mean():.3%}")
+            print(f"same predictions as at tol={tolerance:g}: {(ours == theirs).mean():.3%}")
 
         seconds = [probe_seconds(layers[0], shots) for _ in range(REPEATS)]
         print(f"whole probe of layer {layers[0]} with its interval over images: {np.median(seconds):.2f} s")
@@ -90,7 +90,7 @@ def plain_loop(
     return np.array(found)
 
 
-def answers(x: Tensor, support: NDArray[np.int64], query: NDArray[np.int64]) -> NDArray[np.int64]:
+def predictions(x: Tensor, support: NDArray[np.int64], query: NDArray[np.int64]) -> NDArray[np.int64]:
     """Predict the class of each query by the product, ``[e, ways * queries]``."""
     s, q = torch.from_numpy(support).flatten(1), torch.from_numpy(query).flatten(1)
     products = answering._products_of(x, s, q)

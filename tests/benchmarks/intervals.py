@@ -37,8 +37,8 @@ def top1() -> Iterator[Setting]:
     for n, p in product((50, 200, 1000), (0.5, 0.8, 0.95)):
 
         def rows(rng: np.random.Generator, n: int = n, p: float = p) -> Found:
-            right = rng.random(n) < p
-            return right.mean(), accuracy_interval(right), None
+            correct = rng.random(n) < p
+            return correct.mean(), accuracy_interval(correct), None
 
         yield Setting("top-1, rows", f"{n} rows, accuracy {p}", rows, p)
     yield from grouped_rows("top-1, rows in groups", ((12, 8), (20, 5), (60, 20)))
@@ -52,8 +52,8 @@ def grouped_rows(name: str, worlds: tuple[tuple[int, int], ...]) -> Iterator[Set
             rng: np.random.Generator, g: int = g, size: int = size, p: float = p, alike: float = alike
         ) -> Found:
             group = uneven(rng, g, size)
-            right = latent(rng, group, alike)[0] < norm.ppf(p)
-            return right.mean(), accuracy_interval(right, names(group)), None
+            correct = latent(rng, group, alike)[0] < norm.ppf(p)
+            return correct.mean(), accuracy_interval(correct, names(group)), None
 
         words = f"{g} groups of {size}, accuracy {p}, correlation {alike}"
         yield Setting(name, words, grouped, p)
@@ -77,9 +77,9 @@ def per_class() -> Iterator[Setting]:
                 alike: float = alike,
             ) -> Found:
                 own = np.arange(len(labels)) if group is None else group
-                right = latent(rng, own, alike)[0] < norm.ppf(chance)[labels]
-                each = np.bincount(labels, right) / np.bincount(labels)
-                interval = class_mean_interval(right, labels, None if group is None else names(group))
+                correct = latent(rng, own, alike)[0] < norm.ppf(chance)[labels]
+                each = np.bincount(labels, correct) / np.bincount(labels)
+                interval = class_mean_interval(correct, labels, None if group is None else names(group))
                 return each.mean(), interval, None
 
             words = f"{c} classes of {rows}, mean {mean}" + (", several classes each" if group is crossed else "")
@@ -127,9 +127,9 @@ def differences() -> Iterator[Setting]:
         ) -> Found:
             group = np.arange(g) if size == 1 else uneven(rng, g, size)
             chance = norm.ppf([[p + more], [p]])
-            right = latent(rng, group, alike, 2) < chance
+            correct = latent(rng, group, alike, 2) < chance
             ids, of = names(np.arange(len(group))), None if size == 1 else names(group)
-            a, b = (row_outcomes(ids, own, groups=of) for own in right)
+            a, b = (row_outcomes(ids, own, groups=of) for own in correct)
             found = compare_outcomes(a, b)
             return found.difference, found.interval, None if more else found.p
 
@@ -195,11 +195,11 @@ def detections() -> Iterator[Setting]:
             for _ in range(4):
                 objects = rng.poisson(0.7, size=n)
                 images = np.concatenate([np.arange(n).repeat(objects), rng.integers(n, size=n)])
-                right = np.arange(len(images)) < objects.sum()
-                right &= rng.random(len(images)) < 0.85  # some objects are not found
-                scores = sure * right + rng.normal(size=len(images))
+                correct = np.arange(len(images)) < objects.sum()
+                correct &= rng.random(len(images)) < 0.85  # some objects are not found
+                scores = sure * correct + rng.normal(size=len(images))
                 order = np.argsort(-scores)
-                own = right[order][None]
+                own = correct[order][None]
                 matches.append(Matches(scores[order], images[order], own, np.zeros_like(own), objects))
             value = mean_average_precision(matches, "eleven") or 0.0
             return value, image_bootstrap(matches, "eleven", draws=DRAWS, rng=rng), None
@@ -252,8 +252,8 @@ def wrong_groups() -> Iterator[Setting]:
 
         def draw(rng: np.random.Generator, g: int = g, share: float = share) -> Found:
             group = np.repeat(np.arange(g), 10)
-            right = (rng.random(g) >= share)[group]
-            return right.mean(), accuracy_interval(right, names(group)), None
+            correct = (rng.random(g) >= share)[group]
+            return correct.mean(), accuracy_interval(correct, names(group)), None
 
         yield Setting("top-1, few groups hold all that is wrong", f"{g} groups, {share:.0%} wrong", draw, 1 - share)
 

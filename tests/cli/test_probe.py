@@ -53,7 +53,7 @@ def test_models_are_compared_on_the_same_rows_and_episodes(tmp_path):
         assert one["difference"] == pytest.approx(difference)
         assert one["ci_low"] <= one["difference"] <= one["ci_high"]
         records = [r for r in plain if r["protocol"] == protocol]
-        wins = [a > b for a, b in zip(*(list(r["outcomes"]["right"]) for r in records), strict=True)]
+        wins = [a > b for a, b in zip(*(list(r["outcomes"]["correct"]) for r in records), strict=True)]
         assert (one["wins"], one["n"]) == (sum(wins), len(wins))
     text = invoke(*arguments, "--compare").stdout
     assert "Differences on the same test rows or images" in text

@@ -23,11 +23,11 @@ from transferkit.core.statistics import mean_interval
 RNG = generator(0, "comparison")
 IDS = [f"test/{i}" for i in range(400)]
 GOOD = row_outcomes(IDS, RNG.random(400) < 0.8)
-FAIR = row_outcomes(IDS, np.where(RNG.random(400) < 0.7, GOOD.right, RNG.random(400) < 0.6))
+FAIR = row_outcomes(IDS, np.where(RNG.random(400) < 0.7, GOOD.correct, RNG.random(400) < 0.6))
 PATIENTS = [f"patient {i // 5 * 7 % 80}" for i in range(400)]
-GROUPED = [row_outcomes(IDS, one.right, groups=PATIENTS) for one in (GOOD, FAIR)]
+GROUPED = [row_outcomes(IDS, one.correct, groups=PATIENTS) for one in (GOOD, FAIR)]
 DRAWN = [
-    row_outcomes(IDS, hits.sum(0), answers=4, draws=hits.sum(1).tolist())
+    row_outcomes(IDS, hits.sum(0), predictions=4, draws=hits.sum(1).tolist())
     for hits in (RNG.random((4, 400)) < chance for chance in (0.8, 0.75))
 ]
 
@@ -36,8 +36,8 @@ def episodes(chance: float, lean: float):
     """Outcomes of 100 episodes, and of 25 halvings whose halves deviate by about ``lean`` to either side."""
     away = RNG.normal(0, lean, size=(25, 1, 1)) * [[1], [-1]]
     halves = RNG.binomial(1000, np.clip(chance + away, 0, 1), size=(25, 2, 2))
-    right = RNG.binomial(75, chance, size=100)
-    return episode_outcomes("e", right, answers=75, halves=halves, half_answers=1000)
+    correct = RNG.binomial(75, chance, size=100)
+    return episode_outcomes("e", correct, predictions=75, halves=halves, half_predictions=1000)
 
 
 SHARP, BLUNT = episodes(0.7, 0.03), episodes(0.68, 0.02)
@@ -73,7 +73,7 @@ def test_negative_numbers_of_rows_are_rejected():
 
 def test_rows_are_paired():
     found = compare_outcomes(GOOD, FAIR)
-    one, other = np.array(GOOD.right), np.array(FAIR.right)
+    one, other = np.array(GOOD.correct), np.array(FAIR.correct)
     assert found.difference == pytest.approx(one.mean() - other.mean())
     assert (found.wins, found.losses) == (int((one & ~other & 1).sum()), int((other & ~one & 1).sum()))
     assert (found.p, found.test) == (mcnemar_p(found.wins, found.losses), "McNemar, mid-p")
@@ -87,19 +87,19 @@ def test_episodes_are_paired_over_images():
     assert (found.p, found.test) == (difference_p(gaps, halves), OVER_IMAGES)
     assert found.interval == difference_interval(gaps, halves)
     assert found.difference == pytest.approx(gaps.mean())
-    assert found.wins == sum(a > b for a, b in zip(SHARP.right, BLUNT.right, strict=True))
-    assert found.losses == sum(a < b for a, b in zip(SHARP.right, BLUNT.right, strict=True))
+    assert found.wins == sum(a > b for a, b in zip(SHARP.correct, BLUNT.correct, strict=True))
+    assert found.losses == sum(a < b for a, b in zip(SHARP.correct, BLUNT.correct, strict=True))
 
 
 def test_more_episodes_of_the_same_images_do_not_make_a_difference_significant():
-    many = [replace(one, right=one.right * 100) for one in (SHARP, BLUNT)]
+    many = [replace(one, correct=one.correct * 100) for one in (SHARP, BLUNT)]
     found = compare_outcomes(*many)
     assert found.interval.high - found.interval.low > 0.1  # the halves differ by 0.036, about
     assert stats.ttest_rel(*(one.accuracies for one in many)).pvalue < 0.001 < found.p
 
 
 def test_episodes_without_halves_are_rejected():
-    bare = [replace(one, halves=(), half_answers=0) for one in (SHARP, BLUNT)]
+    bare = [replace(one, halves=(), half_predictions=0) for one in (SHARP, BLUNT)]
     with pytest.raises(DataError, match=r"A class is too small to be halved.* at least 4 images, or 4 groups"):
         compare_outcomes(*bare)
 
@@ -157,7 +157,7 @@ def test_the_interval_of_few_rows_in_favour_of_one_model_contains_0():
 
 def test_groups_are_tested_by_all_signs_of_their_differences():
     one, other = GROUPED
-    sums = group_sums(np.subtract(one.right, other.right), np.array(one.sizes))
+    sums = group_sums(np.subtract(one.correct, other.correct), np.array(one.sizes))
     few = sums[:12]
     seen = abs(few.sum())
     signed = np.array([np.dot(signs, few) for signs in itertools.product((-1, 1), repeat=12)])
@@ -170,14 +170,14 @@ def test_groups_are_tested_by_all_signs_of_their_differences():
 @pytest.mark.parametrize(("g", "known"), [(1, False), (6, False), (7, True)])
 def test_few_groups_have_no_interval(g, known):
     groups = [str(row % g) for row in range(len(IDS))]
-    found = compare_outcomes(*(row_outcomes(IDS, one.right, groups=groups) for one in (GOOD, FAIR)))
+    found = compare_outcomes(*(row_outcomes(IDS, one.correct, groups=groups) for one in (GOOD, FAIR)))
     assert (found.interval.limits is not None) == known
     assert known or found.interval.method == "none: fewer than 7 groups of similar size"
 
 
 def test_groups_of_unequal_size_count_as_fewer():
     groups = ["large"] * 300 + [str(row) for row in range(100)]
-    found = compare_outcomes(*(row_outcomes(IDS, one.right, groups=groups) for one in (GOOD, FAIR)))
+    found = compare_outcomes(*(row_outcomes(IDS, one.correct, groups=groups) for one in (GOOD, FAIR)))
     assert found.interval.limits is None
 
 
@@ -185,7 +185,7 @@ def test_groups_of_unequal_size_count_as_fewer():
 def test_few_draws_have_no_interval(draws, known):
     rng = np.random.default_rng(draws)
     hits = [rng.random((draws, len(IDS))) < accuracy for accuracy in (0.8, 0.7)]
-    a, b = (row_outcomes(IDS, one.sum(0), answers=draws, draws=one.sum(1).tolist()) for one in hits)
+    a, b = (row_outcomes(IDS, one.sum(0), predictions=draws, draws=one.sum(1).tolist()) for one in hits)
     assert (compare_outcomes(a, b).interval.limits is not None) == known
 
 
@@ -199,7 +199,7 @@ def test_groups_of_one_row_are_mcnemar(b, c):
 def test_copies_of_a_row_in_one_group_do_not_lower_p():
     names = [f"{row}/{copy}" for row in range(400) for copy in range(6)]
     groups = [str(row) for row in range(400) for _ in range(6)]
-    one, other = (row_outcomes(names, np.repeat(m.right, 6), groups=groups) for m in (GOOD, FAIR))
+    one, other = (row_outcomes(names, np.repeat(m.correct, 6), groups=groups) for m in (GOOD, FAIR))
     found, once = compare_outcomes(one, other), compare_outcomes(GOOD, FAIR)
     assert found.p == pytest.approx(once.p, rel=1e-6)
     assert (found.interval.low, found.interval.high) == pytest.approx(
@@ -212,7 +212,7 @@ def test_draws_widen_the_interval_and_the_test():
     blind = compare_outcomes(*(replace(one, draws=()) for one in DRAWN))
     assert found.test == "t over rows and draws"
     assert found.interval.high - found.interval.low > blind.interval.high - blind.interval.low
-    gaps = np.subtract(DRAWN[0].right, DRAWN[1].right) / 4
+    gaps = np.subtract(DRAWN[0].correct, DRAWN[1].correct) / 4
     rounds = np.subtract(DRAWN[0].draws, DRAWN[1].draws) / 400
     of_rows, of_draws = gaps.var(ddof=1) / 400, rounds.var(ddof=1) / 4
     freedom = (of_rows + of_draws) ** 2 / (of_rows**2 / 399 + of_draws**2 / 3)
@@ -221,7 +221,7 @@ def test_draws_widen_the_interval_and_the_test():
 
 
 def test_the_paired_test_is_more_powerful_than_two_intervals():
-    better = row_outcomes(IDS, [right or i % 20 == 0 for i, right in enumerate(GOOD.right)])
+    better = row_outcomes(IDS, [correct or i % 20 == 0 for i, correct in enumerate(GOOD.correct)])
     found = compare_outcomes(better, GOOD)
     assert found.losses == 0 < found.wins
     assert found.interval.high - found.interval.low < 0.03  # Wilson's of either is 0.08 wide

@@ -196,13 +196,15 @@ def test_the_interval_of_an_accuracy_stays_inside_0_and_1():
     assert found.low < near.mean() - 0.01
 
 
-@pytest.mark.parametrize("right", [0.0, 1.0])
-def test_without_any_error_the_number_of_images_limits_the_interval(right):
-    small, large = (interval_over_images(np.full(600, right), np.full((25, 2, 2), right), images=n) for n in (50, 5000))
+@pytest.mark.parametrize("correct", [0.0, 1.0])
+def test_without_any_error_the_number_of_images_limits_the_interval(correct):
+    small, large = (
+        interval_over_images(np.full(600, correct), np.full((25, 2, 2), correct), images=n) for n in (50, 5000)
+    )
     t2 = stats.t.ppf(0.975, 24) ** 2
     assert small.high - small.low == pytest.approx(t2 / (50 + t2))
     assert large.high - large.low == pytest.approx(t2 / (5000 + t2))
-    assert (small.high if right else small.low) == pytest.approx(right, abs=1e-12)
+    assert (small.high if correct else small.low) == pytest.approx(correct, abs=1e-12)
 
 
 def test_without_halves_there_is_no_interval():

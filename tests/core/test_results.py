@@ -76,7 +76,7 @@ def test_a_result_joins_cell_and_score():
         "extra_metrics": {"ece": 0.1},
         "skipped_rows": 2,
         "seconds": {"load": 0.25, "fit": 0.0, "score": 1.5},
-        "outcomes": {"unit": "rows", "of": SCORE.outcomes.of, "answers": 1, "right": "101"},
+        "outcomes": {"unit": "rows", "of": SCORE.outcomes.of, "predictions": 1, "correct": "101"},
     }
 
 
@@ -170,7 +170,7 @@ def damaged_texts() -> dict[str, bytes]:
         "a field too few": json.dumps({k: v for k, v in record.items() if k != "value"}).encode(),
         "an outcome that cannot be": json.dumps(
             {
-                **(odd := {**record, "outcomes": {**record["outcomes"], "right": "12"}}),
+                **(odd := {**record, "outcomes": {**record["outcomes"], "correct": "12"}}),
                 "digest": digest_of(odd),
             }
         ).encode(),

@@ -113,16 +113,16 @@ def test_the_score_says_what_became_of_each_row():
 def test_intervals_are_over_classes_and_over_groups():
     rng = generator(0, "per class")
     labels = np.repeat([0, 1], [400, 20])
-    right = np.where(labels == 0, rng.random(420) < 0.9, rng.random(420) < 0.5)
-    probabilities = np.eye(2)[np.where(right, labels, 1 - labels)]
+    correct = np.where(labels == 0, rng.random(420) < 0.9, rng.random(420) < 0.5)
+    probabilities = np.eye(2)[np.where(correct, labels, 1 - labels)]
     test = replace(features(420, "test", classes=2), labels=labels)
     patients = replace(test, groups=[str(row // 4) for row in range(420)])
     for rows in (test, patients):
         score = classification_score(probabilities, rows, Selection(), extra_metrics={}, seconds={})
-        spread = class_mean_interval(right, labels, rows.groups)
+        spread = class_mean_interval(correct, labels, rows.groups)
         assert score.extra_metrics["mean_per_class_interval"] == [spread.low, spread.high]
-        assert score.interval == accuracy_interval(right, rows.groups)
-        assert score.outcomes == row_outcomes(rows.ids, right, groups=rows.groups)
+        assert score.interval == accuracy_interval(correct, rows.groups)
+        assert score.outcomes == row_outcomes(rows.ids, correct, groups=rows.groups)
     assert score.interval.method == "wilson over 105 groups"
     assert score.outcomes.sizes == (4,) * 105
 

@@ -15,8 +15,8 @@ from transferkit.core.half_samples import NO_HALVES, OVER_IMAGES, interval_over_
 from transferkit.core.proportions import accuracy_interval
 from transferkit.core.seeding import generator
 from transferkit.core.statistics import mean_interval, wilson_interval
-from transferkit.probes import PROBES, answers, fewshot
-from transferkit.probes.answers import right_answers
+from transferkit.probes import PROBES, episode_predictions, fewshot
+from transferkit.probes.episode_predictions import count_correct
 from transferkit.probes.episodes import Episodes
 from transferkit.probes.fewshot import FewshotSettings
 from transferkit.probes.halves import draw_halves
@@ -38,11 +38,11 @@ def score(settings=FEW, splits=SPLITS, episodes=None):
 def test_chunks_do_not_matter(method, monkeypatch):
     support, query = (generator(0, name).integers(50, size=(7, 3, 4)) for name in ("support", "query"))
     x = torch.nn.functional.normalize(torch.from_numpy(generator(0, "x").normal(size=(50, 9))).float())
-    together = right_answers(x, support, query, method=method, penalty=1.0)
-    monkeypatch.setattr(answers, "CHUNK", {"cpu": 1})
-    assert_array_equal(right_answers(x, support, query, method=method, penalty=1.0), together)
-    monkeypatch.setattr(answers, "MOST_SHARED", 1)
-    assert_array_equal(right_answers(x, support, query, method=method, penalty=1.0), together)
+    together = count_correct(x, support, query, method=method, penalty=1.0)
+    monkeypatch.setattr(episode_predictions, "CHUNK", {"cpu": 1})
+    assert_array_equal(count_correct(x, support, query, method=method, penalty=1.0), together)
+    monkeypatch.setattr(episode_predictions, "MOST_SHARED", 1)
+    assert_array_equal(count_correct(x, support, query, method=method, penalty=1.0), together)
 
 
 @pytest.mark.gpu
@@ -51,14 +51,14 @@ def test_chunks_do_not_matter(method, monkeypatch):
 @pytest.mark.parametrize("d", [3, 40])  # fewer features than support rows, and more
 @pytest.mark.parametrize("method", METHODS)
 def test_a_gpu_answers_as_the_processor_does(method, d, shared, chunk, monkeypatch):
-    monkeypatch.setattr(answers, "MOST_SHARED", shared)
+    monkeypatch.setattr(episode_predictions, "MOST_SHARED", shared)
     rows = features(200, "rows", classes=5, d=d, spread=1.0)
     x = torch.nn.functional.normalize(torch.from_numpy(rows.x))
     of_class = np.arange(200).reshape(40, 5).T  # [classes, rows]
     drawn = np.stack([generator(0, e).permuted(of_class, axis=1) for e in range(30)])[..., :12]
-    ask = partial(right_answers, x, drawn[..., :4], drawn[..., 4:], method=method, penalty=1.0)
+    ask = partial(count_correct, x, drawn[..., :4], drawn[..., 4:], method=method, penalty=1.0)
     on_cpu = ask()
-    monkeypatch.setattr(answers, "CHUNK", {"cuda": chunk})
+    monkeypatch.setattr(episode_predictions, "CHUNK", {"cuda": chunk})
     assert_array_equal(ask(device=torch.device("cuda")), on_cpu)
 
 
@@ -75,7 +75,7 @@ def test_a_gpu_scores_as_the_processor_does(scheme, method, monkeypatch):
 @pytest.mark.parametrize("scheme", ["episodes", "all-way"])
 def test_the_device_is_the_one_that_is_at_hand(scheme, monkeypatch):
     asked = []
-    for name in ("right_answers", "allway_predictions"):
+    for name in ("count_correct", "allway_predictions"):
         real = getattr(fewshot, name)
         monkeypatch.setattr(
             fewshot,
@@ -90,11 +90,11 @@ def test_the_device_is_the_one_that_is_at_hand(scheme, monkeypatch):
 @pytest.mark.parametrize("d", [3, 40])  # fewer features than the 12 support rows, and more
 @pytest.mark.parametrize("shared", [1, 2**26])
 def test_products_are_those_of_the_rows(shared, d, monkeypatch):
-    monkeypatch.setattr(answers, "MOST_SHARED", shared)
+    monkeypatch.setattr(episode_predictions, "MOST_SHARED", shared)
     s, q = (torch.from_numpy(generator(0, name).integers(9, 30, size=(5, 12))) for name in ("s", "q"))
     x = torch.from_numpy(generator(0, "x").normal(size=(30, d))).float()
     some = torch.tensor([3, 1])
-    gram, cross = answers._products_of(x, s, q)(some)
+    gram, cross = episode_predictions._products_of(x, s, q)(some)
     assert gram.dtype == (torch.float64 if d == 3 else torch.float32)
     for found, e in zip(range(2), some.tolist(), strict=True):
         assert_allclose(gram[found], x[s[e]] @ x[s[e]].T, atol=1e-5)
@@ -113,39 +113,39 @@ def test_the_protocol(method):
     sorted_json(found.extra_metrics)  # plain values
 
 
-def test_right_answers_are_counted_by_episode():
+def test_correct_predictions_are_counted_by_episode():
     support = np.arange(6).reshape(3, 2, 1)
-    right = right_answers(torch.eye(6), support, support, method="proto", penalty=1.0)
-    assert right.tolist() == [2, 2, 2]
+    correct = count_correct(torch.eye(6), support, support, method="proto", penalty=1.0)
+    assert correct.tolist() == [2, 2, 2]
 
 
 def test_the_interval_is_over_images_and_that_over_episodes_is_beside_it():
     found = score()
     pool = fewshot._pool(SPLITS, FEW)
     drawn = fewshot.episodes_for(None, pool.labels, pool.names, FEW.shape, seed=0)
-    right = right_answers(pool.x, *drawn.rows(pool.names), method="lr", penalty=1.0)
-    assert found.value == pytest.approx((right / 15).mean())
-    assert (found.outcomes.unit, found.outcomes.answers) == ("episodes", 15)
-    assert found.outcomes.right == tuple(right.tolist())
+    correct = count_correct(pool.x, *drawn.rows(pool.names), method="lr", penalty=1.0)
+    assert found.value == pytest.approx((correct / 15).mean())
+    assert (found.outcomes.unit, found.outcomes.predictions) == ("episodes", 15)
+    assert found.outcomes.correct == tuple(correct.tolist())
     assert found.outcomes.of == drawn.digest
-    over_episodes = mean_interval(right / 15)
+    over_episodes = mean_interval(correct / 15)
     assert found.extra_metrics["episode_interval"] == [over_episodes.low, over_episodes.high]
     halves = found.outcomes.half_accuracies
-    assert found.interval == interval_over_images(right / 15, halves, images=210)
+    assert found.interval == interval_over_images(correct / 15, halves, images=210)
     assert found.interval.method == OVER_IMAGES
     assert found.interval.high - found.interval.low > over_episodes.high - over_episodes.low
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_right_answers_of_a_half_are_those_of_its_episodes(method):
+def test_correct_predictions_of_a_half_are_those_of_its_episodes(method):
     found = score(replace(FEW, method=method))
     pool = fewshot._pool(SPLITS, FEW)
     halves = draw_halves(pool.labels, pool.names, FEW.shape, seed=0)
     b, side, batch = 7, 1, 0
     support, query = halves.support[b, side, batch], halves.query[b, side, batch]
-    right = right_answers(pool.x, support, query, method=method, penalty=1.0).sum()
-    assert found.outcomes.halves[b][2 * side + batch] == right
-    assert found.outcomes.half_answers == query.size
+    correct = count_correct(pool.x, support, query, method=method, penalty=1.0).sum()
+    assert found.outcomes.halves[b][2 * side + batch] == correct
+    assert found.outcomes.half_predictions == query.size
     assert found.extra_metrics["halves"] == {
         "halvings": 25,
         "episodes_per_half": 60,
@@ -156,7 +156,7 @@ def test_right_answers_of_a_half_are_those_of_its_episodes(method):
 
 def test_the_record_of_the_halves_is_small():
     outcomes = score(replace(FEW, episodes=600)).outcomes.to_json()
-    assert len(sorted_json(outcomes["halves"])) < len(sorted_json(outcomes["right"]))
+    assert len(sorted_json(outcomes["halves"])) < len(sorted_json(outcomes["correct"]))
 
 
 def test_classes_that_are_left_out_are_in_no_half():
@@ -306,8 +306,8 @@ def uneven(counts):
 @pytest.mark.parametrize("together", [True, False])
 def test_a_curve_over_shots_asks_the_same_classes(together, monkeypatch):
     """Each support set is part of the next one; classes and queries stay the same."""
-    splits, asked, real = uneven([30, 30, 30, 30, 12]), [], fewshot.right_answers
-    monkeypatch.setattr(fewshot, "right_answers", lambda x, s, q, **rest: asked.append((s, q)) or real(x, s, q, **rest))
+    splits, asked, real = uneven([30, 30, 30, 30, 12]), [], fewshot.count_correct
+    monkeypatch.setattr(fewshot, "count_correct", lambda x, s, q, **rest: asked.append((s, q)) or real(x, s, q, **rest))
     monkeypatch.setattr(fewshot, "draw_halves", lambda *of, **rest: None)
     curve = [FewshotSettings(ways=3, shots=shots, queries=6, episodes=30) for shots in (5, 1, 20)]
     told = [replace(one, min_rows_per_class=26) for one in curve]
@@ -389,17 +389,17 @@ def test_allway(method):
     draws = found.extra_metrics["accuracies"]
     assert found.interval == accuracy_interval(found.outcomes.accuracies, draws=draws)
     assert found.outcomes.draws == tuple(round(90 * accuracy) for accuracy in draws)
-    assert sum(found.outcomes.draws) == sum(found.outcomes.right)
+    assert sum(found.outcomes.draws) == sum(found.outcomes.correct)
     assert found.value == pytest.approx(np.mean(found.extra_metrics["accuracies"]))
-    assert (found.outcomes.unit, found.outcomes.answers, len(found.outcomes)) == ("rows", 5, 90)
-    assert sum(found.outcomes.right) / 450 == pytest.approx(found.value)
+    assert (found.outcomes.unit, found.outcomes.predictions, len(found.outcomes)) == ("rows", 5, 90)
+    assert sum(found.outcomes.correct) / 450 == pytest.approx(found.value)
     assert found.extra_metrics["classes"] == 6
     sorted_json(found.extra_metrics)  # plain values
 
 
 def test_allway_of_one_draw_has_the_interval_of_test_rows():
     found = score(replace(ALLWAY, repeats=1))
-    assert found.interval == wilson_interval(sum(found.outcomes.right), 90)
+    assert found.interval == wilson_interval(sum(found.outcomes.correct), 90)
 
 
 def test_allway_counts_classes_of_too_few_rows():

@@ -32,7 +32,7 @@ def test_what_the_episodes_of_a_half_are(groups):
     halves = drawn(groups=groups)
     assert halves.support.shape == (HALVINGS, 2, 2, EPISODES, 3, 2)
     assert halves.query.shape[:5] == (HALVINGS, 2, 2, EPISODES, 3)
-    assert halves.answers == EPISODES * 3 * halves.query.shape[5]
+    assert halves.predictions == EPISODES * 3 * halves.query.shape[5]
     classes = LABELS[halves.support[..., 0]]  # [b, 2, 2, m, ways]
     assert_array_equal(LABELS[halves.support], np.broadcast_to(classes[..., None], halves.support.shape))
     assert_array_equal(LABELS[halves.query], np.broadcast_to(classes[..., None], halves.query.shape))

@@ -13,7 +13,7 @@ from transferkit.core.files import sorted_json
 from transferkit.core.out_of_core import Blocks
 from transferkit.core.seeding import generator
 from transferkit.probes import PROBES, knn
-from transferkit.probes.knn import KnnSettings, Vote, answers, knn_scores
+from transferkit.probes.knn import KnnSettings, Vote, classify, knn_scores
 from transferkit.probes.probe import ProbeContext
 
 SPLITS = {
@@ -57,7 +57,7 @@ def test_scores_agree_with_the_reference(k, temperature):
 def test_euclidean_scores_agree_with_the_reference_and_scikit_learn():
     bank, test = SPLITS["train"], SPLITS["test"]
     settings = KnnSettings(k=(9,), metric=("euclidean",))
-    found = answers(test, bank, settings).scores
+    found = classify(test, bank, settings).scores
     expected = reference.euclidean_scores(test.x, bank.x, bank.labels.tolist(), 9, 6)
     assert_allclose(found, expected, atol=1e-4)
     theirs = KNeighborsClassifier(9, weights="distance").fit(bank.x, bank.labels)
@@ -91,7 +91,7 @@ def test_the_protocol():
     assert found.selected_on == "val"
     assert found.evaluated_on == "test"
     on_val = {
-        k: answers(SPLITS["val"], SPLITS["train"], KnnSettings(k=(k,))).accuracy[Vote(k, 0.07, "cosine")]
+        k: classify(SPLITS["val"], SPLITS["train"], KnnSettings(k=(k,))).accuracy[Vote(k, 0.07, "cosine")]
         for k in (1, 5, 20)
     }
     assert found.chosen == {"k": max(on_val, key=on_val.__getitem__)}
@@ -133,7 +133,7 @@ def test_float16_features_do_not_overflow(metric):
 
 def test_a_query_that_stands_in_the_bank():
     settings = KnnSettings(k=(5,), metric=("euclidean",))
-    scores = answers(SPLITS["train"], SPLITS["train"], settings).scores
+    scores = classify(SPLITS["train"], SPLITS["train"], settings).scores
     assert np.isfinite(scores).all()
     assert_array_equal(scores.argmax(1), SPLITS["train"].labels)
 
@@ -149,14 +149,14 @@ def test_every_vote_of_one_search_is_that_vote_asked_alone(monkeypatch):
     plain = knn.neighbours
     monkeypatch.setattr(knn, "neighbours", lambda *a, **b: searches.append(b["metric"]) or plain(*a, **b))
     settings = KnnSettings(k=(20, 3, 7), temperature=(0.02, 0.5), metric=("cosine", "euclidean"))
-    together = answers(SPLITS["test"], SPLITS["train"], settings)
+    together = classify(SPLITS["test"], SPLITS["train"], settings)
     assert searches == ["cosine", "euclidean"]
     assert len(together.accuracy) == settings.candidates == 9
     for vote, accuracy in together.accuracy.items():
         alone = KnnSettings(k=(vote.k,), temperature=(vote.temperature or 1.0,), metric=(vote.metric,))
-        found = answers(SPLITS["test"], SPLITS["train"], alone)
+        found = classify(SPLITS["test"], SPLITS["train"], alone)
         assert found.accuracy == {Vote(vote.k, vote.temperature, vote.metric): accuracy}
-        kept = answers(SPLITS["test"], SPLITS["train"], settings, keep=vote)
+        kept = classify(SPLITS["test"], SPLITS["train"], settings, keep=vote)
         assert kept.best == vote
         assert_allclose(kept.scores, found.scores, atol=1e-6)
 
@@ -166,7 +166,7 @@ def test_scores_by_k_agree_with_the_reference_at_every_k_and_temperature():
     settings = KnnSettings(k=(4, 40, 90), temperature=(0.05, 0.7))
     for k in settings.k:
         for temperature in settings.temperature:
-            found = answers(test, bank, settings, keep=Vote(k, temperature, "cosine")).scores
+            found = classify(test, bank, settings, keep=Vote(k, temperature, "cosine")).scores
             expected = reference.cosine_scores(test.x, bank.x, bank.labels.tolist(), k, temperature, 6)
             assert_allclose(found, expected, atol=1e-5)
 
@@ -174,7 +174,7 @@ def test_scores_by_k_agree_with_the_reference_at_every_k_and_temperature():
 def test_temperature_and_metric_are_chosen_on_validation_rows_too():
     settings = KnnSettings(k=(1, 9, 40), temperature=(0.02, 0.07, 0.6), metric=("cosine", "euclidean"))
     found = score(settings)
-    on_val = answers(SPLITS["val"], SPLITS["train"], settings)
+    on_val = classify(SPLITS["val"], SPLITS["train"], settings)
     assert on_val.accuracy[on_val.best] == max(on_val.accuracy.values())
     assert found.chosen == on_val.best.chosen(settings)
     assert found.value == found.extra_metrics[on_val.best.name(settings)]
@@ -206,7 +206,7 @@ def test_predictions_agree_with_scikit_learn_by_brute_force(k):
     theirs = KNeighborsClassifier(
         min(k, len(bank)), algorithm="brute", metric="cosine", weights=lambda d: np.exp((1 - d) / 0.07)
     ).fit(bank.x, bank.labels)
-    ours = answers(test, bank, KnnSettings(k=(k,))).scores
+    ours = classify(test, bank, KnnSettings(k=(k,))).scores
     assert_allclose(ours, theirs.predict_proba(test.x), atol=1e-4)
     assert_array_equal(ours.argmax(1), theirs.predict(test.x))
 
@@ -215,8 +215,8 @@ def test_duplicated_rows():
     bank, test = SPLITS["train"], SPLITS["test"]
     twice = replace(bank, x=np.repeat(bank.x, 2, axis=0), labels=np.repeat(bank.labels, 2), ids=[*bank.ids] * 2)
     assert_allclose(
-        answers(test, twice, KnnSettings(k=(18,))).scores,
-        answers(test, bank, KnnSettings(k=(9,))).scores,
+        classify(test, twice, KnnSettings(k=(18,))).scores,
+        classify(test, bank, KnnSettings(k=(9,))).scores,
         atol=1e-5,
     )
 

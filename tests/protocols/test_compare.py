@@ -15,8 +15,8 @@ SETS = ("mini/digits", "mini/leaves", "mini/stains")
 
 def rows(model: str, data: str, n: int = 60) -> Outcomes:
     """Return for each test row of ``data`` whether the answer is right."""
-    right = generator(0, model, data).random(n) < {"good": 0.9, "fair": 0.6}.get(model, 0.3)
-    return row_outcomes([f"{data}/{i}" for i in range(n)], right)
+    correct = generator(0, model, data).random(n) < {"good": 0.9, "fair": 0.6}.get(model, 0.3)
+    return row_outcomes([f"{data}/{i}" for i in range(n)], correct)
 
 
 def scored(model, data, *, layer="last", **changes):
@@ -101,7 +101,7 @@ def test_one_model_has_no_pair():
     [
         ({"outcomes": rows("fair", "y")}, "The two models were scored on 60 different rows"),
         ({"outcomes": rows("fair", "x", 59)}, "60 rows of 1 answers, the other on 59"),
-        ({"outcomes": episode_outcomes("e", [3], answers=5)}, "on rows and the other on episodes"),
+        ({"outcomes": episode_outcomes("e", [3], predictions=5)}, "on rows and the other on episodes"),
         ({"fingerprint": "g"}, "The images changed between the two"),
     ],
 )

@@ -43,7 +43,7 @@ def _records() -> Iterator[Result]:
             for depth, layer in enumerate(LAYERS):
                 chance = 0.3 + 0.05 * number + lead * (1 + depth) / 3
                 found = outcomes(chance, data)
-                value = float(np.mean(found.right))
+                value = float(np.mean(found.correct))
                 kept = {"outcomes": found, "layer": layer}
                 extra_metrics = {"calibration": {"before": {"reliability": curve}}}
                 yield record(model, data, value, half=0.06, extra_metrics=extra_metrics, **kept)

@@ -37,8 +37,8 @@ def test_differences_are_a_table():
 def test_the_second_table_summarises_data_sets_and_names_layers():
     halves = [[[4, 5], [3, 3]], [[4, 3], [5, 5]]], [[[2, 3], [3, 4]], [[4, 4], [2, 3]]]
     episodes = [
-        episode_outcomes("e", right, answers=5, halves=both, half_answers=5)
-        for right, both in zip(([3, 4, 5, 2], [3, 3, 5, 4]), halves, strict=True)
+        episode_outcomes("e", correct, predictions=5, halves=both, half_predictions=5)
+        for correct, both in zip(([3, 4, 5, 2], [3, 3, 5, 4]), halves, strict=True)
     ]
     results = [
         record(model, data, one.accuracies.mean(), layer=model, settings={"shots": 5}, outcomes=one)

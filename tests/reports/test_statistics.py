@@ -29,8 +29,8 @@ FIVE = RNG.normal(size=(5, 9)) + np.arange(5)[:, None] * 0.7  # [m, n], no ties
 NAMES = ["a", "b", "c", "d", "e"]
 
 
-def units(right, of="rows", answers=1, **parts):
-    return Units.of_outcomes(Outcomes("rows", of, answers, tuple(map(int, right)), **parts))
+def units(correct, of="rows", predictions=1, **parts):
+    return Units.of_outcomes(Outcomes("rows", of, predictions, tuple(map(int, correct)), **parts))
 
 
 def test_mean_ranks_are_those_of_counting():
@@ -146,7 +146,7 @@ def test_one_seed_of_rows_is_mcnemar():
     assert_allclose(difference_p({0: units(a)}, {0: units(b)}), exact)
 
 
-HALVED = Outcomes("episodes", "e", 5, (5, 3, 4, 2), halves=((4, 5, 3, 3), (4, 3, 5, 5)), half_answers=5)
+HALVED = Outcomes("episodes", "e", 5, (5, 3, 4, 2), halves=((4, 5, 3, 3), (4, 3, 5, 5)), half_predictions=5)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ HALVED = Outcomes("episodes", "e", 5, (5, 3, 4, 2), halves=((4, 5, 3, 3), (4, 3,
     ],
 )
 def test_one_seed_is_tested_as_a_comparison_tests_it(a, b):
-    other = replace(a, right=b, draws=(1, 1) if a.draws else ())
+    other = replace(a, correct=b, draws=(1, 1) if a.draws else ())
     if a.halves:
         other = replace(other, halves=((2, 3, 3, 4), (4, 4, 2, 3)))
     found = compare_outcomes(a, other)
@@ -168,9 +168,9 @@ def test_one_seed_is_tested_as_a_comparison_tests_it(a, b):
 
 def test_groups_of_rows_count_once_over_several_seeds():
     rng = np.random.default_rng(1)
-    right = rng.random((2, 3, 40)) < 0.6
-    a, b = ({seed: units(right[m, seed]) for seed in range(3)} for m in (0, 1))
-    copied = [{seed: units(np.repeat(right[m, seed], 4), sizes=(4,) * 40) for seed in range(3)} for m in (0, 1)]
+    correct = rng.random((2, 3, 40)) < 0.6
+    a, b = ({seed: units(correct[m, seed]) for seed in range(3)} for m in (0, 1))
+    copied = [{seed: units(np.repeat(correct[m, seed], 4), sizes=(4,) * 40) for seed in range(3)} for m in (0, 1)]
     assert_allclose(difference_p(*copied), difference_p(a, b))
 
 
@@ -208,10 +208,10 @@ def test_two_seeds_have_one_degree_of_freedom():
     assert_allclose(difference_p(a, b), expected, atol=1e-8)
 
 
-def episode_units(right, halves, of="e"):
+def episode_units(correct, halves, of="e"):
     """Episodes of 5 answers; halves of 100 answers in each batch."""
     both = None if halves is None else np.reshape(halves, (-1, 2, 2))
-    return Units.of_outcomes(episode_outcomes(of, right, answers=5, halves=both, half_answers=100))
+    return Units.of_outcomes(episode_outcomes(of, correct, predictions=5, halves=both, half_predictions=100))
 
 
 HALVES_A = [[70, 72, 60, 61], [66, 65, 64, 66], [58, 60, 71, 70]]
@@ -251,7 +251,7 @@ def test_episodes_of_several_seeds_share_their_images():
 
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_episodes_of_classes_too_small_to_be_halved_never_differ(seeds):
-    a, b = ({s: episode_units(right, None, of=f"e{s}") for s in range(seeds)} for right in ([5] * 9, [0] * 9))
+    a, b = ({s: episode_units(correct, None, of=f"e{s}") for s in range(seeds)} for correct in ([5] * 9, [0] * 9))
     assert difference_p(a, b) == 1
 
 
@@ -268,8 +268,8 @@ def test_models_whose_seeds_deviate_are_seldom_called_different(seeds, deviation
     for _ in range(repeats):
         hard = 0.2 * np.tanh(rng.normal(size=rows))  # the same rows are hard for everyone
         reached = np.clip(0.7 + rng.normal(0, deviation, (2, seeds, 1)) + hard, 0, 1)
-        right = (rng.random(reached.shape) < reached).astype(np.uint16)
-        a, b = ({seed: units(right[model, seed]) for seed in range(seeds)} for model in (0, 1))
+        correct = (rng.random(reached.shape) < reached).astype(np.uint16)
+        a, b = ({seed: units(correct[model, seed]) for seed in range(seeds)} for model in (0, 1))
         wrong += difference_p(a, b) < 0.05
     assert wrong / repeats <= 0.08
 
@@ -283,7 +283,7 @@ def test_a_difference_beyond_the_spread_of_seeds_is_found():
 
 
 def test_swapping_the_models_changes_nothing():
-    a, b = {0: units([3, 1, 2], answers=5)}, {0: units([2, 2, 0], answers=5)}
+    a, b = {0: units([3, 1, 2], predictions=5)}, {0: units([2, 2, 0], predictions=5)}
     assert difference_p(a, b) == difference_p(b, a)
 
 

@@ -33,7 +33,7 @@ class Paired:
         interval: 95 % interval of the difference.
         p: two-sided p value of the null hypothesis that there is no difference.
         test: name of the test that computed ``p``.
-        wins: number of units on which the first model has more right answers; McNemar's b.
+        wins: number of units on which the first model has more correct predictions; McNemar's b.
         losses: number of units on which it has fewer; McNemar's c.
         n: number of units.
     """
@@ -51,7 +51,7 @@ def compare_outcomes(a: Outcomes, b: Outcomes) -> Paired:
     """Compare two models on the same rows, or on the same episodes and halves of the images.
 
     For rows, the interval is that of ``group_difference_interval``. Rows with one answer each are tested by
-    ``flip_p`` over their groups, which is McNemar's test if each row is its own group; rows with answers of several
+    ``flip_p`` over their groups, which is McNemar's test if each row is its own group; rows with predictions of several
     draws are tested by ``group_difference_p``. Episodes share images, so the interval and the test of their
     differences are over images: see ``core.half_samples``.
 
@@ -69,11 +69,11 @@ def compare_outcomes(a: Outcomes, b: Outcomes) -> Paired:
         interval, p, test = difference_interval(gaps, halves), difference_p(gaps, halves), OVER_IMAGES
     else:
         sizes = np.array(a.sizes or (1,) * len(a))
-        sums = group_sums(np.subtract(a.right, b.right), sizes)  # difference per group [g]
+        sums = group_sums(np.subtract(a.correct, b.correct), sizes)  # difference per group [g]
         repeats = np.subtract(a.draws, b.draws) / len(a)  # differences of accuracies [r]
-        interval = group_difference_interval(sums / a.answers, sizes, repeats)
+        interval = group_difference_interval(sums / a.predictions, sizes, repeats)
         if len(repeats) > 1:
-            p, test = group_difference_p(sums / a.answers, sizes, repeats), "t over rows and draws"
+            p, test = group_difference_p(sums / a.predictions, sizes, repeats), "t over rows and draws"
         else:
             p = flip_p(sums)
             test = "sign flips of groups, mid-p" if a.sizes else "McNemar, mid-p"
@@ -201,7 +201,7 @@ def flip_p(sums: NDArray[np.integer]) -> float:
     ``∏ cos(d ω)`` over the differences ``d``. If each group is one row, this is McNemar's test.
 
     Args:
-        sums: ``[g]``, right answers of the first model minus those of the second.
+        sums: ``[g]``, correct predictions of the first model minus those of the second.
     """
     total, observed = int(np.abs(sums).sum()), abs(int(sums.sum()))
     sizes, counts = np.unique(np.abs(sums[sums != 0]), return_counts=True)

@@ -96,7 +96,7 @@ def interval_over_images(
 ) -> Interval:
     """Compute the 95 % interval of few-shot accuracy over images.
 
-    It is Wilson's interval for the effective number of answers ``n`` with the same variance,
+    It is Wilson's interval for the effective number of predictions ``n`` with the same variance,
     ``n = p (1 − p) / variance``, and with Student's t instead of the normal quantile: it is almost symmetric for
     medium accuracies, and stays inside 0 … 1. If all answers are right, or all are wrong, ``n`` is the number
     of images.

@@ -1,4 +1,4 @@
-"""Numbers of right answers per test row or episode, by which two models are compared on the same units."""
+"""Numbers of correct predictions per test row or episode, by which two models are compared on the same units."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,100 +16,101 @@ Unit = Literal["rows", "episodes"]
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Number of right answers of each unit.
+    """Number of correct predictions of each unit.
 
     Attributes:
         unit: ``rows`` or ``episodes``.
         of: digest of the units' names in order; equal digests are equal units in equal order.
-        answers: number of answers per unit: 1 for a row that is scored once, ways × queries for an episode.
-        right: number of right answers of each unit, ``0 … answers``; rows of one group are contiguous.
+        predictions: number of predictions per unit: 1 for a row that is scored once, ways × queries for an episode.
+        correct: number of correct predictions of each unit, ``0 … predictions``; rows of a group are contiguous.
         sizes: number of rows of each group, in order; empty if each row, or each episode, is its own group.
-        draws: number of right answers over all rows in each of the ``answers`` draws; empty for a single draw.
-        halves: number of right answers, ``0 … half_answers``, in two batches of episodes of the first half and
-            two batches of the second half, for each random halving of the images. Empty for rows, and if a class
+        draws: number of correct predictions over all rows in each of the draws; empty for a single draw.
+        halves: number of correct predictions, ``0 … half_predictions``, in two batches of episodes of the first half
+            and two batches of the second half, for each random halving of the images. Empty for rows, and if a class
             cannot be halved.
-        half_answers: number of answers of one batch.
+        half_predictions: number of predictions of one batch.
     """
 
     unit: Unit
     of: str
-    answers: int
-    right: tuple[int, ...]
+    predictions: int
+    correct: tuple[int, ...]
     sizes: tuple[int, ...] = ()
     draws: tuple[int, ...] = ()
     halves: tuple[tuple[int, ...], ...] = ()
-    half_answers: int = 0
+    half_predictions: int = 0
 
     def __post_init__(self) -> None:
         if self.unit not in ("rows", "episodes"):
             raise ShapeError(f"The unit of outcomes is {self.unit!r}, but must be 'rows' or 'episodes'.")
-        if self.answers < 1 or not self.right:
+        if self.predictions < 1 or not self.correct:
             raise ShapeError(
-                f"{len(self.right)} {self.unit} with {self.answers} answers each have no outcome: "
-                "at least one unit with at least one answer is needed."
+                f"{len(self.correct)} {self.unit} with {self.predictions} predictions each have no outcome: "
+                "at least one unit with at least one prediction is needed."
             )
-        if not 0 <= min(self.right) <= max(self.right) <= self.answers:
+        if not 0 <= min(self.correct) <= max(self.correct) <= self.predictions:
             raise ShapeError(
-                f"Numbers of right answers must be in 0 … {self.answers}, not in {min(self.right)} … {max(self.right)}."
+                f"Numbers of correct predictions must be in 0 … {self.predictions}, "
+                f"not in {min(self.correct)} … {max(self.correct)}."
             )
         counts = [count for halving in self.halves for count in halving]
-        if counts and not 0 <= min(counts) <= max(counts) <= self.half_answers:
+        if counts and not 0 <= min(counts) <= max(counts) <= self.half_predictions:
             raise ShapeError(
-                f"Numbers of right answers of a half must be in 0 … {self.half_answers}, "
+                f"Numbers of correct predictions of a half must be in 0 … {self.half_predictions}, "
                 f"not in {min(counts)} … {max(counts)}."
             )
-        if self.sizes and (min(self.sizes) < 1 or sum(self.sizes) != len(self.right)):
+        if self.sizes and (min(self.sizes) < 1 or sum(self.sizes) != len(self.correct)):
             raise ShapeError(
                 f"The sizes of the groups sum to {sum(self.sizes)}, with a minimum of {min(self.sizes)}: they must "
-                f"sum to the {len(self.right)} rows, and each must be at least 1."
+                f"sum to the {len(self.correct)} rows, and each must be at least 1."
             )
-        if self.draws and (len(self.draws) != self.answers or sum(self.draws) != sum(self.right)):
+        if self.draws and (len(self.draws) != self.predictions or sum(self.draws) != sum(self.correct)):
             raise ShapeError(
-                f"{len(self.draws)} draws have {sum(self.draws)} right answers: {self.answers} draws are needed, one "
-                f"per answer, with the {sum(self.right)} right answers of the rows."
+                f"{len(self.draws)} draws have {sum(self.draws)} correct predictions; needed are {self.predictions}, "
+                f"one per prediction, with the {sum(self.correct)} correct predictions of the rows."
             )
 
     def __len__(self) -> int:
-        return len(self.right)
+        return len(self.correct)
 
     @property
     def accuracies(self) -> NDArray[np.float64]:
-        """Fraction of right answers of each unit, ``[n]``."""
-        return np.array(self.right, dtype=np.float64) / self.answers
+        """Fraction of correct predictions of each unit, ``[n]``."""
+        return np.array(self.correct, dtype=np.float64) / self.predictions
 
     @property
     def half_accuracies(self) -> NDArray[np.float64] | None:
         """Accuracies of both batches of both halves of each halving, ``[b, 2, 2]``; None without halves."""
         if not self.halves:
             return None
-        return np.array(self.halves, dtype=np.float64).reshape(-1, 2, 2) / self.half_answers
+        return np.array(self.halves, dtype=np.float64).reshape(-1, 2, 2) / self.half_predictions
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values; ``right`` is a string of ``0`` and ``1`` for single answers, else a list."""
-        digits = "".join(map(str, self.right))
-        right = digits if self.answers == 1 else list(self.right)
-        plain: dict[str, Any] = {"unit": self.unit, "of": self.of, "answers": self.answers, "right": right}
+        """Return plain values; ``correct`` is a string of ``0`` and ``1`` for single predictions, else a list."""
+        digits = "".join(map(str, self.correct))
+        correct = digits if self.predictions == 1 else list(self.correct)
+        plain: dict[str, Any] = {"unit": self.unit, "of": self.of, "predictions": self.predictions, "correct": correct}
         if self.sizes:
             plain["sizes"] = list(self.sizes)
         if self.draws:
             plain["draws"] = list(self.draws)
         if self.halves:
-            plain |= {"halves": [list(halving) for halving in self.halves], "half_answers": self.half_answers}
+            plain |= {"halves": [list(halving) for halving in self.halves], "half_predictions": self.half_predictions}
         return plain
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Outcomes":
         """Return the outcomes that ``to_json`` converted."""
-        lists = {name: tuple(map(int, value.get(name, ()))) for name in ("right", "sizes", "draws")}
+        lists = {name: tuple(map(int, value.get(name, ()))) for name in ("correct", "sizes", "draws")}
         halves = tuple(tuple(map(int, halving)) for halving in value.get("halves", ()))
         return cls(**{**value, **lists, "halves": halves})
 
 
 def row_outcomes(
     ids: Sequence[str],
-    right: ArrayLike,
+    correct: ArrayLike,
     *,
-    answers: int = 1,
+    predictions: int = 1,
     groups: Groups = None,
     draws: Sequence[int] = (),
 ) -> Outcomes:
@@ -120,14 +121,14 @@ def row_outcomes(
 
     Args:
         ids: ``[n]`` names of the rows, in order.
-        right: ``[n]`` of 0 and 1 or booleans; counts if ``answers`` is above 1.
-        answers: number of answers per row, one per draw.
+        correct: ``[n]`` of 0 and 1 or booleans; counts if ``predictions`` is above 1.
+        predictions: number of predictions per row, one per draw.
         groups: ``[n]`` names of the groups; None if each row is its own group.
-        draws: number of right answers of each draw, if there are several.
+        draws: number of correct predictions of each draw, if there are several.
 
     Raises: ShapeError: if the number of outcomes or groups is not that of the names, or a value is out of range.
     """
-    counts, names = np.asarray(right), list(ids)
+    counts, names = np.asarray(correct), list(ids)
     sizes: tuple[int, ...] = ()
     if counts.shape != (len(ids),):
         raise ShapeError(f"{len(ids)} rows need outcomes [{len(ids)}], not {list(counts.shape)}.")
@@ -140,25 +141,25 @@ def row_outcomes(
         sizes = tuple(np.bincount(numbers).tolist())
         counts, names = counts[order], [names[row] for row in order.tolist()]
         digest = digest_of([names, list(sizes)])
-    return Outcomes("rows", digest, answers, tuple(map(int, counts.tolist())), sizes, tuple(draws))
+    return Outcomes("rows", digest, predictions, tuple(map(int, counts.tolist())), sizes, tuple(draws))
 
 
 def episode_outcomes(
-    digest: str, right: ArrayLike, *, answers: int, halves: ArrayLike | None = None, half_answers: int = 0
+    digest: str, correct: ArrayLike, *, predictions: int, halves: ArrayLike | None = None, half_predictions: int = 0
 ) -> Outcomes:
     """Return the outcomes of few-shot episodes.
 
     Args:
         digest: digest of the rows and the order of all episodes.
-        right: ``[e]`` number of right answers of each episode.
-        answers: number of queries of one episode, over all its classes.
-        halves: ``[b, 2, 2]`` number of right answers of two batches for both halves of each halving; None if the
+        correct: ``[e]`` number of correct predictions of each episode.
+        predictions: number of queries of one episode, over all its classes.
+        halves: ``[b, 2, 2]`` number of correct predictions of two batches for both halves of each halving; None if the
             images are not halved.
-        half_answers: number of queries of all episodes of one batch.
+        half_predictions: number of queries of all episodes of one batch.
 
-    Raises: ShapeError: if ``right`` is not ``[e]`` or ``halves`` not ``[b, 2, 2]``, or one is out of range.
+    Raises: ShapeError: if ``correct`` is not ``[e]`` or ``halves`` not ``[b, 2, 2]``, or one is out of range.
     """
-    counts = np.asarray(right)
+    counts = np.asarray(correct)
     if counts.ndim != 1:
         raise ShapeError(f"Episodes need outcomes [e], not {list(counts.shape)}.")
     counts_of_halves = np.zeros((0, 2, 2), dtype=np.int64) if halves is None else np.asarray(halves)
@@ -167,10 +168,10 @@ def episode_outcomes(
     return Outcomes(
         "episodes",
         digest,
-        answers,
+        predictions,
         tuple(map(int, counts.tolist())),
         halves=tuple(tuple(map(int, halving)) for halving in counts_of_halves.reshape(-1, 4).tolist()),
-        half_answers=half_answers,
+        half_predictions=half_predictions,
     )
 
 
@@ -181,14 +182,15 @@ def require_same_units(a: Outcomes, b: Outcomes) -> None:
     """
     if a.unit != b.unit:
         raise DataError(f"One model was scored on {a.unit} and the other on {b.unit}.")
-    if len(a) != len(b) or a.answers != b.answers:
+    if len(a) != len(b) or a.predictions != b.predictions:
         raise DataError(
-            f"One model was scored on {len(a)} {a.unit} of {a.answers} answers, the other on {len(b)} of {b.answers}."
+            f"One model was scored on {len(a)} {a.unit} of {a.predictions} predictions, "
+            f"the other on {len(b)} of {b.predictions}."
         )
-    if (len(a.halves), a.half_answers) != (len(b.halves), b.half_answers):
+    if (len(a.halves), a.half_predictions) != (len(b.halves), b.half_predictions):
         raise DataError(
-            f"One model was scored on {len(a.halves)} halvings of {a.half_answers} answers, "
-            f"the other on {len(b.halves)} of {b.half_answers}."
+            f"One model was scored on {len(a.halves)} halvings of {a.half_predictions} predictions, "
+            f"the other on {len(b.halves)} of {b.half_predictions}."
         )
     if a.of != b.of:
         raise DataError(f"The two models were scored on {len(a)} different {a.unit}, or in a different order.")

@@ -43,7 +43,7 @@ TOO_FEW_GROUPS = f"fewer than {FEWEST_GROUPS} groups of similar size"
 Floats = NDArray[np.float64]
 
 
-def accuracy_interval(right: ArrayLike, groups: Groups = None, *, draws: Sequence[float] = ()) -> Interval:
+def accuracy_interval(correct: ArrayLike, groups: Groups = None, *, draws: Sequence[float] = ()) -> Interval:
     """Compute the interval of accuracy in the population from which the rows, or their groups, are drawn.
 
     If the model was fitted on several draws that are all scored on the same rows, the variances over rows and
@@ -51,13 +51,13 @@ def accuracy_interval(right: ArrayLike, groups: Groups = None, *, draws: Sequenc
     ``FEWEST_GROUPS`` groups, or two to ``FEWEST_DRAWS - 1`` draws, have no interval.
 
     Args:
-        right: ``[n]`` booleans; with several draws, the fraction of draws in which each row is right.
+        correct: ``[n]`` booleans; with several draws, the fraction of draws in which each row is right.
         groups: ``[n]`` names; rows of one group are not independent. None if each row is its own group.
         draws: ``[r]`` accuracy of each of several draws.
 
     Raises: ShapeError: if there is no row, or another number of groups than rows.
     """
-    hits = _as_hits(right, groups)
+    hits = _as_hits(correct, groups)
     n, p = len(hits), float(hits.mean())
     if groups is None and len(draws) < 2 and set(hits.tolist()) <= {0.0, 1.0}:
         return wilson_interval(int(hits.sum()), n)
@@ -81,7 +81,7 @@ def accuracy_interval(right: ArrayLike, groups: Groups = None, *, draws: Sequenc
     return _wilson_t(p, effective_rows, freedom, method)
 
 
-def class_mean_interval(right: ArrayLike, labels: NDArray[np.integer], groups: Groups = None) -> Interval:
+def class_mean_interval(correct: ArrayLike, labels: NDArray[np.integer], groups: Groups = None) -> Interval:
     """Compute the interval of class-mean accuracy in a population with the same classes.
 
     If the squared deviations of the ``k`` rows of a class from its accuracy sum to ``s``, the variance of one
@@ -90,13 +90,13 @@ def class_mean_interval(right: ArrayLike, labels: NDArray[np.integer], groups: G
     is based on that group alone.
 
     Args:
-        right: ``[n]`` booleans.
+        correct: ``[n]`` booleans.
         labels: ``[n]`` classes; classes without a row are ignored.
         groups: ``[n]`` names, as for ``accuracy_interval``.
 
     Raises: ShapeError: if there is no row, or another number of labels or groups than rows.
     """
-    hits = _as_hits(right, groups)
+    hits = _as_hits(correct, groups)
     if np.shape(labels) != hits.shape:
         raise ShapeError(f"{len(hits)} rows need as many labels, not {list(np.shape(labels))}.")
     _, label, count = np.unique(labels, return_inverse=True, return_counts=True)  # label [n], count [c]
@@ -177,8 +177,8 @@ def _wilson_t(p: float, rows: float, freedom: float, method: str) -> Interval:
     return Interval(*wilson_limits(p, rows, t_quantile(freedom)), method)
 
 
-def _as_hits(right: ArrayLike, groups: Groups) -> Floats:
-    hits = np.asarray(right, dtype=np.float64)
+def _as_hits(correct: ArrayLike, groups: Groups) -> Floats:
+    hits = np.asarray(correct, dtype=np.float64)
     if hits.ndim != 1 or not len(hits):
         raise ShapeError(f"Accuracy needs answers [n] with n at least 1, not {list(hits.shape)}.")
     if groups is not None and len(groups) != len(hits):

@@ -18,8 +18,8 @@ RECORD_VERSION = 6
 that older records are not reused. Reports leave them out and count them.
 
 2 added the outcome of each row or episode; 3 corrected refits with a weak penalty; 4 made intervals be over images
-and groups; 5 left out intervals that rest on too few groups, draws, seeds or rows; 6 renamed view to
-preprocessing, and floors to baselines.
+and groups; 5 left out intervals that rest on too few groups, draws, seeds or rows; 6 renamed
+fields: preprocessing (view), baselines (floors), correct and predictions (right and answers).
 """
 
 
@@ -81,7 +81,7 @@ class Score:
         chosen: selected hyper-parameters.
         extra_metrics: further metrics.
         seconds: duration of ``fit`` and ``score``.
-        outcomes: outcome of each test row or episode, if the metric counts right answers.
+        outcomes: outcome of each test row or episode, if the metric counts correct predictions.
     """
 
     metric: str

@@ -135,9 +135,9 @@ def classification_score(
     """
     labels = test.labels
     rank = ranks(probabilities, labels)
-    right = rank == 0
+    correct = rank == 0
     calibrated = calibration_record(probabilities, labels, choice)
-    spread = class_mean_interval(right, labels, test.groups)
+    spread = class_mean_interval(correct, labels, test.groups)
     metrics = {
         "mean_per_class": mean_per_class_accuracy(probabilities, labels),
         "mean_per_class_interval": spread.limits,
@@ -149,15 +149,15 @@ def classification_score(
         metrics["top5"] = float((rank < 5).mean())
     return Score(
         metric="top1",
-        value=float(right.mean()),
-        interval=accuracy_interval(right, test.groups),
+        value=float(correct.mean()),
+        interval=accuracy_interval(correct, test.groups),
         n=len(labels),
         selected_on=choice.selected_on,
         evaluated_on="test",
         chosen=choice.chosen,
         extra_metrics={**metrics, **extra_metrics},
         seconds=seconds,
-        outcomes=row_outcomes(test.ids, right, groups=test.groups),
+        outcomes=row_outcomes(test.ids, correct, groups=test.groups),
     )
 
 

@@ -28,8 +28,8 @@ from ..core.settings import NonNegativeInt, PositiveFloat, PositiveInt, Settings
 from ..core.statistics import mean_interval
 from ..core.wording import counted
 from .allway import PENALTY, Method, allway_predictions, draw_shots
-from .answers import right_answers
 from .classification import require_two_classes, train_and_test
+from .episode_predictions import count_correct
 from .episodes import Episodes, Shape, Ways, eligible_classes, episodes_for
 from .halves import Halves, draw_halves
 from .probe import Probe, ProbeContext
@@ -233,24 +233,24 @@ def evaluate_episodes(
         halves: episodes of halves of the rows.
         settings: classifier and penalty.
     """
-    answer = partial(
-        right_answers,
+    count = partial(
+        count_correct,
         x,
         method=settings.solver,
         penalty=settings.strength,
         device=choose_compute().device,
     )
-    right = answer(*rows)
+    correct = count(*rows)
     ways_and_queries = int(np.prod(rows[1].shape[1:]))
     if halves is None:
-        return episode_outcomes(digest, right, answers=ways_and_queries)
-    in_halves = answer(*(part.reshape(-1, *part.shape[4:]) for part in (halves.support, halves.query)))
+        return episode_outcomes(digest, correct, predictions=ways_and_queries)
+    in_halves = count(*(part.reshape(-1, *part.shape[4:]) for part in (halves.support, halves.query)))
     return episode_outcomes(
         digest,
-        right,
-        answers=ways_and_queries,
+        correct,
+        predictions=ways_and_queries,
         halves=in_halves.reshape(halves.support.shape[:4]).sum(axis=3),
-        half_answers=halves.answers,
+        half_predictions=halves.predictions,
     )
 
 
@@ -338,14 +338,14 @@ def _allway_score(splits: Mapping[str, Features], settings: FewshotSettings, see
     ]
     drawn = time.perf_counter()
     x, labels, queries = (torch.from_numpy(np.asarray(part)) for part in (train.x, train.labels, test.x))
-    answer = partial(
+    predict = partial(
         allway_predictions,
         method=settings.solver,
         penalty=settings.strength,
         device=choose_compute().device,
     )
-    answers = [answer(x[rows], labels[rows], queries).numpy() for rows in map(torch.from_numpy, draws)]
-    hits = np.array([given == test.labels for given in answers])  # [repeats, n]
+    predictions = [predict(x[rows], labels[rows], queries).numpy() for rows in map(torch.from_numpy, draws)]
+    hits = np.array([predicted == test.labels for predicted in predictions])  # [repeats, n]
     accuracies = hits.mean(1)
     return Score(
         metric="top1",
@@ -359,7 +359,7 @@ def _allway_score(splits: Mapping[str, Features], settings: FewshotSettings, see
         outcomes=row_outcomes(
             test.ids,
             hits.sum(0),
-            answers=len(hits),
+            predictions=len(hits),
             groups=test.groups,
             draws=hits.sum(1).tolist() if len(hits) > 1 else (),
         ),

@@ -44,7 +44,7 @@ class Halves:
         return int(self.support.shape[-1])
 
     @property
-    def answers(self) -> int:
+    def predictions(self) -> int:
         """Number of predictions per batch: episodes × ways × queries."""
         return int(np.prod(self.query.shape[3:]))
 

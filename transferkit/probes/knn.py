@@ -138,11 +138,11 @@ class KnnProtocol(Probe[KnnSettings]):
             train, held, selected_on = selection(splits, seed=seed)
             if is_multilabel(held.labels):
                 require_shown(held, single="one --k, --temperature and --metric")
-            on_held = answers(held, train, settings)
+            on_held = classify(held, train, settings)
             vote = on_held.best
             choice = Selection(selected_on, vote.chosen(settings), (on_held.scores, held.labels))
         chosen = time.perf_counter()
-        found = answers(test, bank, settings, keep=vote)
+        found = classify(test, bank, settings, keep=vote)
         metric = METRIC if is_multilabel(test.labels) else "top1"
         extra_metrics: dict[str, Any] = {vote.name(settings, metric): value for vote, value in found.accuracy.items()}
         extra_metrics |= {"bank": len(bank), "whole_bank": [k for k in settings.k if k > len(bank)], **found.search}
@@ -155,7 +155,7 @@ class KnnProtocol(Probe[KnnSettings]):
 PROBE = KnnProtocol()
 
 
-def answers(queries: Features, bank: Features, settings: KnnSettings, *, keep: Vote | None = None) -> KnnScores:
+def classify(queries: Features, bank: Features, settings: KnnSettings, *, keep: Vote | None = None) -> KnnScores:
     """Classify ``queries`` with all combinations of the settings, from one search per metric.
 
     A k larger than the bank uses the whole bank.

@@ -28,18 +28,18 @@ class Units:
 
     Attributes:
         of: Digest of the units' names in order.
-        answers: Number of answers per unit.
-        right: ``[u]`` number of correct answers per unit.
+        predictions: Number of predictions per unit.
+        correct: ``[u]`` number of correct predictions per unit.
         sizes: ``[g]`` number of rows per group; rows of a group are consecutive; 1 for ungrouped units.
-        draws: Number of correct answers in each of several draws; empty for a single draw.
+        draws: Number of correct predictions in each of several draws; empty for a single draw.
         episodes: Whether the units are episodes.
         halves: ``[b, 2, 2]`` accuracies of both batches of both halves of each halving of the images that
             episodes use; None for rows, and if a class is too small to be halved.
     """
 
     of: str
-    answers: int
-    right: NDArray[np.uint16]
+    predictions: int
+    correct: NDArray[np.uint16]
     sizes: NDArray[np.int64]
     draws: NDArray[np.int64]
     episodes: bool = False
@@ -48,11 +48,11 @@ class Units:
     @classmethod
     def of_outcomes(cls, outcomes: Outcomes) -> "Units":
         """Convert ``outcomes`` to two bytes per unit."""
-        right = np.array(outcomes.right, dtype=np.uint16)
-        sizes = np.array(outcomes.sizes or np.ones(len(right)), dtype=np.int64)
+        correct = np.array(outcomes.correct, dtype=np.uint16)
+        sizes = np.array(outcomes.sizes or np.ones(len(correct)), dtype=np.int64)
         draws = np.array(outcomes.draws, dtype=np.int64)
         episodes, halves = outcomes.unit == "episodes", outcomes.half_accuracies
-        return cls(outcomes.of, outcomes.answers, right, sizes, draws, episodes, halves)
+        return cls(outcomes.of, outcomes.predictions, correct, sizes, draws, episodes, halves)
 
 
 @dataclass(frozen=True)
@@ -237,9 +237,9 @@ def difference_p(a: Mapping[int, Units], b: Mapping[int, Units]) -> float | None
 
 def _one_seed_p(a: Units, b: Units) -> float:
     """Return p for the rows of one seed, as ``core.comparison.compare_outcomes`` does."""
-    sums = group_sums(a.right.astype(np.int64) - b.right, a.sizes)
+    sums = group_sums(a.correct.astype(np.int64) - b.correct, a.sizes)
     if len(a.draws):
-        return group_difference_p(sums / a.answers, a.sizes, (a.draws - b.draws) / len(a.right))
+        return group_difference_p(sums / a.predictions, a.sizes, (a.draws - b.draws) / len(a.correct))
     return flip_p(sums)
 
 
@@ -270,12 +270,12 @@ def _half_differences(a: Units, b: Units) -> NDArray[np.float64] | None:
 
 
 def _unit_differences(a: Units, b: Units) -> NDArray[np.float64]:
-    """Return the difference ``[u]`` between the fractions of correct answers of the two models."""
-    return (a.right.astype(np.float64) - b.right) / a.answers
+    """Return the difference ``[u]`` between the fractions of correct predictions of the two models."""
+    return (a.correct.astype(np.float64) - b.correct) / a.predictions
 
 
 def _same_units(a: Units, b: Units) -> bool:
-    return (a.of, a.answers, len(a.right)) == (b.of, b.answers, len(b.right))
+    return (a.of, a.predictions, len(a.correct)) == (b.of, b.predictions, len(b.correct))
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -52,7 +52,7 @@ def test_at_learning_rate_zero_it_is_the_linear_probe_that_it_starts_from(pictur
     (probe,) = Evaluator(context, ExtractSettings(size=32)).run(
         [MODEL], [f"folder:{pictures}"], [eval_request("linear", penalties=12)]
     )
-    assert list(record.outcomes.right) == list(probe.outcomes.right)
+    assert list(record.outcomes.correct) == list(probe.outcomes.correct)
     assert record.extra_metrics["nll"] == pytest.approx(
         probe.extra_metrics["nll"], rel=0.02
     )  # the cache holds half precision

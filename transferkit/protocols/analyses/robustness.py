@@ -93,11 +93,11 @@ def _test_rows(look: LayerFeatures, layer: str, variant: str) -> Features:
 def _score(probe: LinearProbe, test: Features) -> Score:
     probabilities = np.zeros((len(test), len(test.classes)))
     probabilities[:, probe.classes_] = probe.predict_proba(np.asarray(test.x, np.float32))
-    right = probabilities.argmax(1) == test.labels  # correct predictions [n]
+    correct = probabilities.argmax(1) == test.labels  # correct predictions [n]
     return Score(
         metric="top1",
-        value=float(right.mean()),
-        interval=accuracy_interval(right, test.groups),
+        value=float(correct.mean()),
+        interval=accuracy_interval(correct, test.groups),
         n=len(test),
         selected_on="a fifth of train and val",
         evaluated_on="test",

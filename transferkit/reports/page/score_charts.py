@@ -14,8 +14,8 @@ from .chart import Bars, Chart, Curves, Panel, RankLines
 
 MEAN = "mean of all data sets"
 
-MIN_ANSWERS = 5
-"""Minimum number of answers in a bin of a reliability curve."""
+MIN_PREDICTIONS = 5
+"""Minimum number of predictions in a bin of a reliability curve."""
 
 
 def rank_chart(found: ResultTable) -> Iterator[Chart]:
@@ -174,7 +174,7 @@ def calibration_chart(found: ResultTable) -> Iterator[Chart]:
             "calibration",
             "Calibration",
             "Accuracy over confidence in 15 bins of equal width; bins with fewer than "
-            f"{MIN_ANSWERS} answers are left out. On the diagonal the probe is calibrated; below it the probe is "
+            f"{MIN_PREDICTIONS} predictions are left out. On the diagonal the probe is calibrated; below it, it is "
             "overconfident.",
             panels,
             "confidence",
@@ -184,9 +184,9 @@ def calibration_chart(found: ResultTable) -> Iterator[Chart]:
 
 
 def _reliability_curve(curve: Mapping[str, Sequence[float]]) -> Curve:
-    """Return the curve of the bins with at least ``MIN_ANSWERS`` answers."""
+    """Return the curve of the bins with at least ``MIN_PREDICTIONS`` predictions."""
     bins = zip(curve["confidence"], curve["accuracy"], curve["count"], strict=True)
-    kept = [(x, y) for x, y, count in bins if count >= MIN_ANSWERS]
+    kept = [(x, y) for x, y, count in bins if count >= MIN_PREDICTIONS]
     return Curve([x for x, _ in kept], [y for _, y in kept])
 
 

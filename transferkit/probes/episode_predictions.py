@@ -18,7 +18,7 @@ MOST_SHARED = 2**26
 """Maximum number of inner products that are computed once for all episodes (256 MiB)."""
 
 
-def right_answers(
+def count_correct(
     x: Tensor,
     support: NDArray[np.int64],
     query: NDArray[np.int64],
