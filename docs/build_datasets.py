@@ -20,7 +20,7 @@ from transferkit.download.publication import Publication
 from transferkit.mini import DOWNSTREAM, SOURCE
 from transferkit.protocols.context import RunContext
 from transferkit.protocols.dataset_catalog import GROUPS, open_dataset
-from transferkit.protocols.evaluate import Evaluator, question
+from transferkit.protocols.evaluate import Evaluator, eval_request
 from transferkit.protocols.settings import ExtractSettings
 from transferkit.reports.progress import reporter_for
 
@@ -265,7 +265,7 @@ def measured() -> str:
     """Return the part of the page before the published sets: the embedded sets with their accuracies."""
     workspace = Workspace.at()
     context = RunContext(workspace, reporter=reporter_for(quiet=False))
-    results = Evaluator(context, ExtractSettings()).run(MODELS, ("mini",), [question("linear")])
+    results = Evaluator(context, ExtractSettings()).run(MODELS, ("mini",), [eval_request("linear")])
     datasets = [open_dataset(name, root=workspace.data) for name in (*DOWNSTREAM, SOURCE)]
     means = {m: sum(r.value for r in results if r.model == m) / len(DOWNSTREAM) for m in MODELS}
     table = "".join(row(dataset, results) for dataset in datasets[:-1])

@@ -12,17 +12,24 @@ from transferkit.core.half_samples import (
     NO_HALVES,
     ONE_EPISODE,
     OVER_IMAGES,
+    _variance_terms,
     difference_interval,
     difference_p,
-    image_variance,
     interval_over_images,
-    squared_error,
+    variance_of_mean,
 )
 from transferkit.core.seeding import generator
+from transferkit.core.statistics import t_quantile, wilson_limits
 
 RNG = generator(0, "half samples")
 VALUES = RNG.normal(0.7, 0.06, size=600)
 HALVES = 0.7 + RNG.normal(0, 0.02, (25, 1, 1)) * [[1], [-1]] + RNG.normal(0, 0.005, (25, 2, 2))
+
+
+def image_variance(halves):
+    """The unbiased estimate of the variance that is due to the images; it can be negative."""
+    half_term, batch_term = _variance_terms(halves)
+    return half_term - batch_term
 
 
 def all_halvings(values):
@@ -77,10 +84,10 @@ def test_other_shapes_are_rejected(shape):
 
 def test_the_variance_of_the_drawn_episodes_is_added():
     of_draws = VALUES.var(ddof=1) / 600
-    assert squared_error(VALUES, HALVES)[0] == pytest.approx(image_variance(HALVES) + of_draws)
+    assert variance_of_mean(VALUES, HALVES)[0] == pytest.approx(image_variance(HALVES) + of_draws)
     noise = RNG.normal(size=(25, 1, 2)).repeat(2, axis=1)  # both halves alike: the estimate is below 0
     assert image_variance(noise) < 0
-    assert squared_error(VALUES, noise)[0] == pytest.approx(1.5 * of_draws)
+    assert variance_of_mean(VALUES, noise)[0] == pytest.approx(1.5 * of_draws)
 
 
 def test_degrees_of_freedom_are_those_of_satterthwaite():
@@ -89,7 +96,7 @@ def test_degrees_of_freedom_are_those_of_satterthwaite():
     of_draws = VALUES.var(ddof=1) / 600
     of_halves = image_variance(halves.mean(axis=2, keepdims=True).repeat(2, axis=2))
     of_batches = of_halves - image_variance(halves)
-    squared, freedom = squared_error(VALUES, halves)
+    squared, freedom = variance_of_mean(VALUES, halves)
     assert squared == pytest.approx(of_halves - of_batches + of_draws)
     noise = of_halves**2 / 24 + of_batches**2 / 50 + of_draws**2 / 599
     assert 6 < freedom < 24
@@ -97,11 +104,11 @@ def test_degrees_of_freedom_are_those_of_satterthwaite():
 
 
 def test_degrees_of_freedom_stay_within_their_limits():
-    assert squared_error(VALUES, np.zeros((25, 2, 2)))[1] == 24
+    assert variance_of_mean(VALUES, np.zeros((25, 2, 2)))[1] == 24
     noise = RNG.normal(size=(25, 2, 2))
-    assert squared_error(VALUES, noise)[1] == 6
-    assert squared_error(VALUES[:4], noise)[1] == 3
-    assert squared_error(np.ones(600), np.zeros((25, 2, 2))) == (0, 24)
+    assert variance_of_mean(VALUES, noise)[1] == 6
+    assert variance_of_mean(VALUES[:4], noise)[1] == 3
+    assert variance_of_mean(np.ones(600), np.zeros((25, 2, 2))) == (0, 24)
 
 
 # variances over images and of a half's batches, in those of 600 episodes: what the simulation of the
@@ -121,7 +128,7 @@ def test_equally_good_models_seldom_differ_where_the_estimate_is_uncertain(image
 
 def test_fewer_episodes_than_halvings_leave_fewer_degrees_of_freedom():
     found = difference_interval(VALUES[:4], HALVES)
-    half = stats.t.ppf(0.975, 3) * math.sqrt(squared_error(VALUES[:4], HALVES)[0])
+    half = stats.t.ppf(0.975, 3) * math.sqrt(variance_of_mean(VALUES[:4], HALVES)[0])
     assert found.high - found.low == pytest.approx(2 * half)
 
 
@@ -151,7 +158,7 @@ def test_one_episode_has_no_interval():
 
 def test_the_interval_of_a_difference_is_students():
     found = difference_interval(VALUES, HALVES)
-    squared, freedom = squared_error(VALUES, HALVES)
+    squared, freedom = variance_of_mean(VALUES, HALVES)
     half = stats.t.ppf(0.975, freedom) * math.sqrt(squared)
     assert (found.low, found.high) == pytest.approx((VALUES.mean() - half, VALUES.mean() + half))
     assert found.method == OVER_IMAGES
@@ -160,7 +167,7 @@ def test_the_interval_of_a_difference_is_students():
 @pytest.mark.parametrize("shift", [0.0, 0.01, 0.05])
 def test_p_is_the_level_at_which_the_interval_ends_at_zero(shift):
     gaps, halves = VALUES - VALUES.mean() + shift, HALVES - 0.7
-    squared, freedom = squared_error(gaps, halves)
+    squared, freedom = variance_of_mean(gaps, halves)
     assert difference_p(gaps, halves) == pytest.approx(2 * stats.t.sf(shift / math.sqrt(squared), freedom))
     assert difference_p(-gaps, -halves) == pytest.approx(difference_p(gaps, halves))
     assert (difference_p(gaps, halves) < 0.05) == (difference_interval(gaps, halves).low > 0)
@@ -182,7 +189,7 @@ def test_the_interval_of_an_accuracy_is_students_in_the_middle():
 def test_the_ends_of_the_interval_are_where_the_score_test_has_five_percent():
     """Wilson's interval holds each π with |p − π| ≤ t √(π (1 − π) / n)."""
     found, p = interval_over_images(VALUES, HALVES, images=520), VALUES.mean()
-    squared, freedom = squared_error(VALUES, HALVES)
+    squared, freedom = variance_of_mean(VALUES, HALVES)
     n = p * (1 - p) / squared
     for end in (found.low, found.high):
         assert abs(p - end) == pytest.approx(stats.t.ppf(0.975, freedom) * math.sqrt(end * (1 - end) / n))
@@ -210,3 +217,12 @@ def test_without_any_error_the_number_of_images_limits_the_interval(correct):
 def test_without_halves_there_is_no_interval():
     found = interval_over_images(VALUES, None, images=30)
     assert (found.limits, found.method) == (None, f"none: {NO_HALVES}")
+
+
+@pytest.mark.parametrize("correct", [0.0, 1.0])
+def test_without_any_error_in_the_episodes_but_some_in_the_halves_the_number_of_images_counts(correct):
+    halves = np.full((25, 2, 2), correct)
+    halves[3, 0, 1] = 0.5
+    found = interval_over_images(np.full(60, correct), halves, images=100)
+    low, high = wilson_limits(correct, 100, t_quantile(variance_of_mean(np.full(60, correct), halves)[1]))
+    assert (found.low, found.high) == (max(0, low), min(1, high))

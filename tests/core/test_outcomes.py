@@ -69,6 +69,7 @@ def test_the_digest_is_of_names_and_order(ids):
         (lambda: row_outcomes(["a"], [1], groups=["p", "q"]), "1 rows need as many groups, not 2"),
         (lambda: Outcomes("rows", "d", 1, (1, 0), sizes=(3,)), "sum to 3, .* must sum to the 2 rows"),
         (lambda: Outcomes("rows", "d", 1, (1, 0), sizes=(2, 0)), "a minimum of 0: they must"),
+        (lambda: Outcomes("episodes", "d", 3, (1, 0), halves=((1, 1, 1),), half_predictions=3), "needs four numbers"),
         (
             lambda: Outcomes("rows", "d", 2, (1, 0), draws=(1,)),
             "1 draws have 1 correct predictions; needed are 2,",

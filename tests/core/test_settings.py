@@ -151,3 +151,27 @@ def test_settings_import_neither_torch_nor_numpy():
     code = "import sys, transferkit.core.settings; print({'torch', 'numpy'} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 2.5}, "--epochs 2.5 is invalid: give an integer."),
+        ({"epochs": True}, "--epochs True is invalid: give an integer."),
+        ({"flip_prob": "0.5"}, "--flip-prob '0.5' is invalid: give a number."),
+        ({"losses": "ce"}, "--losses 'ce' is invalid: give several values."),
+        ({"lr": 0.1}, "--lr 0.1 is invalid: give several values."),
+        ({"lr": None}, "--lr None is invalid: give several values."),
+        ({"scale": (1.0, 2.0, 3.0)}, "--scale (1.0, 2.0, 3.0) is invalid: give 2 values."),
+        ({"scale": (1.0, "x")}, "--scale 'x' is invalid: give a number."),
+        ({"dtype": 16}, "--dtype 16 is invalid: give text."),
+    ],
+)
+def test_values_have_the_types_of_their_fields(changes, message):
+    with pytest.raises(UsageError) as raised:
+        Optimizer(**changes)
+    assert str(raised.value) == message
+
+
+def test_an_integer_is_a_number_and_a_number_of_numpy_too():
+    assert Optimizer(flip_prob=1, epochs=np.int64(3), lr=(np.float32(0.5),)).epochs == 3

@@ -162,3 +162,11 @@ def test_a_replaced_method_is_restored_even_after_an_error(own):
         module(1)
     assert module(1) == ("own" if own else 1)
     assert ("forward" in vars(module)) == own
+
+
+def test_output_is_the_network_even_if_a_child_has_that_name():
+    network = nn.Sequential()
+    network.body = nn.Linear(3, 3)
+    network.output = nn.Linear(3, 2)
+    assert named_modules(network)["output"] is network
+    assert list(named_modules(network)) == ["output", "body"]

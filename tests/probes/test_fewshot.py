@@ -349,12 +349,13 @@ def test_too_few_classes_for_the_most_shots_say_how_many_would_do():
     curve = PROBES["fewshot"].comparable(
         [FewshotSettings(ways=3, shots=shots, queries=6, episodes=3) for shots in (1, 20)]
     )
-    for settings, asked in zip(curve, ("1 and up to 20 shots", "20 shots"), strict=True):
+    lower_too = ", or give a lower --min-rows-per-class."
+    for settings, asked, lower in zip(curve, ("1 and up to 20 shots", "20 shots"), (lower_too, "."), strict=True):
         with pytest.raises(DataError) as caught:
             score(settings, splits)
         assert str(caught.value) == (
             f"3-way episodes of {asked} and 6 queries need 3 classes of at least 26 rows; 2 of 5 have them. "
-            "Use fewer --ways, --shots or --queries: 8 shots would do."
+            "Use fewer --ways, --shots or --queries: 8 shots would do" + lower
         )
     few = PROBES["fewshot"].comparable(
         [replace(one, shots=one.shots if one.shots == 1 else 8, min_rows_per_class=None) for one in curve]

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 from tests.reference import ranks as reference
 from transferkit.core.comparison import compare_outcomes
 from transferkit.core.errors import ShapeError
-from transferkit.core.half_samples import squared_error
+from transferkit.core.half_samples import variance_of_mean
 from transferkit.core.outcomes import Outcomes, episode_outcomes
 from transferkit.reports.statistics import (
     Units,
@@ -242,7 +242,7 @@ def test_episodes_of_several_seeds_share_their_images():
     of_images = variance_over_images(HALVES_A, HALVES_B) + episodes.var(ddof=1) / 9
     of_seeds = seeds.var(ddof=1) / 3
     halves = (np.array(HALVES_A * 3) - np.array(HALVES_B * 3)).reshape(-1, 2, 2) / 100
-    squared, own = squared_error(episodes, halves)
+    squared, own = variance_of_mean(episodes, halves)
     assert_allclose(squared, of_images)
     freedom = (of_images + of_seeds) ** 2 / (of_images**2 / own + of_seeds**2 / 2)
     expected = student_tail(seeds.mean() / math.sqrt(of_images + of_seeds), freedom)

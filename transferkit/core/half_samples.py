@@ -33,14 +33,14 @@ from .statistics import Interval, t_quantile, wilson_limits
 OVER_IMAGES = "Student's t over images, from half-samples"
 """Name of the method of intervals and tests over images."""
 
-LEAST = 0.5
+MIN_VARIANCE_FRACTION = 0.5
 """Lower bound of the variance over images, as a fraction of the variance of the drawn episodes. If both variances
-are of similar size, an estimate from 25 halvings is often near 0 or negative; without this bound, equally good
-models would differ with p < 0.05 in 8 to 12 % of cases."""
+are of similar size, an estimate from 25 halvings (``probes.halves.HALVINGS``) is often near 0 or negative; without
+this bound, equally good models would differ with p < 0.05 in 8 to 12 % of cases."""
 
-FEWEST_FREEDOM = 6
-"""Lower bound of the degrees of freedom. Estimated degrees of freedom are few if the estimated variance happens
-to be small, so that values below this bound make intervals needlessly wide."""
+MIN_DOF = 6
+"""Lower bound of the degrees of freedom. Where the variance happens to be estimated too small, so are the degrees of
+freedom; values below this bound would make intervals needlessly wide."""
 
 NO_HALVES = "a class is too small to be halved"
 """The reason why there is no interval over images."""
@@ -49,46 +49,38 @@ ONE_EPISODE = "one episode does not show how far episodes differ"
 """The reason why a single episode has no interval."""
 
 
-def image_variance(halves: NDArray[np.float64]) -> float:
-    """Estimate the variance of a mean over episodes that is due to the sample of images.
+def _variance_terms(halves: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the two terms whose difference estimates the variance over images, ``E[(H₁ − H₂)²] / 4`` and ``v / 2``.
 
     Args:
         halves: ``[b, 2, 2]`` means of two batches of episodes for both halves of each halving.
-
-    Returns: the unbiased estimate, which can be negative.
 
     Raises: ShapeError: if ``halves`` has another shape.
     """
     if halves.ndim != 3 or halves.shape[1:] != (2, 2) or not len(halves):
         raise ShapeError(f"Halves must be [b, 2, 2] with b at least 1, not {list(halves.shape)}.")
-    half_term, batch_term = _variance_terms(halves)
-    return half_term - batch_term
-
-
-def _variance_terms(halves: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the two terms of the estimate, ``E[(H₁ − H₂)²] / 4`` and ``v / 2``."""
     means = halves.mean(axis=2)  # H₁ and H₂ [b, 2]
     batch_difference = float(np.mean((halves[:, :, 0] - halves[:, :, 1]) ** 2))  # 4 v
     return float(np.mean((means[:, 0] - means[:, 1]) ** 2)) / 4, batch_difference / 8
 
 
-def squared_error(values: NDArray[np.float64], halves: NDArray[np.float64]) -> tuple[float, float]:
+def variance_of_mean(values: NDArray[np.float64], halves: NDArray[np.float64]) -> tuple[float, float]:
     """Estimate the variance of the mean of ``values`` over images and over the drawn episodes.
 
     Args:
         values: ``[e]``, one per episode, two or more.
         halves: ``[b, 2, 2]`` means of both batches of each half.
 
-    Returns: the variance, and its degrees of freedom by Satterthwaite, limited to ``FEWEST_FREEDOM … b − 1``
+    Returns: the variance, and its degrees of freedom by Satterthwaite, limited to ``MIN_DOF … b − 1``
         and to at most ``e − 1``.
     """
     episode_term = float(values.var(ddof=1)) / len(values)  # variance due to the drawn episodes
     half_term, batch_term = _variance_terms(halves)
-    variance = max(half_term - batch_term, LEAST * episode_term) + episode_term
-    max_freedom = max(1, len(halves) - 1)
-    spread = half_term**2 / max_freedom + batch_term**2 / (2 * len(halves)) + episode_term**2 / (len(values) - 1)
-    freedom = min(max_freedom, max(FEWEST_FREEDOM, variance**2 / spread)) if spread > 0 else max_freedom
-    return variance, min(freedom, len(values) - 1)
+    variance = max(half_term - batch_term, MIN_VARIANCE_FRACTION * episode_term) + episode_term
+    max_dof = max(1, len(halves) - 1)
+    spread = half_term**2 / max_dof + batch_term**2 / (2 * len(halves)) + episode_term**2 / (len(values) - 1)
+    dof = min(max_dof, max(MIN_DOF, variance**2 / spread)) if spread > 0 else max_dof
+    return variance, min(dof, len(values) - 1)
 
 
 def interval_over_images(
@@ -98,8 +90,8 @@ def interval_over_images(
 
     It is Wilson's interval for the effective number of predictions ``n`` with the same variance,
     ``n = p (1 − p) / variance``, and with Student's t instead of the normal quantile: it is almost symmetric for
-    medium accuracies, and stays inside 0 … 1. If all answers are right, or all are wrong, ``n`` is the number
-    of images.
+    medium accuracies, and stays inside 0 … 1. If all predictions are correct, or all are wrong, ``n`` is the
+    number of images.
 
     Args:
         accuracies: ``[e]``, one per episode; a single episode has no interval.
@@ -108,9 +100,9 @@ def interval_over_images(
     """
     if halves is None or len(accuracies) < 2:
         return Interval.unknown(NO_HALVES if halves is None else ONE_EPISODE)
-    p, (variance, freedom) = float(accuracies.mean()), squared_error(accuracies, halves)
-    n = p * (1 - p) / variance if variance > 0 else images
-    low, high = wilson_limits(p, n, t_quantile(freedom))
+    p, (variance, dof) = float(accuracies.mean()), variance_of_mean(accuracies, halves)
+    n = p * (1 - p) / variance if variance > 0 and 0 < p < 1 else images
+    low, high = wilson_limits(p, n, t_quantile(dof))
     return Interval(max(0.0, low), min(1.0, high), OVER_IMAGES)
 
 
@@ -118,14 +110,14 @@ def difference_interval(values: NDArray[np.float64], halves: NDArray[np.float64]
     """Compute the 95 % interval over images of a mean difference, by Student's t.
 
     Args:
-        values: ``[e]`` differences of two models, one per episode; the interval of a single one is −1 … 1.
+        values: ``[e]`` differences of two models, one per episode; a single one has no interval.
         halves: ``[b, 2, 2]`` mean differences of both batches of each half.
     """
     if len(values) < 2:
         return Interval.unknown(ONE_EPISODE)
-    mean, (variance, freedom) = float(values.mean()), squared_error(values, halves)
-    half = t_quantile(freedom) * math.sqrt(variance)  # half the width
-    return Interval(mean - half, mean + half, OVER_IMAGES)
+    mean, (variance, dof) = float(values.mean()), variance_of_mean(values, halves)
+    margin = t_quantile(dof) * math.sqrt(variance)
+    return Interval(mean - margin, mean + margin, OVER_IMAGES)
 
 
 def difference_p(values: NDArray[np.float64], halves: NDArray[np.float64]) -> float:
@@ -138,5 +130,5 @@ def difference_p(values: NDArray[np.float64], halves: NDArray[np.float64]) -> fl
     mean = float(values.mean())
     if len(values) < 2 or mean == 0:
         return 1.0
-    variance, freedom = squared_error(values, halves)
-    return float(2 * stdtr(freedom, -abs(mean) / math.sqrt(variance))) if variance > 0 else 0.0
+    variance, dof = variance_of_mean(values, halves)
+    return float(2 * stdtr(dof, -abs(mean) / math.sqrt(variance))) if variance > 0 else 0.0

@@ -53,6 +53,8 @@ class Outcomes:
                 f"Numbers of correct predictions must be in 0 … {self.predictions}, "
                 f"not in {min(self.correct)} … {max(self.correct)}."
             )
+        if any(len(halving) != 4 for halving in self.halves):
+            raise ShapeError("A halving needs four numbers of correct predictions: two batches of each half.")
         counts = [count for halving in self.halves for count in halving]
         if counts and not 0 <= min(counts) <= max(counts) <= self.half_predictions:
             raise ShapeError(

@@ -1,4 +1,4 @@
-"""Registries: read-only mappings that raise on duplicate names and suggest a name on typos."""
+"""Registries: mappings that are filled by decorators and plug-ins, refuse duplicates, and suggest a name on typos."""
 
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
@@ -72,18 +72,19 @@ class Registry(Mapping[str, T]):
             self._with_plugins = True  # first, because plug-ins may read the registry while they are imported
             try:
                 import_plugin_files()
-                for plugin in installed_plugins(self._group) if self._group else ():
-                    self._register_installed(plugin)
+                plugins = installed_plugins(self._group) if self._group else ()
+                entries = [(plugin, load_installed(plugin)) for plugin in plugins]  # of all, before one is added
+                for plugin, entry in entries:
+                    self._register_installed(plugin, cast("T", entry))
             except BaseException:
                 self._with_plugins = False
                 raise
 
-    def _register_installed(self, plugin: EntryPoint) -> None:
-        entry = cast("T", load_installed(plugin))
+    def _register_installed(self, plugin: EntryPoint, entry: T) -> None:
         try:
             self.register(plugin.name)(entry)
         except ValueError as error:
-            raise PluginError(f"{error} The other one comes from the installed package of {plugin.value}.") from error
+            raise PluginError(f"{error} {plugin.value} of an installed package registers it again.") from error
 
     def __getitem__(self, name: str) -> T:
         if name not in self:

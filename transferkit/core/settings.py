@@ -1,13 +1,15 @@
 """Base class of all settings: frozen dataclasses that check their values by their type hints.
 
-A field of type ``Literal`` accepts only its choices, and ``Annotated`` adds rules: ``Annotated[float, Limits(0, 1)]``
-accepts numbers from 0 to 1. The rules apply to each item of a tuple too, and None is accepted where the hint has it.
+A number, text, bool or tuple must have the type of its field; a float may be given as an integer. A field of type
+``Literal`` accepts only its choices, and ``Annotated`` adds rules: ``Annotated[float, Limits(0, 1)]`` accepts numbers
+from 0 to 1. All of this applies to each item of a tuple too, and None is accepted where the hint has it.
 """
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
-from numbers import Real
+from numbers import Integral, Real
 from typing import Annotated, Any, ClassVar, Literal, Protocol, get_args, get_origin
 
 from .errors import UsageError
@@ -28,7 +30,7 @@ class Limits:
     Attributes:
         lowest: lowest allowed number.
         highest: highest allowed number.
-        above: refuse ``lowest`` itself.
+        above: True if numbers must be above ``lowest``, not equal to it.
     """
 
     lowest: float
@@ -47,7 +49,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class OneOf:
-    """The choices of a setting whose type is not ``Literal``, which has the same rule.
+    """Allowed values of a setting whose type cannot be ``Literal``.
 
     Attributes:
         choices: allowed values.
@@ -70,7 +72,7 @@ class NonEmpty:
     """The rule that a tuple has at least one item."""
 
     def problem(self, value: Any) -> str:
-        """Return what to do about an empty tuple; empty if it has an item."""
+        """Return what is wrong with an empty tuple; an empty text if it has an item."""
         return "" if value else "is empty: give at least one value."
 
 
@@ -99,7 +101,9 @@ class Settings(JsonDataclass):
 
     def __post_init__(self) -> None:
         for name, hint in field_hints(type(self)).items():
-            value = from_plain(getattr(self, name), hint)
+            value = getattr(self, name)
+            with suppress(TypeError):  # a value of another type is refused below
+                value = from_plain(value, hint)
             object.__setattr__(self, name, value)  # the dataclass is frozen
             _require_allowed(option_name(name) if self._options else f"{name} =", value, hint)
         self.check()
@@ -130,12 +134,36 @@ def _require_allowed(label: str, value: Any, hint: Any) -> None:
         kind, *rules = get_args(kind)
     if get_origin(kind) is Literal:
         rules = [*rules, OneOf(get_args(kind))]
+    if problem := _type_problem(value, kind):
+        raise UsageError(f"{label} {_as_text(value)} {problem}")
     for rule in rules:
         if problem := rule.problem(value):
             raise UsageError(f"{label} {_as_text(value)} {problem}")
     if get_origin(kind) is tuple:
         for item, item_hint in zip(value, item_hints(kind), strict=False):
             _require_allowed(label, item, item_hint)
+
+
+_TYPES: dict[Any, tuple[type, str]] = {
+    bool: (bool, "True or False"),
+    int: (Integral, "an integer"),
+    float: (Real, "a number"),
+    str: (str, "text"),
+}
+
+
+def _type_problem(value: Any, kind: Any) -> str:
+    """Return what is wrong with the type of ``value``, as the end of a message; empty if nothing is."""
+    if kind in _TYPES:
+        expected, words = _TYPES[kind]
+        fits = isinstance(value, expected) and (kind is bool or not isinstance(value, bool))
+        return "" if fits else f"is invalid: give {words}."
+    if get_origin(kind) is tuple:
+        items = get_args(kind)
+        count = None if items[-1] is ... else len(items)
+        if not isinstance(value, tuple) or (count is not None and len(value) != count):
+            return f"is invalid: give {'several values' if count is None else f'{count} values'}."
+    return ""
 
 
 def _as_text(value: Any) -> str:

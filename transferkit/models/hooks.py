@@ -17,12 +17,13 @@ OUTPUT = "output"  # the layer name of the network's own output
 
 
 class _EndForwardPass(BaseException):
-    """Ends a forward pass after the last captured layer; no base class is caught in the code of networks."""
+    """Ends a forward pass after the last captured layer; ``except Exception`` in a network does not catch it."""
 
 
 def named_modules(module: nn.Module) -> dict[str, nn.Module]:
-    """Return all modules by their dotted names; the name of the network itself is ``output``."""
-    return {name or OUTPUT: part for name, part in module.named_modules()}
+    """Return all modules by their dotted names; ``output`` is the network itself, also if a child has that name."""
+    children = {name: part for name, part in module.named_modules() if name not in ("", OUTPUT)}
+    return {OUTPUT: module, **children}
 
 
 def first_tensor(value: Any, *, rows: int | None = None) -> Tensor | None:

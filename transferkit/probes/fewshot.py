@@ -266,13 +266,14 @@ def _require_ways(labels: NDArray[np.int64], settings: FewshotSettings) -> None:
     if enough >= ways:
         return
     most = int(rows[ways - 1]) - queries if len(rows) >= ways else 0
-    asked = f"{ways}-way episodes of {counted(needed - queries, 'shot')}"
-    if needed > settings.shots + queries:
+    asked, lower = f"{ways}-way episodes of {counted(needed - queries, 'shot')}", ""
+    if needed > settings.shots + queries:  # more rows than these episodes need: requested, or for a curve over shots
         asked = f"{ways}-way episodes of {settings.shots} and up to {counted(needed - queries, 'shot')}"
+        lower = ", or give a lower --min-rows-per-class"
     remedy = f": {counted(most, 'shot')} would do" if most > 0 else _smaller(rows[:ways], settings)
     raise DataError(
         f"{asked} and {counted(queries, 'query', 'queries')} need {ways} classes of at least {needed} rows; "
-        f"{enough} of {len(rows)} have them. Use fewer --ways, --shots or --queries{remedy}."
+        f"{enough} of {len(rows)} have them. Use fewer --ways, --shots or --queries{remedy}{lower}."
     )
 
 
@@ -320,9 +321,9 @@ def _about(episodes: Episodes, pool: _Pool, halves: Halves | None) -> dict[str, 
 
 
 def _episode_interval(accuracies: NDArray[np.float64]) -> dict[str, Any]:
-    """Return the interval over episodes of the given images, as few-shot papers report it."""
+    """Return the interval over episodes of the given images, as few-shot papers report it; null for one episode."""
     over = mean_interval(accuracies)
-    return {"episode_interval": [over.low, over.high]}
+    return {"episode_interval": [over.low, over.high] if len(accuracies) > 1 else [None, None]}
 
 
 def _allway_score(splits: Mapping[str, Features], settings: FewshotSettings, seed: int) -> Score:

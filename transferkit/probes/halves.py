@@ -32,7 +32,8 @@ class Halves:
 
     Attributes:
         support: ``[b, 2, 2, m, ways, shots]``, row numbers; axes 1 and 2 are half and batch.
-        query: ``[b, 2, 2, m, ways, queries]``, row numbers; rows of a class with fewer rows are repeated.
+        query: ``[b, 2, 2, m, ways, queries]``, row numbers. Rows of a class with fewer rows are repeated; with
+            groups of very different sizes, those of the support are too.
     """
 
     support: Indices

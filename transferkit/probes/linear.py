@@ -12,7 +12,7 @@ Multi-label rows are fitted one-vs-rest, with one penalty for all classes, as in
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -176,7 +176,7 @@ def _select_penalty(splits: Mapping[str, Features], settings: LinearSettings, se
         hits.index_add_(1, labels, (logits.argmax(2).cpu() == labels).long())
         start += logits.shape[1]
     best = _best(hits, held.labels, settings.select_by)
-    held_probabilities = model.only(best).probabilities(held.x)
+    held_probabilities = model.probabilities(held.x, best)
     choice = Selection(name, _chosen(best, penalties), (held_probabilities, held.labels))
     return choice, unconverged
 
@@ -221,24 +221,21 @@ class FittedPath:
             return cls(one_vs_rest_path(x, labels, penalties), normalise)
         return cls(logistic_path(x, labels, penalties, len(rows.classes)), normalise)
 
-    def only(self, index: int) -> "FittedPath":
-        """Return the fit of one penalty."""
-        weights, biases = self.path.weights[index, None], self.path.biases[index, None]
-        return replace(self, path=replace(self.path, weights=weights, biases=biases))
-
-    def logits(self, x: Matrix) -> Iterator[Tensor]:
-        """Iterate over the logits ``[p, m, c]`` of chunks of the rows ``x`` ``[n, d]``."""
-        most = max(1, MAX_LOGITS // self.path.biases.numel())
-        for rows in pieces_of(x, self.normalise, self.path.weights.device, most):
-            yield rows @ self.path.weights + self.path.biases[:, None]
+    def logits(self, x: Matrix, penalties: slice = slice(None)) -> Iterator[Tensor]:
+        """Iterate over the logits ``[p, m, c]`` of chunks of the rows ``x`` ``[n, d]``, for some or all penalties."""
+        weights, biases = self.path.weights[penalties], self.path.biases[penalties]
+        most = max(1, MAX_LOGITS // biases.numel())
+        for rows in pieces_of(x, self.normalise, weights.device, most):
+            yield rows @ weights + biases[:, None]
 
     def all_logits(self, x: Matrix) -> NDArray[np.float32]:
         """Return the logits ``[p, n, c]`` of all rows."""
         return torch.cat([logits.cpu() for logits in self.logits(x)], 1).numpy()
 
-    def probabilities(self, x: Matrix) -> NDArray[np.float32]:
-        """Return the probabilities ``[n, c]`` of the first penalty."""
-        return np.concatenate([logits[0].softmax(1).cpu().numpy() for logits in self.only(0).logits(x)])
+    def probabilities(self, x: Matrix, penalty: int = 0) -> NDArray[np.float32]:
+        """Return the probabilities ``[n, c]`` of one penalty, given by its index."""
+        one = slice(penalty, penalty + 1)
+        return np.concatenate([logits[0].softmax(1).cpu().numpy() for logits in self.logits(x, one)])
 
 
 def _not_fitted(fitting: Features) -> list[str]:

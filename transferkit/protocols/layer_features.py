@@ -79,7 +79,7 @@ class LayerFeatures:
         Missing views are extracted; ``test`` has none.
         """
         with_views = dict(features)
-        for split in features.keys() - {"test"}:
+        for split in (name for name in features if name != "test"):
             layer, rows = features[split].layer, self.dataset.split(split)
             extractors = [self.extractor.with_variant(f"augment:{number}") for number in range(views)]
             entries = [extractor.open(rows).run(self.context.reporter) for extractor in extractors]

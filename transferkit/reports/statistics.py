@@ -256,7 +256,7 @@ def _episodes_p(differences: Sequence[NDArray[np.float64]], halves: Sequence[NDA
     if len(known) == 1:
         return half_samples.difference_p(differences[0], known[0])
     episodes, seeds = np.concatenate(differences), np.array([one.mean() for one in differences])
-    image_error, freedom = half_samples.squared_error(episodes, np.concatenate(known))
+    image_error, freedom = half_samples.variance_of_mean(episodes, np.concatenate(known))
     seed_error = float(seeds.var(ddof=1)) / len(seeds)  # squared standard error over seeds
     if seeds.mean() == 0 or image_error + seed_error == 0:
         return float(seeds.mean() == 0)
