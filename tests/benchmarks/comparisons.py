@@ -75,9 +75,9 @@ def several_models() -> Iterator[Setting]:
             return 0.0, None, 1.0 if max(first, second) >= m else told[second]
 
         words = f"{m} equal models, {others} others, {n} sets"
-        yield Setting("ahead by mean rank (Friedman, Nemenyi)", words, apart, cost=2)
+        yield Setting("better by mean rank (Friedman, Nemenyi)", words, apart, cost=2)
         yield Setting("pairs over data sets (Wilcoxon, Holm)", words, paired_off, cost=4)
-        yield Setting("the best against the second of several models", words, best, cost=4)
+        yield Setting("best against second-best of several models", words, best, cost=4)
 
 
 def clear_leaders() -> Iterator[Setting]:
@@ -93,7 +93,7 @@ def clear_leaders() -> Iterator[Setting]:
             ]
             return 0.0, None, float(not result_table(records).best)
 
-        yield Setting("bold: better than every other", f"{m} models, {n} rows in groups of {size}", draw, cost=3)
+        yield Setting("bold: better than every other model", f"{m} models, {n} rows in groups of {size}", draw, cost=3)
 
     def means(rng: np.random.Generator) -> Found:
         """Compute the interval of the mean over twelve data sets that are the same in each draw."""

@@ -242,7 +242,7 @@ def explained() -> Iterator[Setting]:
             found = summary(*target_scores(splits, [1.0, 100.0], seed=seed), seed=seed, seconds=0)
             return found.value, found.interval, None
 
-        name = "explained share" + (", images in groups" if size > 1 else "")
+        name = "explained fraction" + (", images in groups" if size > 1 else "")
         yield Setting(name, f"{n} images, noise {noise}", draw, cost=4)
 
 
@@ -255,7 +255,7 @@ def wrong_groups() -> Iterator[Setting]:
             correct = (rng.random(g) >= share)[group]
             return correct.mean(), accuracy_interval(correct, names(group)), None
 
-        yield Setting("top-1, few groups hold all that is wrong", f"{g} groups, {share:.0%} wrong", draw, 1 - share)
+        yield Setting("top-1, all errors in few groups", f"{g} groups, {share:.0%} wrong", draw, 1 - share)
 
 
 def limits() -> Iterator[Setting]:
