@@ -1,4 +1,4 @@
-"""Write docs/findings.md from the records of docs/findings.toml.
+"""Write docs/findings.md from the records of the study docs/findings.toml.
 
 Run: python docs/build_findings.py (about two and a half hours on two cores the first time, a minute when
 repeated).
@@ -57,7 +57,7 @@ MODELS = {loss: (first, f"{first}-seed1", f"{first}-seed2") for loss, first in F
 FLOORS = {"random": (PRESET.model, f"{PRESET.model}@1", f"{PRESET.model}@2"), "pixels": ("pixels",)}
 REFERENCE = "imagenet-lite0"
 SHOWN = {REFERENCE: 128, PRESET.model: 48}
-"""Pixels, as in the study; the other networks are shown images of the size that they were trained on."""
+"""Input sizes in pixels, as in the study; other networks use the size that they were trained on."""
 
 ONE_PER_DOMAIN = (
     "mini/leaves",
@@ -67,7 +67,7 @@ ONE_PER_DOMAIN = (
     "mini/cartoons",
     "mini/materials",
 )
-"""The sets of fine-tuning and of semantic probes, which take longest; as in the study."""
+"""The sets of fine-tuning and of semantic probes, which take longest, as in the study."""
 
 CLAIMS = {
     "Contrastive objectives transfer better than cross-entropy": [
@@ -89,24 +89,25 @@ Built from the records of the study `docs/findings.toml` by `python docs/build_f
 
 ## What was compared
 
-Each objective trains `{PRESET.model}` on `mini/objects` by the preset `mini` ({PRESET.epochs} epochs;
-`transferkit pretrain --loss LOSS --seed SEED`), three seeds each. The preset's numbers were chosen on the
-validation split of the source, in short runs of four of them, and are the same for all. There are two
-baselines. `ce` is the study's: cross-entropy on random crops and flips. `ce-strong` is cross-entropy on
-the views of the contrastive objectives (`--jitter-prob 0.8 --gray-prob 0.2`), an ablation that separates
-what the objective does from what the views do. Two baselines show what needs no training: `random` is the
-same network untrained, three draws of its weights, and `pixels` is the image itself.
+Each objective trains `{PRESET.model}` on `mini/objects` with the preset `mini` ({PRESET.epochs} epochs;
+`transferkit pretrain --loss LOSS --seed SEED`) and three seeds. The settings of the preset were selected on
+the validation split of the source data set, in short runs with four of the objectives, and are the same for
+all objectives. There are two trained baselines: `ce` is that of the study, cross-entropy on random crops and
+flips. `ce-strong` is cross-entropy on the views of the contrastive objectives (`--jitter-prob 0.8
+--gray-prob 0.2`), an ablation that separates the effect of the objective from that of the views. Two further
+baselines need no training: `random` is the same network untrained, with three draws of its weights, and
+`pixels` is the image itself.
 
 The encoders are frozen and evaluated on the twelve downstream sets of the suite by a linear probe (12
-penalties, chosen on val, scored on test) and by 600 five-way five-shot episodes. Fine-tuning and semantic
-probes use six of the sets, one per domain: {", ".join(f"`{name}`" for name in ONE_PER_DOMAIN)}.
+penalties, selected on val, scored on test) and by 600 five-way five-shot episodes. Fine-tuning and semantic
+probes use six of the sets, one per domain:
+{textwrap.fill(", ".join(f"`{name}`" for name in ONE_PER_DOMAIN), 108)}.
 
 **Intervals** are 95 % intervals over data sets and seeds. A difference of two models varies with the set,
 and the mean over the sets varies with the seed of either model. The squared standard errors of these
-three are added; the degrees of freedom are Satterthwaite's. "Higher" and "lower" mean that the interval
-excludes 0; no interval is corrected for the number of comparisons on this page. They describe sets like
-these and seeds of this recipe at this small scale: 64-pixel images, {PRESET.epochs} epochs, one
-architecture.
+three are added; the degrees of freedom are Satterthwaite's. No interval is corrected for the number of
+comparisons on this page. The results apply to sets like these and seeds of these settings at this small
+scale: 64-pixel images, {PRESET.epochs} epochs, one architecture.
 
 """
 
@@ -114,20 +115,20 @@ architecture.
 SEMANTICS = f"""
 ## Do contrastive and joint encoders keep more low- and mid-level content
 
-`transferkit probe --protocol semantic --layers stages`: what ridge and logistic regression predict from each
-stage of the same encoders, mean of six sets; `{REFERENCE}` beside them, shown 128 pixels. 1 explains all of a
-target, 0 nothing.
+`transferkit probe --protocol semantic --layers stages` measures how well ridge and logistic regression predict
+targets from each stage of the same encoders. The values are means over six sets; 1 means that a target is
+explained completely, 0 not at all. `{REFERENCE}`, with images of 128 pixels, is included for comparison.
 
 ![Explained fraction of low-, mid- and high-level targets over depth](figures/depth.png)
 
-Bands are the intervals of the means for these very sets. At the last layer, with intervals over sets and
-seeds:
+Bands are intervals of the means for these sets only. The tables show the last layer, with intervals over sets
+and seeds:
 
 """
 
 
 def main() -> None:
-    """Run what is missing of the study, and write the page."""
+    """Run the unfinished tasks of the study, and write the page."""
     context = RunContext(Workspace.at(), reporter=reporter_for(quiet=False))
     study = read_study(str(STUDY))
     engine = partial(LocalEngine, context.workspace, context.workspace.studies / "logs")
@@ -176,7 +177,7 @@ def claims(protocols: dict[str, Values]) -> str:
 
 
 def tuning(results: Results, tuned: Values) -> str:
-    """Accuracies after fine-tuning beside those of linear probes, and the agreement of their orders."""
+    """Return the accuracies of linear probes and of fine-tuning, and the agreement of their orders."""
     groups = MODELS | {REFERENCE: (REFERENCE,), "random": (PRESET.model,)}
     linear = {name: reached(results, "linear", specs, ONE_PER_DOMAIN) for name, specs in groups.items()}
     after = tuned | {name: reached(results, "finetune", groups[name], ONE_PER_DOMAIN) for name in (REFERENCE, "random")}
@@ -192,9 +193,9 @@ def tuning(results: Results, tuned: Values) -> str:
         "not told apart": "does not clearly predict the order after fine-tuning",
     }
     said = (
-        f"On each set, the orders of the {len(np.concatenate([*linear.values()]))} encoders by linear probe "
-        f"and by fine-tuning agree with a weighted Kendall's τ of {shown(gap)} (mean of six sets, 95 % "
-        f"interval over sets, for these very encoders): linear accuracy {words[verdict(gap)]}."
+        f"Kendall's weighted τ between the accuracies of the {len(np.concatenate([*linear.values()]))} encoders by "
+        f"linear probe and by fine-tuning is {shown(gap)} (mean over six sets, 95 % interval over sets, for these "
+        f"encoders only): linear accuracy {words[verdict(gap)]}."
     )
     return TUNING + "".join(lines) + "\n" + textwrap.fill(said, 108) + "\n"
 
@@ -224,7 +225,7 @@ def scores(results: Results) -> str:
 
 
 def semantics(results: Results) -> str:
-    """Depth curves of the three levels, and the last layer's differences to the baselines."""
+    """Draw the depth curves of the three levels, and return the last layer's differences to the baselines."""
     groups = {**MODELS, **FLOORS, REFERENCE: (REFERENCE,)}
     names = {spec: name for name, specs in groups.items() for spec in specs}
     curves = [replace(r, model=names[r.model]) for r in results if r.protocol == "semantic"]
@@ -250,7 +251,7 @@ def semantics(results: Results) -> str:
 
 
 def level_of(record: Result) -> str:
-    """Level of a semantic record."""
+    """Return the level of a semantic record."""
     return str(record.settings["level"])
 
 
@@ -258,27 +259,22 @@ def content_claim(values: dict[str, Values]) -> str:
     """Compare the content that contrastive and joint encoders keep with the baselines."""
     parts = []
     for base, meaning in (
-        ("ce", "against the study's baseline"),
-        (
-            "ce-strong",
-            "against cross-entropy on the same views, which leaves the objective as the difference",
-        ),
-        (
-            "random",
-            "against the untrained network, which separates what is learned from what is not forgotten",
-        ),
+        ("ce", "the study's baseline"),
+        ("ce-strong", "cross-entropy on the same views, so that only the objective differs"),
+        ("random", "the untrained network, to separate learned content from content that was there before"),
     ):
         verdicts = [
             verdict(difference(values[level][name], values[level][base]))
             for level in ("low", "mid")
             for name in LOSSES[2:]
         ]
-        parts.append(f"\nContrastive and joint objectives {meaning}, levels low and mid:\n{summary(verdicts)}\n")
+        title = textwrap.fill(f"Contrastive and joint objectives compared with {meaning}, levels low and mid:", 108)
+        parts.append(f"\n{title}\n{summary(verdicts)}\n")
     return "".join(parts)
 
 
 def following(context: RunContext) -> str:
-    """Agreement of the salient region with what was drawn, set by set."""
+    """Return the agreement of the salient region with the recorded factors of each set."""
     preprocessing = load_encoder(PRESET.model).at(64).preprocessing
     store = FeatureStore(context.workspace.features)
     names = ("salient_position", "salient_size", "salient_hue")
@@ -307,7 +303,7 @@ def following(context: RunContext) -> str:
 
 
 def similarity(context: RunContext) -> str:
-    """CKA of last layers of all encoders, averaged over the sets."""
+    """Return the CKA of the last layers of all encoders, averaged over the sets."""
     shown = {f"{loss} {seed}": spec for loss, specs in MODELS.items() for seed, spec in enumerate(specs)}
     shown |= {REFERENCE: REFERENCE, "random": PRESET.model, "pixels": "pixels"}
     sizes = {spec: ExtractSettings(size=SHOWN.get(spec)) for spec in shown.values()}
@@ -328,13 +324,13 @@ def similarity(context: RunContext) -> str:
         f"an objective and {REFERENCE}": values[: len(objective), len(objective)],
     }
     means = "; ".join(f"{n} {of.mean():.2f} ({of.min():.2f} – {of.max():.2f})" for n, of in pairs.items())
-    return SIMILARITY + textwrap.fill(f"Mean CKA, and range: {means}.", 108) + "\n"
+    return SIMILARITY + textwrap.fill(f"Mean CKA (range): {means}.", 108) + "\n"
 
 
 def reached(
     results: Results, asked: str, models: Sequence[str], sets: Sequence[str] = DOWNSTREAM
 ) -> NDArray[np.float64]:
-    """Values at the last layer, ``[models, sets]``; ``asked`` is a protocol with what tells it apart."""
+    """Return the values at the last layer, ``[models, sets]``; ``asked`` is a protocol with its main setting."""
     found = {(r.model, r.data): r.value for r in results if recipe(r.protocol, r.settings) == asked}
     return np.array([[found[model, data] for data in sets] for model in models])
 

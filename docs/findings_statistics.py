@@ -18,12 +18,12 @@ Values = dict[str, NDArray[np.float64]]
 
 
 def difference(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float, float]:
-    """Mean difference and half of its 95 % interval over data sets and seeds.
+    """Return the mean difference and half of its 95 % interval over data sets and seeds.
 
     With ``s`` seeds of a model, ``v[s]`` the mean over the sets of each seed and ``g[n]`` the differences on
     the ``n`` sets, seeds averaged, the squared standard error is ``var(g) / n + var(v_a) / s_a + var(v_b) /
-    s_b``. Student's t has Satterthwaite's degrees of freedom. What sets and seeds share is counted twice,
-    which makes the interval wider rather than narrower. A model with one seed adds no term.
+    s_b``. Student's t has Satterthwaite's degrees of freedom. Variation that sets and seeds share is counted
+    twice, which makes the interval wider rather than narrower. A model with one seed adds no term.
 
     Args:
         a: ``[s_a, n]`` values of the first model.
@@ -40,13 +40,13 @@ def difference(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float, f
 
 
 def shown(gap: tuple[float, float]) -> str:
-    """A difference with its interval, for people."""
+    """Return a difference with its interval as text."""
     mean, half = gap
     return f"{mean:+.3f} ({mean - half:+.3f} to {mean + half:+.3f})"
 
 
 def verdict(gap: tuple[float, float]) -> str:
-    """Return ``higher`` or ``lower`` where the interval excludes 0, and otherwise ``not told apart``."""
+    """Return ``higher`` or ``lower`` if the interval excludes 0, and otherwise ``not told apart``."""
     mean, half = gap
     return "higher" if mean > half else "lower" if mean < -half else "not told apart"
 
@@ -70,7 +70,7 @@ def summary(verdicts: Sequence[str]) -> str:
 
 
 def correlations(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weighted τ ``[sets]`` of the orders of models, of ``[models, sets]``; a set without an order has 0."""
+    """Return the weighted τ ``[sets]`` of values ``[models, sets]``; 0 for a set where it is undefined."""
     return np.array([rank_correlation(x, y).value or 0.0 for x, y in zip(a.T, b.T, strict=True)])
 
 
@@ -80,8 +80,8 @@ def table(values: Values, source: dict[str, float]) -> str:
     ranks = np.mean([rankdata(-column) for column in np.array(list(means.values())).T], axis=0)
     rank = dict(zip(means, ranks, strict=True))
     lines = [
-        "*Source* is the k-NN accuracy on held-out images of the source; the rank is the mean over the sets, "
-        f"1 is best of {len(means)}.\n\n",
+        "*Source* is the k-NN accuracy on held-out images of the source data set. The mean rank is over the sets;\n"
+        f"1 is the best of {len(means)}.\n\n",
         "| model | source | mean accuracy | range of seeds | mean rank | minus `ce` | minus `ce-strong` |\n",
         "|---|---|---|---|---|---|---|\n",
     ]

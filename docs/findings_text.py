@@ -1,11 +1,11 @@
-"""Texts of the page of findings that contain no number of the present study."""
+"""Texts of the page of findings that are not computed from the records of the study."""
 
 CHANGES = """## What changed since the previous version of this page
 
-The previous page trained only `ce` on strong views (now `ce-strong`) and compared everything with it. Few-shot
-episodes of three sets had patches of the same pixels in support and query. Intervals ignored the seeds. Fine-tuning
-started from the linear probe that it was compared with. Test images were resized to their shorter side (now: both
-sides, as in the study). Mean accuracies, before → now:
+On the previous page, cross-entropy was trained only on strong views (now `ce-strong`), and all models were compared
+with it. In three sets, support and query images of an episode could share pixels. Intervals ignored the variation over
+seeds. Fine-tuning started from the linear probe with which it was compared. Test images were resized by their shorter
+side (now: both sides, as in the study). Mean accuracies, before → now:
 
 | model | linear probe | 5-way 5-shot |
 |---|---|---|
@@ -18,15 +18,16 @@ sides, as in the study). Mean accuracies, before → now:
 | `random` | 0.277 → 0.283 | 0.235 → 0.231 |
 | `pixels` | 0.197 → 0.191 | 0.260 → 0.258 |
 
-- The study's main claim, better transfer, was not answered before. It does not hold at this scale: no contrastive or
-  joint objective is above its baseline in any protocol, and the contrastive ones are below in 8 of 12 comparisons.
+- The previous page did not test the study's main claim, better transfer. It does not hold at this scale: no contrastive
+  or joint objective is above its baseline in any protocol, and the contrastive ones are below in 8 of 12 comparisons.
 - Views matter as much as the objective: `ce-strong` is above `ce` with few shots (+0.032) and, within the interval,
   with linear probes (+0.027); `joint` differs from `ce` by -0.002 and +0.019.
 - The claim about content holds in part, and is smaller than stated before. `joint` keeps more low-level content than
   the study's baseline by 0.141; the previous page stated 0.188 against cross-entropy on strong views, which forget
   more. `supcon` keeps no more than the baseline. Most of the low-level content is not learned: the untrained network
   keeps as much as `joint`.
-- Linear accuracy still predicts the order after fine-tuning (τ +0.682 → +0.658), now without a common start.
+- Linear accuracy still predicts the order after fine-tuning (τ +0.682 → +0.658), although fine-tuning no longer starts
+  from the linear probe.
 
 """
 
@@ -41,19 +42,19 @@ Differences in accuracy, first model minus second:
 TUNING = """
 ## Does linear accuracy predict fine-tuning
 
-Every encoder is fine-tuned on six sets by the preset `quick`, with a classifier that starts at zero
-(`transferkit finetune --head zero`), so that fine-tuning does not start from the linear probe it is
-compared with.
+Every encoder is fine-tuned on six sets with the preset `quick` and a classifier that is initialised with zeros
+(`transferkit finetune --head zero`), so that fine-tuning does not start from the linear probe with which it is
+compared.
 
 """
 
 SCORES = """
 ## Which transferability score ranks encoders best
 
-`transferkit analyze transferability`, from train and val alone, against accuracy on test. Kendall's τ,
-weighted so that the order of the best counts most, of {models} models on twelve sets with linear probes,
-and of the {tuned} fine-tuned ones on six; mean over the sets with its 95 % interval over sets, for these
-very models. 1 is the same order, 0 none.
+`transferkit analyze transferability` computes each score from train and val. The table shows its agreement with
+the accuracy on test, as Kendall's τ, weighted so that the order of the best models counts most: for {models} models
+on twelve sets with linear probes, and for the {tuned} fine-tuned models on six sets. Values are means over the sets,
+with 95 % intervals over the sets, for these models only. 1 means the same order, 0 no relation.
 
 | score | τ with linear probes | τ with fine-tuning |
 |---|---|---|
@@ -69,13 +70,13 @@ Debiased linear CKA of the last layers (`transferkit analyze cka`).
 """
 
 FOLLOWING = """
-## How well measured targets follow recorded factors
+## Agreement of measured targets with recorded factors
 
-Drawn sets record what was chosen. The table shows the correlation, over all images shown at their 64
-pixels, of what is measured on the pixels with what was drawn. Position and size are those of the salient
-region, the hue is that of its colour (circular correlation); what is drawn in dim ink, on stripes, or in
-two colours misleads it.
+Synthetic sets record the factors from which each image was rendered. The table shows the correlation of these
+factors with targets that are measured on the pixels, over all images at their size of 64 pixels. The position,
+size and hue (circular correlation) are those of the salient region. Objects in dim ink, on stripes or in two
+colours mislead this measurement.
 
-| set | across | down | size | hue |
+| set | x position | y position | size | hue |
 |---|---|---|---|---|
 """

@@ -6,7 +6,7 @@ from torch.testing import assert_close
 from transferkit.core.errors import ModelError, UnknownNameError
 from transferkit.core.preprocessing import Preprocessing
 from transferkit.models.encoder import encoder_of
-from transferkit.models.hooks import captured_outputs, observed, observed_input, replaced_method
+from transferkit.models.hooks import captured_outputs, named_modules, observed, observed_input, replaced_method
 
 
 class Small(nn.Module):
