@@ -1,4 +1,4 @@
-# Everything that is done to this project, one word each. A target that needs the environment makes it first.
+# Commands of development. Targets that need the virtual environment create it first.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -7,16 +7,16 @@ INSTALLED := $(VENV)/installed-from-pyproject
 
 .PHONY: demo test quick check check-format check-lint check-types check-docs bench docs clean
 
-demo: $(INSTALLED)  ## the whole chain on embedded data and weights
+demo: $(INSTALLED)  ## the whole workflow on embedded data and weights
 	$(BIN)/transferkit demo
 
-test: $(INSTALLED)  ## every test, in two processes of one thread each
+test: $(INSTALLED)  ## all tests, in two processes with one thread each
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 quick: $(INSTALLED)  ## the tests that take less than about ten seconds each
 	$(BIN)/python -m pytest -m "not slow"
 
-check: check-format check-lint check-types check-docs  ## everything that is said without running the code
+check: check-format check-lint check-types check-docs  ## formatting, lint, types and generated pages
 
 check-format: $(INSTALLED)
 	$(BIN)/python -m ruff format --check .
@@ -31,14 +31,14 @@ check-docs: $(INSTALLED)
 	$(BIN)/python docs/build_cli.py --check
 	$(BIN)/python docs/build_datasets.py --check
 
-bench: $(INSTALLED)  ## the measured ratios, as tables
+bench: $(INSTALLED)  ## the tables of docs/performance.md
 	$(BIN)/python -m tests.benchmarks
 
-docs: $(INSTALLED)  ## the pages that are built, never written
+docs: $(INSTALLED)  ## write the generated pages
 	$(BIN)/python docs/build_cli.py
 	$(BIN)/python docs/build_datasets.py --registry
 
-clean:  ## caches and build products; the environment and the workspace stay
+clean:  ## remove caches and build products, but not the environment and the workspace
 	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 

@@ -1,4 +1,4 @@
-"""Writes docs/cli.md from the commands' own help; with --check, says whether it is up to date."""
+"""Write docs/cli.md from the help of the commands; with --check, check whether it is up to date."""
 
 import difflib
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ COLUMNS = 100
 
 
 def sections(command: click.Command, name: str, parent: click.Context | None = None) -> Iterator[str]:
-    """A command's help under its full name, then those of its subcommands."""
+    """Yield the help of a command under its full name, and then of its subcommands."""
     settings = {**command.context_settings, "terminal_width": COLUMNS}
     context = click.Context(command, parent=parent, info_name=name, **settings)
     yield f"## {context.command_path}\n\n```text\n{command.get_help(context).rstrip()}\n```\n"
@@ -26,7 +26,7 @@ def sections(command: click.Command, name: str, parent: click.Context | None = N
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="Only compare; exit 1 when the page is out of date.")
+@click.option("--check", is_flag=True, help="Only compare; exit with code 1 if the page is out of date.")
 def main(check: bool) -> None:
     """Write docs/cli.md, or check it."""
     built = "\n".join([HEAD, *sections(cli, "transferkit")])

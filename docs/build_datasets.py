@@ -1,8 +1,8 @@
-"""Write docs/datasets.md: what sets there are, and what two linear probes make of the embedded ones.
+"""Write docs/datasets.md: all data sets, with linear-probe accuracies of two models for the embedded ones.
 
 Run: python docs/build_datasets.py (three minutes on two cores the first time, seconds when repeated).
-With --registry: only the section on published sets, which is measured by nobody. With --check: whether it is
-up to date.
+With --registry, write only the section on published sets, which needs no measurement. With --check, check
+whether this section is up to date.
 """
 
 from functools import partial
@@ -123,12 +123,12 @@ def row(dataset: Dataset, results: Results) -> str:
 
 
 def counts(dataset: Dataset) -> str:
-    """Images of train, val and test."""
+    """Return the numbers of images of train, val and test."""
     return " / ".join(str(len(split)) for split in dataset.splits.values())
 
 
 def about(dataset: Dataset) -> str:
-    """Classes, groups, factors, source and licence of one set."""
+    """Return classes, groups, factors, source and licence of one set."""
     factors = ", ".join(f"`{name}`" for name in next(iter(dataset.splits.values())).factors)
     groups = {group for split in dataset.splits.values() for group in split.groups or ()}
     grouped = f" Groups of overlapping patches: {len(groups)}." if groups else ""
@@ -191,7 +191,7 @@ set and is not compared with published numbers.
 
 
 def published_sets() -> str:
-    """The section on published sets, between its marks."""
+    """Return the section on published sets, between its markers."""
     parts = [BEGIN, PUBLISHED_SETS]
     for group in ("paper12", "kornblith12"):
         parts.append(f"### `{group}`\n\n| set | domain | classes | images | metric | licence |")
@@ -207,14 +207,14 @@ def published_sets() -> str:
 
 
 def _line(one: Published, group: str) -> str:
-    """Row of the table of a group; Islam et al. report top-1 for each of their twelve sets."""
+    """Return a row of the table of a group; Islam et al. report top-1 for each of their twelve sets."""
     images = " / ".join(str(count) for count in one.counts.values())
     metric = "top1" if group == "paper12" else one.metric
     return f"| `{one.name}` | {one.domain} | {one.n_classes} | {images} | {metric} | {one.licence} |"
 
 
 def _entry(one: Publication) -> str:
-    """All that is stated of one set."""
+    """Return the description of one set."""
     images = ", ".join(f"{count} {split}" for split, count in one.counts.items())
     options = ", ".join(map(partial(_option, one), one.options)) if isinstance(one, Published) else ""
     got = "downloaded by `datasets prepare`" if one.downloads else " ".join(one.steps)
@@ -227,14 +227,14 @@ def _entry(one: Publication) -> str:
 
 
 def _option(one: Published, option: str) -> str:
-    """Its spec, with the numbers that are not those of the set."""
+    """Return the spec of an option, with its numbers if they differ from those of the set."""
     other = one.reading(option)
     named, images = f"`{one.name}:{option}`", sum(other.counts.values())
     return named if other.counts == one.counts else f"{named} ({other.n_classes} classes, {images} images)"
 
 
 def with_published_sets(page: str) -> str:
-    """The page with its section on published sets made anew.
+    """Return the page with an updated section on published sets.
 
     Raises: ValueError: if the page has no such section.
     """
@@ -247,7 +247,7 @@ def with_published_sets(page: str) -> str:
 
 @click.command()
 @click.option("--registry", is_flag=True, help="Write only the section on published sets; measure nothing.")
-@click.option("--check", is_flag=True, help="Only compare that section; exit 1 when it is out of date.")
+@click.option("--check", is_flag=True, help="Only compare that section; exit with code 1 if it is out of date.")
 def main(registry: bool, check: bool) -> None:
     """Write docs/datasets.md, or check it."""
     if registry or check:

@@ -94,9 +94,9 @@ def test_an_analysis_is_a_command(run):
 
 def test_a_target_is_scored_and_named_in_the_record(run):
     arguments = ("probe", "--model", "pixels", "--data", "stripes", "--protocol", "semantic", "--level", "low")
-    (record,) = json.loads(run(*arguments, "--json", plugins=["stripes.py", "green_share.py"]))
-    assert record["settings"]["targets"]["green_share"].startswith("1.")
-    assert "green_share" in {*record["extra_metrics"]["targets"], *record["extra_metrics"]["constant"]}
+    (record,) = json.loads(run(*arguments, "--json", plugins=["stripes.py", "green_fraction.py"]))
+    assert record["settings"]["targets"]["green_fraction"].startswith("1.")
+    assert "green_fraction" in {*record["extra_metrics"]["targets"], *record["extra_metrics"]["constant"]}
 
 
 @pytest.mark.slow
