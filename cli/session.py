@@ -24,7 +24,7 @@ from transferkit.reports.rendering import Part, rendered
 
 MODEL_HELP = "Encoders; see transferkit models list.  [default: latest, else imagenet-lite0]"
 _COMMA = re.compile(r",(?![^()]*\))")  # separates list items; not within the parentheses of an option's value
-PLUGIN_HELP = "Python file that adds models, data sets, probes, losses or targets; also $TRANSFERKIT_PLUGINS."
+PLUGIN_HELP = "Python file that adds models, data sets, probes, analyses, losses or targets; also $TRANSFERKIT_PLUGINS."
 PIPE_WIDTH = 160  # width of tables that go to a file or a pipe, where no terminal sets one
 
 
