@@ -38,9 +38,9 @@ class PretrainSettings(Settings):
         size: size of training images in pixels per side, after the random crop.
         test_resize: resize of the trained encoder's preprocessing in pixels, before the centre crop.
         test_crop: centre crop of the trained encoder's preprocessing in pixels per side.
-        test_fit: sides to which --test-resize applies: ``squash`` resizes both, as in the study; ``shorter`` resizes
+        test_fit: sides to which --test-resize applies: ``squash`` resizes both, as Islam et al. do; ``shorter`` resizes
             the shorter side and keeps the aspect ratio.
-        test_interpolation: interpolation of the trained encoder's preprocessing: ``bilinear``, as in the study, or
+        test_interpolation: interpolation of the trained encoder's preprocessing: ``bilinear``, as in Islam et al., or
             ``bicubic``.
         optimizer: optimizer: ``sgd``, ``lars`` or ``adamw``.
         lr: peak learning rate of one process; it is multiplied by the number of processes.
@@ -57,7 +57,7 @@ class PretrainSettings(Settings):
         crop_min_area: smallest fraction of an image's area that a random crop keeps.
         flip_prob: probability of a horizontal flip.
         jitter: strength of colour jitter: brightness, contrast, saturation and hue; by default 0.4,0.4,0.4,0.1.
-        jitter_prob: probability of colour jitter; by default 0.8, and 0 for the loss ce alone, as in the study.
+        jitter_prob: probability of colour jitter; by default 0.8, and 0 for the loss ce alone, as in Islam et al.
         gray_prob: probability of conversion to grayscale; by default 0.2, and 0 for the loss ce alone.
         blur_prob: probability of Gaussian blur with a sigma of 0.1 to 2 pixels; with the presets imagenet and
             miniimagenet 0.5, and 0 for the loss ce alone.
