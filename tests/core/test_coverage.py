@@ -31,8 +31,8 @@ CHOSEN = (
     "difference of two models, rows in groups: 20 groups of 5, accuracy 0.9, 0.0 apart, correlation 0.3",
     "mean difference over data sets: 6 sets, normal",
     "mean difference over data sets: 12 sets, long tails",
-    "bold: better than every other: 2 models, 200 rows in groups of 1",
-    "bold: better than every other: 5 models, 100 rows in groups of 5",
+    "bold: better than every other model: 2 models, 200 rows in groups of 1",
+    "bold: better than every other model: 5 models, 100 rows in groups of 5",
 )
 
 

@@ -12,7 +12,7 @@ HALVES = np.array([[[8, 9], [7, 6]], [[5, 4], [10, 0]]])
 HALVED = episode_outcomes("e" * 64, [75, 0, 40], predictions=75, halves=HALVES, half_predictions=10)
 
 
-def test_single_answers_read_as_digits_and_several_as_numbers():
+def test_single_predictions_read_as_digits_and_several_as_numbers():
     assert ROWS.to_json() == {"unit": "rows", "of": ROWS.of, "predictions": 1, "correct": "101"}
     assert EPISODES.to_json() == {"unit": "episodes", "of": "e" * 64, "predictions": 75, "correct": [75, 0, 40]}
     assert row_outcomes(["a", "b"], [3, 0], predictions=3).to_json()["correct"] == [3, 0]
@@ -49,7 +49,7 @@ def test_rows_of_a_group_stand_together_and_a_record_has_one_number_a_group():
     assert apart.of != GROUPED.of  # the same rows in the same order, and yet not the same units
 
 
-def test_accuracies_are_parts_of_the_answers():
+def test_accuracies_are_parts_of_the_predictions():
     assert len(EPISODES) == 3
     assert EPISODES.accuracies.tolist() == [1.0, 0.0, 40 / 75]
     assert ROWS.accuracies.tolist() == [1.0, 0.0, 1.0]
@@ -98,8 +98,8 @@ def test_invalid_outcomes_are_rejected(make, words):
     ("other", "words"),
     [
         (EPISODES, "scored on rows and the other on episodes"),
-        (row_outcomes(["a", "b"], [1, 0]), "on 3 rows of 1 answers, the other on 2 of 1"),
-        (row_outcomes(["a", "b", "c"], [1, 0, 2], predictions=2), "on 3 rows of 1 answers, the other on 3 of 2"),
+        (row_outcomes(["a", "b"], [1, 0]), "on 3 rows of 1 predictions, the other on 2 of 1"),
+        (row_outcomes(["a", "b", "c"], [1, 0, 2], predictions=2), "on 3 rows of 1 predictions, the other on 3 of 2"),
         (
             row_outcomes(["a", "c", "b"], [1, 0, 1]),
             "on 3 different rows, or in a different order",
@@ -113,6 +113,6 @@ def test_outcomes_of_different_units_are_not_paired(other, words):
 
 
 def test_other_halves_are_not_paired():
-    with pytest.raises(DataError, match="on 2 halvings of 10 answers, the other on 0 of 0"):
+    with pytest.raises(DataError, match="on 2 halvings of 10 predictions, the other on 0 of 0"):
         require_same_units(HALVED, EPISODES)
     require_same_units(HALVED, HALVED)

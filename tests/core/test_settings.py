@@ -158,13 +158,13 @@ def test_settings_import_neither_torch_nor_numpy():
     [
         ({"epochs": 2.5}, "--epochs 2.5 is invalid: give an integer."),
         ({"epochs": True}, "--epochs True is invalid: give an integer."),
-        ({"flip_prob": "0.5"}, "--flip-prob '0.5' is invalid: give a number."),
+        ({"flip_prob": "0.5"}, "--flip-prob '0.5' is invalid: give a finite number, 0 or more and at most 1."),
         ({"losses": "ce"}, "--losses 'ce' is invalid: give several values."),
         ({"lr": 0.1}, "--lr 0.1 is invalid: give several values."),
-        ({"lr": None}, "--lr None is invalid: give several values."),
+        ({"lr": None}, "--lr None is empty: give at least one value."),
         ({"scale": (1.0, 2.0, 3.0)}, "--scale (1.0, 2.0, 3.0) is invalid: give 2 values."),
         ({"scale": (1.0, "x")}, "--scale 'x' is invalid: give a number."),
-        ({"dtype": 16}, "--dtype 16 is invalid: give text."),
+        ({"dtype": 16}, "--dtype 16 is unknown. Choose from: float16, float32."),
     ],
 )
 def test_values_have_the_types_of_their_fields(changes, message):

@@ -81,7 +81,7 @@ def test_augmented_views_are_extracted_of_the_rows_that_are_trained_on(tmp_path)
     assert plain.extra_metrics["augmented_views"] == 0
     assert augmented.extra_metrics["augmented_views"] == 2
     entries = FeatureStore(here.workspace.features).entries()
-    found = sorted((entry.key.split, entry.key.preprocessing) for entry in entries)
+    found = sorted((entry.key.split, entry.key.view) for entry in entries)
     views = ("augment:0", "augment:1", "test")
     assert found == [
         ("test", "test"),

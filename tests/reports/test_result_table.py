@@ -70,8 +70,8 @@ def test_significance_is_corrected_for_the_number_of_models():
     """A difference with p just below 0.05 for two models is not significant among many models."""
     gap = [1] * 16 + [0] * 6  # mid-p 0.035
     rest = [0] * 16 + [1] * 6
-    first = replace(outcomes(0.5, "d"), right=tuple(gap + [1] * 178))
-    others = [replace(first, right=tuple(rest + [1] * 178)) for _ in range(4)]
+    first = replace(outcomes(0.5, "d"), correct=tuple(gap + [1] * 178))
+    others = [replace(first, correct=tuple(rest + [1] * 178)) for _ in range(4)]
     records = [record("a", "d", 0.97, outcomes=first)]
     records += [record(f"b{i}", "d", 0.92, outcomes=other) for i, other in enumerate(others)]
     assert result_table(records[:2]).best == {("linear", "d"): "a"}

@@ -134,11 +134,9 @@ def _require_allowed(label: str, value: Any, hint: Any) -> None:
         kind, *rules = get_args(kind)
     if get_origin(kind) is Literal:
         rules = [*rules, OneOf(get_args(kind))]
-    if problem := _type_problem(value, kind):
+    problems = [*(rule.problem(value) for rule in rules), _type_problem(value, kind)]
+    if problem := next(filter(None, problems), ""):
         raise UsageError(f"{label} {_as_text(value)} {problem}")
-    for rule in rules:
-        if problem := rule.problem(value):
-            raise UsageError(f"{label} {_as_text(value)} {problem}")
     if get_origin(kind) is tuple:
         for item, item_hint in zip(value, item_hints(kind), strict=False):
             _require_allowed(label, item, item_hint)

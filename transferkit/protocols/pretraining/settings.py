@@ -94,7 +94,7 @@ class PretrainSettings(Settings):
     bn_splits: PositiveInt = 2
     crop_min_area: Annotated[float, Limits(0.01, 1)] = 0.5
     flip_prob: Fraction = 0.5
-    jitter: tuple[float, float, float, float] = ()  # type: ignore[assignment]  # empty: the study's strengths
+    jitter: tuple[float, float, float, float] | None = None
     jitter_prob: Fraction | None = None
     gray_prob: Fraction | None = None
     blur_prob: Fraction | None = 0.0
@@ -164,7 +164,7 @@ class PretrainSettings(Settings):
 
     def _require_consistent(self, augmentation: "AugmentSettings") -> None:
         jitter = ",".join(f"{strength:g}" for strength in augmentation.jitter)
-        if any(self.jitter) and not augmentation.jitter_prob:
+        if any(self.jitter or ()) and not augmentation.jitter_prob:
             raise UsageError(
                 f"--jitter {jitter} has no effect: views of the loss {self.loss} are jittered with "
                 "probability 0. Add --jitter-prob 0.8, or leave --jitter out."
