@@ -46,7 +46,7 @@ class Optimizer(Settings):
 
 
 @dataclass(frozen=True)
-class Views(Settings, options=False):
+class Views(Settings, command_line=False):
     blur_prob: Fraction = 0.5
     sizes: Annotated[tuple[int, ...], NonEmpty()] = (1,)
 

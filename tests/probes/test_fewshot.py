@@ -311,7 +311,7 @@ def test_a_curve_over_shots_asks_the_same_classes(together, monkeypatch):
     monkeypatch.setattr(fewshot, "draw_halves", lambda *of, **rest: None)
     curve = [FewshotSettings(ways=3, shots=shots, queries=6, episodes=30) for shots in (5, 1, 20)]
     told = [replace(one, min_rows_per_class=26) for one in curve]
-    for settings in sorted(PROBES["fewshot"].comparable(curve) if together else told, key=lambda one: one.shots):
+    for settings in sorted(PROBES["fewshot"].made_comparable(curve) if together else told, key=lambda one: one.shots):
         assert settings.to_json()["min_rows_per_class"] == 26
         found = score(settings, splits)
         assert (found.extra_metrics["classes"], found.extra_metrics["classes_left_out"]) == (4, 1)
@@ -331,22 +331,22 @@ def test_what_is_asked_alone_or_told_its_class_rows_is_not_paired():
         [one, replace(five, ways=2)],
         [one, replace(five, method="ridge")],
     ):
-        assert PROBES["fewshot"].comparable(alone) == alone
-    mixed = PROBES["fewshot"].comparable([one, replace(five, ways=2), five])
+        assert PROBES["fewshot"].made_comparable(alone) == alone
+    mixed = PROBES["fewshot"].made_comparable([one, replace(five, ways=2), five])
     assert [item.min_rows_per_class for item in mixed] == [20, None, 20]
 
 
 @pytest.mark.parametrize("shots", [1, 2])
 def test_where_all_classes_have_the_rows_pairing_changes_the_record_alone(shots):
     alone = replace(FEW, shots=shots)
-    (together,) = (one for one in PROBES["fewshot"].comparable([replace(FEW, shots=1), FEW]) if one.shots == shots)
+    (together,) = (one for one in PROBES["fewshot"].made_comparable([replace(FEW, shots=1), FEW]) if one.shots == shots)
     assert (alone.to_json()["min_rows_per_class"], together.to_json()["min_rows_per_class"]) == (0, 7)
     assert score(together).outcomes == score(alone).outcomes
 
 
 def test_too_few_classes_for_the_most_shots_say_how_many_would_do():
     splits = uneven([30, 30, 14, 12, 12])
-    curve = PROBES["fewshot"].comparable(
+    curve = PROBES["fewshot"].made_comparable(
         [FewshotSettings(ways=3, shots=shots, queries=6, episodes=3) for shots in (1, 20)]
     )
     lower_too = ", or give a lower --min-rows-per-class."
@@ -357,7 +357,7 @@ def test_too_few_classes_for_the_most_shots_say_how_many_would_do():
             f"3-way episodes of {asked} and 6 queries need 3 classes of at least 26 rows; 2 of 5 have them. "
             "Use fewer --ways, --shots or --queries: 8 shots would do" + lower
         )
-    few = PROBES["fewshot"].comparable(
+    few = PROBES["fewshot"].made_comparable(
         [replace(one, shots=one.shots if one.shots == 1 else 8, min_rows_per_class=None) for one in curve]
     )
     assert [score(one, splits).extra_metrics["classes"] for one in few] == [3, 3]

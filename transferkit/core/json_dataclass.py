@@ -14,18 +14,20 @@ class JsonDataclass:
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as plain values, for JSON and records."""
+        """Return the fields as plain values, for JSON."""
         plain: dict[str, Any] = to_plain(self)
         return plain
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Return the object that ``to_json`` converted.
+        """Return the object that ``to_json`` converted: lists become tuples, and dicts of fields their dataclasses.
 
         Raises: TypeError: if a field is missing or unknown, or ``value`` is not a mapping.
         """
         hints = field_hints(cls)
-        return cls(**{name: from_plain(one, hints.get(name)) for name, one in {**value}.items()})
+        return cls(
+            **{name: from_plain(one, hints.get(name)) for name, one in {**value}.items()}
+        )  # ** refuses other types
 
 
 def to_plain(value: Any) -> Any:
@@ -61,7 +63,7 @@ def from_plain(value: Any, hint: Any) -> Any:
 
 def field_hints(dataclass: Any) -> dict[str, Any]:
     """Return the type hint of each field, with the rules of ``Annotated``."""
-    return _cached_hints(dataclass)
+    return _cached_hints(dataclass)  # a cached function itself does not accept classes, for a type checker
 
 
 @cache
@@ -79,6 +81,6 @@ def without_none(hint: Any) -> Any:
 
 
 def item_hints(hint: Any) -> Iterable[Any]:
-    """Return the type hint of each item of a tuple, without end."""
+    """Return the type hint of each item of a tuple, an infinite iterable: ``zip`` ends it with the tuple."""
     first, *others = get_args(hint)
     return repeat(first) if others == [...] else chain((first, *others), repeat(Any))

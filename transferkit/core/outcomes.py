@@ -16,7 +16,7 @@ Unit = Literal["rows", "episodes"]
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Number of correct predictions of each unit.
+    """Number of correct predictions of each unit, a test row or an episode.
 
     Attributes:
         unit: ``rows`` or ``episodes``.
@@ -24,9 +24,10 @@ class Outcomes:
         predictions: number of predictions per unit: 1 for a row that is scored once, ways × queries for an episode.
         correct: number of correct predictions of each unit, ``0 … predictions``; rows of a group are contiguous.
         sizes: number of rows of each group, in order; empty if each row, or each episode, is its own group.
-        draws: number of correct predictions over all rows in each of the draws; empty for a single draw.
-        halves: number of correct predictions, ``0 … half_predictions``, in two batches of episodes of the first half
-            and two batches of the second half, for each random halving of the images. Empty for rows, and if a class
+        draws: number of correct predictions over all rows for each random choice of the training images, where the rows
+            were scored several times; ``predictions`` is the number of choices.
+        halves: for each random halving of the images, four numbers of correct predictions, ``0 … half_predictions``:
+            of two batches of episodes of the first half, and two of the second half. Empty for rows, and if a class
             cannot be halved.
         half_predictions: number of predictions of one batch.
     """
@@ -89,8 +90,7 @@ class Outcomes:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values; ``correct`` is a string of ``0`` and ``1`` for single predictions, else a list."""
-        digits = "".join(map(str, self.correct))
-        correct = digits if self.predictions == 1 else list(self.correct)
+        correct = "".join(map(str, self.correct)) if self.predictions == 1 else list(self.correct)
         plain: dict[str, Any] = {"unit": self.unit, "of": self.of, "predictions": self.predictions, "correct": correct}
         if self.sizes:
             plain["sizes"] = list(self.sizes)
@@ -103,7 +103,7 @@ class Outcomes:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Outcomes":
         """Return the outcomes that ``to_json`` converted."""
-        lists = {name: tuple(map(int, value.get(name, ()))) for name in ("correct", "sizes", "draws")}
+        lists = {name: tuple(map(int, value.get(name, ()))) for name in ("correct", "sizes", "draws")}  # "01" → (0, 1)
         halves = tuple(tuple(map(int, halving)) for halving in value.get("halves", ()))
         return cls(**{**value, **lists, "halves": halves})
 

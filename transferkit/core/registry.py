@@ -28,13 +28,14 @@ def summary_line(entry: object) -> str:
 class Registry(Mapping[str, T]):
     """A mapping from names to registered objects, filled by decorators and by plug-ins.
 
-    Built-in entries that a table names are imported when they are first asked for, so that listing their names takes
-    no time. Plug-ins are loaded when the registry is listed, or asked for a name that is not built in.
+    Entries register themselves when their modules are imported; those in ``builtin`` are imported when they are first
+    used, so that listing their names takes no time. Plug-ins are loaded when the registry is listed, or asked for a
+    name that is not built in.
 
     Args:
         kind: word for one entry in the message "No {kind} named …".
         group: group of the entry points by which installed packages add entries.
-        builtin: name → ``module:object`` of each built-in entry that does not register itself.
+        builtin: name → ``module:object`` of each built-in entry that is imported when it is first used.
     """
 
     def __init__(self, kind: str, *, group: str = "", builtin: Mapping[str, str] | None = None) -> None:
@@ -42,11 +43,11 @@ class Registry(Mapping[str, T]):
         self._group = group
         self._builtin = dict(builtin or {})
         self._entries: dict[str, T] = {}
-        self._with_plugins = False
+        self._plugins_loaded = False
 
     @property
     def builtin(self) -> tuple[str, ...]:
-        """Names of the entries in the table."""
+        """Names of the built-in entries that are imported when they are first used."""
         return tuple(self._builtin)
 
     def register(self, name: str) -> Callable[[T], T]:
@@ -68,8 +69,8 @@ class Registry(Mapping[str, T]):
 
         Raises: PluginError: if a plug-in cannot be imported.
         """
-        if not self._with_plugins:
-            self._with_plugins = True  # first, because plug-ins may read the registry while they are imported
+        if not self._plugins_loaded:
+            self._plugins_loaded = True  # first, because plug-ins may read the registry while they are imported
             try:
                 import_plugin_files()
                 plugins = installed_plugins(self._group) if self._group else ()
@@ -77,7 +78,7 @@ class Registry(Mapping[str, T]):
                 for plugin, entry in entries:
                     self._register_installed(plugin, cast("T", entry))
             except BaseException:
-                self._with_plugins = False
+                self._plugins_loaded = False
                 raise
 
     def _register_installed(self, plugin: EntryPoint, entry: T) -> None:

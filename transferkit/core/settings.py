@@ -88,16 +88,16 @@ class Settings(JsonDataclass):
     """Base class of settings, which are frozen dataclasses.
 
     Lists become tuples where the type is a tuple, so that settings can be made from JSON. Errors name a field as its
-    command-line option; with the class argument ``options=False``, as its Python name.
+    command-line option; with the class argument ``command_line=False``, as its Python name.
 
     Raises: UsageError: if a value is not allowed; the message names the setting, the value and what is allowed.
     """
 
-    _options: ClassVar[bool] = True
+    _command_line: ClassVar[bool] = True
 
-    def __init_subclass__(cls, *, options: bool = True) -> None:
+    def __init_subclass__(cls, *, command_line: bool = True) -> None:
         super().__init_subclass__()
-        cls._options = options
+        cls._command_line = command_line
 
     def __post_init__(self) -> None:
         for name, hint in field_hints(type(self)).items():
@@ -105,7 +105,7 @@ class Settings(JsonDataclass):
             with suppress(TypeError):  # a value of another type is refused below
                 value = from_plain(value, hint)
             object.__setattr__(self, name, value)  # the dataclass is frozen
-            _require_allowed(option_name(name) if self._options else f"{name} =", value, hint)
+            _require_allowed(option_name(name) if self._command_line else f"{name} =", value, hint)
         self.check()
 
     def check(self) -> None:

@@ -24,7 +24,7 @@ _UNIFORMS = 2 * _ATTEMPTS + 15  # random numbers per view, independent of the se
 
 
 @dataclass(frozen=True)
-class AugmentSettings(Settings, options=False):
+class AugmentSettings(Settings, command_line=False):
     """Distributions of the augmentations; the defaults are those of the study and of MoCo v2 [1].
 
     A view is a random resized crop, followed by jitter (four steps in random order), grayscale, blur and flip.

@@ -45,7 +45,7 @@ class ViewBatch:
 
 
 @dataclass(frozen=True)
-class ViewSettings(Settings, options=False):
+class ViewSettings(Settings, command_line=False):
     """Settings of view loading.
 
     Attributes:

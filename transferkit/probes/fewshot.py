@@ -1,4 +1,4 @@
-"""Few-shot classification on frozen features: N-way K-shot episodes as in the study [1].
+"""Few-shot classification on frozen features: N-way K-shot episodes as in Islam et al. [1].
 
 [1] Islam et al., A broad study on the transferability of visual representations with contrastive
     learning, ICCV 2021: 600 episodes, 5-way, 15 queries, L2-normalised features, logistic regression.
@@ -35,7 +35,7 @@ from .halves import Halves, draw_halves
 from .probe import Probe, ProbeContext
 
 Scheme = Literal["episodes", "all-way"]
-Rows = Literal["all", "train", "val", "test"]
+SplitChoice = Literal["all", "train", "val", "test"]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class FewshotSettings(Settings):
     repeats: PositiveInt = 5
     method: Method | None = None
     penalty: PositiveFloat | None = None
-    split: Rows = "all"
+    split: SplitChoice = "all"
     min_rows_per_class: NonNegativeInt | None = None
 
     def check(self) -> None:
@@ -83,20 +83,24 @@ class FewshotSettings(Settings):
         return Shape(self.ways, self.shots, self.queries, self.episodes)
 
     @property
-    def solver(self) -> Method:
+    def effective_method(self) -> Method:
         """The method, or the default of the scheme."""
         return self.method or ("ridge" if self.scheme == "all-way" else "lr")
 
     @property
-    def strength(self) -> float:
+    def effective_penalty(self) -> float:
         """The penalty, or the default of the scheme."""
         if self.penalty is not None:
             return self.penalty
-        return PENALTY if (self.scheme, self.solver) == ("all-way", "ridge") else 1.0
+        return PENALTY if (self.scheme, self.effective_method) == ("all-way", "ridge") else 1.0
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for records, with defaults replaced by the values in use."""
-        used = {"method": self.solver, "penalty": self.strength, "min_rows_per_class": self.min_rows_per_class or 0}
+        used = {
+            "method": self.effective_method,
+            "penalty": self.effective_penalty,
+            "min_rows_per_class": self.min_rows_per_class or 0,
+        }
         return {**super().to_json(), **used}
 
 
@@ -113,14 +117,14 @@ class FewshotProtocol(Probe[FewshotSettings]):
     settings_type = FewshotSettings
     lists: ClassVar[Mapping[str, tuple[Any, ...]]] = {"shots": ()}
 
-    def comparable(self, requested: Sequence[FewshotSettings]) -> list[FewshotSettings]:
+    def made_comparable(self, requested: Sequence[FewshotSettings]) -> list[FewshotSettings]:
         """Return the settings with the same classes for all shots of a curve.
 
         If settings of episodes differ only in their shots and leave ``min_rows_per_class`` open, the classes are
-        those with enough rows for the most shots and the queries. (Supports are nested and queries equal in any
-        case.) All other settings are returned unchanged.
+        those with enough rows for the most shots and the queries. (The support of fewer shots is part of that of
+        more, and the queries are the same, in any case.) All other settings are returned unchanged.
         """
-        shots: dict[FewshotSettings, list[int]] = {}
+        shots: dict[FewshotSettings, list[int]] = {}  # settings without their shots → all shots of the curve
         for one in requested:
             shots.setdefault(replace(one, shots=1), []).append(one.shots)
         return [_with_min_rows(one, shots) for one in requested]
@@ -214,7 +218,7 @@ def _halves(pool: _Pool, shape: Shape, seed: int) -> Halves | None:
     names = [pool.names[i] for i in part.tolist()]
     groups = None if pool.groups is None else [pool.groups[i] for i in part.tolist()]
     halves = draw_halves(pool.labels[part], names, shape, seed=seed, groups=groups)
-    return halves and Halves(part[halves.support], part[halves.query])
+    return None if halves is None else Halves(part[halves.support], part[halves.query])
 
 
 def evaluate_episodes(
@@ -236,19 +240,20 @@ def evaluate_episodes(
     count = partial(
         count_correct,
         x,
-        method=settings.solver,
-        penalty=settings.strength,
+        method=settings.effective_method,
+        penalty=settings.effective_penalty,
         device=choose_compute().device,
     )
     correct = count(*rows)
-    ways_and_queries = int(np.prod(rows[1].shape[1:]))
+    predictions_per_episode = int(np.prod(rows[1].shape[1:]))
     if halves is None:
-        return episode_outcomes(digest, correct, predictions=ways_and_queries)
-    in_halves = count(*(part.reshape(-1, *part.shape[4:]) for part in (halves.support, halves.query)))
+        return episode_outcomes(digest, correct, predictions=predictions_per_episode)
+    flat = (part.reshape(-1, *part.shape[4:]) for part in (halves.support, halves.query))  # [b·2·2·m, ways, rows]
+    in_halves = count(*flat)  # [b·2·2·m]
     return episode_outcomes(
         digest,
         correct,
-        predictions=ways_and_queries,
+        predictions=predictions_per_episode,
         halves=in_halves.reshape(halves.support.shape[:4]).sum(axis=3),
         half_predictions=halves.predictions,
     )
@@ -341,8 +346,8 @@ def _allway_score(splits: Mapping[str, Features], settings: FewshotSettings, see
     x, labels, queries = (torch.from_numpy(np.asarray(part)) for part in (train.x, train.labels, test.x))
     predict = partial(
         allway_predictions,
-        method=settings.solver,
-        penalty=settings.strength,
+        method=settings.effective_method,
+        penalty=settings.effective_penalty,
         device=choose_compute().device,
     )
     predictions = [predict(x[rows], labels[rows], queries).numpy() for rows in map(torch.from_numpy, draws)]

@@ -90,11 +90,12 @@ class LinearSettings(Settings):
                 f"--select-by {self.select_by} selects a penalty, which --solver sgd does not have: "
                 "it selects its setting by top1. Leave out --select-by, or use --solver lbfgs."
             )
-        for field in fields(self)[:3]:
-            if self.solver == "sgd" and getattr(self, field.name) != field.default:
+        defaults = {field.name: field.default for field in fields(self)}
+        for name in ("penalties", "penalty_min", "penalty_max"):
+            if self.solver == "sgd" and getattr(self, name) != defaults[name]:
                 raise UsageError(
-                    f"--solver sgd has its own grid and no penalties: leave out "
-                    f"{option_name(field.name)}, or use --solver lbfgs."
+                    f"--solver sgd has its own grid and no penalties: leave out {option_name(name)}, or use "
+                    "--solver lbfgs."
                 )
 
     @property

@@ -1,8 +1,10 @@
-"""The contract of probes: a probe is a cheap predictor that is fitted on features, with its evaluation recipe.
+"""The interface of probes. A probe is a cheap predictor that is fitted on features.
 
-Read this file first. Each probe consists of a pure function over arrays, a frozen dataclass of settings, and a
-thin ``Probe`` that connects them and declares its traits. Everything outside this package (evaluation, studies,
-help, reports) reads the traits, and never tests for the name of a probe.
+Read this file first. A *protocol* is a probe with its recipe: which split it is fitted on, which selects its
+hyperparameters, and which is scored. ``--protocol`` and the records name protocols. Each one consists of a pure
+function over arrays, a frozen dataclass of settings, and a thin class derived from ``Probe`` that connects them and
+declares what it needs. Everything outside this package (evaluation, studies, help, reports) reads these declarations,
+and never tests for a name. The protocol ``semantic`` is in ``transferkit/protocols``, because it also runs networks.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,8 +19,8 @@ from ..core.results import Score
 from ..core.settings import Settings
 
 
-class Images(Protocol):
-    """The images behind cached features, for probes that need more than one pass over them."""
+class FeatureSource(Protocol):
+    """The network and images behind cached features, for probes that need features of further views."""
 
     def augmented(self, features: Mapping[str, Features], views: int) -> Mapping[str, Features]:
         """Return the features with those of ``views`` augmented views of the training rows."""
@@ -32,41 +34,41 @@ class ProbeContext:
         splits: ``train``, ``test`` and, if the data set has it, ``val``; same layer and classes.
         seed: seed of all random draws.
         episodes: folder in which drawn episodes are stored for reuse; None keeps them in memory.
-        images: the images behind the features; None if there are only features, as in the Python API.
+        source: network and images of the features; None if there are only features, as in the Python API.
     """
 
     splits: Mapping[str, Features]
     seed: int = 0
     episodes: Path | None = None
-    images: Images | None = None
+    source: FeatureSource | None = None
 
     def with_views(self, views: int) -> Mapping[str, Features]:
         """Return the splits with features of ``views`` augmented views of the training rows; 0 adds none.
 
-        Splits that come with augmented views are returned unchanged.
+        Splits that come with augmented views, in any number, are returned unchanged.
 
         Raises: UsageError: if there are no images to augment.
         """
         if not views or any(part.augmented for part in self.splits.values()):
             return self.splits
-        if self.images is None:
+        if self.source is None:
             raise UsageError(
                 f"views={views} needs images, but probe() has only features: leave it out, or use "
                 "transferkit probe --views."
             )
-        return self.images.augmented(self.splits, views)
+        return self.source.augmented(self.splits, views)
 
 
 S = TypeVar("S", bound=Settings)
 
 
 class Probe(Generic[S]):
-    """A probe fits on one split, selects on a second and scores on a third.
+    """A probe with its recipe. In general, it fits on ``train``, selects on ``val`` and scores ``test``.
 
     Attributes:
         settings_type: class of the settings.
-        lists: setting → its default values, for settings of which several values may be given; each value gives a
-            result of its own. No default values mean the default of the settings.
+        lists: setting → its default values, for settings that take several values, each with a result of its own;
+            an empty tuple means the one default of the settings.
         batched: several settings share work, so that a study evaluates them in one task.
     """
 
@@ -82,19 +84,19 @@ class Probe(Generic[S]):
         """Return True if the network is run on images, beyond the cached features."""
         return self.augmented_views(settings) > 0
 
-    def comparable(self, requested: Sequence[S]) -> Sequence[S]:
-        """Return settings that are evaluated together, changed where their results would not be comparable."""
+    def made_comparable(self, requested: Sequence[S]) -> Sequence[S]:
+        """Return the settings, adjusted so that results of settings that are evaluated together can be compared."""
         return requested
 
     def definition(self) -> str:
-        """Return a digest of what defines the scores besides settings and features; empty if nothing does."""
+        """Return a digest of what else determines the scores, such as versions of targets; empty by default."""
         return ""
 
-    def for_images(self, images: Any, requested: Sequence[S]) -> "Probe[S]":
+    def for_source(self, source: Any, requested: Sequence[S]) -> "Probe[S]":
         """Return the probe for one encoder and data set; a probe that keeps nothing between layers returns itself.
 
         Args:
-            images: a ``transferkit.protocols.layer_features.LayerFeatures``.
+            source: a ``transferkit.protocols.layer_features.LayerFeatures``.
             requested: all settings that will be evaluated on them.
         """
         return self
@@ -102,7 +104,7 @@ class Probe(Generic[S]):
     def prepare(self, requests: Sequence[tuple[str, S]]) -> None:
         """Do the work that several pairs of a layer and settings share, before any of them is scored."""
 
-    def recorded(self, settings: S) -> dict[str, Any]:
+    def record_settings(self, settings: S) -> dict[str, Any]:
         """Return the settings for the record; results of other values are other results."""
         return settings.to_json()
 

@@ -59,7 +59,7 @@ the cores too, threads that wait for each other at every step are a hundred time
 
 
 @dataclass(frozen=True)
-class SgdSetting(Settings, options=False):
+class SgdSetting(Settings, command_line=False):
     """Hyperparameters of one training.
 
     Attributes:

@@ -67,7 +67,7 @@ def eval_requests(protocol: str, **settings: Any) -> list[EvalRequest]:
         raise UsageError(f"{empty[0]} is empty: give at least one value.")
     variants = [dict(zip(lists, chosen, strict=True)) for chosen in product(*lists.values())]
     requested = [eval_request(protocol, **settings, **variant).settings for variant in variants]
-    return [EvalRequest(protocol, one) for one in probe.comparable(requested)]
+    return [EvalRequest(protocol, one) for one in probe.made_comparable(requested)]
 
 
 class IncompleteResultsError(DataError):
@@ -89,7 +89,7 @@ class Evaluator:
     Attributes:
         context: workspace, seed and reporter.
         extraction: extraction settings, with the layers.
-        force: recompute finished cells.
+        force: compute results again that are stored already.
         max_memory: GiB of memory to use per layer; by default half of the free memory. Features that need more
             stay on disk, and the probes that support it read them in chunks.
     """
@@ -117,7 +117,7 @@ class Evaluator:
             UsageError: if augmented training views are combined with a variant of the images.
             IncompleteResultsError: if a request cannot be evaluated on some features; it has all other results.
         """
-        self._require_own_images(requests)
+        self._require_unchanged_images(requests)
         workspace = self.context.workspace
         opened = [self.context.open(name) for name in expand_datasets(datasets)]
         for dataset in opened:
@@ -127,21 +127,21 @@ class Evaluator:
             for spec in models or [default_model(workspace.runs)]
         ]
         results: list[Result] = []
-        problems: dict[str, None] = {}
+        problems: dict[str, None] = {}  # each once, in order
         shared: dict[str, Any] = {}
         for extractor in map(self.extractor, encoders):
             for dataset in opened:
-                for answer in self.evaluate(extractor, dataset, requests, shared):
-                    if isinstance(answer, Result):
-                        results.append(answer)
+                for found in self.evaluate(extractor, dataset, requests, shared):
+                    if isinstance(found, Result):
+                        results.append(found)
                     else:
-                        named = str(answer).startswith(dataset.spec)
-                        problems[str(answer) if named else f"{dataset.spec}: {answer}"] = None
+                        named = str(found).startswith(dataset.spec)
+                        problems[str(found) if named else f"{dataset.spec}: {found}"] = None
         if problems:
             raise IncompleteResultsError(" ".join(problems), Results(results))
         return Results(results)
 
-    def _require_own_images(self, requests: Sequence[EvalRequest]) -> None:
+    def _require_unchanged_images(self, requests: Sequence[EvalRequest]) -> None:
         """Refuse augmented views together with a variant, because augmentation would not include the variant."""
         views = max((PROBES[one.protocol].augmented_views(one.settings) for one in requests), default=0)
         if views and self.extraction.variant != PLAIN:
@@ -163,21 +163,21 @@ class Evaluator:
             extractor: extractor of the encoder.
             dataset: data set to evaluate on.
             requests: requests to evaluate on each layer.
-            shared: what probes keep for further encoders, such as the scores of baselines.
+            shared: what probes store for further encoders, such as the scores of baselines.
         """
         note_trained_on(extractor.encoder, dataset.spec, self.context.reporter)
-        images = LayerFeatures(extractor, dataset, self.context, self.max_memory, shared)
-        fingerprint = digest_of({split: entry.fingerprint for split, entry in images.entries.items()})
+        source = LayerFeatures(extractor, dataset, self.context, self.max_memory, shared)
+        fingerprint = digest_of({split: entry.fingerprint for split, entry in source.entries.items()})
         probes = {
-            protocol: PROBES[protocol].for_images(images, [one.settings for one in own])
+            protocol: PROBES[protocol].for_source(source, [one.settings for one in own])
             for protocol, own in _by_protocol(requests).items()
         }
         cells = {
             (layer, one): entry_cell(
-                next(iter(images.entries.values())),
+                next(iter(source.entries.values())),  # of any split: model, layer and settings are equal
                 layer,
                 one.protocol,
-                probes[one.protocol].recorded(one.settings),
+                probes[one.protocol].record_settings(one.settings),
                 fingerprint=fingerprint,
                 seed=self.context.seed,
             )
@@ -188,19 +188,19 @@ class Evaluator:
             own = [(layer, one) for layer, one in cells if one.protocol == protocol]
             probe.prepare([(layer, one.settings) for layer, one in own if not self._stored(cells[layer, one])])
         for layer in extractor.names:
-            load = cache(partial(images.splits, layer))
+            load = cache(partial(source.splits, layer))
             for one in requests:
                 try:
-                    yield self._answer(cells[layer, one], probes[one.protocol], one.settings, images, load)
+                    yield self._stored_or_scored(cells[layer, one], probes[one.protocol], one.settings, source, load)
                 except DataError as error:
                     yield error
 
-    def _answer(
+    def _stored_or_scored(
         self,
         cell: Cell,
         probe: Probe[Any],
         settings: Settings,
-        images: LayerFeatures,
+        source: LayerFeatures,
         load: Callable[[], Mapping[str, Features]],
     ) -> Result:
         """Return the stored record, or score the features that ``load`` returns and store the record."""
@@ -209,9 +209,9 @@ class Evaluator:
         started = time.perf_counter()
         features = load()
         load_seconds = time.perf_counter() - started
-        context = ProbeContext(features, self.context.seed, self.context.workspace.episodes, images)
+        context = ProbeContext(features, self.context.seed, self.context.workspace.episodes, source)
         result = _result(cell, probe, settings, context, load_seconds)
-        result = with_source(result, images.extractor.encoder.trained_on, images.dataset.spec)
+        result = with_source(result, source.extractor.encoder.trained_on, source.dataset.spec)
         ResultStore(self.context.workspace.results).add(result)
         return result
 
@@ -234,7 +234,7 @@ def evaluate_features(
         force: compute a finished result again.
     """
     probe, store = PROBES[request.protocol], ResultStore(context.workspace.results)
-    cell = features_cell(splits, request.protocol, probe.recorded(request.settings), seed=context.seed)
+    cell = features_cell(splits, request.protocol, probe.record_settings(request.settings), seed=context.seed)
     if not force and (found := store.find(cell)):
         return found
     result = _result(cell, probe, request.settings, ProbeContext(splits, context.seed, context.workspace.episodes))

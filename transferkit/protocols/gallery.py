@@ -25,7 +25,7 @@ _ROWS = 8192  # rows of the bank per chunk
 
 
 @dataclass(frozen=True)
-class GallerySettings(Settings, options=False):
+class GallerySettings(Settings, command_line=False):
     """Size of a gallery.
 
     Attributes:

@@ -26,7 +26,7 @@ from .trained_on import note_trained_on, with_source
 class LayerFeatures:
     """Features of one model on one data set; missing ones are extracted on first use.
 
-    ``probes.probe.Images`` is the part that every probe may use.
+    ``probes.probe.FeatureSource`` is the part that every probe may use.
 
     Attributes:
         extractor: extractor of the model, with the layers.
@@ -61,14 +61,14 @@ class LayerFeatures:
 
     def splits(self, layer: str) -> dict[str, Features]:
         """Return the features of a layer by split, in memory only if two float32 copies fit."""
-        memory = self._unlimited_if_fits(list(self.entries.values()), layer)
+        memory = self._memory_limit(list(self.entries.values()), layer)
         return {name: entry.features(layer, memory_bytes=memory) for name, entry in self.entries.items()}
 
-    def rows(self, layer: str) -> Features:
+    def all_splits(self, layer: str) -> Features:
         """Return the features of a layer for all splits, concatenated."""
         return concatenate(list(self.splits(layer).values()), split="all")
 
-    def fitting(self, layer: str) -> Features:
+    def all_but_test(self, layer: str) -> Features:
         """Return the features of a layer for all splits except test, which transferability scores may use."""
         parts = [part for name, part in self.splits(layer).items() if name != "test"]
         return concatenate(parts, split="+".join(part.split for part in parts))
@@ -83,7 +83,7 @@ class LayerFeatures:
             layer, rows = features[split].layer, self.dataset.split(split)
             extractors = [self.extractor.with_variant(f"augment:{number}") for number in range(views)]
             entries = [extractor.open(rows).run(self.context.reporter) for extractor in extractors]
-            memory = self._unlimited_if_fits(entries, layer)
+            memory = self._memory_limit(entries, layer)
             augmented = tuple(entry.features(layer, memory_bytes=memory).x for entry in entries)
             with_views[split] = replace(features[split], augmented=augmented)
         return with_views
@@ -93,12 +93,12 @@ class LayerFeatures:
         """Bytes of memory that the features of a layer may take."""
         return free_memory_bytes() / 2 if self.max_memory is None else self.max_memory * 2**30
 
-    def _unlimited_if_fits(self, entries: list[Entry], layer: str) -> float:
-        """Return infinity if two float32 copies of the features fit into memory, else 0: they stay on disk."""
-        needed = sum(8 * entry.rows * entry.layers[layer] for entry in entries)
+    def _memory_limit(self, entries: list[Entry], layer: str) -> float:
+        """Return the bytes that loading may take: no limit if two float32 copies of the features fit, else 0."""
+        needed = sum(8 * entry.rows * entry.layers[layer] for entry in entries)  # layer → its number of features
         return float("inf") if needed <= self.memory_bytes else 0
 
-    def recorded(
+    def reuse_or_score(
         self,
         protocol: str,
         layer: str,

@@ -122,7 +122,7 @@ class Semantics(SemanticProtocol):
         mean = {"normalised": float(np.mean(normalised))} if normalised else {}
         return replace(score, extra_metrics={**score.extra_metrics, **mean, "targets": targets})
 
-    def recorded(self, settings: SemanticSettings) -> dict[str, Any]:
+    def record_settings(self, settings: SemanticSettings) -> dict[str, Any]:
         """Return the settings, with the definition of each target."""
         return {**settings.to_json(), "targets": self.definitions(settings)}
 

@@ -199,7 +199,7 @@ def _probings(table: Table, scope: Scope) -> Iterator[Probing]:
         if values and name not in table.values:
             variants = [{**changes, name: value} for value in values for changes in variants]
     requested = [table.settled(eval_request, protocol, **changes).settings for changes in variants]
-    settings = tuple(probe.comparable(requested))
+    settings = tuple(probe.made_comparable(requested))
     if probe.batched:
         yield Probing(protocol, settings, scope)
     else:

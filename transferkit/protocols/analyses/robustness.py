@@ -69,7 +69,7 @@ def _of_layer(look: LayerFeatures, layer: str, settings: RobustnessSettings, *, 
             return _score(probe(), _test_rows(look, layer, variant))
 
         cell = {"corruption": kind, "severity": severity, "penalties": settings.penalties}
-        records.append(look.recorded("robustness", layer, cell, score, force=force))
+        records.append(look.reuse_or_score("robustness", layer, cell, score, force=force))
     return Results(records)
 
 

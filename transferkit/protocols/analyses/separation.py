@@ -28,10 +28,10 @@ class SeparationAnalysis(Analysis):
         for one, layer in [(model, layer) for model in models for layer in model.layers]:
 
             def score(one: LayerFeatures = one, layer: str = layer) -> Score:
-                return separation_score(one.rows(layer))
+                return separation_score(one.all_splits(layer))
 
             try:
-                yield one.recorded("separation", layer, {"rows": MOST_ROWS}, score, force=force)
+                yield one.reuse_or_score("separation", layer, {"rows": MOST_ROWS}, score, force=force)
             except DataError as error:
                 problems.append(f"{one.model} on {error}")
         if problems:

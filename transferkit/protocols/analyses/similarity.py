@@ -97,7 +97,7 @@ def similarity_of(seen: Sequence[LayerFeatures]) -> Similarity:
 
     Raises: DataError: if the models' rows differ.
     """
-    features = {f"{look.model} {layer}": look.rows(layer) for look in seen for layer in look.layers}
+    features = {f"{look.model} {layer}": look.all_splits(layer) for look in seen for layer in look.layers}
     matrix = _matrix(features, seed=seen[0].context.seed)
     return Similarity(seen[0].dataset.spec, tuple(features), matrix, tuple(_records(seen, matrix)))
 
@@ -158,7 +158,7 @@ def _most_alike(table: Mapping[str, Mapping[str, float | None]], *, itself: bool
 
 def _record(one: LayerFeatures, other: LayerFeatures, value: float, extra_metrics: Mapping[str, Any], n: int) -> Result:
     settings = {"other": other.model, "other_weights": other.extractor.encoder.weights}
-    return one.recorded(
+    return one.reuse_or_score(
         "cka",
         one.layers[-1],
         settings | {"layers": list(one.layers), "other_layers": list(other.layers)},

@@ -124,15 +124,15 @@ def _scored(look: LayerFeatures, *, force: bool) -> Iterator[Result]:
                 continue
 
             def compute(layer: str = layer, name: str = name) -> Score:
-                rows = look.fitting(layer)
+                rows = look.all_but_test(layer)
                 x = np.asarray(rows.x, np.float32)
                 if SCORES[name].needs == "probabilities":
                     assert classified is not None
-                    x = softmax(np.asarray(classified.fitting(OUTPUT).x, np.float32), axis=1)
+                    x = softmax(np.asarray(classified.all_but_test(OUTPUT).x, np.float32), axis=1)
                 value = SCORES[name](x, rows.labels, seed=look.context.seed)
                 return _plain(name, value, rows)
 
-            yield look.recorded("transferability", layer, {"score": name}, compute, force=force)
+            yield look.reuse_or_score("transferability", layer, {"score": name}, compute, force=force)
 
 
 def _plain(name: str, value: float, rows: Features) -> Score:
