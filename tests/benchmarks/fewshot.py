@@ -22,9 +22,9 @@ from torch import Tensor
 from tests.benchmarks.timing import median_ratio
 from transferkit.api import extract
 from transferkit.core.features import Features
-from transferkit.probes import predictions as answering
+from transferkit.probes import episode_predictions as answering
+from transferkit.probes.builtin import FewshotSettings
 from transferkit.probes.episodes import Shape, draw_episodes
-from transferkit.probes.fewshot import FewshotSettings
 from transferkit.probes.probe import PROBES, ProbeContext
 
 DEEP = ("last", "blocks.5.0", "blocks.5.1", "blocks.5.2", "blocks.5.3")  # 2 048 features in all

@@ -22,8 +22,9 @@ from transferkit.core.outcomes import Outcomes
 from transferkit.core.seeding import generator
 from transferkit.core.statistics import mean_interval
 from transferkit.probes.allway import Method
+from transferkit.probes.builtin import FewshotSettings
 from transferkit.probes.episodes import draw_episodes
-from transferkit.probes.fewshot import FewshotSettings, evaluate_episodes
+from transferkit.probes.fewshot import evaluate_episodes
 from transferkit.probes.halves import draw_halves
 
 DIMENSIONS = 64

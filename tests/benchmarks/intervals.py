@@ -27,8 +27,8 @@ from transferkit.core.seeding import generator
 from transferkit.detection.matching import Matches
 from transferkit.detection.scoring import DRAWS, image_bootstrap, mean_average_precision
 from transferkit.probes import ranking
+from transferkit.probes.builtin import FewshotSettings
 from transferkit.probes.classification import Selection
-from transferkit.probes.fewshot import FewshotSettings
 from transferkit.probes.probe import PROBES, ProbeContext
 from transferkit.probes.semantic import summary, target_scores
 

@@ -22,7 +22,7 @@ from tests.benchmarks.timing import median_ratio, peak_gib
 from transferkit.core.faiss_library import load_faiss
 from transferkit.core.features import Features
 from transferkit.core.out_of_core import Blocks
-from transferkit.probes.knn import KnnProtocol, KnnSettings
+from transferkit.probes.builtin import KnnProtocol, KnnSettings
 from transferkit.probes.probe import ProbeContext
 from transferkit.probes.solvers.neighbours import approximate_neighbours, neighbours
 

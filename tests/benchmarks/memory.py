@@ -15,7 +15,7 @@ from transferkit.cache.key import EntryKey
 from transferkit.cache.store import FeatureStore
 from transferkit.core.features import Features
 from transferkit.probes import PROBES
-from transferkit.probes.linear import LinearSettings
+from transferkit.probes.builtin import LinearSettings
 from transferkit.probes.probe import ProbeContext
 
 ROWS, TEST_ROWS, DIM, CLASSES = 1_000_000, 20_000, 512, 10

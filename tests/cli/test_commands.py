@@ -102,9 +102,8 @@ def test_help_is_fast_because_it_does_not_import_torch():
         assert re.search(rf"^  {name} ", done.stdout, flags=re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name != "probe"])
+@pytest.mark.parametrize("name", ALL)
 def test_help_of_a_command_does_not_import_torch(name):
-    """``probe`` is an exception: its options are the settings of the probes, whose modules import torch."""
     script = (
         f"import sys; from transferkit_cli.main import cli\n"
         f"try: cli({[*name.split(), '--help']!r})\n"

@@ -11,6 +11,7 @@ from transferkit.core.proportions import accuracy_interval, class_mean_interval
 from transferkit.core.seeding import generator
 from transferkit.core.statistics import wilson_interval
 from transferkit.probes import PROBES
+from transferkit.probes.builtin import FewshotSettings, KnnSettings, LinearSettings
 from transferkit.probes.calibration import calibration, fitted_temperature, tempered
 from transferkit.probes.classification import (
     Selection,
@@ -19,9 +20,6 @@ from transferkit.probes.classification import (
     selection,
     train_and_test,
 )
-from transferkit.probes.fewshot import FewshotSettings
-from transferkit.probes.knn import KnnSettings
-from transferkit.probes.linear import LinearSettings
 from transferkit.probes.probe import ProbeContext
 
 

@@ -16,9 +16,9 @@ from transferkit.core.proportions import accuracy_interval
 from transferkit.core.seeding import generator
 from transferkit.core.statistics import mean_interval, wilson_interval
 from transferkit.probes import PROBES, episode_predictions, fewshot
+from transferkit.probes.builtin import FewshotSettings
 from transferkit.probes.episode_predictions import count_correct
 from transferkit.probes.episodes import Episodes
-from transferkit.probes.fewshot import FewshotSettings
 from transferkit.probes.halves import draw_halves
 from transferkit.probes.probe import ProbeContext
 

@@ -12,8 +12,9 @@ from transferkit.core.errors import NonFiniteError, UsageError
 from transferkit.core.files import sorted_json
 from transferkit.core.out_of_core import Blocks
 from transferkit.core.seeding import generator
-from transferkit.probes import PROBES, knn
-from transferkit.probes.knn import KnnSettings, Vote, classify, knn_scores
+from transferkit.probes import PROBES, builtin, knn
+from transferkit.probes.builtin import KnnSettings
+from transferkit.probes.knn import Vote, classify, knn_scores
 from transferkit.probes.probe import ProbeContext
 
 SPLITS = {
@@ -139,7 +140,7 @@ def test_a_query_that_stands_in_the_bank():
 
 
 def test_ivf_without_faiss_is_refused(monkeypatch):
-    monkeypatch.setattr(knn, "has_faiss", lambda: False)
+    monkeypatch.setattr(builtin, "has_faiss", lambda: False)
     with pytest.raises(UsageError, match="--index ivf needs FAISS: run pip install faiss-cpu, or use --index flat"):
         KnnSettings(index="ivf")
 

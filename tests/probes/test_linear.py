@@ -10,7 +10,7 @@ from transferkit.core.errors import UsageError
 from transferkit.core.files import sorted_json
 from transferkit.core.out_of_core import Blocks
 from transferkit.probes import PROBES, linear
-from transferkit.probes.linear import LinearProtocol, LinearSettings
+from transferkit.probes.builtin import LinearProtocol, LinearSettings
 from transferkit.probes.probe import ProbeContext
 
 SPLITS = {

@@ -10,9 +10,10 @@ from tests.reference import image_bootstrap
 from transferkit.core.errors import DataError, ShapeError
 from transferkit.core.features import Features
 from transferkit.core.seeding import generator
+from transferkit.probes.builtin import SemanticSettings
 from transferkit.probes.classification import selection
 from transferkit.probes.probe import PROBES, ProbeContext
-from transferkit.probes.semantic import DRAWS, SemanticSettings, summary, target_scores
+from transferkit.probes.semantic import DRAWS, summary, target_scores
 
 GRID = SemanticSettings().grid
 SIZES = {"train": 120, "val": 60, "test": 80}

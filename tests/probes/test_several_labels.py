@@ -13,9 +13,7 @@ from transferkit.core.features import Features, concatenate
 from transferkit.core.out_of_core import Blocks
 from transferkit.core.seeding import generator
 from transferkit.probes import PROBES
-from transferkit.probes.fewshot import FewshotSettings
-from transferkit.probes.knn import KnnSettings
-from transferkit.probes.linear import LinearSettings
+from transferkit.probes.builtin import FewshotSettings, KnnSettings, LinearSettings
 from transferkit.probes.probe import ProbeContext
 from transferkit.probes.ranking import class_precisions
 from transferkit.probes.solvers.logistic import logistic_path, one_vs_rest_path

@@ -14,7 +14,7 @@ from transferkit.core.out_of_core import Blocks
 from transferkit.core.seeding import generator
 from transferkit.core.splitting import stratified_split
 from transferkit.probes import PROBES, sgd
-from transferkit.probes.linear import LinearSettings
+from transferkit.probes.builtin import LinearSettings
 from transferkit.probes.probe import ProbeContext
 from transferkit.probes.sgd import (
     GRID,

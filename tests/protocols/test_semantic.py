@@ -16,7 +16,8 @@ from transferkit.core.preprocessing import Preprocessing
 from transferkit.data.variants import PLAIN
 from transferkit.models.catalog import load_encoder
 from transferkit.probes import semantic
-from transferkit.probes.semantic import SemanticSettings, target_scores
+from transferkit.probes.builtin import SemanticSettings
+from transferkit.probes.semantic import target_scores
 from transferkit.protocols.evaluate import Evaluator, eval_request
 from transferkit.protocols.extract import Extractor
 from transferkit.protocols.layer_features import LayerFeatures

@@ -8,8 +8,7 @@ from tests.datasets.kornblith_trees import voc2007
 from tests.studies.studies import PLAIN, carried_out, place_at, small
 from transferkit.core.json_dataclass import to_plain
 from transferkit.core.results import ResultStore
-from transferkit.probes.fewshot import FewshotSettings
-from transferkit.probes.knn import KnnSettings
+from transferkit.probes.builtin import FewshotSettings, KnnSettings
 from transferkit.protocols.analyses.analyze import analyze
 from transferkit.protocols.finetuning.settings import FinetuneSettings
 from transferkit.protocols.pretraining.settings import PretrainSettings

@@ -8,7 +8,6 @@ draws. A draw depends on names, not on the order of the rows, and the rows of 1 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import numpy as np
 import torch
@@ -16,13 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .episodes import shuffled
+from .solvers import Method
 from .solvers.logistic import logistic_path
 from .solvers.ridge import ridge_weights
-
-Method = Literal["lr", "ridge", "proto", "nn"]
-
-PENALTY = 2.0**10
-"""Penalty of ``ridge`` [1]."""
 
 BIAS = 100.0
 """Value of the constant bias feature of ``ridge``, whose weight is penalised like all weights [1]."""

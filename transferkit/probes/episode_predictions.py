@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .allway import CPU, Method
+from .allway import CPU
+from .solvers import Method
 from .solvers.gram import lr_scores, nn_scores, proto_scores, ridge_scores
 
 CHUNK = {"cpu": 2**20, "cuda": 2**25}

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..core.devices import choose_compute
-from ..core.errors import DataError, UsageError
+from ..core.errors import DataError
 from ..core.features import Features, concatenate, require_finite
 from ..core.files import digest_of
 from ..core.half_samples import interval_over_images
@@ -24,146 +24,47 @@ from ..core.labels import require_one_label
 from ..core.outcomes import Outcomes, episode_outcomes, row_outcomes
 from ..core.proportions import accuracy_interval
 from ..core.results import Score
-from ..core.settings import NonNegativeInt, PositiveFloat, PositiveInt, Settings
 from ..core.statistics import mean_interval
 from ..core.wording import counted
-from .allway import PENALTY, Method, allway_predictions, draw_shots
+from .allway import allway_predictions, draw_shots
+from .builtin import FewshotSettings
 from .classification import require_two_classes, train_and_test
 from .episode_predictions import count_correct
-from .episodes import Episodes, Shape, Ways, eligible_classes, episodes_for
+from .episodes import Episodes, Shape, eligible_classes, episodes_for
 from .halves import Halves, draw_halves
-from .probe import Probe, ProbeContext
-
-Scheme = Literal["episodes", "all-way"]
-SplitChoice = Literal["all", "train", "val", "test"]
+from .probe import ProbeContext
 
 
-@dataclass(frozen=True)
-class FewshotSettings(Settings):
-    """Settings of the few-shot probe.
-
-    Attributes:
-        scheme: Evaluation scheme: ``episodes`` (classification among a few random classes) or ``all-way``
-            (classification of the test split among all classes, from shots of train, as in big_vision).
-        ways: Classes per episode.
-        shots: Support images per class.
-        queries: Query images per class in each episode.
-        episodes: Number of episodes.
-        repeats: Number of draws of the shots in ``all-way``; big_vision uses 3, too few to estimate their variance.
-        method: Classifier: ``lr`` (logistic regression), ``ridge`` (least squares to ±1), ``proto`` (nearest class
-            mean) or ``nn`` (nearest neighbour); by default ``lr`` for episodes and ``ridge`` for all-way.
-        penalty: L2 penalty of ``lr`` (1/C in scikit-learn) and ``ridge``; by default 1, and 1024 for ``ridge``
-            in all-way.
-        split: Split from which episodes are drawn: ``all``, ``train``, ``val`` or ``test``.
-        min_rows_per_class: Minimum images per class in episodes; 0 means shots + queries. By default 0, or the
-            number that the largest of several shots needs, so that all shots use the same classes.
-    """
-
-    scheme: Scheme = "episodes"
-    ways: Ways = 5
-    shots: PositiveInt = 1
-    queries: PositiveInt = 15
-    episodes: PositiveInt = 600
-    repeats: PositiveInt = 5
-    method: Method | None = None
-    penalty: PositiveFloat | None = None
-    split: SplitChoice = "all"
-    min_rows_per_class: NonNegativeInt | None = None
-
-    def check(self) -> None:
-        """Check that a split is chosen for episodes only."""
-        if self.scheme == "all-way" and self.split != "all":
-            raise UsageError(
-                f"--split {self.split} is invalid with --scheme all-way, which fits train and scores test: omit it."
-            )
-
-    @property
-    def shape(self) -> Shape:
-        """Shape of the episodes."""
-        return Shape(self.ways, self.shots, self.queries, self.episodes)
-
-    @property
-    def effective_method(self) -> Method:
-        """The method, or the default of the scheme."""
-        return self.method or ("ridge" if self.scheme == "all-way" else "lr")
-
-    @property
-    def effective_penalty(self) -> float:
-        """The penalty, or the default of the scheme."""
-        if self.penalty is not None:
-            return self.penalty
-        return PENALTY if (self.scheme, self.effective_method) == ("all-way", "ridge") else 1.0
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values for records, with defaults replaced by the values in use."""
-        used = {
-            "method": self.effective_method,
-            "penalty": self.effective_penalty,
-            "min_rows_per_class": self.min_rows_per_class or 0,
-        }
-        return {**super().to_json(), **used}
-
-
-def _with_min_rows(one: FewshotSettings, shots: Mapping[FewshotSettings, Sequence[int]]) -> FewshotSettings:
-    all_shots = shots[replace(one, shots=1)]
-    if one.scheme != "episodes" or one.min_rows_per_class is not None or len(set(all_shots)) == 1:
-        return one
-    return replace(one, min_rows_per_class=max(all_shots) + one.queries)
-
-
-class FewshotProtocol(Probe[FewshotSettings]):
-    """Few-shot classification: mean accuracy over episodes, or over all-way draws."""
-
-    settings_type = FewshotSettings
-    lists: ClassVar[Mapping[str, tuple[Any, ...]]] = {"shots": ()}
-
-    def made_comparable(self, requested: Sequence[FewshotSettings]) -> list[FewshotSettings]:
-        """Return the settings with the same classes for all shots of a curve.
-
-        If settings of episodes differ only in their shots and leave ``min_rows_per_class`` open, the classes are
-        those with enough rows for the most shots and the queries. (The support of fewer shots is part of that of
-        more, and the queries are the same, in any case.) All other settings are returned unchanged.
-        """
-        shots: dict[FewshotSettings, list[int]] = {}  # settings without their shots → all shots of the curve
-        for one in requested:
-            shots.setdefault(replace(one, shots=1), []).append(one.shots)
-        return [_with_min_rows(one, shots) for one in requested]
-
-    def score(self, context: ProbeContext, settings: FewshotSettings) -> Score:
-        """Score the features of one layer; there is no selection."""
-        splits, seed = context.splits, context.seed
-        for part in splits.values():
-            require_one_label(
-                part.labels,
-                data=part.data,
-                what="few-shot recognition",
-                instead="Use --protocol linear or knn.",
-            )
-        if settings.scheme == "all-way":
-            return _allway_score(splits, settings, seed)
-        started = time.perf_counter()
-        pool = _pool(splits, settings)
-        episodes = episodes_for(
-            context.episodes, pool.labels, pool.names, settings.shape, seed=seed, groups=pool.groups
+def fewshot_score(context: ProbeContext, settings: FewshotSettings) -> Score:
+    """Return the mean accuracy over episodes, or over all-way draws; nothing is selected."""
+    splits, seed = context.splits, context.seed
+    for part in splits.values():
+        require_one_label(
+            part.labels,
+            data=part.data,
+            what="few-shot recognition",
+            instead="Use --protocol linear or knn.",
         )
-        halves = _halves(pool, settings.shape, seed)
-        drawn = time.perf_counter()
-        outcomes = evaluate_episodes(pool.x, episodes.digest, episodes.rows(pool.names), halves, settings)
-        accuracies = outcomes.accuracies
-        return Score(
-            metric="accuracy",
-            value=float(accuracies.mean()),
-            interval=interval_over_images(accuracies, outcomes.half_accuracies, images=len(pool.labels)),
-            n=len(accuracies),
-            selected_on="none",
-            evaluated_on=settings.split,
-            extra_metrics=_about(episodes, pool, halves) | _episode_interval(accuracies),
-            seconds={"fit": drawn - started, "score": time.perf_counter() - drawn},
-            outcomes=outcomes,
-        )
-
-
-PROBE = FewshotProtocol()
+    if settings.scheme == "all-way":
+        return _allway_score(splits, settings, seed)
+    started = time.perf_counter()
+    pool = _pool(splits, settings)
+    episodes = episodes_for(context.episodes, pool.labels, pool.names, settings.shape, seed=seed, groups=pool.groups)
+    halves = _halves(pool, settings.shape, seed)
+    drawn = time.perf_counter()
+    outcomes = evaluate_episodes(pool.x, episodes.digest, episodes.rows(pool.names), halves, settings)
+    accuracies = outcomes.accuracies
+    return Score(
+        metric="accuracy",
+        value=float(accuracies.mean()),
+        interval=interval_over_images(accuracies, outcomes.half_accuracies, images=len(pool.labels)),
+        n=len(accuracies),
+        selected_on="none",
+        evaluated_on=settings.split,
+        extra_metrics=_about(episodes, pool, halves) | _episode_interval(accuracies),
+        seconds={"fit": drawn - started, "score": time.perf_counter() - drawn},
+        outcomes=outcomes,
+    )
 
 
 @dataclass(frozen=True, eq=False)

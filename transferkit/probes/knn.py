@@ -9,18 +9,17 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.errors import UsageError
 from ..core.faiss_library import has_faiss
 from ..core.features import Features
 from ..core.labels import DIFFICULT, SHOWN, is_multilabel
 from ..core.out_of_core import Blocks
 from ..core.results import Score
-from ..core.settings import NonEmpty, PositiveFloat, PositiveInt, Settings
+from .builtin import TEMPERATURE, KnnSettings
 from .classification import (
     Selection,
     classification_score,
@@ -28,11 +27,9 @@ from .classification import (
     selection,
     train_and_test,
 )
-from .probe import Probe, ProbeContext
+from .probe import ProbeContext
 from .ranking import METRIC, mean_average_precision, ranking_score, require_shown
 from .solvers.neighbours import Array, Metric, Rows, approximate_neighbours, neighbours
-
-Index = Literal["auto", "flat", "ivf"]
 
 EPSILON = 1e-5
 """Number added to a distance before division [3].
@@ -40,42 +37,8 @@ EPSILON = 1e-5
 [3] solo-learn, ``WeightedKNNClassifier``: https://github.com/vturrisi/solo-learn
 """
 
-TEMPERATURE = 0.07
-"""Temperature of DINO [2]."""
-
 IVF_ROWS, IVF_QUERIES = 1_000_000, 10_000
 """Numbers of bank rows and queries from which ``auto`` means ``ivf``: see ``tests/benchmarks/knn.py``."""
-
-
-@dataclass(frozen=True)
-class KnnSettings(Settings):
-    """Settings of the k-NN probe.
-
-    Attributes:
-        k: Candidate numbers of neighbours.
-        temperature: Candidate temperatures of the vote weights exp(similarity / temperature); unused by
-            ``euclidean``.
-        metric: Candidate metrics: ``cosine``, or ``euclidean`` on unnormalised features with vote weights
-            1 / distance.
-        index: Search index: ``flat`` is exact; ``ivf`` is approximate, and its measured recall is recorded.
-            ``auto`` uses ``ivf`` from 10 000 queries and a million bank rows in memory.
-    """
-
-    k: Annotated[tuple[PositiveInt, ...], NonEmpty()] = (1, 5, 20, 100, 200)
-    temperature: Annotated[tuple[PositiveFloat, ...], NonEmpty()] = (TEMPERATURE,)
-    metric: Annotated[tuple[Metric, ...], NonEmpty()] = ("cosine",)
-    index: Index = "auto"
-
-    def check(self) -> None:
-        """Check that the approximate index is available."""
-        if self.index == "ivf" and not has_faiss():
-            raise UsageError("--index ivf needs FAISS: run pip install faiss-cpu, or use --index flat.")
-
-    @property
-    def candidates(self) -> int:
-        """Number of candidate combinations; with one, there is no selection."""
-        temperatures = [len(self.temperature) if metric == "cosine" else 1 for metric in self.metric]
-        return len(self.k) * sum(temperatures)
 
 
 class Vote(NamedTuple):
@@ -122,37 +85,32 @@ class KnnScores:
     search: Mapping[str, Any]
 
 
-class KnnProtocol(Probe[KnnSettings]):
-    """Weighted k-NN: selects k, T and metric on validation rows, and scores ``test`` with train + val as the bank."""
+def knn_score(context: ProbeContext, settings: KnnSettings) -> Score:
+    """Select k, T and metric on validation rows, and score ``test`` with train + val as the bank.
 
-    settings_type = KnnSettings
-
-    def score(self, context: ProbeContext, settings: KnnSettings) -> Score:
-        """Score the features of one layer; ``extra_metrics`` has the test accuracy of each combination."""
-        started = time.perf_counter()
-        splits, seed = context.splits, context.seed
-        bank, test = train_and_test(splits)
-        require_two_classes(bank)
-        vote, choice = None, Selection()
-        if settings.candidates > 1:
-            train, held, selected_on = selection(splits, seed=seed)
-            if is_multilabel(held.labels):
-                require_shown(held, single="one --k, --temperature and --metric")
-            on_held = classify(held, train, settings)
-            vote = on_held.best
-            choice = Selection(selected_on, vote.chosen(settings), (on_held.scores, held.labels))
-        chosen = time.perf_counter()
-        found = classify(test, bank, settings, keep=vote)
-        metric = METRIC if is_multilabel(test.labels) else "top1"
-        extra_metrics: dict[str, Any] = {vote.name(settings, metric): value for vote, value in found.accuracy.items()}
-        extra_metrics |= {"bank": len(bank), "whole_bank": [k for k in settings.k if k > len(bank)], **found.search}
-        seconds = {"fit": chosen - started, "score": time.perf_counter() - chosen}
-        if is_multilabel(test.labels):
-            return ranking_score(found.scores, test, choice, seed=seed, extra_metrics=extra_metrics, seconds=seconds)
-        return classification_score(found.scores, test, choice, extra_metrics=extra_metrics, seconds=seconds)
-
-
-PROBE = KnnProtocol()
+    ``extra_metrics`` has the test accuracy of each combination.
+    """
+    started = time.perf_counter()
+    splits, seed = context.splits, context.seed
+    bank, test = train_and_test(splits)
+    require_two_classes(bank)
+    vote, choice = None, Selection()
+    if settings.candidates > 1:
+        train, held, selected_on = selection(splits, seed=seed)
+        if is_multilabel(held.labels):
+            require_shown(held, single="one --k, --temperature and --metric")
+        on_held = classify(held, train, settings)
+        vote = on_held.best
+        choice = Selection(selected_on, vote.chosen(settings), (on_held.scores, held.labels))
+    chosen = time.perf_counter()
+    found = classify(test, bank, settings, keep=vote)
+    metric = METRIC if is_multilabel(test.labels) else "top1"
+    extra_metrics: dict[str, Any] = {vote.name(settings, metric): value for vote, value in found.accuracy.items()}
+    extra_metrics |= {"bank": len(bank), "whole_bank": [k for k in settings.k if k > len(bank)], **found.search}
+    seconds = {"fit": chosen - started, "score": time.perf_counter() - chosen}
+    if is_multilabel(test.labels):
+        return ranking_score(found.scores, test, choice, seed=seed, extra_metrics=extra_metrics, seconds=seconds)
+    return classification_score(found.scores, test, choice, extra_metrics=extra_metrics, seconds=seconds)
 
 
 def classify(queries: Features, bank: Features, settings: KnnSettings, *, keep: Vote | None = None) -> KnnScores:

@@ -12,8 +12,8 @@ Multi-label rows are fitted one-vs-rest, with one penalty for all classes, as in
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..core.devices import choose_compute
-from ..core.errors import DataError, UsageError
+from ..core.errors import DataError
 from ..core.features import Features
 from ..core.labels import is_multilabel, require_one_label
 from ..core.out_of_core import Matrix
 from ..core.results import Score
-from ..core.settings import NonNegativeInt, PositiveFloat, PositiveInt, Settings, option_name
+from .builtin import LinearSettings, SelectBy
 from .classification import (
     Selection,
     classification_score,
@@ -34,121 +34,51 @@ from .classification import (
     selection,
     train_and_test,
 )
-from .probe import Probe, ProbeContext
+from .probe import ProbeContext
 from .ranking import mean_average_precision, ranking_score, require_shown
 from .sgd import sgd_score
 from .solvers.logistic import LogisticPath, fitted_classes, logistic_path, one_vs_rest_path
 from .solvers.normalizing import Normalize, Normalizer, normalized, normalizer, pieces_of
 
-Solver = Literal["lbfgs", "sgd"]
-SelectBy = Literal["top1", "mean_per_class"]
-
 MAX_LOGITS = 2**24
 """Number of logits of all penalties in memory at once (64 MiB)."""
 
 
-@dataclass(frozen=True)
-class LinearSettings(Settings):
-    """Settings of the linear probe.
+def linear_score(context: ProbeContext, settings: LinearSettings) -> Score:
+    """Select the penalty on validation rows, refit on train + val, and score ``test``.
 
-    Attributes:
-        penalties: Number of log-spaced L2 penalties in the grid; 1 uses ``penalty_min`` without selection.
-        penalty_min: Weakest L2 penalty, 1/C in scikit-learn.
-        penalty_max: Strongest L2 penalty, 1/C in scikit-learn.
-        normalize: Normalisation of the features: ``none``, ``l2`` (rows of unit length) or ``standardize``
-            (columns of mean 0 and standard deviation 1 over the training rows).
-        solver: Solver: ``lbfgs`` for logistic regression, or ``sgd`` for a grid of learning rates, batch sizes and
-            weight decays instead of penalties; ``sgd`` with 50 views is the evaluation of Islam et al.
-        views: Augmented views per training image for ``sgd``, one per epoch in turn. 50 gives each epoch a new
-            view, as in Islam et al.; 0 disables augmentation.
-        select_by: Validation accuracy that selects the penalty: ``top1`` or ``mean_per_class``, which
-            Kornblith et al. use for the data sets for which they report it.
+    ``extra_metrics`` reports whether the fits converged.
+
+    For multi-label rows, mean average precision selects the penalty and is the score.
+
+    Raises: DataError: for multi-label rows, if the solver is SGD, or no row has a class.
     """
-
-    penalties: PositiveInt = 45
-    penalty_min: PositiveFloat = 1e-6
-    penalty_max: PositiveFloat = 1e5
-    normalize: Normalize = "none"
-    solver: Solver = "lbfgs"
-    views: NonNegativeInt = 0
-    select_by: SelectBy = "top1"
-
-    def check(self) -> None:
-        """Check that penalties and views belong to the solver."""
-        if self.penalty_min > self.penalty_max:
-            raise UsageError(
-                f"--penalty-min {self.penalty_min:g} is more than --penalty-max {self.penalty_max:g}: "
-                "give a smaller --penalty-min."
-            )
-        if self.views and self.solver != "sgd":
-            raise UsageError(
-                f"--views {self.views} is invalid with --solver {self.solver}. Give 1 or more with --solver "
-                "sgd, the only solver that trains on augmented views, or 0 to train without augmentation."
-            )
-        if self.solver == "sgd" and self.select_by != "top1":
-            raise UsageError(
-                f"--select-by {self.select_by} selects a penalty, which --solver sgd does not have: "
-                "it selects its setting by top1. Leave out --select-by, or use --solver lbfgs."
-            )
-        defaults = {field.name: field.default for field in fields(self)}
-        for name in ("penalties", "penalty_min", "penalty_max"):
-            if self.solver == "sgd" and getattr(self, name) != defaults[name]:
-                raise UsageError(
-                    f"--solver sgd has its own grid and no penalties: leave out {option_name(name)}, or use "
-                    "--solver lbfgs."
-                )
-
-    @property
-    def grid(self) -> list[float]:
-        """Penalties, ascending."""
-        return np.geomspace(self.penalty_min, self.penalty_max, self.penalties).tolist()
-
-
-class LinearProtocol(Probe[LinearSettings]):
-    """Logistic regression: selects the penalty on validation rows, refits on train + val and scores ``test``."""
-
-    settings_type = LinearSettings
-
-    def augmented_views(self, settings: LinearSettings) -> int:
-        """Return the number of views."""
-        return settings.views
-
-    def score(self, context: ProbeContext, settings: LinearSettings) -> Score:
-        """Score the features of one layer; ``extra_metrics`` reports whether the fits converged.
-
-        For multi-label rows, mean average precision selects the penalty and is the score.
-
-        Raises: DataError: for multi-label rows, if the solver is SGD, or no row has a class.
-        """
-        splits, seed = context.splits, context.seed
-        if settings.solver == "sgd":
-            _require_one_label(splits)
-            splits = context.with_views(settings.views)
-            return sgd_score(splits, lambda rows, fitted: _whole(rows, fitted, settings), seed=seed)
-        started = time.perf_counter()
-        fitting, test = train_and_test(splits)
-        require_two_classes(fitting)
-        choice, unconverged = _select_penalty(splits, settings, seed)
-        model = FittedPath.fit(fitting, [choice.chosen["penalty"]], settings.normalize)
-        fit = model.path
-        fitted = time.perf_counter()
-        extra_metrics: dict[str, Any] = {
-            "iterations": int(fit.iterations[0]),
-            "gradient": float(fit.gradients[0]),
-            "unconverged": unconverged + int((~fit.converged).sum()),
-        }
-        if is_multilabel(test.labels):
-            extra_metrics["not_fitted"] = _not_fitted(fitting)
-            scores = model.all_logits(test.x)[0]
-        else:
-            scores = model.probabilities(test.x)
-        seconds = {"fit": fitted - started, "score": time.perf_counter() - fitted}
-        if is_multilabel(test.labels):
-            return ranking_score(scores, test, choice, seed=seed, extra_metrics=extra_metrics, seconds=seconds)
-        return classification_score(scores, test, choice, extra_metrics=extra_metrics, seconds=seconds)
-
-
-PROBE = LinearProtocol()
+    splits, seed = context.splits, context.seed
+    if settings.solver == "sgd":
+        _require_one_label(splits)
+        splits = context.with_views(settings.views)
+        return sgd_score(splits, lambda rows, fitted: _whole(rows, fitted, settings), seed=seed)
+    started = time.perf_counter()
+    fitting, test = train_and_test(splits)
+    require_two_classes(fitting)
+    choice, unconverged = _select_penalty(splits, settings, seed)
+    model = FittedPath.fit(fitting, [choice.chosen["penalty"]], settings.normalize)
+    fit = model.path
+    fitted = time.perf_counter()
+    extra_metrics: dict[str, Any] = {
+        "iterations": int(fit.iterations[0]),
+        "gradient": float(fit.gradients[0]),
+        "unconverged": unconverged + int((~fit.converged).sum()),
+    }
+    if is_multilabel(test.labels):
+        extra_metrics["not_fitted"] = _not_fitted(fitting)
+        scores = model.all_logits(test.x)[0]
+    else:
+        scores = model.probabilities(test.x)
+    seconds = {"fit": fitted - started, "score": time.perf_counter() - fitted}
+    if is_multilabel(test.labels):
+        return ranking_score(scores, test, choice, seed=seed, extra_metrics=extra_metrics, seconds=seconds)
+    return classification_score(scores, test, choice, extra_metrics=extra_metrics, seconds=seconds)
 
 
 def _select_penalty(splits: Mapping[str, Features], settings: LinearSettings, seed: int) -> tuple[Selection, int]:

@@ -120,9 +120,9 @@ PROBES: Registry[Probe[Any]] = Registry(
     "protocol",
     group="transferkit.probes",
     builtin={
-        "linear": "transferkit.probes.linear:PROBE",
-        "knn": "transferkit.probes.knn:PROBE",
-        "fewshot": "transferkit.probes.fewshot:PROBE",
+        "linear": "transferkit.probes.builtin:LINEAR",
+        "knn": "transferkit.probes.builtin:KNN",
+        "fewshot": "transferkit.probes.builtin:FEWSHOT",
         "semantic": "transferkit.protocols.semantic_probe:PROBE",
     },
 )

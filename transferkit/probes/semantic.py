@@ -16,7 +16,6 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -27,7 +26,6 @@ from ..core.features import Features
 from ..core.groups import group_numbers
 from ..core.results import Score
 from ..core.seeding import generator
-from ..core.settings import Limits, Settings
 from ..core.statistics import Interval, percentile_interval
 from .classification import selection, train_and_test
 from .solvers.lbfgs import StoppingRule
@@ -35,10 +33,6 @@ from .solvers.logistic import LIMITS, logistic_along
 from .solvers.normalizing import column_scale_and_mean
 from .solvers.principal_axes import Axes, principal_axes
 from .solvers.ridge import ridge_along
-
-Level = Literal["low", "mid", "high", "factors"]
-LEVELS: tuple[Level, ...] = ("low", "mid", "high")
-"""Levels that every data set has."""
 
 Array = NDArray[np.float64]
 
@@ -49,34 +43,6 @@ SELECTION_LIMITS = StoppingRule(tolerance=1e-4, gradient_tolerance=1e-3, max_ite
 """Stopping rule of the logistic regressions that select a penalty: half as many steps as for the final fit."""
 
 _MIN_VARIANCE = 1e-9  # relative variance at or below which a target is constant
-
-
-@dataclass(frozen=True)
-class SemanticSettings(Settings):
-    """Settings of semantic probes.
-
-    Attributes:
-        level: Level of the targets: ``low`` (colour, contrast, orientation, frequency), ``mid`` (texture, shape,
-            symmetry, figure and ground), ``high`` (class) or ``factors`` (recorded factors of synthetic images).
-        mid_tasks: Additional tasks of level ``mid`` that need further views of each image: ``rotation`` (four
-            views), ``patch`` (nine) and ``corruption`` (twelve); ``none`` disables them.
-        target_penalties: Number of log-spaced L2 penalties that are tried per target, from 0.01 to 10⁶, for
-            standardised features.
-    """
-
-    level: Level = "low"
-    mid_tasks: tuple[str, ...] = ("rotation",)
-    target_penalties: Annotated[int, Limits(2)] = 13
-
-    @property
-    def grid(self) -> list[float]:
-        """Penalties, ascending, for features of standard deviation 1."""
-        return np.geomspace(1e-2, 1e6, self.target_penalties).tolist()
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values for records, without tasks of another level."""
-        value = super().to_json()
-        return value if self.level == "mid" else {**value, "mid_tasks": []}
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,9 @@ from ..data.variants import PLAIN
 from ..models.catalog import load_encoder
 from ..models.encoder import Encoder
 from ..models.ending import LAST
+from ..probes.builtin import SemanticSettings
 from ..probes.probe import ProbeContext
-from ..probes.semantic import SemanticSettings, TargetScore, summary, target_scores
+from ..probes.semantic import TargetScore, summary, target_scores
 from ..semantics import TARGETS
 from ..semantics.factors import PREFIX, factor_targets
 from ..semantics.scene import DEFINITION

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..core.results import Score
+from ..probes.builtin import LEVELS, SemanticSettings
 from ..probes.probe import Probe, ProbeContext
-from ..probes.semantic import LEVELS, SemanticSettings, summary, target_scores
 
 if TYPE_CHECKING:
     from .layer_features import LayerFeatures
@@ -42,6 +42,8 @@ class SemanticProtocol(Probe[SemanticSettings]):
 
     def score(self, context: ProbeContext, settings: SemanticSettings) -> Score:
         """Score how well the features of one layer predict their ``targets``; constant targets are listed."""
+        from ..probes.semantic import summary, target_scores
+
         started = time.perf_counter()
         scores, constant = target_scores(context.splits, settings.grid, seed=context.seed)
         return summary(scores, constant, seed=context.seed, seconds=time.perf_counter() - started)

@@ -15,7 +15,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 import torch
@@ -25,9 +24,8 @@ from ...core.devices import has_fast_bf16
 from ...core.errors import ShapeError
 from ...core.faiss_library import has_faiss, load_faiss
 from ...core.out_of_core import Matrix, chunks
+from . import Metric
 from .bf16_filter import Array, Rows, filtered_search, is_filter_faster
-
-Metric = Literal["cosine", "euclidean"]
 
 CHUNK_VALUES = 2**25
 """Number of bank values that are searched at once (128 MiB of float32)."""

@@ -1,7 +1,6 @@
 """Normalisation of features for linear probes, in chunks: the features may exceed memory."""
 
 from collections.abc import Callable, Iterator
-from typing import Literal
 
 import numpy as np
 import torch
@@ -9,8 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...core.out_of_core import Blocks, Matrix, chunks
+from . import Normalize
 
-Normalize = Literal["none", "l2", "standardize"]
 Normalizer = Callable[[Tensor], Tensor]
 
 ROWS = 8192
