@@ -40,7 +40,7 @@ def command() -> None:
         metavar="ADDRESS",
         help="Address of a running Ray cluster, or auto.  [default: a cluster is started for this command]",
     ),
-    click.option("--workers", type=int, metavar="N", help="Parallel tasks on this machine.  [default: from its cores]"),
+    click.option("--jobs", type=int, metavar="N", help="Parallel tasks on this machine.  [default: from its cores]"),
     click.option("--fail-fast", is_flag=True, help="Stop at the first task that fails."),
     click.option("--dry-run", is_flag=True, help="Show the remaining tasks and their estimated cost, then exit."),
 )
@@ -50,7 +50,7 @@ def run(
     study: str,
     engine: str,
     address: str | None,
-    workers: int | None,
+    jobs: int | None,
     fail_fast: bool,
     dry_run: bool,
 ) -> None:
@@ -76,20 +76,20 @@ def run(
     found = run_study(
         definition,
         context=context,
-        engine=lambda: _engine(session, definition, engine, address, workers),
+        engine=lambda: _engine(session, definition, engine, address, jobs),
         fail_fast=fail_fast,
     )
     _show_end(session, found, context)
 
 
-def _engine(session: Session, study: "Study", name: str, address: str | None, workers: int | None) -> "Engine":
+def _engine(session: Session, study: "Study", name: str, address: str | None, jobs: int | None) -> "Engine":
     if name == "ray":
         from transferkit.studies.engines.cluster import RayEngine
 
-        return RayEngine(session.workspace, address=address, workers=workers)
+        return RayEngine(session.workspace, address=address, jobs=jobs)
     from transferkit.studies.engines.local import LocalEngine
 
-    return LocalEngine(session.workspace, session.workspace.studies / study.name / "logs", workers)
+    return LocalEngine(session.workspace, session.workspace.studies / study.name / "logs", jobs)
 
 
 def _show_plan(session: Session, study: "Study", context: Any) -> None:

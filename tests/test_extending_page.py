@@ -101,7 +101,7 @@ def test_a_target_is_scored_and_named_in_the_record(run):
 
 @pytest.mark.slow
 def test_a_loss_trains(run):
-    arguments = ("pretrain", "--loss", "smooth-ce", "--data", "stripes", "--epochs", "2", "--warmup", "0")
+    arguments = ("pretrain", "--loss", "smooth-ce", "--data", "stripes", "--epochs", "2", "--warmup-epochs", "0")
     run(*arguments, "--batch", "20", "--name", "smooth", plugins=["stripes.py", "smooth_ce.py"])
     description = json.loads((run.folder / "ws" / "runs" / "smooth" / "run.json").read_text(encoding="utf-8"))
     assert description["source"] == "smooth-ce on stripes, 2 epochs from random:resnet10t"

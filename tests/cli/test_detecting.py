@@ -119,4 +119,4 @@ def test_detection_rejects_several_values_of_a_setting():
 def test_presets_of_both_tasks_are_listed():
     ended = CliRunner().invoke(cli, ["finetune", "--presets", "--json"])
     listed = {(one["task"], one["preset"]) for one in json.loads(ended.stdout)}
-    assert {("classification", "study"), ("detection", "voc0712"), ("detection", "coco")} <= listed
+    assert {("classification", "islam"), ("detection", "voc0712"), ("detection", "coco")} <= listed

@@ -79,7 +79,7 @@ def test_a_second_run_of_a_running_study_is_rejected(tmp_path, written):
 @pytest.mark.slow
 def test_a_failed_task_gives_exit_code_1_and_the_remaining_tasks_run(tmp_path, written):
     written.write_text(written.read_text() + '\n[[probe]]\nmodels = ["run:nothing"]\n')
-    result = invoke("run", written, "--workspace", tmp_path / "w", "--workers", "1", "--quiet")
+    result = invoke("run", written, "--workspace", tmp_path / "w", "--jobs", "1", "--quiet")
     assert result.exit_code == 1
     assert "1 of 12 tasks failed, and 1 depend on them" in result.stderr
     assert "significantly better than" in result.stdout

@@ -9,7 +9,7 @@ from transferkit.losses.queue import Bank
 
 SIDE = 4
 FEATURES = 6
-SMALL = PretextSettings(temperature=0.2, projection_dim=5, queue_size=61, momentum=0.9, bn_splits=4)
+SMALL = PretextSettings(temperature=0.2, projection_dim=5, queue_size=61, ema_momentum=0.9, bn_splits=4)
 
 
 def random(seed):

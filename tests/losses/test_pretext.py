@@ -73,7 +73,7 @@ def test_joint_supcon_term_by_term_against_the_reference(loss):
     model.update_momentum()
     queries = {name: by_hand(model, (name, "query"), VIEWS[0]) for name in model.heads}
     keys = {name: by_hand(model, (name, "key"), VIEWS[1]) for name in model.heads}
-    model.settings = replace(model.settings, momentum=1.0)  # it has just been moved
+    model.settings = replace(model.settings, ema_momentum=1.0)  # it has just been moved
     losses = model(VIEWS, LABELS)
     halves = slice(0, 5), slice(5, 10)
     supcon_columns, selfsupcon_columns = halves if loss == "joint-supcon" else halves[::-1]
@@ -301,7 +301,7 @@ def test_the_defaults_are_the_values_of_the_study():
         "temperature": 0.07,
         "projection_dim": 128,
         "queue_size": 64_000,
-        "momentum": 0.999,
+        "ema_momentum": 0.999,
         "bn_splits": 4,
     }
 

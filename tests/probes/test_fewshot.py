@@ -241,11 +241,11 @@ def test_order_of_rows_does_not_matter():
 
 
 def test_one_split_alone():
-    found = score(replace(FEW, split="test"))
+    found = score(replace(FEW, episode_split="test"))
     assert found.evaluated_on == "test"
-    assert found.value == score(splits={"test": SPLITS["test"]}, settings=replace(FEW, split="test")).value
+    assert found.value == score(splits={"test": SPLITS["test"]}, settings=replace(FEW, episode_split="test")).value
     with pytest.raises(DataError, match="no split 'val' to draw episodes from, only train, test"):
-        score(replace(FEW, split="val"))
+        score(replace(FEW, episode_split="val"))
 
 
 def test_ids_that_two_splits_share_are_two_rows():
@@ -273,8 +273,8 @@ def test_too_few_rows_are_refused():
 
 
 def test_a_split_for_all_classes_is_refused():
-    with pytest.raises(UsageError, match="--split test is invalid with --scheme all-way"):
-        FewshotSettings(scheme="all-way", split="test")
+    with pytest.raises(UsageError, match="--episode-split test is invalid with --scheme all-way"):
+        FewshotSettings(scheme="all-way", episode_split="test")
 
 
 def test_defaults_are_the_studys_and_big_visions():
@@ -287,7 +287,7 @@ def test_defaults_are_the_studys_and_big_visions():
         "repeats": 5,
         "method": "lr",
         "penalty": 1.0,
-        "split": "all",
+        "episode_split": "all",
         "min_rows_per_class": 0,
     }
     allway = FewshotSettings(scheme="all-way").to_json()

@@ -48,8 +48,8 @@ def test_without_warmup_it_starts_at_the_top():
 @pytest.mark.parametrize(
     ("name", "changes", "kept"),
     [
-        ("sgd", {"sgd_momentum": 0.8, "weight_decay": 0.01}, {"momentum": 0.8, "weight_decay": 0.01}),
-        ("lars", {"sgd_momentum": 0.8, "weight_decay": 0.01}, {"momentum": 0.8, "weight_decay": 0.01}),
+        ("sgd", {"momentum": 0.8, "weight_decay": 0.01}, {"momentum": 0.8, "weight_decay": 0.01}),
+        ("lars", {"momentum": 0.8, "weight_decay": 0.01}, {"momentum": 0.8, "weight_decay": 0.01}),
         ("adamw", {"weight_decay": 0.01}, {"weight_decay": 0.01}),
     ],
 )

@@ -26,7 +26,7 @@ class PretextSettings(Settings):
         temperature: Temperature of every contrastive softmax.
         projection_dim: Length of a key.
         queue_size: Number of keys in the queue.
-        momentum: Momentum of the key encoder.
+        ema_momentum: Momentum of the key encoder.
         bn_splits: Number of parts, over all processes, into which a batch is split for batch normalisation if
             there is a key encoder; see ``Pretext``. The study's 24 processes correspond to 24.
     """
@@ -34,7 +34,7 @@ class PretextSettings(Settings):
     temperature: PositiveFloat = 0.07
     projection_dim: PositiveInt = 128
     queue_size: PositiveInt = 64_000
-    momentum: Fraction = 0.999
+    ema_momentum: Fraction = 0.999
     bn_splits: PositiveInt = 4
 
     def splits_per_process(self, objective: Objective, *, processes: int) -> int:
@@ -150,8 +150,8 @@ class Pretext(nn.Module):
     def update_momentum(self) -> None:
         """Update the key encoder and its heads by one step of the moving average."""
         for name in self._queue_terms:
-            update_momentum(self.key_heads[name], self.heads[name], momentum=self.settings.momentum)
-        update_momentum(self.key_encoder, self.encoder, momentum=self.settings.momentum)
+            update_momentum(self.key_heads[name], self.heads[name], momentum=self.settings.ema_momentum)
+        update_momentum(self.key_encoder, self.encoder, momentum=self.settings.ema_momentum)
 
     def _batch_losses(self, features: tuple[Tensor, ...], labels: Tensor) -> dict[str, Tensor]:
         losses = {}

@@ -175,7 +175,7 @@ class FewshotSettings(Settings):
             mean) or ``nn`` (nearest neighbour); by default ``lr`` for episodes and ``ridge`` for all-way.
         penalty: L2 penalty of ``lr`` (1/C in scikit-learn) and ``ridge``; by default 1, and 1024 for ``ridge``
             in all-way.
-        split: Split from which episodes are drawn: ``all``, ``train``, ``val`` or ``test``.
+        episode_split: Split from which episodes are drawn: ``all``, ``train``, ``val`` or ``test``.
         min_rows_per_class: Minimum images per class in episodes; 0 means shots + queries. By default 0, or the
             number that the largest of several shots needs, so that all shots use the same classes.
     """
@@ -188,14 +188,15 @@ class FewshotSettings(Settings):
     repeats: PositiveInt = 5
     method: Method | None = None
     penalty: PositiveFloat | None = None
-    split: SplitChoice = "all"
+    episode_split: SplitChoice = "all"
     min_rows_per_class: NonNegativeInt | None = None
 
     def check(self) -> None:
         """Check that a split is chosen for episodes only."""
-        if self.scheme == "all-way" and self.split != "all":
+        if self.scheme == "all-way" and self.episode_split != "all":
             raise UsageError(
-                f"--split {self.split} is invalid with --scheme all-way, which fits train and scores test: omit it."
+                f"--episode-split {self.episode_split} is invalid with --scheme all-way, which fits train and scores "
+                "test: omit it."
             )
 
     @property

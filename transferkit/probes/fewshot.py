@@ -60,7 +60,7 @@ def fewshot_score(context: ProbeContext, settings: FewshotSettings) -> Score:
         interval=interval_over_images(accuracies, outcomes.half_accuracies, images=len(pool.labels)),
         n=len(accuracies),
         selected_on="none",
-        evaluated_on=settings.split,
+        evaluated_on=settings.episode_split,
         extra_metrics=_about(episodes, pool, halves) | _episode_interval(accuracies),
         seconds={"fit": drawn - started, "score": time.perf_counter() - drawn},
         outcomes=outcomes,
@@ -91,9 +91,11 @@ def _pool(splits: Mapping[str, Features], settings: FewshotSettings) -> _Pool:
 
     Raises: DataError: if the split does not exist, or too few classes have enough rows.
     """
-    chosen = {name: part for name, part in splits.items() if settings.split in ("all", name)}
+    chosen = {name: part for name, part in splits.items() if settings.episode_split in ("all", name)}
     if not chosen:
-        raise DataError(f"There is no split {settings.split!r} to draw episodes from, only {', '.join(splits)}.")
+        raise DataError(
+            f"There is no split {settings.episode_split!r} to draw episodes from, only {', '.join(splits)}."
+        )
     for name, part in chosen.items():
         require_finite(part.x, what=f"{part.data} {name}, layer {part.layer}", ids=part.ids)
     rows = concatenate(
@@ -101,7 +103,7 @@ def _pool(splits: Mapping[str, Features], settings: FewshotSettings) -> _Pool:
             replace(part, ids=[f"{name}:{row}" for row in part.ids], targets={}, augmented=())
             for name, part in chosen.items()
         ],
-        split=settings.split,
+        split=settings.episode_split,
     )
     _require_ways(rows.labels, settings)
     classes = len(np.unique(rows.labels))

@@ -11,7 +11,7 @@ from .pretraining.settings import PretrainSettings
 from .settings import ExtractSettings
 
 PENALTIES = 8  # number of penalties of the linear probes: faster than the 45 of a study, and enough for the peak
-PRETRAINED = PretrainSettings(epochs=4, warmup=1, eval_every=0)  # the preset mini, shortened
+PRETRAINED = PretrainSettings(epochs=4, warmup_epochs=1, eval_every=0)  # the preset mini, shortened
 LOSSES = ("ce", "joint")
 DATASETS = ("mini",)
 UNTRAINED = PRETRAINED.model  # untrained baseline, at the input size of the trained networks

@@ -184,7 +184,7 @@ class _Run:
                     titles = [task.title for task in self.left.values()]
                     raise StudyError(
                         f"No task is running, and no process accepts any of the {len(titles)} remaining tasks "
-                        f"({some(titles)}). Run the study again, or with other --workers."
+                        f"({some(titles)}). Run the study again, or with other --jobs."
                     )
                 progress.foresee(self.pace.outlook([*self.left.values(), *self.running.values()]))
                 for outcome in engine.wait(LISTEN_SECONDS):

@@ -146,8 +146,8 @@ def test_test_images_do_not_influence_the_selection(pictures, tmp_path):
     assert (plain.value, wrong.value) == (1.0, 0.0)
 
 
-def test_layers_up_to_train_from_are_frozen(pictures, tmp_path):
-    tuned(pictures, tmp_path, replace(SMALL, train_from="layer2", bn_stats="update", head="zero"))
+def test_layers_up_to_freeze_through_are_frozen(pictures, tmp_path):
+    tuned(pictures, tmp_path, replace(SMALL, freeze_through="layer2", bn_stats="update", head="zero"))
     before, after = load_encoder(MODEL).module.state_dict(), kept(tmp_path)
     moved = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
     assert moved
@@ -178,7 +178,7 @@ def test_a_loss_that_is_not_finite_names_the_setting(pictures, tmp_path):
 
 def test_impossible_requests_are_refused(pictures, tmp_path):
     with pytest.raises(UnknownNameError, match="No layer named 'layer9'"):
-        tuned(pictures, tmp_path, replace(SMALL, train_from="layer9"))
+        tuned(pictures, tmp_path, replace(SMALL, freeze_through="layer9"))
     context = RunContext(Workspace(tmp_path, tmp_path / "data"))
     with pytest.raises(ModelError, match="pixels has no weights to train"):
         finetune(["pixels"], [f"folder:{pictures}"], SMALL, context=context, trainer_config=ALONE)
@@ -221,7 +221,7 @@ def test_two_processes_train_what_one_does(pictures, tmp_path):
     options = [
         f"--{name.replace('_', '-')}={','.join(map(str, value)) if isinstance(value, list) else value}"
         for name, value in settings.to_json().items()
-        if not isinstance(value, bool) and value is not None and name != "train_from"
+        if not isinstance(value, bool) and value is not None and name != "freeze_through"
     ]
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
@@ -298,7 +298,7 @@ def test_a_network_loaded_without_a_classifier_is_exported_with_one(pictures, tm
 
 def test_cached_activations_replace_images(pictures, tmp_path, monkeypatch):
     """The weights are the same, and training images are never decoded."""
-    settings = replace(SMALL, train_from="layer2", augment=False, head="zero", epochs=3, lr=(0.05,))
+    settings = replace(SMALL, freeze_through="layer2", augment=False, head="zero", epochs=3, lr=(0.05,))
     tuned(pictures, tmp_path / "images", settings)
     context = RunContext(Workspace(tmp_path / "maps", tmp_path / "maps" / "data"))
     extraction = ExtractSettings(("layer2",), "whole", size=32, dtype="float32", precision="fp32")

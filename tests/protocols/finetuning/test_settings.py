@@ -16,7 +16,7 @@ def test_the_grid_is_every_combination():
 
 
 def test_presets_have_the_numbers_of_their_sources():
-    study = PRESETS["study"].settings
+    study = PRESETS["islam"].settings
     assert len(study.grid) == 12
     assert (study.epochs, study.search_epochs, study.batch_norm, study.val_fraction) == (50, 20, True, 0.3)
     kornblith = PRESETS["kornblith"].settings
@@ -26,8 +26,8 @@ def test_presets_have_the_numbers_of_their_sources():
     assert (strongest.lr, strongest.weight_decay) == pytest.approx((0.1, 1e-2))  # 1e-3 by the rate
     assert kornblith.grid[1].weight_decay == pytest.approx(1e-6 / 1e-4)
     assert preset_settings("quick", {"epochs": 3}) == FinetuneSettings(epochs=3)
-    with pytest.raises(UnknownNameError, match="Did you mean 'study'"):
-        preset_settings("stud", {})
+    with pytest.raises(UnknownNameError, match="Did you mean 'islam'"):
+        preset_settings("isla", {})
     assert all(preset.to_json()["source"] for preset in PRESETS.values())
 
 

@@ -23,7 +23,9 @@ from transferkit.protocols.finetuning.training import TrainingLoop, TrainJob
 @pytest.mark.parametrize("clip", [0.0, 0.3])
 def test_a_plain_loop_ends_with_the_same_weights(clip, pictures, tmp_path):
     """One batch contains all rows, so their order does not matter."""
-    settings = replace(SMALL, batch=(54,), epochs=5, augment=False, warmup=0.0, head="zero", lr=(0.05,), clip=clip)
+    settings = replace(
+        SMALL, batch=(54,), epochs=5, augment=False, warmup_fraction=0.0, head="zero", lr=(0.05,), clip=clip
+    )
     tuned(pictures, tmp_path, settings)
     encoder = load_encoder(MODEL).at(32)
     images, labels = everything(pictures, encoder)
@@ -41,7 +43,7 @@ def test_a_plain_loop_over_batches_ends_with_the_same_weights(schedule, pictures
     settings = replace(
         SMALL,
         **{"batch": (18,), "epochs": 4, "augment": False, "head": "zero", "lr": (0.05,), "clip": 0.0},
-        **{"schedule": schedule, "warmup": 0.25, "batch_norm": True, "bn_stats": "update"},
+        **{"schedule": schedule, "warmup_fraction": 0.25, "batch_norm": True, "bn_stats": "update"},
     )
     fits = []
     monkeypatch.setattr(TrainingLoop, "remove_checkpoint", lambda self: fits.append(self))

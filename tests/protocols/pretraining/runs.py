@@ -71,7 +71,7 @@ def small(root: Path, **changes: Any) -> PretrainSettings:
         test_resize=32,
         test_crop=32,
         lr=0.02,
-        warmup=0.5,
+        warmup_epochs=0.5,
         queue_size=32,
         bn_splits=2,
         gray_prob=0.0,

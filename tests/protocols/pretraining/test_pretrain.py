@@ -139,7 +139,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(step, changes, pictures, tmp
 
 
 def test_workers_do_not_change_the_bits(pictures, tmp_path):
-    settings = small(pictures, augment_on="cpu", epochs=1, warmup=0)
+    settings = small(pictures, augment_on="cpu", epochs=1, warmup_epochs=0)
     run(settings, tmp_path / "none", name="r")
     run(settings, tmp_path / "two", name="r", trainer_config=TrainerConfig(device="cpu", workers=2))
     assert_close(weights(tmp_path / "two", "r"), weights(tmp_path / "none", "r"), rtol=0, atol=0)
@@ -199,14 +199,14 @@ CHANGES = {
     "test_crop": 31,
     "optimizer": "sgd",
     "lr": 0.03,
-    "warmup": 0.25,
+    "warmup_epochs": 0.25,
     "min_lr": 1e-7,
-    "sgd_momentum": 0.8,
+    "momentum": 0.8,
     "weight_decay": 0.0,
     "temperature": 0.2,
     "projection_dim": 64,
     "queue_size": 33,
-    "momentum": 0.9,
+    "ema_momentum": 0.9,
     "bn_splits": 4,
     "test_fit": "shorter",
     "test_interpolation": "bicubic",
@@ -382,7 +382,7 @@ def test_a_full_disk_is_refused_at_the_start(pictures, tmp_path, monkeypatch):
 def test_gradients_of_several_steps_are_added_up(pictures, tmp_path):
     """Without batch statistics, momentum or noise, nine steps of 4 images equal one step of 36."""
     plain = {"loss": "ce", "model": "random:test_vit", "size": 160, "test_resize": 160, "test_crop": 160}
-    plain |= {"epochs": 1, "warmup": 0, "optimizer": "sgd", "sgd_momentum": 0.0, "weight_decay": 0.0}
+    plain |= {"epochs": 1, "warmup_epochs": 0, "optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0}
     plain |= {"eval_every": 0, "crop_min_area": 1.0}
     run(small(pictures, batch=4, accumulate=9, **plain), tmp_path, name="r")
     moved = weights(tmp_path, "r", "encoder")
@@ -427,15 +427,15 @@ def test_colours_of_views_change_with_contrastive_losses_only(loss, distorted, p
             yield batch
 
     monkeypatch.setattr("transferkit.protocols.pretraining.trainer.load_views", watched)
-    run(small(pictures, loss=loss, epochs=1, warmup=0.5), tmp_path, name="r")
+    run(small(pictures, loss=loss, epochs=1, warmup_epochs=0.5), tmp_path, name="r")
     change = np.abs(np.concatenate(seen)).max()
     assert (change > 10) == distorted
     assert distorted or change < 3
 
 
 def test_a_seed_is_another_network_another_order_and_other_views(pictures, tmp_path):
-    run(small(pictures, epochs=1, warmup=0, seed=1), tmp_path, name="one")
-    run(small(pictures, epochs=1, warmup=0, seed=2), tmp_path, name="two")
+    run(small(pictures, epochs=1, warmup_epochs=0, seed=1), tmp_path, name="one")
+    run(small(pictures, epochs=1, warmup_epochs=0, seed=2), tmp_path, name="two")
     one, two = (weights(tmp_path, name, "encoder")["conv1.0.weight"] for name in ("one", "two"))
     assert (one - two).abs().mean() > 0.01
 

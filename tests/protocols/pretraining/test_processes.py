@@ -70,7 +70,7 @@ def test_two_processes_are_started_by_an_option_or_by_torchrun(pictures, tmp_pat
 def test_one_process_by_torchrun_needs_no_other(pictures, tmp_path, monkeypatch):
     for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}.items():
         monkeypatch.setenv(name, value)
-    assert run(small(pictures, epochs=1, warmup=0), tmp_path, name="r").process == 0
+    assert run(small(pictures, epochs=1, warmup_epochs=0), tmp_path, name="r").process == 0
 
 
 @pytest.mark.gpu

@@ -12,7 +12,7 @@ from transferkit.protocols.pretraining.settings import PretrainSettings
     ("changes", "words"),
     [
         ({"lr": 0.0}, "--lr 0.0 is not above --min-lr"),
-        ({"warmup": 5, "epochs": 5}, "--warmup 5 is not less than --epochs 5"),
+        ({"warmup_epochs": 5, "epochs": 5}, "--warmup-epochs 5 is not less than --epochs 5"),
         ({"test_crop": 70, "test_resize": 64}, "--test-crop 70 is larger than --test-resize 64"),
     ],
 )
@@ -51,9 +51,9 @@ def test_the_default_preset_is_the_default():
 def test_the_presets_have_the_numbers_of_the_study(name, expected):
     settings = preset_settings(name, {"data": "folder:x"})
     shared = {"size": 224, "test_resize": 257, "test_crop": 224, "test_fit": "squash"}
-    shared |= {"test_interpolation": "bilinear", "optimizer": "sgd", "warmup": 5, "min_lr": 1e-8}
-    shared |= {"sgd_momentum": 0.9, "weight_decay": 1e-4}
-    shared |= {"temperature": 0.07, "projection_dim": 128, "momentum": 0.999}
+    shared |= {"test_interpolation": "bilinear", "optimizer": "sgd", "warmup_epochs": 5, "min_lr": 1e-8}
+    shared |= {"momentum": 0.9, "weight_decay": 1e-4}
+    shared |= {"temperature": 0.07, "projection_dim": 128, "ema_momentum": 0.999}
     for field, value in (expected | shared).items():
         assert getattr(settings, field) == value, field
 

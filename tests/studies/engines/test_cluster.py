@@ -50,10 +50,10 @@ def test_an_address_that_does_not_answer_is_said_within_seconds(tmp_path):
 
 
 def test_a_cluster_that_runs_has_the_workers_it_has(tmp_path):
-    with pytest.raises(UsageError, match="--workers 3 applies to a cluster that is started, not to the one at auto"):
-        RayEngine(Workspace.at(tmp_path), address="auto", workers=3)
-    with pytest.raises(UsageError, match="--workers 0 is too small"):
-        RayEngine(Workspace.at(tmp_path), workers=0)
+    with pytest.raises(UsageError, match="--jobs 3 applies to a cluster that is started, not to the one at auto"):
+        RayEngine(Workspace.at(tmp_path), address="auto", jobs=3)
+    with pytest.raises(UsageError, match="--jobs 0 is too small"):
+        RayEngine(Workspace.at(tmp_path), jobs=0)
 
 
 def test_without_ray_the_extra_is_named(tmp_path, monkeypatch):

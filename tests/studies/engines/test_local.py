@@ -12,17 +12,17 @@ from transferkit.core.cores import available_cores
 from transferkit.core.errors import DiskSpaceError, UsageError
 from transferkit.studies.engines import local
 from transferkit.studies.engines.engine import ResourceRequest, need_of
-from transferkit.studies.engines.local import LocalEngine, default_workers
+from transferkit.studies.engines.local import LocalEngine, default_jobs
 from transferkit.studies.grid import Task, grid_of
 
 
-def engine_at(context, workers=1):
-    return LocalEngine(context.workspace, context.workspace.studies / "logs", workers)
+def engine_at(context, jobs=1):
+    return LocalEngine(context.workspace, context.workspace.studies / "logs", jobs)
 
 
 def test_no_workers_are_refused(tmp_path):
-    with pytest.raises(UsageError, match="--workers 0 is too small: give 1 or more"):
-        engine_at(place_at(tmp_path), workers=0)
+    with pytest.raises(UsageError, match="--jobs 0 is too small: give 1 or more"):
+        engine_at(place_at(tmp_path), jobs=0)
 
 
 def test_threads_and_memory_are_divided(tmp_path):
@@ -36,11 +36,11 @@ def test_threads_and_memory_are_divided(tmp_path):
 def test_no_more_workers_than_the_memory_carries(monkeypatch):
     monkeypatch.setattr(local, "available_cores", lambda: 64)
     monkeypatch.setattr(local, "free_memory_bytes", lambda: 10 * 2**30)
-    assert default_workers() == 3
+    assert default_jobs() == 3
     monkeypatch.setattr(local, "free_memory_bytes", lambda: 2**20)
-    assert default_workers() == 1
+    assert default_jobs() == 1
     monkeypatch.setattr(local, "free_memory_bytes", lambda: 2**50)
-    assert default_workers() == 32
+    assert default_jobs() == 32
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_threads_and_decoders_of_a_machine(tmp_path, monkeypatch, cores, gpus, w
     monkeypatch.setattr(local, "available_cores", lambda: cores)
     monkeypatch.setattr(local, "free_memory_bytes", lambda: 2**50)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
-    engine = engine_at(place_at(tmp_path), workers=None)
+    engine = engine_at(place_at(tmp_path), jobs=None)
     shares = [(share.threads, share.loaders) for share in map(engine.share, range(workers))]
     assert engine._count == workers
     assert shares == [owner] * gpus + [other] * (workers - gpus)
@@ -104,7 +104,7 @@ NEED = ResourceRequest(1, 0, 0)
 @pytest.mark.parametrize("victim", [0, 1])
 def test_the_gpu_of_a_killed_process_goes_to_the_next_and_to_no_other(tmp_path, monkeypatch, listeners, victim):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    with engine_at(place_at(tmp_path), workers=3) as engine:
+    with engine_at(place_at(tmp_path), jobs=3) as engine:
         for number in range(2):
             engine.submit(network(number), NEED, "fp32")
         engine.submit(reader(0), NEED, "fp32")
@@ -124,7 +124,7 @@ def test_the_gpu_of_a_killed_process_goes_to_the_next_and_to_no_other(tmp_path, 
 
 def test_what_runs_networks_waits_for_a_gpu_and_leaves_other_processes_alone(tmp_path, monkeypatch, listeners):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with engine_at(place_at(tmp_path), workers=2) as engine:
+    with engine_at(place_at(tmp_path), jobs=2) as engine:
         engine.submit(reader(0), NEED, "fp32")
         assert engine.accepts(network(0))
         engine.submit(network(0), NEED, "fp32")

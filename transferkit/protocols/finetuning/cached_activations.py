@@ -46,7 +46,7 @@ class CachedActivations:
 def cached_activations(
     encoder: Encoder, splits: Sequence[Split], settings: FinetuneSettings, context: RunContext
 ) -> CachedActivations | None:
-    """Return the outputs of the layer ``train_from``, if ``extract --pooling whole --dtype float32`` cached them.
+    """Return the outputs of the layer ``freeze_through``, if ``extract --pooling whole --dtype float32`` cached them.
 
     Args:
         encoder: encoder at its input size; its network is not changed.
@@ -58,9 +58,9 @@ def cached_activations(
         The activations; or None if images are augmented, the whole network is trained, the cache lacks
         images, or the forward pass cannot start after that layer (then with a note).
     """
-    if settings.augment or settings.mixup or not settings.train_from:
+    if settings.augment or settings.mixup or not settings.freeze_through:
         return None
-    (layer, *_) = resolve_layers(encoder, [settings.train_from], None)
+    (layer, *_) = resolve_layers(encoder, [settings.freeze_through], None)
     extraction = ExtractSettings(
         layers=(layer.name,), pooling=WHOLE, size=encoder.preprocessing.crop, dtype="float32", precision="fp32"
     )

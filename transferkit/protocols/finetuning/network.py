@@ -27,13 +27,13 @@ class FinetuneNetwork(nn.Module):
 
     Raises:
         ModelError: if the network does not end in one vector per image, or no layer is left to train.
-        UnknownNameError: if ``train_from`` names no layer.
+        UnknownNameError: if ``freeze_through`` names no layer.
     """
 
     def __init__(self, encoder: Encoder, settings: FinetuneSettings, head_init: HeadInit) -> None:
         super().__init__()
         stages = parameter_stages(encoder)
-        frozen = parameters_below(encoder, settings.train_from) if settings.train_from else frozenset()
+        frozen = parameters_below(encoder, settings.freeze_through) if settings.freeze_through else frozenset()
         self.backbone: Backbone = backbone_of(encoder)
         self.body = self.backbone.module
         if head_init.weights.shape[1] != self.backbone.dim:

@@ -40,7 +40,7 @@ PRESETS.register("quick")(
     )
 )
 
-PRESETS.register("study")(
+PRESETS.register("islam")(
     FinetunePreset(
         FinetuneSettings(
             lr=(0.01, 0.001),
@@ -49,7 +49,7 @@ PRESETS.register("study")(
             epochs=50,
             search_epochs=20,
             schedule="step",
-            warmup=0.0,
+            warmup_fraction=0.0,
             head="zero",
             batch_norm=True,
             bn_stats="update",
@@ -71,7 +71,7 @@ _KORNBLITH = FinetuneSettings(
     decay_over_lr=True,
     steps=5000,
     nesterov=True,
-    warmup=0.0,
+    warmup_fraction=0.0,
     head="zero",
     bn_stats="update",
     clip=0.0,

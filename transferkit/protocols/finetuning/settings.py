@@ -34,12 +34,13 @@ class FinetuneSettings(Settings):
         nesterov: use Nesterov momentum with SGD.
         schedule: learning-rate schedule: ``cosine``, or ``step``, which divides the rate by 10 after 50 % and after 75
             % of the steps.
-        warmup: fraction of the steps with linear warmup of the learning rate, starting from 1 % of the peak.
+        warmup_fraction: fraction of the steps with linear warmup of the learning rate, starting from 1 % of the peak.
         head: initial weights of the classifier: ``zero``, or the linear ``probe`` fitted on the frozen features.
         batch_norm: insert a batch normalisation layer before the classifier, as Islam et al. do.
         bn_stats: running statistics of the network's batch normalisation layers: ``frozen``, or ``update`` from the
             training batches.
-        train_from: last frozen layer; it and all layers before it are not trained. By default all layers are trained.
+        freeze_through: last frozen layer; it and all layers before it are not trained. By default all layers are
+            trained.
         layer_decay: factor by which the learning rate shrinks from each stage to the stage before it; 1 uses one rate
             for all.
         clip: maximum gradient norm; 0 disables clipping.
@@ -69,11 +70,11 @@ class FinetuneSettings(Settings):
     momentum: Fraction = 0.9
     nesterov: bool = False
     schedule: Schedule = "cosine"
-    warmup: Annotated[float, Limits(0, 0.9)] = 0.1
+    warmup_fraction: Annotated[float, Limits(0, 0.9)] = 0.1
     head: Head = "probe"
     batch_norm: bool = False
     bn_stats: Literal["frozen", "update"] = "frozen"
-    train_from: str = ""
+    freeze_through: str = ""
     layer_decay: Fraction = 1.0
     clip: NonNegativeFloat = 1.0
     augment: bool = True

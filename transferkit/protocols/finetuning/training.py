@@ -257,7 +257,7 @@ class TrainingLoop:
     def _rate(self, number: int) -> float:
         """Return the learning rate of the head at a step."""
         settings, highest = self.job.settings, self.job.setting.lr * self.fabric.world_size
-        warmup = settings.warmup * self.steps
+        warmup = settings.warmup_fraction * self.steps
         if settings.schedule == "step" and number >= warmup:
             done = number / self.steps
             return highest * (0.1 if done >= 0.5 else 1.0) * (0.1 if done >= 0.75 else 1.0)

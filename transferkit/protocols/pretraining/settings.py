@@ -44,14 +44,14 @@ class PretrainSettings(Settings):
             ``bicubic``.
         optimizer: optimizer: ``sgd``, ``lars`` or ``adamw``.
         lr: peak learning rate of one process; it is multiplied by the number of processes.
-        warmup: number of epochs with linear warmup of the learning rate, starting from 1 % of the peak.
+        warmup_epochs: number of epochs with linear warmup of the learning rate, starting from 1 % of the peak.
         min_lr: final learning rate of the cosine schedule.
-        sgd_momentum: momentum of SGD and LARS.
+        momentum: momentum of SGD and LARS.
         weight_decay: weight decay.
         temperature: temperature of the contrastive losses.
         projection_dim: output dimension of the projection head.
         queue_size: number of keys in the queue of negatives.
-        momentum: momentum of the momentum encoder's moving average.
+        ema_momentum: momentum of the momentum encoder's moving average.
         bn_splits: number of parts per batch that batch normalisation treats separately, for losses with a momentum
             encoder.
         crop_min_area: smallest fraction of an image's area that a random crop keeps.
@@ -83,14 +83,14 @@ class PretrainSettings(Settings):
     test_interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     optimizer: Optimizer = "adamw"
     lr: NonNegativeFloat = 0.004
-    warmup: NonNegativeFloat = 1
+    warmup_epochs: NonNegativeFloat = 1
     min_lr: NonNegativeFloat = 1e-8
-    sgd_momentum: Fraction = 0.9
+    momentum: Fraction = 0.9
     weight_decay: NonNegativeFloat = 0.05
     temperature: PositiveFloat = 0.1
     projection_dim: PositiveInt = 128
     queue_size: PositiveInt = 1024
-    momentum: Fraction = 0.99
+    ema_momentum: Fraction = 0.99
     bn_splits: PositiveInt = 2
     crop_min_area: Annotated[float, Limits(0.01, 1)] = 0.5
     flip_prob: Fraction = 0.5
@@ -112,9 +112,10 @@ class PretrainSettings(Settings):
                 f"--lr {self.lr} is not above --min-lr {self.min_lr}, at which the cosine schedule ends: "
                 "give a larger --lr."
             )
-        if self.warmup >= self.epochs:
+        if self.warmup_epochs >= self.epochs:
             raise UsageError(
-                f"--warmup {self.warmup} is not less than --epochs {self.epochs}: give fewer epochs of warmup."
+                f"--warmup-epochs {self.warmup_epochs} is not less than --epochs {self.epochs}: give fewer epochs of "
+                "warmup."
             )
         if self.test_crop > self.test_resize:
             raise UsageError(
@@ -134,7 +135,9 @@ class PretrainSettings(Settings):
         """The settings of the contrastive losses."""
         from ...losses.pretext import PretextSettings
 
-        return PretextSettings(self.temperature, self.projection_dim, self.queue_size, self.momentum, self.bn_splits)
+        return PretextSettings(
+            self.temperature, self.projection_dim, self.queue_size, self.ema_momentum, self.bn_splits
+        )
 
     @property
     def augmentation(self) -> "AugmentSettings":

@@ -115,7 +115,7 @@ class Trainer:
         return learning_rate(
             number - number % settings.accumulate,
             steps=self.steps,
-            warmup=settings.warmup * self.steps_per_epoch,
+            warmup=settings.warmup_epochs * self.steps_per_epoch,
             highest=settings.lr * self.fabric.world_size,
             lowest=settings.min_lr,
         )
@@ -136,5 +136,5 @@ def build_optimizer(parameters: Iterable[nn.Parameter], settings: PretrainSettin
     if settings.optimizer == "lars":
         from timm.optim import Lars
 
-        return Lars(trained, lr=settings.lr, momentum=settings.sgd_momentum, weight_decay=decay)
-    return torch.optim.SGD(trained, lr=settings.lr, momentum=settings.sgd_momentum, weight_decay=decay)
+        return Lars(trained, lr=settings.lr, momentum=settings.momentum, weight_decay=decay)
+    return torch.optim.SGD(trained, lr=settings.lr, momentum=settings.momentum, weight_decay=decay)

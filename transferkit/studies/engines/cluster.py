@@ -24,7 +24,7 @@ from ..grid import Task
 from ..outcome import Outcome, ResourceGrant
 from ..runner import TaskRunner
 from .engine import PROCESS_BYTES, ResourceRequest, cores_of, runs_networks
-from .local import default_workers
+from .local import default_jobs
 
 RETRIES = 3
 """Number of restarts of a task whose node or process died."""
@@ -45,12 +45,12 @@ class RayEngine:
     Attributes:
         workspace: workspace of the tasks, on a disk that all nodes share.
         address: address of a running cluster, ``auto`` for the one of this machine; None starts one.
-        workers: number of parallel tasks of a started cluster; by default chosen from cores and memory.
+        jobs: number of parallel tasks of a started cluster; by default chosen from cores and memory.
     """
 
     workspace: Workspace
     address: str | None = None
-    workers: int | None = None
+    jobs: int | None = None
     _ray: Any = field(init=False)
     _remote: Any = field(init=False)
     _running: dict[Any, Task] = field(default_factory=dict)
@@ -59,11 +59,11 @@ class RayEngine:
     _token: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def __post_init__(self) -> None:
-        if self.workers is not None and self.workers < 1:
-            raise UsageError(f"--workers {self.workers} is too small: give 1 or more.")
-        if self.workers and self.address:
+        if self.jobs is not None and self.jobs < 1:
+            raise UsageError(f"--jobs {self.jobs} is too small: give 1 or more.")
+        if self.jobs and self.address:
             raise UsageError(
-                f"--workers {self.workers} applies to a cluster that is started, not to the one at {self.address}. "
+                f"--jobs {self.jobs} applies to a cluster that is started, not to the one at {self.address}. "
                 "Use one of the two options."
             )
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # disables usage reports
@@ -164,7 +164,7 @@ class RayEngine:
             options["address"] = self.address
             _require_answer(self.address)
         else:
-            options |= {"num_cpus": self.workers or default_workers(), "include_dashboard": False}
+            options |= {"num_cpus": self.jobs or default_jobs(), "include_dashboard": False}
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

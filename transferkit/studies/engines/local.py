@@ -65,21 +65,21 @@ class LocalEngine:
     Attributes:
         workspace: workspace of the tasks.
         logs: folder of log files, one per process.
-        workers: number of processes; by default chosen from cores and memory.
+        jobs: number of processes; by default chosen from cores and memory.
     """
 
     workspace: Workspace
     logs: Path
-    workers: int | None = None
+    jobs: int | None = None
     _running: list[_Worker] = field(default_factory=list)
     _attempts: dict[str, int] = field(default_factory=dict)
     _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
 
     def __post_init__(self) -> None:
-        if self.workers is not None and self.workers < 1:
-            raise UsageError(f"--workers {self.workers} is too small: give 1 or more.")
+        if self.jobs is not None and self.jobs < 1:
+            raise UsageError(f"--jobs {self.jobs} is too small: give 1 or more.")
         self._gpus = torch.cuda.device_count()
-        self._count = self.workers or default_workers(self._gpus)
+        self._count = self.jobs or default_jobs(self._gpus)
 
     def __enter__(self) -> Self:
         return self
@@ -203,14 +203,14 @@ class LocalEngine:
             return []
         ended = f"by signal {-code}" if code < 0 else f"with code {code}"
         error = (
-            f"Its process ended {ended}, {ATTEMPTS} times, probably because of too little memory. Use fewer --workers; "
+            f"Its process ended {ended}, {ATTEMPTS} times, probably because of too little memory. Use fewer --jobs; "
             f"the log is in {self.logs}."
         )
         return [Outcome(task.id, None, error, seconds=time.perf_counter() - worker.began)]
 
 
-def default_workers(gpus: int = 0) -> int:
-    """Return the default number of workers: half of the cores, limited by memory.
+def default_jobs(gpus: int = 0) -> int:
+    """Return the default number of parallel tasks: half of the cores, limited by memory.
 
     With GPUs, it is one per GPU, plus half of the quarter of the cores that is reserved for other processes.
     """
