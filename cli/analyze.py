@@ -15,8 +15,18 @@ from transferkit.protocols.invert_settings import InvertSettings
 from transferkit.protocols.settings import ExtractSettings
 
 from .budget import budget_options
-from .session import Section, Session, common_options, data_option, model_options
-from .settings import EXTRACTION, Decorator, GroupedCommand, given, grouped_options, under, with_options
+from .help import Decorator, GroupedCommand, Section, under
+from .session import (
+    Session,
+    common_options,
+    data_option,
+    force_option,
+    model_option,
+    preprocessing_options,
+    seed_option,
+    weights_key_option,
+)
+from .settings import EXTRACTION, given, grouped_options, with_options
 
 if TYPE_CHECKING:
     from transferkit.core.results import Results
@@ -39,8 +49,7 @@ class _Analyses(Section):
 def command() -> None:
     """Analyze representations, layer by layer.
 
-    Each analysis prints a table, saves result records, and writes a figure as SVG and PNG to the workspace's
-    reports folder.
+    Each analysis prints a table, stores its results in the workspace, and draws figures.
 
     \b
     Example:
@@ -51,19 +60,22 @@ def command() -> None:
 
 def _layer_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that all analyses of cached features share."""
-    seed = click.option(
-        "--seed", default=0, show_default=True, metavar="N", help="Seed for data splits and random sampling."
+    options = (
+        under("Models and data", model_option, data_option, budget_options, seed_option, weights_key_option),
+        grouped_options(ExtractSettings, EXTRACTION),
+        under("Preprocessing of images", preprocessing_options),
     )
-    features = grouped_options(ExtractSettings, EXTRACTION)
-    return under("Models and data", model_options, data_option, budget_options, seed)(features(function))
+    for option in reversed(options):
+        function = option(function)
+    return function
 
 
 _figure_option = click.option(
     "--figure",
     metavar="PATH",
-    help="Path of the figures without a file extension.  [default: the analysis in reports]",
+    help="Path of the figure without an extension; it is written as SVG and PNG. If there are several figures, the "
+    "names end with what they show, such as the data set.  [default: reports/ANALYSIS in the workspace]",
 )
-_force_option = click.option("--force", is_flag=True, help="Recompute finished cells.")
 
 
 def _run_context(session: Session, seed: int) -> Any:
@@ -101,12 +113,12 @@ def _plugin_command(name: str) -> click.Command:
     own: list[Decorator] = []
     if analysis.settings_type:
         own = [under(f"Options of {name}", with_options(analysis.settings_type))]
-    for decorator in (under("Workspace and output", _force_option, common_options), *own, _layer_options):
+    for decorator in (under("Workspace and output", force_option, common_options), *own, _layer_options):
         run = decorator(run)
     return click.command(name, cls=GroupedCommand, help=f"{summary_line(analysis)}.")(run)
 
 
-@command.command(cls=GroupedCommand)
+@command.command()
 @_layer_options
 @under("Workspace and output", _figure_option, common_options)
 def cka(
@@ -117,7 +129,7 @@ def cka(
     figure: str | None,
     **options: Any,
 ) -> None:
-    """Compare layers with each other, within a model and between models, by debiased linear CKA.
+    """Compare the layers of one or more models with each other, by debiased linear CKA.
 
     \b
     Example:
@@ -136,9 +148,9 @@ def cka(
     session.show([one.to_json() for one in found], *parts, saved)
 
 
-@command.command(cls=GroupedCommand)
+@command.command()
 @_layer_options
-@under("Workspace and output", _figure_option, _force_option, common_options)
+@under("Workspace and output", _figure_option, force_option, common_options)
 def separation(session: Session, figure: str | None, **options: Any) -> None:
     """Measure class separation and the geometry of features.
 
@@ -161,21 +173,21 @@ def _show_separations(session: Session, figure: str | None, records: "Results") 
     session.show(records.to_json(), separation_table(records), "", saved)
 
 
-@command.command(cls=GroupedCommand)
+@command.command()
 @_layer_options
-@under("Workspace and output", _figure_option, _force_option, common_options)
+@under("Workspace and output", _figure_option, force_option, common_options)
 def transferability(session: Session, figure: str | None, **options: Any) -> None:
-    """Estimate transferability without training, and report how well the scores rank this workspace's models.
+    """Estimate without training how well models transfer, and compare the estimates with measured accuracies.
 
     The scores are LogME, H-score and its regularised form, TransRate, GBC and NLEEP, and for models with their
-    own classifier also LEEP and NCE. They use train and val. If the workspace has accuracies of linear probes
-    or fine-tuning for at least three of the models, the table shows Kendall's weighted τ between score and
-    accuracy.
+    own classifier also LEEP and NCE. They use the images of train and val. If the workspace has accuracies of
+    linear probes or fine-tuning for at least three of the models, the table shows Kendall's weighted τ between
+    score and accuracy.
 
     \b
     Example:
-      transferkit analyze transferability --model random:resnet18 \\
-        --data mini/digits --size 48
+      transferkit analyze transferability --data mini/digits --size 48 \\
+        --model imagenet-lite0,random:resnet18,random:resnet34
     """
     _run(session, "transferability", options, partial(_show_transferability, session, figure))
 
@@ -191,12 +203,12 @@ def _show_transferability(session: Session, figure: str | None, records: "Result
     session.show(found.to_json(), *transferability_tables(found), "", saved)
 
 
-@command.command(cls=GroupedCommand)
+@command.command()
 @_layer_options
 @under("Corruptions and probe", with_options(RobustnessSettings))
-@under("Workspace and output", _figure_option, _force_option, common_options)
+@under("Workspace and output", _figure_option, force_option, common_options)
 def robustness(session: Session, figure: str | None, **options: Any) -> None:
-    """Fit a linear probe on clean images and score it on corrupted images of increasing severity.
+    """Score a linear probe, fitted on clean images, on corrupted test images of increasing severity.
 
     \b
     Example:
@@ -225,21 +237,39 @@ def _show_robustness(session: Session, figure: str | None, records: "Results") -
     session.show(records.to_json(), robustness_table(records), "", saved)
 
 
-@command.command(cls=GroupedCommand)
+@command.command()
 @under(
     "Models and data",
-    model_options,
-    click.option("-d", "--data", default="mini/photos", show_default=True, metavar="SPEC", help="One data set."),
+    model_option,
+    click.option(
+        "-d",
+        "--data",
+        default="mini/photos",
+        show_default=True,
+        metavar="SPEC",
+        help="One data set; transferkit datasets list shows all.",
+    ),
+    weights_key_option,
 )
 @under("Images and layers", with_options(InvertSettings))
 @under(
     "Reconstruction",
     with_options(InversionSettings),
-    click.option("--full", is_flag=True, help="Use the published settings at 224 pixels; this needs a GPU."),
     click.option(
-        "--seed", default=0, show_default=True, metavar="N", help="Seed for the initialization of the search."
+        "--full",
+        is_flag=True,
+        help="Use --size 224, --steps 3100, --lr 0.001 and --decoder-depth 6 as Ulyanov et al. (2018) do, where these "
+        "are not given. A GPU is recommended.",
+    ),
+    click.option(
+        "--seed",
+        default=0,
+        show_default=True,
+        metavar="N",
+        help="Seed of the initialisation, and of the splits of data sets without official ones.",
     ),
 )
+@under("Preprocessing of images", preprocessing_options)
 @under("Workspace and output", _figure_option, common_options)
 def inversion(
     session: Session,
@@ -252,8 +282,8 @@ def inversion(
 ) -> None:
     """Reconstruct images from the features of a layer, to show which information the layer keeps.
 
-    The figure has one column per image; the first row shows the originals, and each further row one layer of
-    one model. Options that are given together with --full override it.
+    Each image is found by gradient descent. The figure has one column per image; the first row shows the
+    originals, and each further row one layer of one model.
 
     \b
     Example:

@@ -10,18 +10,21 @@ _OPTIONS = {
     "limit": click.option(
         "--limit",
         metavar="N",
-        help="Number of labelled images, such as 1000, or fraction of them, such as 0.1.",
+        help="Number of images to draw at random from train and val together, as a number (1000) or as a fraction "
+        "(0.1; 1.0 means all). Each class keeps its proportion, and test stays complete.  [default: all]",
     ),
     "shots_per_class": click.option(
         "--shots-per-class",
-        type=click.IntRange(min=1),
+        type=int,
         metavar="N",
-        help="Number of training images per class.",
+        help="Number of images per class to draw at random from train; val is not used. It limits a whole data set, "
+        "unlike --shots, which counts the support images of few-shot episodes.  [default: all]",
     ),
     "budget": click.option(
         "--budget",
         type=click.Choice(["vtab1k"]),
-        help="Use 800 images as train and 200 as val: as many as VTAB-1k, but other images.",
+        help="Draw 800 images for training and 200 for validation, as many as in VTAB-1k, but other images. Give only "
+        "one of --limit, --shots-per-class and --budget.  [default: all images]",
     ),
 }
 
@@ -35,6 +38,8 @@ def budget_options(function: Callable[..., Any]) -> Callable[..., Any]:
         budgets = [_spec_suffix(name, value) for name, value in values.items() if value is not None]
         if len(budgets) > 1:
             raise click.UsageError("--limit, --shots-per-class and --budget exclude each other: give one of them.")
+        if values["shots_per_class"] is not None and values["shots_per_class"] < 1:
+            raise click.UsageError(f"--shots-per-class {values['shots_per_class']} is too small: give 1 or more.")
         if budgets:
             from transferkit.protocols.dataset_catalog import with_budget
 

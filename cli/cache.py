@@ -17,12 +17,16 @@ from transferkit.core.files import readable_bytes
 from transferkit.core.fitted_table import Column, FittedTable, Name
 from transferkit.core.wording import counted
 
-from .session import Section, Session, canonical, common_options, listed
+from .help import Section
+from .session import Session, canonical, common_options, listed
 
 
 @click.group(cls=Section)
 def command() -> None:
-    """Inspect and clean the feature cache.
+    """Inspect, export and clean the feature cache.
+
+    An entry of the cache has the features of one model on one split of a data set, for one or more layers. Its
+    digest identifies it; transferkit cache list prints the first twelve characters.
 
     \b
     Example:
@@ -33,10 +37,10 @@ def command() -> None:
 def _filters(function: click.decorators.FC) -> click.decorators.FC:
     """Add the options that narrow a list of entries."""
     for name, help_text in (
-        ("entry", "Only entries whose digest starts with this prefix."),
-        ("split", "Only this split."),
-        ("data", "Only this data set."),
-        ("model", "Only this model."),
+        ("entry", "Only entries with these digests, of which the first characters are enough."),
+        ("split", "Only entries of these splits, such as train."),
+        ("data", "Only entries of these data sets, as transferkit cache list prints them."),
+        ("model", "Only entries of these models, as transferkit cache list prints them."),
     ):
         function = click.option(f"--{name}", multiple=True, callback=canonical, metavar="NAME,…", help=help_text)(
             function
@@ -55,6 +59,7 @@ def _matches(entry: Entry, filters: Mapping[str, Sequence[str]]) -> bool:
     return named and (not digests or entry.key.digest.startswith(tuple(digests)))
 
 
+_LAYERS_HELP = "Layers to write: names, or last, stages or patterns as in transferkit extract.  [default: last]"
 _KEY_FILTERS = ("model", "data", "split")
 
 
@@ -124,7 +129,9 @@ def _summary(entry: Entry) -> dict[str, Any]:
 @_filters
 @common_options
 def show(session: Session, **filters: tuple[str, ...]) -> None:
-    """Show the key of one entry, and the fields in which it differs from the most similar entry.
+    """Show the key of one entry, and the fields in which the most similar entry differs.
+
+    Exactly one entry must match the filters.
 
     \b
     Example:
@@ -156,7 +163,7 @@ def _difference(nearest: tuple[Entry, list[tuple[str, Any, Any]]] | None) -> dic
 @command.command()
 @common_options
 def verify(session: Session) -> None:
-    """Compare every file of the cache with the digest that was stored when it was written.
+    """Compare every file of the cache with the checksum that was stored when it was written.
 
     The command lists damaged files and exits with 1 if there are any.
 
@@ -176,11 +183,15 @@ def verify(session: Session) -> None:
 
 @command.command()
 @_filters
-@click.option("--layers", multiple=True, callback=listed, default=("last",), metavar="NAME,…", help="Layers.")
-@click.option("-o", "--output", required=True, metavar="FILE", help="The .npz or .parquet file to write.")
+@click.option("--layers", multiple=True, callback=listed, default=("last",), metavar="NAME,…", help=_LAYERS_HELP)
+@click.option("-o", "--output", required=True, metavar="FILE", help="Output file: .npz or .parquet.")
 @common_options
 def export(session: Session, layers: tuple[str, ...], output: str, **filters: tuple[str, ...]) -> None:
-    """Write features as the arrays x, labels and ids; several layers are written under their own names.
+    """Write the features of one cache entry to a NumPy or Parquet file.
+
+    Exactly one entry must match the filters: if several do, also without any filter, the command lists them and
+    exits. The file has the arrays x (images × features), labels and ids, or one array per layer in place of x if
+    there are several layers. Images that could not be decoded are left out.
 
     \b
     Example:
@@ -214,7 +225,7 @@ def _resolved(session: Session, entry: Entry, layers: tuple[str, ...]) -> tuple[
 @click.option("--damaged", is_flag=True, help="Also remove damaged files; the next extraction recomputes them.")
 @common_options
 def prune(session: Session, damaged: bool, **filters: tuple[str, ...]) -> None:
-    """Remove the entries that match, and temporary files of interrupted runs.
+    """Remove the entries that match the filters, and temporary files of interrupted runs.
 
     Without a filter, no finished entry is removed.
 

@@ -14,8 +14,9 @@ from transferkit.core.errors import UsageError
 from transferkit.core.files import readable_bytes
 from transferkit.core.labels import class_counts
 
+from .help import Section
 from .preparing import prepare, verify
-from .session import Section, Session, common_options
+from .session import Session, common_options
 
 if TYPE_CHECKING:
     from transferkit.data.detection.boxed import DetectionDataset
@@ -68,7 +69,7 @@ def _table_row(dataset: "DatasetInfo") -> tuple[str, ...]:
 @click.option(
     "--contact-sheet",
     metavar="FILE.png",
-    help="Draw a contact sheet of one data set: one row of images per class, for at most 100 classes.",
+    help="Also draw a contact sheet of one data set: one row of images per class, for at most 100 classes.",
 )
 @common_options
 def info(session: Session, names: tuple[str, ...], contact_sheet: str | None) -> None:

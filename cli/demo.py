@@ -2,11 +2,12 @@
 
 import click
 
+from .help import GroupedCommand
 from .report import page_line
 from .session import Session, common_options
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @common_options
 def command(session: Session) -> None:
     """Run the whole pipeline on embedded images and weights, and show the results.

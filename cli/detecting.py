@@ -145,10 +145,11 @@ task_option = click.option(
     type=click.Choice(TASKS),
     default="classification",
     show_default=True,
-    help="Task of the network: image classification or object detection.",
+    help="Task that the network is trained for; detection needs data sets with boxes.",
 )
 on_error_option = click.option(
     "--on-error",
     type=click.Choice(("skip", "stop")),
-    help="Skip invalid boxes, or stop with an error.  [default: skip]",
+    help="Handling of invalid annotations: skip leaves them out and lists them, stop ends with an error.  [default: "
+    "skip]",
 )

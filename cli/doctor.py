@@ -5,12 +5,13 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from .help import GroupedCommand
 from .session import Session, common_options
 
 _MARKS = {"ok": "✓", "note": "·", "bad": "✗"}
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @common_options
 def command(session: Session) -> None:
     """Check this machine's software and hardware: torch, device, precision, FAISS, disk, workspace.

@@ -8,36 +8,35 @@ from transferkit.core.fitted_table import Column, FittedTable, Name
 from transferkit.protocols.settings import ExtractSettings
 
 from .budget import budget_options
-from .session import Session, common_options, data_option, model_options
-from .settings import EXTRACTION, GroupedCommand, given, grouped_options, under
+from .help import GroupedCommand, under
+from .session import (
+    Session,
+    common_options,
+    data_option,
+    model_option,
+    preprocessing_options,
+    seed_option,
+    weights_key_option,
+)
+from .settings import EXTRACTION, given, grouped_options
 
 
 @click.command(cls=GroupedCommand)
-@under(
-    "Models and data",
-    model_options,
-    data_option,
-    budget_options,
-    click.option(
-        "--seed",
-        default=0,
-        show_default=True,
-        metavar="N",
-        help="Seed for the splits of data sets without official ones.",
-    ),
-)
+@under("Models and data", model_option, data_option, budget_options, seed_option, weights_key_option)
 @grouped_options(ExtractSettings, EXTRACTION)
+@under("Preprocessing of images", preprocessing_options)
 @under(
     "Workspace and output",
-    click.option("--estimate", is_flag=True, help="Estimate time and disk space, then exit."),
+    click.option("--estimate", is_flag=True, help="Print the estimated time and disk space, then exit."),
     common_options,
 )
 def command(
     session: Session, model: tuple[str, ...], data: tuple[str, ...], seed: int, estimate: bool, **options: Any
 ) -> None:
-    """Extract features of many layers of each encoder for each data set into the feature cache.
+    """Extract features of models on all splits of data sets into the feature cache.
 
-    Features that are already stored are not recomputed; an interrupted extraction continues where it stopped.
+    There is one cache entry per model, data set and split, with all of its layers. Features that are already stored
+    are not recomputed; an interrupted extraction continues where it stopped.
 
     \b
     Example:

@@ -12,15 +12,27 @@ from transferkit.training.settings import TrainerConfig
 
 from .budget import budget_options
 from .detecting import on_error_option, preset_rows, require_own_options, run_detection, task_option
-from .session import Session, common_options, data_option, described_fields, model_options, preset_fields
-from .settings import OTHER, GroupedCommand, given, grouped_options, shared_fields, under, with_options
+from .help import GroupedCommand, under
+from .session import (
+    Session,
+    common_options,
+    data_option,
+    described_fields,
+    force_option,
+    model_option,
+    preprocessing_options,
+    preset_fields,
+    weights_key_option,
+)
+from .settings import OTHER, given, grouped_options, shared_fields, with_options
 
 _IN_DETECTION = {
-    "lr": f"Detection takes one rate for the whole batch, by default {DetectSettings.lr:g}, and never multiplies it.",
-    "batch": f"For detection, the number of images per step of all processes, by default {DetectSettings.batch}.",
-    "weight_decay": "Detection takes one value, and excludes the scale and shift of batch normalisation layers.",
+    "lr": f"Detection takes one rate (default {DetectSettings.lr:g}) for the whole batch, and never multiplies it.",
+    "batch": "For detection, one number of images per step of all processes together (default "
+    f"{DetectSettings.batch}).",
+    "weight_decay": "Detection takes one value, which excludes the scale and shift of batch normalisation layers.",
     "clip": f"The default for detection is {DetectSettings.clip:g}.",
-    "seed": "For detection, also the seed for new weights.",
+    "seed": "For detection, also the seed of new weights.",
 }
 
 
@@ -31,16 +43,22 @@ _SHARED = shared_fields(FinetuneSettings, DetectSettings, notes=_IN_DETECTION)
 @under(
     "Task, models and data",
     task_option,
-    model_options,
+    model_option,
     data_option,
     click.option(
         "--preset",
         metavar="NAME",
         help=f"Preset of all settings: {', '.join(PRESETS)}; for detection {', '.join(DETECT_PRESETS)}.  "
-        "[default: quick; voc0712 and coco for these data sets]",
+        "[default: quick; for the data sets voc0712 and coco the preset of that name]",
     ),
-    click.option("--presets", "show_presets", is_flag=True, help="Describe the presets, then exit."),
+    click.option(
+        "--presets",
+        "show_presets",
+        is_flag=True,
+        help="Describe the presets, then exit; with --json, print all of their settings.",
+    ),
     budget_options,
+    weights_key_option,
 )
 @grouped_options(
     FinetuneSettings,
@@ -49,11 +67,21 @@ _SHARED = shared_fields(FinetuneSettings, DetectSettings, notes=_IN_DETECTION)
 )
 @under("Options of --task detection", with_options(DetectSettings, skip=tuple(_SHARED)), on_error_option)
 @under("Hardware", with_options(TrainerConfig, skip=("compile", "logger", "checkpoint_minutes")))
+@under("Preprocessing of images", preprocessing_options)
 @under(
     "Workspace and output",
-    click.option("--keep", is_flag=True, help="Keep the fine-tuned network in the workspace, as a model."),
-    click.option("--force", is_flag=True, help="Recompute finished cells."),
-    click.option("--yes", is_flag=True, help="Start even runs that take hours on a CPU."),
+    click.option(
+        "--keep",
+        is_flag=True,
+        help="Keep the trained weights in the workspace, as the model run:finetuned-DATA-DIGEST or, for detection, as "
+        "a file:PATH#ARCH. The command prints the name.",
+    ),
+    force_option,
+    click.option(
+        "--yes",
+        is_flag=True,
+        help="Start even if the training would take more than an hour on a CPU, which is refused otherwise.",
+    ),
     common_options,
 )
 def command(
@@ -70,14 +98,13 @@ def command(
 ) -> None:
     """Train the whole network on a target data set, and score it on the test images.
 
-    Several learning rates, batch sizes or weight decays form a grid: each setting is scored on held-out
-    images, and the best one is trained again on all images. The defaults shown are those of the preset quick.
-    The same command continues an interrupted run exactly where it stopped.
+    Several learning rates, batch sizes or weight decays form a grid: each setting is trained and scored on
+    held-out images, and the best one is trained again on the images of train and val. The defaults shown are
+    those of the preset quick; other presets have others. The same command continues an interrupted run exactly
+    where it stopped.
 
     With --task detection, the network becomes the backbone of the detector that --detector names; it is
-    trained and scored on images with boxes (voc0712, coco, mini/scenes). Then --batch is the total over all
-    processes, and --lr applies to that batch, for any number of processes. Options of the other task are
-    rejected.
+    trained and scored on images with boxes (voc0712, coco, mini/scenes). Options of the other task are refused.
 
     \b
     Example:

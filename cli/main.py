@@ -11,25 +11,29 @@ from transferkit.core.errors import TransferkitError
 from transferkit.core.plugins import add_plugins
 from transferkit.core.registry import unknown_name
 
+from .help import HelpContext
+
 COMMANDS = {
     "demo": "Run the whole pipeline on embedded images and weights.",
-    "pretrain": "Train an encoder with cross-entropy, contrastive or joint objectives.",
+    "pretrain": "Train a network with cross-entropy, contrastive losses, or a sum of them.",
     "extract": "Extract features into the feature cache.",
     "probe": "Evaluate cached features; extract missing features first.",
-    "finetune": "Train the whole network on a target data set.",
+    "finetune": "Train the whole network on a target data set, for classification or detection.",
     "analyze": "Analyze representations, layer by layer.",
     "study": "Run a grid of models, data sets, protocols and seeds.",
     "report": "Write a report of the records: a page, tables and figures.",
     "results": "List and export result records.",
     "datasets": "List, prepare and verify data sets.",
-    "models": "Show encoders and their layers; import and export checkpoints.",
-    "cache": "Inspect and clean the feature cache.",
+    "models": "List models and their layers; import and export their weights.",
+    "cache": "Inspect, export and clean the feature cache.",
     "doctor": "Check this machine's software and hardware.",
 }
 
 
 class LazyGroup(click.Group):
     """A group whose commands are defined in modules of the same name, which are imported on use."""
+
+    context_class = HelpContext
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order in which a new user needs them."""
@@ -94,7 +98,9 @@ def _split_plugins(args: Sequence[str]) -> tuple[list[str], list[str]]:
 def cli() -> None:
     """Measure how well a visual representation transfers, why, and at what cost.
 
-    Features of many layers are extracted once into a cache; every evaluation then reads the cache.
+    Features of many layers are extracted once into a cache; every evaluation then reads the cache. Data sets, runs,
+    features, results and reports are kept in the workspace: the folder that --workspace or
+    $TRANSFERKIT_WORKSPACE names, else ./transferkit-workspace.
 
     \b
     Start here:

@@ -8,12 +8,13 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from .session import Section, Session, common_options, completed, listed, spec_options
+from .help import Section
+from .session import Session, common_options, completed, listed, preprocessing_options, weights_key_option
 
 
 @click.group(cls=Section)
 def command() -> None:
-    """Show encoders and their layers; import and export checkpoints.
+    """List models and their layers; import and export their weights.
 
     \b
     Example:
@@ -57,14 +58,26 @@ def _run_description(run: Any) -> str:
 @command.command()
 @click.argument("spec")
 @click.option(
-    "--layers", multiple=True, callback=listed, help="Layers: last, stages, all, or patterns.", default=("all",)
+    "--layers",
+    multiple=True,
+    callback=listed,
+    default=("all",),
+    metavar="NAME,…",
+    help="Layers to print: last, stages, all, or module names with wildcards, such as layer*.  [default: all]",
 )
 @click.option(
     "--pooling",
-    help="Pooling of a map or of tokens to one vector.  [default: the network's own where it fits, else the mean]",
+    metavar="NAME",
+    help="Pooling of feature maps or tokens to one vector.  [default: the model's own where it fits, else the mean]",
 )
-@click.option("--size", type=click.IntRange(min=1), help="Input size in pixels per side.")
-@spec_options
+@click.option(
+    "--size",
+    type=int,
+    metavar="N",
+    help="Input size in pixels per side.  [default: the size that the model was trained for]",
+)
+@weights_key_option
+@preprocessing_options
 @common_options
 def layers(
     session: Session,
@@ -73,7 +86,7 @@ def layers(
     pooling: str | None,
     size: int | None,
 ) -> None:
-    """Print the layers of SPEC with their shapes, in forward order.
+    """Print the layers of a model with their shapes, in forward order.
 
     The heading shows the preprocessing of the images.
 
@@ -112,7 +125,7 @@ def layers(
 )
 @common_options
 def export(session: Session, spec: str, output: str, style: Any) -> None:
-    """Write the weights of SPEC so that torchvision or timm loads them without missing keys.
+    """Write the weights of a model so that torchvision or timm loads them without missing keys.
 
     A model that was trained without a classifier gets one with zero weights.
 
@@ -128,15 +141,27 @@ def export(session: Session, spec: str, output: str, style: Any) -> None:
 
 @command.command("import")
 @click.argument("file", metavar="FILE")
-@click.option("--arch", required=True, metavar="ARCH", help="Architecture of the network, as in random:ARCH.")
-@click.option("--name", required=True, metavar="NAME", help="Name of the new run, which is the model run:NAME.")
-@click.option("--size", type=click.IntRange(min=1), help="Input size in pixels per side.")
-@spec_options
+@click.option(
+    "--arch",
+    required=True,
+    metavar="ARCH",
+    help="Architecture of the network: a name of torchvision or timm, such as resnet18 or timm:resnet18.",
+)
+@click.option("--name", required=True, metavar="NAME", help="Name of the new model, which is then run:NAME.")
+@click.option(
+    "--size",
+    type=int,
+    metavar="N",
+    help="Input size of the model in pixels per side.  [default: that of ARCH in its library]",
+)
+@weights_key_option
+@preprocessing_options
 @common_options
 def import_(session: Session, file: str, arch: str, name: str, size: int | None) -> None:
-    """Copy the weights in FILE into the workspace, as a run.
+    """Copy the weights of a checkpoint into the workspace, as the model run:NAME.
 
-    FILE may come from any program. A classifier with another number of classes than ARCH's own is omitted.
+    FILE is a checkpoint (.pt, .pth, .ckpt or .safetensors) of any program. Its classifier is left out if it has
+    another number of classes than that of ARCH.
 
     \b
     Example:

@@ -13,6 +13,7 @@ from rich.text import Text
 from transferkit.core.errors import TransferkitError, UsageError
 from transferkit.reports.rendering import Part
 
+from .help import GroupedCommand
 from .session import Session, common_options
 
 if TYPE_CHECKING:
@@ -22,29 +23,33 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("names", nargs=-1, required=True)
 @click.option(
     "--from",
     "sources",
     metavar="PATH",
     multiple=True,
-    help="A local archive (zip, tar, tar.gz …), a folder of archives, or the unpacked folder, which is linked "
-    "to and not copied. May be given several times for one data set.",
+    help="Local archive (zip, tar, tar.gz …), folder of archives, or unpacked folder, which is linked to and not "
+    "copied. May be given several times for one data set.",
 )
 @click.option(
     "--url",
     "urls",
     metavar="URL",
     multiple=True,
-    help="Alternative URL of the archive, or of a folder of archives if it ends in /; $TRANSFERKIT_MIRROR is the "
-    "URL of a mirror with one folder per data set. May be given several times for one data set.",
+    help="Other URL of the archive, or of a folder of archives if it ends in /; may be given several times for one "
+    "data set. $TRANSFERKIT_MIRROR is the URL of a mirror with one folder per data set.",
 )
-@click.option("--copy/--no-copy", default=False, help="Copy an unpacked folder instead of linking to it.")
+@click.option(
+    "--copy/--no-copy",
+    default=False,
+    help="Copy the folder given by --from, instead of linking to it.  [default: off]",
+)
 @click.option(
     "--keep-archives/--no-keep-archives",
     default=False,
-    help="Keep downloaded archives after unpacking; archives given by --from are always kept.",
+    help="Keep downloaded archives after unpacking; archives given by --from are always kept.  [default: off]",
 )
 @common_options
 def prepare(
@@ -55,16 +60,17 @@ def prepare(
     copy: bool,
     keep_archives: bool,
 ) -> None:
-    """Download and unpack data sets, or use local archives; data sets that are ready are not changed.
+    """Download and unpack data sets, or unpack local archives of them.
 
-    After an interruption, the same command continues. If a licence or a login prevents the download, the
-    command prints the manual steps and exits with 1. For a group such as paper12, it prepares all data sets
-    that it can. Detection data sets (voc0712, coco) are prepared in the same way. Data sets are stored in the
-    workspace, or in $TRANSFERKIT_DATA.
+    NAMES are names that transferkit datasets list shows, including detection data sets (voc0712, coco), and groups
+    such as paper12, the twelve data sets of Islam et al. (2021). Of a group, all data sets that can be downloaded
+    are prepared. Data sets that are ready are not changed. After an interruption, the same command continues. If a
+    licence or a login prevents the download, the command prints the manual steps and exits with 1. Data sets are
+    stored in the folder data of the workspace, or in $TRANSFERKIT_DATA.
 
     \b
     Example:
-      transferkit datasets prepare mini/digits
+      transferkit datasets prepare dtd
       transferkit datasets prepare isic --from ~/Downloads
     """
     from transferkit.download.preparing import Request
@@ -92,11 +98,11 @@ def prepare(
     _show(session, [asdict(dataset) for dataset in done], [table] if done else [], failed)
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("names", nargs=-1, required=True)
 @common_options
 def verify(session: Session, names: tuple[str, ...]) -> None:
-    """Decode every image of data sets, compare the counts with published ones, and find duplicates.
+    """Decode all images of data sets, compare the counts with published ones, and find duplicates.
 
     The command exits with 1 if counts differ, if an image cannot be decoded, or if the same image is in two
     splits, or in train with two labels. Near duplicates are listed and do not change the exit code. The first

@@ -11,8 +11,9 @@ from transferkit.protocols.pretraining.presets import PRESETS
 from transferkit.protocols.pretraining.settings import PretrainSettings
 from transferkit.training.settings import TrainerConfig
 
+from .help import GroupedCommand, under
 from .session import Session, common_options, described_fields, preset_fields
-from .settings import OTHER, GroupedCommand, given, grouped_options, under, with_options
+from .settings import OTHER, given, grouped_options, with_options
 
 
 def _losses_of_plugins() -> dict[str, str]:
@@ -27,7 +28,7 @@ def _losses_of_plugins() -> dict[str, str]:
 
 _GROUPS = {
     "Objective, data and model": ("loss", "data", "model", "seed"),
-    "Optimization": (
+    "Optimisation": (
         "epochs",
         "batch",
         "accumulate",
@@ -51,7 +52,7 @@ _GROUPS = {
         "blur_prob",
         "augment_on",
     ),
-    "Evaluation and preprocessing of the encoder": (OTHER,),
+    "Evaluation and preprocessing of the trained model": (OTHER,),
 }
 
 
@@ -59,12 +60,23 @@ _GROUPS = {
 @under(
     "Run",
     click.option("--preset", metavar="NAME", help=f"Preset of all settings: {', '.join(PRESETS)}.  [default: mini]"),
-    click.option("--presets", "show_presets", is_flag=True, help="Describe the presets, then exit."),
-    click.option("--name", metavar="NAME", help="Name of the run.  [default: made of loss, data, model and seed]"),
+    click.option(
+        "--presets",
+        "show_presets",
+        is_flag=True,
+        help="Describe the presets, then exit; with --json, print all of their settings.",
+    ),
+    click.option(
+        "--name",
+        metavar="NAME",
+        help="Name of the run. If a run of this name was started with other settings, the command refuses to continue "
+        "it.  [default: made of loss, data, model and seed]",
+    ),
     click.option(
         "--resume/--no-resume",
         default=None,
-        help="Resume the run where it stopped, or start it again.  [default: resume if the run exists]",
+        help="Continue the run of this name, which must exist, or delete its weights and checkpoints and start it "
+        "again.  [default: continue if it exists]",
     ),
 )
 @grouped_options(PretrainSettings, _GROUPS, notes=_losses_of_plugins())
@@ -78,11 +90,11 @@ def command(
     resume: bool | None,
     **options: Any,
 ) -> None:
-    """Train an encoder with cross-entropy, contrastive or joint objectives.
+    """Train a network with a cross-entropy loss, contrastive losses, or a weighted sum of them.
 
-    The defaults shown are those of the preset mini, which runs on any machine. The run is stored in the
-    workspace as the model run:NAME; latest is the run that finished last. The same command, or only its
-    --name, continues an interrupted run exactly where it stopped.
+    The defaults shown are those of the preset mini, which takes minutes on two CPU cores. The run is stored in the
+    workspace, and is then the model run:NAME for all other commands; latest is the run that finished last. The
+    same command, or transferkit pretrain --name NAME, continues an interrupted run exactly where it stopped.
 
     \b
     Example:

@@ -10,17 +10,20 @@ from transferkit.probes import PROBES
 from transferkit.protocols.settings import ExtractSettings
 
 from .budget import budget_options
-from .session import Session, common_options, data_option, listed, listed_integers, model_options
-from .settings import (
-    EXTRACTION,
-    Decorator,
-    GroupedCommand,
-    field_help,
-    given,
-    grouped_options,
-    protocol_options,
-    under,
+from .help import Decorator, GroupedCommand, under
+from .session import (
+    Session,
+    common_options,
+    data_option,
+    force_option,
+    listed,
+    listed_integers,
+    model_option,
+    preprocessing_options,
+    seed_option,
+    weights_key_option,
 )
+from .settings import EXTRACTION, field_help, given, grouped_options, protocol_options, with_default
 
 if TYPE_CHECKING:
     from transferkit.core.fitted_table import FittedTable
@@ -41,21 +44,20 @@ def _list_option(probe: "Probe[Any]", name: str) -> Decorator:
         multiple=True,
         callback=listed_integers if numbers else listed,
         metavar="N,…" if numbers else "NAME,…",
-        help=f"{field_help(probe.settings_type)[name]}  [default: {','.join(map(str, values))}]",
+        help=with_default(field_help(probe.settings_type)[name], ",".join(map(str, values))),
     )
 
 
 _LISTS = {name: _list_option(probe, name) for probe in PROBES.values() for name in probe.lists}
+_NOTES = {
+    "device": "The fits of linear, knn and fewshot use the first visible GPU in any case, which CUDA_VISIBLE_DEVICES "
+    "can hide; semantic is fitted on the CPU.",
+}
 _SETTINGS = tuple(probe.settings_type for probe in PROBES.values())
 
 
 @click.command(cls=GroupedCommand)
-@under(
-    "Models and data",
-    model_options,
-    data_option,
-    budget_options,
-)
+@under("Models and data", model_option, data_option, budget_options, weights_key_option)
 @under(
     "Evaluation",
     click.option(
@@ -67,18 +69,20 @@ _SETTINGS = tuple(probe.settings_type for probe in PROBES.values())
         metavar="NAME,…",
         help=f"Evaluation protocols: {', '.join(PROBES)}.  [default: linear]",
     ),
-    click.option("--compare", is_flag=True, help="Also compare each pair of models on the same rows or images."),
-    click.option("--seed", default=0, show_default=True, metavar="N", help="Seed for data splits and random sampling."),
-    click.option("--force", is_flag=True, help="Recompute finished cells."),
+    click.option("--compare", is_flag=True, help="Also compare each pair of models on the same test images."),
+    seed_option,
+    force_option,
     click.option(
         "--max-memory",
         type=float,
         metavar="GIB",
-        help="Memory limit for one layer; larger layers are read in chunks.  [default: half of the free memory]",
+        help="Memory for the features of one layer, in GiB; a larger layer is read from the disk in chunks.  "
+        "[default: half of the free memory]",
     ),
 )
 @protocol_options(PROBES, replaced=_LISTS)
-@grouped_options(ExtractSettings, EXTRACTION)
+@grouped_options(ExtractSettings, EXTRACTION, notes=_NOTES)
+@under("Preprocessing of images", preprocessing_options)
 @under("Workspace and output", common_options)
 def command(
     session: Session,
@@ -93,12 +97,20 @@ def command(
 ) -> None:
     """Evaluate cached features; missing features are extracted first.
 
-    Options that are given several times or as comma-separated lists are combined: every model on every data
-    set, every layer, every protocol. The split that selects hyper-parameters is never the split that scores.
+    There is one result for each combination of the listed models, data sets, layers, protocols, --shots and
+    --level. Lists of --k, --temperature and --metric are candidates instead, from which the validation images
+    select. The images that select hyper-parameters are never those that score. Options of a protocol that is not
+    selected are refused. Those under Extraction matter only for features that are not cached yet; features of
+    each --precision are cached separately.
 
-    With --compare, every layer that two models have in common is compared, or else the last layer of each.
-    One row per model then shows its means under every protocol with records, including fine-tuning and
-    detection. With --json, the output is an object with "results", "comparisons" and "over_datasets".
+    The protocols are linear (logistic regression), knn (nearest neighbours), fewshot (few training images per
+    class) and semantic (linear prediction of image properties, such as colour, texture and shape).
+
+    With --compare, two models are compared on every layer that both have, or else on their last layers: by
+    McNemar's test on the same test images, by a t test on the same episodes or draws, and by Wilcoxon's
+    signed-rank test over several data sets. A further table shows the means of the compared models over data
+    sets, under every protocol with stored results, including fine-tuning and detection. With --json, the output
+    is an object with "results", "comparisons" and "over_datasets".
 
     \b
     Example:

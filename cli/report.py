@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .help import GroupedCommand
 from .results import filter_options
 from .session import Session, canonical, common_options
 
@@ -22,28 +23,30 @@ FORMATS = {
 _KINDS = {"model": "model", "data": "data set", "protocol": "protocol"}
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.option(
     "-o",
     "--output",
     metavar="FILE",
-    help="Output file, whose extension sets the format.  [default: report.* in the reports folder]",
+    help="Output file, whose extension sets the format: .html, .md, .csv, .tex, .json or .parquet.  "
+    "[default: reports/report.html in the workspace, or with the extension of --format]",
 )
 @click.option(
     "--format",
     "format_name",
     type=click.Choice(list(FORMATS)),
-    help="One HTML page; tables of models × data sets (md, latex); or the records (csv, json, parquet).  "
-    "[default: from the extension of --output, else page]",
+    help="One HTML page; tables of models × data sets (md, latex); or all records (csv, json, parquet).  "
+    "[default: that of the extension of --output, else page]",
 )
 @click.option("--figures", metavar="DIR", help="Folder to which every chart is also written, as SVG, PDF and PNG.")
-@click.option("--terminal", is_flag=True, help="Print the ranking in the terminal instead of writing a page.")
+@click.option("--terminal", is_flag=True, help="Print the rankings in the terminal, and write no page.")
 @click.option(
     "--gallery",
     multiple=True,
     callback=canonical,
     metavar="DATA,…",
-    help="Data sets for which neighbours and maps are shown; none for no gallery.  [default: the first]",
+    help="Data sets for which the page shows nearest neighbours and two-dimensional maps of images, by the features "
+    "of the two best models; none shows no gallery.  [default: the first data set]",
 )
 @filter_options
 @common_options
@@ -58,8 +61,10 @@ def command(
 ) -> None:
     """Write the records of this workspace as one self-contained page, or as tables and figures.
 
-    The page summarises the results in words; a click on a number shows its source. Only significant results
-    are in bold. Damaged records and records of another version are left out and listed.
+    A record is the stored result of one model, data set, layer, protocol and seed. The page summarises the
+    records in words; a click on a number shows its source. A score is bold if it is significantly better than that
+    of every other model (paired tests with Holm's correction at 5 %), and a mean rank if it is so by Nemenyi's
+    test. Damaged records, and those that another version of transferkit wrote, are left out and listed.
 
     \b
     Example:

@@ -9,7 +9,8 @@ from transferkit.core.results import Results, ResultStore
 from transferkit.core.wording import counted
 from transferkit.reports.tables import write_table
 
-from .session import Section, Session, canonical, common_options
+from .help import Section
+from .session import Session, canonical, common_options
 
 
 @click.group(cls=Section)
@@ -30,14 +31,13 @@ def _selected(session: Session, **filters: tuple[str, ...]) -> Results:
 
 def filter_options(function: click.decorators.FC) -> click.decorators.FC:
     """Add the options that narrow a list of records."""
-    for name in ("protocol", "data", "model"):
-        option = click.option(
-            f"--{name}",
-            multiple=True,
-            callback=canonical,
-            metavar="NAME",
-            help=f"Only records of this {name}.",
-        )
+    texts = {
+        "protocol": "Only records of these protocols and analyses, such as linear, finetune, detection or separation.",
+        "data": "Only records of these data sets.",
+        "model": "Only records of these models.",
+    }
+    for name, text in texts.items():
+        option = click.option(f"--{name}", multiple=True, callback=canonical, metavar="NAME,…", help=text)
         function = option(function)
     return function
 
@@ -58,7 +58,13 @@ def list_records(session: Session, **filters: tuple[str, ...]) -> None:
 
 @command.command()
 @filter_options
-@click.option("-o", "--output", required=True, metavar="FILE", help="A .csv, .json, .md, .parquet or .tex file.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="FILE",
+    help="Output file, whose extension sets the format: .csv, .json, .md, .parquet or .tex.",
+)
 @common_options
 def export(session: Session, output: str, **filters: tuple[str, ...]) -> None:
     """Write the records of this workspace to a table file.

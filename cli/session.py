@@ -18,22 +18,32 @@ from rich.table import Table
 from rich.text import Text
 
 from transferkit.core.progress import Reporter
-from transferkit.core.workspace import Workspace
+from transferkit.core.workspace import DEFAULT_NAME, Workspace
 from transferkit.reports.progress import reporter_for
 from transferkit.reports.rendering import Part, rendered
 
-MODEL_HELP = "Encoders; see transferkit models list.  [default: latest, else imagenet-lite0]"
+from .help import GENERAL, Decorator, under
+
+MODEL_HELP = (
+    "Models, such as timm:resnet18, run:NAME or file:PATH#ARCH; transferkit models list explains all forms. latest is "
+    "the pretraining run that finished last; imagenet-lite0 has ImageNet weights and needs no download.  "
+    "[default: latest, else imagenet-lite0]"
+)
+DATA_HELP = (
+    "Data sets, such as dtd, or folder:PATH for your own images in one folder per class; transferkit datasets list "
+    "shows all. mini is a suite of 12 small data sets that needs no download.  [default: mini]"
+)
+WORKSPACE_HELP = (
+    "Folder of data sets, runs, features, results and reports.  "
+    f"[default: $TRANSFERKIT_WORKSPACE, else ./{DEFAULT_NAME}]"
+)
+SEED_HELP = "Seed of random draws, such as --limit and the splits of data sets without official ones.  [default: 0]"
 _COMMA = re.compile(r",(?![^()]*\))")  # separates list items; not within the parentheses of an option's value
-PLUGIN_HELP = "Python file that adds models, data sets, probes, analyses, losses or targets; also $TRANSFERKIT_PLUGINS."
+PLUGIN_HELP = (
+    "Python file that adds models, data sets, probes, analyses, losses or targets, as those in $TRANSFERKIT_PLUGINS "
+    "do. May be given several times."
+)
 PIPE_WIDTH = 160  # width of tables that go to a file or a pipe, where no terminal sets one
-
-
-class Section(click.Group):
-    """A group that lists its commands in the order of their definitions."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order of their definitions."""
-        return list(self.commands)
 
 
 @dataclass(frozen=True)
@@ -104,10 +114,13 @@ def preset_fields(preset: Any) -> dict[str, str]:
 def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--workspace``, ``--json`` and ``--quiet``; the function receives a ``Session`` as first argument."""
 
-    @click.option("--workspace", metavar="DIR", help="Folder of features and results.", envvar="TRANSFERKIT_WORKSPACE")
+    @click.option("--workspace", metavar="DIR", help=WORKSPACE_HELP, envvar="TRANSFERKIT_WORKSPACE")
     @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
-    @click.option("-q", "--quiet", is_flag=True, help="Print only the result.")
-    @click.option("--plugin", multiple=True, expose_value=False, metavar="FILE.py", help=PLUGIN_HELP)
+    @under(
+        GENERAL,
+        click.option("-q", "--quiet", is_flag=True, help="Print only the result, without progress and notes."),
+        click.option("--plugin", multiple=True, expose_value=False, metavar="FILE.py", help=PLUGIN_HELP),
+    )
     @wraps(function)
     def command(*, workspace: str | None, as_json: bool, quiet: bool, **options: Any) -> Any:
         session = Session(Workspace.at(workspace), reporter_for(quiet=quiet), as_json)
@@ -130,52 +143,62 @@ def _split_items(ctx: click.Context, param: click.Parameter, values: tuple[str, 
     return parts
 
 
-_SPEC_OPTIONS: dict[str, tuple[str, str]] = {
-    "weights_key": (
-        "NAME",
-        "Copy of the weights to load from a checkpoint with several, such as model_ema or target_encoder.  "
-        "[default: the copy that the method evaluates]",
-    ),
-    "resize": ("N", "Size in pixels to which an image is resized before the crop, at the encoder's own input size."),
-    "fit": ("NAME", "Side that is resized: shorter, squash (both sides) or border (the longer side, padded)."),
-    "interpolation": ("NAME", "Interpolation of the resize: bilinear, bicubic or area."),
-    "mean": ("X,…", "Mean of the channels, one number or three, for values from 0 to 1."),
-    "std": ("X,…", "Standard deviation of the channels, one number or three."),
-}
-
-
-data_option = click.option(
-    "-d", "--data", multiple=True, default=("mini",), metavar="SPEC,…", help="Data sets.  [default: mini]"
-)
+data_option = click.option("-d", "--data", multiple=True, default=("mini",), metavar="SPEC,…", help=DATA_HELP)
 """``--data``, which accepts several data sets."""
 
+seed_option = click.option("--seed", default=0, metavar="N", help=SEED_HELP)
+"""``--seed`` of commands whose settings have no seed."""
 
-def spec_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that become part of model specs; the function does not receive them."""
-    for name, (metavar, text) in reversed(_SPEC_OPTIONS.items()):
-        default = "" if name == "weights_key" else "  [default: the encoder's own]"
-        function = click.option(
-            "--" + name.replace("_", "-"),
-            name,
-            metavar=metavar,
-            is_eager=True,
-            expose_value=False,
-            callback=_store_spec_option,
-            help=text + default,
-        )(function)
-    return function
+force_option = click.option("--force", is_flag=True, help="Recompute results that are stored already.")
+"""``--force``."""
 
 
-def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--model``, which accepts several models, and the options that become part of their specs."""
-    model = click.option("-m", "--model", multiple=True, callback=_models, metavar="SPEC,…", help=MODEL_HELP)
-    return model(spec_options(function))
+def _spec_option(name: str, metavar: str, text: str) -> Decorator:
+    """Return an option that becomes part of model specs; the function does not receive it."""
+    return click.option(
+        name, metavar=metavar, is_eager=True, expose_value=False, callback=_store_spec_option, help=text
+    )
 
 
 def _store_spec_option(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
     """Store the text of an option until the specs are parsed; several numbers become a tuple."""
     if value is not None:
         ctx.meta.setdefault("spec_options", {})[param.name] = f"({value})" if "," in value else value
+
+
+_OWN = "  [default: the model's own]"
+
+weights_key_option = _spec_option(
+    "--weights-key",
+    "NAME",
+    "Copy of the weights to load, such as model_ema, if a checkpoint file (file:PATH#ARCH) has several.  "
+    "[default: the copy that the authors of its training method evaluate]",
+)
+"""``--weights-key``, which becomes part of the specs of checkpoint files."""
+
+preprocessing_options = under(
+    "Preprocessing of images",
+    _spec_option(
+        "--resize",
+        "N",
+        "Size in pixels to which images are resized before the centre crop at the model's own input size, such as 256 "
+        f"for a model of 224 pixels. With another --size, it changes in proportion.{_OWN}",
+    ),
+    _spec_option(
+        "--fit",
+        "NAME",
+        "Side that --resize sets: shorter, squash (both sides, which changes the aspect ratio) or border (the longer "
+        f"side; the rest is padded with the mean colour).{_OWN}",
+    ),
+    _spec_option("--interpolation", "NAME", f"Interpolation of the resize: bilinear, bicubic or area.{_OWN}"),
+    _spec_option(
+        "--mean",
+        "X,…",
+        f"Mean that is subtracted from the channels, one number or three, for values from 0 to 1.{_OWN}",
+    ),
+    _spec_option("--std", "X,…", f"Standard deviation that divides the channels, one number or three.{_OWN}"),
+)
+"""Options of the preprocessing, which become part of the specs of all models."""
 
 
 def _models(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -186,8 +209,12 @@ def _models(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
     return completed(*specs)
 
 
+model_option = click.option("-m", "--model", multiple=True, callback=_models, metavar="SPEC,…", help=MODEL_HELP)
+"""``--model``, which accepts several models."""
+
+
 def completed(*specs: str) -> tuple[str, ...]:
-    """Return the specs with the options of ``spec_options``; ``--weights-key`` applies only to checkpoints."""
+    """Return the specs with the preprocessing options, and those of checkpoint files with ``--weights-key``."""
     from transferkit.models.options import with_options
 
     options = dict(click.get_current_context().meta.get("spec_options", {}))

@@ -11,9 +11,8 @@ import click
 
 from transferkit.core.errors import PluginError
 
+from .help import Decorator, under
 from .session import listed, listed_integers, listed_numbers, number_tuple
-
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def field_help(settings_type: type) -> dict[str, str]:
@@ -27,6 +26,22 @@ def field_help(settings_type: type) -> dict[str, str]:
 def _as_sentence(text: str) -> str:
     first = text[0] if text.startswith("`") else text[0].upper()  # a literal keeps its case
     return (first + text[1:]).replace("``", "").strip().rstrip(".") + "."
+
+
+def with_default(sentence: str, default: str, *, note: str = "") -> str:
+    """Return the help of an option: a sentence, and its default as the last part.
+
+    Args:
+        sentence: description; if it ends with ``; by default …``, it states the default itself.
+        default: text of the default unless the sentence states one; empty for none.
+        note: further sentence, which begins with a space.
+
+    >>> with_default("Learning rate; by default 0.01 for prior.", "")
+    'Learning rate.  [default: 0.01 for prior]'
+    """
+    text, _, stated = sentence.removesuffix(".").partition("; by default ")
+    default = stated or default
+    return f"{text}.{note}" + (f"  [default: {default}]" if default else "")
 
 
 def options_of(
@@ -53,14 +68,14 @@ def options_of(
             options.append(replaced[field.name])
             continue
         default = field.default if field.default is not MISSING else None
-        default_text = "" if default in (None, "", ()) else f"  [default: {_as_text(default)}]"
+        default_text = "" if default in (None, "", ()) else _as_text(default)
         note = f" {notes[field.name]}" if notes and field.name in notes else ""
         option = "--" + field.name.replace("_", "-")
         options.append(
             click.option(
                 f"{option}/--no-{option[2:]}" if hints[field.name] is bool else option,
                 field.name,
-                help=help_texts[field.name] + note + default_text,
+                help=with_default(help_texts[field.name], default_text, note=note),
                 **_option_type(hints[field.name]),
             )
         )
@@ -72,7 +87,7 @@ def _as_text(default: Any) -> str:
         return "on" if default else "off"
     if isinstance(default, tuple):
         return ",".join(map(_as_text, default))
-    return f"{default:g}" if isinstance(default, float) else str(default)
+    return f"{default:g}".replace("e-0", "e-") if isinstance(default, float) else str(default)
 
 
 def _option_type(hint: Any) -> dict[str, Any]:
@@ -93,59 +108,6 @@ def _option_type(hint: Any) -> dict[str, Any]:
     if hint is bool:
         return {"default": None}
     return {"type": hint, "metavar": {int: "N", float: "X", str: "NAME"}[hint]}
-
-
-class GroupedCommand(click.Command):
-    """A command whose help lists options under the headings that ``under`` gave them.
-
-    Raises: PluginError: if two options have the same name: one of them comes from the settings of a plug-in.
-    """
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        owners: dict[str, click.Parameter] = {}
-        for param in self.params:
-            for name in {param.name or "", *param.opts, *param.secondary_opts}:
-                if (owner := owners.setdefault(name, param)) is not param:
-                    raise PluginError(
-                        f"The option {param.opts[0]} is defined twice, under the headings {_heading(owner)!r} and "
-                        f"{_heading(param)!r}. Rename the setting of the plug-in."
-                    )
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write one section per heading, in the order of the first option of each."""
-        sections: dict[str, list[tuple[str, str]]] = {}
-        heading = ""
-        for param in self.get_params(ctx):
-            if isinstance(param, click.Option) and (record := param.get_help_record(ctx)) is not None:
-                heading = _heading(param) or heading  # --help comes last and has no heading of its own
-                sections.setdefault(heading, []).append(record)
-        for heading, records in sections.items():
-            with formatter.section(heading):
-                formatter.write_dl(records)
-
-
-def _heading(param: click.Parameter) -> str:
-    return getattr(param, "heading", "")
-
-
-def under(heading: str, *decorators: Decorator) -> Decorator:
-    """Return a decorator that adds options under a heading of the help, in the given order.
-
-    Args:
-        heading: heading of the options that do not have one yet.
-        decorators: decorators that add options, such as those of ``click.option``.
-    """
-
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        for decorator in reversed(decorators):
-            function = decorator(function)
-            for param in getattr(function, "__click_params__", ()):
-                if not hasattr(param, "heading"):
-                    param.heading = heading
-        return function
-
-    return decorate
 
 
 def with_options(settings_type: type, **changes: Any) -> Decorator:
@@ -190,7 +152,7 @@ def grouped_options(
 
 EXTRACTION = {
     "Features": ("layers", "pooling", "size", "variant", "dtype"),
-    "Hardware and errors of extraction": ("...",),
+    "Extraction": ("...",),
 }
 """Headings of the fields of ``ExtractSettings``."""
 

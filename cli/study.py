@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .session import Section, Session, common_options, described_fields
-from .settings import GroupedCommand, under
+from .help import Section, under
+from .session import Session, common_options, described_fields
 
 if TYPE_CHECKING:
     from transferkit.studies.engines.engine import Engine
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def command() -> None:
     """Run a grid of models, data sets, protocols and seeds.
 
-    A study is a TOML file or one of the presets of the package.
+    A study is a TOML file, or one of the presets that transferkit study list describes.
 
     \b
     Example:
@@ -24,7 +24,7 @@ def command() -> None:
     """
 
 
-@command.command("run", cls=GroupedCommand)
+@command.command("run")
 @click.argument("study", metavar="FILE|PRESET")
 @under(
     "Execution",
@@ -38,10 +38,15 @@ def command() -> None:
     click.option(
         "--address",
         metavar="ADDRESS",
-        help="Address of a running Ray cluster, or auto.  [default: a cluster is started for this command]",
+        help="Address of a running Ray cluster, or auto to find it.  [default: a cluster is started for this command]",
     ),
-    click.option("--jobs", type=int, metavar="N", help="Parallel tasks on this machine.  [default: from its cores]"),
-    click.option("--fail-fast", is_flag=True, help="Stop at the first task that fails."),
+    click.option(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="Number of tasks that run at the same time.  [default: from the cores, GPUs and memory]",
+    ),
+    click.option("--fail-fast", is_flag=True, help="Stop when a task fails, instead of continuing with the others."),
     click.option("--dry-run", is_flag=True, help="Show the remaining tasks and their estimated cost, then exit."),
 )
 @under("Workspace and output", common_options)
@@ -56,8 +61,9 @@ def run(
 ) -> None:
     """Run the unfinished tasks of a study, and show the ranking.
 
-    The error of a failed task is recorded, and the remaining tasks continue. After Ctrl-C or a crash, the same
-    command continues the study; at most the tasks that were running are repeated.
+    The argument is the path of a TOML file, or the name of a preset from transferkit study list. The error of a
+    failed task is recorded, and the remaining tasks continue. After Ctrl-C or a crash, the same command continues
+    the study; at most the tasks that were running are repeated.
 
     \b
     Example:
@@ -129,7 +135,7 @@ def _show_end(session: Session, found: Any, context: Any) -> None:
 @click.argument("study", metavar="FILE|PRESET")
 @common_options
 def show(session: Session, study: str) -> None:
-    """Show the state of a study: finished tasks, failed tasks, and the ranking so far.
+    """Show the finished and failed tasks of a study, and the ranking so far.
 
     \b
     Example:

@@ -16,7 +16,7 @@ COLUMNS = 100
 def sections(command: click.Command, name: str, parent: click.Context | None = None) -> Iterator[str]:
     """Yield the help of a command under its full name, and then of its subcommands."""
     settings = {**command.context_settings, "terminal_width": COLUMNS}
-    context = click.Context(command, parent=parent, info_name=name, **settings)
+    context = command.context_class(command, parent=parent, info_name=name, **settings)
     yield f"## {context.command_path}\n\n```text\n{command.get_help(context).rstrip()}\n```\n"
     if isinstance(command, click.Group):
         for inner_name in command.list_commands(context):

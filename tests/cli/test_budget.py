@@ -47,7 +47,7 @@ def test_the_record_contains_the_budget(tmp_path):
     [
         (("--limit", "5", "--budget", "vtab1k"), "--limit, --shots-per-class and --budget exclude each other"),
         (("--limit", "many"), "@limit=many is not a budget"),
-        (("--shots-per-class", "0"), "0 is not in the range x>=1"),
+        (("--shots-per-class", "0"), "--shots-per-class 0 is too small: give 1 or more"),
         (("--limit", "5", "--data", "mini@shots=3"), "mini@shots=3 already has a budget"),
     ],
 )

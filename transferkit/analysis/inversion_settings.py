@@ -16,12 +16,14 @@ class InversionSettings(Settings):
     """Settings of feature inversion. The defaults take seconds per layer on two cores; see ``FULL``.
 
     Attributes:
-        method: Parametrisation of the image: ``prior`` (deep image prior) or ``pixels``.
+        method: Parametrisation of the image; ``prior`` generates it by a network (deep image prior), ``pixels``
+            optimises the pixels.
         steps: Number of steps of Adam.
-        lr: Learning rate of Adam; by default 0.01 for ``prior`` and 0.1 for ``pixels``.
-        tv: Weight of the total variation, which smooths; by default 0 for ``prior`` and 1 for ``pixels``.
-        decoder_width: Channels of the prior at full resolution; each downsampling doubles them, up to a factor of 8.
-        decoder_depth: Number of times the prior halves the resolution.
+        lr: Learning rate of Adam; by default 0.01 for prior, 0.1 for pixels.
+        tv: Weight of the total variation, which smooths the image; by default 0 for prior, 1 for pixels.
+        decoder_width: Number of channels of the network of --method prior at full resolution; each level below doubles
+            them, up to a factor of 8.
+        decoder_depth: Number of times that the network of --method prior halves the resolution.
     """
 
     method: Method = "prior"

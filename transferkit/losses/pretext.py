@@ -26,9 +26,9 @@ class PretextSettings(Settings):
         temperature: Temperature of every contrastive softmax.
         projection_dim: Length of a key.
         queue_size: Number of keys in the queue.
-        ema_momentum: Momentum of the key encoder.
-        bn_splits: Number of parts, over all processes, into which a batch is split for batch normalisation if
-            there is a key encoder; see ``Pretext``. The study's 24 processes correspond to 24.
+        ema_momentum: Momentum of the moving average that updates the key encoder.
+        bn_splits: Number of parts, over all processes, into which a batch is split for batch normalisation if there is
+            a key encoder; see ``Pretext``. The study's 24 processes correspond to 24.
     """
 
     temperature: PositiveFloat = 0.07

@@ -48,17 +48,19 @@ class LinearSettings(Settings):
     """Settings of the linear probe.
 
     Attributes:
-        penalties: Number of log-spaced L2 penalties in the grid; 1 uses ``penalty_min`` without selection.
+        penalties: Number of log-spaced L2 penalties from --penalty-min to --penalty-max, of which validation selects
+            one; 1 uses --penalty-min.
         penalty_min: Weakest L2 penalty, 1/C in scikit-learn.
         penalty_max: Strongest L2 penalty, 1/C in scikit-learn.
-        normalize: Normalisation of the features: ``none``, ``l2`` (rows of unit length) or ``standardize``
-            (columns of mean 0 and standard deviation 1 over the training rows).
-        solver: Solver: ``lbfgs`` for logistic regression, or ``sgd`` for a grid of learning rates, batch sizes and
-            weight decays instead of penalties; ``sgd`` with 50 views is the evaluation of Islam et al.
-        views: Augmented views per training image for ``sgd``, one per epoch in turn. 50 gives each epoch a new
-            view, as in Islam et al.; 0 disables augmentation.
-        select_by: Validation accuracy that selects the penalty: ``top1`` or ``mean_per_class``, which
-            Kornblith et al. use for the data sets for which they report it.
+        normalize: Normalisation of the features; ``l2`` scales the features of each image to unit length,
+            ``standardize`` gives each feature mean 0 and standard deviation 1 over the training images.
+        solver: Solver; ``lbfgs`` fits logistic regression. ``sgd`` trains for 50 epochs with the learning rate (0.01,
+            0.001), batch size (128, 32) and weight decay (0, 1e-4, 1e-5) that validation selects; --penalties,
+            --penalty-min, --penalty-max and --select-by do not apply to it.
+        views: Number of augmented views per training image for --solver sgd, which the epochs use in turn; 0 disables
+            augmentation. 50 gives each of the 50 epochs a new view, as in Islam et al. (2021).
+        select_by: Accuracy on the validation images that selects the penalty; Kornblith et al. use ``mean_per_class``
+            for the data sets for which they report it.
     """
 
     penalties: PositiveInt = 45
@@ -121,13 +123,12 @@ class KnnSettings(Settings):
     """Settings of the k-NN probe.
 
     Attributes:
-        k: Candidate numbers of neighbours.
-        temperature: Candidate temperatures of the vote weights exp(similarity / temperature); unused by
-            ``euclidean``.
-        metric: Candidate metrics: ``cosine``, or ``euclidean`` on unnormalised features with vote weights
-            1 / distance.
-        index: Search index: ``flat`` is exact; ``ivf`` is approximate, and its measured recall is recorded.
-            ``auto`` uses ``ivf`` from 10 000 queries and a million bank rows in memory.
+        k: Candidate numbers of neighbours, of which validation selects one; a number larger than that of the training
+            images uses them all.
+        temperature: Candidate temperatures of the vote weights exp(similarity / temperature), for ``cosine``.
+        metric: Candidate metrics: ``cosine``, or ``euclidean`` on unnormalised features with vote weights 1 / distance.
+        index: Search index; ``flat`` is exact, ``ivf`` approximate with its measured recall in the results. ``auto``
+            selects ivf from 10000 test images and 1000000 training images that fit in memory.
     """
 
     k: Annotated[tuple[PositiveInt, ...], NonEmpty()] = (1, 5, 20, 100, 200)
@@ -164,20 +165,21 @@ class FewshotSettings(Settings):
     """Settings of the few-shot probe.
 
     Attributes:
-        scheme: Evaluation scheme: ``episodes`` (classification among a few random classes) or ``all-way``
-            (classification of the test split among all classes, from shots of train, as in big_vision).
-        ways: Classes per episode.
-        shots: Support images per class.
-        queries: Query images per class in each episode.
-        episodes: Number of episodes.
-        repeats: Number of draws of the shots in ``all-way``; big_vision uses 3, too few to estimate their variance.
+        scheme: Evaluation scheme; ``episodes`` classifies among a few random classes at a time, ``all-way`` classifies
+            test images among all classes, from a few images per class of train, as big_vision does.
+        ways: Number of classes per episode (--scheme episodes only).
+        shots: Numbers of support images per class, from which the classifier is fitted.
+        queries: Number of query images per class and episode, which are classified (--scheme episodes only).
+        episodes: Number of episodes (--scheme episodes only).
+        repeats: Number of random draws of the support images (--scheme all-way only); big_vision uses 3, too few to
+            estimate their variance.
         method: Classifier: ``lr`` (logistic regression), ``ridge`` (least squares to ±1), ``proto`` (nearest class
-            mean) or ``nn`` (nearest neighbour); by default ``lr`` for episodes and ``ridge`` for all-way.
-        penalty: L2 penalty of ``lr`` (1/C in scikit-learn) and ``ridge``; by default 1, and 1024 for ``ridge``
-            in all-way.
-        episode_split: Split from which episodes are drawn: ``all``, ``train``, ``val`` or ``test``.
-        min_rows_per_class: Minimum images per class in episodes; 0 means shots + queries. By default 0, or the
-            number that the largest of several shots needs, so that all shots use the same classes.
+            mean) or ``nn`` (nearest neighbour); by default lr for episodes, ridge for all-way.
+        penalty: L2 penalty of ``lr`` (1/C in scikit-learn) and ``ridge``; by default 1, and 1024 for ridge in all-way.
+        episode_split: Split from which episodes are drawn (--scheme episodes only).
+        min_rows_per_class: Minimum number of images of a class in episodes (--scheme episodes only); --shots plus
+            --queries are needed in any case; by default as many as the largest of --shots needs, so that all values of
+            --shots use the same classes.
     """
 
     scheme: Scheme = "episodes"
@@ -263,12 +265,14 @@ class SemanticSettings(Settings):
     """Settings of semantic probes.
 
     Attributes:
-        level: Level of the targets: ``low`` (colour, contrast, orientation, frequency), ``mid`` (texture, shape,
-            symmetry, figure and ground), ``high`` (class) or ``factors`` (recorded factors of synthetic images).
-        mid_tasks: Additional tasks of level ``mid`` that need further views of each image: ``rotation`` (four
-            views), ``patch`` (nine) and ``corruption`` (twelve); ``none`` disables them.
-        target_penalties: Number of log-spaced L2 penalties that are tried per target, from 0.01 to 10⁶, for
-            standardised features.
+        level: Levels of the predicted properties of images: ``low`` (colour, contrast, orientation, frequency), ``mid``
+            (texture, shape, symmetry, figure and ground), ``high`` (class) or ``factors`` (recorded factors of
+            synthetic images).
+        mid_tasks: Further tasks of level ``mid``, which encode several views of each image: ``rotation`` predicts which
+            of four rotations was applied, ``patch`` the position of a patch beside the centre (nine views),
+            ``corruption`` the kind of corruption (twelve views). ``none`` disables them.
+        target_penalties: Number of log-spaced L2 penalties from 0.01 to 1000000, for standardised features, of which
+            validation selects one per property.
     """
 
     level: Level = "low"

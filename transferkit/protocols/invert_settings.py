@@ -18,12 +18,12 @@ class InvertSettings(Settings):
     """Settings of the inversion of layers: the images to reconstruct, and from which layers.
 
     Attributes:
-        layers: layers to invert: ``stages``, ``all`` or module-name patterns. ``stages`` and ``all`` select layers with
-            feature maps or tokens only.
+        layers: layers to invert: ``stages`` or ``all``, of those with feature maps or tokens, or module names with
+            wildcards, such as layer*.
         num_images: number of images, evenly spaced over the split.
-        split: split that the images are taken from: ``train``, ``val`` or ``test``.
+        split: split of the images: ``train``, ``val`` or ``test``.
         size: input size of every model in pixels per side.
-        device: device: ``auto``, ``cpu``, ``cuda`` or one GPU, such as ``cuda:1``.
+        device: device, such as cpu, cuda or cuda:1; ``auto`` selects a GPU if there is one.
     """
 
     layers: tuple[str, ...] = ("stages",)

@@ -11,19 +11,23 @@ class ExtractSettings(Settings):
     """Settings of feature extraction; all that change the features are part of the cache key.
 
     Attributes:
-        layers: layers to extract: ``last``, ``stages``, ``all`` or module-name patterns.
-        pooling: pooling of feature maps and tokens to vectors: ``avg``, ``max``, ``avgmax``, ``grid2``, ``cls``,
-            ``mean-tokens``, or ``whole``, which flattens the output; by default the encoder's own.
-        size: input size of the encoder in pixels per side; by default the size that it was trained for.
-        variant: transformation of each image before encoding, such as ``rotate:90``, ``blur:3`` or ``augment:0``;
-            ``test`` applies none.
+        layers: layers whose features are used: ``last`` (the input of the classifier), ``stages`` (the output of each
+            stage, and last), ``all`` (each block too), or module names with wildcards, such as layer* or blocks.[369].
+        pooling: pooling of feature maps and tokens to one vector per image: ``avg`` or ``mean-tokens`` (mean over
+            positions), ``max``, ``avgmax`` (both), ``grid2`` (means of four quarters), ``cls`` (class token) or
+            ``whole`` (all values); by default the model's own where it fits, else the mean.
+        size: input size of the model in pixels per side; by default the size that it was trained for.
+        variant: change of every image of all splits before it is encoded: rotate:90, :180 or :270 (degrees), noise,
+            blur, contrast or jpeg with :1 to :5 (severity), patch:0 to :8 (one of nine patches, enlarged), or augment:N
+            (the N-th random crop and flip). ``test`` changes nothing.
         dtype: data type of the stored features: ``float16`` or ``float32``.
-        device: device of the forward passes: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` … The probes linear, knn and
-            fewshot use the first visible GPU; CUDA_VISIBLE_DEVICES can hide it.
-        precision: precision of the forward passes: ``auto``, ``fp32`` or ``bf16``.
-        batch: batch size of the forward passes in images; by default 32 on a CPU and 256 on a GPU.
+        device: device, such as cpu, cuda or cuda:1; ``auto`` selects a GPU if there is one.
+        precision: precision of the forward passes, fp32 or bf16; ``auto`` selects bf16 where the hardware supports it,
+            else fp32.
+        batch: batch size of the forward passes in images; by default 32 on a CPU, 256 on a GPU.
         workers: number of data-loading processes; by default chosen from the number of CPU cores.
-        on_error: handling of images that cannot be decoded: ``keep`` their rows and mark them as skipped, or ``stop``.
+        on_error: handling of images that cannot be decoded; ``keep`` continues without them and counts them in the
+            results, ``stop`` ends with an error.
     """
 
     layers: tuple[str, ...] = ("last",)

@@ -13,12 +13,12 @@ class TrainerConfig(Settings):
     """Settings of the hardware that training runs on, of loggers and of checkpoints.
 
     Attributes:
-        device: device: ``auto`` (a GPU where there is one), ``cpu`` or ``cuda``.
-        devices: number of processes per machine, one per GPU.
-        nodes: number of machines.
+        device: device; ``auto`` selects a GPU if there is one.
+        devices: number of GPUs per machine, each with a process of its own; on a CPU, number of processes.
+        nodes: number of machines; start the command with torchrun on each of them, or with srun in a Slurm job.
         workers: number of data-loading processes per training process; by default chosen from the number of CPU cores.
         compile: compile the network with torch.compile; the first step then takes minutes.
-        logger: loggers of the training curves: ``csv``, ``tensorboard``, ``wandb``, or several.
+        logger: loggers of the training curves: ``csv``, ``tensorboard`` or ``wandb``; by default none.
         checkpoint_minutes: maximum time between checkpoints in minutes; a checkpoint is also written after each epoch.
     """
 

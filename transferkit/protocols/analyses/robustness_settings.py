@@ -12,9 +12,10 @@ class RobustnessSettings(Settings):
     """Settings of the robustness analysis: the corruptions of the test images, and the probe.
 
     Attributes:
-        corruptions: corruptions of the test images: ``noise``, ``blur``, ``contrast``, ``jpeg``.
-        severities: severities of the corruptions, from 1 to 5; clean images are always scored too, as severity 0.
-        penalties: number of L2 penalties of the linear probe to compare.
+        corruptions: corruptions of the test images: ``noise``, ``blur``, ``contrast`` or ``jpeg``.
+        severities: severities of the corruptions, from 1 to 5; the unchanged images are always scored too, as severity
+            0.
+        penalties: number of L2 penalties of the linear probe, of which validation selects one.
     """
 
     corruptions: tuple[Annotated[str, OneOf(CORRUPTIONS)], ...] = CORRUPTIONS

@@ -17,11 +17,12 @@ class DetectSettings(Settings):
 
     Attributes:
         detector: detector: Faster R-CNN with a feature pyramid (``fpn``), or on the third stage of a ResNet (``c4``).
-        iterations: number of training steps.
+        iterations: number of training iterations, each on one batch.
         batch: batch size in images per step, over all processes together.
         lr: peak learning rate for the whole batch, independent of the number of processes.
-        milestones: steps after which the learning rate is divided by 10.
-        warmup_iterations: number of steps with linear warmup of the learning rate, starting from 0.1 % of the peak.
+        milestones: iterations after which the learning rate is divided by 10.
+        warmup_iterations: number of iterations with linear warmup of the learning rate, starting from 0.1 % of the
+            peak.
         weight_decay: weight decay; it does not apply to the scale and shift of batch normalisation layers.
         momentum: momentum of SGD.
         clip: maximum gradient norm; 0 disables clipping.
@@ -29,22 +30,21 @@ class DetectSettings(Settings):
         test_min_size: shorter side of test images in pixels.
         max_size: maximum length of the longer side in pixels, in training and testing.
         flip_prob: probability of a horizontal flip.
-        norm: batch normalisation: ``frozen`` uses the network's own statistics; ``sync`` computes them from the batch
-            over all processes.
+        norm: batch normalisation; ``frozen`` uses the model's own statistics, ``sync`` computes them from the batch of
+            all processes.
         precise_bn: number of training batches from which synchronised batch statistics are recomputed before scoring; 0
             keeps the running averages.
-        trained_stages: number of trained stages, counted from the last of four; 4 also trains the stem.
+        trained_stages: number of trained stages of the backbone, counted from the last of four; 4 also trains the stem.
         anchor_size: side of the smallest anchors in pixels.
-        fpn_channels: number of channels of the feature pyramid.
-        head_width: width of the two fully connected layers of the pyramid's box head.
+        fpn_channels: number of channels of the feature pyramid of ``fpn``.
+        head_width: width of the two fully connected layers of the box head of ``fpn``.
         rpn_proposals: number of region proposals per image in training; half as many are used at test time.
         roi_samples: number of sampled boxes per image that train the box head.
         score_threshold: minimum score of a reported box.
         sampling_ratio: sampling points of RoIAlign per bin and axis; 0 adapts the number to the size of the box, as
             Detectron2 does, and is slower.
-        precision: precision of training: ``auto``, ``fp32``, ``bf16`` or ``fp16``. ``auto`` selects bf16 where the
-            hardware supports it, else fp32.
-        seed: seed for new weights, the order of the images and random sampling.
+        precision: precision of training; ``auto`` selects bf16 where the hardware supports it, else fp32.
+        seed: seed of new weights, the order of the images and random sampling.
     """
 
     detector: Literal["fpn", "c4"] = "fpn"

@@ -22,25 +22,28 @@ class FinetuneSettings(Settings):
     and evaluated on the rest, and the best one is trained again on all of it.
 
     Attributes:
-        lr: peak learning rates to compare, for one process; each is multiplied by the number of processes.
+        lr: peak learning rates to compare; each is multiplied by the number of processes (--devices times --nodes),
+            because --batch counts the images of one process.
         batch: batch sizes to compare, in images per step and process.
         weight_decay: weight decay values to compare; they apply to all trained weights.
         decay_over_lr: divide weight decay by the learning rate, as Kornblith et al. do.
-        epochs: number of training epochs of the final training.
-        search_epochs: number of training epochs while settings are compared; 0 uses --epochs.
-        steps: number of training steps, in place of --epochs; 0 uses --epochs.
-        optimizer: optimizer: ``sgd`` or ``adamw``.
+        epochs: number of epochs of the final training.
+        search_epochs: number of epochs while settings are compared; 0 means as many as in the final training. With
+            --steps, all trainings take that number of steps.
+        steps: number of steps of every training, in place of epochs; 0 uses --epochs and --search-epochs.
+        optimizer: optimiser.
         momentum: momentum of SGD.
         nesterov: use Nesterov momentum with SGD.
-        schedule: learning-rate schedule: ``cosine``, or ``step``, which divides the rate by 10 after 50 % and after 75
-            % of the steps.
+        schedule: learning-rate schedule after the warmup; ``step`` divides the rate by 10 after 50 % and after 75 % of
+            the steps.
         warmup_fraction: fraction of the steps with linear warmup of the learning rate, starting from 1 % of the peak.
-        head: initial weights of the classifier: ``zero``, or the linear ``probe`` fitted on the frozen features.
-        batch_norm: insert a batch normalisation layer before the classifier, as Islam et al. do.
-        bn_stats: running statistics of the network's batch normalisation layers: ``frozen``, or ``update`` from the
-            training batches.
-        freeze_through: last frozen layer; it and all layers before it are not trained. By default all layers are
-            trained.
+        head: initial weights of the classifier; ``zero`` sets them to 0, ``probe`` to the linear probe fitted on the
+            frozen features.
+        batch_norm: insert a batch normalisation layer before the classifier, as Islam et al. (2021) do.
+        bn_stats: running statistics of the model's batch normalisation layers; ``frozen`` keeps them, ``update``
+            computes them from the training batches.
+        freeze_through: last layer that is not trained, such as layer2; all layers before it are frozen too; by default
+            no layer is frozen.
         layer_decay: factor by which the learning rate shrinks from each stage to the stage before it; 1 uses one rate
             for all.
         clip: maximum gradient norm; 0 disables clipping.
@@ -49,14 +52,16 @@ class FinetuneSettings(Settings):
         flip_prob: probability of a horizontal flip.
         randaugment: magnitude of RandAugment, from 0 to 30; 0 disables it.
         mixup: alpha of mixup's beta distribution; 0 disables mixup.
-        val_fraction: fraction of train that is held out to compare settings, for data sets without a val split.
-        patience: number of epochs without a better held-out accuracy after which training stops; 0 disables early
-            stopping.
-        size: input size of the network in pixels per side; by default the model's own, limited by --max-pixels.
-        max_pixels: upper limit of the model's own input size in pixels per side; 0 sets no limit.
-        precision: precision of training: ``auto``, ``fp32``, ``bf16`` or ``fp16``. ``auto`` selects bf16 where the
-            hardware supports it, else fp32.
-        seed: seed for the order of the images, the augmentation and the held-out rows.
+        val_fraction: fraction of the training images that is held out to compare settings and for --patience, for data
+            sets without a val split.
+        patience: number of epochs without a better accuracy on the held-out images after which the final training
+            stops; 0 disables early stopping. With it, the final training leaves out the held-out images; trainings that
+            compare settings never stop early.
+        size: input size of the model in pixels per side; by default the model's own, limited by --max-pixels.
+        max_pixels: limit of the input size in pixels per side where --size is omitted; 0 sets no limit. With the
+            default of the preset quick, a model of 224 pixels is fine-tuned at 128.
+        precision: precision of training; ``auto`` selects bf16 where the hardware supports it, else fp32.
+        seed: seed of the order of the images, the augmentation and the held-out images.
     """
 
     lr: Annotated[tuple[NonNegativeFloat, ...], NonEmpty()] = (0.03,)

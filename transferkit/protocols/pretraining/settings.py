@@ -29,46 +29,50 @@ class PretrainSettings(Settings):
     """Settings that determine the trained weights. The defaults are the preset ``mini``.
 
     Attributes:
-        loss: training loss: ``ce``, ``selfsupcon``, ``supcon``, ``supcon-batch``, ``joint``, ``joint-supcon``, or a
-            weighted sum such as ``ce + 0.5*selfsupcon``.
-        data: data set to train on; the k-NN monitor evaluates on its val split.
-        model: network to train: ``random:ARCH`` for random weights, or any encoder whose training continues.
+        loss: training loss: ``ce`` (cross-entropy), ``selfsupcon`` (contrastive, without classes), ``supcon``
+            (contrastive with classes), ``supcon-batch`` (the same within a batch), ``joint`` (ce + 0.5*selfsupcon),
+            ``joint-supcon`` (supcon + 0.5*selfsupcon), or another weighted sum, such as ce + 2*supcon.
+        data: data set to train on, such as folder:PATH; transferkit datasets list shows all.
+        model: network to train: random:ARCH starts from random weights, any other model from its own. transferkit
+            models list explains all forms.
         epochs: number of training epochs.
-        batch: batch size in images per step and process.
+        batch: batch size in images per step and process; a weight update uses --batch times --devices times --nodes
+            times --accumulate images.
         size: size of training images in pixels per side, after the random crop.
-        test_resize: resize of the trained encoder's preprocessing in pixels, before the centre crop.
-        test_crop: centre crop of the trained encoder's preprocessing in pixels per side.
-        test_fit: sides to which --test-resize applies: ``squash`` resizes both, as Islam et al. do; ``shorter`` resizes
-            the shorter side and keeps the aspect ratio.
-        test_interpolation: interpolation of the trained encoder's preprocessing: ``bilinear``, as in Islam et al., or
-            ``bicubic``.
-        optimizer: optimizer: ``sgd``, ``lars`` or ``adamw``.
-        lr: peak learning rate of one process; it is multiplied by the number of processes.
+        test_resize: size in pixels to which images are resized before the centre crop, whenever the trained model is
+            evaluated.
+        test_crop: centre crop in pixels per side, whenever the trained model is evaluated.
+        test_fit: side that --test-resize sets; ``squash`` resizes both sides, as Islam et al. (2021) do, ``shorter``
+            keeps the aspect ratio.
+        test_interpolation: interpolation of that resize; Islam et al. (2021) use ``bilinear``.
+        optimizer: optimiser.
+        lr: peak learning rate of one process; it is multiplied by the number of processes (--devices times --nodes),
+            because --batch counts the images of one process.
         warmup_epochs: number of epochs with linear warmup of the learning rate, starting from 1 % of the peak.
         min_lr: final learning rate of the cosine schedule.
         momentum: momentum of SGD and LARS.
         weight_decay: weight decay.
         temperature: temperature of the contrastive losses.
         projection_dim: output dimension of the projection head.
-        queue_size: number of keys in the queue of negatives.
-        ema_momentum: momentum of the momentum encoder's moving average.
-        bn_splits: number of parts per batch that batch normalisation treats separately, for losses with a momentum
-            encoder.
+        queue_size: number of keys in the queue of negatives, for ``selfsupcon``, ``supcon`` and sums with them.
+        ema_momentum: momentum of the exponential moving average that updates the momentum encoder.
+        bn_splits: number of parts, over all processes, that batch normalisation treats separately so that its
+            statistics do not reveal which views belong together; for ``selfsupcon``, ``supcon`` and sums with them.
         crop_min_area: smallest fraction of an image's area that a random crop keeps.
         flip_prob: probability of a horizontal flip.
         jitter: strength of colour jitter: brightness, contrast, saturation and hue; by default 0.4,0.4,0.4,0.1.
-        jitter_prob: probability of colour jitter; by default 0.8, and 0 for the loss ce alone, as in Islam et al.
-        gray_prob: probability of conversion to grayscale; by default 0.2, and 0 for the loss ce alone.
-        blur_prob: probability of Gaussian blur with a sigma of 0.1 to 2 pixels; with the presets imagenet and
-            miniimagenet 0.5, and 0 for the loss ce alone.
-        augment_on: place of augmentation: ``cpu`` in the data-loading processes, ``device`` in batches on the GPU
-            or CPU that trains.
-        accumulate: number of gradient accumulation steps per weight update.
+        jitter_prob: probability of colour jitter; by default 0.8, or 0 for the loss ce alone.
+        gray_prob: probability of conversion to grayscale; by default 0.2, or 0 for the loss ce alone.
+        blur_prob: probability of Gaussian blur with a sigma of 0.1 to 2 pixels; by default 0 in the preset mini, else
+            0.5, or 0 for the loss ce alone.
+        augment_on: where images are augmented; ``cpu`` augments them one by one in the data-loading processes,
+            ``device`` in batches on the device that trains.
+        accumulate: number of steps whose gradients are averaged for one weight update.
         clip: maximum gradient norm; 0 disables clipping.
-        eval_every: number of epochs between evaluations by the k-NN monitor; 0 evaluates only at the end.
-        precision: precision of training: ``auto``, ``fp32``, ``bf16`` or ``fp16``. ``auto`` selects bf16 where the
-            hardware supports it, else fp32.
-        seed: seed for initial weights, the order of the images and the augmentation.
+        eval_every: number of epochs between evaluations of the network by k-NN on the val split of --data; 0 evaluates
+            only at the end.
+        precision: precision of training; ``auto`` selects bf16 where the hardware supports it, else fp32.
+        seed: seed of the initial weights, the order of the images and the augmentation.
     """
 
     loss: str = "joint"
