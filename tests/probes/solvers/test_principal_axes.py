@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from transferkit.core.errors import UsageError
+from transferkit.core.errors import DataError
 from transferkit.core.out_of_core import Blocks
 from transferkit.probes.solvers.principal_axes import principal_axes
 
@@ -107,7 +107,7 @@ def test_small_directions_of_few_rows_are_kept_in_float32():
 
 @pytest.mark.parametrize(("n", "d"), SHAPES)
 def test_rows_whose_squares_overflow_are_refused(n, d):
-    with pytest.raises(UsageError, match="squares of these features exceed the range of float32: standardise"):
+    with pytest.raises(DataError, match="squares of these features exceed the range of float32: standardise"):
         decomposed(1e20 * rows_of(n, d, torch.float32))
 
 

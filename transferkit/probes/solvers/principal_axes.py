@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...core.errors import UsageError
+from ...core.errors import DataError
 from ...core.out_of_core import Blocks
 
 MIN_VARIANCE_RATIO = 1e-7
@@ -92,7 +92,7 @@ def principal_axes(x: Tensor | Blocks, *, device: torch.device, dtype: torch.dty
             their squares need twice the digits.
 
     Returns: the axes, in ascending order of their mean squares unless the computation needs an SVD.
-    Raises: UsageError: if the features are so large that their squares overflow.
+    Raises: DataError: if the features are so large that their squares overflow.
     """
     n, d = x.shape
     if n < d:
@@ -147,7 +147,7 @@ def _row_space_by_svd(mean: Tensor, basis: Tensor) -> Axes:
 
 def _require_bounded(squares: Tensor) -> None:
     if not squares.isfinite().all():
-        raise UsageError(
+        raise DataError(
             f"The squares of these features exceed the range of {str(squares.dtype).removeprefix('torch.')}: "
             "standardise or scale the features first."
         )
