@@ -184,7 +184,7 @@ def test_a_fit_that_did_not_converge_says_so(monkeypatch):
     from transferkit.probes.solvers.lbfgs import StoppingRule
 
     def hasty(*arguments):
-        return original(*arguments, limits=StoppingRule(tolerance=1e-9, gradient_tolerance=1e-9, max_iterations=2))
+        return original(*arguments, stopping=StoppingRule(tolerance=1e-9, gradient_tolerance=1e-9, max_iterations=2))
 
     original = estimators.logistic_path
     monkeypatch.setattr(estimators, "logistic_path", hasty)

@@ -29,7 +29,7 @@ from ..core.seeding import generator
 from ..core.statistics import Interval, percentile_interval
 from .classification import selection, train_and_test
 from .solvers.lbfgs import StoppingRule
-from .solvers.logistic import LIMITS, logistic_along
+from .solvers.logistic import STOPPING_RULE, logistic_along
 from .solvers.normalizing import column_scale_and_mean
 from .solvers.principal_axes import Axes, principal_axes
 from .solvers.ridge import ridge_along
@@ -39,7 +39,7 @@ Array = NDArray[np.float64]
 DRAWS = 500
 """Number of bootstrap resamples of the test rows for an interval."""
 
-SELECTION_LIMITS = StoppingRule(tolerance=1e-4, gradient_tolerance=1e-3, max_iterations=300)
+SELECTION_STOPPING_RULE = StoppingRule(tolerance=1e-4, gradient_tolerance=1e-3, max_iterations=300)
 """Stopping rule of the logistic regressions that select a penalty: half as many steps as for the final fit."""
 
 _MIN_VARIANCE = 1e-9  # relative variance at or below which a target is constant
@@ -163,9 +163,9 @@ class _Fit:
         return cls(fitted, evaluated, axes, axes.coordinates(others / scale))
 
     @cached_property
-    def single(self) -> Axes:
+    def float32_axes(self) -> Axes:
         """``axes`` in float32."""
-        return self.axes if self.coordinates.dtype == torch.float32 else self.axes.single()
+        return self.axes if self.coordinates.dtype == torch.float32 else self.axes.to_float32()
 
     def continuous(self, names: Sequence[str], penalties: Sequence[float]) -> Array:
         """Return the predictions of ridge regression for the concatenated targets, ``[p, m, t]``."""
@@ -174,10 +174,12 @@ class _Fit:
         predictions: Array = (self.coordinates @ weights + bias).clamp(y.amin(0), y.amax(0)).numpy()
         return predictions
 
-    def categorical(self, name: str, penalties: Sequence[float], limits: StoppingRule = LIMITS) -> NDArray[np.int64]:
+    def categorical(
+        self, name: str, penalties: Sequence[float], stopping: StoppingRule = STOPPING_RULE
+    ) -> NDArray[np.int64]:
         """Return the predictions of logistic regression for a target, ``[p, m]``."""
         y = torch.from_numpy(self.fitted.targets[name].astype(np.int64))
-        path = logistic_along(self.single, y, penalties, int(y.max()) + 1, limits=limits)
+        path = logistic_along(self.float32_axes, y, penalties, int(y.max()) + 1, stopping=stopping)
         logits = self.coordinates.float() @ path.weights + path.biases[:, None]
         return logits.argmax(2).numpy()
 
@@ -220,7 +222,9 @@ def _terms(predicted: Array, truth: NDArray) -> Array:
 
 def _categorical(validation: _Fit, final: _Fit, name: str, penalties: Sequence[float]) -> TargetScore:
     """Score a categorical target by logistic regression."""
-    accuracy = (validation.categorical(name, penalties, SELECTION_LIMITS) == validation.evaluated.targets[name]).mean(1)
+    accuracy = (
+        validation.categorical(name, penalties, SELECTION_STOPPING_RULE) == validation.evaluated.targets[name]
+    ).mean(1)
     best = penalties[len(penalties) - 1 - int(accuracy[::-1].argmax())]
     truth = final.evaluated.targets[name]
     most_frequent = np.bincount(final.fitted.targets[name]).argmax()

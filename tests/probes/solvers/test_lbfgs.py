@@ -17,8 +17,8 @@ def problem(n=40, r=5, c=3, chunks=1, seed=0):
     return Multinomial(lambda: iter(x.chunk(chunks)), None, x.square().mean(0), labels, c), x
 
 
-def objective(fit, ridge):
-    return fit.point.loss + ridge / 2 * float(fit.point.w[:, :-1].double().square().sum())
+def objective(fit, l2):
+    return fit.point.loss + l2 / 2 * float(fit.point.w[:, :-1].double().square().sum())
 
 
 def test_loss_and_gradient_equal_the_reference():
@@ -38,7 +38,7 @@ def test_loss_and_gradient_equal_the_reference():
 def test_chunks_and_rotated_axes_give_the_same_gradient():
     task, x = problem()
     rotation = torch.linalg.qr(torch.randn(5, 5, generator=torch.Generator().manual_seed(2))).Q
-    rotated = Multinomial(lambda: iter((x @ rotation.T).chunk(7)), rotation, task.spectrum, task.labels, 3)
+    rotated = Multinomial(lambda: iter((x @ rotation.T).chunk(7)), rotation, task.variances, task.labels, 3)
     w = torch.randn(3, 6, generator=torch.Generator().manual_seed(1))
     assert task.at(w).loss == pytest.approx(rotated.at(w).loss, rel=1e-6)
     assert_close(task.at(w).gradient, rotated.at(w).gradient, atol=1e-5, rtol=1e-5)
@@ -53,11 +53,11 @@ def test_margins_of_thousands_are_exact():
     assert right.loss == pytest.approx(2.0611536e-9, rel=1e-5)
 
 
-@pytest.mark.parametrize("ridge", [10.0, 1e-1, 1e-3])
-def test_the_gradient_vanishes(ridge):
-    fit = LBFGS(problem()[0], CLOSE).fit(ridge)
+@pytest.mark.parametrize("l2", [10.0, 1e-1, 1e-3])
+def test_the_gradient_vanishes(l2):
+    fit = LBFGS(problem()[0], CLOSE).fit(l2)
     gradient = fit.point.gradient.clone()
-    gradient[:, :-1] += ridge * fit.point.w[:, :-1]
+    gradient[:, :-1] += l2 * fit.point.w[:, :-1]
     assert fit.converged
     assert fit.gradient_norm == pytest.approx(float(gradient.norm()), rel=1e-4, abs=1e-7)
     assert fit.gradient_norm < 1e-4
@@ -79,33 +79,33 @@ def test_a_short_history_needs_more_iterations_for_the_same_minimum(monkeypatch)
 
 
 @pytest.mark.parametrize(
-    ("limits", "converged"),
+    ("stopping", "converged"),
     [
         (StoppingRule(tolerance=0, gradient_tolerance=1e-2, max_iterations=100), True),
         (StoppingRule(tolerance=1e-2, gradient_tolerance=0, max_iterations=100), True),
         (StoppingRule(tolerance=0, gradient_tolerance=0, max_iterations=2), False),
     ],
 )
-def test_each_limit_stops_the_fit(limits, converged):
-    fit = LBFGS(problem()[0], limits).fit(1e-4)
+def test_each_limit_stops_the_fit(stopping, converged):
+    fit = LBFGS(problem()[0], stopping).fit(1e-4)
     best = LBFGS(problem()[0], CLOSE).fit(1e-4)
     assert fit.converged == converged
     assert fit.iterations < best.iterations
     assert objective(fit, 1e-4) > objective(best, 1e-4)
-    if limits.gradient_tolerance:
-        assert fit.gradient_norm <= limits.gradient_tolerance
+    if stopping.gradient_tolerance:
+        assert fit.gradient_norm <= stopping.gradient_tolerance
 
 
 def test_the_secant_equation_holds_after_a_change_of_penalty():
     rng = torch.Generator().manual_seed(3)
     history = _InverseHessian(torch.zeros(3, 4))
-    history.set_penalty(torch.tensor([1.0, 1, 1, 0]))
+    history.set_l2(torch.tensor([1.0, 1, 1, 0]))
     for _ in range(4):
         step = torch.randn(3, 4, generator=rng)
         change = step * torch.tensor([1.0, 2, 3, 4])
         history.add(step, change)
     penalty = torch.tensor([0.5, 0.5, 0.5, 0])
-    history.set_penalty(penalty)
+    history.set_l2(penalty)
     assert len(history) == 4
     assert_close(history.multiply(change + penalty * step, torch.ones(4)), step)  # the secant equation
 
@@ -116,7 +116,7 @@ def test_the_compact_form_equals_the_two_loop_recursion(monkeypatch, added):
     rng = torch.Generator().manual_seed(added)
     history = _InverseHessian(torch.zeros(3, 4, dtype=torch.float64))
     penalty = torch.tensor([1.0, 1, 1, 0], dtype=torch.float64)
-    history.set_penalty(penalty)
+    history.set_l2(penalty)
     pairs = []
     for number in range(added):
         step = torch.randn(3, 4, generator=rng, dtype=torch.float64)
@@ -135,8 +135,8 @@ def test_the_compact_form_equals_the_two_loop_recursion(monkeypatch, added):
 def test_pairs_without_curvature_under_a_new_penalty_are_dropped():
     rng = torch.Generator().manual_seed(5)
     history = _InverseHessian(torch.zeros(3, 4, dtype=torch.float64))
-    strong, weak = (torch.tensor([ridge] * 3 + [0.0], dtype=torch.float64) for ridge in (9.0, 0.1))
-    history.set_penalty(strong)
+    strong, weak = (torch.tensor([l2] * 3 + [0.0], dtype=torch.float64) for l2 in (9.0, 0.1))
+    history.set_l2(strong)
     pairs = []
     for number in range(4):
         step = torch.randn(3, 4, generator=rng, dtype=torch.float64)
@@ -144,7 +144,7 @@ def test_pairs_without_curvature_under_a_new_penalty_are_dropped():
         history.add(step, change)
         pairs = [*pairs, (step, change + weak * step)] if number else pairs
     assert len(history) == 4
-    history.set_penalty(weak)
+    history.set_l2(weak)
     gradient = torch.randn(3, 4, generator=rng, dtype=torch.float64)
     diagonal = torch.rand(4, generator=rng, dtype=torch.float64)
     assert len(history) == 3

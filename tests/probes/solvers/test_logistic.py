@@ -13,7 +13,7 @@ from transferkit.core.errors import ShapeError, UsageError
 from transferkit.core.out_of_core import Blocks
 from transferkit.core.seeding import generator
 from transferkit.probes.solvers.lbfgs import StoppingRule
-from transferkit.probes.solvers.logistic import LIMITS, logistic_path
+from transferkit.probes.solvers.logistic import STOPPING_RULE, logistic_path
 
 PENALTIES = [1e-2, 1e2, 1.0]  # in no order
 CLOSE = StoppingRule(tolerance=1e-8, gradient_tolerance=0, max_iterations=300)
@@ -43,7 +43,7 @@ def of_scikit_learn(x, labels, penalty, **options):
 def test_the_gradient_vanishes(n, d, c):
     x, y = blobs(n, d, c)
     assert logistic_path(x, y, PENALTIES, c).converged.all()
-    path = logistic_path(x, y, PENALTIES, c, limits=CLOSE)  # to the precision of float32
+    path = logistic_path(x, y, PENALTIES, c, stopping=CLOSE)  # to the precision of float32
     for i, penalty in enumerate(PENALTIES):
         parts = reference.gradient(x, y.tolist(), path.weights[i], path.biases[i], penalty)
         steepest = max(abs(value) for part in (*parts[0], parts[1]) for value in part)
@@ -105,7 +105,7 @@ def test_predictions_agree_with_scikit_learn_run_to_convergence(c):
 
 
 def fitted(x, y, c, new):
-    path = logistic_path(x, y, PENALTIES, c, limits=CLOSE)
+    path = logistic_path(x, y, PENALTIES, c, stopping=CLOSE)
     return new @ path.weights + path.biases[:, None]
 
 
@@ -133,8 +133,8 @@ def test_a_shift_of_the_features_does_not_matter():
 
 def test_duplicated_rows_equal_half_the_penalty():
     x, y = blobs(50, 6, 3)
-    once = logistic_path(x, y, [1.0], 3, limits=CLOSE)
-    twice = logistic_path(torch.cat([x, x]), torch.cat([y, y]), [2.0], 3, limits=CLOSE)
+    once = logistic_path(x, y, [1.0], 3, stopping=CLOSE)
+    twice = logistic_path(torch.cat([x, x]), torch.cat([y, y]), [2.0], 3, stopping=CLOSE)
     assert_close(once.weights, twice.weights, atol=1e-3, rtol=1e-3)
 
 
@@ -147,8 +147,8 @@ def blocks(x, cuts=(7, 7, 31)):
 def test_out_of_core_rows_give_the_same_fit(n, d):
     x, y = blobs(n, d, 4)
     before = x.clone()
-    streamed = logistic_path(blocks(x), y, PENALTIES, 4, limits=CLOSE)
-    whole = logistic_path(x, y, PENALTIES, 4, limits=CLOSE)
+    streamed = logistic_path(blocks(x), y, PENALTIES, 4, stopping=CLOSE)
+    whole = logistic_path(x, y, PENALTIES, 4, stopping=CLOSE)
     assert torch.equal(x, before)
     assert_close(streamed.weights, whole.weights, atol=5e-3, rtol=1e-2)
     assert_close(streamed.biases, whole.biases, atol=5e-3, rtol=1e-2)
@@ -156,14 +156,14 @@ def test_out_of_core_rows_give_the_same_fit(n, d):
 
 def test_a_fit_does_not_depend_on_other_penalties():
     x, y = blobs(60, 40, 4)
-    alone = logistic_path(x, y, PENALTIES[2:], 4, limits=CLOSE)
+    alone = logistic_path(x, y, PENALTIES[2:], 4, stopping=CLOSE)
     assert_close(x @ alone.weights[0] + alone.biases[0], fitted(x, y, 4, x)[2], atol=2e-2, rtol=1e-2)
 
 
 @pytest.mark.gpu
 def test_gpu_and_cpu_give_the_same_fit():
     x, y = blobs(60, 40, 4)
-    path = logistic_path(x.cuda(), y.cuda(), PENALTIES, 4, limits=CLOSE)
+    path = logistic_path(x.cuda(), y.cuda(), PENALTIES, 4, stopping=CLOSE)
     logits = x.cuda() @ path.weights + path.biases[:, None]
     assert_close(logits.cpu(), fitted(x, y, 4, x), atol=2e-2, rtol=1e-2)
 
@@ -240,7 +240,7 @@ def test_float16_features_near_their_limit_do_not_overflow():
 
 def test_a_fit_that_reaches_its_iteration_limit_has_not_converged():
     x, y = blobs(60, 5, 3)
-    path = logistic_path(x, y, [1e-4, 1e9], 3, limits=replace(LIMITS, max_iterations=4))
+    path = logistic_path(x, y, [1e-4, 1e9], 3, stopping=replace(STOPPING_RULE, max_iterations=4))
     assert path.converged.tolist() == [False, True]
     assert path.iterations[0] == 4
     assert path.gradients[0] > 1e-4

@@ -36,7 +36,7 @@ from ...core.out_of_core import Blocks
 from .lbfgs import LBFGS, Multinomial, OneVsRest, StoppingRule
 from .principal_axes import Axes, principal_axes
 
-LIMITS = StoppingRule(tolerance=5e-6, gradient_tolerance=3e-5, max_iterations=300)
+STOPPING_RULE = StoppingRule(tolerance=5e-6, gradient_tolerance=3e-5, max_iterations=300)
 """Default stopping rule. The gradient tolerance, for the norm, is a third of scikit-learn's for the largest entry
 (``tol=1e-4``). On separable data with weak penalties, where the minimum is far away and the loss is close to zero,
 the gradient stops the fit, as it does in scikit-learn; otherwise the objective may stop it earlier."""
@@ -50,7 +50,7 @@ class LogisticPath:
         weights: ``[p, d, c]``; 0 for a class that was not fitted.
         biases: ``[p, c]``; for a class that was not fitted, minus infinity (multinomial) or 0 (one-vs-rest).
         iterations: ``[p]``, number of iterations since the fit of the next stronger penalty.
-        gradients: ``[p]``, Euclidean norm of the gradient, per row, at the end of each fit.
+        gradients: ``[p]``, Euclidean norm of the gradient divided by the number of rows, at the end of each fit.
         converged: ``[p]``, True for a fit that stopped because of a tolerance.
     """
 
@@ -67,7 +67,7 @@ def logistic_path(
     penalties: Sequence[float],
     n_classes: int,
     *,
-    limits: StoppingRule = LIMITS,
+    stopping: StoppingRule = STOPPING_RULE,
 ) -> LogisticPath:
     """Fit every penalty; deterministic, on the device of ``labels``.
 
@@ -80,15 +80,16 @@ def logistic_path(
         labels: ``[n]`` integers in ``0 … n_classes-1``. A single class is fitted by a constant.
         penalties: ``λ``, ``[p]``, each above 0, in any order.
         n_classes: ``c``.
-        limits: stopping rule of each fit.
+        stopping: stopping rule of each fit.
 
     Raises:
         ShapeError: if ``x`` has no rows or no columns, or the labels do not fit.
         UsageError: if there is no penalty, or one that is not above 0.
+        DataError: if the squares of ``x`` overflow.
     """
     _require_valid(x, labels, penalties, n_classes)
     axes = principal_axes(x, device=labels.device, dtype=torch.float32)
-    return _column_path(logistic_along(axes, labels, penalties, n_classes, limits=limits), axes)
+    return _column_path(logistic_along(axes, labels, penalties, n_classes, stopping=stopping), axes)
 
 
 def logistic_along(
@@ -97,7 +98,7 @@ def logistic_along(
     penalties: Sequence[float],
     n_classes: int,
     *,
-    limits: StoppingRule = LIMITS,
+    stopping: StoppingRule = STOPPING_RULE,
 ) -> LogisticPath:
     """Fit every penalty along the axes of rows that are already decomposed.
 
@@ -108,13 +109,13 @@ def logistic_along(
     """
     present, y = labels.unique(return_inverse=True)
     path = _unfitted(axes, len(penalties), n_classes, bias=-torch.inf)
-    solver = LBFGS(Multinomial(axes.rows, axes.inner, axes.spectrum, y, len(present)), limits)
+    solver = LBFGS(Multinomial(axes.iter_chunks, axes.rotation, axes.variances, y, len(present)), stopping)
     _fit_path(path, solver, penalties, present, factor=(2 if len(present) == 2 else 1) / len(y))
     return path
 
 
 def one_vs_rest_path(
-    x: Tensor | Blocks, labels: Tensor, penalties: Sequence[float], *, limits: StoppingRule = LIMITS
+    x: Tensor | Blocks, labels: Tensor, penalties: Sequence[float], *, stopping: StoppingRule = STOPPING_RULE
 ) -> LogisticPath:
     """Fit every penalty and class of multi-label rows; deterministic, on the device of ``labels``.
 
@@ -125,11 +126,12 @@ def one_vs_rest_path(
         x: see ``logistic_path``.
         labels: ``[n, c]`` of ``SHOWN``, ``DIFFICULT`` and ``ABSENT``.
         penalties: ``λ``, ``[p]``, each above 0, in any order.
-        limits: stopping rule; ``tolerance`` applies to the sum of the objectives of all classes.
+        stopping: stopping rule; ``tolerance`` applies to the sum of the objectives of all classes.
 
     Raises:
         ShapeError: if ``x`` has no rows or no columns, or the labels do not fit.
         UsageError: if there is no penalty, or one that is not above 0.
+        DataError: if the squares of ``x`` overflow.
     """
     if labels.ndim != 2:
         raise ShapeError(f"One-vs-rest needs labels [n, c], not {list(labels.shape)}.")
@@ -139,7 +141,7 @@ def one_vs_rest_path(
     path = _unfitted(axes, len(penalties), labels.shape[1], bias=0.0)
     if len(present):
         signs = labels[:, present].T.contiguous().float()
-        solver = LBFGS(OneVsRest(axes.rows, axes.inner, axes.spectrum, signs), limits)
+        solver = LBFGS(OneVsRest(axes.iter_chunks, axes.rotation, axes.variances, signs), stopping)
         _fit_path(path, solver, penalties, present, factor=1 / len(labels))
     else:
         path.converged[:] = True
@@ -154,8 +156,8 @@ def fitted_classes(labels: Tensor) -> Tensor:
 def _unfitted(axes: Axes, n_penalties: int, n_classes: int, *, bias: float) -> LogisticPath:
     """Return an empty path along ``axes``."""
     return LogisticPath(
-        weights=axes.spectrum.new_zeros(n_penalties, len(axes.spectrum), n_classes),
-        biases=axes.spectrum.new_full((n_penalties, n_classes), bias),
+        weights=axes.variances.new_zeros(n_penalties, len(axes.variances), n_classes),
+        biases=axes.variances.new_full((n_penalties, n_classes), bias),
         iterations=torch.zeros(n_penalties, dtype=torch.int64),
         gradients=torch.zeros(n_penalties),
         converged=torch.zeros(n_penalties, dtype=torch.bool),
@@ -163,7 +165,7 @@ def _unfitted(axes: Axes, n_penalties: int, n_classes: int, *, bias: float) -> L
 
 
 def _fit_path(path: LogisticPath, solver: LBFGS, penalties: Sequence[float], present: Tensor, *, factor: float) -> None:
-    """Fill ``path`` for the classes ``present``, strong penalties first; ``factor`` converts ``λ`` to per row."""
+    """Fill ``path`` for the classes ``present``, strong penalties first; ``factor`` converts ``λ`` to ``l2``."""
     for i in sorted(range(len(penalties)), key=lambda i: -penalties[i]):
         fit = solver.fit(penalties[i] * factor)
         path.weights[i, :, present] = fit.point.w[:, :-1].T

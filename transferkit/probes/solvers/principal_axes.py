@@ -14,7 +14,7 @@ from ...core.errors import DataError
 from ...core.out_of_core import Blocks
 
 MIN_VARIANCE_RATIO = 1e-7
-"""Ratio of column variances below which the axes are computed in float64, which is slower: the scales of the
+"""Ratio of column variances below which a slower decomposition is needed (see ``_scales_differ``): the scales of the
 columns then differ by a factor of 3 000 or more."""
 
 
@@ -22,62 +22,63 @@ columns then differ by a factor of 3 000 or more."""
 class Axes:
     """Centred rows and their principal axes, which are orthonormal directions in the space of the columns.
 
-    Many rows are not rotated: iterating over them is cheaper than rotating them, so weights and products are
-    rotated instead. Few rows (``n < d``) are rotated once.
+    If ``basis`` is None (at least as many rows as columns, or axes from an SVD), the rows are not rotated: iterating
+    over them is cheaper than rotating them, so weights and products are rotated instead. If ``basis`` is set (fewer
+    rows than columns), the rows are replaced by their coordinates, once.
 
     Attributes:
         mean: ``[d]``, column means.
-        spectrum: ``[r]``, mean squares of the rows along the axes.
-        rows: function that iterates once over the centred rows ``[m, d]``, or, if the rows are few, over their
-            coordinates ``[m, r]``.
-        rotation: ``[d, r]``, the axes; or, if the rows are few, the float64 matrix ``[n, r]`` for which
-            ``basisᵀ rotation`` holds the axes.
-        basis: ``[n, d]`` float64, the centred rows if they are few, else None.
+        variances: ``[r]``, variances of the rows along the axes: the eigenvalues of the covariance.
+        iter_chunks: function that iterates once over the centred rows, in chunks ``[m, d]``; if ``basis`` is set,
+            over their coordinates along the axes, ``[m, r]``.
+        coefficients: ``[d, r]``, the axes as columns; if ``basis`` is set, the float64 matrix ``[n, r]`` of the
+            coefficients of the axes in this basis: the axes are ``basisᵀ coefficients``.
+        basis: ``[n, d]`` float64, the centred rows; None if the axes are stored themselves.
     """
 
     mean: Tensor
-    spectrum: Tensor
-    rows: Callable[[], Iterator[Tensor]]
-    rotation: Tensor
+    variances: Tensor
+    iter_chunks: Callable[[], Iterator[Tensor]]
+    coefficients: Tensor
     basis: Tensor | None = None
 
     @property
-    def inner(self) -> Tensor | None:
-        """The axes ``[d, r]``; None if ``rows`` yields coordinates along the axes."""
-        return self.rotation if self.basis is None else None
+    def rotation(self) -> Tensor | None:
+        """The axes ``[d, r]`` that rotate the chunks; None if the chunks are coordinates along the axes."""
+        return self.coefficients if self.basis is None else None
 
     def weights(self, axis_weights: Tensor) -> Tensor:
         """Convert weights along the axes ``[…, r, k]`` to weights of the columns ``[…, d, k]``."""
         if self.basis is None:
-            return self.rotation @ axis_weights
-        return (self.basis.T @ (self.rotation @ axis_weights.double())).to(axis_weights.dtype)
+            return self.coefficients @ axis_weights
+        return (self.basis.T @ (self.coefficients @ axis_weights.double())).to(axis_weights.dtype)
 
     def coordinates(self, x: Tensor) -> Tensor:
         """Return the coordinates along the axes ``[m, r]`` of the rows ``x`` ``[m, d]``."""
         centred = x - self.mean
         if self.basis is None:
-            return centred @ self.rotation
-        return (centred.double() @ self.basis.T @ self.rotation).to(x.dtype)
+            return centred @ self.coefficients
+        return (centred.double() @ self.basis.T @ self.coefficients).to(x.dtype)
 
     def products(self, y: Tensor) -> Tensor:
         """Return the products ``[r, t]`` of the rows' coordinates and ``y`` ``[n, t]``."""
         start, parts = 0, []
-        for chunk in self.rows():
+        for chunk in self.iter_chunks():
             parts.append(chunk.T @ y[start : start + len(chunk)])
             start += len(chunk)
-        total = torch.stack(parts).sum(0)  # [d, t], or [r, t] if the rows are few
-        return total if self.basis is not None else self.rotation.T @ total
+        total = torch.stack(parts).sum(0)  # [d, t], or [r, t] if the chunks are coordinates
+        return total if self.basis is not None else self.coefficients.T @ total
 
-    def single(self) -> "Axes":
+    def to_float32(self) -> "Axes":
         """Return the same axes in float32; the rows must be in memory."""
-        (whole,) = self.rows()
+        (whole,) = self.iter_chunks()
         whole = whole.float()
         return replace(
             self,
             mean=self.mean.float(),
-            spectrum=self.spectrum.float(),
-            rows=lambda: iter((whole,)),
-            rotation=self.rotation.float() if self.basis is None else self.rotation,
+            variances=self.variances.float(),
+            iter_chunks=lambda: iter((whole,)),
+            coefficients=self.coefficients.float() if self.basis is None else self.coefficients,
         )
 
 
@@ -88,10 +89,10 @@ def principal_axes(x: Tensor | Blocks, *, device: torch.device, dtype: torch.dty
         x: floating point, finite, with at least one row and one column. ``Blocks`` are read in chunks, and
             loaded completely only if they have fewer than ``d`` rows.
         device: device of the axes.
-        dtype: float32 or float64, the type of the result. Few rows are always decomposed in float64, because
-            their squares need twice the digits.
+        dtype: float32 or float64, the type of the result. Fewer rows than columns are always decomposed in
+            float64, because their squares need twice the digits.
 
-    Returns: the axes, in ascending order of their mean squares unless the computation needs an SVD.
+    Returns: the axes, in ascending order of their variances, or in descending order if an SVD computes them.
     Raises: DataError: if the features are so large that their squares overflow.
     """
     n, d = x.shape
@@ -100,19 +101,20 @@ def principal_axes(x: Tensor | Blocks, *, device: torch.device, dtype: torch.dty
         return _row_space(whole.to(device, dtype))
     raw = _chunks(x, device, dtype)
     mean = _total(chunk.sum(0, dtype=torch.float64) for chunk in raw()).div(n).to(dtype)
-    rows = _centred(x, mean)
-    covariance = _total(chunk.T @ chunk for chunk in rows()) / n  # [d, d]
+    centred = _centred(x, mean)
+    covariance = _total(chunk.T @ chunk for chunk in centred()) / n  # [d, d]
     _require_bounded(covariance)
-    exact = covariance.double() if _need_float64(covariance.diagonal()) else covariance
-    spectrum, axes = torch.linalg.eigh(exact)  # [d], [d, d]
-    return Axes(mean, spectrum.clamp(min=0).to(dtype), rows, axes.to(dtype))
+    exact = covariance.double() if _scales_differ(covariance.diagonal()) else covariance
+    variances, axes = torch.linalg.eigh(exact)  # [d], [d, d]
+    return Axes(mean, variances.clamp(min=0).to(dtype), centred, axes.to(dtype))
 
 
-def _need_float64(variances: Tensor) -> bool:
-    """Return True if the column variances ``[d]`` differ so much that float32 cannot resolve the small axes.
+def _scales_differ(variances: Tensor) -> bool:
+    """Return True if the column variances ``[d]`` differ too much for the usual decomposition to resolve small axes.
 
-    The error of a decomposition is its precision times the largest variance, for every axis. Columns without
-    variance are ignored: they have no axis.
+    The error of a decomposition is its precision times the largest variance, for every axis. If the scales differ,
+    the covariance is therefore decomposed in float64 instead of the type of the result, and fewer rows than columns
+    by an SVD instead of their Gram matrix. Columns without variance are ignored: they have no axis.
     """
     return bool((variances[variances > 0] < MIN_VARIANCE_RATIO * variances.max()).any())
 
@@ -121,7 +123,7 @@ def _row_space(x: Tensor) -> Axes:
     """Decompose fewer rows than columns, ``x`` ``[n, d]``; directions without variance are left out."""
     mean = x.mean(0, dtype=torch.float64).to(x.dtype)
     basis = (x - mean).double()
-    if _need_float64(basis.square().mean(0)):
+    if _scales_differ(basis.square().mean(0)):
         return _row_space_by_svd(mean, basis)
     squares, vectors = torch.linalg.eigh(basis @ basis.T)  # [n] ascending, [n, n]
     kept = squares > squares[-1] * len(x) * torch.finfo(torch.float64).eps
@@ -129,20 +131,20 @@ def _row_space(x: Tensor) -> Axes:
     squares, vectors = squares[kept].clamp(min=0), vectors[:, kept]
     lengths = squares.sqrt()  # singular values, [r]
     coordinates = (vectors * lengths).to(x.dtype)  # [n, r]
-    rotation = vectors * torch.where(lengths > 0, 1 / lengths, 0)  # [n, r]
-    spectrum = (squares / len(x)).to(x.dtype)
-    _require_bounded(spectrum)
-    return Axes(mean, spectrum, lambda: iter((coordinates,)), rotation, basis)
+    coefficients = vectors * torch.where(lengths > 0, 1 / lengths, 0)  # [n, r]
+    variances = (squares / len(x)).to(x.dtype)
+    _require_bounded(variances)
+    return Axes(mean, variances, lambda: iter((coordinates,)), coefficients, basis)
 
 
 def _row_space_by_svd(mean: Tensor, basis: Tensor) -> Axes:
     """Decompose the centred float64 rows ``basis`` ``[n, d]`` without squares, which lose half of the digits."""
     _, lengths, axes = torch.linalg.svd(basis, full_matrices=False)  # [n] descending, [n, d]
     kept = lengths > lengths[0] * len(basis) * torch.finfo(torch.float64).eps
-    spectrum = (lengths[kept].square() / len(basis)).to(mean.dtype)
-    _require_bounded(spectrum)
+    variances = (lengths[kept].square() / len(basis)).to(mean.dtype)
+    _require_bounded(variances)
     rows = basis.to(mean.dtype)
-    return Axes(mean, spectrum, lambda: iter((rows,)), axes[kept].T.contiguous().to(mean.dtype))
+    return Axes(mean, variances, lambda: iter((rows,)), axes[kept].T.contiguous().to(mean.dtype))
 
 
 def _require_bounded(squares: Tensor) -> None:

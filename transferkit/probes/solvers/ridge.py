@@ -36,6 +36,7 @@ def ridge_weights(x: Tensor, y: Tensor, penalties: Sequence[float]) -> tuple[Ten
     Raises:
         ShapeError: if ``x`` has no rows or no columns, or ``y`` has no columns or another number of rows.
         UsageError: if there is no penalty, or one that is not above 0 and finite.
+        DataError: if the squares of ``x`` overflow.
     """
     _require_valid(x, y, penalties)
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
@@ -55,7 +56,7 @@ def ridge_along(axes: Axes, y: Tensor, penalties: Sequence[float]) -> tuple[Tens
     mean = y.mean(0)
     products = axes.products(y - mean)  # Vᵀxᵀy, [r, t]
     strength = torch.tensor(penalties, dtype=torch.float64, device=y.device)
-    return products / (axes.spectrum * len(y) + strength[:, None])[..., None], mean  # (S + λ)⁻¹ Vᵀxᵀy
+    return products / (axes.variances * len(y) + strength[:, None])[..., None], mean  # (S + λ)⁻¹ Vᵀxᵀy
 
 
 def _require_valid(x: Tensor, y: Tensor, penalties: Sequence[float]) -> None:
