@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import sys
 import time
@@ -10,6 +11,7 @@ from numpy.testing import assert_allclose
 from sklearn.linear_model import Ridge
 
 from tests.protocols.analyses.pictures import LAST, MODEL, STAGES, context, draw_discs
+from tests.protocols.pretraining.runs import Notes
 from transferkit.cache.store import FeatureStore
 from transferkit.core.errors import DataError, UnknownNameError
 from transferkit.core.preprocessing import Preprocessing
@@ -21,7 +23,7 @@ from transferkit.probes.semantic import target_scores
 from transferkit.protocols.evaluate import Evaluator, eval_request
 from transferkit.protocols.extract import Extractor
 from transferkit.protocols.layer_features import LayerFeatures
-from transferkit.protocols.semantic import ScoreRequest, Semantics, _normalised
+from transferkit.protocols.semantic import ImageSemanticProtocol, ScoreRequest, _normalised
 from transferkit.protocols.semantic_tasks import TASKS
 from transferkit.protocols.targets import measured, read_targets, targets_key, targets_of
 from transferkit.semantics import TARGETS
@@ -40,7 +42,7 @@ def discs(root):
 def semantics(root, data, settings=STAGES, model=MODEL):
     here = context(root)
     extractor = Extractor(load_encoder(model), settings, store=FeatureStore(here.workspace.features))
-    return Semantics(LayerFeatures(extractor, here.open(data), here))
+    return ImageSemanticProtocol(LayerFeatures(extractor, here.open(data), here))
 
 
 def test_targets_are_measured_once_a_view_and_not_once_an_encoder(root, discs, monkeypatch):
@@ -119,7 +121,7 @@ def test_the_class_stands_on_the_same_axis(root, discs):
 def test_tasks_stack_the_views_they_take(name, root, discs):
     asked = semantics(root, discs, LAST)
     layer = asked.extractor.names[0]
-    stack = asked._stacked(ScoreRequest(MODEL, layer, (), name, (1.0,)), "test")
+    stack = asked._stack_variants(ScoreRequest(MODEL, layer, (), name, (1.0,)), "test")
     dim = asked.extractor.layers[0].dim
     pairs = {"rotation": 4, "patch": 8, "corruption": 12}[name]
     assert stack.x.shape == (24 * pairs, 2 * dim if name == "patch" else dim)
@@ -161,7 +163,7 @@ def test_recorded_factors_are_targets_of_their_own_level(root, discs):
     assert not any(name.startswith("factor:") for name in low.extra_metrics["targets"])
     ids = [name for split in ("train", "val") for name in asked.dataset.split(split).ids]
     reference = Ridge(alpha=score.extra_metrics["targets"]["factor:size"]["penalty"])
-    x = [asked._filled(MODEL, PLAIN, split).features("layer4").x for split in ("train", "val", "test")]
+    x = [asked._extract(MODEL, PLAIN, split).features("layer4").x for split in ("train", "val", "test")]
     x, test = np.concatenate(x[:2]).astype(float), x[2].astype(float)
     mean, deviation = x.mean(0), np.where(x.std(0) > 0, x.std(0), 1)
     reference.fit((x - mean) / deviation, large(ids) * 0.5)
@@ -174,7 +176,7 @@ def test_recorded_factors_are_targets_of_their_own_level(root, discs):
 
 def test_rows_keep_their_factors_where_others_could_not_be_read(root, discs):
     asked = with_factors(semantics(root, discs), place=lambda ids: np.arange(len(ids)) / 2)
-    found = asked._recorded(asked.dataset.split("test").ids[1:4], "test")
+    found = asked._recorded_factors(asked.dataset.split("test").ids[1:4], "test")
     assert_allclose(found["factor:place"], [[0.5], [1], [1.5]])
 
 
@@ -212,7 +214,7 @@ def test_a_target_with_another_definition_is_scored_again(root, discs, monkeypat
     assert name in before.settings["targets"] or not changed
     monkeypatch.setitem(registry._entries, name, replace(registry[name], version=99))
     found = []
-    monkeypatch.setattr(Semantics, "score", lambda self, layer, settings: found.append(layer) or 1 / 0)
+    monkeypatch.setattr(ImageSemanticProtocol, "score", lambda self, layer, settings: found.append(layer) or 1 / 0)
     if changed:
         with pytest.raises(ZeroDivisionError):
             Evaluator(context(root), STAGES).run([MODEL], [discs], asked)
@@ -234,10 +236,10 @@ def test_a_target_that_is_added_makes_another_record(root, discs, monkeypatch):
 def test_recorded_factors_of_other_values_are_another_definition(root, discs):
     settings = SemanticSettings(level="factors")
     one, two, three = (
-        with_factors(semantics(root, discs), **{name: values}).definitions(settings)
+        with_factors(semantics(root, discs), **{name: values}).target_versions(settings)
         for name, values in (("size", large), ("size", lambda ids: ~large(ids)), ("other", large))
     )
-    assert one == with_factors(semantics(root, discs), size=large).definitions(settings)
+    assert one == with_factors(semantics(root, discs), size=large).target_versions(settings)
     assert list(one) == list(two) == ["factor:size"]
     assert one != two
     assert list(three) == ["factor:other"]
@@ -269,7 +271,7 @@ def test_several_layers_are_scored_by_several_processes_to_the_same_scores(root,
     plain, ahead = (replace(semantics(root, discs), levels=("low", "mid")) for _ in range(2))
     one_by_one = [plain.score_layer(*one) for one in asked]
     ahead.prepare(asked)
-    assert ahead.known.keys() == plain.known.keys()
+    assert ahead.score_cache.keys() == plain.score_cache.keys()
     monkeypatch.setattr("transferkit.protocols.semantic.target_scores", None)  # nothing is left to score
     for before, after in zip(one_by_one, [ahead.score_layer(*one) for one in asked], strict=True):
         assert after.value == pytest.approx(before.value, abs=1e-9)
@@ -281,7 +283,7 @@ def test_scores_that_cannot_be_precomputed_are_computed_on_request(root, discs):
     asked = replace(semantics(root, discs), levels=("low", "factors"))
     low = SemanticSettings(level="low", target_penalties=3)
     asked.prepare([("layer1", SemanticSettings(level="factors")), ("layer4", low), ("layer1", low)])
-    assert len(asked.known) == 3  # both layers and the pixels
+    assert len(asked.score_cache) == 3  # both layers and the pixels
     assert asked.score_layer("layer4", low).value > 0
     with pytest.raises(DataError, match="records no factors"):
         asked.score_layer("layer1", SemanticSettings(level="factors"))
@@ -300,9 +302,32 @@ def test_where_a_scoring_process_is_killed_this_one_goes_on(root, discs, monkeyp
         return target_scores(*args, **kwargs)
 
     monkeypatch.setattr("transferkit.protocols.semantic.target_scores", killed_elsewhere)
+    asked.context = replace(asked.context, reporter=Notes())
     asked.prepare([("layer1", low), ("layer4", low)])
-    assert not asked.known
+    (note,) = asked.context.reporter.notes
+    assert re.fullmatch(
+        r"A scoring process ended early \(DataLoader worker .*\): scoring one layer after another\.", note
+    )
+    assert not asked.score_cache
     assert asked.score_layer("layer4", low).value > 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forked processes are used only on Linux")
+@pytest.mark.usefixtures("two_threads")
+def test_an_error_in_a_scoring_process_is_named(root, discs, monkeypatch):
+    asked = semantics(root, discs)
+    asked.context = replace(asked.context, reporter=Notes())
+
+    def failing(*args, **kwargs):
+        raise RuntimeError("The solver is broken.")
+
+    monkeypatch.setattr("transferkit.protocols.semantic.target_scores", failing)
+    low = SemanticSettings(level="low", target_penalties=3)
+    asked.prepare([("layer1", low), ("layer4", low)])
+    (note,) = asked.context.reporter.notes
+    assert "(RuntimeError: The solver is broken): scoring one layer" in note
+    with pytest.raises(RuntimeError, match=r"^The solver is broken\.$"):
+        asked.score_layer("layer4", low)
 
 
 @pytest.mark.usefixtures("two_threads")
@@ -327,11 +352,11 @@ def test_the_pixels_baseline_of_another_view_is_another(root, discs):
     low = SemanticSettings(level="low", target_penalties=3, mid_tasks=())
     one, other = semantics(root, discs), semantics(root, discs)
     cropped = replace(other.extractor.encoder, preprocessing=replace(other.extractor.encoder.preprocessing, crop=16))
-    other.extractor.encoder, other.known = cropped, one.known
+    other.extractor.encoder, other.score_cache = cropped, one.score_cache
     before = one.score_layer("layer1", low).extra_metrics["targets"]
-    keys = set(one.known)
-    other._key(next(iter(other._requests_of(("pixels", "pixels"), low))))
-    assert other._key(next(iter(other._requests_of(("pixels", "pixels"), low)))) not in keys
+    keys = set(one.score_cache)
+    other._key(next(iter(other._source_requests(("pixels", "pixels"), low))))
+    assert other._key(next(iter(other._source_requests(("pixels", "pixels"), low)))) not in keys
     assert before
 
 
@@ -340,16 +365,16 @@ def test_the_views_of_an_image_are_one_group(name, root, discs):
     asked = semantics(root, discs, LAST)
     ask = ScoreRequest(MODEL, asked.extractor.names[0], (), name, (1.0,))
     test = asked.dataset.split("test")
-    stack, rows = asked._stacked(ask, "test"), TASKS[name].rows_per_image
+    stack, rows = asked._stack_variants(ask, "test"), TASKS[name].rows_per_image
     assert stack.groups == test.ids * rows
     assert all(one.startswith(f"{group}@") for one, group in zip(stack.ids, stack.groups, strict=True))
-    score = next(iter(asked._scored(ask)[0].values()))
+    score = next(iter(asked._compute_scores(ask)[0].values()))
     assert score.n == len(score.groups) == len(test) == 24
     pairs = replace(test, groups=tuple(f"pair {row // 2}" for row in range(24)))
     grouped = semantics(root, discs, LAST)
     grouped.dataset = replace(grouped.dataset, splits={**grouped.dataset.splits, "test": pairs})
-    assert grouped._stacked(ask, "test").groups == pairs.groups * rows
-    assert len(next(iter(grouped._scored(ask)[0].values())).terms) == 12
+    assert grouped._stack_variants(ask, "test").groups == pairs.groups * rows
+    assert len(next(iter(grouped._compute_scores(ask)[0].values())).terms) == 12
     assert grouped._key(ask) != asked._key(ask)
 
 
@@ -363,7 +388,7 @@ def test_without_val_no_view_of_an_image_selects_for_another(root, discs, monkey
         "selection",
         lambda *args, **options: chosen.append(original(*args, **options)) or chosen[-1],
     )
-    asked._scored(ScoreRequest(MODEL, asked.extractor.names[0], (), "rotation", (1.0, 10.0)))
+    asked._compute_scores(ScoreRequest(MODEL, asked.extractor.names[0], (), "rotation", (1.0, 10.0)))
     ((train, held, _),) = chosen
     assert not set(train.groups) & set(held.groups)
     assert len(held) == 4 * len(set(held.groups)) > 0

@@ -1,5 +1,9 @@
 """The semantic protocol: targets measured on pixels, tasks of transformed images, and baselines.
 
+A *target* is a property of each image that features should predict, such as its luminance or its class. Targets have
+*levels*: ``low`` and ``mid`` are measured on pixels, ``high`` is the class, and ``factors`` are recorded when images
+are generated. A *task* of level ``mid`` transforms the images; its targets are the transformations.
+
 A score measures how well a layer predicts a target. Because a wide layer, or one close to the pixels, scores
 well without training, each score is reported with two baselines (``baselines``): that of ``pixels``, and that of
 the same layer of the untrained network. Normalised scores are -1 for no prediction, 0 for the better baseline
@@ -25,6 +29,7 @@ from ..core.files import digest_of
 from ..core.groups import grouped_fingerprint
 from ..core.labels import is_multilabel, require_one_label
 from ..core.results import Score
+from ..data.dataset import Dataset
 from ..data.loading import MOST_WORKERS, can_fork, map_in_forked_processes
 from ..data.variants import PLAIN
 from ..models.catalog import load_encoder
@@ -35,7 +40,8 @@ from ..probes.probe import ProbeContext
 from ..probes.semantic import TargetScore, summary, target_scores
 from ..semantics import TARGETS
 from ..semantics.factors import PREFIX, factor_targets
-from ..semantics.scene import DEFINITION
+from ..semantics.scene import DEFINITION as SCENE_VERSION
+from .context import RunContext
 from .extract import Extractor
 from .layer_features import LayerFeatures
 from .semantic_probe import SemanticProtocol
@@ -43,6 +49,7 @@ from .semantic_tasks import MOST_ROWS, TASKS
 from .targets import measured, read_targets, targets_key, targets_of
 
 OWN, PIXELS, UNTRAINED = "own", "pixels", "random"
+"""Names of the encoder's own scores and of those of the baselines; the latter are model specs, or start one."""
 
 CLASS = "class"
 """The target of level ``high``."""
@@ -66,38 +73,44 @@ class ScoreRequest:
     Attributes:
         spec, layer: spec and layer of the encoder or of a baseline.
         levels: levels whose targets are scored together, from one decomposition of the features.
-        task: name of a task of transformed images, instead of levels.
+        task: name of a task of transformed images, which has no levels; None for levels.
         penalties: penalties to compare.
     """
 
     spec: str
     layer: str
     levels: tuple[str, ...]
-    task: str
+    task: str | None
     penalties: tuple[float, ...]
 
 
 @dataclass(eq=False)
-class Semantics(SemanticProtocol):
-    """The semantic probe for one encoder and data set.
+class ImageSemanticProtocol(SemanticProtocol):
+    """The semantic probe for one encoder and the images of one data set.
 
     Attributes:
-        images: encoder and data set; scores of baselines are shared with further encoders.
+        images: encoder and data set.
         levels: all levels that will be requested; a layer's targets of all levels are scored together, from
             one decomposition of its features.
+        extractor, dataset, context: those of ``images``.
+        score_cache: scores by key, shared with the probes of further encoders for the sake of common baselines.
     """
 
     images: LayerFeatures
     levels: tuple[str, ...] = ()
+    extractor: Extractor = field(init=False)
+    dataset: Dataset = field(init=False)
+    context: RunContext = field(init=False)
+    score_cache: ScoreCache = field(init=False)
     _extractors: dict[str, Extractor] = field(default_factory=dict)
     _entries: dict[tuple[str, str, str], Entry] = field(default_factory=dict)
-    _read: dict[tuple[str, ...], tuple[Sequence[str], dict[str, NDArray]]] = field(default_factory=dict)
+    _targets: dict[tuple[str, ...], tuple[Sequence[str], dict[str, NDArray]]] = field(default_factory=dict)
     _keys: dict[ScoreRequest, str] = field(default_factory=dict)
     _precomputed_seconds: dict[str, float] = field(default_factory=dict)  # not yet added to a score
 
     def __post_init__(self) -> None:
         self.extractor, self.dataset, self.context = self.images.extractor, self.images.dataset, self.images.context
-        self.known: ScoreCache = self.images.shared.setdefault("semantic", {})
+        self.score_cache = self.images.shared.setdefault("semantic", {})
 
     def score(self, context: ProbeContext, settings: SemanticSettings) -> Score:
         """Return the score of a layer for the targets of a level, with the scores of the baselines.
@@ -109,26 +122,26 @@ class Semantics(SemanticProtocol):
     def score_layer(self, layer: str, settings: SemanticSettings) -> Score:
         """Return the score of a layer by name; see ``score``."""
         started = time.perf_counter()
-        before = sum(self._precomputed_seconds.pop(self._key(one), 0.0) for one in self._requests(layer, settings))
-        found = {name: self._level(source, settings) for name, source in self._sources(layer).items()}
-        scores, constant = found.pop(OWN)
-        baselines = {name: known for name, (known, _) in found.items()}
-        seconds = before + time.perf_counter() - started
+        keys = [self._key(request) for request in self._layer_requests(layer, settings)]
+        precomputed = sum(self._precomputed_seconds.pop(key, 0.0) for key in keys)
+        by_source = {name: self._score_source(source, settings) for name, source in self._sources(layer).items()}
+        scores, constant = by_source.pop(OWN)
+        seconds = precomputed + time.perf_counter() - started
         score = summary(scores, constant, seed=self.context.seed, seconds=seconds)
-        targets: dict[str, dict[str, Any]] = {
-            name: {**value, **_normalised(value["value"], {f: known[name].value for f, known in baselines.items()})}
-            for name, value in score.extra_metrics["targets"].items()
-        }
+        targets: dict[str, dict[str, Any]] = {}
+        for name, value in score.extra_metrics["targets"].items():
+            baselines = {source: baseline[name].value for source, (baseline, _) in by_source.items()}
+            targets[name] = {**value, **_normalised(value["value"], baselines)}
         normalised = [value["normalised"] for value in targets.values() if "normalised" in value]
         mean = {"normalised": float(np.mean(normalised))} if normalised else {}
         return replace(score, extra_metrics={**score.extra_metrics, **mean, "targets": targets})
 
     def record_settings(self, settings: SemanticSettings) -> dict[str, Any]:
-        """Return the settings, with the definition of each target."""
-        return {**settings.to_json(), "targets": self.definitions(settings)}
+        """Return the settings, with the version of each target."""
+        return {**settings.to_json(), "targets": self.target_versions(settings)}
 
-    def definitions(self, settings: SemanticSettings) -> dict[str, str]:
-        """Return the definition of each target of a score by name; other definitions give another record.
+    def target_versions(self, settings: SemanticSettings) -> dict[str, str]:
+        """Return the version of each target of a score by name; another version makes another record.
 
         Measured targets and tasks of transformed images have a version, recorded factors a digest of values.
         """
@@ -138,9 +151,8 @@ class Semantics(SemanticProtocol):
             splits = sorted(self._factors)
             names = list(next(iter(self._factors.values()), {}))
             return {name: _values_digest([self._factors[split][name] for split in splits]) for name in names}
-        tasks = [name for name in settings.mid_tasks if name != "none"] if settings.level == "mid" else []
-        versions = {name: str(TASKS[name].version) for name in tasks}
-        return {name: f"{TARGETS[name].version}.{DEFINITION}" for name in targets_of(settings.level)} | versions
+        versions = {name: f"{TARGETS[name].version}.{SCENE_VERSION}" for name in targets_of(settings.level)}
+        return versions | {name: str(TASKS[name].version) for name in _tasks(settings)}
 
     def prepare(self, requests: Sequence[tuple[str, SemanticSettings]]) -> None:
         """Score pairs of a layer and settings in as many processes as torch has threads.
@@ -153,38 +165,44 @@ class Semantics(SemanticProtocol):
         todo: dict[str, ScoreRequest] = {}
         for layer, settings in requests:
             with suppress(TransferkitError):  # ``score`` raises it again
-                for request in self._requests(layer, settings):
-                    if (key := self._key(request)) not in self.known:
-                        self._prepare(request)
+                for request in self._layer_requests(layer, settings):
+                    if (key := self._key(request)) not in self.score_cache:
+                        self._prepare_inputs(request)
                         todo[key] = request
-        needed = {key: self._bytes(request) for key, request in todo.items()}
-        workers = self._workers(needed.values())
+        memory = {key: self._memory_bytes(request) for key, request in todo.items()}
+        workers = self._n_workers(memory.values())
         if workers < 2:
             return
         label = f"probing {self.extractor.encoder.spec} and its baselines on {self.dataset.spec}"
         with self.context.reporter.task(label, len(todo), "scores") as task:
-            largest_first = sorted(todo, key=lambda key: -needed[key])
+            largest_first = sorted(todo, key=lambda key: -memory[key])
             try:
                 for key, scored in map_in_forked_processes(
-                    _Scoring(todo, self._scored), largest_first, workers=workers
+                    _ScoreRequests(todo, self._compute_scores), largest_first, workers=workers
                 ):
                     if scored is not None:
-                        self.known[key], self._precomputed_seconds[key] = scored
+                        self.score_cache[key], self._precomputed_seconds[key] = scored
                     task.advance(1)
-            except RuntimeError:  # torch's error for a process that was killed
-                self.context.reporter.note("A scoring process was killed: scoring one layer after another.")
+            except RuntimeError as error:  # torch's error for a process that was killed, or that raised an error
+                reason = str(error).strip().rpartition("\n")[2].rstrip(". ")  # the last line of a traceback
+                self.context.reporter.note(
+                    f"A scoring process ended early ({reason}): scoring one layer after another."
+                )
 
-    def _workers(self, needed: Collection[float]) -> int:
-        """Return the number of processes, for scores that need ``needed`` bytes each."""
-        fitting = self.images.memory_bytes / max(needed, default=1)
-        return int(min(torch.get_num_threads(), len(needed), fitting, MOST_WORKERS))
+    def _n_workers(self, memory: Collection[float]) -> int:
+        """Return the number of processes, for scores that need ``memory`` bytes each."""
+        fitting = self.images.memory_bytes / max(memory, default=1)
+        return int(min(torch.get_num_threads(), len(memory), fitting, MOST_WORKERS))
 
-    def _bytes(self, request: ScoreRequest) -> float:
+    def _memory_bytes(self, request: ScoreRequest) -> float:
         """Return the maximum number of bytes that scoring ``request`` takes."""
         splits = self.dataset.splits
-        rows = sum(len(split) for split in splits.values()) if request.levels else MOST_ROWS * len(splits)
-        width = self._filled(request.spec, PLAIN, next(iter(splits))).layers[request.layer]
-        return float(_FEATURE_BYTES * rows * width * (2 if request.task == "patch" else 1))
+        width = self._extract(request.spec, PLAIN, next(iter(splits))).layers[request.layer]
+        if request.task is None:
+            rows = sum(len(split) for split in splits.values())
+        else:
+            rows, width = MOST_ROWS * len(splits), width * TASKS[request.task].variants_per_row
+        return float(_FEATURE_BYTES * rows * width)
 
     def _sources(self, layer: str) -> dict[str, tuple[str, str]]:
         """Return spec and layer of the encoder and of its baselines, without those that are the encoder itself."""
@@ -192,8 +210,8 @@ class Semantics(SemanticProtocol):
         sources = {OWN: (encoder.spec, layer)}
         if encoder.spec != PIXELS:
             sources[PIXELS] = (PIXELS, LAST)
-            if not encoder.spec.startswith("random:") and self._untrained is not None:
-                sources[UNTRAINED] = (f"random:{encoder.architecture}", layer)
+            if not encoder.spec.startswith(f"{UNTRAINED}:") and self._untrained is not None:
+                sources[UNTRAINED] = (f"{UNTRAINED}:{encoder.architecture}", layer)
         return sources
 
     @cached_property
@@ -201,44 +219,48 @@ class Semantics(SemanticProtocol):
         """The untrained network with the encoder's preprocessing; None if its architecture is unknown."""
         encoder = self.extractor.encoder
         try:
-            return replace(load_encoder(f"random:{encoder.architecture}"), preprocessing=encoder.preprocessing)
+            return replace(load_encoder(f"{UNTRAINED}:{encoder.architecture}"), preprocessing=encoder.preprocessing)
         except UnknownNameError:
             return None
 
-    def _level(self, source: tuple[str, str], settings: SemanticSettings) -> Scores:
-        """Return the scores of one layer for all targets and tasks of the level."""
+    def _score_source(self, source: tuple[str, str], settings: SemanticSettings) -> Scores:
+        """Return the scores of one layer of the encoder or a baseline for all targets and tasks of the level."""
         scores: dict[str, TargetScore] = {}
         constant: tuple[str, ...] = ()
-        for request in self._requests_of(source, settings):
+        for request in self._source_requests(source, settings):
             key = self._key(request)
-            if key not in self.known:
-                self.known[key] = self._scored(request)
-            known, unvarying = self.known[key]
-            wanted = {name for name in (*known, *unvarying) if request.task or _level_of(name) == settings.level}
-            scores |= {name: score for name, score in known.items() if name in wanted}
-            constant += tuple(name for name in unvarying if name in wanted)
+            if key not in self.score_cache:
+                self.score_cache[key] = self._compute_scores(request)
+            cached, cached_constant = self.score_cache[key]
+            in_level = {
+                name
+                for name in (*cached, *cached_constant)
+                if request.task is not None or _target_level(name) == settings.level
+            }
+            scores |= {name: score for name, score in cached.items() if name in in_level}
+            constant += tuple(name for name in cached_constant if name in in_level)
         return scores, constant
 
-    def _requests(self, layer: str, settings: SemanticSettings) -> Iterator[ScoreRequest]:
-        """Yield all requests that the score of a layer needs."""
+    def _layer_requests(self, layer: str, settings: SemanticSettings) -> Iterator[ScoreRequest]:
+        """Yield all requests that the score of a layer needs, including those of the baselines."""
         for source in self._sources(layer).values():
-            yield from self._requests_of(source, settings)
+            yield from self._source_requests(source, settings)
 
-    def _requests_of(self, source: tuple[str, str], settings: SemanticSettings) -> Iterator[ScoreRequest]:
-        others = (level for level in self.levels if self._has(level))
+    def _source_requests(self, source: tuple[str, str], settings: SemanticSettings) -> Iterator[ScoreRequest]:
+        """Yield the requests for one layer of the encoder or a baseline."""
+        others = (level for level in self.levels if self._has_targets(level))
         levels, penalties = tuple(sorted({settings.level, *others})), tuple(settings.grid)
-        yield ScoreRequest(*source, levels, "", penalties)
-        if settings.level == "mid":
-            yield from (ScoreRequest(*source, (), task, penalties) for task in settings.mid_tasks if task != "none")
+        yield ScoreRequest(*source, levels, None, penalties)
+        yield from (ScoreRequest(*source, (), task, penalties) for task in _tasks(settings))
 
     def _key(self, request: ScoreRequest) -> str:
         """Return a key that is equal for the same features and targets."""
         if request not in self._keys:
-            names = self._names(request)
+            names = [name for level in request.levels for name in targets_of(level)]
             preprocessing = self.extractor.encoder.preprocessing
             entries = [
                 [
-                    self._filled(request.spec, PLAIN, name).key.digest,
+                    self._extract(request.spec, PLAIN, name).key.digest,
                     targets_key(split, preprocessing, names).digest,
                     grouped_fingerprint(split.fingerprint, split.groups),
                 ]
@@ -247,29 +269,28 @@ class Semantics(SemanticProtocol):
             self._keys[request] = digest_of([vars(request), entries, self.context.seed])
         return self._keys[request]
 
-    def _names(self, request: ScoreRequest) -> list[str]:
-        """Return the names of the measured targets of ``request``."""
-        return [name for level in request.levels for name in targets_of(level)]
-
-    def _prepare(self, request: ScoreRequest) -> None:
+    def _prepare_inputs(self, request: ScoreRequest) -> None:
         """Extract the features and measure the targets that ``request`` needs."""
         for split in self.dataset.splits:
             for names in filter(None, map(targets_of, request.levels)):
                 self._target_entry(names, split)
-            for view in TASKS[request.task].variants if request.task else ():
-                self._filled(request.spec, view, split)
+            for variant in () if request.task is None else TASKS[request.task].variants:
+                self._extract(request.spec, variant, split)
 
-    def _scored(self, request: ScoreRequest) -> Scores:
-        rows_of = self._stacked if request.task else self._with_targets
+    def _compute_scores(self, request: ScoreRequest) -> Scores:
+        if request.task is None:
+            return self._score_splits(request, self._attach_targets)
+        scores, constant = self._score_splits(request, self._stack_variants)
+        rows = TASKS[request.task].rows_per_image
+        return {name: replace(score, n=score.n // rows) for name, score in scores.items()}, constant
+
+    def _score_splits(self, request: ScoreRequest, rows_of: Callable[[ScoreRequest, str], Features]) -> Scores:
         splits = {split: rows_of(request, split) for split in self.dataset.splits}
-        scores, constant = target_scores(splits, request.penalties, seed=self.context.seed)
-        if request.task:
-            rows = TASKS[request.task].rows_per_image
-            scores = {name: replace(score, n=score.n // rows) for name, score in scores.items()}
-        return scores, constant
+        return target_scores(splits, request.penalties, seed=self.context.seed)
 
-    def _with_targets(self, request: ScoreRequest, split: str) -> Features:
-        features = self._filled(request.spec, PLAIN, split).features(request.layer)
+    def _attach_targets(self, request: ScoreRequest, split: str) -> Features:
+        """Return the features of a layer with the targets of the requested levels."""
+        features = self._extract(request.spec, PLAIN, split).features(request.layer)
         targets: dict[str, NDArray] = {}
         for level in request.levels:
             if level == "high":
@@ -281,18 +302,18 @@ class Semantics(SemanticProtocol):
                 )
                 targets[CLASS] = features.labels
             elif level == FACTORS:
-                targets |= self._recorded(features.ids, split)
+                targets |= self._recorded_factors(features.ids, split)
             else:
-                targets |= self._measured(features.ids, targets_of(level), split)
+                targets |= self._measured_targets(features.ids, targets_of(level), split)
         return replace(features, targets=targets)
 
-    def _has(self, level: str) -> bool:
+    def _has_targets(self, level: str) -> bool:
         """Return True if the data set has targets of a level."""
         if level == "high":
             return not any(is_multilabel(split.labels) for split in self.dataset.splits.values())
         return level != FACTORS or bool(self._factors)
 
-    def _recorded(self, ids: Sequence[str], split: str) -> dict[str, NDArray]:
+    def _recorded_factors(self, ids: Sequence[str], split: str) -> dict[str, NDArray]:
         """Return the recorded factors of the rows ``ids`` of a split.
 
         Raises: DataError: if the data set records no factors.
@@ -309,12 +330,12 @@ class Semantics(SemanticProtocol):
         found = factor_targets({name: split.factors for name, split in self.dataset.splits.items()})
         return found if any(found.values()) else {}
 
-    def _measured(self, ids: Sequence[str], names: Sequence[str], split: str) -> Mapping[str, NDArray]:
+    def _measured_targets(self, ids: Sequence[str], names: Sequence[str], split: str) -> Mapping[str, NDArray]:
         """Return the measured targets of the rows ``ids`` of a split; they are read once for all layers."""
-        known, targets = self._read.get((split, *names), ((), {}))
-        if known != ids:
+        last_ids, targets = self._targets.get((split, *names), ((), {}))
+        if last_ids != ids:
             targets = read_targets(self._target_entry(names, split), names, ids)
-            self._read[split, *names] = ids, targets
+            self._targets[split, *names] = ids, targets
         return targets
 
     def _target_entry(self, names: Sequence[str], split: str) -> Entry:
@@ -327,25 +348,27 @@ class Semantics(SemanticProtocol):
             reporter=self.context.reporter,
         )
 
-    def _stacked(self, request: ScoreRequest, split: str) -> Features:
+    def _stack_variants(self, request: ScoreRequest, split: str) -> Features:
+        """Return the rows of a task; large splits are subsampled evenly."""
+        assert request.task is not None
         task = TASKS[request.task]
-        views = {view: self._filled(request.spec, view, split).features(request.layer) for view in task.variants}
-        rows = len(next(iter(views.values())))
+        variants = {name: self._extract(request.spec, name, split).features(request.layer) for name in task.variants}
+        rows = len(next(iter(variants.values())))
         most = max(1, MOST_ROWS // len(task.variants))
         if rows > most:
             chosen = np.linspace(0, rows - 1, most).astype(np.int64)
-            views = {view: features.rows(chosen) for view, features in views.items()}
-        return task.stacked(views)
+            variants = {name: features.rows(chosen) for name, features in variants.items()}
+        return task.stack(variants)
 
-    def _filled(self, spec: str, view: str, split: str) -> Entry:
+    def _extract(self, spec: str, variant: str, split: str) -> Entry:
         """Return the complete cache entry; missing features are extracted."""
-        key = (spec, view, split)
+        key = (spec, variant, split)
         if key not in self._entries:
-            extraction = self._extractor(spec).with_variant(view).open(self.dataset.split(split))
+            extraction = self._source_extractor(spec).with_variant(variant).open(self.dataset.split(split))
             self._entries[key] = extraction.run(self.context.reporter)
         return self._entries[key]
 
-    def _extractor(self, spec: str) -> Extractor:
+    def _source_extractor(self, spec: str) -> Extractor:
         """Return the extractor of the encoder or of a baseline; each is built once."""
         own = self.extractor
         if spec == own.encoder.spec:
@@ -354,7 +377,7 @@ class Semantics(SemanticProtocol):
             settings = own.settings
             if spec == PIXELS:
                 encoder = load_encoder(PIXELS)
-                settings = replace(settings, layers=("last",), size=None, pooling=None)
+                settings = replace(settings, layers=(LAST,), size=None, pooling=None)
             else:
                 assert self._untrained is not None  # otherwise it is not among the baselines
                 encoder = self._untrained
@@ -363,17 +386,28 @@ class Semantics(SemanticProtocol):
 
 
 @dataclass(frozen=True)
-class _Scoring:
-    """Scores requests by key, in forked processes; an item is the key with its scores and seconds."""
+class _ScoreRequests:
+    """Data set for forked processes, whose items are the scores of requests.
+
+    Attributes:
+        requests: key → request.
+        compute_scores: function that scores a request.
+    """
 
     requests: Mapping[str, ScoreRequest]
-    scored: Callable[[ScoreRequest], Scores]
+    compute_scores: Callable[[ScoreRequest], Scores]
 
     def __getitem__(self, key: str) -> tuple[str, tuple[Scores, float] | None]:
+        """Return the key, and the scores with the seconds they took; None if an expected error prevents scoring."""
         started = time.perf_counter()
         with suppress(TransferkitError):
-            return key, (self.scored(self.requests[key]), time.perf_counter() - started)
+            return key, (self.compute_scores(self.requests[key]), time.perf_counter() - started)
         return key, None
+
+
+def _tasks(settings: SemanticSettings) -> list[str]:
+    """Return the tasks of transformed images of a score, which only level ``mid`` has."""
+    return [name for name in settings.mid_tasks if name != "none"] if settings.level == "mid" else []
 
 
 def _values_digest(parts: Sequence[NDArray]) -> str:
@@ -381,7 +415,7 @@ def _values_digest(parts: Sequence[NDArray]) -> str:
     return digest_of([hashlib.sha256(np.ascontiguousarray(part).tobytes()).hexdigest() for part in parts])[:16]
 
 
-def _level_of(target: str) -> str:
+def _target_level(target: str) -> str:
     """Return the level of a target."""
     if target == CLASS:
         return "high"
@@ -392,6 +426,6 @@ def _normalised(value: float, baselines: Mapping[str, float]) -> dict[str, Any]:
     """Return the baselines, and the normalised score: -1 if nothing is predicted, 0 for the better one, 1 at best."""
     if not baselines:
         return {}
-    known, baseline = max(0.0, value), min(1.0, max(0.0, *baselines.values()))
-    above = (known - baseline) / (1 - baseline) if baseline < 1 else 0.0
-    return {"baselines": dict(baselines), "normalised": above if known >= baseline else known / baseline - 1}
+    own, baseline = max(0.0, value), min(1.0, max(0.0, *baselines.values()))
+    above = (own - baseline) / (1 - baseline) if baseline < 1 else 0.0
+    return {"baselines": dict(baselines), "normalised": above if own >= baseline else own / baseline - 1}

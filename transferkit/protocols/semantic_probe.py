@@ -10,7 +10,7 @@ from ..probes.probe import Probe, ProbeContext
 
 if TYPE_CHECKING:
     from .layer_features import LayerFeatures
-    from .semantic import Semantics
+    from .semantic import ImageSemanticProtocol
 
 
 class SemanticProtocol(Probe[SemanticSettings]):
@@ -34,11 +34,11 @@ class SemanticProtocol(Probe[SemanticSettings]):
 
         return definitions_digest()
 
-    def for_source(self, source: "LayerFeatures", requested: Sequence[SemanticSettings]) -> "Semantics":
+    def for_source(self, source: "LayerFeatures", requested: Sequence[SemanticSettings]) -> "ImageSemanticProtocol":
         """Return the probe that measures its targets on the images, for all requested levels together."""
-        from .semantic import Semantics
+        from .semantic import ImageSemanticProtocol
 
-        return Semantics(source, tuple(dict.fromkeys(one.level for one in requested)))
+        return ImageSemanticProtocol(source, tuple(dict.fromkeys(one.level for one in requested)))
 
     def score(self, context: ProbeContext, settings: SemanticSettings) -> Score:
         """Score how well the features of one layer predict their ``targets``; constant targets are listed."""

@@ -23,14 +23,16 @@ class MidLevelTask:
     Attributes:
         variants: variants of the images that the task uses.
         rows_per_image: number of rows per image.
-        stacked: function from the features of each variant to those of the task, with its targets. All rows of
+        stack: function from the features of each variant to those of the task, with its targets. All rows of
             an image form one group, so that they are held out together and intervals resample images.
+        variants_per_row: number of variants whose features are concatenated in a row.
         version: version of the definition; each change of results needs a new one.
     """
 
     variants: tuple[str, ...]
     rows_per_image: int
-    stacked: Callable[[Mapping[str, Features]], Features]
+    stack: Callable[[Mapping[str, Features]], Features]
+    variants_per_row: int = 1
     version: int = 1
 
 
@@ -79,6 +81,7 @@ TASKS.register("patch")(
         (_CENTRE, *_NEIGHBOURS),
         len(_NEIGHBOURS),
         lambda views: _rows(views, [(_CENTRE, other) for other in _NEIGHBOURS], patch=np.arange(len(_NEIGHBOURS))),
+        variants_per_row=2,
     )
 )
 
