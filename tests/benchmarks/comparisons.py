@@ -91,7 +91,7 @@ def clear_leaders() -> Iterator[Setting]:
                 record(name, "d", own.mean(), outcomes=row_outcomes(ids, own, groups=of))
                 for name, own in zip("abcde", correct, strict=False)
             ]
-            return 0.0, None, float(not result_table(records).best)
+            return 0.0, None, float(not result_table(records).clear_leaders)
 
         yield Setting("bold: better than every other model", f"{m} models, {n} rows in groups of {size}", draw, cost=3)
 

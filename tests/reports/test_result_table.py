@@ -9,7 +9,7 @@ from tests.reports.records import record
 from tests.reports.studied import DATA, LAYERS, MODELS, named, outcomes, study
 from transferkit.core.files import digest_of, write_json
 from transferkit.core.results import ResultStore
-from transferkit.reports.result_table import DOMAINS, by_domain, domain_of, load_results, result_table
+from transferkit.reports.result_table import DOMAINS, domain_of, domain_order, load_results, result_table
 
 
 def two(a: float, b: float, **changes):
@@ -55,15 +55,15 @@ def test_seeds_share_a_cell():
 
 
 def test_only_a_significantly_better_model_is_the_best():
-    assert result_table(two(0.9, 0.5)).best == {("linear", "d"): "a"}
-    assert result_table(two(0.52, 0.5)).best == {}
+    assert result_table(two(0.9, 0.5)).clear_leaders == {("linear", "d"): "a"}
+    assert result_table(two(0.52, 0.5)).clear_leaders == {}
 
 
 def test_without_outcomes_the_intervals_must_not_overlap():
     apart = [record("a", "d", 0.60, half=0.02), record("b", "d", 0.55, half=0.02)]
     touching = [record("a", "d", 0.60, half=0.03), record("b", "d", 0.55, half=0.03)]
-    assert result_table(apart).best == {("linear", "d"): "a"}
-    assert result_table(touching).best == {}
+    assert result_table(apart).clear_leaders == {("linear", "d"): "a"}
+    assert result_table(touching).clear_leaders == {}
 
 
 def test_significance_is_corrected_for_the_number_of_models():
@@ -74,12 +74,12 @@ def test_significance_is_corrected_for_the_number_of_models():
     others = [replace(first, correct=tuple(rest + [1] * 178)) for _ in range(4)]
     records = [record("a", "d", 0.97, outcomes=first)]
     records += [record(f"b{i}", "d", 0.92, outcomes=other) for i, other in enumerate(others)]
-    assert result_table(records[:2]).best == {("linear", "d"): "a"}
-    assert result_table(records).best == {}
+    assert result_table(records[:2]).clear_leaders == {("linear", "d"): "a"}
+    assert result_table(records).clear_leaders == {}
 
 
 def test_one_model_alone_is_not_best():
-    assert result_table([record("a", "d", 0.5)]).best == {}
+    assert result_table([record("a", "d", 0.5)]).clear_leaders == {}
 
 
 def test_a_ranking_uses_the_shared_data_sets_and_names_models_that_lack_too_many():
@@ -92,13 +92,19 @@ def test_a_ranking_uses_the_shared_data_sets_and_names_models_that_lack_too_many
     assert ranked.best == "a"
 
 
+def test_records_lose_their_outcomes_which_are_kept_as_units():
+    found = result_table(two(0.9, 0.5))
+    assert [record.outcomes for record in found.records] == [None, None]
+    assert found.units.keys() == {0, 1}
+
+
 def test_stored_records_are_read_from_the_disk(tmp_path):
     store = ResultStore(tmp_path)
     for one in study():
         store.add(one)
     found, plain = load_results(store), result_table(study())
     assert len(found.records) == len(plain.records)
-    assert found.best == plain.best
+    assert found.clear_leaders == plain.clear_leaders
     assert found.cells.keys() == plain.cells.keys()
     assert all(r.outcomes is None for r in found.records)
     assert found.left_out == ()
@@ -152,4 +158,4 @@ def test_domains(spec, domain):
 
 
 def test_unknown_domains_come_last():
-    assert [by_domain(name) for name in (*DOMAINS, "other")] == list(range(7))
+    assert [domain_order(name) for name in (*DOMAINS, "other")] == list(range(7))

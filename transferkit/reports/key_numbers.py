@@ -43,7 +43,7 @@ def _best_model(one: Ranked, found: ResultTable) -> str:
         start = f"Under {one.recipe}, {one.best} has the highest mean over {len(one.data)} data sets"
         return f"{start}: {_lead(one, found)}. {_rank_test(one)}"
     (data,) = one.data
-    adverb = "significantly" if found.best.get((one.recipe, data)) == one.best else "not significantly"
+    adverb = "significantly" if found.clear_leaders.get((one.recipe, data)) == one.best else "not significantly"
     start = f"Under {one.recipe}, {one.best} scores highest on {data}: {_lead(one, found)}."
     return f"{start} On this data set it is {adverb} better than every other model."
 
@@ -104,7 +104,7 @@ def _prediction(found: ResultTable) -> Iterator[str]:
     linear = _fullest(found, "linear")
     reached = {key[1:]: cell.value for key, cell in found.by_layer.items() if key[0] == linear}
     points_by_score: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    for _, label, record in found.only("transferability"):
+    for _, label, record in found.records_of("transferability"):
         key = label.model, label.data, record.layer
         if key in reached:
             points = points_by_score.setdefault(record.metric, {}).setdefault(label.data, [])

@@ -1,4 +1,8 @@
-"""The results of a workspace as one table: records are read once, seeds are averaged, and rows are sorted."""
+"""The results of a workspace as one table: records are read once, seeds are averaged, and rows are sorted.
+
+A *recipe* is a protocol with the settings that distinguish it from other recipes, such as ``fewshot 5-shot lr``. Models
+are compared only under the same recipe.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,14 +25,14 @@ from .layer_order import by_depth
 from .statistics import ALPHA, Ranks, Units, difference_p, holm, ranks, seed_mean
 
 DOMAINS = ("natural", "satellite", "symbolic", "medical", "illustrative", "texture")
-"""Domains in the order of the study's tables."""
+"""Known domains, in the order of the data sets in tables."""
 
 OTHER = "other"
 
 
 @cache
 def _known_domains() -> dict[str, str]:
-    return {one.name: one.domain for one in known_datasets() if one.domain}
+    return {dataset.name: dataset.domain for dataset in known_datasets() if dataset.domain}
 
 
 def domain_of(data: str) -> str:
@@ -41,7 +45,7 @@ def domain_of(data: str) -> str:
     return _known_domains().get(whole) or _known_domains().get(whole.partition(":")[0]) or OTHER
 
 
-def by_domain(domain: str) -> int:
+def domain_order(domain: str) -> int:
     """Return the sort key of a domain; unknown domains come last."""
     return DOMAINS.index(domain) if domain in DOMAINS else len(DOMAINS)
 
@@ -60,17 +64,17 @@ class ResultCell:
     """One value: the mean over seeds of a model under a recipe on a data set at a layer.
 
     Attributes:
-        value, interval: Mean over seeds and its interval; see ``seed_mean``.
-        metric: Metric of the records.
-        records: Indices into ``ResultTable.records`` of the records in the mean.
-        seen: Whether the model was trained on the data set.
+        value, interval: mean over seeds and its interval; see ``seed_mean``.
+        metric: metric of the records.
+        records: indices into ``ResultTable.records`` of the records in the mean.
+        trained_on: True if the model was trained on the data set.
     """
 
     value: float
     interval: Interval
     metric: str
     records: tuple[int, ...]
-    seen: bool = False
+    trained_on: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,11 +82,11 @@ class Ranked:
     """The ranking of a recipe's models over the data sets that all of them share.
 
     Attributes:
-        recipe: The recipe.
-        ranks: Ranks over the shared data sets.
+        recipe: label of the recipe.
+        ranks: ranks over the shared data sets.
         means: model → mean over the shared data sets.
-        data: The shared data sets.
-        left_out: Models that are not ranked because too many data sets are missing.
+        data: the shared data sets.
+        left_out: models that are not ranked because too many data sets are missing.
     """
 
     recipe: str
@@ -104,8 +108,8 @@ class ResultTable:
     Attributes:
         records: ``[n]``, without their outcomes.
         labels: ``[n]``; different models, data sets and recipes have different labels.
-        units: Record index → outcome of each row or episode, for records that contain outcomes.
-        left_out: Sentences that name the records that are not shown, and the reasons.
+        units: record index → outcome of each row or episode, for records that had outcomes.
+        left_out: sentences that name the records that are not shown, and the reasons.
     """
 
     records: tuple[Result, ...]
@@ -119,17 +123,17 @@ class ResultTable:
         values: dict[str, dict[str, list[float]]] = {}
         for (recipe, model, _), cell in self.cells.items():
             values.setdefault(recipe, {}).setdefault(model, []).append(cell.value)
-        found: dict[str, None] = {}
+        models: dict[str, None] = {}  # as an ordered set
         for recipe in self.recipes:
-            means = {model: float(np.mean(own)) for model, own in values.get(recipe, {}).items()}
-            found |= dict.fromkeys(sorted(means, key=lambda model: (-means[model], model)))
-        return tuple(found | dict.fromkeys(label.model for label in self.labels))
+            means = {model: float(np.mean(scores)) for model, scores in values.get(recipe, {}).items()}
+            models |= dict.fromkeys(sorted(means, key=lambda model: (-means[model], model)))
+        return tuple(models | dict.fromkeys(label.model for label in self.labels))
 
     @cached_property
     def data(self) -> tuple[str, ...]:
         """Labels of data sets, sorted by domain."""
         spec = {label.data: record.data for label, record in zip(self.labels, self.records, strict=True)}
-        return tuple(sorted(spec, key=lambda name: (by_domain(domain_of(spec[name])), name)))
+        return tuple(sorted(spec, key=lambda name: (domain_order(domain_of(spec[name])), name)))
 
     @cached_property
     def domains(self) -> Mapping[str, str]:
@@ -148,10 +152,10 @@ class ResultTable:
     @cached_property
     def layers(self) -> Mapping[str, tuple[str, ...]]:
         """Label of a model → its layers under all protocols, the deepest last."""
-        found: dict[str, set[str]] = {}
+        layers: dict[str, set[str]] = {}
         for label, record in zip(self.labels, self.records, strict=True):
-            found.setdefault(label.model, set()).add(record.layer)
-        return {model: tuple(by_depth(names)) for model, names in found.items()}
+            layers.setdefault(label.model, set()).add(record.layer)
+        return {model: tuple(by_depth(names)) for model, names in layers.items()}
 
     @cached_property
     def by_layer(self) -> Mapping[tuple[str, str, str, str], ResultCell]:
@@ -161,15 +165,15 @@ class ResultTable:
             label = self.labels[i]
             key = (label.recipe, label.model, label.data, self.records[i].layer)
             groups.setdefault(key, []).append(i)
-        return {key: self._cell(own) for key, own in groups.items()}
+        return {key: self._cell(indices) for key, indices in groups.items()}
 
-    def _cell(self, own: Sequence[int]) -> ResultCell:
-        records = [self.records[i] for i in own]
+    def _cell(self, indices: Sequence[int]) -> ResultCell:
+        records = [self.records[i] for i in indices]
         value, interval = seed_mean(
             [r.value for r in records], [r.ci_low for r in records], [r.ci_high for r in records]
         )
-        seen = any(r.trained_on for r in records)
-        return ResultCell(value, interval, records[0].metric, tuple(own), seen)
+        trained_on = any(r.trained_on for r in records)
+        return ResultCell(value, interval, records[0].metric, tuple(indices), trained_on)
 
     @cached_property
     def cells(self) -> Mapping[tuple[str, str, str], ResultCell]:
@@ -177,8 +181,7 @@ class ResultTable:
         deepest: dict[tuple[str, str], str] = {}
         for recipe, model, _, layer in self.by_layer:
             order = self.layers[model].index
-            known = deepest.setdefault((recipe, model), layer)
-            deepest[recipe, model] = max(known, layer, key=order)
+            deepest[recipe, model] = max(deepest.get((recipe, model), layer), layer, key=order)
         return {
             (recipe, model, data): cell
             for (recipe, model, data, layer), cell in self.by_layer.items()
@@ -186,29 +189,30 @@ class ResultTable:
         }
 
     @cached_property
-    def best(self) -> Mapping[tuple[str, str], str]:
+    def clear_leaders(self) -> Mapping[tuple[str, str], str]:
         """(recipe, data) → the model that is significantly better than every other model there.
 
         Pairs of models are tested on the same rows or images, and p is corrected by Holm. If records contain no
         outcomes, the two intervals must not overlap.
         """
-        found = {}
+        leaders = {}
         for recipe in self.recipes:
             for data in self.data:
-                own = {m: self.cells[recipe, m, data] for m in self.models if (recipe, m, data) in self.cells}
-                if len(own) > 1 and (leader := self._clear_leader(own)):
-                    found[recipe, data] = leader
-        return found
+                cells = {m: self.cells[recipe, m, data] for m in self.models if (recipe, m, data) in self.cells}
+                if len(cells) > 1 and (leader := self._clear_leader(cells)):
+                    leaders[recipe, data] = leader
+        return leaders
 
-    def _clear_leader(self, own: Mapping[str, ResultCell]) -> str | None:
-        first, *rest = sorted(own, key=lambda model: -own[model].value)
-        found: list[float] = []
+    def _clear_leader(self, cells: Mapping[str, ResultCell]) -> str | None:
+        first, *rest = sorted(cells, key=lambda model: -cells[model].value)
+        p_values: list[float] = []
         for model in rest:
-            p = difference_p(self._units(own[first]), self._units(own[model]))
+            p = difference_p(self._units(cells[first]), self._units(cells[model]))
             if p is None:
-                p = 0.0 if own[first].interval.low > own[model].interval.high else 1.0
-            found.append(p)
-        return first if max(holm(found)) < ALPHA and own[first].value > own[rest[0]].value else None
+                p = 0.0 if cells[first].interval.low > cells[model].interval.high else 1.0
+            p_values.append(p)
+        is_clear = max(holm(p_values)) < ALPHA and cells[first].value > cells[rest[0]].value
+        return first if is_clear else None
 
     def _units(self, cell: ResultCell) -> dict[int, Units]:
         return {self.records[i].seed: self.units[i] for i in cell.records if i in self.units}
@@ -216,10 +220,15 @@ class ResultTable:
     @cached_property
     def ranked(self) -> Mapping[str, Ranked]:
         """Recipe → its ranking; recipes of a single model have none."""
-        found = {recipe: self._ranked(recipe) for recipe in self.recipes}
-        return {recipe: one for recipe, one in found.items() if one}
+        rankings = {recipe: self._rank(recipe) for recipe in self.recipes}
+        return {recipe: ranking for recipe, ranking in rankings.items() if ranking}
 
-    def _ranked(self, recipe: str) -> Ranked | None:
+    def _rank(self, recipe: str) -> Ranked | None:
+        """Rank the models that share enough data sets; None if these are fewer than two.
+
+        The model with the fewest data sets is left out until the others share at least half of the data sets of the
+        model that has the most.
+        """
         has = {m: {d for d in self.data if (recipe, m, d) in self.cells} for m in self.models}
         kept = sorted((m for m in has if has[m]), key=lambda m: -len(has[m]))
         while kept and 2 * len(set.intersection(*(has[m] for m in kept))) < len(has[kept[0]]):
@@ -233,11 +242,11 @@ class ResultTable:
         left_out = tuple(m for m in self.models if has[m] and m not in kept)
         return Ranked(recipe, ranks(kept, values), means, shared, left_out)
 
-    def values(self, one: Ranked, models: Sequence[str]) -> NDArray[np.float64]:
+    def values(self, ranking: Ranked, models: Sequence[str]) -> NDArray[np.float64]:
         """Return scores ``[m, n]`` of ``models`` on the data sets of a ranking."""
-        return np.array([[self.cells[one.recipe, m, d].value for d in one.data] for m in models])
+        return np.array([[self.cells[ranking.recipe, m, d].value for d in ranking.data] for m in models])
 
-    def only(self, protocol: str) -> list[tuple[int, Label, Result]]:
+    def records_of(self, protocol: str) -> list[tuple[int, Label, Result]]:
         """Return index, label and record of each record of one protocol."""
         triples = enumerate(zip(self.labels, self.records, strict=True))
         return [(i, label, record) for i, (label, record) in triples if record.protocol == protocol]
@@ -254,19 +263,19 @@ def load_results(store: ResultStore, *, wanted: Mapping[str, Sequence[str]] | No
     units: dict[int, Units] = {}
     left_out: list[str] = []
     older: Counter[str] = Counter()
-    for found in store.survey():
-        if isinstance(found, OutdatedError):
+    for record in store.survey():
+        if isinstance(record, OutdatedError):
             older["in an earlier format"] += 1
-        elif isinstance(found, DamagedError):
-            left_out.append(str(found))
-        elif found.version != __version__:
-            older[f"of transferkit {found.version}, not {__version__}"] += 1
-        elif not found.is_current:
+        elif isinstance(record, DamagedError):
+            left_out.append(str(record))
+        elif record.version != __version__:
+            older[f"of transferkit {record.version}, not {__version__}"] += 1
+        elif not record.is_current:
             older["in an earlier format"] += 1
-        elif found.protocol not in HIDDEN and _is_wanted(found, wanted or {}):
-            if found.outcomes:
-                units[len(records)] = Units.of_outcomes(found.outcomes)
-            records.append(replace(found, outcomes=None))
+        elif record.protocol not in HIDDEN and _is_wanted(record, wanted or {}):
+            if record.outcomes:
+                units[len(records)] = Units.of_outcomes(record.outcomes)
+            records.append(replace(record, outcomes=None))
     left_out += [_outdated_note(reason, count) for reason, count in older.items()]
     return result_table(records, units=units, left_out=left_out)
 
@@ -278,12 +287,13 @@ def result_table(
 
     Args:
         records: any number of records.
-        units: record index → outcomes of its rows or episodes; by default, those of the records.
+        units: record index → outcomes of its rows or episodes; by default, those that the records contain.
         left_out: sentences about records that are not among these.
     """
-    kept = tuple(records)
+    records = tuple(records)
     if units is None:
-        units = {i: Units.of_outcomes(r.outcomes) for i, r in enumerate(kept) if r.outcomes}
+        units = {i: Units.of_outcomes(r.outcomes) for i, r in enumerate(records) if r.outcomes}
+    kept = tuple(replace(record, outcomes=None) for record in records)
     return ResultTable(kept, tuple(labels_of(kept)), units, tuple(left_out))
 
 

@@ -21,7 +21,7 @@ WHOLE = "all"
 def cka_chart(found: ResultTable) -> Iterator[Chart]:
     """Yield heat maps of layers against layers, one panel per pair of models and data set."""
     panels: dict[str, Panel] = {}
-    for _, label, record in found.only("cka"):
+    for _, label, record in found.records_of("cka"):
         table = record.extra_metrics.get("cka", {})
         rows = by_depth(table)
         columns = by_depth(next(iter(table.values()), {}))
@@ -45,7 +45,7 @@ def _number(value: object) -> float:
 
 def transferability_chart(found: ResultTable) -> Iterator[Chart]:
     """Yield transferability scores, which need no training, against measured accuracies."""
-    records = found.only("transferability")
+    records = found.records_of("transferability")
     deepest = _deepest(records)
     reached: dict[tuple[str, str, str], dict[str, float]] = {}
     for (recipe, model, data, layer), cell in found.by_layer.items():
@@ -81,7 +81,7 @@ def _deepest(records: Iterable[tuple[int, Label, Result]]) -> dict[str, str]:
 
 def corruption_chart(found: ResultTable) -> Iterator[Chart]:
     """Yield accuracy at the deepest layer over the severity of corruptions of test images."""
-    records = found.only("robustness")
+    records = found.records_of("robustness")
     deepest = _deepest(records)
     points: dict[tuple[str, str], dict[str, dict[int, tuple[float, float, float]]]] = {}
     clean: dict[tuple[str, str], tuple[float, float, float]] = {}
@@ -138,7 +138,7 @@ def inversion_chart(found: ResultTable) -> Iterator[Chart]:
 def _over_depth(found: ResultTable, protocol: str) -> dict[str, Panel]:
     """Return one panel per data set with one line per model; of several seeds, the last record counts."""
     values: dict[str, dict[str, dict[str, tuple[float, float, float]]]] = {}  # data → model → layer
-    for _, label, record in found.only(protocol):
+    for _, label, record in found.records_of(protocol):
         own = values.setdefault(label.data, {}).setdefault(label.model, {})
         own[record.layer] = record.value, record.ci_low, record.ci_high
     panels: dict[str, Panel] = {}

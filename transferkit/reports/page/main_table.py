@@ -79,7 +79,9 @@ def main_table(found: ResultTable) -> MainTable:
 def _row(found: ResultTable, recipe: str, model: str, data: tuple[str, ...]) -> MainRow:
     cells = [found.cells.get((recipe, model, d)) for d in data]
     shown = tuple(
-        _main_cell(cell, f"{model}, {recipe}, {d}", bold=found.best.get((recipe, d)) == model) if cell else None
+        _main_cell(cell, f"{model}, {recipe}, {d}", bold=found.clear_leaders.get((recipe, d)) == model)
+        if cell
+        else None
         for d, cell in zip(data, cells, strict=True)
     )
     ranked = found.ranked.get(recipe)
@@ -98,6 +100,6 @@ def _main_cell(cell: ResultCell, name: str, *, bold: bool) -> MainCell:
         value=cell.value,
         bold=bold,
         records=cell.records,
-        aria_label=f"{name}: {cell.value:.3f}{margin}{', trained on' if cell.seen else ''}",
-        seen=cell.seen,
+        aria_label=f"{name}: {cell.value:.3f}{margin}{', trained on' if cell.trained_on else ''}",
+        seen=cell.trained_on,
     )
