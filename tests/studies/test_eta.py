@@ -24,28 +24,28 @@ def test_probes_are_told_from_each_other_and_trainings_are_not():
 
 def test_a_long_first_task_says_nothing_of_short_ones(clock):
     eta = Eta(began=0.0)
-    assert eta.outlook([TRAINING, *[LINEAR] * 916]) == "time left not known yet"
+    assert eta.remaining_text([TRAINING, *[LINEAR] * 916]) == "time left not known yet"
     clock[0] = 180
-    eta.end(TRAINING, 180)
-    assert eta.outlook([LINEAR] * 916) == "time left not known yet"
-    assert eta.outlook([TRAINING, *[LINEAR] * 915]) == "at least 3 min left"
+    eta.add_finished(TRAINING, 180)
+    assert eta.remaining_text([LINEAR] * 916) == "time left not known yet"
+    assert eta.remaining_text([TRAINING, *[LINEAR] * 915]) == "at least 3 min left"
     clock[0] = 182
-    eta.end(LINEAR, 2)
-    assert eta.outlook([LINEAR] * 900) == "30 min left"
+    eta.add_finished(LINEAR, 2)
+    assert eta.remaining_text([LINEAR] * 900) == "30 min left"
 
 
 def test_what_former_runs_took_is_known_at_once(clock):
     eta = Eta(began=0.0)
-    eta.know(LINEAR, 1)
-    eta.know(LINEAR, 3)
-    assert eta.outlook([LINEAR] * 10) == "20 s left"
+    eta.add(LINEAR, 1)
+    eta.add(LINEAR, 3)
+    assert eta.remaining_text([LINEAR] * 10) == "20 s left"
 
 
 def test_several_at_a_time_take_a_part_of_it(clock):
     eta = Eta(began=0.0)
     clock[0] = 10
     for _ in range(4):
-        eta.end(LINEAR, 10)
-    assert eta.outlook([LINEAR] * 20) == "50 s left"
+        eta.add_finished(LINEAR, 10)
+    assert eta.remaining_text([LINEAR] * 20) == "50 s left"
     clock[0] = 1000
-    assert eta.outlook([LINEAR] * 8) == "80 s left", "waiting is no reason to expect less than one at a time"
+    assert eta.remaining_text([LINEAR] * 8) == "80 s left", "waiting is no reason to expect less than one at a time"

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import threading
 import time
 from pathlib import Path
 
@@ -31,10 +32,10 @@ def records(context):
 def test_what_is_finished_is_not_begun(tmp_path):
     study, context = plain_study(tmp_path), place_at(tmp_path / "w")
     first, here = carried_out(study, context)
-    assert len(here.began) == first.done == len(first.marks) == 10
+    assert len(here.began) == first.newly_done == len(first.marks) == 10
     assert len(first.results(context)) == 8
     again = run_study(study, context=context, engine=never)
-    assert again.done == 0
+    assert again.newly_done == 0
     assert again.cells == first.cells
     assert {mark.state for mark in again.marks.values()} == {"done"}
 
@@ -67,7 +68,7 @@ def test_features_that_nothing_needs_are_not_taken_again(tmp_path):
     carried_out(study, context)
     for path in context.workspace.features.glob("*/entry.json"):
         path.unlink()
-    assert run_study(study, context=context, engine=never).done == 0
+    assert run_study(study, context=context, engine=never).newly_done == 0
     assert state_of(study, context).count("done") == 10
 
 
@@ -199,7 +200,7 @@ def test_a_run_with_other_settings_under_the_same_name(tmp_path):
     assert run.failed[0].error.endswith(
         f"set name in [[pretrain]] instead of --name, and instead of --no-resume remove the folder {folder}."
     )
-    assert run_study(small(tmp_path), context=context, engine=never).done == 0, "what was finished still is"
+    assert run_study(small(tmp_path), context=context, engine=never).newly_done == 0, "what was finished still is"
 
 
 def test_a_changed_file_says_which_tasks_are_new_and_which_are_gone(tmp_path):
@@ -233,6 +234,18 @@ def test_two_runs_of_one_study_at_once_are_refused(tmp_path):
     with pytest.raises(UsageError, match=words):
         run_study(study, context=context, engine=Second)
     assert not lock.exists()
+
+
+def test_a_run_waits_for_a_command_that_holds_the_lock_for_an_instant(tmp_path):
+    """``state_of`` takes the lock to find out whether the study is running."""
+    study, context = plain_study(tmp_path), place_at(tmp_path / "w")
+    lock = Lock(context.workspace.studies / "plain" / "lock")
+    assert lock.acquire(wait=False)
+    release = threading.Timer(0.1, lock.release)
+    release.start()
+    with pytest.raises(StudyError, match=r"^No task is running"):
+        run_study(study, context=context, engine=Full)
+    release.join()
 
 
 def test_a_disk_that_cannot_be_written_still_shows_what_was_noted(tmp_path, monkeypatch):

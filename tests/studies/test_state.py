@@ -14,7 +14,7 @@ def test_marks_are_read_as_they_were_written(tmp_path):
     state.write(now=True)
     again = State.read(tmp_path)
     assert again.precision == "bf16"
-    assert again.marks == {
+    assert again.task_states == {
         ONE.id: TaskState("one", "done", seconds=2.5),
         TWO.id: TaskState("two", "failed", "no memory", 1.0, "n1"),
     }
@@ -23,7 +23,7 @@ def test_marks_are_read_as_they_were_written(tmp_path):
 def test_a_damaged_file_is_an_empty_state(tmp_path):
     for text in ("{", "[]", '{"precision": "", "tasks": {"a": {"colour": 1}}}'):
         (tmp_path / "tasks.json").write_text(text)
-        assert State.read(tmp_path).marks == {}
+        assert State.read(tmp_path).task_states == {}
 
 
 def test_a_change_names_what_is_new_and_what_is_gone(tmp_path):
@@ -51,10 +51,10 @@ def test_a_change_soon_after_another_is_written_a_little_later(tmp_path, monkeyp
     state = State(tmp_path)
     state.begin(GRID, {})
     state.set(ONE, "running")
-    assert State.read(tmp_path).marks[ONE.id].state == "waiting"
+    assert State.read(tmp_path).task_states[ONE.id].state == "waiting"
     now[0] += 2
     state.write()
-    assert State.read(tmp_path).marks[ONE.id].state == "running"
+    assert State.read(tmp_path).task_states[ONE.id].state == "running"
 
 
 def test_a_trace_lies_beside_the_state(tmp_path):

@@ -21,16 +21,16 @@ class Eta:
     worked: float = 0.0
     _took: dict[str, list[float]] = field(default_factory=dict)
 
-    def know(self, task: Task, seconds: float) -> None:
+    def add(self, task: Task, seconds: float) -> None:
         """Add the duration of ``task``, in this or an earlier run."""
         self._took.setdefault(work_of(task), []).append(seconds)
 
-    def end(self, task: Task, seconds: float) -> None:
+    def add_finished(self, task: Task, seconds: float) -> None:
         """Add the duration of a task that finished in this run."""
-        self.know(task, seconds)
+        self.add(task, seconds)
         self.worked += seconds
 
-    def outlook(self, tasks: Iterable[Task]) -> str:
+    def remaining_text(self, tasks: Iterable[Task]) -> str:
         """Return the remaining time of ``tasks`` as text; a minimum if the duration of some work is unknown.
 
         The degree of parallelism is the total duration of finished tasks divided by the elapsed time.

@@ -56,14 +56,14 @@ class Change:
 
     def __str__(self) -> str:
         parts = [
-            f"{len(titles)} {'task is' if len(titles) == 1 else 'tasks are'} {word} ({some(titles)})"
+            f"{len(titles)} {'task is' if len(titles) == 1 else 'tasks are'} {word} ({first_titles(titles)})"
             for word, titles in self._named.items()
             if titles
         ]
         return f"The study has changed since it last ran: {', and '.join(parts)}. Finished tasks are kept."
 
 
-def some(titles: Sequence[str]) -> str:
+def first_titles(titles: Sequence[str]) -> str:
     """Return the first three titles, separated by semicolons."""
     return "; ".join(titles[:3]) + ("; …" if len(titles) > 3 else "")
 
@@ -75,12 +75,12 @@ class State:
     Attributes:
         folder: folder of the study.
         precision: precision of forward passes, chosen by the first run; empty before.
-        marks: state of each task by id.
+        task_states: state of each task by id.
     """
 
     folder: Path
     precision: str = ""
-    marks: dict[str, TaskState] = field(default_factory=dict)
+    task_states: dict[str, TaskState] = field(default_factory=dict)
     _written: float = 0.0
     _changed: bool = False
 
@@ -89,22 +89,22 @@ class State:
         """Read the state of the last run; empty if there is none, or it cannot be read."""
         try:
             value = json.loads((folder / "tasks.json").read_text(encoding="utf-8"))
-            marks = {name: TaskState(**mark) for name, mark in value["tasks"].items()}
-            return cls(folder, value["precision"], marks)
+            task_states = {name: TaskState(**stored) for name, stored in value["tasks"].items()}
+            return cls(folder, value["precision"], task_states)
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return cls(folder)
 
-    def change(self, grid: Grid, left: Container[str]) -> Change | None:
-        """Return the differences from the last run, if there are any; ``left`` are the unfinished tasks."""
-        new = tuple(task.title for name, task in grid.items() if name not in self.marks)
-        gone = tuple(sorted(mark.title for name, mark in self.marks.items() if name not in grid))
-        done = {name for name, mark in self.marks.items() if mark.state == "done"}
-        again = tuple(task.title for name, task in grid.items() if name in done and name in left)
-        return Change(new, gone, again) if self.marks and (new or gone or again) else None
+    def change(self, grid: Grid, remaining: Container[str]) -> Change | None:
+        """Return the differences from the last run, if there are any; ``remaining`` are the unfinished tasks."""
+        new = tuple(task.title for name, task in grid.items() if name not in self.task_states)
+        gone = tuple(sorted(task_state.title for name, task_state in self.task_states.items() if name not in grid))
+        done = {name for name, task_state in self.task_states.items() if task_state.state == "done"}
+        again = tuple(task.title for name, task in grid.items() if name in done and name in remaining)
+        return Change(new, gone, again) if self.task_states and (new or gone or again) else None
 
     def begin(self, grid: Grid, done: Mapping[str, float]) -> None:
         """Set all tasks of ``grid`` to done, with their seconds, or waiting."""
-        self.marks = {
+        self.task_states = {
             name: TaskState(task.title, "done", seconds=done[name]) if name in done else TaskState(task.title)
             for name, task in grid.items()
         }
@@ -112,14 +112,14 @@ class State:
 
     def set(self, task: Task, state: Phase, **more: Any) -> None:
         """Set the state of ``task``."""
-        self.marks[task.id] = TaskState(task.title, state, **more)
+        self.task_states[task.id] = TaskState(task.title, state, **more)
         self._changed = True
         self.write()
 
     def write(self, *, now: bool = False) -> None:
         """Write the file if it has changed, at most once per second unless ``now``."""
         if now or (self._changed and time.monotonic() - self._written >= 1):
-            tasks = {name: asdict(mark) for name, mark in self.marks.items()}
+            tasks = {name: asdict(task_state) for name, task_state in self.task_states.items()}
             write_json(self.folder / "tasks.json", {"precision": self.precision, "tasks": tasks})
             self._written, self._changed = time.monotonic(), False
 

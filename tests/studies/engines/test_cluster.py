@@ -13,7 +13,7 @@ from tests.tree import ROOT
 from transferkit.core.errors import MissingExtraError, StudyError, UsageError
 from transferkit.core.workspace import Workspace
 from transferkit.studies.engines.cluster import RayEngine, carry_out, feeding_cores
-from transferkit.studies.engines.engine import ResourceRequest, need_of
+from transferkit.studies.engines.engine import ResourceRequest, resource_request
 from transferkit.studies.grid import Task, grid_of
 
 ray = pytest.importorskip("ray")
@@ -172,8 +172,8 @@ def test_decoders_follow_the_cores_and_readers_leave_them(engine_on):
     with engine_on(cluster) as engine:
         for number in range(6):
             assert engine.accepts(reader(number)), "nothing wants the GPU"
-            engine.submit(reader(number), need_of(reader(number), rows=1), "fp32")
-        engine.submit(network(0), need_of(network(0), rows=1), "fp32")
+            engine.submit(reader(number), resource_request(reader(number), rows=1), "fp32")
+        engine.submit(network(0), resource_request(network(0), rows=1), "fp32")
         assert not engine.accepts(reader(6)), "four of sixteen cores are not the GPU's"
         assert engine.accepts(network(1))
     declared, share = cluster.declared[0]

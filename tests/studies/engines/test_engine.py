@@ -2,7 +2,7 @@
 
 import pytest
 
-from transferkit.studies.engines.engine import PROCESS_BYTES, ROW_BYTES, cores_of, need_of, runs_networks
+from transferkit.studies.engines.engine import PROCESS_BYTES, ROW_BYTES, cores_of, resource_request, runs_networks
 from transferkit.studies.grid import Task
 
 
@@ -27,13 +27,13 @@ def task(kind, **what):
 )
 def test_what_shows_images_to_a_network_wants_a_gpu(one, wanted):
     assert runs_networks(one) is wanted
-    assert need_of(one, rows=0).gpus == int(wanted)
+    assert resource_request(one, rows=0).gpus == int(wanted)
 
 
 def test_memory_grows_with_rows_that_are_probed_and_with_devices():
-    probe = need_of(task("probe", protocol="knn", settings=[{}]), rows=1000)
+    probe = resource_request(task("probe", protocol="knn", settings=[{}]), rows=1000)
     assert probe.memory_bytes == PROCESS_BYTES + 1000 * ROW_BYTES
-    run = need_of(task("pretrain", devices=8), rows=1000)
+    run = resource_request(task("pretrain", devices=8), rows=1000)
     assert (run.cpus, run.gpus, run.memory_bytes) == (8, 8, 8 * PROCESS_BYTES)
 
 

@@ -11,7 +11,7 @@ from tests.studies.studies import place_at, plain_study
 from transferkit.core.cores import available_cores
 from transferkit.core.errors import DiskSpaceError, UsageError
 from transferkit.studies.engines import local
-from transferkit.studies.engines.engine import ResourceRequest, need_of
+from transferkit.studies.engines.engine import ResourceRequest, resource_request
 from transferkit.studies.engines.local import LocalEngine, default_jobs
 from transferkit.studies.grid import Task, grid_of
 
@@ -168,7 +168,7 @@ def kill(engine, number=0):
 def test_the_task_of_a_killed_process_is_begun_once_more_and_then_fails(tmp_path):
     context = place_at(tmp_path / "w")
     task = next(task for task in grid_of(plain_study(tmp_path)).values() if task.kind == "extract")
-    need = need_of(task, rows=1)
+    need = resource_request(task, rows=1)
     with engine_at(context) as engine:
         assert engine.accepts(task)
         engine.submit(task, need, "fp32")
@@ -192,7 +192,7 @@ def test_nothing_is_left_running(tmp_path):
     context = place_at(tmp_path / "w")
     task = next(iter(grid_of(plain_study(tmp_path)).values()))
     with engine_at(context) as engine:
-        engine.submit(task, need_of(task, rows=1), "fp32")
+        engine.submit(task, resource_request(task, rows=1), "fp32")
         process = engine._running[0].process
         assert process.poll() is None
     assert process.poll() is not None

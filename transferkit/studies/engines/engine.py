@@ -46,7 +46,7 @@ def cores_of(cores: int, gpus: int, workers: int) -> tuple[int, int]:
     return max(1, (cores - left) // max(1, owners)), max(1, left // max(1, others))
 
 
-def need_of(task: Task, *, rows: int) -> ResourceRequest:
+def resource_request(task: Task, *, rows: int) -> ResourceRequest:
     """Return the resources of ``task`` on machines with GPUs; engines add the cores that load data for a GPU.
 
     Args:
