@@ -152,7 +152,7 @@ def test_a_pattern_like_nothing_is_answered_with_a_few():
     with pytest.raises(UnknownNameError, match=r"No layer named 'zz\*'\. Choose from: ") as error:
         names("random:resnet18", "zz*")
     assert str(error.value) == (
-        "No layer named 'zz*'. Choose from: last, stages, all, layer1, layer2, layer3, layer4, conv1, … "
+        "No layer named 'zz*'. Choose from: last, stages, all, layer1, layer2, layer3, layer4, conv1, …; "
         "see `transferkit models layers random:resnet18`."
     )
 

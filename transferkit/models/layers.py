@@ -30,8 +30,8 @@ class Layer:
         name: Name of the module; ``last`` is the representation, ``output`` the network's own output.
         kind: ``map``, ``tokens`` or ``vector``.
         shape: Shape of the output for one image.
-        dim: Features per image: after pooling from ``resolve_layers``, before pooling from ``list_layers``.
-        pooling: Pooling from the output to ``dim`` features; empty for a vector, and before pooling.
+        dim: Features per image after ``pooling``; without pooling, size of the output's feature axis.
+        pooling: Pooling of the output; empty for a vector, and in the layers of ``list_layers``.
     """
 
     name: str
@@ -68,9 +68,9 @@ def resolve_layers(encoder: Encoder, choice: Sequence[str], pooling: str | None)
         UnknownNameError: if a pattern matches nothing, or there is no such pooling.
         ModelError: if a module has no usable output, or the pooling does not fit a selected layer.
     """
-    seen = trace(encoder)
-    chosen = {name for pattern in choice for name in _named(pattern, seen, encoder)}
-    return tuple(_pooled(call, pooling, encoder.pooling) for call in seen.calls if call.name in chosen)
+    traced = trace(encoder)
+    chosen = {name for pattern in choice for name in _matching_layers(pattern, traced, encoder)}
+    return tuple(_pooled(call, pooling, encoder.pooling) for call in traced.calls if call.name in chosen)
 
 
 def _form(call: Call) -> Form:
@@ -95,72 +95,72 @@ def _pooled(call: Call, pooling: str | None, own: str) -> Layer:
     return layer if form.kind == "vector" else replace(layer, pooling=pooling)
 
 
-def _named(pattern: str, seen: Trace, encoder: Encoder) -> list[str]:
+def _matching_layers(pattern: str, traced: Trace, encoder: Encoder) -> list[str]:
+    """Return the names of the layers that one name, group or pattern selects."""
     module = encoder.module
     if pattern == LAST:
-        return _last(seen)
+        return _last(traced)
     if pattern in ("stages", "all"):
-        blocks = _ran(seen, _blocks(seen, module)) if pattern == "all" else []
+        blocks = _ran(traced, _blocks(traced, module)) if pattern == "all" else []
         return [
-            *_stages(seen, module),
+            *_stages(traced, module),
             *(call.name for call in blocks),
-            *([] if seen.ending.refused else [LAST]),
+            *([] if traced.ending.refused else [LAST]),
         ]
-    names = [call.name for call in seen.calls]
-    if found := [name for name in names if _matches(name, pattern)]:
-        return found
-    if pattern in seen.refused:
-        raise ModelError(f"Layer {pattern!r} cannot be used: it {seen.refused[pattern]} in a forward pass.")
-    raise _unknown_layer(pattern, names, _stages(seen, module), encoder.spec)
+    names = [call.name for call in traced.calls]
+    if matching := [name for name in names if _matches(name, pattern)]:
+        return matching
+    if pattern in traced.refused:
+        raise ModelError(f"Layer {pattern!r} cannot be used: it {traced.refused[pattern]} in a forward pass.")
+    raise _unknown_layer(pattern, names, _stages(traced, module), encoder.spec)
 
 
 def _unknown_layer(pattern: str, names: Sequence[str], stages: Sequence[str], spec: str) -> UnknownNameError:
     """Return the error that suggests the nearest pattern or name, or lists a few layers."""
     groups = ["last", "stages", "all"]
-    near = [*_near_patterns(pattern, names), *get_close_matches(pattern, [*groups, *names], n=1)]
+    listing = f"`transferkit models layers {spec}`"
+    near = _near_pattern(pattern, names) or next(iter(get_close_matches(pattern, [*groups, *names], n=1)), None)
     if near:
-        hint = f"Did you mean {near[0]!r}? See"
-    else:
-        shown = list(dict.fromkeys([*groups, *stages, *names]))[:_MAX_LISTED]
-        hint = f"Choose from: {', '.join(shown)}, … see"
-    return UnknownNameError(f"No layer named {pattern!r}. {hint} `transferkit models layers {spec}`.")
+        return UnknownNameError(f"No layer named {pattern!r}. Did you mean {near!r}? See {listing}.")
+    choices = list(dict.fromkeys([*groups, *stages, *names]))
+    shown = [*choices[:_MAX_LISTED], *(["…"] if len(choices) > _MAX_LISTED else [])]
+    return UnknownNameError(f"No layer named {pattern!r}. Choose from: {', '.join(shown)}; see {listing}.")
 
 
-def _near_patterns(pattern: str, names: Sequence[str]) -> Iterator[str]:
-    """Yield the pattern with parts that match nothing replaced by the nearest part, if it then matches a name.
+def _near_pattern(pattern: str, names: Sequence[str]) -> str | None:
+    """Replace the parts of a pattern that match nothing by the nearest parts; None if no name matches the result.
 
-    >>> list(_near_patterns("block.*", ["blocks.0", "blocks.1", "head"]))
-    ['blocks.*']
+    >>> _near_pattern("block.*", ["blocks.0", "blocks.1", "head"])
+    'blocks.*'
     """
     parts = pattern.split(".")
-    deep = [own for name in names if len(own := name.split(".")) == len(parts)]
-    spelled = []
-    for place, part in enumerate(parts):
-        known = sorted({own[place] for own in deep})
-        matched = any(fnmatchcase(one, part) for one in known)
-        spelled += [part] if matched else get_close_matches(part, known, n=1)
-    found = ".".join(spelled)
-    if len(spelled) == len(parts) and any(_matches(name, found) for name in names):
-        yield found
+    same_depth = [name_parts for name in names if len(name_parts := name.split(".")) == len(parts)]
+    corrected = []
+    for position, part in enumerate(parts):
+        choices = sorted({name_parts[position] for name_parts in same_depth})
+        matched = any(fnmatchcase(choice, part) for choice in choices)
+        corrected += [part] if matched else get_close_matches(part, choices, n=1)
+    near = ".".join(corrected)
+    return near if len(corrected) == len(parts) and any(_matches(name, near) for name in names) else None
 
 
-def _last(seen: Trace) -> list[str]:
+def _last(traced: Trace) -> list[str]:
     """Return ``last``.
 
     Raises: ModelError: if there is no representation.
     """
-    if seen.ending.refused:
-        raise ModelError(seen.ending.refused)
-    if LAST in seen.refused:
+    if traced.ending.refused:
+        raise ModelError(traced.ending.refused)
+    if LAST in traced.refused:
         raise ModelError(
-            f"Layer 'last' cannot be used: the representation {seen.refused[LAST]} in a forward pass. "
+            f"Layer 'last' cannot be used: the representation {traced.refused[LAST]} in a forward pass. "
             "Name a layer instead; transferkit models layers SPEC lists them."
         )
     return [LAST]
 
 
 def _matches(name: str, pattern: str) -> bool:
-    """Return whether each part between dots matches the corresponding part of the pattern.
+    """Return True if each part between dots matches the corresponding part of the pattern.
 
     >>> _matches("layer1", "layer*"), _matches("layer1.0", "layer*"), _matches("blocks.6", "blocks.[369]")
     (True, False, True)
@@ -169,29 +169,30 @@ def _matches(name: str, pattern: str) -> bool:
     return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
 
 
-def _stages(seen: Trace, module: nn.Module) -> list[str]:
+def _stages(traced: Trace, module: nn.Module) -> list[str]:
     """Return a few names: timm's stages, otherwise the last modules of each resolution, or evenly spaced blocks."""
-    if named := _published_stages(seen, module):
+    if named := _published_stages(traced, module):
         return named
-    blocks = _blocks(seen, module)
-    ran = _ran(seen, blocks)
+    blocks = _blocks(traced, module)
+    ran = _ran(traced, blocks)
     tokens = [call.name for call in ran if _form(call).kind == "tokens"]
-    if 2 * len(tokens) > len(ran):
+    if 2 * len(tokens) > len(ran):  # a transformer, even if it starts with a few convolutional blocks
         return _evenly(tokens, _TOKEN_STAGES)
-    maps = [call for call in seen.calls if _form(call).kind == "map" and call.name not in (OUTPUT, LAST)]
+    maps = [call for call in traced.calls if _form(call).kind == "map" and call.name not in (OUTPUT, LAST)]
     modules = named_modules(module)
-    outer = [call for call in _outside_units(maps, modules) if blocks.isdisjoint(ancestors(call.name))]
-    composed = _ends([call for call in outer if is_composed(modules[call.name])])
-    return composed if len(composed) >= _MIN_MAP_STAGES else _ends(outer)
+    outer = [call for call in _drop_inner_maps(maps, modules) if blocks.isdisjoint(ancestors(call.name))]
+    composed = _last_of_each_size([call for call in outer if is_composed(modules[call.name])])
+    return composed if len(composed) >= _MIN_MAP_STAGES else _last_of_each_size(outer)
 
 
-def _published_stages(seen: Trace, module: nn.Module) -> list[str]:
+def _published_stages(traced: Trace, module: nn.Module) -> list[str]:
     """Return the modules from which timm extracts features, without a convolution or activation before the stages.
 
     If timm names every block, all of one resolution, these are evenly spaced blocks. The list is empty for networks
     of other libraries, and if a name is not that of a layer.
     """
-    reduction = {one["module"]: one["reduction"] for one in reversed(_published(seen, module))}
+    # A dictionary keeps the first position of a key: in reverse order, a module that is listed twice keeps its last.
+    reduction = {entry["module"]: entry["reduction"] for entry in reversed(_published(traced, module))}
     names = list(reversed(reduction))
     if not names:
         return []
@@ -201,7 +202,7 @@ def _published_stages(seen: Trace, module: nn.Module) -> list[str]:
     return names[1:] if single[0] and not all(single) else names
 
 
-def _published(seen: Trace, module: nn.Module) -> list[dict[str, Any]]:
+def _published(traced: Trace, module: nn.Module) -> list[dict[str, Any]]:
     """Return timm's descriptions of the modules from which it extracts features; none if one of them is no layer.
 
     If timm names a list of modules, which has no forward pass itself, the name stands for its last module.
@@ -209,53 +210,56 @@ def _published(seen: Trace, module: nn.Module) -> list[dict[str, Any]]:
     published = getattr(module, "feature_info", None)
     if not is_from("timm", module) or not isinstance(published, list):
         return []
-    layers = {call.name for call in seen.calls}
+    layers = {call.name for call in traced.calls}
     parts = dict(module.named_modules())
-    found = []
-    for number, one in enumerate(published, 1):
-        name = f"serial_blocks{number}" if one["module"] == _PARALLEL else one["module"]
+    entries = []
+    for number, entry in enumerate(published, 1):
+        name = f"serial_blocks{number}" if entry["module"] == _PARALLEL else entry["module"]
         name = _as_built(name, parts)
         while isinstance(part := parts.get(name), nn.ModuleList) and len(part):
             name = f"{name}.{len(part) - 1}"
-        found.append({**one, "module": name})
-    stages = found[1:] if found and found[0]["module"] not in parts else found  # not all stems are modules
-    return stages if all(one["module"] in layers for one in stages) else []
+        entries.append({**entry, "module": name})
+    stages = entries[1:] if entries and entries[0]["module"] not in parts else entries  # not all stems are modules
+    return stages if all(entry["module"] in layers for entry in stages) else []
 
 
 def _as_built(name: str, parts: Mapping[str, nn.Module]) -> str:
     """Return the module for timm's name of it, which is different in some networks (MViT, Twins, HRNet)."""
     number = name.removeprefix("block.").removeprefix("stage")
-    meant = [f"incre_modules.{int(number) - 1}"] if number.isdecimal() else []
-    return next((one for one in (*meant, name, f"stages.{number}", f"blocks.{number}") if one in parts), name)
+    hrnet = [f"incre_modules.{int(number) - 1}"] if number.isdecimal() else []
+    candidates = (*hrnet, name, f"stages.{number}", f"blocks.{number}")
+    return next((candidate for candidate in candidates if candidate in parts), name)
 
 
-def _blocks(seen: Trace, module: nn.Module) -> set[str]:
-    blocks = find_blocks(module, [one["module"] for one in _published(seen, module)])
+def _blocks(traced: Trace, module: nn.Module) -> set[str]:
+    """Return the names of the blocks, without the parallel ones of CoaT."""
+    blocks = find_blocks(module, [entry["module"] for entry in _published(traced, module)])
     return {name for name in blocks if not (is_from("timm", module) and name.startswith(f"{_PARALLEL}."))}
 
 
-def _ran(seen: Trace, names: set[str]) -> list[Call]:
-    return [call for call in seen.calls if call.name in names]
+def _ran(traced: Trace, names: set[str]) -> list[Call]:
+    """Return the calls of the modules ``names`` that are layers, in the order in which they finished."""
+    return [call for call in traced.calls if call.name in names]
 
 
-def _outside_units(maps: list[Call], modules: Mapping[str, nn.Module]) -> list[Call]:
-    """Return the maps that are not inside a block or a stage with another resolution.
+def _drop_inner_maps(maps: list[Call], modules: Mapping[str, nn.Module]) -> list[Call]:
+    """Return the maps without those inside a block or a stage whose output has another size.
 
-    Such a unit is a module whose output has another resolution than the map, and which contains only these two
-    resolutions. A module with more resolutions, or a sequence, contains stages.
+    A block or a stage is recognised by its maps, which have two sizes together: that of its output and one other. A
+    module with maps of more sizes, or a sequence, contains stages.
     """
-    side = {call.name: _side(call) for call in maps}
-    spanned = {
-        outer: {side[name] for name in side if name.startswith(f"{outer}.")} | {side[outer]}
-        for outer in side
+    size = {call.name: _map_size(call) for call in maps}
+    sizes_within = {
+        outer: {size[name] for name in size if name.startswith(f"{outer}.")} | {size[outer]}
+        for outer in size
         if not isinstance(modules[outer], nn.Sequential)
     }
 
-    def inside_unit(name: str) -> bool:
-        units = (outer for outer in ancestors(name) if len(spanned.get(outer, ())) == 2)
-        return any(side[outer] != side[name] for outer in units)
+    def is_inner(name: str) -> bool:
+        units = (outer for outer in ancestors(name) if len(sizes_within.get(outer, ())) == 2)  # blocks and stages
+        return any(size[outer] != size[name] for outer in units)
 
-    return [call for call in maps if not inside_unit(call.name)]
+    return [call for call in maps if not is_inner(call.name)]
 
 
 def ancestors(name: str) -> Iterator[str]:
@@ -269,19 +273,19 @@ def ancestors(name: str) -> Iterator[str]:
         yield name
 
 
-def _side(call: Call) -> int:
+def _map_size(call: Call) -> int:
     """Return the number of rows of a square map, whose features may be the second or the last axis."""
     return call.shape[2]
 
 
-def _ends(maps: list[Call]) -> list[str]:
-    """Return the last module of each resolution that contains no modules of another resolution."""
-    side = {call.name: _side(call) for call in maps}
+def _last_of_each_size(maps: list[Call]) -> list[str]:
+    """Return one module for each size of maps: the last of those that contain no map of another size."""
+    size = {call.name: _map_size(call) for call in maps}
 
-    def spans(name: str) -> bool:
-        return any(inner.startswith(f"{name}.") and side[inner] != side[name] for inner in side)
+    def contains_other_size(name: str) -> bool:
+        return any(inner.startswith(f"{name}.") and size[inner] != size[name] for inner in size)
 
-    return list({side[name]: name for name in side if not spans(name)}.values())
+    return list({size[name]: name for name in size if not contains_other_size(name)}.values())
 
 
 def _evenly(names: list[str], count: int) -> list[str]:
