@@ -20,18 +20,19 @@ from .grey import Grey, observed_greys
 from .variants import Variant
 
 MOST_WORKERS = 16
-PLAIN = Variant()
+UNCHANGED = Variant()
+"""The variant that leaves images as they are."""
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Images ready for an encoder, except for normalization.
+    """Images ready for an encoder, except for normalisation.
 
     Attributes:
-        rows: Row numbers in the split ``[b]``.
-        images: Images, uint8 ``[b, 3, crop, crop]``; zero for unreadable files.
-        reasons: Row → reason of the decoding error.
-        greys: Row → scale of the grey values, for images of more than 8 bits.
+        rows: row numbers in the split ``[b]``.
+        images: images, uint8 ``[b, 3, crop, crop]``; zero for unreadable files.
+        reasons: row → reason of the decoding error.
+        greys: row → scale of the grey values, for images of more than 8 bits.
     """
 
     rows: NDArray[np.int64]
@@ -46,31 +47,31 @@ def load_batches(
     batches: Iterable[NDArray[np.int64]],
     *,
     workers: int,
-    variant: Variant = PLAIN,
+    variant: Variant = UNCHANGED,
 ) -> Iterator[Batch]:
     """Load ``batches`` of rows in their order.
 
     Args:
-        split: Split of the rows.
-        preprocessing: Preprocessing of the images.
-        batches: Batches of row numbers; at most two batches per worker are read in advance, none without workers.
-        workers: Number of decoding processes; 0 decodes in this process.
-        variant: Variant of the images.
+        split: split of the rows.
+        preprocessing: preprocessing of the images.
+        batches: batches of row numbers; at most two batches per worker are read in advance, none without workers.
+        workers: number of decoding processes; 0 decodes in this process.
+        variant: variant of the images.
 
-    Raises: DataError: If a reader rejects the data set itself, not only one image.
+    Raises: DataError: if a reader rejects the data set itself, not only one image.
     """
-    yield from load_items(Frames(split.reader, preprocessing, variant), batches, workers=workers)
+    yield from load_items(BatchDataset(split.reader, preprocessing, variant), batches, workers=workers)
 
 
 def load_items(dataset: Any, batches: Iterable[NDArray[np.int64]], *, workers: int) -> Iterator[Any]:
     """Yield ``dataset[rows]`` for each of ``batches``, in their order, computed by worker processes.
 
     Args:
-        dataset: Picklable data set that returns an item, or a ``DataError`` as a value.
-        batches: Batches of row numbers, which are read lazily as in ``load_batches``.
-        workers: Number of processes; 0 computes in this process.
+        dataset: picklable data set that returns an item, or a ``DataError`` as a value.
+        batches: batches of row numbers, which are read lazily as in ``load_batches``.
+        workers: number of processes; 0 computes in this process.
 
-    Raises: DataError: The error that the data set returned.
+    Raises: DataError: the error that the data set returned.
     """
     for loaded in _from_workers(dataset, batches, num_workers=workers):
         if isinstance(loaded, DataError):
@@ -79,7 +80,7 @@ def load_items(dataset: Any, batches: Iterable[NDArray[np.int64]], *, workers: i
 
 
 def can_fork() -> bool:
-    """Return whether this process can fork child processes."""
+    """Return True if this process can fork child processes."""
     return "fork" in multiprocessing.get_all_start_methods() and not multiprocessing.current_process().daemon
 
 
@@ -89,11 +90,11 @@ def map_in_forked_processes(dataset: Any, items: Iterable[Any], *, workers: int)
     Each idle process takes the next item.
 
     Args:
-        dataset: Data set that the processes inherit; it need not be picklable, but its results must be.
-        items: Items, which are read lazily.
-        workers: Number of processes, at least 1; see ``can_fork``.
+        dataset: data set that the processes inherit; it need not be picklable, but its results must be.
+        items: items, which are read lazily.
+        workers: number of processes, at least 1; see ``can_fork``.
 
-    Raises: RuntimeError: If a process was killed or failed.
+    Raises: RuntimeError: if a process was killed or failed.
     """
     yield from _from_workers(
         dataset,
@@ -147,24 +148,25 @@ def default_workers() -> int:
 
 
 @dataclass(frozen=True)
-class Frames(Dataset):
-    """Data set for torch's loader whose items are batches, indexed by their rows."""
+class BatchDataset(Dataset):
+    """Data set for torch's loader. One item is a whole batch, and its index is the array of the batch's rows."""
 
     reader: Reader
     preprocessing: Preprocessing
-    variant: Variant = PLAIN
+    variant: Variant = UNCHANGED
 
     def __getitem__(self, rows: NDArray[np.int64]) -> Batch | DataError:
+        """Return the batch, or the error of a reader that rejects the data set itself."""
         images = torch.zeros(len(rows), 3, self.preprocessing.crop, self.preprocessing.crop, dtype=torch.uint8)
         reasons, greys = {}, {}
         try:
-            for target, row in zip(images.numpy(), rows.tolist(), strict=True):
+            for pixels, row in zip(images.numpy(), rows.tolist(), strict=True):  # ``pixels`` is a view into ``images``
                 try:
                     with observed_greys() as found:
                         image = self.reader.image(row)
                     if found:
                         greys[row] = found[-1]
-                    target[:] = self.variant.square(image, self.preprocessing, row=row)
+                    pixels[:] = self.variant.square(image, self.preprocessing, row=row)
                 except UnreadableImageError as error:
                     reasons[row] = str(error)
         except DataError as error:  # as a value, because the loader would hide its message in a traceback

@@ -16,7 +16,7 @@ from ..core.files import require_space
 from ..core.preprocessing import Preprocessing
 from ..core.progress import SILENT, Reporter
 from ..data.dataset import Split
-from ..data.loading import Frames, load_items
+from ..data.loading import BatchDataset, load_items
 from ..semantics import TARGETS
 from ..semantics.measure import measure_batch
 from ..semantics.target import semantics_digest
@@ -61,7 +61,7 @@ def measured(
         require_space(entry.folder, planned_bytes(len(split), dims, entry.key.dtype))
         entry.begin(split.ids, split.labels, split.classes, shard_rows=SHARD_ROWS, batch=_BATCH)
     while missing := entry.missing(names):
-        load = partial(_load, _Measuring(Frames(split.reader, preprocessing), missing))
+        load = partial(_load, _Measuring(BatchDataset(split.reader, preprocessing), missing))
         label = f"measuring {len(missing)} targets on {split.dataset} {split.name}"
         with reporter.task(label, entry.rows_missing(missing), "images") as task:
             fill(entry, missing, load, lambda loaded: loaded.values, batch=entry.batch, task=task)
@@ -101,11 +101,11 @@ class _Loaded:
 class _Measuring:
     """Measures the targets of a batch of rows, in the data-loading process."""
 
-    frames: Frames
+    images: BatchDataset
     names: tuple[str, ...]
 
     def __getitem__(self, rows: NDArray[np.int64]) -> _Loaded | DataError:
-        batch = self.frames[rows]
+        batch = self.images[rows]
         if isinstance(batch, DataError):
             return batch
         return _Loaded(batch.rows, measure_batch(batch.images.numpy(), self.names), batch.reasons)
