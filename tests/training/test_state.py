@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from transferkit.core.errors import ModelError
-from transferkit.training.state import NonFiniteGuard, Step, TrainingState
+from transferkit.training.state import NonFiniteGuard, StepLosses, TrainingState
 
 NAN, INF = float("nan"), float("inf")
 
 
-def step(number: int, **readings: float) -> Step:
-    return Step(number, {name: torch.tensor(value) for name, value in readings.items()}, {})
+def step(number: int, **readings: float) -> StepLosses:
+    return StepLosses(number, {name: torch.tensor(value) for name, value in readings.items()}, {})
 
 
 def test_ten_steps_are_read_at_once_and_averaged_over_the_epoch():

@@ -1,4 +1,4 @@
-"""The training state: progress and history of a run, and a guard against non-finite losses."""
+"""The training state: progress and history of a run, and the accumulation of its losses, which must be finite."""
 
 import math
 from dataclasses import dataclass, field
@@ -9,11 +9,12 @@ from torch import Tensor
 from ..core.errors import ModelError
 from ..core.json_dataclass import JsonDataclass
 
-_EVERY = 10  # steps between reads of the losses; each read makes the host wait for the device
+READ_EVERY = 10
+"""Number of steps whose losses are read together: each read makes the host wait for the device."""
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class StepLosses:
     """Losses of one step; the tensors stay on the device, so that the host does not wait for it.
 
     Attributes:
@@ -62,7 +63,9 @@ class TrainingState(JsonDataclass):
 
 
 class NonFiniteGuard:
-    """Reads the losses of several steps at once, adds them to the training state, and stops at non-finite ones.
+    """Accumulates the losses of an epoch in the training state, and raises an error at the first non-finite one.
+
+    Losses stay on the device until ``READ_EVERY`` steps are pending, or ``read`` is called.
 
     Args:
         training_state: state that collects the sums.
@@ -71,18 +74,21 @@ class NonFiniteGuard:
 
     def __init__(self, training_state: TrainingState, *, advice: str) -> None:
         self._training_state, self._advice = training_state, advice
-        self._pending: list[Step] = []
+        self._pending: list[StepLosses] = []
 
-    def add(self, step: Step) -> dict[str, float]:
-        """Add a step, and return the newest readings every ten steps, else an empty dictionary.
+    def add(self, losses: StepLosses) -> dict[str, float]:
+        """Add the losses of a step; return the newest readings if it is time to ``read``, else an empty dictionary.
 
-        Raises: ModelError: if a loss is not finite, with the number of the step.
+        Raises: ModelError: see ``read``.
         """
-        self._pending.append(step)
-        return self.read() if len(self._pending) == _EVERY else {}
+        self._pending.append(losses)
+        return self.read() if len(self._pending) == READ_EVERY else {}
 
     def read(self) -> dict[str, float]:
-        """Process the pending steps, and return the newest value of each reading."""
+        """Read and accumulate the losses of the pending steps, and return the newest value of each reading.
+
+        Raises: ModelError: if a loss or gradient norm is not finite, with the number of the first such step.
+        """
         if not self._pending:
             return {}
         steps, self._pending = self._pending, []

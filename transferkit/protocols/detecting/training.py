@@ -27,7 +27,7 @@ from ...detection.detections import Detections
 from ...models.memory_format import channels_last
 from ...training.checkpoints import Resumable
 from ...training.memory import oom_hint
-from ...training.state import NonFiniteGuard, Step
+from ...training.state import NonFiniteGuard, StepLosses
 from .loading import ImageBatch, Order, ScoredItems, TrainingItems, part_of, training_view
 from .settings import DetectSettings
 
@@ -121,7 +121,7 @@ class Training:
         started = saved = time.perf_counter()
         before = training_state.seconds
         for batch in self._batches(training_state.step):
-            self.guard.add(Step(training_state.step, self._step(training_state.step, batch), batch.reasons))
+            self.guard.add(StepLosses(training_state.step, self._step(training_state.step, batch), batch.reasons))
             training_state.step += 1
             training_state.unreadable += len(batch.reasons)
             training_state.seconds = before + time.perf_counter() - started

@@ -31,7 +31,7 @@ from ...models.memory_format import channels_last
 from ...training.checkpoints import Resumable
 from ...training.memory import oom_hint
 from ...training.schedules import learning_rate
-from ...training.state import NonFiniteGuard, Step
+from ...training.state import NonFiniteGuard, StepLosses
 from .cached_activations import CachedActivations
 from .network import FinetuneNetwork, build_optimizer
 from .settings import FinetuneSettings, GridPoint
@@ -151,7 +151,7 @@ class TrainingLoop:
         self.model.train()
         for images, labels, reasons in self._batches(training_state.step):
             readings = self._step(training_state.step, images, labels)
-            self.guard.add(Step(training_state.step, readings, reasons))
+            self.guard.add(StepLosses(training_state.step, readings, reasons))
             training_state.step += 1
             training_state.unreadable += len(reasons)
             training_state.seconds = before + time.perf_counter() - started

@@ -21,7 +21,7 @@ from ...data.resize_and_crop import normalised
 from ...data.view_loading import ViewBatch, ViewSettings, load_views
 from ...losses.pretext import Pretext
 from ...training.schedules import learning_rate
-from ...training.state import Step
+from ...training.state import StepLosses
 from .settings import PretrainSettings
 
 
@@ -66,12 +66,12 @@ class Trainer:
             seed=settings.seed,
         )
 
-    def epoch(self, first: int) -> Iterator[Step]:
+    def epoch(self, first: int) -> Iterator[StepLosses]:
         """Take the step ``first`` and the remaining steps of its epoch."""
         epoch, done = divmod(first, self.steps_per_epoch)
         batches = load_views(self.split, self._views, self._rows(epoch, done), epoch=epoch, device=self.fabric.device)
         for number, batch in enumerate(batches, start=first):
-            yield Step(number, self.step(number, batch), batch.reasons)
+            yield StepLosses(number, self.step(number, batch), batch.reasons)
 
     def _rows(self, epoch: int, skipped: int) -> Iterator[NDArray[np.int64]]:
         """Yield this process's rows of each batch in the epoch's order; an incomplete last batch is dropped."""
