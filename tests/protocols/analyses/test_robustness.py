@@ -23,8 +23,8 @@ def test_the_clean_probe_is_scored_on_every_corruption(discs, shared):
     assert asked == [("clean", 0), ("noise", 1), ("noise", 5), ("contrast", 1), ("contrast", 5)]
     assert all(record.ci_low <= record.value <= record.ci_high for record in records)
     assert all(0 <= record.extra_metrics["ece"] <= 1 for record in records)
-    (look,) = layer_features([MODEL], [discs], LAST, context=context(shared))
-    parts = look.splits(look.layers[0])
+    (source,) = layer_features([MODEL], [discs], LAST, context=context(shared))
+    parts = source.splits(source.layers[0])
     x = np.concatenate([np.asarray(parts[name].x, np.float32) for name in ("train", "val")])
     labels = np.concatenate([parts[name].labels for name in ("train", "val")])
     probe = LinearProbe(np.geomspace(1e-6, 1e5, 3).tolist()).fit(x, labels)

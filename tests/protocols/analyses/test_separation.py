@@ -16,8 +16,8 @@ from transferkit.protocols.layer_features import layer_features
 def test_every_layer_leaves_a_record_that_is_not_computed_twice(discs, shared):
     records = analyze("separation", [MODEL], [discs], STAGES, context=context(shared))
     assert [record.layer for record in records] == ["layer1", "layer4"]
-    (look,) = layer_features([MODEL], [discs], STAGES, context=context(shared))
-    rows = look.all_splits("layer4")
+    (source,) = layer_features([MODEL], [discs], STAGES, context=context(shared))
+    rows = source.all_splits("layer4")
     expected = separation(np.asarray(rows.x, np.float32), rows.labels)
     assert records[1].value == expected.class_separation
     assert records[1].extra_metrics["intra_cosine"] == expected.intra_cosine

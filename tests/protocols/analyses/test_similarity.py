@@ -24,8 +24,8 @@ def test_layers_of_two_models_are_compared(discs, shared):
 
 def test_the_values_are_those_of_the_features(discs, shared):
     (found,) = similarity([MODEL], [discs], STAGES, context=context(shared))
-    (look,) = layer_features([MODEL], [discs], STAGES, context=context(shared))
-    layers = {layer: np.asarray(look.all_splits(layer).x, np.float64) for layer in STAGES.layers}
+    (source,) = layer_features([MODEL], [discs], STAGES, context=context(shared))
+    layers = {layer: np.asarray(source.all_splits(layer).x, np.float64) for layer in STAGES.layers}
     exact = cka(layers, batch=100, rng=np.random.default_rng(5))
     np.testing.assert_allclose(found.values, np.array(exact.values, float), atol=1e-6)
 

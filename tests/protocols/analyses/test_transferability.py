@@ -34,8 +34,8 @@ def scores_of(models, data, layers, *, context):
 def test_scores_are_those_of_the_rows_a_user_may_look_at(discs, shared):
     found = scores_of([MODEL], [discs], LAST, context=context(shared))
     assert {r.metric for r in found.records} == {n for n, s in SCORES.items() if s.needs == "features"}
-    (look,) = layer_features([MODEL], [discs], LAST, context=context(shared))
-    parts = look.splits(look.layers[0])
+    (source,) = layer_features([MODEL], [discs], LAST, context=context(shared))
+    parts = source.splits(source.layers[0])
     x = np.concatenate([np.asarray(parts[name].x, np.float32) for name in ("train", "val")])
     labels = np.concatenate([parts[name].labels for name in ("train", "val")])
     for record in found.records:

@@ -41,23 +41,23 @@ class RobustnessAnalysis(Analysis):
 ANALYSIS = RobustnessAnalysis()
 
 
-def _require_splits(look: LayerFeatures) -> None:
-    splits = look.dataset.splits
+def _require_splits(source: LayerFeatures) -> None:
+    splits = source.dataset.splits
     for name in ("train", "test"):
         if name not in splits:
             raise DataError(
-                f"{look.dataset.spec} has no split {name!r}, only {', '.join(splits)}: the probe is fitted "
+                f"{source.dataset.spec} has no split {name!r}, only {', '.join(splits)}: the probe is fitted "
                 "on train and scored on test. Choose a data set with both."
             )
 
 
-def _of_layer(look: LayerFeatures, layer: str, settings: RobustnessSettings, *, force: bool) -> Results:
+def _of_layer(source: LayerFeatures, layer: str, settings: RobustnessSettings, *, force: bool) -> Results:
     fitted: list[LinearProbe] = []
 
     def probe() -> LinearProbe:
         """Return the probe, fitted on first use."""
         if not fitted:
-            fitted.append(_fit(look.splits(layer), settings))
+            fitted.append(_fit(source.splits(layer), settings))
         return fitted[0]
 
     cells = [(PLAIN, "clean", 0)]
@@ -66,10 +66,10 @@ def _of_layer(look: LayerFeatures, layer: str, settings: RobustnessSettings, *, 
     for variant, kind, severity in cells:
 
         def score(variant: str = variant) -> Score:
-            return _score(probe(), _test_rows(look, layer, variant))
+            return _score(probe(), _test_rows(source, layer, variant))
 
         cell = {"corruption": kind, "severity": severity, "penalties": settings.penalties}
-        records.append(look.reuse_or_score("robustness", layer, cell, score, force=force))
+        records.append(source.reuse_or_score("robustness", layer, cell, score, force=force))
     return Results(records)
 
 
@@ -83,11 +83,11 @@ def _fit(splits: Mapping[str, Features], settings: RobustnessSettings) -> Linear
     return probe
 
 
-def _test_rows(look: LayerFeatures, layer: str, variant: str) -> Features:
+def _test_rows(source: LayerFeatures, layer: str, variant: str) -> Features:
     if variant == PLAIN:
-        return look.splits(layer)["test"]
-    extractor = look.extractor.with_variant(variant)
-    return extractor.open(look.dataset.split("test")).run(look.context.reporter).features(layer)
+        return source.splits(layer)["test"]
+    extractor = source.extractor.with_variant(variant)
+    return extractor.open(source.dataset.split("test")).run(source.context.reporter).features(layer)
 
 
 def _score(probe: LinearProbe, test: Features) -> Score:

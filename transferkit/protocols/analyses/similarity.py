@@ -84,7 +84,7 @@ def similarity(
     Raises: DataError: if the models' rows differ.
     """
     for _, group in groupby(
-        layer_features(models, datasets, settings, context=context), key=lambda look: look.dataset.spec
+        layer_features(models, datasets, settings, context=context), key=lambda source: source.dataset.spec
     ):
         yield similarity_of(list(group))
 
@@ -97,7 +97,7 @@ def similarity_of(seen: Sequence[LayerFeatures]) -> Similarity:
 
     Raises: DataError: if the models' rows differ.
     """
-    features = {f"{look.model} {layer}": look.all_splits(layer) for look in seen for layer in look.layers}
+    features = {f"{source.model} {layer}": source.all_splits(layer) for source in seen for layer in source.layers}
     matrix = _matrix(features, seed=seen[0].context.seed)
     return Similarity(seen[0].dataset.spec, tuple(features), matrix, tuple(_records(seen, matrix)))
 
@@ -134,7 +134,7 @@ def _records(seen: Sequence[LayerFeatures], matrix: CkaMatrix) -> Iterator[Resul
                 }
                 for layer in one.layers
             }
-            names = {f"{look.model} {layer}" for look in (one, other) for layer in look.layers}
+            names = {f"{source.model} {layer}" for source in (one, other) for layer in source.layers}
             constant = [name for name in matrix.constant[0] if name in names]
             extra_metrics = {"cka": table, "constant": constant}
             if best := _most_alike(table, itself=one is other):

@@ -116,23 +116,23 @@ def with_accuracies(records: Results, known: Iterable[Result]) -> Transferabilit
     return Transferability(records, pairs, tuple(agreements_of(pairs)))
 
 
-def _scored(look: LayerFeatures, *, force: bool) -> Iterator[Result]:
-    classified = _classified(look) if has_classifier(look.extractor.encoder) else None
-    for layer in look.layers:
+def _scored(source: LayerFeatures, *, force: bool) -> Iterator[Result]:
+    classified = _classified(source) if has_classifier(source.extractor.encoder) else None
+    for layer in source.layers:
         for name, score in SCORES.items():
             if score.needs == "probabilities" and classified is None:
                 continue
 
             def compute(layer: str = layer, name: str = name) -> Score:
-                rows = look.all_but_test(layer)
+                rows = source.all_but_test(layer)
                 x = np.asarray(rows.x, np.float32)
                 if SCORES[name].needs == "probabilities":
                     assert classified is not None
                     x = softmax(np.asarray(classified.all_but_test(OUTPUT).x, np.float32), axis=1)
-                value = SCORES[name](x, rows.labels, seed=look.context.seed)
+                value = SCORES[name](x, rows.labels, seed=source.context.seed)
                 return _plain(name, value, rows)
 
-            yield look.reuse_or_score("transferability", layer, {"score": name}, compute, force=force)
+            yield source.reuse_or_score("transferability", layer, {"score": name}, compute, force=force)
 
 
 def _plain(name: str, value: float, rows: Features) -> Score:
@@ -154,14 +154,14 @@ def has_classifier(encoder: Encoder) -> bool:
     return trained and bool(trace(encoder).classifier)
 
 
-def _classified(look: LayerFeatures) -> LayerFeatures:
+def _classified(source: LayerFeatures) -> LayerFeatures:
     """Return the outputs of the network's own classifier on the same images."""
     return next(
         layer_features(
-            [look.model],
-            [look.dataset.spec],
-            replace(look.extractor.settings, layers=(OUTPUT,)),
-            context=look.context,
+            [source.model],
+            [source.dataset.spec],
+            replace(source.extractor.settings, layers=(OUTPUT,)),
+            context=source.context,
         )
     )
 
