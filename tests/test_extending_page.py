@@ -174,7 +174,7 @@ def test_settings_of_one_name_must_be_the_same(run):
     (run.folder / "clash.py").write_text(FILES["centroid.py"].replace("shrink", "batch"), encoding="utf-8")
     assert run("probe", "--help", plugins=("clash.py",), code=1) == (
         "Error: The option --batch is defined twice, under the headings 'Options of --protocol centroid' and "
-        "'Hardware and errors of extraction'. Rename the setting of the plug-in.\n"
+        "'Extraction'. Rename the setting of the plug-in.\n"
     )
 
 
