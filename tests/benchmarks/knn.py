@@ -87,7 +87,7 @@ def scored(bank: Features, test: Features) -> np.ndarray:
     """The whole of ours, from features to a score: which rows are right."""
     score = KnnProtocol().score(ProbeContext({"train": bank, "test": test}), KnnSettings(k=(NEIGHBOURS,)))
     assert score.outcomes is not None
-    return np.array(score.outcomes.right, dtype=bool)
+    return np.array(score.outcomes.correct, dtype=bool)
 
 
 def by_scikit_learn(bank: Features, test: Features) -> np.ndarray:

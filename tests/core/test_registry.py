@@ -1,6 +1,9 @@
+import math
+from importlib.metadata import EntryPoint
+
 import pytest
 
-from transferkit.core.errors import UnknownNameError
+from transferkit.core.errors import PluginError, UnknownNameError
 from transferkit.core.registry import Registry, unknown_name
 
 
@@ -56,3 +59,33 @@ def test_a_name_without_a_similar_one_lists_all_names(fruit):
 
 def test_unknown_name_accepts_any_list_of_names():
     assert str(unknown_name("layer", "layr3", ["layer3"])) == "No layer named 'layr3'. Did you mean 'layer3'?"
+
+
+def test_a_plugin_that_fails_leaves_no_other_one_half_registered(monkeypatch):
+    loaded = {"good": 1}
+
+    def load(plugin):
+        if plugin.name not in loaded:
+            raise PluginError(f"The entry {plugin.name!r} failed.")
+        return loaded[plugin.name]
+
+    plugins = [EntryPoint(name, "module:entry", "fruits") for name in ("good", "bad")]
+    monkeypatch.setattr("transferkit.core.registry.installed_plugins", lambda group: plugins)
+    monkeypatch.setattr("transferkit.core.registry.load_installed", load)
+    registry = Registry("fruit", group="fruits")
+    for _ in range(2):
+        with pytest.raises(PluginError, match="The entry 'bad' failed"):
+            list(registry)
+    loaded["bad"] = 2
+    assert dict(registry) == {"good": 1, "bad": 2}
+
+
+def test_builtin_entries_are_named_without_importing_them():
+    registry = Registry("constant", builtin={"pi": "math:pi", "nothing": "no.such.module:x"})
+    assert list(registry) == ["pi", "nothing"]
+    assert "nothing" in registry
+    assert registry["pi"] == math.pi
+    with pytest.raises(ValueError, match="There is already a constant named 'pi'"):
+        registry.register("pi")(3)
+    with pytest.raises(ModuleNotFoundError):
+        registry["nothing"]
