@@ -129,7 +129,7 @@ def test_help_of_a_command_does_not_import_torch(name):
         (["probe", "--protocol", "fewshot", "--shots", "0"], "0 is too small"),
         (["probe", "--protocol", "knn", "--k", "five"], "five is not a list of integers"),
         (["probe", "--protocol", "knn", "--temperature", "0.1,warm"], "0.1,warm is not a list of numbers"),
-        (["pretrain", "--jitter", "0.4,0.4"], "jitter = 0.4,0.4 is invalid. Give four numbers"),
+        (["pretrain", "--jitter", "0.4,0.4"], "--jitter 0.4,0.4 is invalid: give 4 values."),
         (["extract", "--dtype", "int8", "--model", "pixels"], "float16, float32"),
         (["extract", "--device", "warp", "--model", "pixels", "--data", "mini/digits"], "--device warp"),
         (["results", "export", "--output", "table.xls"], ".csv"),

@@ -162,7 +162,7 @@ def test_settings_import_neither_torch_nor_numpy():
         ({"losses": "ce"}, "--losses 'ce' is invalid: give several values."),
         ({"lr": 0.1}, "--lr 0.1 is invalid: give several values."),
         ({"lr": None}, "--lr None is empty: give at least one value."),
-        ({"scale": (1.0, 2.0, 3.0)}, "--scale (1.0, 2.0, 3.0) is invalid: give 2 values."),
+        ({"scale": (1.0, 2.0, 3.0)}, "--scale 1,2,3 is invalid: give 2 values."),
         ({"scale": (1.0, "x")}, "--scale 'x' is invalid: give a number."),
         ({"dtype": 16}, "--dtype 16 is unknown. Choose from: float16, float32."),
     ],

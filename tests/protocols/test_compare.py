@@ -100,7 +100,7 @@ def test_one_model_has_no_pair():
     ("changes", "words"),
     [
         ({"outcomes": rows("fair", "y")}, "The two models were scored on 60 different rows"),
-        ({"outcomes": rows("fair", "x", 59)}, "60 rows of 1 answers, the other on 59"),
+        ({"outcomes": rows("fair", "x", 59)}, "60 rows of 1 predictions, the other on 59"),
         ({"outcomes": episode_outcomes("e", [3], predictions=5)}, "on rows and the other on episodes"),
         ({"fingerprint": "g"}, "The images changed between the two"),
     ],

@@ -165,4 +165,6 @@ def _type_problem(value: Any, kind: Any) -> str:
 
 
 def _as_text(value: Any) -> str:
+    if isinstance(value, tuple) and value:
+        return ",".join(map(_as_text, value))
     return f"{value:g}" if isinstance(value, float) else repr(value) if isinstance(value, str) else str(value)

@@ -101,7 +101,7 @@ def test_cross_entropy_can_be_trained_on_strong_views():
             {"jitter_prob": 0.5, "jitter": (0, 0, 0, 0)},
             "--jitter-prob 0.5 has no effect with --jitter 0,0,0,0",
         ),
-        ({"jitter": (0.4, 0.4)}, "--jitter (0.4, 0.4) is invalid: give 4 values"),
+        ({"jitter": (0.4, 0.4)}, "--jitter 0.4,0.4 is invalid: give 4 values"),
         (
             {
                 "loss": "selfsupcon",
