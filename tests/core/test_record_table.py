@@ -20,7 +20,7 @@ def record(**fields: object) -> Result:
     knn = fields.get("protocol") == "knn"
     chosen = {"k": 20} if knn else {"penalty": 0.0316227, "C": 31.6, "at_edge": False}
     score = replace(SCORE, value=0.642, interval=interval, chosen=chosen, selected_on="val")
-    return Result.of(replace(CELL, **fields), score, dim=3, skipped_rows=0, load_seconds=0.0)
+    return Result.of(replace(CELL, **fields), score, dim=3, skipped_rows=0)
 
 
 def printed(records: list[Result], width: int) -> str:

@@ -37,7 +37,7 @@ SCORE = Score(
 
 
 def result_of(cell: Cell) -> Result:
-    return Result.of(cell, SCORE, dim=320, skipped_rows=2, load_seconds=0.25)
+    return Result.of(cell, replace(SCORE, seconds={"load": 0.25, **SCORE.seconds}), dim=320, skipped_rows=2)
 
 
 def changed(value: object) -> object:
@@ -96,7 +96,7 @@ def test_a_stored_result_is_read_unchanged(tmp_path):
 def test_a_record_without_an_interval_holds_null_and_shows_none(tmp_path):
     store = ResultStore(tmp_path)
     unknown = replace(SCORE, interval=Interval.unknown("fewer than 7 groups"))
-    store.add(Result.of(CELL, unknown, dim=320, skipped_rows=0, load_seconds=0.0))
+    store.add(Result.of(CELL, unknown, dim=320, skipped_rows=0))
     found = store.find(CELL)
     assert found.to_json()["ci_low"] is None
     assert (found.interval.limits, found.ci_method) == (None, "none: fewer than 7 groups")
@@ -105,7 +105,7 @@ def test_a_record_without_an_interval_holds_null_and_shows_none(tmp_path):
 
 def test_a_score_without_outcomes_leaves_none(tmp_path):
     store = ResultStore(tmp_path)
-    bare = Result.of(CELL, replace(SCORE, outcomes=None), dim=320, skipped_rows=0, load_seconds=0.0)
+    bare = Result.of(CELL, replace(SCORE, outcomes=None), dim=320, skipped_rows=0)
     store.add(bare)
     assert store.find(CELL) == bare
     assert bare.to_json()["outcomes"] is None

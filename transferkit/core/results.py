@@ -80,7 +80,7 @@ class Score:
         evaluated_on: split that was scored; never the one that selected.
         chosen: selected hyper-parameters.
         extra_metrics: further metrics.
-        seconds: duration of ``fit`` and ``score``.
+        seconds: duration of ``fit`` and ``score``, and of ``load`` if features were read for it.
         outcomes: outcome of each test row or episode, if the metric counts correct predictions.
     """
 
@@ -128,7 +128,7 @@ class Result:
     outcomes: Outcomes | None = None
 
     @classmethod
-    def of(cls, cell: Cell, score: Score, *, dim: int, skipped_rows: int, load_seconds: float) -> "Result":
+    def of(cls, cell: Cell, score: Score, *, dim: int, skipped_rows: int) -> "Result":
         """Return the record of a cell and its score."""
         return cls(
             **{name: getattr(cell, name) for name in _CELL_FIELDS},
@@ -145,7 +145,7 @@ class Result:
             chosen=score.chosen,
             extra_metrics=score.extra_metrics,
             skipped_rows=skipped_rows,
-            seconds={"load": load_seconds, **score.seconds},
+            seconds={"load": 0.0, **score.seconds},
             outcomes=score.outcomes,
         )
 

@@ -3,10 +3,11 @@
 Read this file first. A *protocol* is a probe with its recipe: which split it is fitted on, which selects its
 hyperparameters, and which is scored. ``--protocol`` and the records name protocols. Each one consists of a pure
 function over arrays, a frozen dataclass of settings, and a thin class derived from ``Probe`` that connects them and
-declares what it needs. Everything outside this package (evaluation, studies, help, reports) reads these declarations,
-and never tests for a name. The protocol ``semantic`` is in ``transferkit/protocols``, because it also runs networks.
+declares what it needs. Evaluation, studies and help read these declarations instead of testing for a name. The
+protocol ``semantic`` is in ``transferkit/protocols``, because it also runs networks.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,7 @@ class ProbeContext:
 S = TypeVar("S", bound=Settings)
 
 
-class Probe(Generic[S]):
+class Probe(ABC, Generic[S]):
     """A probe with its recipe. In general, it fits on ``train``, selects on ``val`` and scores ``test``.
 
     Attributes:
@@ -108,12 +109,12 @@ class Probe(Generic[S]):
         """Return the settings for the record; results of other values are other results."""
         return settings.to_json()
 
+    @abstractmethod
     def score(self, context: ProbeContext, settings: S) -> Score:
         """Score the features of one layer.
 
         Raises: DataError: if they cannot be scored.
         """
-        raise NotImplementedError
 
 
 PROBES: Registry[Probe[Any]] = Registry(

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache, partial
 from itertools import product
 from typing import Any
@@ -10,8 +10,7 @@ from typing import Any
 from ..cache.store import FeatureStore
 from ..core.errors import DataError, UsageError
 from ..core.features import UNNAMED, Features
-from ..core.files import digest_of
-from ..core.results import Cell, Result, Results, ResultStore
+from ..core.results import Result, Results, ResultStore, Score
 from ..core.settings import Settings
 from ..data.dataset import Dataset
 from ..data.folder import require_class_folders
@@ -20,13 +19,13 @@ from ..models.catalog import default_model, load_encoder
 from ..models.encoder import Encoder
 from ..probes import PROBES
 from ..probes.probe import Probe, ProbeContext
-from .cells import entry_cell, features_cell
+from .cells import features_cell
 from .context import RunContext
 from .dataset_catalog import expand_datasets
 from .extract import Extractor
 from .layer_features import LayerFeatures
 from .settings import ExtractSettings
-from .trained_on import note_trained_on, with_source
+from .trained_on import note_trained_on
 
 
 @dataclass(frozen=True)
@@ -167,57 +166,43 @@ class Evaluator:
         """
         note_trained_on(extractor.encoder, dataset.spec, self.context.reporter)
         source = LayerFeatures(extractor, dataset, self.context, self.max_memory, shared)
-        fingerprint = digest_of({split: entry.fingerprint for split, entry in source.entries.items()})
         probes = {
             protocol: PROBES[protocol].for_source(source, [one.settings for one in own])
             for protocol, own in _by_protocol(requests).items()
         }
-        cells = {
-            (layer, one): entry_cell(
-                next(iter(source.entries.values())),  # of any split: model, layer and settings are equal
-                layer,
-                one.protocol,
-                probes[one.protocol].record_settings(one.settings),
-                fingerprint=fingerprint,
-                seed=self.context.seed,
-            )
-            for layer in extractor.names
-            for one in requests
-        }
-        for protocol, probe in probes.items():
-            own = [(layer, one) for layer, one in cells if one.protocol == protocol]
-            probe.prepare([(layer, one.settings) for layer, one in own if not self._stored(cells[layer, one])])
-        for layer in extractor.names:
+        recorded = {one: probes[one.protocol].record_settings(one.settings) for one in requests}
+        for protocol, own in _by_protocol(requests).items():
+            unfinished = [
+                (layer, one.settings)
+                for layer in source.layers
+                for one in own
+                if self.force or not source.stored(protocol, layer, recorded[one])
+            ]
+            probes[protocol].prepare(unfinished)
+        for layer in source.layers:
             load = cache(partial(source.splits, layer))
             for one in requests:
+                score = partial(self._score, probes[one.protocol], one.settings, source, load)
                 try:
-                    yield self._stored_or_scored(cells[layer, one], probes[one.protocol], one.settings, source, load)
+                    yield source.reuse_or_score(one.protocol, layer, recorded[one], score, force=self.force)
                 except DataError as error:
                     yield error
 
-    def _stored_or_scored(
+    def _score(
         self,
-        cell: Cell,
         probe: Probe[Any],
         settings: Settings,
         source: LayerFeatures,
         load: Callable[[], Mapping[str, Features]],
-    ) -> Result:
-        """Return the stored record, or score the features that ``load`` returns and store the record."""
-        if found := self._stored(cell):
-            return found
+    ) -> Score:
+        """Return the score of the features that ``load`` returns, with the duration of loading them."""
         started = time.perf_counter()
         features = load()
-        load_seconds = time.perf_counter() - started
-        context = ProbeContext(features, self.context.seed, self.context.workspace.episodes, source)
-        result = _result(cell, probe, settings, context, load_seconds)
-        result = with_source(result, source.extractor.encoder.trained_on, source.dataset.spec)
-        ResultStore(self.context.workspace.results).add(result)
-        return result
-
-    def _stored(self, cell: Cell) -> Result | None:
-        """Return the stored record, unless ``force`` is set."""
-        return None if self.force else ResultStore(self.context.workspace.results).find(cell)
+        seconds = {"load": time.perf_counter() - started}
+        score = probe.score(
+            ProbeContext(features, self.context.seed, self.context.workspace.episodes, source), settings
+        )
+        return replace(score, seconds=seconds | dict(score.seconds))
 
 
 def evaluate_features(
@@ -237,19 +222,13 @@ def evaluate_features(
     cell = features_cell(splits, request.protocol, probe.record_settings(request.settings), seed=context.seed)
     if not force and (found := store.find(cell)):
         return found
-    result = _result(cell, probe, request.settings, ProbeContext(splits, context.seed, context.workspace.episodes))
+    score = probe.score(ProbeContext(splits, context.seed, context.workspace.episodes), request.settings)
+    skipped = sum(len(part.skipped) for part in splits.values())
+    dim = next(iter(splits.values())).dim
+    result = Result.of(cell, score, dim=dim, skipped_rows=skipped)
     if cell.model != UNNAMED:
         store.add(result)
     return result
-
-
-def _result(
-    cell: Cell, probe: Probe[Any], settings: Settings, context: ProbeContext, load_seconds: float = 0.0
-) -> Result:
-    """Return the record of the score of a layer."""
-    skipped = sum(len(part.skipped) for part in context.splits.values())
-    dim = next(iter(context.splits.values())).dim
-    return Result.of(cell, probe.score(context, settings), dim=dim, skipped_rows=skipped, load_seconds=load_seconds)
 
 
 def _by_protocol(requests: Sequence[EvalRequest]) -> dict[str, list[EvalRequest]]:

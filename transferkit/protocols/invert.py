@@ -192,7 +192,7 @@ def _record(row: Reconstructions, split: Split, encoder: Encoder, settings: Mapp
         extra_metrics=row.means,
         seconds={"fit": row.seconds, "score": 0.0},
     )
-    return Result.of(cell, score, dim=math.prod(row.shape), skipped_rows=0, load_seconds=0.0)
+    return Result.of(cell, score, dim=math.prod(row.shape), skipped_rows=0)
 
 
 def spatial_layers(encoder: Encoder, choice: Sequence[str]) -> tuple[Layer, ...]:

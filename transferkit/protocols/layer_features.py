@@ -9,7 +9,7 @@ from ..cache.entry import Entry
 from ..cache.store import FeatureStore
 from ..core.devices import free_memory_bytes
 from ..core.features import Features, concatenate
-from ..core.results import Result, ResultStore, Score
+from ..core.results import Cell, Result, ResultStore, Score
 from ..data.dataset import Dataset
 from ..data.folder import require_class_folders
 from ..models.catalog import default_model, load_encoder
@@ -33,7 +33,7 @@ class LayerFeatures:
         dataset: data set of the images.
         context: workspace, seed and reporter.
         max_memory: GiB of memory for the features of a layer; None means half of the free memory.
-        shared: what probes keep for further models, such as the scores of baselines that they have in common.
+        shared: what probes store for further models, such as the scores of baselines that they have in common.
     """
 
     extractor: Extractor
@@ -107,20 +107,36 @@ class LayerFeatures:
         *,
         force: bool = False,
     ) -> Result:
-        """Return the stored record of a cell, or store a new one with the return value of ``score``."""
-        entry = next(iter(self.entries.values()))
-        cell = entry_cell(
-            entry, layer, protocol, settings, fingerprint=self.dataset.fingerprint, seed=self.context.seed
-        )
-        store = ResultStore(self.context.workspace.results)
-        if not force and (found := store.find(cell)):
+        """Return the stored record, or store a new one with the return value of ``score``.
+
+        Args:
+            protocol: name of the protocol or analysis.
+            layer: name of the layer.
+            settings: all settings that affect the result.
+            score: function that is called if there is no record.
+            force: call ``score`` in any case.
+        """
+        if not force and (found := self.stored(protocol, layer, settings)):
             return found
-        dim = next(iter(self.entries.values())).layers[layer]
+        dim = self._any_entry.layers[layer]
         skipped = sum(len(entry.skipped) for entry in self.entries.values())
         new_score = with_source(score(), self.extractor.encoder.trained_on, self.dataset.spec)
-        result = Result.of(cell, new_score, dim=dim, skipped_rows=skipped, load_seconds=0.0)
-        store.add(result)
+        result = Result.of(self._cell(protocol, layer, settings), new_score, dim=dim, skipped_rows=skipped)
+        ResultStore(self.context.workspace.results).add(result)
         return result
+
+    def stored(self, protocol: str, layer: str, settings: Mapping[str, Any]) -> Result | None:
+        """Return the stored record, or None if there is none; the arguments are those of ``reuse_or_score``."""
+        return ResultStore(self.context.workspace.results).find(self._cell(protocol, layer, settings))
+
+    def _cell(self, protocol: str, layer: str, settings: Mapping[str, Any]) -> Cell:
+        fingerprint, seed = self.dataset.fingerprint, self.context.seed
+        return entry_cell(self._any_entry, layer, protocol, settings, fingerprint=fingerprint, seed=seed)
+
+    @property
+    def _any_entry(self) -> Entry:
+        """The entry of any split: model, layers and settings are equal."""
+        return next(iter(self.entries.values()))
 
 
 def layer_features(

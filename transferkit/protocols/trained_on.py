@@ -2,15 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 from ..core.progress import Reporter
-from ..core.results import TRAINED_ON, Result, Score
+from ..core.results import TRAINED_ON, Score
 from ..data.budgets import split_spec
 from ..data.published import PUBLISHED
 from ..models.encoder import Encoder
-
-Scored = TypeVar("Scored", Score, Result)
 
 _SAME_IMAGES = {"voc0712": "voc2007"}
 """Published data set → the data set whose images it includes."""
@@ -42,10 +39,10 @@ def note_trained_on(encoder: Encoder, data: str, reporter: Reporter) -> None:
         )
 
 
-def with_source(found: Scored, trained_on: Sequence[str], data: str) -> Scored:
-    """Return the score or result, with ``extra_metrics.trained_on`` if the network was trained on ``data``."""
+def with_source(score: Score, trained_on: Sequence[str], data: str) -> Score:
+    """Return the score, with ``extra_metrics.trained_on`` if the network was trained on ``data``."""
     source = seen_source(trained_on, data)
-    return replace(found, extra_metrics={**found.extra_metrics, TRAINED_ON: source}) if source else found
+    return replace(score, extra_metrics={**score.extra_metrics, TRAINED_ON: source}) if source else score
 
 
 def _images(spec: str) -> str:

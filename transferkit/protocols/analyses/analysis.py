@@ -1,5 +1,6 @@
-"""The contract of analyses, which describe the representations of models without fitting a predictor for a task."""
+"""The interface of analyses, which describe the representations of models without fitting a predictor for a task."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from ..layer_features import LayerFeatures
 
 
-class Analysis:
+class Analysis(ABC):
     """An analysis of features, which leaves records.
 
     Attributes:
@@ -27,17 +28,17 @@ class Analysis:
     compares_models: ClassVar[bool] = False
     needs_images: ClassVar[bool] = False
 
+    @abstractmethod
     def records(self, models: "Sequence[LayerFeatures]", settings: Any, *, force: bool = False) -> Iterator[Result]:
         """Yield the records of models on one data set; stored ones are reused.
 
         Args:
             models: one model; all models if the analysis compares them.
             settings: an instance of ``settings_type``, or None.
-            force: compute finished cells again.
+            force: compute results again that are stored already.
 
         Raises: DataError: after all other records, if some could not be made.
         """
-        raise NotImplementedError
 
 
 ANALYSES: Registry[Analysis] = Registry(

@@ -32,7 +32,7 @@ def analyze(
         extraction: extraction settings, with the layers.
         settings: settings of the analysis; None for an analysis without settings.
         context: workspace, seed and reporter.
-        force: compute finished cells again.
+        force: compute results again that are stored already.
 
     Raises:
         DataError: for a data set with several labels per image, if the analysis needs one.

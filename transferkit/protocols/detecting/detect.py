@@ -256,7 +256,7 @@ class _Target:
         score = replace(score, seconds={**score.seconds, "score": time.perf_counter() - fitted})
         score = with_source(score, encoder.trained_on, self.dataset.spec)
         dim = detector.roi_heads.box_predictor.cls_score.in_features
-        result = Result.of(cell, score, dim=dim, skipped_rows=len(reasons), load_seconds=0.0)
+        result = Result.of(cell, score, dim=dim, skipped_rows=len(reasons))
         if self.fabric.is_global_zero:
             self._store.add(result)
         training.remove_checkpoint()

@@ -307,7 +307,7 @@ class _Target:
 
     def _record(self, cell: Cell, score: Score, fit: TrainingLoop, *, skipped: int) -> Result:
         dim = fit.network.backbone.dim
-        result = Result.of(cell, score, dim=dim, skipped_rows=skipped, load_seconds=0.0)
+        result = Result.of(cell, score, dim=dim, skipped_rows=skipped)
         if self.fabric.is_global_zero:
             self._store.add(result)
         fit.remove_checkpoint()
