@@ -222,7 +222,8 @@ def test_without_halves_there_is_no_interval():
 @pytest.mark.parametrize("correct", [0.0, 1.0])
 def test_without_any_error_in_the_episodes_but_some_in_the_halves_the_number_of_images_counts(correct):
     halves = np.full((25, 2, 2), correct)
-    halves[3, 0, 1] = 0.5
+    halves[3, 0] = 0.5  # both batches: the variance over images is above 0
+    assert variance_of_mean(np.full(60, correct), halves)[0] > 0
     found = interval_over_images(np.full(60, correct), halves, images=100)
     low, high = wilson_limits(correct, 100, t_quantile(variance_of_mean(np.full(60, correct), halves)[1]))
     assert (found.low, found.high) == (max(0, low), min(1, high))

@@ -84,8 +84,8 @@ def test_builtin_entries_are_named_without_importing_them():
     registry = Registry("constant", builtin={"pi": "math:pi", "nothing": "no.such.module:x"})
     assert list(registry) == ["pi", "nothing"]
     assert "nothing" in registry
-    assert registry["pi"] == math.pi
     with pytest.raises(ValueError, match="There is already a constant named 'pi'"):
         registry.register("pi")(3)
+    assert registry["pi"] == math.pi
     with pytest.raises(ModuleNotFoundError):
         registry["nothing"]
