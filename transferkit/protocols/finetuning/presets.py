@@ -36,7 +36,7 @@ PRESETS.register("quick")(
         source="linear probing, then fine-tuning: Kumar et al., ICLR 2022; one setting, no grid",
         hardware="two CPU cores, minutes for a thousand images of 128 pixels",
         outcome="above the linear probe that it starts from with imagenet-lite0 (mini/digits: 0.753 compared with "
-        "0.584); about equal to it for the small encoders of the preset mini, see docs/findings.md",
+        "0.584); it can end below it with small encoders, see docs/finetuning.md",
     )
 )
 
