@@ -102,7 +102,7 @@ def described_fields(entries: Mapping[str, Mapping[str, str]]) -> Group:
     for name, texts in entries.items():
         parts += [Text("")] if parts else []
         parts.append(Text(name, style="bold"))
-        parts += [Padding(Text(f"{field}: {text}"), (0, 0, 0, 2)) for field, text in texts.items()]
+        parts += [Padding(Text(f"{field}: {text}"), (0, 0, 0, 2), expand=False) for field, text in texts.items()]
     return Group(*parts)
 
 

@@ -82,7 +82,7 @@ def failures_table(found: StudyRun) -> Iterator[RenderableType]:
     for mark in found.failed:
         where = f" (on {mark.node})" if mark.node else ""
         yield Text(mark.title, style="bold")
-        yield Padding(Text(mark.error + where), (0, 0, 0, 2))
+        yield Padding(Text(mark.error + where), (0, 0, 0, 2), expand=False)
 
 
 def plan_table(plan: "StudyEstimate") -> FittedTable:

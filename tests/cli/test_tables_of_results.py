@@ -184,3 +184,4 @@ def test_descriptions_wrap_between_words(arguments, monkeypatch):
     wide, narrow = texts
     assert narrow.split() == wide.split()
     assert max(map(len, narrow.splitlines())) <= 80
+    assert all(line == line.rstrip() for line in wide.splitlines())
